@@ -1,0 +1,57 @@
+# `make` alone lists the targets. Every target sets up what it needs, and a second run of it is fast.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest
+# More words for pytest: make test ARGS='-k pipe'
+ARGS :=
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/.stamp ## build a small leaking container, check it, explain what was found
+	@.venv/bin/cranalyze demo $(ARGS)
+
+test: .venv/.stamp ## run the whole suite (as root: all of it, else what a user may)
+	$(PYTEST) $(ARGS)
+
+live: .venv/.stamp ## run only the tests that start real processes
+	$(PYTEST) -m live $(ARGS)
+
+test-lowest: .venv-lowest/.stamp ## run what needs no live kernel on the lowest supported versions
+	.venv-lowest/bin/python -m pytest -m 'not live and not bpf' -p no:cacheprovider $(ARGS)
+
+lint: .venv/.stamp ## ruff, mypy --strict, and shellcheck where it is installed
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; fi
+
+format: .venv/.stamp ## let ruff rewrite what it can
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+bench: .venv/.stamp ## time cranalyze against lsof and lsfd; writes benchmarks/results.md
+	$(PYTHON) -m benchmarks.run $(ARGS)
+
+setup: .venv/.stamp ## only make .venv
+
+lock: ## rewrite locks/ with the newest versions that pyproject.toml allows (needs uv)
+	scripts/lock.sh
+
+clean: ## remove everything that these targets made
+	rm -rf .venv .venv-lowest build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.stamp: locks/dev.txt pyproject.toml scripts/setup.sh
+	@scripts/setup.sh .venv locks/dev.txt
+	@touch $@
+
+# 3.12 is the newest Python that the oldest supported numpy has wheels for.
+.venv-lowest/.stamp: locks/lowest.txt pyproject.toml scripts/setup.sh
+	@scripts/setup.sh .venv-lowest locks/lowest.txt 12
+	@touch $@
+
+.PHONY: help demo test live test-lowest lint format bench setup lock clean
