@@ -1,0 +1,113 @@
+"""Capabilities of our own process: which we have, and giving up what is not needed any more.
+
+See capabilities(7), capget(2), prctl(2). The numbers are those of include/uapi/linux/capability.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from analyzer import syscall
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+NUMBERS: Final = {
+    "CAP_CHOWN": 0,
+    "CAP_DAC_OVERRIDE": 1,
+    "CAP_DAC_READ_SEARCH": 2,
+    "CAP_FOWNER": 3,
+    "CAP_SYS_PTRACE": 19,
+    "CAP_SYS_ADMIN": 21,
+    "CAP_SYSLOG": 34,
+    "CAP_PERFMON": 38,
+    "CAP_BPF": 39,
+}
+
+# What is needed once the programs are loaded: to look at other users' /proc, and to write the
+# snapshot where its owner wants it.
+KEPT: Final = ("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_DAC_OVERRIDE", "CAP_CHOWN", "CAP_FOWNER")
+
+_VERSION_3: Final = 0x20080522  # _LINUX_CAPABILITY_VERSION_3
+_SETPCAP: Final = 8
+_LAST: Final = 63
+_PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 24, 38, 47
+_PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
+
+
+def effective() -> int:
+    """Return our effective capabilities as a bit mask."""
+    return int(_status("CapEff") or "0", 16)
+
+
+def seccomp_mode() -> int:
+    """Return our seccomp(2) mode: 0 none, 1 strict, 2 filter."""
+    return int(_status("Seccomp") or "0")
+
+
+def missing(names: Iterable[str]) -> tuple[str, ...]:
+    """Return those of `names` that we lack; CAP_SYS_ADMIN stands in for CAP_BPF and CAP_PERFMON."""
+    have = effective()
+    if have >> NUMBERS["CAP_SYS_ADMIN"] & 1:
+        return ()
+    return tuple(name for name in names if not have >> NUMBERS[name] & 1)
+
+
+def drop(keep: Iterable[str], works: Callable[[], bool]) -> None:
+    """Give up every capability but `keep`, for good, in this thread.
+
+    `works` tells whether what we still want to do goes on working; when it does not (before 5.19
+    bpf(2) asks for CAP_BPF even to run a loaded program), CAP_BPF is kept as well.
+    Without any capability this does nothing.
+    """
+    if not effective():
+        return
+    wanted = _mask(keep)
+    with_bpf = wanted | _mask(("CAP_BPF",))
+    permitted = int(_status("CapPrm") or "0", 16)
+    _set(wanted & permitted, permitted)
+    if not works():
+        wanted = with_bpf
+    wanted &= permitted
+    if permitted >> _SETPCAP & 1:
+        _set(wanted | 1 << _SETPCAP, permitted)
+        _bound(wanted)
+    _set(wanted, wanted)
+    syscall.call("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    syscall.call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def _bound(keep: int) -> None:
+    for number in range(_LAST):
+        if not keep >> number & 1:
+            try:
+                syscall.call("prctl", _PR_CAPBSET_DROP, number, 0, 0, 0)
+            except OSError:
+                return  # beyond the last capability of this kernel
+
+
+def _mask(names: Iterable[str]) -> int:
+    return sum(1 << NUMBERS[name] for name in names)
+
+
+def _set(effective_mask: int, permitted: int) -> None:
+    header = (ctypes.c_uint32 * 2)(_VERSION_3, 0)
+    low = 0xFFFFFFFF
+    data = (ctypes.c_uint32 * 6)(
+        effective_mask & low, permitted & low, 0,
+        effective_mask >> 32, permitted >> 32, 0,
+    )  # fmt: skip
+    syscall.call(
+        "capset",
+        ctypes.c_void_p(ctypes.addressof(header)),
+        ctypes.c_void_p(ctypes.addressof(data)),
+    )
+
+
+def _status(key: str) -> str:
+    for line in Path("/proc/self/status").read_text(errors="replace").splitlines():
+        if line.startswith(f"{key}:"):
+            return line.split()[1]
+    return ""

@@ -1,0 +1,173 @@
+"""`Memory.gather`: the fields of many kernel structures as numpy columns.
+
+One call reads the same fields of all objects at once: neighbouring fields are read together, and
+each field becomes a column, decoded by what BTF says of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.errors import NotPermittedError
+from analyzer.memory.bpf import MAX_READ, U64, Engine, Mask
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from analyzer.memory.btf import Field
+    from analyzer.memory.layout import Layout
+
+Path = str | Sequence[str]
+Column = npt.NDArray[Any]
+
+# Two fields further apart than this are cheaper to read one by one.
+_NEIGHBOURS: Final = 128
+
+
+class MissingFieldError(NotPermittedError):
+    """This kernel lacks a field that cranalyze cannot do without."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns by name, each of n values, and the mask of the objects that could be read."""
+
+    values: Mapping[str, Column]
+    ok: Mask
+
+    def __getitem__(self, name: str) -> Column:
+        """Return the column `name`."""
+        return self.values[name]
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether this kernel has the field `name`."""
+        return name in self.values
+
+
+class Memory:
+    """The kernel's memory: an engine that reads it and a layout that explains it."""
+
+    def __init__(self, engine: Engine, layout: Layout) -> None:
+        """Join the two; the memory owns the engine and closes it."""
+        self.engine = engine
+        self.layout = layout
+
+    def __enter__(self) -> Memory:
+        """Return the memory itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Free the engine."""
+        self.close()
+
+    def close(self) -> None:
+        """Free the engine and remember the layout."""
+        self.layout.save()
+        self.engine.close()
+
+    def offset(self, struct_name: str, path: Path) -> int:
+        """Return the offset of a field in bytes; MissingFieldError when there is none."""
+        return self._required(struct_name, path).offset
+
+    def has(self, struct_name: str, path: Path) -> bool:
+        """Tell whether this kernel has the field."""
+        return self.layout.first(struct_name, _paths(path)) is not None
+
+    def _required(self, struct_name: str, path: Path) -> Field:
+        found = self.layout.first(struct_name, _paths(path))
+        if found is None:
+            msg = f"this kernel's struct {struct_name} has no field {' or '.join(_paths(path))}"
+            raise MissingFieldError(msg)
+        return found[1]
+
+    def gather(
+        self,
+        addresses: U64,
+        struct_name: str,
+        fields: Mapping[str, Path],
+        optional: Mapping[str, Path] | None = None,
+    ) -> Columns:
+        """Read `fields` (column name -> path, or paths newest kernel first) at n addresses.
+
+        Integers and pointers become columns of their own width and sign (pointers uint64),
+        bitfields are shifted and masked, arrays of bytes become `S` columns and other arrays
+        (n, elements) ones. A column of `optional` is left out where the kernel has no such field;
+        a missing one of `fields` raises MissingFieldError.
+        """
+        wanted = {name: self._required(struct_name, path) for name, path in fields.items()}
+        for name, path in (optional or {}).items():
+            found = self.layout.first(struct_name, _paths(path))
+            if found is not None:
+                wanted[name] = found[1]
+        return self.gather_fields(addresses, wanted)
+
+    def gather_fields(self, addresses: U64, fields: Mapping[str, Field]) -> Columns:
+        """Read resolved `fields` at n addresses; see `gather`."""
+        count = len(addresses)
+        raw = {name: np.empty(count, _dtype(field)) for name, field in fields.items()}
+        ok = np.ones(count, np.bool_)
+        for base, size, names in _spans(fields):
+            row = np.dtype(
+                {
+                    "names": names,
+                    "formats": [_dtype(fields[n]) for n in names],
+                    "offsets": [fields[n].offset - base for n in names],
+                    "itemsize": (size + 7) & ~7,
+                }
+            )
+            # Objects are 8-aligned, and so must be what is asked for: base is.
+            for start, rows, good in self.engine.batches(addresses + np.uint64(base), size):
+                records = rows.view(row)[:, 0]
+                for name in names:
+                    raw[name][start : start + len(rows)] = records[name]
+                ok[start : start + len(rows)] &= good
+        return Columns({name: _decoded(raw[name], fields[name]) for name in fields}, ok)
+
+    def pointers(self, addresses: U64) -> tuple[U64, Mask]:
+        """Read one pointer at each of n addresses."""
+        data, ok = self.engine.read(addresses, 8)
+        return data.view(np.uint64)[:, 0], ok
+
+
+def _paths(path: Path) -> Sequence[str]:
+    return (path,) if isinstance(path, str) else path
+
+
+def _dtype(field: Field) -> np.dtype[Any]:
+    if field.elements:
+        element = field.size // field.elements
+        if element == 1:
+            return np.dtype(f"S{field.size}")
+        return np.dtype((np.dtype(f"u{element}"), (field.elements,)))
+    return np.dtype(f"{'i' if field.signed else 'u'}{field.size}")
+
+
+def _decoded(column: Column, field: Field) -> Column:
+    if not field.bits:
+        return column
+    mask = column.dtype.type((1 << field.bits) - 1)
+    result: Column = (column >> column.dtype.type(field.shift)) & mask
+    return result
+
+
+def _spans(fields: Mapping[str, Field]) -> list[tuple[int, int, list[str]]]:
+    """Group fields into (first offset, size, names), one read each."""
+    spans: list[tuple[int, int, list[str]]] = []
+    for name, field in sorted(fields.items(), key=lambda item: item[1].offset):
+        end = field.offset + field.size
+        if spans:
+            base, size, names = spans[-1]
+            near = field.offset - (base + size) <= _NEIGHBOURS
+            if near and end - base <= MAX_READ:
+                spans[-1] = (base, max(size, end - base), [*names, name])
+                continue
+        base = field.offset & ~7
+        spans.append((base, end - base, [name]))
+    return spans
