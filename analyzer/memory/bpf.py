@@ -21,7 +21,7 @@ import mmap
 import os
 import resource
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -302,7 +302,7 @@ class Engine:
         self._programs.append(program)
         return program
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Self:
         """Return the engine itself."""
         return self
 
@@ -391,9 +391,7 @@ class Engine:
 
 def plausible(addresses: U64) -> Mask:
     """Tell which of the values can be the address of a kernel object: kernel half, 8-aligned."""
-    ok: Mask = (
-        (addresses >= LOWEST_ADDRESS) & (addresses < _HIGHEST_ADDRESS) & (addresses & 7 == 0)
-    )
+    ok: Mask = (addresses >= LOWEST_ADDRESS) & (addresses < _HIGHEST_ADDRESS) & (addresses & 7 == 0)
     return ok
 
 
@@ -417,7 +415,7 @@ def _create_map() -> int:
 def _raise_memlock() -> bool:
     soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     wanted = _BUFFER * 2
-    if soft in (resource.RLIM_INFINITY,) or soft >= wanted:
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
         return False
     ceiling = hard if hard == resource.RLIM_INFINITY else max(hard, wanted)
     try:
@@ -452,9 +450,7 @@ def _usable_type(map_fd: int) -> int:
     failure: LoadError | None = None
     for program_type in (_RAW_TRACEPOINT, _SYSCALL_PROGRAM):
         try:
-            program = Program(
-                _load_program(_current_program(map_fd), b"crz_probe", program_type)
-            )
+            program = Program(_load_program(_current_program(map_fd), b"crz_probe", program_type))
         except LoadError as error:
             failure = failure or error
             continue

@@ -28,7 +28,13 @@ NUMBERS: Final = {
 
 # What is needed once the programs are loaded: to look at other users' /proc, and to write the
 # snapshot where its owner wants it.
-KEPT: Final = ("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_DAC_OVERRIDE", "CAP_CHOWN", "CAP_FOWNER")
+KEPT: Final = (
+    "CAP_SYS_PTRACE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_DAC_OVERRIDE",
+    "CAP_CHOWN",
+    "CAP_FOWNER",
+)
 
 _VERSION_3: Final = 0x20080522  # _LINUX_CAPABILITY_VERSION_3
 _SETPCAP: Final = 8

@@ -1,4 +1,4 @@
-"""Can the kernel's memory be read here, and if not: why, and what would help?
+"""Find out whether the kernel's memory can be read here, and if not why, and what would help.
 
 Told apart: no BTF, no capability, a user namespace (capabilities count in the initial one only), a
 seccomp filter, lockdown, an old kernel, an architecture without syscall numbers.
@@ -65,7 +65,9 @@ def open_memory() -> Memory:
         raise KernelSourceError(_unknown_types(str(error))) from error
     except NotPermittedError as error:  # an architecture without numbers
         remedy = "use --source procfs"
-        raise KernelSourceError(Probe(ok=False, code="architecture", reason=str(error), remedy=remedy)) from error
+        raise KernelSourceError(
+            Probe(ok=False, code="architecture", reason=str(error), remedy=remedy)
+        ) from error
 
 
 def probe() -> Probe:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _MAX_DEPTH: Final = 64
 # Internal entries up to this one are siblings and retry marks, not nodes (include/linux/xarray.h).
 _LAST_INTERNAL: Final = 4096
+_INTERNAL: Final = 2  # in the two low bits: xa_is_internal()
 
 
 def rbtrees(memory: Memory, roots: U64) -> Elements:
@@ -73,7 +74,7 @@ def _xarrays(memory: Memory, heads: U64) -> Elements:
     index, parent = np.zeros(len(owner), np.int64), np.zeros(len(owner), np.uint64)
     parts: list[tuple[I64, I64, U64]] = []
     for _ in range(_MAX_DEPTH):
-        internal = entry & 3 == 2  # noqa: PLR2004 - xa_is_internal()
+        internal = entry & 3 == _INTERNAL
         parts.append((owner[~internal], index[~internal], entry[~internal]))
         at = np.flatnonzero(internal & (entry > _LAST_INTERNAL))
         if not len(at):
@@ -110,7 +111,7 @@ def maples(memory: Memory, roots: U64) -> Elements:
     nodes = _MapleNodes(memory)
     torn = np.zeros(len(roots), np.bool_)
     owner = np.arange(len(roots), dtype=np.int64)
-    is_node = (roots & 3 == 2) & (roots > _LAST_INTERNAL)  # xa_is_node()
+    is_node = (roots & 3 == _INTERNAL) & (roots > _LAST_INTERNAL)  # xa_is_node()
     single = ~is_node & (roots != 0)
     parts: list[tuple[I64, U64]] = [(owner[single], roots[single])]
     top = np.full(len(roots), np.iinfo(np.uint64).max, np.uint64)

@@ -52,9 +52,7 @@ def _empty(roots: int) -> Elements:
     return Elements(none, none, np.empty(0, np.uint64), np.zeros(roots, np.bool_))
 
 
-def retried(
-    walk: Callable[[U64], Elements], roots: U64, *, retries: int = RETRIES
-) -> Elements:
+def retried(walk: Callable[[U64], Elements], roots: U64, *, retries: int = RETRIES) -> Elements:
     """Run `walk` on `roots`, and again on the roots that were torn, up to `retries` times."""
     result = walk(roots)
     for _ in range(retries):
@@ -97,9 +95,7 @@ def arrays(memory: Memory, bases: U64, lengths: I64) -> Elements:
     return Elements(owner[inside], index[inside], value[inside], torn)
 
 
-def _blocks(
-    bases: U64, counts: I64, size: int, start: int | I64
-) -> tuple[I64, I64, U64]:
+def _blocks(bases: U64, counts: I64, size: int, start: int | I64) -> tuple[I64, I64, U64]:
     """Cut arrays into blocks of `size` bytes: owner, byte offset, address of each block."""
     owner = np.repeat(np.arange(len(bases), dtype=np.int64), counts)
     ordinal = np.arange(len(owner), dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -1,0 +1,38 @@
+"""The registry of kinds: every module of this package that has a `KIND`, found by a package walk.
+
+To add a kind, drop one file in here (see CONTRIBUTING.md); nothing else is edited.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from typing import TYPE_CHECKING
+
+from analyzer.kinds.base import Association, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@cache
+def registry() -> Mapping[str, Kind]:
+    """Return the kinds by name, in the order in which they are collected."""
+    found = []
+    for module in pkgutil.iter_modules(__path__):
+        kind = getattr(importlib.import_module(f"{__name__}.{module.name}"), "KIND", None)
+        if isinstance(kind, Kind):
+            found.append(kind)
+    return {kind.name: kind for kind in sorted(found, key=lambda kind: kind.order)}
+
+
+@cache
+def associations() -> Mapping[str, Association]:
+    """Return every association of every kind by name."""
+    return {a.name: a for kind in registry().values() for a in kind.associations}
+
+
+def namespace_kinds() -> Mapping[str, Kind]:
+    """Return the namespace kinds by their name in /proc/PID/ns ("uts", "net", ...)."""
+    return {kind.namespace: kind for kind in registry().values() if kind.namespace}

@@ -1,0 +1,128 @@
+"""What a kind of kernel object is: data that a source interprets, and for a few kinds a walk.
+
+A kind names the struct, where its reference count lives (newest kernel first), which of its
+pointers are counted references to what, and how it is judged. The kernel source follows the
+pointers of all objects of a kind at once; a kind whose references are not plain pointers (the slots
+of a descriptor table, the mappings of an mm) brings a `walk`. A kind knows no source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from analyzer.model import Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from analyzer.memory.reader import Memory
+
+    U64 = npt.NDArray[np.uint64]
+    I64 = npt.NDArray[np.int64]
+    Mask = npt.NDArray[np.bool_]
+
+ALL_RULES = frozenset(Rules)
+SINCE_LINUX_CR = frozenset({Rules.LINUX_CR, Rules.MODERN})
+MODERN_ONLY = frozenset({Rules.MODERN})
+
+
+class Judged(Enum):
+    """How an object of a kind is judged."""
+
+    ARITHMETIC = "users against refcount"
+    STRUCTURAL = "the sides of its holders"
+    NOT = "not at all: it only holds other objects"
+
+
+@dataclass(frozen=True)
+class Counter:
+    """A reference count: its path in the struct, and what to add to the raw value."""
+
+    path: str
+    bias: int = 0
+
+
+@dataclass(frozen=True)
+class Association:
+    """A place in a holder that holds a reference.
+
+    `words` says it to people ("fd {slot}"). A reference that does not collect is counted, but the
+    subtree is not followed through it: a namespace pins the user namespace that owns it, and that
+    does not make the owner a part of the container.
+    """
+
+    name: str
+    words: str
+    rules: frozenset[Rules] = MODERN_ONLY
+    collects: bool = True
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """A pointer field that is one counted reference: the paths (newest first) and what it holds."""
+
+    paths: tuple[str, ...]
+    target: str
+    association: Association
+
+
+@dataclass(frozen=True)
+class Edges:
+    """References found by a walk over n holders.
+
+    `holder` are indices into the holders' addresses, `target` kernel addresses; `slot` and
+    `detail` (str objects) may be None. `torn` marks the holders that could not be read whole.
+    """
+
+    association: Association
+    target_kind: str
+    holder: I64
+    target: U64
+    slot: I64 | None = None
+    detail: npt.NDArray[Any] | None = None
+    torn: Mask | None = None
+
+
+Walk = Callable[["Memory", "U64"], "Iterable[Edges]"]
+Describe = Callable[["Memory", "U64"], Mapping[str, "npt.NDArray[Any]"]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of kernel object.
+
+    `message` is its word in the kernel's leak message, `title` what people call it. `rank` orders
+    the report (worst first), `order` the collection (linux-cr: ns, file_table, mm, fs, sighand).
+    `derived` kinds take their side from what holds them. `initial` names an object that is the
+    host's by its inode number (include/uapi/linux/nsfs.h).
+    """
+
+    name: str
+    struct: str
+    title: str
+    plural: str
+    message: str
+    order: int
+    rank: int
+    counters: tuple[Counter, ...]
+    judged: Judged = Judged.ARITHMETIC
+    rules: frozenset[Rules] = MODERN_ONLY
+    pointers: tuple[Pointer, ...] = ()
+    walk: Walk | None = None
+    walk_associations: tuple[Association, ...] = ()
+    describe: Describe | None = None
+    derived: bool = False
+    namespace: str = ""
+    initial_ino: int = 0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def associations(self) -> Sequence[Association]:
+        """Every place in an object of this kind that can hold a reference."""
+        return (*(p.association for p in self.pointers), *self.walk_associations)

@@ -1,0 +1,95 @@
+"""FILE: struct file, an open file description: what open(2) makes and dup(2), fork(2) share.
+
+Counted are the slots of descriptor tables, mappings, and one for each mm whose executable it is
+(fs/file_table.c). `f_ref` stores the references less one, since 6.13 (90ee6ed776c0 "fs: port files
+to file_ref"); a negative value is a file that is being freed. `f_count` before.
+
+What a file itself holds: one on /proc/PID/ns/X holds the namespace's nsfs inode, a socket its
+network namespace. Such files are recognised by their f_op, learnt from files of our own
+(`memory/calibrate.py`), so that no symbol table is needed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from analyzer.kinds.base import ALL_RULES, Association, Counter, Edges, Kind
+from analyzer.memory.calibrate import file_operations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import numpy.typing as npt
+
+    from analyzer.kinds.base import U64
+    from analyzer.memory.reader import Memory
+
+NSFS_FILE: Final = Association("nsfs.file", "open on it")
+SOCKET: Final = Association("socket", "is a socket in it")
+
+_MINOR_BITS: Final = 20  # include/linux/kdev_t.h: the kernel's own dev_t
+
+
+def _walk(memory: Memory, files: U64) -> Iterator[Edges]:
+    known = file_operations(memory)
+    read = memory.gather(
+        files, "file", {"ops": "f_op", "dentry": "f_path.dentry", "data": "private_data"}
+    )
+    on_nsfs = np.flatnonzero(read.ok & (read["ops"] == known["nsfs"]))
+    yield Edges(NSFS_FILE, "NSFS", on_nsfs, read["dentry"][on_nsfs])
+    sockets = np.flatnonzero(read.ok & (read["ops"] == known["socket"]) & (read["data"] != 0))
+    sock = memory.gather(read["data"][sockets], "socket", {"sk": "sk"})
+    net = memory.gather(
+        sock["sk"], "sock",
+        {"net": "__sk_common.skc_net.net", "counted": "__sk_common.skc_net_refcnt"},
+    )  # fmt: skip
+    holds = net.ok & (net["net"] != 0) & (net["counted"] == 1)  # kernel sockets do not pin
+    yield Edges(SOCKET, "NET_NS", sockets[holds], net["net"][holds])
+
+
+def _describe(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
+    read = memory.gather(
+        files, "file",
+        {"inode": "f_inode", "mnt": "f_path.mnt", "flags": "f_flags", "pos": "f_pos"},
+    )  # fmt: skip
+    inode = memory.gather(
+        read["inode"], "inode",
+        {"ino": "i_ino", "mode": "i_mode", "sb": "i_sb", "links": "i_nlink"},
+    )  # fmt: skip
+    device = memory.gather(inode["sb"], "super_block", {"dev": "s_dev"})["dev"].astype(np.uint64)
+    mount = read["mnt"] - np.uint64(memory.offset("mount", "mnt"))
+    return {
+        "ino": inode["ino"],
+        "mode": inode["mode"].astype(np.int64),
+        "dev": makedev(device >> np.uint64(_MINOR_BITS), device & np.uint64(0xFFFFF)),
+        "flags": read["flags"].astype(np.int64),
+        "pos": read["pos"].astype(np.int64),
+        "mnt_id": memory.gather(mount, "mount", {"id": "mnt_id"})["id"].astype(np.int64),
+        "deleted": inode.ok & (inode["links"] == 0),
+    }
+
+
+def makedev(major: U64, minor: U64) -> U64:
+    """Encode device numbers as user space does (glibc's gnu_dev_makedev, for stat(2)'s st_dev)."""
+    low = (minor & np.uint64(0xFF)) | ((major & np.uint64(0xFFF)) << np.uint64(8))
+    high = (minor & np.uint64(0xFFFFFF00)) << np.uint64(12)
+    result: U64 = low | high | ((major & np.uint64(0xFFFFF000)) << np.uint64(32))
+    return result
+
+
+KIND: Final = Kind(
+    name="FILE",
+    struct="file",
+    title="open file",
+    plural="open files",
+    message="file",
+    order=80,
+    rank=10,
+    counters=(Counter("f_ref.refcnt.counter", bias=1), Counter("f_count.counter")),
+    rules=ALL_RULES,
+    walk=_walk,
+    walk_associations=(NSFS_FILE, SOCKET),
+    describe=_describe,
+)

@@ -1,0 +1,83 @@
+"""MM: struct mm_struct, an address space; judged by mm_users, as linux-cr did.
+
+`mm_users` counts the tasks that run in it: threads, CLONE_VM, a vfork child. (`mm_count`, the
+references to the struct alone, is not looked at.) Each mapping of a file is one reference to its
+struct file, and the executable is one more: `exe_file`, which may be NULL.
+
+Mappings are in a maple tree since 6.1 (d4af56c5c7c6 "mm: start tracking VMAs with maple tree").
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.kinds.base import ALL_RULES, Association, Counter, Edges, Kind, Pointer
+from analyzer.memory.trees import maples
+from analyzer.memory.walk import Elements, retried
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.kinds.base import U64
+    from analyzer.memory.reader import Memory
+
+VMA: Final = Association("vma", "maps it", ALL_RULES)
+EXE: Final = Association("exe", "its executable", ALL_RULES)
+
+_FLAGS: Final = (("r", 1), ("w", 2), ("x", 4))  # VM_READ, VM_WRITE, VM_EXEC
+_VM_SHARED: Final = 8
+_PERMISSIONS: Final = np.array(
+    [
+        "".join(c if bits & bit else "-" for c, bit in _FLAGS) + ("s" if bits & _VM_SHARED else "p")
+        for bits in range(16)
+    ],
+    dtype=object,
+)
+
+
+def _walk(memory: Memory, spaces: U64) -> Iterator[Edges]:
+    mappings = retried(lambda roots: _mappings(memory, roots), spaces)
+    read = memory.gather(
+        mappings.value, "vm_area_struct",
+        {"file": "vm_file", "start": "vm_start", "flags": ("vm_flags", "__vm_flags")},
+    )  # fmt: skip
+    backed = read.ok & (read["file"] != 0)
+    torn = mappings.torn.copy()
+    torn[mappings.owner[~read.ok]] = True
+    yield Edges(
+        VMA,
+        "FILE",
+        mappings.owner[backed],
+        read["file"][backed],
+        read["start"][backed].astype(np.int64),
+        _PERMISSIONS[(read["flags"][backed] & 15).astype(np.int64)],
+        torn,
+    )
+
+
+def _mappings(memory: Memory, spaces: U64) -> Elements:
+    read = memory.gather(spaces, "mm_struct", {"root": "mm_mt.ma_root", "count": "map_count"})
+    found = maples(memory, read["root"])
+    owner = memory.gather(found.value, "vm_area_struct", {"mm": "vm_mm"})
+    right = owner.ok & (owner["mm"] == spaces[found.owner])
+    counts = np.bincount(found.owner[right], minlength=len(spaces))
+    torn = found.torn | ~read.ok | (counts != read["count"])
+    return Elements(found.owner[right], found.index[right], found.value[right], torn)
+
+
+KIND: Final = Kind(
+    name="MM",
+    struct="mm_struct",
+    title="address space",
+    plural="address spaces",
+    message="mm",
+    order=30,
+    rank=20,
+    counters=(Counter("mm_users.counter"),),
+    rules=ALL_RULES,
+    pointers=(Pointer(("exe_file",), "FILE", EXE),),
+    walk=_walk,
+    walk_associations=(VMA,),
+)

@@ -1,0 +1,23 @@
+"""NET_NS: a network stack. Every user socket in it holds it, so arithmetic alone misleads.
+
+Held by nsproxies, sockets, its nsfs inode, tun devices, /proc/net files. (`net.passive` counts
+references to the memory alone and is not looked at.)
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from analyzer.kinds._namespace import namespace
+from analyzer.kinds.base import Judged
+
+KIND: Final = namespace(
+    "net",
+    order=140,
+    initial_ino=0xEFFFFFF9,
+    old_counters=(
+        "count.refs.counter",
+        "count.counter",
+    ),
+    judged=Judged.STRUCTURAL,
+)

@@ -1,0 +1,71 @@
+"""NSFS: the nsfs inode of a namespace: what an fd on /proc/PID/ns/X, or a bind mount of it, holds.
+
+However many descriptors and bind mounts there are, the namespace is held once, by its one nsfs
+inode (fs/libfs.c, path_from_stashed()); the inode's dentry counts the files and the mounts. So the
+dentry stands for it here: it is not judged, and inside only if all that holds it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.kinds.base import Association, Counter, Edges, Judged, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.kinds.base import U64
+    from analyzer.memory.reader import Memory
+
+NSFS: Final = Association("nsfs", "open on nsfs")
+
+# The type of a namespace is its CLONE_NEW* flag (include/uapi/linux/sched.h).
+_TYPES: Final = (
+    ("TIME_NS", "time_namespace", 0x00000080),
+    ("MNT_NS", "mnt_namespace", 0x00020000),
+    ("CGROUP_NS", "cgroup_namespace", 0x02000000),
+    ("UTS_NS", "uts_namespace", 0x04000000),
+    ("IPC_NS", "ipc_namespace", 0x08000000),
+    ("USER_NS", "user_namespace", 0x10000000),
+    ("PID_NS", "pid_namespace", 0x20000000),
+    ("NET_NS", "net", 0x40000000),
+)
+
+
+def _walk(memory: Memory, dentries: U64) -> Iterator[Edges]:
+    inode = memory.gather(dentries, "dentry", {"inode": "d_inode"})
+    common = memory.gather(inode["inode"], "inode", {"ns": "i_private"})
+    flags = _clone_flags(memory, common["ns"])
+    for kind, struct, flag in _TYPES:
+        at = np.flatnonzero(flags == flag)
+        if len(at):
+            embedded = np.uint64(memory.offset(struct, "ns"))
+            yield Edges(NSFS, kind, at, common["ns"][at] - embedded)
+
+
+def _clone_flags(memory: Memory, namespaces: U64) -> U64:
+    """Read which CLONE_NEW* flag makes such a namespace; 0 where it cannot be read."""
+    if memory.has("ns_common", "ns_type"):  # 6.18; ns->ops->type before
+        read = memory.gather(namespaces, "ns_common", {"type": "ns_type"})
+    else:
+        ops = memory.gather(namespaces, "ns_common", {"ops": "ops"})
+        read = memory.gather(ops["ops"], "proc_ns_operations", {"type": "type"})
+    return np.where(read.ok, read["type"], 0).astype(np.uint64)
+
+
+KIND: Final = Kind(
+    name="NSFS",
+    struct="dentry",
+    title="namespace file",
+    plural="namespace files",
+    message="nsfs",
+    order=90,
+    rank=91,
+    counters=(Counter("d_lockref.count"),),
+    judged=Judged.NOT,
+    walk=_walk,
+    walk_associations=(NSFS,),
+    derived=True,
+)

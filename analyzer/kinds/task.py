@@ -1,0 +1,81 @@
+"""TASK: a thread; where every walk starts. It holds objects, and is not judged itself.
+
+A task has one reference to each of its nsproxy, files_struct, mm, fs_struct, sighand_struct and
+credentials (kernel/fork.c, copy_process()). A zombie has given up all but its sighand and
+credentials; a kernel thread has no mm (one it borrows, kthread_use_mm(), pins mm_count, not
+mm_users). A leader's objects are not its threads': each is asked for its own.
+
+A task is also the user of the struct pid that names it, and that pins the pid namespace it was made
+in (kernel/pid.c, alloc_pid()).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.kinds.base import (
+    ALL_RULES,
+    SINCE_LINUX_CR,
+    Association,
+    Edges,
+    Judged,
+    Kind,
+    Pointer,
+)
+from analyzer.model import TASK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.kinds.base import U64
+    from analyzer.memory.reader import Memory
+
+_PF_KTHREAD: Final = 0x00200000
+
+MM: Final = Association("mm", "runs in it", ALL_RULES)
+PID: Final = Association("pid", "is a member")
+
+
+def _walk(memory: Memory, tasks: U64) -> Iterator[Edges]:
+    read = memory.gather(tasks, "task_struct", {"mm": "mm", "flags": "flags", "pid": "thread_pid"})
+    own = np.flatnonzero(read.ok & (read["mm"] != 0) & (read["flags"] & _PF_KTHREAD == 0))
+    yield Edges(MM, "MM", own, read["mm"][own])
+    alive = np.flatnonzero(read.ok & (read["pid"] != 0))
+    namespace = _innermost(memory, read["pid"][alive])
+    known = namespace != 0
+    yield Edges(PID, "PID_NS", alive[known], namespace[known])
+
+
+def _innermost(memory: Memory, pids: U64) -> U64:
+    level = memory.gather(pids, "pid", {"level": "level"})
+    stride = np.uint64(memory.layout.sizeof("upid") or 0)
+    first = memory.offset("pid", "numbers") + memory.offset("upid", "ns")
+    at = pids + np.uint64(first) + level["level"].astype(np.uint64) * stride
+    namespace, ok = memory.pointers(np.where(level.ok, at, np.uint64(0)))
+    return np.where(ok, namespace, np.uint64(0))
+
+
+KIND: Final = Kind(
+    name=TASK,
+    struct="task_struct",
+    title="task",
+    plural="tasks",
+    message="task",
+    order=0,
+    rank=99,
+    counters=(),
+    judged=Judged.NOT,
+    rules=ALL_RULES,
+    pointers=(
+        Pointer(("nsproxy",), "NSPROXY", Association("nsproxy", "uses it", ALL_RULES)),
+        Pointer(("files",), "FILE_TABLE", Association("files", "uses it", ALL_RULES)),
+        Pointer(("fs",), "FS", Association("fs", "uses it", SINCE_LINUX_CR)),
+        Pointer(("sighand",), "SIGHAND", Association("sighand", "uses it", SINCE_LINUX_CR)),
+        Pointer(("cred",), "CRED", Association("cred", "acts with it")),
+        Pointer(("real_cred",), "CRED", Association("real_cred", "owns it")),
+    ),
+    walk=_walk,
+    walk_associations=(MM, PID),
+)

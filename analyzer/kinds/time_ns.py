@@ -1,0 +1,14 @@
+"""TIME_NS: clock offsets (since 5.6). An nsproxy holds it twice: for the task, for its children."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from analyzer.kinds._namespace import namespace
+
+KIND: Final = namespace(
+    "time",
+    order=180,
+    initial_ino=0xEFFFFFFA,
+    old_counters=("kref.refcount.refs.counter",),
+)

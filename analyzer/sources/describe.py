@@ -1,0 +1,106 @@
+"""Fill in what people want to know of the objects that are shown or saved: names, inodes, flags."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from analyzer import tables
+from analyzer.kinds import registry
+from analyzer.model import TASK
+from analyzer.sources.names import Namer
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from analyzer.kinds.base import Mask
+    from analyzer.memory.reader import Memory
+    from analyzer.snapshot import Snapshot
+    from analyzer.sources.tasks import Tasks
+    from analyzer.tables import Table
+
+_PROC: Final = Path("/proc")
+_DESCRIBED: Final = ("ino", "dev", "mode", "flags", "pos", "mnt_id", "deleted")
+
+
+def describe(
+    memory: Memory, snapshot: Snapshot, tasks: Tasks, chosen: Mask, *, cgroups: bool
+) -> Snapshot:
+    """Return the snapshot with the `chosen` objects (and all namespaces) described and named.
+
+    With `cgroups`, the tasks of the subtree get their cgroup too.
+    """
+    described = _described(memory, snapshot.tables["objects"], chosen)
+    named = _named(snapshot, described, tasks, chosen)
+    changed = {**snapshot.tables, "objects": named}
+    if cgroups:
+        changed["tasks"] = _with_cgroups(tasks)
+    return replace(snapshot, tables=changed)
+
+
+def _described(memory: Memory, objects: Table, chosen: Mask) -> Table:
+    columns: dict[str, npt.NDArray[Any]] = {}
+    missing: dict[str, Mask] = {}
+    for kind in registry().values():
+        if kind.describe is None:
+            continue
+        mine = objects["kind"] == objects.code("kind", kind.name)
+        rows = np.flatnonzero(mine if kind.namespace else mine & chosen)
+        for name, values in kind.describe(memory, objects["address"][rows]).items():
+            if name not in columns:
+                columns[name] = np.zeros(len(objects), values.dtype)
+                missing[name] = np.ones(len(objects), np.bool_)
+            columns[name][rows] = values
+            missing[name][rows] = False
+    return tables.with_columns(objects, columns, missing)
+
+
+def _named(snapshot: Snapshot, objects: Table, tasks: Tasks, chosen: Mask) -> Table:
+    names = np.full(len(objects), None, object)
+    for kind in registry().values():
+        if kind.namespace:
+            for row in np.flatnonzero(objects["kind"] == objects.code("kind", kind.name)):
+                names[row] = f"{kind.namespace}:[{int(objects['ino'][row])}]"
+    files = chosen & (objects["kind"] == objects.code("kind", "FILE"))
+    if files.any():
+        references = snapshot.tables["references"]
+        namer = Namer(references, _askable(references, tasks), _PROC)
+        for objref, name in namer.names(objects["objref"][files]).items():
+            names[objref - 1] = name
+    gone = np.fromiter((name is None for name in names), np.bool_, len(names))
+    return tables.with_columns(objects, {"name": names}, {"name": gone})
+
+
+def _askable(references: Table, tasks: Tasks) -> dict[int, int]:
+    """Map each descriptor table and mm to a task, by the id that /proc knows it by."""
+    local = dict(zip(tasks.table["tid"].tolist(), tasks.local.tolist(), strict=True))
+    by_task = references["holder_kind"] == references.code("holder_kind", TASK)
+    which = [references.code("association", name) for name in ("files", "mm")]
+    rows = np.flatnonzero(by_task & np.isin(references["association"], which))
+    pairs = zip(
+        references["target"][rows].tolist(), references["holder"][rows].tolist(), strict=True
+    )
+    return {target: local[tid] for target, tid in reversed(list(pairs)) if local[tid]}
+
+
+def _with_cgroups(tasks: Tasks) -> Table:
+    paths = np.full(len(tasks.local), None, object)
+    for row, (tgid, local) in enumerate(zip(tasks.table["tgid"], tasks.local, strict=True)):
+        if local and tgid == tasks.table["tid"][row] and not tasks.table["kthread"][row]:
+            paths[row] = _cgroup(int(local))
+    gone = np.fromiter((path is None for path in paths), np.bool_, len(paths))
+    return tables.with_columns(tasks.table, {"cgroup": paths}, {"cgroup": gone})
+
+
+def _cgroup(pid: int) -> str | None:
+    """Return the path of the unified hierarchy (0::), or of the first one (cgroups(7))."""
+    try:
+        lines = (_PROC / str(pid) / "cgroup").read_bytes().splitlines()
+    except OSError:
+        return None
+    unified = [line for line in lines if line.startswith(b"0::")]
+    chosen = (unified or lines or [b"::"])[0].split(b":", 2)[-1]
+    return chosen.decode("utf-8", "surrogateescape") or None

@@ -1,0 +1,63 @@
+"""The facts of a run that every snapshot carries, whichever source made it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from analyzer._version import __version__
+from analyzer.model import SNAPSHOT_FORMAT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+def run_facts(
+    *,
+    pid: int | None,
+    start_time: int | None,
+    source: str,
+    capabilities: Mapping[str, bool],
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Return the meta data of a snapshot that is being made now, on this machine.
+
+    `pid` is the root of the subtree as the user gave it (None for the whole machine), `start_time`
+    its start in nanoseconds since boot.
+    """
+    return {
+        "format": SNAPSHOT_FORMAT,
+        "tool_version": __version__,
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "boot_id": boot_id(),
+        "host": os.uname().nodename,
+        "collected_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "monotonic_ns": time.monotonic_ns(),
+        "subject": {
+            "pid": pid,
+            "start_time": start_time,
+            "selector": "host" if pid is None else "pid",
+        },
+        "source": {"name": source, "capabilities": dict(capabilities), "notes": list(notes)},
+        "scope": "border",
+        "options": {},
+        "frozen": False,
+        "passes": 1,
+        "addresses": "none",
+        "incomplete": False,
+    }
+
+
+def boot_id() -> str:
+    """Return the id of this boot (random(4)), "" when it cannot be read."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""

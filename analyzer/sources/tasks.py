@@ -1,0 +1,162 @@
+"""All tasks of the machine, as columns, read from the kernel's own task list.
+
+The list starts at our own task and closes over init_task (fs/proc reads the same one); threads
+hang off `signal->thread_head`. The idle tasks of the other processors are in no list: they are
+found through the run queues, and matter because they hold the initial namespaces too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer import tables
+from analyzer.memory.walk import rings
+from analyzer.model import TASKS
+
+if TYPE_CHECKING:
+    from analyzer.kinds.base import U64
+    from analyzer.memory.reader import Memory
+    from analyzer.tables import Table
+
+_PF_KTHREAD: Final = 0x00200000
+
+# include/linux/sched.h, in the order that /proc/PID/stat tests them; the bits of exit_state are
+# told from those of __state by their place.
+_STATES: Final = "RSDTtXZPI"
+_FIELDS: Final = {
+    "tid": "pid", "tgid": "tgid", "comm": "comm", "flags": "flags",
+    "state": ("__state", "state"), "exit": "exit_state",
+    "start": ("start_boottime", "real_start_time"), "parent": "real_parent",
+    "leader": "group_leader", "pid": "thread_pid",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """The task table, and the addresses and local thread ids that belong to its rows.
+
+    `local` are the ids in our own pid namespace (what /proc and the user call them), 0 for a task
+    that is not visible there. `torn` counts lists that could not be read whole.
+    """
+
+    table: Table
+    address: U64
+    local: npt.NDArray[np.int64]
+    torn: int
+
+    def row_of(self, pid: int) -> int:
+        """Return the row of the task that we call `pid`, -1 when there is none."""
+        rows = np.flatnonzero(self.local == pid)
+        return int(rows[0]) if len(rows) else -1
+
+
+def read(memory: Memory) -> Tasks:
+    """Read every task of the machine."""
+    own = np.array([memory.engine.current_task()], np.uint64)
+    leader = memory.gather(own, "task_struct", {"leader": "group_leader"})["leader"]
+    addresses, torn = _listed(memory, leader)
+    addresses = np.concatenate((addresses, _idle(memory, addresses)))
+    got = memory.gather(addresses, "task_struct", _FIELDS)
+    keep = np.flatnonzero(got.ok)
+    column = {name: values[keep] for name, values in got.values.items()}
+    column["address"] = addresses[keep]
+    column["tid"] = _numbered(memory, column)
+    order = np.lexsort((column["tid"], column["tgid"]))
+    column = {name: values[order] for name, values in column.items()}
+    column["observer"] = column["leader"] == leader[0]
+    parent = memory.gather(column["parent"], "task_struct", {"tgid": "tgid"})
+    column["ppid"] = np.where(parent.ok & (column["tgid"] > 0), parent["tgid"], 0)
+    local, nspid = _ids(memory, column, own)
+    return Tasks(_table(column, nspid), column["address"], local, torn)
+
+
+def _listed(memory: Memory, leader: U64) -> tuple[U64, int]:
+    offset = np.uint64(memory.offset("task_struct", "tasks"))
+    processes = rings(memory, leader + offset)
+    leaders = np.concatenate((leader, processes.value - offset))
+    signal = memory.gather(leaders, "task_struct", {"signal": "signal"})
+    heads = signal["signal"] + np.uint64(memory.offset("signal_struct", "thread_head"))
+    threads = rings(memory, np.unique(heads[signal.ok]))
+    node = np.uint64(memory.offset("task_struct", "thread_node"))
+    # The list of a process that is being released is empty: keep its leader all the same.
+    everyone = np.unique(np.concatenate((leaders[signal.ok], threads.value - node)))
+    return everyone, int(processes.torn.sum() + threads.torn.sum())
+
+
+def _idle(memory: Memory, known: U64) -> U64:
+    if not memory.has("task_struct", "se.cfs_rq") or not memory.has("cfs_rq", "rq"):
+        return np.empty(0, np.uint64)
+    queue = memory.gather(known, "task_struct", {"cfs": "se.cfs_rq"})
+    rq = memory.gather(np.unique(queue["cfs"]), "cfs_rq", {"rq": "rq"})
+    idle = memory.gather(np.unique(rq["rq"][rq.ok]), "rq", {"idle": "idle"})
+    return np.setdiff1d(idle["idle"][idle.ok & (idle["idle"] != 0)], known)
+
+
+def _numbered(memory: Memory, column: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
+    """Tell the idle tasks, which all have pid 0, apart: the one of CPU n is -n."""
+    tid = column["tid"].astype(np.int64)
+    idle = np.flatnonzero(tid == 0)
+    path = ("thread_info.cpu", "cpu", "wake_cpu")
+    cpu = memory.gather(column["address"][idle], "task_struct", {"cpu": path})["cpu"]
+    tid[idle] = -cpu.astype(np.int64)
+    return tid
+
+
+def _ids(
+    memory: Memory, column: dict[str, npt.NDArray[Any]], own: U64
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    own_pid = memory.gather(own, "task_struct", {"pid": "thread_pid"})["pid"]
+    own_level = memory.gather(own_pid, "pid", {"level": "level"})["level"]
+    namespace, _ = _upid(memory, own_pid, own_level)
+    level = memory.gather(column["pid"], "pid", {"level": "level"})["level"]
+    _, innermost = _upid(memory, column["pid"], level)
+    if own_level[0] == 0:
+        return np.where(column["tid"] > 0, column["tid"], 0), innermost
+    theirs, local = _upid(memory, column["pid"], np.full_like(level, own_level[0]))
+    visible = (theirs == namespace[0]) & (level >= own_level[0])
+    return np.where(visible, local, 0), innermost
+
+
+def _upid(memory: Memory, pids: U64, level: npt.NDArray[Any]) -> tuple[U64, npt.NDArray[np.int64]]:
+    stride = np.uint64(memory.layout.sizeof("upid") or 0)
+    base = np.uint64(memory.offset("pid", "numbers"))
+    at = np.where(pids != 0, pids + base + level.astype(np.uint64) * stride, np.uint64(0))
+    got = memory.gather(at, "upid", {"nr": "nr", "ns": "ns"})
+    return got["ns"], got["nr"].astype(np.int64)
+
+
+def _table(column: dict[str, npt.NDArray[Any]], nspid: npt.NDArray[np.int64]) -> Table:
+    comm = np.empty(len(column["tid"]), object)
+    comm[:] = [
+        name.split(b"\0", 1)[0].decode("utf-8", "surrogateescape") for name in column["comm"]
+    ]
+    return tables.build(
+        TASKS,
+        {
+            "tid": column["tid"],
+            "tgid": column["tgid"].astype(np.int64),
+            "ppid": column["ppid"].astype(np.int64),
+            "start_time": column["start"].astype(np.uint64),
+            "comm": comm,
+            "kthread": (column["flags"] & _PF_KTHREAD) != 0,
+            "state": _state(column["state"], column["exit"]),
+            "nspid": nspid,
+            "address": column["address"],
+            "observer": column["observer"],
+        },
+        missing={"nspid": nspid == 0},
+        vocabulary={"state": tuple(_STATES)},
+    )
+
+
+def _state(state: npt.NDArray[Any], ended: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
+    # TASK_REPORT (include/linux/sched.h): R S D T t X Z P; TASK_IDLE is 0x402.
+    bits = (state.astype(np.int64) | ended.astype(np.int64)) & 0x7F
+    code = np.where(bits == 0, 0, np.log2(np.maximum(bits, 1)).astype(np.int64) + 1)
+    idle = (state.astype(np.int64) & 0x402) == 0x402  # noqa: PLR2004 - TASK_IDLE
+    result: npt.NDArray[np.int16] = np.where(idle, _STATES.index("I"), code).astype(np.int16)
+    return result

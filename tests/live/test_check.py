@@ -1,0 +1,157 @@
+"""Every fixture, made by real processes, judged from the kernel's memory and from /proc."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import fixtures
+from analyzer.check import leaks
+from analyzer.kinds import registry
+from analyzer.kinds.base import Judged
+from analyzer.model import Rules
+from analyzer.sources import collect
+from tests.graph import Graph
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.snapshot import Snapshot
+
+pytestmark = pytest.mark.live
+
+SCENES = sorted(set(fixtures.FACTORIES) - {"many"})
+
+
+@pytest.fixture(params=SCENES)
+def scene(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """One fixture, running."""
+    factory = fixtures.FACTORIES[request.param]
+    if factory.needs_root and os.geteuid():
+        pytest.skip("needs root")
+    with fixtures.start(request.param) as running:
+        yield dict(running.info)
+
+
+def judged(snapshot: Snapshot, pid: int) -> Graph:
+    """The verdicts of the default rules."""
+    return Graph(snapshot, leaks.check(snapshot, pid, Rules.MODERN))
+
+
+@pytest.mark.bpf
+def test_the_kernel_source_proves_what_each_fixture_promises(scene: dict[str, Any]) -> None:
+    """Users, refcount, outside holders and verdict of every object that a fixture knows."""
+    snapshot = collect(scene["root"], source="kernel")
+    graph = judged(snapshot, scene["root"])
+    for expected in scene["expect"]:
+        objref = graph.find(expected["match"])
+        if expected["verdict"] == "absent":
+            assert objref is None, expected
+            continue
+        assert objref is not None, expected
+        row = objref - 1
+        assert graph.objects.value("kind", row) == expected["kind"]
+        structural = registry()[expected["kind"]].judged is Judged.STRUCTURAL
+        if expected["users"] is not None and not structural:
+            assert graph.verdicts.users[row] == expected["users"], expected
+        if expected["refcount"] is not None:
+            assert graph.objects.value("refcount", row) == expected["refcount"], expected
+            assert graph.verdicts.unnamed[row] == 0, expected
+        assert graph.verdict(objref) == expected["verdict"], expected
+        if "ino" in expected:
+            assert graph.objects.value("ino", row) == expected["ino"], expected
+        for holder in expected["holders_outside"]:
+            assert graph.find(holder) == objref, holder
+            assert graph.outside_holders(objref) > 0, expected
+
+
+@pytest.mark.bpf
+def test_an_exhaustive_fixture_has_no_other_leak(scene: dict[str, Any]) -> None:
+    """What a fixture does not list is contained (but for the host's user namespace)."""
+    if not scene["exhaustive"]:
+        pytest.skip("this fixture shares more than it lists")
+    graph = judged(collect(scene["root"], source="kernel"), scene["root"])
+    listed = {graph.find(expected["match"]) for expected in scene["expect"]}
+    for row in np.flatnonzero(graph.verdicts.judged):
+        if int(row) + 1 in listed or graph.objects["initial"][row]:
+            continue
+        assert graph.verdict(int(row) + 1) == "contained", graph.objects.row(int(row))
+
+
+def test_proc_witnesses_leaks_and_never_claims_containment(scene: dict[str, Any]) -> None:
+    """Without refcounts a shared object is seen to be shared, and nothing is called contained."""
+    snapshot = collect(scene["root"], source="procfs")
+    graph = judged(snapshot, scene["root"])
+    rows = np.flatnonzero(graph.verdicts.judged)
+    assert "contained" not in {graph.verdict(int(row) + 1) for row in rows}
+    for expected in scene["expect"]:
+        if expected["verdict"] != "usage_leak" or expected["match"]["association"] in BLIND:
+            continue
+        if any(holder["association"] in BLIND for holder in expected["holders_outside"]):
+            continue
+        objref = graph.find(expected["match"])
+        assert objref is not None, expected
+        assert graph.verdict(objref) == "usage_leak", expected
+
+
+# What /proc cannot identify: a file that is only mapped, sets of namespaces.
+BLIND = {"vma", "exe", "nsproxy"}
+
+
+@pytest.mark.bpf
+def test_every_reference_of_the_counted_kinds_is_named_on_this_machine() -> None:
+    """A census: descriptor tables, address spaces and the rest are exact, the initial sets too."""
+    for attempt in range(4):
+        table = _census(collect(None, source="kernel", scope="host"))
+        wrong = {kind: table[kind] for kind in EXACT if table[kind][1] != table[kind][2]}
+        if not wrong:
+            return
+        assert attempt < 3, wrong
+
+
+EXACT = ("FILE_TABLE", "FS", "SIGHAND", "NSPROXY", "MM")
+
+
+def _census(snapshot: Snapshot) -> dict[str, tuple[int, int, int]]:
+    """Per kind: objects, the sum of their refcounts, the references named."""
+    objects, references = snapshot.tables["objects"], snapshot.tables["references"]
+    named = np.bincount(references["target"], references["weight"], len(objects) + 1)[1:]
+    result = {}
+    for kind in registry():
+        mine = objects["kind"] == objects.code("kind", kind)
+        result[kind] = (
+            int(mine.sum()), int(objects["refcount"][mine].sum()), int(named[mine].sum()),
+        )  # fmt: skip
+    return result
+
+
+@pytest.mark.bpf
+def test_the_census_has_as_many_files_as_the_kernel_counts() -> None:
+    """FILE objects against /proc/sys/fs/file-nr, read before and after."""
+    for attempt in range(5):
+        before = _file_nr()
+        found = _census(collect(None, source="kernel", scope="host"))["FILE"][0]
+        after = _file_nr()
+        slack = abs(after - before) + 8  # what came and went, files in no table (accept)
+        if min(before, after) - slack <= found <= max(before, after) + slack:
+            return
+        assert attempt < 4, (before, found, after)
+
+
+@pytest.mark.bpf
+def test_no_kind_holds_one_that_is_collected_before_it() -> None:
+    """The order of the kinds is the order in which references can be followed."""
+    snapshot = collect(None, source="kernel", scope="host")
+    references, objects = snapshot.tables["references"], snapshot.tables["objects"]
+    order = {name: kind.order for name, kind in registry().items()}
+    held = objects.words("kind")[references["target"] - 1]
+    pairs = set(zip(references.words("holder_kind"), held, strict=True))
+    assert not [(h, t) for h, t in pairs if order[h] > order[t]]
+
+
+def _file_nr() -> int:
+    return int(Path("/proc/sys/fs/file-nr").read_text().split()[0])
