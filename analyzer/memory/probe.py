@@ -15,7 +15,8 @@ from typing import Final
 from analyzer.errors import NotPermittedError
 from analyzer.memory import capability
 from analyzer.memory.bpf import Engine, LoadError
-from analyzer.memory.layout import VMLINUX, BtfError, running_kernel
+from analyzer.memory import layout as layouts
+from analyzer.memory.layout import BtfError, running_kernel
 from analyzer.memory.reader import Memory, MissingFieldError
 
 _LOCKDOWN: Final = Path("/sys/kernel/security/lockdown")
@@ -56,7 +57,7 @@ def open_memory() -> Memory:
     except FileNotFoundError:
         raise KernelSourceError(_no_btf()) from None
     except (OSError, BtfError) as error:
-        raise KernelSourceError(_unknown_types(f"cannot read {VMLINUX}: {error}")) from error
+        raise KernelSourceError(_unknown_types(f"cannot read {layouts.VMLINUX}: {error}")) from error
     try:
         return Memory(Engine(), layout)
     except LoadError as error:
@@ -139,7 +140,7 @@ def _no_btf() -> Probe:
             remedy="mount it: mount -t sysfs sysfs /sys",
         )  # fmt: skip
     return Probe(
-        ok=False, code="btf", reason=f"there is no {VMLINUX}",
+        ok=False, code="btf", reason=f"there is no {layouts.VMLINUX}",
         remedy="it needs a kernel built with CONFIG_DEBUG_INFO_BTF=y, or use --source procfs",
     )  # fmt: skip
 

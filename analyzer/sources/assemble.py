@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from analyzer import tables
 from analyzer.kinds import associations, registry
+from analyzer.memory.sets import member
 from analyzer.model import OBJECTS, REFERENCES, TASK
-from analyzer.sources.expand import Block, Expansion, member
+from analyzer.sources.expand import Block, Expansion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

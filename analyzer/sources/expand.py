@@ -17,6 +17,7 @@ import numpy.typing as npt
 from analyzer.kinds import registry
 from analyzer.kinds.base import Association, Edges, Judged, Kind
 from analyzer.memory.bpf import plausible
+from analyzer.memory.sets import member, unique
 from analyzer.model import TASK
 
 if TYPE_CHECKING:
@@ -65,25 +66,16 @@ class Expansion:
     torn: Mapping[str, U64]
 
 
-def member(values: U64, among: U64) -> Mask:
-    """Tell which of the values are among the sorted unique `among`."""
-    if not len(among):
-        return np.zeros(len(values), np.bool_)
-    at = np.minimum(np.searchsorted(among, values), len(among) - 1)
-    result: Mask = among[at] == values
-    return result
-
-
 def expand(memory: Memory, tasks: U64, inside: U64, *, everything: bool) -> Expansion:
     """Follow the references of `tasks`; `inside` (sorted) are those of the subtree.
 
     With `everything` all objects are asked for what they hold; without, files held by nobody
     inside are asked only where that can matter (they may pin a collected namespace).
     """
-    state = _State(memory, {TASK: np.unique(tasks)}, {TASK: inside}, everything=everything)
+    state = _State(memory, {TASK: unique(tasks)}, {TASK: inside}, everything=everything)
     for kind in registry().values():
         state.visit(kind)
-    torn = {name: np.unique(np.concatenate(parts)) for name, parts in state.torn.items()}
+    torn = {name: unique(*parts) for name, parts in state.torn.items()}
     return Expansion(tuple(state.blocks), state.collected, torn)
 
 
@@ -105,7 +97,7 @@ class _State:
             new = found[~member(found, done)]
             if not len(new):
                 return
-            done = np.union1d(done, new)
+            done = unique(done, new)
             for block in self._references(kind, new):
                 self._add(block)
 
@@ -113,10 +105,9 @@ class _State:
         if kind.name == TASK:
             return self._seen[TASK]
         targets = [b.target for b in self.blocks if b.target_kind == kind.name]
-        everyone = np.unique(np.concatenate(targets)) if targets else np.empty(0, np.uint64)
-        inside = self.collected.get(kind.name, np.empty(0, np.uint64))
-        wanted = self._everything or kind.name != "FILE" or self._isolated()
-        return everyone if wanted else inside
+        if self._everything or kind.name != "FILE" or self._isolated():
+            return unique(*targets)
+        return self.collected.get(kind.name, np.empty(0, np.uint64))
 
     def _isolated(self) -> bool:
         """Tell whether the subtree has a namespace of its own that an outside file could pin."""
@@ -150,9 +141,9 @@ class _State:
         mine = self.collected.get(block.holder_kind)
         if mine is None or not block.association.collects:
             return
-        reached = np.unique(block.target[member(block.holder, mine)])
-        known = self.collected.get(block.target_kind)
-        self.collected[block.target_kind] = reached if known is None else np.union1d(known, reached)
+        reached = block.target[member(block.holder, mine)]
+        known = self.collected.get(block.target_kind, reached[:0])
+        self.collected[block.target_kind] = unique(known, reached)
 
 
 def _pointers(memory: Memory, kind: Kind, holders: U64) -> Iterator[Edges]:
@@ -197,7 +188,7 @@ def _keep_holders(keep: dict[str, U64], block: Block) -> None:
     if block.holder_kind == TASK:
         return
     known = keep.get(block.holder_kind, np.empty(0, np.uint64))
-    keep[block.holder_kind] = np.union1d(known, block.holder)
+    keep[block.holder_kind] = unique(known, block.holder)
 
 
 def counts(memory: Memory, kind: Kind, addresses: U64) -> tuple[I64, Mask]:

@@ -21,12 +21,13 @@ from analyzer import tables
 from analyzer.check.subtree import INSIDE, task_sides
 from analyzer.errors import TargetVanishedError
 from analyzer.kinds import registry
+from analyzer.memory.sets import member, unique
 from analyzer.model import GAPS
 from analyzer.snapshot import Snapshot
 from analyzer.sources import tasks as task_list
 from analyzer.sources.assemble import Numbering, number, objects, references
 from analyzer.sources.describe import describe
-from analyzer.sources.expand import Expansion, counts, expand, member, relevant
+from analyzer.sources.expand import Expansion, counts, expand, relevant
 from analyzer.sources.meta import run_facts
 
 if TYPE_CHECKING:
@@ -106,13 +107,13 @@ def _settled(
 
 def _subtree(tasks: Tasks, pid: int | None) -> U64:
     if pid is None:
-        return np.unique(tasks.address)
+        return unique(tasks.address)
     row = tasks.row_of(pid)
     if row < 0:
         msg = f"there is no process {pid}"
         raise TargetVanishedError(msg)
     side = task_sides(tasks.table, int(tasks.table["tid"][row]))
-    return np.unique(tasks.address[side == INSIDE])
+    return unique(tasks.address[side == INSIDE])
 
 
 def _read(memory: Memory, pid: int | None, *, host: bool) -> _Reading:

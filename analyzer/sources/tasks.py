@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer import tables
+from analyzer.memory.sets import unique
 from analyzer.memory.walk import rings
 from analyzer.model import TASKS
 
@@ -80,10 +81,10 @@ def _listed(memory: Memory, leader: U64) -> tuple[U64, int]:
     leaders = np.concatenate((leader, processes.value - offset))
     signal = memory.gather(leaders, "task_struct", {"signal": "signal"})
     heads = signal["signal"] + np.uint64(memory.offset("signal_struct", "thread_head"))
-    threads = rings(memory, np.unique(heads[signal.ok]))
+    threads = rings(memory, unique(heads[signal.ok]))
     node = np.uint64(memory.offset("task_struct", "thread_node"))
     # The list of a process that is being released is empty: keep its leader all the same.
-    everyone = np.unique(np.concatenate((leaders[signal.ok], threads.value - node)))
+    everyone = unique(leaders[signal.ok], threads.value - node)
     return everyone, int(processes.torn.sum() + threads.torn.sum())
 
 
@@ -91,8 +92,8 @@ def _idle(memory: Memory, known: U64) -> U64:
     if not memory.has("task_struct", "se.cfs_rq") or not memory.has("cfs_rq", "rq"):
         return np.empty(0, np.uint64)
     queue = memory.gather(known, "task_struct", {"cfs": "se.cfs_rq"})
-    rq = memory.gather(np.unique(queue["cfs"]), "cfs_rq", {"rq": "rq"})
-    idle = memory.gather(np.unique(rq["rq"][rq.ok]), "rq", {"idle": "idle"})
+    rq = memory.gather(unique(queue["cfs"]), "cfs_rq", {"rq": "rq"})
+    idle = memory.gather(unique(rq["rq"][rq.ok]), "rq", {"idle": "idle"})
     return np.setdiff1d(idle["idle"][idle.ok & (idle["idle"] != 0)], known)
 
 

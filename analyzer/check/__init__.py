@@ -1,0 +1,1 @@
+"""The check: inside and outside, users versus refcount, a verdict for each object."""

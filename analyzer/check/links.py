@@ -1,0 +1,138 @@
+"""The references of a snapshot as links between rows, and what can be reached over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.errors import BadInputError
+from analyzer.kinds import associations, registry
+from analyzer.model import TASK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from analyzer.kinds.base import Association, Kind
+    from analyzer.model import Rules
+    from analyzer.snapshot import Snapshot
+    from analyzer.tables import Table
+
+Codes = npt.NDArray[np.int8]
+Integers = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.intp]
+
+_T = TypeVar("_T")
+
+_SPREAD: Final = 8  # numbers spread thinner than one in this many are searched for, not indexed
+
+
+@dataclass(frozen=True)
+class Links:
+    """Who holds what, by row of the references table.
+
+    `node` numbers all holders: the rows of tasks, then those of objects. `target` is a row of
+    objects. `counted` marks the references that the rules know, `collects` those of them through
+    which the subtree is followed.
+    """
+
+    tasks: int
+    objects: int
+    by_task: Mask
+    node: Rows
+    target: Rows
+    counted: Mask
+    collects: Mask
+
+    def reach(self, start: Mask, over: Mask) -> Mask:
+        """Return which nodes (tasks, then objects) are in `start` or led to from there.
+
+        `over` marks the references that are followed.
+        """
+        reached = start.copy()
+        rows = np.flatnonzero(over)
+        holder, target = self.node[rows], self.target[rows] + self.tasks
+        while len(holder):
+            fires = reached[holder]
+            found = target[fires]
+            if reached[found].all():
+                break
+            reached[found] = True
+            holder, target = holder[~fires], target[~fires]
+        return reached
+
+
+def links(snapshot: Snapshot, rules: Rules) -> Links:
+    """Return the references of a snapshot as links between rows.
+
+    BadInputError for a reference to a row that the snapshot lacks, or an association that this
+    version does not know.
+    """
+    tasks, objects, references = (snapshot.tables[n] for n in ("tasks", "objects", "references"))
+    by_task = references["holder_kind"] == references.code("holder_kind", TASK)
+    node = np.empty(len(references), np.intp)
+    node[by_task] = _found(tasks["tid"], references["holder"][by_task], "task")
+    node[~by_task] = _found(objects["objref"], references["holder"][~by_task], "object")
+    node[~by_task] += len(tasks)
+    counted = association_flags(references, lambda a: rules in a.rules)
+    return Links(
+        tasks=len(tasks),
+        objects=len(objects),
+        by_task=by_task,
+        node=node,
+        target=_found(objects["objref"], references["target"], "object"),
+        counted=counted,
+        collects=counted & association_flags(references, lambda a: a.collects),
+    )
+
+
+def association_flags(references: Table, test: Callable[[Association], bool]) -> Mask:
+    """Return where the association of a reference passes `test`."""
+    known = associations()
+    flags = [test(_known(known.get(w), w)) for w in references.vocabulary["association"]]
+    return _spread(flags, references["association"])
+
+
+def kind_flags(objects: Table, test: Callable[[Kind], bool]) -> Mask:
+    """Return where the kind of an object passes `test`."""
+    known = registry()
+    flags = [test(_known(known.get(w), w)) for w in objects.vocabulary["kind"]]
+    return _spread(flags, objects["kind"])
+
+
+def rows_of(keys: Integers, wanted: Integers) -> Rows:
+    """Return the row in `keys` (distinct) of each wanted number, -1 where it is not there."""
+    if not len(keys) or not len(wanted):
+        return np.full(len(wanted), -1, np.intp)
+    low, high = int(keys.min()), int(keys.max())
+    if high - low < _SPREAD * (len(keys) + len(wanted)):
+        row = np.full(high - low + 2, -1, np.intp)
+        row[keys - low] = np.arange(len(keys))
+        inside = (wanted >= low) & (wanted <= high)
+        return row[np.where(inside, wanted - low, -1)]
+    order = np.argsort(keys)
+    at = order[np.searchsorted(keys, wanted, sorter=order).clip(max=len(keys) - 1)]
+    return np.where(keys[at] == wanted, at, -1)
+
+
+def _found(keys: Integers, wanted: Integers, what: str) -> Rows:
+    rows = rows_of(keys, wanted)
+    if (rows < 0).any():
+        lost = int(wanted[np.argmax(rows < 0)])
+        raise BadInputError(f"the snapshot refers to {what} {lost}, which is not in it")
+    return rows
+
+
+def _known(found: _T | None, word: str) -> _T:
+    if found is None:
+        raise BadInputError(f"the snapshot speaks of {word!r}, which this version does not know")
+    return found
+
+
+def _spread(flags: list[bool], codes: npt.NDArray[np.int16]) -> Mask:
+    # The code of a missing word is -1: the last.
+    spread: Mask = np.array([*flags, False], np.bool_)[codes]
+    return spread

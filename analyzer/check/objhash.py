@@ -1,0 +1,273 @@
+"""The reference check: the hash of objects of the checkpoint patches, in plain Python.
+
+Walk the tasks of the subtree; each reference that one of them, or a thing that they hold, has to an
+object makes `users += 1` on its entry; a thing that holds others is descended into at its first
+sight. Then compare each entry's users with the object's own count. This module is written to be
+read and believed; `leaks.py` is the same check over columns and is held equal to it by a test.
+
+The order is that of ckpt_collect_task(): nsproxy, file table, mm, fs, sighand. The kernel's hash
+pins each object once, so that it compares users + 1 with the count; nothing is pinned here.
+Rules.SEED counts as the patch of April 2009 did: tables, mms and nsproxies are walked once per
+task, but for the mappings.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from analyzer.check.subtree import require_root
+from analyzer.kinds import associations, registry
+from analyzer.kinds.base import Judged
+from analyzer.model import TASK, Basis, Rules, Side, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from analyzer.kinds.base import Association, Kind
+    from analyzer.snapshot import Snapshot
+    from analyzer.tables import Table
+
+SEED_COUNTS_PER_TASK: Final = frozenset({"fd", "exe", "nsproxy.uts", "nsproxy.ipc"})
+
+
+class Node(NamedTuple):
+    """A task (by tid) or an object (by objref)."""
+
+    kind: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the check says of one object: counts by side, verdict, and what that rests on."""
+
+    users: int
+    outside: int
+    observer: int
+    unnamed: int
+    verdict: Verdict
+    basis: Basis
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task, as far as the check looks at it."""
+
+    tid: int
+    tgid: int
+    ppid: int
+    observer: bool
+
+
+@dataclass(frozen=True)
+class Object:
+    """An object, as far as the check looks at it; `refcount` None is unknown."""
+
+    kind: Kind
+    refcount: int | None
+    stable: bool
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A counted reference."""
+
+    holder: Node
+    target: Node
+    association: Association
+    weight: int
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A snapshot as plain Python, with the references that the rules count."""
+
+    rules: Rules
+    tasks: dict[Node, Task]
+    objects: dict[Node, Object]
+    references: list[Reference]
+    held_by: dict[Node, list[Reference]]
+
+
+@dataclass
+class ObjHash:
+    """The hash: the users of each object, and the objects collected, in order of first sight."""
+
+    machine: Machine
+    leaky: set[Node]  # objects of a derived kind that are not the subtree's alone
+    users: dict[Node, int] = field(default_factory=lambda: defaultdict(int))
+    collected: dict[Node, None] = field(default_factory=dict)
+
+    def collect_task(self, task: Node) -> None:
+        """Count the references of one task, and those of what it holds."""
+        for reference in self.machine.held_by.get(task, ()):
+            if not self.collect(reference) and self.machine.rules is Rules.SEED:
+                self.count_again(reference.target)
+
+    def collect(self, reference: Reference) -> bool:
+        """Count one reference from the inside; return whether its object was new."""
+        target = reference.target
+        if reference.holder not in self.leaky:
+            self.users[target] += reference.weight
+        if target in self.collected or not reference.association.collects:
+            return False
+        self.collected[target] = None
+        for deeper in self.machine.held_by.get(target, ()):
+            self.collect(deeper)
+        return True
+
+    def count_again(self, holder: Node) -> None:
+        """Count what the seed counted once per task though it is held once."""
+        for reference in self.machine.held_by.get(holder, ()):
+            if reference.association.name in SEED_COUNTS_PER_TASK:
+                self.users[reference.target] += reference.weight
+
+
+def find_ref_leaks(snapshot: Snapshot, pid: int, rules: Rules) -> dict[int, Judgement]:
+    """Return the judgement of each judged object by objref, in order of collection.
+
+    Errors as `subtree.require_root`.
+    """
+    require_root(snapshot.tables["tasks"], pid)
+    machine = read_machine(snapshot, rules)
+    inside = list(task_tree(machine, pid))
+    outside = [n for n, t in machine.tasks.items() if n not in inside and not t.observer]
+    observer = [n for n, t in machine.tasks.items() if t.observer]
+    led_outside = reach(machine, [*outside, *unrooted(machine)])
+    objhash = ObjHash(machine, set(not_alone(machine, led_outside)))
+    for task in inside:
+        objhash.collect_task(task)
+    sides = (
+        dict.fromkeys(machine.objects, Side.OUTSIDE)
+        | dict.fromkeys(reach(machine, observer) - led_outside, Side.OBSERVER)
+        | dict.fromkeys(observer, Side.OBSERVER)
+        | dict.fromkeys(objhash.collected, Side.INSIDE)
+        | dict.fromkeys(objhash.leaky, Side.OUTSIDE)
+        | dict.fromkeys(outside, Side.OUTSIDE)
+        | dict.fromkeys(inside, Side.INSIDE)
+    )
+    return {
+        node.number: judge(machine, sides, node, objhash.users[node])
+        for node in objhash.collected
+        if is_judged(machine.objects[node].kind, rules)
+    }
+
+
+def task_tree(machine: Machine, pid: int) -> Iterator[Node]:
+    """Yield the tasks of a process, then those of its children, depth first."""
+    for node, task in machine.tasks.items():
+        if task.tgid == pid and not task.observer:
+            yield node
+    children = {task.tgid: None for task in machine.tasks.values() if task.ppid == pid}
+    for child in children:
+        yield from task_tree(machine, child)
+
+
+def reach(machine: Machine, start: Iterable[Node]) -> set[Node]:
+    """Return the nodes that are in `start` or led to from there by counted references."""
+    reached: set[Node] = set()
+    todo = list(start)
+    while todo:
+        node = todo.pop()
+        if node not in reached:
+            reached.add(node)
+            todo += [reference.target for reference in machine.held_by.get(node, ())]
+    return reached
+
+
+def unrooted(machine: Machine) -> set[Node]:
+    """Return the objects that no task leads to."""
+    return machine.objects.keys() - reach(machine, machine.tasks)
+
+
+def not_alone(machine: Machine, led_outside: set[Node]) -> Iterator[Node]:
+    """Yield the objects of derived kinds that something outside holds, named or not."""
+    held = totals(machine.references)
+    for node, thing in machine.objects.items():
+        unexplained = thing.refcount is not None and thing.refcount != held[node]
+        if thing.kind.derived and (node in led_outside or unexplained):
+            yield node
+
+
+def totals(references: Iterable[Reference]) -> dict[Node, int]:
+    """Return the sum of the weights of the references to each object."""
+    held: dict[Node, int] = defaultdict(int)
+    for reference in references:
+        held[reference.target] += reference.weight
+    return held
+
+
+def is_judged(kind: Kind, rules: Rules) -> bool:
+    """Return whether objects of `kind` are compared under `rules`."""
+    return kind.judged is not Judged.NOT and rules in kind.rules
+
+
+def judge(machine: Machine, sides: dict[Node, Side], node: Node, users: int) -> Judgement:
+    """Return the judgement of one collected object."""
+    thing = machine.objects[node]
+    weight = dict.fromkeys(Side, 0)
+    for reference in machine.references:
+        if reference.target == node:
+            weight[sides[reference.holder]] += reference.weight
+    outside, observer = weight[Side.OUTSIDE], weight[Side.OBSERVER]
+    unnamed = 0 if thing.refcount is None else thing.refcount - users - outside - observer
+    verdict, basis = decide(thing, users, outside, observer)
+    return Judgement(users, outside, observer, unnamed, verdict, basis)
+
+
+def decide(thing: Object, users: int, outside: int, observer: int) -> tuple[Verdict, Basis]:
+    """Return the verdict from the counts alone."""
+    if thing.refcount is None:
+        return (Verdict.USAGE_LEAK if outside else Verdict.UNKNOWN), Basis.WITNESSED
+    if thing.kind.judged is Judged.STRUCTURAL:
+        contained = Verdict.CONTAINED if thing.stable else Verdict.UNSTABLE
+        return (Verdict.USAGE_LEAK if outside else contained), Basis.STRUCTURAL
+    if not thing.stable:
+        return Verdict.UNSTABLE, Basis.PROVEN
+    if thing.refcount > users + observer:
+        return Verdict.USAGE_LEAK, Basis.PROVEN
+    if thing.refcount < users + observer:
+        return Verdict.OVERCOUNT, Basis.PROVEN
+    return Verdict.CONTAINED, Basis.PROVEN
+
+
+def read_machine(snapshot: Snapshot, rules: Rules) -> Machine:
+    """Return a snapshot as plain Python."""
+    tasks = {Node(TASK, task.tid): task for task in _tasks(snapshot.tables["tasks"])}
+    objects = dict(_objects(snapshot.tables["objects"]))
+    by_objref = {node.number: node for node in objects}
+    everything = _references(snapshot.tables["references"], by_objref)
+    references = [r for r in everything if rules in r.association.rules]
+    held_by: dict[Node, list[Reference]] = defaultdict(list)
+    for reference in sorted(references, key=lambda r: registry()[r.target.kind].order):
+        held_by[reference.holder].append(reference)
+    return Machine(rules, tasks, objects, references, held_by)
+
+
+def _tasks(table: Table) -> Iterator[Task]:
+    columns = (table[name].tolist() for name in ("tid", "tgid", "ppid", "observer"))
+    for tid, tgid, ppid, observer in zip(*columns, strict=True):
+        yield Task(tid, tgid, ppid, observer)
+
+
+def _objects(table: Table) -> Iterator[tuple[Node, Object]]:
+    for row in range(len(table)):
+        kind = registry()[table.value("kind", row)]
+        yield (
+            Node(kind.name, table.value("objref", row)),
+            Object(kind, table.value("refcount", row), table.value("stable", row)),
+        )
+
+
+def _references(table: Table, by_objref: dict[int, Node]) -> Iterator[Reference]:
+    for row in range(len(table)):
+        number = table.value("holder", row)
+        by_task = table.value("holder_kind", row) == TASK
+        yield Reference(
+            Node(TASK, number) if by_task else by_objref[number],
+            by_objref[table.value("target", row)],
+            associations()[table.value("association", row)],
+            table.value("weight", row),
+        )

@@ -1,0 +1,138 @@
+"""The border: which tasks, objects and references are inside of a subtree, and which are not.
+
+Inside are the root, its threads, and all descendants with their threads. An object is *collected*
+when it is reached from an inside task over counted references that collect. A task has its own
+side; an object that holds another takes its side from what leads to it:
+
+- collected: inside. Of a derived kind only if nothing outside leads to it, and its count is
+  explained by its references: what a bind mount also holds is not the subtree's alone.
+- not collected, and only the observer leads to it: the observer's.
+- otherwise outside. So is what no task leads to: whatever keeps it is not in the subtree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.check.links import kind_flags, links, rows_of
+from analyzer.errors import BadInputError, TargetVanishedError
+
+if TYPE_CHECKING:
+    from analyzer.check.links import Codes, Integers, Links, Mask, Rows
+    from analyzer.model import Rules
+    from analyzer.snapshot import Snapshot
+    from analyzer.tables import Table
+
+# Codes into tuple(model.Side).
+INSIDE: Final = 0
+OUTSIDE: Final = 1
+OBSERVER: Final = 2
+
+
+@dataclass(frozen=True)
+class Border:
+    """The side of every row: codes INSIDE, OUTSIDE, OBSERVER into `tuple(model.Side)`.
+
+    A reference has the side of its holder, and is `counted` if the rules know its association.
+    `holder_row` is a row of tasks where `by_task`, of objects elsewhere; `target_row` a row of
+    objects.
+    """
+
+    task_side: Codes
+    collected: Mask
+    object_side: Codes
+    reference_side: Codes
+    counted: Mask
+    by_task: Mask
+    holder_row: Rows
+    target_row: Rows
+
+
+def require_root(tasks: Table, pid: int) -> None:
+    """Raise an error unless process `pid` can be the root of a subtree.
+
+    BadInputError for a thread, a kernel thread or cranalyze itself; TargetVanishedError when the
+    snapshot has no such task.
+    """
+    at = np.flatnonzero((tasks["tid"] == pid) | (tasks["tgid"] == pid))
+    if pid <= 0 or not len(at):
+        raise TargetVanishedError(f"there is no process {pid} in the snapshot")
+    tgid = int(tasks["tgid"][at[0]])
+    if tgid != pid:
+        raise BadInputError(f"{pid} is a thread of process {tgid}: give {tgid}")
+    if tasks["kthread"][at].any():
+        raise BadInputError(f"{pid} is a kernel thread: it is in no container")
+    if tasks["observer"][at].any():
+        raise BadInputError(f"{pid} is cranalyze itself, which is neither inside nor outside")
+
+
+def task_sides(tasks: Table, pid: int) -> Codes:
+    """Return the side of each task (int8, per row of `tasks`) for the subtree of process `pid`.
+
+    Errors as `require_root`.
+    """
+    require_root(tasks, pid)
+    processes, first, process = np.unique(tasks["tgid"], return_index=True, return_inverse=True)
+    inside = _descendants(processes, tasks["ppid"][first], pid)
+    side = np.where(inside[process], INSIDE, OUTSIDE).astype(np.int8)
+    side[tasks["observer"]] = OBSERVER
+    return side
+
+
+def _descendants(processes: Integers, ppid: Integers, pid: int) -> Mask:
+    # Pointer jumping: n generations take log2(n) steps. The row -1, the last, is "no parent".
+    ancestor = np.append(rows_of(processes, ppid), -1)
+    inside = np.append(processes == pid, [False])
+    for _ in range(len(processes).bit_length()):
+        inside |= inside[ancestor]
+        ancestor = ancestor[ancestor]
+    return inside[:-1]
+
+
+def border(snapshot: Snapshot, pid: int, rules: Rules) -> Border:
+    """Return the sides of everything for the subtree of process `pid`.
+
+    Errors as `require_root` and `links`.
+    """
+    task_side = task_sides(snapshot.tables["tasks"], pid)
+    edges = links(snapshot, rules)
+    collected = edges.reach(_nodes(edges, task_side == INSIDE), edges.collects)[edges.tasks :]
+    object_side = _object_sides(snapshot, edges, task_side, collected)
+    return Border(
+        task_side=task_side,
+        collected=collected,
+        object_side=object_side,
+        reference_side=np.concatenate([task_side, object_side])[edges.node],
+        counted=edges.counted,
+        by_task=edges.by_task,
+        holder_row=np.where(edges.by_task, edges.node, edges.node - edges.tasks),
+        target_row=edges.target,
+    )
+
+
+def _object_sides(snapshot: Snapshot, edges: Links, task_side: Codes, collected: Mask) -> Codes:
+    led = [edges.reach(_nodes(edges, task_side == side), edges.counted) for side in range(3)]
+    unrooted = ~(led[INSIDE] | led[OUTSIDE] | led[OBSERVER])
+    unrooted[: edges.tasks] = False
+    outside = (led[OUTSIDE] | edges.reach(unrooted, edges.counted))[edges.tasks :]
+    derived = kind_flags(snapshot.tables["objects"], lambda kind: kind.derived)
+    outside |= derived & _held_unseen(snapshot, edges)
+    inside = collected & ~(derived & outside)
+    observer = led[OBSERVER][edges.tasks :] & ~outside
+    return np.select([inside, observer], [INSIDE, OBSERVER], OUTSIDE).astype(np.int8)
+
+
+def _held_unseen(snapshot: Snapshot, edges: Links) -> Mask:
+    """Return which objects have a count that their references do not explain."""
+    objects, weight = snapshot.tables["objects"], snapshot.tables["references"]["weight"]
+    held = np.zeros(len(objects), np.int64)
+    np.add.at(held, edges.target[edges.counted], weight[edges.counted])
+    unexplained: Mask = objects.known("refcount") & (objects["refcount"] != held)
+    return unexplained
+
+
+def _nodes(edges: Links, tasks: Mask) -> Mask:
+    return np.append(tasks, np.zeros(edges.objects, np.bool_))

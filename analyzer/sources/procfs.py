@@ -1,0 +1,138 @@
+"""The procfs source: what /proc and kcmp(2) tell, without BPF and without privilege.
+
+There are no reference counts in /proc, so it can witness a leak (an outside task shares an object)
+and never proves containment. Without privilege one's own processes can be read; what is refused
+becomes a gap. The files that are mapped, nsproxies, credentials, sockets' network namespaces and
+whatever the kernel itself holds cannot be told, and no error says so: the notes do.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from analyzer.errors import NotPermittedError, TargetVanishedError
+from analyzer.procfs import kcmp, mountinfo, tasks
+from analyzer.procfs.facts import Facts
+from analyzer.procfs.fs import ProcFs
+from analyzer.procfs.gaps import Failure
+from analyzer.procfs.identity import Asked, Presumed
+from analyzer.procfs.view import read
+from analyzer.snapshot import Snapshot
+from analyzer.sources.meta import run_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from analyzer.procfs.identity import Identity
+    from analyzer.procfs.tasks import Task
+    from analyzer.procfs.view import Progress, View
+
+_HIDEPID: Final = re.compile(r"hidepid=(2|4|invisible|ptraceable)")
+LIVE: Final = Path("/proc")
+BLIND: Final = (
+    "/proc has no reference counts: a leak can be witnessed, containment cannot be proven",
+    "nsproxies, credentials, files in flight and what the kernel holds cannot be seen in /proc",
+)
+_ARRIVED: Final = Failure(
+    "a child that started while it was read", "read", None, "what the child holds is missing"
+)
+_HIDDEN: Final = Failure(
+    "processes of others", "readdir", None, "/proc is mounted with hidepid: they are not listed"
+)
+
+
+def collect(
+    pid: int | None,
+    *,
+    scope: str = "border",
+    proc: ProcFs | None = None,
+    progress: Progress = lambda _: None,
+    identity: Identity | None = None,
+) -> Snapshot:
+    """Read what the subtree of `pid` (None: everybody) holds and shares.
+
+    `scope` "border" reads in full only the subtree, "host" everybody. `proc` is the /proc to read;
+    `identity` tells what is shared, kcmp(2) by default.
+    Raises BadInputError and TargetVanishedError for a subject that cannot be one.
+    """
+    fs = ProcFs(LIVE) if proc is None else proc
+    host = scope == "host" or pid is None
+    who, reason = (identity, "") if identity is not None else _who_to_ask(fs)
+    view = read(fs, facts(fs), lambda t: who or presumed(t), pid, host=host, progress=progress)
+    _look_again(view, pid)
+    meta = run_facts(
+        pid=pid,
+        start_time=None if pid is None else view.start_time(pid),
+        source="procfs",
+        capabilities=capabilities(view),
+        notes=[*BLIND, *([reason] if reason else []), *view.notes],
+    )
+    return snapshot(view, {**meta, "scope": "host" if host else "border"})
+
+
+def snapshot(view: View, meta: Mapping[str, Any]) -> Snapshot:
+    """Return the snapshot of a view."""
+    incomplete = view.log.touches(view.subtree)
+    return Snapshot(
+        {**meta, "incomplete": incomplete}, {**view.tables, "gaps": view.log.table()}
+    )
+
+
+def capabilities(view: View) -> dict[str, bool]:
+    """Return what such a view can tell."""
+    others = {task.tgid for task in view.tasks} - view.subtree
+    return {
+        "refcounts": False,
+        "identity": view.certain,
+        "nsproxy": False,
+        "mapped_files": False,
+        "socket_namespaces": False,
+        "all_processes": not view.log.touches(others),
+    }
+
+
+def facts(fs: ProcFs) -> Facts:
+    """Return what is needed of this machine to read its own /proc."""
+    return Facts(clk_tck=os.sysconf("SC_CLK_TCK"), observer=os.getpid() if fs.is_live() else 0)
+
+
+def presumed(found: Sequence[Task]) -> Identity:
+    """Return what is presumed of `found` where nobody can tell what they share."""
+    return Presumed({task.tid: task.tgid for task in found})
+
+
+def _who_to_ask(fs: ProcFs) -> tuple[Identity | None, str]:
+    if not fs.is_live():
+        return None, "what is shared cannot be told: this /proc is not of our pid namespace"
+    own = os.getpid(), 0
+    try:
+        kcmp.comparer(kcmp.What.VM)(own, own)
+    except (OSError, NotPermittedError) as error:
+        return None, f"what is shared cannot be told: kcmp(2): {error}"
+    return Asked(), ""
+
+
+def _look_again(view: View, pid: int | None) -> None:
+    """Look for what changed: the subject's end is an error, newcomers of the subtree are a gap."""
+    if pid is not None and tasks.again(view.fs, view.leader(pid)) is None:
+        raise TargetVanishedError(f"process {pid} ended while it was read")
+    known = {task.tgid for task in view.tasks}
+    for new in set(tasks.processes(view.fs)) - known:
+        parent = tasks.parent(view.fs, new)
+        if parent in view.subtree:
+            view.log.add(_ARRIVED, parent)
+    if view.fs.is_live() and os.geteuid() and _hidden(view.fs):
+        view.log.add(_HIDDEN)
+
+
+def _hidden(fs: ProcFs) -> bool:
+    try:
+        mounts = mountinfo.parse(fs.read("self/mountinfo"), "self/mountinfo")
+    except OSError:
+        return False
+    proc = [mount.options for mount in mounts if mount.fstype == "proc"]
+    return any(_HIDEPID.search(options) for options in proc)

@@ -1,0 +1,87 @@
+"""The replay source: what a dump of /proc tells, made by `cranalyze procdump` or by hand.
+
+Nobody can be asked any more: what is shared is known from the identities that cranalyze wrote beside
+the dump, and otherwise unknown. The machine's facts come with the dump too, and what it does not
+say stays unknown.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from analyzer._version import __version__
+from analyzer.errors import BadInputError
+from analyzer.model import SNAPSHOT_FORMAT
+from analyzer.procfs import facts, identity, refusals
+from analyzer.procfs.archive import open_dump
+from analyzer.procfs.gaps import Failure
+from analyzer.procfs.view import read
+from analyzer.sources.procfs import BLIND, capabilities, presumed, snapshot
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from analyzer.procfs.facts import Facts
+    from analyzer.procfs.fs import ProcFs
+    from analyzer.procfs.identity import Identity
+    from analyzer.procfs.view import Progress
+    from analyzer.snapshot import Snapshot
+
+_UNTOLD: Final = (
+    "the dump has no identities: which descriptors and tables are one object is not known; "
+    "threads are taken to share those of their process"
+)
+_CUT: Final = Failure(
+    "the dump", "read", None, "it was cut short while it was made: tasks and files are missing"
+)
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+def collect(
+    path: Path,
+    pid: int | None,
+    scope: str = "border",
+    progress: Progress = lambda _: None,
+) -> Snapshot:
+    """Read the subtree of `pid` (None: everybody) from the dump at `path`.
+
+    Raises BadInputError for what is no dump, or a malformed one, and as the procfs source does.
+    """
+    fs = open_dump(path)
+    known = _facts(fs)
+    answers = _identities(fs)
+    host = scope == "host" or pid is None
+    fs = refusals.restored(fs)
+    view = read(fs, known, lambda t: answers or presumed(t), pid, host=host, progress=progress)
+    if _is_cut(fs):
+        view.log.add(_CUT)
+    notes = [*BLIND, *([] if answers else [_UNTOLD]), *view.notes]
+    source = {"name": "replay", "capabilities": capabilities(view), "notes": notes}
+    start = None if pid is None else view.start_time(pid)
+    return snapshot(view, {**_meta(known), **_subject(pid, start, host=host), "source": source})
+
+
+def _meta(known: Facts) -> dict[str, Any]:
+    return {
+        "format": SNAPSHOT_FORMAT,
+        "tool_version": __version__,
+        "kernel": known.kernel,
+        "machine": known.machine,
+        "boot_id": known.boot_id,
+        "host": known.host,
+        "collected_at": known.collected_at if _TIME.fullmatch(known.collected_at) else "",
+        "monotonic_ns": known.monotonic_ns,
+        "options": {},
+        "frozen": False,
+        "passes": 1,
+        "addresses": "none",
+    }
+
+
+def _subject(pid: int | None, start: int | None, *, host: bool) -> dict[str, Any]:
+    selector = "host" if pid is None else "pid"
+    return {
+        "subject": {"pid": pid, "start_time": start, "selector": selector},
+        "scope": "host" if host else "border",
+    }
