@@ -78,6 +78,7 @@ class Edges:
 
     `holder` are indices into the holders' addresses, `target` kernel addresses; `slot` and
     `detail` (str objects) may be None. `torn` marks the holders that could not be read whole.
+    `weight` is how many counts each accounts for; None means one.
     """
 
     association: Association
@@ -87,10 +88,23 @@ class Edges:
     slot: I64 | None = None
     detail: npt.NDArray[Any] | None = None
     torn: Mask | None = None
+    weight: I64 | None = None
 
 
 Walk = Callable[["Memory", "U64"], "Iterable[Edges]"]
+Find = Callable[["Memory", Mapping[str, "U64"]], "U64"]
 Describe = Callable[["Memory", "U64"], Mapping[str, "npt.NDArray[Any]"]]
+
+
+@dataclass(frozen=True)
+class Finder:
+    """Finds objects of a kind that no reference leads to: in a table, or a list, of the kernel's.
+
+    `find` is given the objects newly met of the kinds in `after`, by kind, and returns addresses.
+    """
+
+    after: tuple[str, ...]
+    find: Find
 
 
 @dataclass(frozen=True)
@@ -117,6 +131,7 @@ class Kind:
     walk: Walk | None = None
     walk_associations: tuple[Association, ...] = ()
     describe: Describe | None = None
+    finder: Finder | None = None
     derived: bool = False
     namespace: str = ""
     initial_ino: int = 0

@@ -14,8 +14,8 @@ from typing import Final
 
 from analyzer.errors import NotPermittedError
 from analyzer.memory import capability
-from analyzer.memory.bpf import Engine, LoadError
 from analyzer.memory import layout as layouts
+from analyzer.memory.bpf import Engine, LoadError
 from analyzer.memory.layout import BtfError, running_kernel
 from analyzer.memory.reader import Memory, MissingFieldError
 
@@ -57,7 +57,9 @@ def open_memory() -> Memory:
     except FileNotFoundError:
         raise KernelSourceError(_no_btf()) from None
     except (OSError, BtfError) as error:
-        raise KernelSourceError(_unknown_types(f"cannot read {layouts.VMLINUX}: {error}")) from error
+        raise KernelSourceError(
+            _unknown_types(f"cannot read {layouts.VMLINUX}: {error}")
+        ) from error
     try:
         return Memory(Engine(), layout)
     except LoadError as error:

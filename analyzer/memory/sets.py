@@ -1,4 +1,4 @@
-"""Sets of addresses as sorted arrays: faster than hashing where what follows searches them anyway."""
+"""Sets of addresses as sorted arrays: what follows searches them anyway."""
 
 from __future__ import annotations
 

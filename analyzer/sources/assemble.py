@@ -84,6 +84,7 @@ def references(blocks: Sequence[Block], numbering: Numbering, tasks: Tasks) -> T
             "target": numbering.numbers(b.target_kind, b.target),
             "association": np.full(len(b.target), names.index(b.association.name), np.int16),
             "slot": np.zeros(len(b.target), np.int64) if b.slot is None else b.slot,
+            "weight": np.ones(len(b.target), np.int64) if b.weight is None else b.weight,
             "no_slot": np.full(len(b.target), b.slot is None),
             "detail": _details(b, words),
         }
@@ -93,7 +94,6 @@ def references(blocks: Sequence[Block], numbering: Numbering, tasks: Tasks) -> T
         return tables.empty(REFERENCES)
     column = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     without = column.pop("no_slot")
-    column["weight"] = np.ones(len(without), np.int64)
     return tables.build(
         REFERENCES,
         column,

@@ -1,14 +1,15 @@
 """Follow every reference of every holder: kinds are data, and this interprets them.
 
-Kinds are taken in their order of collection, so that when a kind's turn comes all holders that can
-lead to it have been asked. The result is a list of edge blocks: columns of addresses, one block for
-each association. Which of them are kept is decided once, backwards: an object matters if it is
-collected, or holds one that matters.
+Rounds over the kinds, in their order of collection, until no new object is met: a file leads to a
+socket, a socket's queue to another file. The result is a list of edge blocks, columns of addresses,
+one for each association. What is collected, and what of the rest matters for it, is worked out over
+the blocks at the end.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from analyzer.kinds.base import I64, U64, Mask
     from analyzer.memory.reader import Memory
 
-# A kind may refer to itself (child namespaces); the kernel nests them 32 deep at most.
-_MAX_NESTING: Final = 33
+# Chains end: namespaces nest 32 deep, sockets in flight in sockets not much deeper.
+_MAX_ROUNDS: Final = 64
+_NOBODY: Final = np.empty(0, np.uint64)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Block:
     target: U64
     slot: I64 | None = None
     detail: npt.NDArray[Any] | None = None
+    weight: I64 | None = None
 
     def take(self, rows: Mask) -> Block:
         """Return the block of the chosen rows."""
@@ -50,6 +53,7 @@ class Block:
             target=self.target[rows],
             slot=None if self.slot is None else self.slot[rows],
             detail=None if self.detail is None else self.detail[rows],
+            weight=None if self.weight is None else self.weight[rows],
         )
 
 
@@ -66,84 +70,75 @@ class Expansion:
     torn: Mapping[str, U64]
 
 
-def expand(memory: Memory, tasks: U64, inside: U64, *, everything: bool) -> Expansion:
-    """Follow the references of `tasks`; `inside` (sorted) are those of the subtree.
-
-    With `everything` all objects are asked for what they hold; without, files held by nobody
-    inside are asked only where that can matter (they may pin a collected namespace).
-    """
-    state = _State(memory, {TASK: unique(tasks)}, {TASK: inside}, everything=everything)
-    for kind in registry().values():
-        state.visit(kind)
-    torn = {name: unique(*parts) for name, parts in state.torn.items()}
-    return Expansion(tuple(state.blocks), state.collected, torn)
+def expand(memory: Memory, tasks: U64, inside: U64) -> Expansion:
+    """Follow the references of `tasks`; `inside` (sorted) are those of the subtree."""
+    walk = _Walk(memory, {TASK: [unique(tasks)]})
+    for _ in range(_MAX_ROUNDS):
+        if not walk.round():
+            break
+    torn = {name: unique(*parts) for name, parts in walk.torn.items()}
+    return Expansion(tuple(walk.blocks), _collected(walk.blocks, inside), torn)
 
 
-class _State:
-    def __init__(
-        self, memory: Memory, seen: dict[str, U64], collected: dict[str, U64], *, everything: bool
-    ) -> None:
+class _Walk:
+    def __init__(self, memory: Memory, met: dict[str, list[U64]]) -> None:
         self._memory = memory
-        self._everything = everything
-        self._seen = seen
-        self.collected = collected
+        self._met = met  # objects met and not yet asked, by kind
+        self._asked: dict[str, U64] = {}
+        self._latest: dict[str, U64] = {}  # what the last round asked, for the finders
         self.blocks: list[Block] = []
         self.torn: dict[str, list[U64]] = {}
 
-    def visit(self, kind: Kind) -> None:
-        done = np.empty(0, np.uint64)
-        for _ in range(_MAX_NESTING):
-            found = self._found(kind)
-            new = found[~member(found, done)]
-            if not len(new):
-                return
-            done = unique(done, new)
-            for block in self._references(kind, new):
-                self._add(block)
+    def round(self) -> bool:
+        """Ask every object met so far what it holds; tell whether there was one."""
+        latest, self._latest = self._latest, {}
+        for kind in registry().values():
+            known = self._asked.get(kind.name, _NOBODY)
+            met = unique(*self._met.pop(kind.name, ()), self._found(kind, latest))
+            new = met[~member(met, known)] if len(known) else met
+            if len(new):
+                self._latest[kind.name] = new
+                self._asked[kind.name] = unique(known, new)
+                self._ask(kind, new)
+        return bool(self._latest)
 
-    def _found(self, kind: Kind) -> U64:
-        if kind.name == TASK:
-            return self._seen[TASK]
-        targets = [b.target for b in self.blocks if b.target_kind == kind.name]
-        if self._everything or kind.name != "FILE" or self._isolated():
-            return unique(*targets)
-        return self.collected.get(kind.name, np.empty(0, np.uint64))
+    def _found(self, kind: Kind, latest: Mapping[str, U64]) -> U64:
+        if kind.finder is None:
+            return _NOBODY
+        new = {name: latest[name] for name in kind.finder.after if name in latest}
+        return kind.finder.find(self._memory, new) if new else _NOBODY
 
-    def _isolated(self) -> bool:
-        """Tell whether the subtree has a namespace of its own that an outside file could pin."""
-        namespaces = [kind for kind in registry().values() if kind.namespace]
-        for kind in namespaces:
-            mine = self.collected.get(kind.name, np.empty(0, np.uint64))
-            outside = [b.target for b in self.blocks if b.target_kind == kind.name]
-            held = np.concatenate(outside) if outside else mine
-            if len(mine) and len(held) > len(mine) and kind.describe is not None:
-                ino = kind.describe(self._memory, mine)["ino"]
-                if (ino != kind.initial_ino).any():
-                    return True
-        return False
-
-    def _references(self, kind: Kind, holders: U64) -> Iterator[Block]:
-        for edges in (
-            *_pointers(self._memory, kind, holders),
-            *_walked(self._memory, kind, holders),
+    def _ask(self, kind: Kind, holders: U64) -> None:
+        for edges in chain(
+            _pointers(self._memory, kind, holders), _walked(self._memory, kind, holders)
         ):
             good = plausible(edges.target)
             block = Block(
                 edges.association, kind.name, edges.target_kind,
-                holders[edges.holder], edges.target, edges.slot, edges.detail,
+                holders[edges.holder], edges.target, edges.slot, edges.detail, edges.weight,
             )  # fmt: skip
-            yield block if good.all() else block.take(good)
+            block = block if good.all() else block.take(good)
+            self.blocks.append(block)
+            self._met.setdefault(block.target_kind, []).append(block.target)
             if edges.torn is not None and edges.torn.any():
                 self.torn.setdefault(kind.name, []).append(holders[edges.torn])
 
-    def _add(self, block: Block) -> None:
-        self.blocks.append(block)
-        mine = self.collected.get(block.holder_kind)
-        if mine is None or not block.association.collects:
-            return
-        reached = block.target[member(block.holder, mine)]
-        known = self.collected.get(block.target_kind, reached[:0])
-        self.collected[block.target_kind] = unique(known, reached)
+
+def _collected(blocks: Sequence[Block], inside: U64) -> Mapping[str, U64]:
+    """Find what the inside tasks own: follow the references that collect, from kind to kind."""
+    collected = {TASK: inside}
+    grown = {TASK}
+    while grown:
+        following = [b for b in blocks if b.holder_kind in grown and b.association.collects]
+        grown = set()
+        for block in following:
+            known = collected.get(block.target_kind, _NOBODY)
+            reached = block.target[member(block.holder, collected[block.holder_kind])]
+            both = unique(known, reached)
+            if len(both) > len(known):
+                collected[block.target_kind] = both
+                grown.add(block.target_kind)
+    return collected
 
 
 def _pointers(memory: Memory, kind: Kind, holders: U64) -> Iterator[Edges]:
@@ -165,30 +160,18 @@ def _walked(memory: Memory, kind: Kind, holders: U64) -> Iterable[Edges]:
 def relevant(expansion: Expansion) -> Expansion:
     """Keep what is collected, and what leads to it."""
     keep = {name: addresses for name, addresses in expansion.collected.items() if name != TASK}
-    kept: list[Block] = []
-    for kind in reversed(list(registry().values())):
-        kept += _leading_to(kind, expansion.blocks, keep)
-    return replace(expansion, blocks=tuple(b for b in reversed(kept) if len(b.target)))
-
-
-def _leading_to(kind: Kind, blocks: Sequence[Block], keep: dict[str, U64]) -> list[Block]:
-    """Return the references to what is kept of one kind, and keep their holders too."""
-    found: list[Block] = []
-    for _ in range(_MAX_NESTING):
-        mine = keep.get(kind.name, np.empty(0, np.uint64))
-        found = [b.take(member(b.target, mine)) for b in blocks if b.target_kind == kind.name]
-        for block in found:
-            _keep_holders(keep, block)
-        if len(keep.get(kind.name, mine)) == len(mine):
-            break
-    return found
-
-
-def _keep_holders(keep: dict[str, U64], block: Block) -> None:
-    if block.holder_kind == TASK:
-        return
-    known = keep.get(block.holder_kind, np.empty(0, np.uint64))
-    keep[block.holder_kind] = unique(known, block.holder)
+    grown = set(keep)
+    while grown:
+        leading = [b for b in expansion.blocks if b.target_kind in grown and b.holder_kind != TASK]
+        grown = set()
+        for block in leading:
+            known = keep.get(block.holder_kind, _NOBODY)
+            both = unique(known, block.holder[member(block.target, keep[block.target_kind])])
+            if len(both) > len(known):
+                keep[block.holder_kind] = both
+                grown.add(block.holder_kind)
+    kept = (b.take(member(b.target, keep.get(b.target_kind, _NOBODY))) for b in expansion.blocks)
+    return replace(expansion, blocks=tuple(b for b in kept if len(b.target)))
 
 
 def counts(memory: Memory, kind: Kind, addresses: U64) -> tuple[I64, Mask]:

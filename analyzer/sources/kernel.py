@@ -110,15 +110,18 @@ def _subtree(tasks: Tasks, pid: int | None) -> U64:
         return unique(tasks.address)
     row = tasks.row_of(pid)
     if row < 0:
-        msg = f"there is no process {pid}"
-        raise TargetVanishedError(msg)
+        raise TargetVanishedError(f"no process {pid}: it has exited, or never was")
     side = task_sides(tasks.table, int(tasks.table["tid"][row]))
     return unique(tasks.address[side == INSIDE])
 
 
+def _start_time(tasks: Tasks, pid: int) -> int:
+    return int(tasks.table["start_time"][tasks.row_of(pid)])
+
+
 def _read(memory: Memory, pid: int | None, *, host: bool) -> _Reading:
     tasks = task_list.read(memory)
-    expansion = expand(memory, tasks.address, _subtree(tasks, pid), everything=host)
+    expansion = expand(memory, tasks.address, _subtree(tasks, pid))
     expansion = expansion if host else relevant(expansion)
     numbering = number(expansion)
     return _Reading(
@@ -128,8 +131,11 @@ def _read(memory: Memory, pid: int | None, *, host: bool) -> _Reading:
 
 
 def _read_again(memory: Memory, pid: int | None, first: _Reading) -> _Check:
-    inside = _subtree(task_list.read(memory), pid)
-    again = expand(memory, inside, inside, everything=pid is None)
+    tasks = task_list.read(memory)
+    inside = _subtree(tasks, pid)
+    if pid is not None and _start_time(tasks, pid) != _start_time(first.tasks, pid):
+        raise TargetVanishedError(f"process {pid} exited while it was read, and its pid was reused")
+    again = expand(memory, inside, inside)
     refcount, counted = _counts(memory, first.numbering)
     moved = (refcount != first.refcount) | (counted != first.counted)
     moved |= _users(again, first.numbering) != first.users
@@ -153,11 +159,11 @@ def _users(expansion: Expansion, numbering: Numbering) -> I64:
     users = np.zeros(len(numbering) + 1, np.int64)
     for block in expansion.blocks:
         mine = expansion.collected.get(block.holder_kind, _NOBODY)
-        held = block.target[member(block.holder, mine)]
-        known = held[member(held, np.sort(numbering.address.get(block.target_kind, _NOBODY)))]
-        if len(known):
-            numbers = numbering.numbers(block.target_kind, known)
-            users += np.bincount(numbers, minlength=len(users))
+        known = np.sort(numbering.address.get(block.target_kind, _NOBODY))
+        held = block.take(member(block.holder, mine) & member(block.target, known))
+        if len(held.target):
+            numbers = numbering.numbers(block.target_kind, held.target)
+            users += np.bincount(numbers, held.weight, len(users)).astype(np.int64)
     return users[1:]
 
 
@@ -181,7 +187,7 @@ def _snapshot(
     }
     meta = run_facts(
         pid=pid,
-        start_time=None if pid is None else int(tasks.table["start_time"][tasks.row_of(pid)]),
+        start_time=None if pid is None else _start_time(tasks, pid),
         source="kernel",
         capabilities={"refcounts": True, "identity": True, "nsproxy": True},
     )
@@ -201,7 +207,7 @@ def _snapshot(
 def _initial(memory: Memory, reading: _Reading) -> Mask:
     """Mark the initial namespaces: those of init_task, the idle task of the first processor."""
     first = reading.tasks.address[reading.tasks.table["tid"] == 0]
-    own = expand(memory, first, np.sort(first), everything=False).collected
+    own = expand(memory, first, np.sort(first)).collected
     hosts = {k.name for k in registry().values() if k.namespace} | {"NSPROXY"}
     parts = [
         member(addresses, own.get(kind, _NOBODY)) & (kind in hosts)

@@ -24,13 +24,13 @@ from analyzer.snapshot import Snapshot
 from analyzer.sources.meta import run_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Any
 
     from analyzer.procfs.identity import Identity
-    from analyzer.procfs.tasks import Task
     from analyzer.procfs.view import Progress, View
 
+_UNTOLD: Final = "what is shared cannot be told: kcmp(2) is not to be had for this /proc"
 _HIDEPID: Final = re.compile(r"hidepid=(2|4|invisible|ptraceable)")
 LIVE: Final = Path("/proc")
 BLIND: Final = (
@@ -61,15 +61,15 @@ def collect(
     """
     fs = ProcFs(LIVE) if proc is None else proc
     host = scope == "host" or pid is None
-    who, reason = (identity, "") if identity is not None else _who_to_ask(fs)
-    view = read(fs, facts(fs), lambda t: who or presumed(t), pid, host=host, progress=progress)
+    who = who_to_ask(fs) if identity is None else identity
+    view = read(fs, facts(fs), who, pid, host=host, progress=progress)
     _look_again(view, pid)
     meta = run_facts(
         pid=pid,
         start_time=None if pid is None else view.start_time(pid),
         source="procfs",
         capabilities=capabilities(view),
-        notes=[*BLIND, *([reason] if reason else []), *view.notes],
+        notes=[*BLIND, *([] if view.certain else [_UNTOLD]), *view.notes],
     )
     return snapshot(view, {**meta, "scope": "host" if host else "border"})
 
@@ -77,9 +77,7 @@ def collect(
 def snapshot(view: View, meta: Mapping[str, Any]) -> Snapshot:
     """Return the snapshot of a view."""
     incomplete = view.log.touches(view.subtree)
-    return Snapshot(
-        {**meta, "incomplete": incomplete}, {**view.tables, "gaps": view.log.table()}
-    )
+    return Snapshot({**meta, "incomplete": incomplete}, {**view.tables, "gaps": view.log.table()})
 
 
 def capabilities(view: View) -> dict[str, bool]:
@@ -100,20 +98,14 @@ def facts(fs: ProcFs) -> Facts:
     return Facts(clk_tck=os.sysconf("SC_CLK_TCK"), observer=os.getpid() if fs.is_live() else 0)
 
 
-def presumed(found: Sequence[Task]) -> Identity:
-    """Return what is presumed of `found` where nobody can tell what they share."""
-    return Presumed({task.tid: task.tgid for task in found})
-
-
-def _who_to_ask(fs: ProcFs) -> tuple[Identity | None, str]:
-    if not fs.is_live():
-        return None, "what is shared cannot be told: this /proc is not of our pid namespace"
-    own = os.getpid(), 0
+def who_to_ask(fs: ProcFs) -> Identity:
+    """Return kcmp(2) where it can be asked about the processes of `fs`, and else what to presume."""
     try:
+        own = os.getpid(), 0
         kcmp.comparer(kcmp.What.VM)(own, own)
-    except (OSError, NotPermittedError) as error:
-        return None, f"what is shared cannot be told: kcmp(2): {error}"
-    return Asked(), ""
+    except (OSError, NotPermittedError):
+        return Presumed()
+    return Asked() if fs.is_live() else Presumed()
 
 
 def _look_again(view: View, pid: int | None) -> None:

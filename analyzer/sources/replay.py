@@ -11,13 +11,14 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer._version import __version__
-from analyzer.errors import BadInputError
 from analyzer.model import SNAPSHOT_FORMAT
 from analyzer.procfs import facts, identity, refusals
 from analyzer.procfs.archive import open_dump
 from analyzer.procfs.gaps import Failure
+from analyzer.procfs.identity import Presumed
+from analyzer.procfs.parse import decode
 from analyzer.procfs.view import read
-from analyzer.sources.procfs import BLIND, capabilities, presumed, snapshot
+from analyzer.sources.procfs import BLIND, capabilities, snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,15 +49,15 @@ def collect(
 
     Raises BadInputError for what is no dump, or a malformed one, and as the procfs source does.
     """
-    fs = open_dump(path)
+    fs = refusals.restored(open_dump(path))
     known = _facts(fs)
     answers = _identities(fs)
     host = scope == "host" or pid is None
-    fs = refusals.restored(fs)
-    view = read(fs, known, lambda t: answers or presumed(t), pid, host=host, progress=progress)
+    who = Presumed() if answers is None else answers
+    view = read(fs, known, who, pid, host=host, progress=progress)
     if _is_cut(fs):
         view.log.add(_CUT)
-    notes = [*BLIND, *([] if answers else [_UNTOLD]), *view.notes]
+    notes = [*BLIND, *([] if view.certain else [_UNTOLD]), *view.notes]
     source = {"name": "replay", "capabilities": capabilities(view), "notes": notes}
     start = None if pid is None else view.start_time(pid)
     return snapshot(view, {**_meta(known), **_subject(pid, start, host=host), "source": source})
@@ -85,3 +86,29 @@ def _subject(pid: int | None, start: int | None, *, host: bool) -> dict[str, Any
         "subject": {"pid": pid, "start_time": start, "selector": selector},
         "scope": "host" if host else "border",
     }
+
+
+def _facts(fs: ProcFs) -> Facts:
+    data = _optional(fs, facts.PATH)
+    if data is not None:
+        return facts.parse(data, fs.name(facts.PATH))
+    # A plain copy of /proc, as support bundles have it: what sysctl shows.
+    told = {key: _optional(fs, path) or b"" for key, path in facts.SYSCTLS.items()}
+    return facts.Facts(**{key: decode(value.strip()) for key, value in told.items()})
+
+
+def _identities(fs: ProcFs) -> Identity | None:
+    data = _optional(fs, identity.PATH)
+    return None if data is None else identity.parse(data, fs.name(identity.PATH))
+
+
+def _is_cut(fs: ProcFs) -> bool:
+    made_by_us = _optional(fs, facts.PATH) is not None
+    return made_by_us and _optional(fs, facts.COMPLETE) is None
+
+
+def _optional(fs: ProcFs, path: str) -> bytes | None:
+    try:
+        return fs.read(path)
+    except OSError:
+        return None

@@ -142,16 +142,5 @@ def test_the_census_has_as_many_files_as_the_kernel_counts() -> None:
         assert attempt < 4, (before, found, after)
 
 
-@pytest.mark.bpf
-def test_no_kind_holds_one_that_is_collected_before_it() -> None:
-    """The order of the kinds is the order in which references can be followed."""
-    snapshot = collect(None, source="kernel", scope="host")
-    references, objects = snapshot.tables["references"], snapshot.tables["objects"]
-    order = {name: kind.order for name, kind in registry().items()}
-    held = objects.words("kind")[references["target"] - 1]
-    pairs = set(zip(references.words("holder_kind"), held, strict=True))
-    assert not [(h, t) for h, t in pairs if order[h] > order[t]]
-
-
 def _file_nr() -> int:
     return int(Path("/proc/sys/fs/file-nr").read_text().split()[0])

@@ -127,7 +127,9 @@ def test_cranalyze_inside_the_subtree_is_the_observer() -> None:
         shell='exec 7</etc/hostname; c=$1; shift; "$c" "$1" "$2" check $$ --json --all; exit $?',
     )  # fmt: skip
     files = [o for o in result["objects"] if o["name"] == "/etc/hostname"]
-    assert [(o["users"], o["observer"], o["outside"], o["unnamed"]) for o in files] == [(1, 1, 0, 0)]
+    assert [(o["users"], o["observer"], o["outside"], o["unnamed"]) for o in files] == [
+        (1, 1, 0, 0)
+    ]
     assert files[0]["verdict"] == "contained"
     sides = {h["side"]: [t["comm"] for t in h["tasks"]] for h in files[0]["holders"]}
     assert set(sides) == {"inside", "observer"}
