@@ -10,7 +10,7 @@ import pkgutil
 from functools import cache
 from typing import TYPE_CHECKING
 
-from analyzer.kinds.base import Association, Kind
+from analyzer.kinds.base import Association, FileType, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,14 @@ def registry() -> Mapping[str, Kind]:
 @cache
 def associations() -> Mapping[str, Association]:
     """Return every association of every kind by name."""
-    return {a.name: a for kind in registry().values() for a in kind.associations}
+    own = {a.name: a for kind in registry().values() for a in kind.associations}
+    return own | {a.name: a for file_type in file_types() for a in file_type.associations}
+
+
+@cache
+def file_types() -> tuple[FileType, ...]:
+    """Return every type of open file that holds an object, of every kind."""
+    return tuple(file_type for kind in registry().values() for file_type in kind.file_types)
 
 
 def namespace_kinds() -> Mapping[str, Kind]:

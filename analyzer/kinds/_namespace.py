@@ -16,6 +16,7 @@ from analyzer.kinds.base import (
     MODERN_ONLY,
     Association,
     Counter,
+    FileType,
     Judged,
     Kind,
     Pointer,
@@ -48,6 +49,7 @@ def namespace(
     rules: frozenset[Rules] = MODERN_ONLY,
     judged: Judged = Judged.ARITHMETIC,
     parent: bool = False,
+    file_types: tuple[FileType, ...] = (),
 ) -> Kind:
     """Return the kind of the namespace called `name` in /proc/PID/ns."""
     kind = f"{name.upper()}_NS"
@@ -69,6 +71,7 @@ def namespace(
         rules=rules,
         pointers=tuple(pointers),
         describe=_describer(struct),
+        file_types=file_types,
         namespace=name,
         initial_ino=initial_ino,
     )

@@ -97,6 +97,21 @@ Describe = Callable[["Memory", "U64"], Mapping[str, "npt.NDArray[Any]"]]
 
 
 @dataclass(frozen=True)
+class FileType:
+    """Open files that hold an object: recognised by their `f_op`, and asked by `walk`.
+
+    Which `f_op` it is we learn from a file of our own: `sample` opens one and returns its
+    descriptor (OSError where this kernel or user cannot have one). `walk` is given the addresses of
+    the files of this type and yields their references; the holder is the file.
+    """
+
+    name: str
+    sample: Callable[[], int]
+    walk: Walk
+    associations: tuple[Association, ...]
+
+
+@dataclass(frozen=True)
 class Finder:
     """Finds objects of a kind that no reference leads to: in a table, or a list, of the kernel's.
 
@@ -132,6 +147,7 @@ class Kind:
     walk_associations: tuple[Association, ...] = ()
     describe: Describe | None = None
     finder: Finder | None = None
+    file_types: tuple[FileType, ...] = ()
     derived: bool = False
     namespace: str = ""
     initial_ino: int = 0

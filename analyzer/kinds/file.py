@@ -4,18 +4,19 @@ Counted are the slots of descriptor tables, mappings, and one for each mm whose 
 (fs/file_table.c). `f_ref` stores the references less one, since 6.13 (90ee6ed776c0 "fs: port files
 to file_ref"); a negative value is a file that is being freed. `f_count` before.
 
-What a file itself holds: one on /proc/PID/ns/X holds the namespace's nsfs inode, a socket its
-network namespace. Such files are recognised by their f_op, learnt from files of our own
-(`memory/calibrate.py`), so that no symbol table is needed.
+What a file itself holds depends on its `f_op`: the kinds that a file can hold say so in their
+`file_types` (an open /proc/PID/ns/X and its nsfs inode, a socket and its network namespace).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analyzer.kinds.base import ALL_RULES, Association, Counter, Edges, Kind
+from analyzer.kinds import file_types
+from analyzer.kinds.base import ALL_RULES, Counter, Edges, Kind
 from analyzer.memory.calibrate import file_operations
 
 if TYPE_CHECKING:
@@ -26,27 +27,17 @@ if TYPE_CHECKING:
     from analyzer.kinds.base import U64
     from analyzer.memory.reader import Memory
 
-NSFS_FILE: Final = Association("nsfs.file", "open on it")
-SOCKET: Final = Association("socket", "is a socket in it")
-
 _MINOR_BITS: Final = 20  # include/linux/kdev_t.h: the kernel's own dev_t
 
 
 def _walk(memory: Memory, files: U64) -> Iterator[Edges]:
-    known = file_operations(memory)
-    read = memory.gather(
-        files, "file", {"ops": "f_op", "dentry": "f_path.dentry", "data": "private_data"}
-    )
-    on_nsfs = np.flatnonzero(read.ok & (read["ops"] == known["nsfs"]))
-    yield Edges(NSFS_FILE, "NSFS", on_nsfs, read["dentry"][on_nsfs])
-    sockets = np.flatnonzero(read.ok & (read["ops"] == known["socket"]) & (read["data"] != 0))
-    sock = memory.gather(read["data"][sockets], "socket", {"sk": "sk"})
-    net = memory.gather(
-        sock["sk"], "sock",
-        {"net": "__sk_common.skc_net.net", "counted": "__sk_common.skc_net_refcnt"},
-    )  # fmt: skip
-    holds = net.ok & (net["net"] != 0) & (net["counted"] == 1)  # kernel sockets do not pin
-    yield Edges(SOCKET, "NET_NS", sockets[holds], net["net"][holds])
+    known = file_operations(memory, file_types())
+    read = memory.gather(files, "file", {"ops": "f_op"})
+    for file_type in file_types():
+        ours = np.flatnonzero(read.ok & (read["ops"] == known[file_type.name]))
+        if len(ours):
+            for edges in file_type.walk(memory, files[ours]):
+                yield replace(edges, holder=ours[edges.holder])
 
 
 def _describe(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
@@ -90,6 +81,5 @@ KIND: Final = Kind(
     counters=(Counter("f_ref.refcnt.counter", bias=1), Counter("f_count.counter")),
     rules=ALL_RULES,
     walk=_walk,
-    walk_associations=(NSFS_FILE, SOCKET),
     describe=_describe,
 )

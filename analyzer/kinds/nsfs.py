@@ -7,11 +7,12 @@ dentry stands for it here: it is not judged, and inside only if all that holds i
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer.kinds.base import Association, Counter, Edges, Judged, Kind
+from analyzer.kinds.base import Association, Counter, Edges, FileType, Judged, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from analyzer.memory.reader import Memory
 
 NSFS: Final = Association("nsfs", "open on nsfs")
+FILE: Final = Association("nsfs.file", "open on it")
 
 # The type of a namespace is its CLONE_NEW* flag (include/uapi/linux/sched.h).
 _TYPES: Final = (
@@ -32,6 +34,15 @@ _TYPES: Final = (
     ("PID_NS", "pid_namespace", 0x20000000),
     ("NET_NS", "net", 0x40000000),
 )
+
+
+def _open_own() -> int:
+    return os.open("/proc/self/ns/uts", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _of_files(memory: Memory, files: U64) -> Iterator[Edges]:
+    read = memory.gather(files, "file", {"dentry": "f_path.dentry"})
+    yield Edges(FILE, "NSFS", np.flatnonzero(read.ok), read["dentry"][read.ok])
 
 
 def _walk(memory: Memory, dentries: U64) -> Iterator[Edges]:
@@ -67,5 +78,6 @@ KIND: Final = Kind(
     judged=Judged.NOT,
     walk=_walk,
     walk_associations=(NSFS,),
+    file_types=(FileType("nsfs", _open_own, _of_files, (FILE,)),),
     derived=True,
 )

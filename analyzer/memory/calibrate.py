@@ -8,7 +8,6 @@ through our own descriptor table, and read its `f_op`.
 from __future__ import annotations
 
 import os
-import socket
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -16,49 +15,39 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from analyzer.kinds.base import FileType
     from analyzer.memory.reader import Memory
 
 _learnt: WeakKeyDictionary[Memory, Mapping[str, int]] = WeakKeyDictionary()
 
 
-def file_operations(memory: Memory) -> Mapping[str, int]:
-    """Return the address of the `f_op` of each kind of file we know how to make.
+def file_operations(memory: Memory, types: Sequence[FileType]) -> Mapping[str, int]:
+    """Return the address of the `f_op` of each type of file, by name.
 
-    A kind that cannot be made here (no such feature, no permission) is 0, which no file has.
+    One that cannot be made here (no such feature, no permission) is 0, which no file has.
     """
     if memory not in _learnt:
-        _learnt[memory] = _learn(memory)
+        _learnt[memory] = _learn(memory, types)
     return _learnt[memory]
 
 
-def _learn(memory: Memory) -> Mapping[str, int]:
+def _learn(memory: Memory, types: Sequence[FileType]) -> Mapping[str, int]:
     with ExitStack() as stack:
-        fds = {"socket": _own(stack, _socket()), "nsfs": _own(stack, _open("/proc/self/ns/uts"))}
+        fds = {file_type.name: _sample(stack, file_type) for file_type in types}
         files = _own_files(memory, list(fds.values()))
         ops = memory.gather(files, "file", {"ops": "f_op"})["ops"]
     return {name: int(op) for name, op in zip(fds, ops, strict=True)}
 
 
-def _own(stack: ExitStack, fd: int) -> int:
-    if fd >= 0:
-        stack.callback(os.close, fd)
+def _sample(stack: ExitStack, file_type: FileType) -> int:
+    try:
+        fd = file_type.sample()
+    except OSError:
+        return -1
+    stack.callback(os.close, fd)
     return fd
-
-
-def _open(path: str) -> int:
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return -1
-
-
-def _socket() -> int:
-    try:
-        return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).detach()
-    except OSError:
-        return -1
 
 
 def _own_files(memory: Memory, fds: list[int]) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
