@@ -32,7 +32,9 @@ class Maker:
         self.strings += text.encode() + b"\0"
         return at
 
-    def add(self, kind: int, name: str, size: int, body: bytes = b"", count: int = 0, flag: int = 0) -> int:
+    def add(
+        self, kind: int, name: str, size: int, body: bytes = b"", count: int = 0, flag: int = 0
+    ) -> int:
         info = kind << 24 | count | flag << 31
         self.types += struct.pack("<III", self.name(name), info, size) + body
         self.next_id += 1
@@ -151,7 +153,9 @@ class TestLayout:
             assert len(loads) == expected
         assert [p.name for p in cache.parent.iterdir()] == ["layout.json"]
 
-    def test_a_cache_that_others_can_write_is_not_believed(self, maker: Maker, tmp_path: Path) -> None:
+    def test_a_cache_that_others_can_write_is_not_believed(
+        self, maker: Maker, tmp_path: Path
+    ) -> None:
         cache = tmp_path / "layout.json"
         wrong = {"format": 1, "answers": {"sizeof:thing": 1}}
         cache.write_text(json.dumps(wrong))
@@ -160,7 +164,9 @@ class TestLayout:
         cache.chmod(0o600)
         assert self.layout(maker, cache)[0].sizeof("thing") == 1
 
-    def test_a_link_in_the_place_of_the_cache_is_not_followed(self, maker: Maker, tmp_path: Path) -> None:
+    def test_a_link_in_the_place_of_the_cache_is_not_followed(
+        self, maker: Maker, tmp_path: Path
+    ) -> None:
         target, cache = tmp_path / "elsewhere", tmp_path / "layout.json"
         target.write_text(json.dumps({"format": 1, "answers": {"sizeof:thing": 1}}))
         target.chmod(0o600)

@@ -1,0 +1,99 @@
+"""cranalyze: which kernel objects of a process subtree are referenced from outside it.
+
+    import analyzer
+
+    snapshot = analyzer.collect(4711)       # read it (root, for the kernel's own refcounts)
+    snapshot.save("4711.crz")
+    snapshot = analyzer.load("4711.crz")
+    report = analyzer.check(snapshot)       # users versus refcount
+    report.status, report.summary.usage_leak
+    snapshot.objects                        # pandas frames: .tasks .objects .references .gaps
+
+Importing this imports neither numpy nor pandas; the first call does.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from analyzer._version import __version__
+
+if TYPE_CHECKING:
+    import os
+
+    from analyzer.report import Report
+    from analyzer.snapshot import Snapshot
+
+__all__ = ["Report", "Snapshot", "__version__", "check", "collect", "load"]
+
+# The package of this name comes first, so that importing it later does not hide the function.
+importlib.import_module("analyzer.check")
+
+
+def collect(
+    pid: int | None,
+    *,
+    source: str = "auto",
+    scope: str = "border",
+    proc: str | os.PathLike[str] | None = None,
+    raw_addresses: bool = False,
+) -> Snapshot:
+    """Take a snapshot of the subtree of process `pid`; None is the whole machine.
+
+    `source` is "auto" (the kernel's memory where it can be read, else /proc), "kernel" or
+    "procfs"; `proc` is a dumped /proc to read instead; `scope` is "border" (the subtree's objects
+    and all that holds them) or "host" (everything). Kernel addresses are hashed unless
+    `raw_addresses`. Raises BadInputError, NotPermittedError, TargetVanishedError.
+    """
+    from pathlib import Path
+
+    from analyzer import sources
+
+    return sources.collect(
+        pid,
+        source=source,
+        scope=scope,
+        proc=None if proc is None else Path(proc),
+        raw_addresses=raw_addresses,
+    )
+
+
+def load(path: str | os.PathLike[str]) -> Snapshot:
+    """Read a snapshot file (``*.crz``); "-" is stdin. Raises BadInputError if it is not one."""
+    from analyzer import crz
+
+    return crz.load(path)
+
+
+def check(
+    snapshot: Snapshot,
+    pid: int | None = None,
+    *,
+    rules: str = "modern",
+    everything: bool = False,
+    subtree: bool = False,
+) -> Report:
+    """Check the subtree of `pid`, by default the one that the snapshot was taken of.
+
+    `rules` is "modern", "linux-cr" or "seed". The report's `objects` are those that are not
+    contained, or with `everything` all that were judged; with `subtree` leaks are advisory.
+    Raises BadInputError, TargetVanishedError.
+    """
+    from analyzer.check.leaks import check as judge
+    from analyzer.model import Rules
+    from analyzer.report import ReportOptions, checked_pid, make
+
+    verdicts = judge(snapshot, checked_pid(snapshot, pid), Rules(rules))
+    return make(snapshot, verdicts, ReportOptions("check", everything, subtree, gate=True))
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562
+    homes = {"Report": "analyzer.report", "Snapshot": "analyzer.snapshot"}
+    if name not in homes:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(homes[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,91 @@
+"""What the arguments mean: pids, lists of kinds, default file names."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from analyzer.errors import BadInputError, NotPermittedError
+
+if TYPE_CHECKING:
+    from analyzer.settings import Settings
+    from analyzer.snapshot import Snapshot
+
+_PID_MAX_LIMIT: Final = 1 << 22  # the largest that kernel.pid_max can be (include/linux/threads.h)
+
+
+def parse_pid(text: str, *, of_dump: bool = False) -> int:
+    """Return the process id that `text` names; BadInputError when it cannot be one.
+
+    The pids of a dump are another machine's: kernel.pid_max of this one says nothing of them.
+    """
+    if text == "self":
+        raise BadInputError(
+            "self is cranalyze, which is no part of what it checks: your shell is $$"
+        )
+    if not (text.isascii() and text.isdecimal()):
+        raise BadInputError(f"not a process id: {text}")
+    limit = _PID_MAX_LIMIT if of_dump else _pid_max()
+    if len(text) > len(str(_PID_MAX_LIMIT)) or not 0 < int(text) < limit:
+        raise BadInputError(f"not a process id: {text[:24]} (they go from 1 to {limit - 1} here)")
+    if int(text) == os.getpid() and not of_dump:
+        raise BadInputError(f"{text} is cranalyze itself, which is no part of what it checks")
+    return int(text)
+
+
+def _pid_max() -> int:
+    try:
+        with open("/proc/sys/kernel/pid_max", encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return _PID_MAX_LIMIT
+
+
+def parse_kinds(text: str | None, option: str) -> frozenset[str]:
+    """Return the kinds of a comma list; BadInputError for one that is not there."""
+    from analyzer.kinds import registry
+    from analyzer.report import CONTAINER_INIT
+
+    known = {*registry(), CONTAINER_INIT}
+    named = [word.strip().upper() for word in (text or "").split(",") if word.strip()]
+    if text is not None and not named:
+        raise BadInputError(f"{option} needs a kind, such as FILE or UTS_NS")
+    for word in named:
+        if word not in known:
+            raise BadInputError(f"{option}: no kind {word}; there are: {', '.join(sorted(known))}")
+    return frozenset(named)
+
+
+def newest_snapshot() -> str:
+    """Return the newest ``*.crz`` of the current folder; BadInputError when there is none."""
+    found = [path for path in glob.glob("*.crz") if os.path.isfile(path)]
+    if not found:
+        raise BadInputError(
+            "no *.crz here: name a snapshot, or make one with cranalyze collect PID"
+        )
+    return max(found, key=lambda path: (os.stat(path).st_mtime_ns, path))
+
+
+def default_name(snapshot: Snapshot) -> str:
+    """Return HOST-PID-TIME.crz."""
+    pid = snapshot.meta["subject"]["pid"]
+    host = re.sub(r"[^A-Za-z0-9._]+", "-", snapshot.meta["host"]).strip("-.") or "host"
+    at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return f"{host[:64]}-{'host' if pid is None else pid}-{at}.crz"
+
+
+def obey_policy(settings: Settings, *, subtree: bool, live: bool) -> None:
+    """Raise NotPermittedError where the settings do not allow this check (see `settings`)."""
+    if settings.subtree_allowed:
+        return
+    if subtree:
+        raise NotPermittedError("--subtree is not allowed here: [policy] subtree_allowed is false")
+    from analyzer.memory import capability
+
+    if live and not capability.effective() >> capability.NUMBERS["CAP_SYS_ADMIN"] & 1:
+        raise NotPermittedError(
+            "[policy] subtree_allowed is false, so a check needs CAP_SYS_ADMIN: run it with sudo"
+        )

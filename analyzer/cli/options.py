@@ -1,0 +1,93 @@
+"""The options, each written once; the commands put them together."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class Source(StrEnum):
+    """Where a snapshot is read from."""
+
+    AUTO = "auto"
+    KERNEL = "kernel"
+    PROCFS = "procfs"
+
+
+class Scope(StrEnum):
+    """How much of the machine a snapshot keeps."""
+
+    BORDER = "border"
+    HOST = "host"
+
+
+class RuleSet(StrEnum):
+    """Whose check; the values of `analyzer.model.Rules`."""
+
+    MODERN = "modern"
+    LINUX_CR = "linux-cr"
+    SEED = "seed"
+
+
+Pid = Annotated[str, typer.Argument(metavar="PID", help="The root of the subtree.")]
+MaybePid = Annotated[
+    str | None, typer.Argument(metavar="[PID]", help="The root of the subtree.", show_default=False)
+]
+SnapshotFile = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[FILE]", help="A snapshot; - is stdin. [default: the newest *.crz here]",
+        show_default=False,
+    ),
+]  # fmt: skip
+OtherPid = Annotated[
+    str | None, typer.Option("--pid", metavar="N", help="Check this root (of a host snapshot).")
+]
+Rules = Annotated[
+    RuleSet, typer.Option("--rules", help="Whose check: a 6.x kernel's, linux-cr's, or of 2009.")
+]
+From = Annotated[
+    Source, typer.Option("--source", help="What to read; auto: the kernel's memory, else /proc.")
+]
+HowMuch = Annotated[
+    Scope, typer.Option("--scope", help="Keep the subtree and what holds it, or everything.")
+]
+ProcRoot = Annotated[
+    str | None,
+    typer.Option("--proc", metavar="DUMP", help="Read a dumped /proc: a folder or a tar."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+All = Annotated[bool, typer.Option("--all", help="List every object, the contained ones too.")]
+Output = Annotated[
+    str | None, typer.Option("-o", "--output", metavar="FILE", help="Write there; - is stdout.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")]
+Raw = Annotated[
+    bool,
+    typer.Option("--raw-addresses", help="Give kernel addresses as they are, not hashed."),
+]
+Subtree = Annotated[
+    bool,
+    typer.Option("--subtree", help="The root need be no container; leaks are advisory."),
+]
+FailOn = Annotated[
+    str | None,
+    typer.Option(
+        "--fail-on", metavar="KIND,...", help="Only these decide: FILE, UTS_NS and so on."
+    ),
+]
+Ignore = Annotated[
+    str | None, typer.Option("--ignore", metavar="KIND,...", help="These do not decide.")
+]
+Gate = Annotated[bool, typer.Option("--check", help="Exit as cranalyze check does.")]
+Config = Annotated[
+    str | None,
+    typer.Option(
+        "--config", metavar="FILE", help="Settings. [default: $XDG_CONFIG_HOME/cranalyze.toml]"
+    ),
+]
+AsScript = Annotated[
+    bool, typer.Option("--script", help="Print a shell script that dumps /proc anywhere.")
+]

@@ -1,0 +1,334 @@
+"""The snapshot file, `*.crz`: a ZIP of zstd-compressed Parquet tables and a manifest.
+
+The members are stored, so that `unzip` and any Parquet reader can open a table in place:
+`tasks.parquet`, `objects.parquet`, `references.parquet`, `gaps.parquet`, and `manifest.json` with
+the meta, the schema version, and the SHA-256, the size and the number of rows of each table. A text
+column (names that processes and files give themselves) is Parquet binary, byte for byte; a category
+column is a dictionary of strings.
+
+A file may come from anybody. Sizes are checked against limits, hashes, types and references against
+the schema before anything is used; what does not fit is refused with one line. Every older schema
+version is accepted, a newer one is not. A column this version does not know is ignored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import os
+import sys
+import tempfile
+import zipfile
+from typing import TYPE_CHECKING, Any, Final
+
+from analyzer.errors import BadInputError
+from analyzer.model import SCHEMAS, SNAPSHOT_FORMAT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from analyzer.snapshot import Snapshot
+    from analyzer.tables import Table
+
+SUFFIX: Final = ".crz"
+MANIFEST: Final = "manifest.json"
+MAX_FILE: Final = 2 << 30
+MAX_MANIFEST: Final = 16 << 20
+MAX_MEMBERS: Final = 64
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the oldest a ZIP can say: equal snapshots, equal files
+_ENCRYPTED: Final = 0x1
+
+
+def save(snapshot: Snapshot, path: str | os.PathLike[str], *, force: bool = False) -> None:
+    """Write a snapshot to `path`, or to stdout for "-".
+
+    Complete or not at all: a temporary file in the same folder is synced and then renamed. An
+    existing file is replaced only with `force`. Under sudo the file belongs to who called sudo.
+    Raises BadInputError when it cannot be written.
+    """
+    target = os.fspath(path)
+    if target == "-":
+        _to_stdout(pack(snapshot))
+        return
+    refuse_target(target, force=force)
+    write_file(target, pack(snapshot), force=force)
+
+
+def load(path: str | os.PathLike[str]) -> Snapshot:
+    """Read a snapshot from `path`, or from stdin for "-"; raises BadInputError if it is not one."""
+    source = os.fspath(path)
+    name = "stdin" if source == "-" else os.fsencode(source).decode("utf-8", "backslashreplace")
+    return unpack(_read(source, name), name)
+
+
+def pack(snapshot: Snapshot) -> bytes:
+    """Return the bytes of the snapshot file."""
+    from analyzer.columnar import to_parquet
+
+    members = {f"{name}.parquet": to_parquet(snapshot.tables[name]) for name in SCHEMAS}
+    text = json.dumps(_manifest(snapshot, members), indent=1, default=_refuse_type)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in {MANIFEST: text.encode(), **members}.items():
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), data)
+    return out.getvalue()
+
+
+def unpack(data: bytes, name: str = "snapshot") -> Snapshot:
+    """Return the snapshot in the bytes of a snapshot file; `name` is for the error."""
+    from analyzer.columnar import from_parquet
+    from analyzer.integrity import check_meta, check_references
+    from analyzer.snapshot import Snapshot as Made
+
+    if not data:
+        raise BadInputError(f"{name} is empty: whatever wrote it did not finish; collect again")
+    with _explained(name), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        infos = _members(archive, name)
+        manifest = _read_manifest(archive, infos, name)
+        tables: dict[str, Table] = {}
+        for schema in SCHEMAS.values():
+            content, rows = _table_bytes(archive, infos, manifest, f"{schema.name}.parquet", name)
+            tables[schema.name] = from_parquet(content, schema, rows, f"{name}: {schema.name}")
+    meta = manifest["meta"]
+    check_meta(meta, name)
+    check_references(tables, name)
+    return Made(meta, tables)
+
+
+def refuse_target(path: str, *, force: bool) -> None:
+    """Raise BadInputError when `path` may not be written: it exists, or is no regular file.
+
+    Called before the work as well, so that nobody waits for a result that cannot be kept.
+    """
+    shown = printable_path(path)
+    if os.path.isdir(path):
+        raise BadInputError(f"{shown} is a folder: name a file in it (-o)")
+    if os.path.lexists(path):
+        if not force:
+            raise BadInputError(f"{shown} exists: --force replaces it, -o writes elsewhere")
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise BadInputError(f"{shown} is no regular file: use -o - and redirect stdout")
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise BadInputError(f"cannot write {shown}: there is no folder {printable_path(folder)}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise BadInputError(f"cannot write {shown}: no permission to write in its folder")
+
+
+def write_file(path: str, data: bytes, *, force: bool) -> None:
+    """Write `data` to `path`: a temporary file beside it, fsync, rename; or BadInputError."""
+    refuse_target(path, force=force)
+    folder, base = os.path.dirname(path) or ".", os.path.basename(path)
+    try:
+        # Shorter than the name itself, so that a name that just fits leaves room for it.
+        fd, temporary = tempfile.mkstemp(prefix=".cranalyze-", dir=folder)
+        try:
+            _fill(fd, data)
+            _put_in_place(temporary, os.path.join(folder, base), force=force)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+        _sync_folder(folder)
+    except FileExistsError:
+        raise BadInputError(
+            f"{printable_path(path)} exists: --force replaces it, -o writes elsewhere"
+        ) from None
+    except OSError as error:
+        raise BadInputError(_why_not_written(path, error)) from error
+
+
+def printable_path(path: str) -> str:
+    """Return a path as an error line may show it."""
+    from analyzer.writers.text import printable
+
+    return printable(path)
+
+
+def _why_not_written(path: str, error: OSError) -> str:
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    hint = ": free some space or name another place with -o"
+    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return f"cannot write {printable_path(path)}: {reason}{hint if full else ''}"
+
+
+def _fill(fd: int, data: bytes) -> None:
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
+        file.flush()
+        _give_to_caller(fd)
+        os.fsync(fd)
+
+
+def _give_to_caller(fd: int) -> None:
+    """Hand a file that root makes under sudo to who called sudo; it stays private to them."""
+    uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
+    if os.geteuid() == 0 and uid.isdecimal() and gid.isdecimal():
+        with contextlib.suppress(OSError):  # a filesystem without owners
+            os.fchown(fd, int(uid), int(gid))
+
+
+def _put_in_place(temporary: str, path: str, *, force: bool) -> None:
+    if force:
+        os.replace(temporary, path)
+        return
+    try:
+        os.link(temporary, path)  # unlike rename, never replaces what came into being meanwhile
+    except OSError as error:
+        if error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}:
+            raise
+        if os.path.lexists(path):
+            raise FileExistsError from None
+        os.rename(temporary, path)
+
+
+def _sync_folder(folder: str) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # some filesystems cannot sync a folder
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _to_stdout(data: bytes) -> None:
+    if sys.stdout is None:
+        raise BadInputError("stdout is closed: name a file with -o")
+    if sys.stdout.isatty():
+        raise BadInputError("a snapshot is binary: redirect stdout, or name a file with -o")
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise BadInputError(_why_not_written("stdout", error)) from error
+
+
+def _refuse_type(value: object) -> str:
+    raise TypeError(f"meta holds a {type(value).__name__}, which JSON cannot")
+
+
+def _manifest(snapshot: Snapshot, members: Mapping[str, bytes]) -> dict[str, Any]:
+    rows = {name: len(snapshot.tables[name]) for name in SCHEMAS}
+    return {
+        "cranalyze": "snapshot",
+        "schema": SNAPSHOT_FORMAT,
+        "meta": {**snapshot.meta, "rows": rows},
+        "members": {
+            name: {
+                "sha256": hashlib.sha256(data).hexdigest(),
+                "bytes": len(data),
+                "rows": rows[name.removesuffix(".parquet")],
+            }
+            for name, data in members.items()
+        },
+    }
+
+
+def _read(source: str, name: str) -> bytes:
+    try:
+        if source == "-":
+            if sys.stdin is None or sys.stdin.isatty():
+                raise BadInputError("no snapshot on stdin: pipe one in, or name a file")
+            data = sys.stdin.buffer.read(MAX_FILE + 1)
+        else:
+            with open(source, "rb") as file:
+                data = file.read(MAX_FILE + 1)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise BadInputError(f"cannot read {printable_path(name)}: {reason}") from error
+    except ValueError as error:  # a NUL in the name
+        raise BadInputError(f"cannot read {printable_path(name)}: {error}") from error
+    if len(data) > MAX_FILE:
+        raise BadInputError(f"{printable_path(name)} is larger than {MAX_FILE >> 30} GiB: refused")
+    return data
+
+
+@contextlib.contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn whatever a damaged archive makes zipfile raise into one line."""
+    try:
+        yield
+    except BadInputError:
+        raise
+    except (MemoryError, RecursionError) as error:
+        raise BadInputError(f"{name} does not fit into memory: refused") from error
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError,
+            OSError, OverflowError, IndexError, KeyError) as error:  # fmt: skip
+        raise BadInputError(
+            f"{name} is no snapshot, or is cut short (not a whole zip): collect it again"
+        ) from error
+
+
+def _members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
+    infos = archive.infolist()
+    if len(infos) > MAX_MEMBERS:
+        raise BadInputError(f"{name}: {len(infos)} members; a snapshot has 5: refused")
+    found: dict[str, zipfile.ZipInfo] = {}
+    for info in infos:
+        if reason := _unfit(info, found):
+            shown = printable_path(info.filename)
+            raise BadInputError(f"{name}: member {shown} {reason}: refused")
+        found[info.filename] = info
+    return found
+
+
+def _unfit(info: zipfile.ZipInfo, found: Mapping[str, zipfile.ZipInfo]) -> str:
+    if "/" in info.filename or "\\" in info.filename or info.filename in {"", ".", ".."}:
+        return "is a path, not a table"
+    if info.filename in found:
+        return "is there twice"
+    if info.flag_bits & _ENCRYPTED:
+        return "is encrypted"
+    if info.compress_type != zipfile.ZIP_STORED:
+        return "is compressed, where snapshots store"
+    return "lies about its size" if info.file_size != info.compress_size else ""
+
+
+def _read_manifest(
+    archive: zipfile.ZipFile, infos: Mapping[str, zipfile.ZipInfo], name: str
+) -> dict[str, Any]:
+    if MANIFEST not in infos:
+        raise BadInputError(f"{name}: no {MANIFEST} in it: not a snapshot of cranalyze")
+    if infos[MANIFEST].file_size > MAX_MANIFEST:
+        raise BadInputError(f"{name}: {MANIFEST} is larger than {MAX_MANIFEST >> 20} MiB: refused")
+    content = archive.read(infos[MANIFEST])
+    try:
+        manifest = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise BadInputError(f"{name}: {MANIFEST} is not JSON: damaged, collect again") from error
+    version = manifest.get("schema") if isinstance(manifest, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise BadInputError(f"{name}: {MANIFEST} names no schema version: not a snapshot")
+    if version > SNAPSHOT_FORMAT:
+        raise BadInputError(
+            f"{name} has schema version {version}, this cranalyze reads up to {SNAPSHOT_FORMAT}: "
+            "upgrade cranalyze"
+        )
+    if not isinstance(manifest.get("meta"), dict) or not isinstance(manifest.get("members"), dict):
+        raise BadInputError(f"{name}: {MANIFEST} lacks meta or members: damaged, collect again")
+    return dict(manifest)
+
+
+def _table_bytes(
+    archive: zipfile.ZipFile,
+    infos: Mapping[str, zipfile.ZipInfo],
+    manifest: Mapping[str, Any],
+    member: str,
+    name: str,
+) -> tuple[bytes, int]:
+    stated = manifest["members"].get(member)
+    if member not in infos or not isinstance(stated, dict):
+        raise BadInputError(f"{name}: the table {member} is missing: damaged, collect again")
+    rows = stated.get("rows")
+    if not isinstance(rows, int) or isinstance(rows, bool) or rows < 0:
+        raise BadInputError(f"{name}: {MANIFEST} does not state the rows of {member}")
+    content = archive.read(infos[member])
+    if hashlib.sha256(content).hexdigest() != stated.get("sha256"):
+        raise BadInputError(
+            f"{name}: {member} does not match its SHA-256: changed or damaged, collect again"
+        )
+    return content, rows

@@ -1,0 +1,133 @@
+"""Objects that are not contained, bundled the way people think of them.
+
+A forked tree shares every library with its parent, a shell's child its terminal, and a tree that
+is no container nine namespaces with the whole host. By the letter each object is a leak, and each
+is counted; a report to people says each of those things once, and the rest one by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from analyzer.kinds import registry
+from analyzer.model import Side, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analyzer.holders import Holder
+    from analyzer.report import ReportObject
+
+_STDIO: Final = range(3)
+_MAPPED: Final = frozenset({"vma", "exe"})
+
+
+class Bundle(StrEnum):
+    """What the objects of a group have in common; in the order of the report."""
+
+    SINGLE = "single"
+    STDIO = "stdio"
+    HOST = "host"
+    CODE = "code"
+    UNSTABLE = "unstable"
+    UNKNOWN = "unknown"
+    CONTAINED = "contained"
+
+
+_BY_VERDICT: Final = {
+    Verdict.OVERCOUNT: Bundle.SINGLE,
+    Verdict.UNSTABLE: Bundle.UNSTABLE,
+    Verdict.UNKNOWN: Bundle.UNKNOWN,
+    Verdict.CONTAINED: Bundle.CONTAINED,
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Objects that one line or paragraph speaks of; a SINGLE has one, STDIO those of one holder.
+
+    `origin` is the ancestor that stdio was inherited from: (pid, name), None when it is not one.
+    """
+
+    bundle: Bundle
+    objects: tuple[ReportObject, ...]
+    origin: tuple[int, str] | None = None
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What grouping needs to know besides the objects.
+
+    The root, its ancestors (nearest first), and the NSPROXYs that hold the host's namespaces only.
+    """
+
+    pid: int
+    ancestors: tuple[int, ...]
+    host_sets: frozenset[int]
+
+
+def groups(objects: Sequence[ReportObject], around: Surroundings) -> tuple[Group, ...]:
+    """Return the groups of `objects` (worst first), worst first; every object is in one."""
+    found: dict[tuple[Bundle, object], list[ReportObject]] = {}
+    origins: dict[tuple[Bundle, object], tuple[int, str] | None] = {}
+    for entry in objects:
+        bundle, origin = _bundle(entry, around)
+        apart = entry.objref if bundle in {Bundle.SINGLE, Bundle.UNSTABLE} else origin
+        found.setdefault((bundle, apart), []).append(entry)
+        origins[bundle, apart] = origin
+    rank = {bundle: index for index, bundle in enumerate(Bundle)}
+    made = [Group(key[0], tuple(members), origins[key]) for key, members in found.items()]
+    return tuple(sorted(made, key=lambda group: rank[group.bundle]))
+
+
+def _bundle(entry: ReportObject, around: Surroundings) -> tuple[Bundle, tuple[int, str] | None]:
+    if entry.verdict is not Verdict.USAGE_LEAK:
+        return _BY_VERDICT[entry.verdict], None
+    if _is_hosts(entry, around):
+        return Bundle.HOST, None
+    if entry.kind == "FILE" and _is_stdio(entry, around):
+        return Bundle.STDIO, _origin(entry, around)
+    shared = entry.kind == "FILE" and _is_shared_code(entry)
+    return (Bundle.CODE if shared else Bundle.SINGLE), None
+
+
+def _is_hosts(entry: ReportObject, around: Surroundings) -> bool:
+    if entry.kind == "NSPROXY":
+        return entry.objref in around.host_sets and entry.outside > 0
+    return entry.initial and bool(registry()[entry.kind].namespace)
+
+
+def _is_stdio(entry: ReportObject, around: Surroundings) -> bool:
+    inside = [holder for holder in entry.holders if holder.side is Side.INSIDE]
+    outside = [holder for holder in entry.holders if holder.side is Side.OUTSIDE]
+    if not any(_is_standard(holder) for holder in inside):
+        return False
+    return _origin(entry, around) is not None or any(map(_is_standard, outside))
+
+
+def _is_standard(holder: Holder) -> bool:
+    return holder.association == "fd" and holder.slot in _STDIO
+
+
+def _origin(entry: ReportObject, around: Surroundings) -> tuple[int, str] | None:
+    near = {pid: distance for distance, pid in enumerate(around.ancestors)}
+    held = {
+        (near[task.tgid], task.tgid, task.comm)
+        for holder in entry.holders
+        if holder.side is Side.OUTSIDE
+        for task in holder.tasks
+        if task.tgid in near
+    }
+    return min(held)[1:] if held else None
+
+
+def _is_shared_code(entry: ReportObject) -> bool:
+    both = [holder for holder in entry.holders if holder.side is not Side.OBSERVER]
+    return entry.unnamed == 0 and entry.outside > 0 and all(_is_private_mapping(h) for h in both)
+
+
+def _is_private_mapping(holder: Holder) -> bool:
+    # A shared mapping (rw-s) is a channel, whatever file is behind it.
+    return holder.association in _MAPPED and not holder.detail.endswith("s)")

@@ -1,0 +1,172 @@
+"""Who holds an object: every counted reference to it, in words, with the tasks that lead to it.
+
+A descriptor table is held by tasks, a file by tables, a network namespace by sockets that are
+files: for each holder the tasks at the end of all such chains are named. Only the references that
+lead to what is asked for are looked at, so that a report of three leaks on a large machine is
+cheap.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from analyzer.kinds import associations
+from analyzer.model import TASK, Side
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import numpy.typing as npt
+
+    from analyzer.check.subtree import Border
+    from analyzer.snapshot import Snapshot
+    from analyzer.tables import Table
+
+    Integers = npt.NDArray[np.int64]
+    Rows = npt.NDArray[np.intp]
+    Mask = npt.NDArray[np.bool_]
+
+_SIDES = tuple(Side)
+
+
+class TaskRef(NamedTuple):
+    """A thread by its ids, the name that it gave itself, and its side."""
+
+    tid: int
+    tgid: int
+    comm: str
+    side: Side
+
+
+class Holder(NamedTuple):
+    """One reference: its side, its place, and what holds it.
+
+    `objref` is the holding object, None for a task (then `tid`). `tasks` are all that lead to it.
+    """
+
+    side: Side
+    association: str
+    slot: int | None
+    weight: int
+    kind: str
+    objref: int | None
+    tid: int | None
+    tasks: tuple[TaskRef, ...]
+    detail: str
+
+
+def holders(
+    snapshot: Snapshot, border: Border, weight: Integers, rows: Rows
+) -> Iterator[tuple[Holder, ...]]:
+    """Yield the holders of each object of `rows` (rows of objects), inside ones first.
+
+    `weight` is what each reference counts for under the rules, per row of references.
+    """
+    wanted = np.zeros(len(snapshot.tables["objects"]), np.bool_)
+    wanted[rows] = True
+    chosen = np.flatnonzero(border.counted & wanted[border.target_row])
+    order = np.lexsort((border.reference_side[chosen], border.target_row[chosen]))
+    chosen = chosen[order]
+    made = list(_made(snapshot, border, weight[chosen], chosen))
+    targets = border.target_row[chosen]
+    first = np.searchsorted(targets, rows, "left").tolist()
+    last = np.searchsorted(targets, rows, "right").tolist()
+    for start, end in zip(first, last, strict=True):
+        yield tuple(made[start:end])
+
+
+def _made(snapshot: Snapshot, border: Border, weight: Integers, chosen: Rows) -> Iterator[Holder]:
+    references = snapshot.tables["references"].take(chosen)
+    leaders = Leaders(snapshot.tables["tasks"], border, _objects_in(border, chosen))
+    by_task = border.by_task[chosen].tolist()
+    held = zip(
+        border.reference_side[chosen].tolist(), references.words("association").tolist(),
+        references["slot"].tolist(), references.known("slot").tolist(),
+        weight.tolist(), references.words("holder_kind").tolist(),
+        references["holder"].tolist(), references.words("detail").tolist(),
+        border.holder_row[chosen].tolist(), by_task,
+        strict=True,
+    )  # fmt: skip
+    for side, association, number, has_slot, counts, kind, holder, detail, row, is_task in held:
+        slot = number if has_slot else None
+        yield Holder(
+            _SIDES[side], association, slot, counts, TASK if is_task else kind,
+            None if is_task else holder, holder if is_task else None,
+            (leaders.task(row),) if is_task else leaders.of(row),
+            in_words(association, slot, detail),
+        )  # fmt: skip
+
+
+def in_words(association: str, slot: int | None, detail: str | None) -> str:
+    """Return what a reference is: "fd 5 (cloexec)", "maps it (r-xp)"."""
+    words = associations()[association].words
+    if "{slot}" in words:
+        words = words.format(slot="?" if slot is None else slot)
+    return f"{words} ({detail})" if detail else words
+
+
+def _objects_in(border: Border, chosen: Rows) -> Mask:
+    held = np.zeros(len(border.object_side), np.bool_)
+    held[border.holder_row[chosen[~border.by_task[chosen]]]] = True
+    return held
+
+
+class Leaders:
+    """Finds the tasks that lead to an object, over counted references."""
+
+    def __init__(self, tasks: Table, border: Border, wanted: Mask) -> None:
+        """Index the references that lead to the objects of `wanted`, directly or not."""
+        rows = np.flatnonzero(_upward(border, wanted))
+        order = np.argsort(border.target_row[rows], kind="stable")
+        rows = rows[order]
+        self._targets = border.target_row[rows]
+        self._holders = border.holder_row[rows]
+        self._by_task = border.by_task[rows]
+        self._tasks = tasks
+        self._sides = border.task_side
+        self._named: dict[int, TaskRef] = {}
+        self._found: dict[int, tuple[TaskRef, ...]] = {}
+
+    def task(self, row: int) -> TaskRef:
+        """Return the task of a row of tasks."""
+        if row not in self._named:
+            tid, tgid = (int(self._tasks[name][row]) for name in ("tid", "tgid"))
+            side = _SIDES[self._sides[row]]
+            self._named[row] = TaskRef(tid, tgid, self._tasks["comm"][row], side)
+        return self._named[row]
+
+    def of(self, row: int) -> tuple[TaskRef, ...]:
+        """Return the tasks that lead to the object of a row of objects, by tid."""
+        if row not in self._found:
+            self._found[row] = tuple(sorted(self.task(task) for task in self._reached(row)))
+        return self._found[row]
+
+    def _reached(self, row: int) -> set[int]:
+        tasks: set[int] = set()
+        seen, todo = {row}, [row]
+        while todo:
+            for holder, is_task in self._held_by(todo.pop()):
+                if is_task:
+                    tasks.add(holder)
+                elif holder not in seen:
+                    seen.add(holder)
+                    todo.append(holder)
+        return tasks
+
+    def _held_by(self, row: int) -> Iterable[tuple[int, bool]]:
+        first, last = np.searchsorted(self._targets, (row, row + 1))
+        span = slice(int(first), int(last))
+        return zip(self._holders[span].tolist(), self._by_task[span].tolist(), strict=True)
+
+
+def _upward(border: Border, wanted: Mask) -> Mask:
+    reached = wanted.copy()
+    while True:
+        rows = border.counted & reached[border.target_row]
+        more = reached.copy()
+        more[border.holder_row[rows & ~border.by_task]] = True
+        if (more == reached).all():
+            return rows
+        reached = more

@@ -1,0 +1,101 @@
+"""Makes dumps of /proc that the replay source reads.
+
+`script` is a shell script for a machine without Python. `dump` reads this machine as the procfs
+source does and keeps what it read, with the answers of kcmp(2) beside it: replaying the dump gives
+the same snapshot.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from analyzer.errors import BadInputError
+from analyzer.procfs import facts, identity, refusals, tarball
+from analyzer.procfs.fs import ProcFs
+from analyzer.procfs.identity import Recording
+from analyzer.procfs.record import Recorder
+from analyzer.sources import procfs
+from analyzer.sources.meta import boot_id
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from analyzer.procfs.view import Progress
+
+Entries = dict[str, bytes | str]
+
+
+def script() -> str:
+    """Return the POSIX shell script that makes a dump, as `cranalyze procdump --script` prints."""
+    return resources.files("analyzer").joinpath("procdump.sh").read_text("utf-8")
+
+
+def dump(pid: int | None, out: Path, *, progress: Progress = lambda _: None) -> None:
+    """Write the tar `out` with all that a replay for `pid` (None: for any process) needs.
+
+    An existing file is replaced, in one step and only when the dump is complete.
+    Raises BadInputError when it cannot be written, and as the procfs source does.
+    """
+    entries = record(pid, progress=progress)
+    progress("writing")
+    try:
+        _write(entries, out)
+    except OSError as error:
+        raise BadInputError(f"{out}: cannot write the dump: {error.strerror}") from error
+
+
+def record(
+    pid: int | None,
+    *,
+    only: Collection[int] | None = None,
+    progress: Progress = lambda _: None,
+) -> Entries:
+    """Return the entries of a dump for `pid`: contents as bytes, links as str.
+
+    `only` are the processes that it is to know of, all by default.
+    """
+    live = ProcFs(procfs.LIVE)
+    recorder, answers = Recorder(live, only), Recording(procfs.who_to_ask(live))
+    procfs.collect(pid, proc=recorder, identity=answers, progress=progress)
+    entries: Entries = {facts.PATH: facts.text(_facts(live)).encode()}
+    if answers.certain:
+        entries[identity.PATH] = answers.text().encode()
+    if recorder.refused:
+        entries[refusals.PATH] = refusals.text(recorder.refused).encode()
+    return {**entries, **recorder.entries, facts.COMPLETE: b""}
+
+
+def _facts(fs: ProcFs) -> facts.Facts:
+    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return replace(
+        procfs.facts(fs),
+        kernel=platform.release(),
+        machine=platform.machine(),
+        host=os.uname().nodename,
+        boot_id=boot_id(),
+        collected_at=now,
+        monotonic_ns=time.monotonic_ns(),
+    )
+
+
+def _write(entries: Entries, out: Path) -> None:
+    fd, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            tarball.write(entries, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, out)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise

@@ -1,0 +1,88 @@
+"""Dumps of /proc: a folder, a tar (plain, gzip or zstd), or a text (`textdump`).
+
+A dump comes from a stranger. Nothing of it is written to disk, sizes are bounded before they are
+believed, and every defect is one line that names the file.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import stat
+import zlib
+from typing import IO, TYPE_CHECKING, Final
+
+from analyzer.errors import BadInputError
+from analyzer.procfs import tarball, textdump
+from analyzer.procfs.fs import MAX_FILE, MemoryFs, ProcFs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Entries = dict[str, bytes | str]
+
+_GZIP: Final = b"\x1f\x8b"
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
+
+
+def open_dump(path: Path) -> ProcFs:
+    """Open a dump; BadInputError when `path` is none, or cannot be read."""
+    try:
+        if path.is_dir():
+            return _in_folder(path)
+        with open(path, "rb", opener=_opener) as file:
+            return _in_entries(_entries(file, path), path)
+    except (OSError, EOFError, zlib.error) as error:
+        why = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise BadInputError(f"{path}: cannot read the dump: {why}") from error
+
+
+def _opener(path: str, flags: int) -> int:
+    fd = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise BadInputError(f"{path}: neither a file nor a folder")
+    return fd
+
+
+def _entries(file: IO[bytes], path: Path) -> Entries:
+    magic = file.read(len(textdump.MAGIC))
+    file.seek(0)
+    if magic == textdump.MAGIC:
+        return textdump.unpack(file.read(MAX_FILE), str(path))
+    if magic.startswith(_GZIP):
+        with gzip.open(file) as unpacked:
+            return dict(tarball.read(unpacked, str(path)))
+    if magic.startswith(_ZSTD):
+        import pyarrow as pa  # slow, and for this format only
+
+        with pa.CompressedInputStream(pa.PythonFile(file), "zstd") as stream:
+            return dict(tarball.read(stream, str(path)))
+    return dict(tarball.read(file, str(path)))
+
+
+def _in_entries(entries: Entries, path: Path) -> ProcFs:
+    """Find the folder that the processes are in: a bundle may have it anywhere."""
+    stats = [name.split("/") for name in entries if name.endswith("/stat")]
+    roots = [parts[:-2] for parts in stats if _is_process(parts[-2])]
+    if not roots:
+        raise _no_process(path)
+    root = min(roots, key=lambda parts: (len(parts), parts))
+    prefix = "".join(f"{part}/" for part in root)
+    inner = {n.removeprefix(prefix): e for n, e in entries.items() if n.startswith(prefix)}
+    return MemoryFs(inner, path.joinpath(*root))
+
+
+def _in_folder(path: Path) -> ProcFs:
+    for root in (path, path / "proc"):
+        if root.is_dir() and any(map(_is_process, os.listdir(root))):
+            return ProcFs(root)
+    raise _no_process(path)
+
+
+def _is_process(name: str) -> bool:
+    return name.isascii() and name.isdigit()
+
+
+def _no_process(path: Path) -> BadInputError:
+    return BadInputError(f"{path}: not a dump of /proc: it has no process")

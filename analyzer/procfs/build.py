@@ -1,0 +1,161 @@
+"""From what was read to objects and references, in the order of collection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from analyzer.kinds import namespace_kinds
+from analyzer.model import TASK
+from analyzer.procfs import mappings, nslink
+from analyzer.procfs.graph import Graph
+from analyzer.procfs.kcmp import What
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from analyzer.procfs.fdinfo import FdInfo
+    from analyzer.procfs.files import Slots
+    from analyzer.procfs.fs import ProcFs
+    from analyzer.procfs.gaps import GapLog
+    from analyzer.procfs.namespaces import Membership
+    from analyzer.procfs.nslink import NamespaceLink
+    from analyzer.procfs.sharing import Groups
+    from analyzer.procfs.tasks import Task
+
+# Kind, association, what kcmp(2) calls it.
+_SHARED: Final = (
+    ("FILE_TABLE", "files", What.FILES),
+    ("MM", "mm", What.VM),
+    ("FS", "fs", What.FS),
+    ("SIGHAND", "sighand", What.SIGHAND),
+)
+_DELETED: Final = " (deleted)"  # what d_path() in fs/d_path.c adds to a name that is gone
+
+Opened = list[tuple[int, "NamespaceLink"]]
+"""Open files that are namespaces: the objref, and the namespace."""
+
+
+class Tables(Graph):
+    """The graph of `groups` (of tasks that share something) and all that hangs off them.
+
+    `concerns` tells the groups that are of interest.
+    """
+
+    def __init__(
+        self, groups: Mapping[What, Groups], concerns: Callable[[Sequence[Task]], bool]
+    ) -> None:
+        super().__init__()
+        self._groups = groups
+        self._concerns = concerns
+        self._objref: dict[What, dict[int, int]] = {}
+
+    def add_shared(self, slots: Slots) -> None:
+        """Add what tasks share; of other descriptor tables those with a file of interest."""
+        used = {slots.table[row] for row in slots.kept()}
+        for kind, association, what in _SHARED:
+            groups = self._groups[what]
+            also = used if what is What.FILES else ()
+            kept = [i for i, group in enumerate(groups) if i in also or self._concerns(group)]
+            first = self.objects(kind, len(kept))
+            self._objref[what] = {index: first + at for at, index in enumerate(kept)}
+            pairs = [(t.tid, ref) for i, ref in self._objref[what].items() for t in groups[i]]
+            self.references(TASK, association, [p[0] for p in pairs], [p[1] for p in pairs])
+
+    def add_files(
+        self, slots: Slots, told: Sequence[FdInfo | None], devices: Mapping[int | None, int]
+    ) -> Opened:
+        """Add the open files; `told` is the fdinfo of each of `slots.kept()`."""
+        rows = slots.kept()
+        shown: dict[int, int] = {}
+        for at, row in enumerate(rows):
+            shown.setdefault(slots.file[row], at)
+        infos = [told[at] for at in shown.values()]
+        names = [slots.link[rows[at]] for at in shown.values()]
+        first = self.objects(
+            "FILE",
+            len(names),
+            **_described(names),
+            ino=[None if info is None else info.ino for info in infos],
+            dev=[None if info is None else devices.get(info.mnt_id) for info in infos],
+            flags=[None if info is None else info.flags for info in infos],
+            pos=[None if info is None else info.pos for info in infos],
+            mnt_id=[None if info is None else info.mnt_id for info in infos],
+        )
+        self._add_slots(slots, told, {file: first + i for i, file in enumerate(shown)})
+        links = ((first + at, nslink.parse(name)) for at, name in enumerate(names))
+        return [(objref, link) for objref, link in links if link is not None]
+
+    def _add_slots(
+        self, slots: Slots, told: Sequence[FdInfo | None], file: Mapping[int, int]
+    ) -> None:
+        rows, table = slots.kept(), self._objref[What.FILES]
+        self.references(
+            "FILE_TABLE",
+            "fd",
+            [table[slots.table[row]] for row in rows],
+            [file[slots.file[row]] for row in rows],
+            slot=[slots.fd[row] for row in rows],
+            detail=["cloexec" if info is not None and info.cloexec else None for info in told],
+        )
+
+    def add_mapped(self, fs: ProcFs, log: GapLog) -> None:
+        """Add the mapped files and the executable of each address space of interest."""
+        for index, objref in self._objref[What.VM].items():
+            found, uses = mappings.read(fs, self._groups[What.VM][index][0], log)
+            first = self.objects(
+                "FILE",
+                len(found),
+                **_described([file.path for file in found]),
+                ino=[file.ino for file in found],
+                dev=[file.dev for file in found],
+            )
+            for association in ("exe", "vma"):
+                mine = [use for use in uses if (use.start is None) == (association == "exe")]
+                self.references(
+                    "MM",
+                    association,
+                    [objref] * len(mine),
+                    [first + use.file for use in mine],
+                    slot=[use.start for use in mine],
+                    detail=[use.permissions for use in mine],
+                )
+
+    def add_namespaces(
+        self, members: Sequence[Membership], opened: Opened, initial: Collection[NamespaceLink]
+    ) -> None:
+        """Add the namespaces of `members` and of open files, and who holds them."""
+        held = list(dict.fromkeys(link for _, link in opened))
+        first = self.objects("NSFS", len(held), **_numbers(held))
+        file = {link: first + at for at, link in enumerate(held)}
+        self.references("FILE", "nsfs.file", [o for o, _ in opened], [file[n] for _, n in opened])
+        objref = self._add_namespaces([*(m.namespace for m in members), *held], initial)
+        self.references("NSFS", "nsfs", [file[n] for n in held], [objref[n] for n in held])
+        by_link: dict[str, list[Membership]] = {}
+        for member in members:
+            by_link.setdefault(member.link, []).append(member)
+        for mine in by_link.values():
+            tids = [m.tid for m in mine]
+            self.references(TASK, mine[0].association, tids, [objref[m.namespace] for m in mine])
+
+    def _add_namespaces(
+        self, met: Sequence[NamespaceLink], initial: Collection[NamespaceLink]
+    ) -> dict[NamespaceLink, int]:
+        objref: dict[NamespaceLink, int] = {}
+        unique = dict.fromkeys(met)
+        for name, kind in namespace_kinds().items():
+            mine = [link for link in unique if link.name == name]
+            flags = [link in initial for link in mine]
+            first = self.objects(kind.name, len(mine), initial=flags, **_numbers(mine))
+            objref |= {link: first + at for at, link in enumerate(mine)}
+        return objref
+
+
+def _described(names: Sequence[str]) -> dict[str, Sequence[object]]:
+    return {
+        "name": [name or None for name in names],
+        "deleted": [name.endswith(_DELETED) if name else None for name in names],
+    }
+
+
+def _numbers(links: Sequence[NamespaceLink]) -> dict[str, Sequence[object]]:
+    return {"name": [nslink.text(link) for link in links], "ino": [link.ino for link in links]}

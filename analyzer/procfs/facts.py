@@ -1,0 +1,79 @@
+"""What a dump says about the machine it comes from: cranalyze/facts, a ``key value`` a line.
+
+Both ways to make a dump write it. A plain copy of /proc has none: then the same facts are looked
+for in sys/kernel/*, and what is not there stays unknown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Final
+
+from analyzer.procfs.parse import decode, malformed
+
+PATH: Final = "cranalyze/facts"
+COMPLETE: Final = "cranalyze/complete"  # written last: a dump without it was cut short
+FORMAT: Final = 1
+
+# Where a plain copy of /proc has them.
+SYSCTLS: Final = {
+    "kernel": "sys/kernel/osrelease",
+    "host": "sys/kernel/hostname",
+    "boot_id": "sys/kernel/random/boot_id",
+}
+
+_NUMBERS: Final = ("clk_tck", "monotonic_ns", "observer")
+_DIGITS: Final = 19  # of a number that a column of 64 bits can hold, and one more
+_NANOSECONDS: Final = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The machine and the moment. `clk_tck` are clock ticks a second, `observer` a process id."""
+
+    kernel: str = ""
+    machine: str = ""
+    host: str = ""
+    boot_id: str = ""
+    collected_at: str = ""
+    clk_tck: int = 100
+    monotonic_ns: int = 0
+    observer: int = 0
+
+    def nanoseconds(self, ticks: int) -> int:
+        """Return clock ticks as nanoseconds."""
+        return ticks * _NANOSECONDS // self.clk_tck
+
+
+def parse(data: bytes, where: str) -> Facts:
+    """Parse the file's content; BadInputError for a malformed line or an unknown format."""
+    texts: dict[str, str] = {}
+    numbers: dict[str, int] = {}
+    for row, line in enumerate(data.splitlines(), 1):
+        key, _, value = decode(line).partition(" ")
+        if key == "format" and value != str(FORMAT):
+            raise malformed(where, row, f"a dump of another format; this version reads {FORMAT}")
+        texts[key] = value
+        if key in _NUMBERS:
+            numbers[key] = _positive(value, where, row)
+    return Facts(
+        kernel=texts.get("kernel", ""),
+        machine=texts.get("machine", ""),
+        host=texts.get("host", ""),
+        boot_id=texts.get("boot_id", ""),
+        collected_at=texts.get("collected_at", ""),
+        **numbers,
+    )
+
+
+def _positive(value: str, where: str, row: int) -> int:
+    if value.isascii() and value.isdigit() and len(value) < _DIGITS and int(value):
+        return int(value)
+    raise malformed(where, row, "expected a positive number")
+
+
+def text(facts: Facts) -> str:
+    """Return the content of the file for `facts`; what is unknown is left out."""
+    pairs = [(field.name, getattr(facts, field.name)) for field in fields(Facts)]
+    lines = [f"{key} {' '.join(str(value).split())}" for key, value in pairs if value]
+    return "\n".join([f"format {FORMAT}", *lines, ""])

@@ -1,0 +1,207 @@
+"""Open files: the descriptors of every table, and which of them are one open file.
+
+Two descriptors can be one open file only if their links read the same, so kcmp(2) is asked within
+groups of equal links. (The offset and the flags would tell files apart more cheaply, but both may
+change between two readings of one file, and a shared file must not be missed.) A descriptor on a
+namespace (`net:[N]`) is of interest whoever holds it: it keeps the namespace.
+
+Only the tables of interest are read in full; of the others, the descriptors whose link also
+occurs there, or leads to a namespace of interest.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from array import array
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from analyzer.procfs import fdinfo, nslink
+from analyzer.procfs.fs import Links, vanished
+from analyzer.procfs.gaps import refusal
+from analyzer.procfs.kcmp import What
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from analyzer.procfs.fdinfo import FdInfo
+    from analyzer.procfs.fs import ProcFs
+    from analyzer.procfs.gaps import GapLog
+    from analyzer.procfs.identity import Identity
+    from analyzer.procfs.tasks import Task
+
+_FD: Final = re.compile(r"0|[1-9][0-9]{0,9}")
+_UNSEEN: Final = "what they hold open is not known"
+_UNTOLD: Final = "whether they hold the same open files is not known"
+_GONE: Final = frozenset({errno.ESRCH, errno.EBADF})  # the task, or the descriptor, went away
+
+
+@dataclass
+class Slots:
+    """Used descriptors as columns: index of the table, fd number, and where its link leads.
+
+    The first `full` rows are those of the tables of interest. `file` is the number of the open
+    file (from 0 in order of first encounter), -1 for one that is of no interest. `alike` are rows
+    with equal links in different tables, where nobody could tell whether they are one file.
+    """
+
+    table: array[int] = field(default_factory=lambda: array("q"))
+    fd: array[int] = field(default_factory=lambda: array("q"))
+    link: list[str] = field(default_factory=list)
+    file: array[int] = field(default_factory=lambda: array("q"))
+    full: int = 0
+    alike: list[list[int]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Return the number of descriptors."""
+        return len(self.fd)
+
+    def extend(self, table: int, pairs: Sequence[tuple[str, str]]) -> None:
+        """Add descriptors of one table, by name and link; a dump may hold other names."""
+        rows = sorted((int(name), link) for name, link in pairs if _FD.fullmatch(name))
+        self.table.extend([table] * len(rows))
+        self.fd.extend(fd for fd, _ in rows)
+        self.link += [link for _, link in rows]
+
+    def kept(self) -> list[int]:
+        """Return the rows that are of interest."""
+        return [row for row, number in enumerate(self.file) if number >= 0]
+
+
+def walk(
+    fs: ProcFs,
+    tables: Sequence[Task],
+    interest: Sequence[bool],
+    namespaces: Collection[str],
+    log: GapLog,
+) -> Slots:
+    """Read the descriptors of `tables` (one task for each); `file` is left empty.
+
+    `interest` tells the tables that are read in full, `namespaces` the links to namespaces whose
+    descriptors are of interest everywhere.
+    """
+    slots = Slots()
+    for number, task in enumerate(tables):
+        if interest[number]:
+            links = _links(fs, task, log)
+            slots.extend(number, list(zip(links.names, links.targets, strict=True)))
+    slots.full = len(slots)
+    wanted = {*slots.link, *namespaces}
+    for number, task in enumerate(tables):
+        if not interest[number] and not task.stat.kthread:
+            links = _links(fs, task, log)
+            pairs = zip(links.names, links.targets, strict=True)
+            slots.extend(number, [pair for pair in pairs if pair[1] in wanted])
+    return slots
+
+
+def _links(fs: ProcFs, task: Task, log: GapLog) -> Links:
+    try:
+        links = fs.links(f"{task.folder}/fd")
+    except OSError as error:
+        if not vanished(error):
+            log.add(refusal("open files", "opendir", error, _UNSEEN), task.tgid)
+        return Links((), ())
+    if links.refused:
+        log.add(refusal("open files", "readlink", links.refused, _UNSEEN), task.tgid)
+    return links
+
+
+def identify(
+    slots: Slots,
+    tables: Sequence[Task],
+    identity: Identity,
+    log: GapLog,
+) -> None:
+    """Fill in `slots.file`."""
+    slots.file = array("q", [-1]) * len(slots)
+    count = 0
+    for link, rows in _by_link(slots).items():
+        of_interest = len(rows) if nslink.parse(link) else _below(rows, slots.full)
+        if not of_interest:
+            continue
+        if len(rows) == 1:
+            slots.file[rows[0]] = count
+            count += 1
+            continue
+        count += _classify(slots, rows, of_interest, count, tables, identity, log)
+
+
+def _classify(  # noqa: PLR0917 -- one step of identify()
+    slots: Slots,
+    rows: Sequence[int],
+    pivots: int,
+    first: int,
+    tables: Sequence[Task],
+    identity: Identity,
+    log: GapLog,
+) -> int:
+    members = [(tables[slots.table[row]].tid, slots.fd[row]) for row in rows]
+    answer = identity.classes(What.FILE, members, pivots)
+    for row, number in zip(rows, answer.number, strict=True):
+        slots.file[row] = first + number if number >= 0 else -1
+    for index, code in answer.failed.items():
+        if code not in _GONE:
+            failure = refusal("open files", "kcmp FILE", code, _UNTOLD)
+            log.add(failure, tables[slots.table[rows[index]]].tgid)
+    if not identity.certain and len({slots.table[row] for row in rows}) > 1:
+        slots.alike.append(list(rows))
+    return max(answer.number[:pivots], default=-1) + 1
+
+
+def _by_link(slots: Slots) -> Mapping[str, list[int]]:
+    groups: dict[str, list[int]] = {}
+    for row, link in enumerate(slots.link):
+        group = groups.get(link)
+        if group is None:
+            groups[link] = [row]
+        else:
+            group.append(row)
+    return groups
+
+
+def _below(rows: Sequence[int], limit: int) -> int:
+    return sum(row < limit for row in rows)
+
+
+def look_shared(fs: ProcFs, slots: Slots, tables: Sequence[Task]) -> int:
+    """Count the descriptors of interest that equal one of another table in all that /proc says."""
+    count = 0
+    for rows in slots.alike:
+        holders: dict[FdInfo, set[int]] = {}
+        told = details(fs, slots, rows, tables)
+        for row, info in zip(rows, told, strict=True):
+            if info is not None:
+                holders.setdefault(info._replace(cloexec=False), set()).add(slots.table[row])
+        for row, info in zip(rows, told, strict=True):
+            shared = info is not None and len(holders[info._replace(cloexec=False)]) > 1
+            count += shared and row < slots.full
+    return count
+
+
+def details(
+    fs: ProcFs, slots: Slots, rows: Sequence[int], tables: Sequence[Task]
+) -> list[FdInfo | None]:
+    """Read the fdinfo of some descriptors, in the order of `rows`; None for what went away."""
+    found: list[FdInfo | None] = []
+    start = 0
+    while start < len(rows):
+        table = slots.table[rows[start]]
+        stop = start
+        while stop < len(rows) and slots.table[rows[stop]] == table:
+            stop += 1
+        names = [str(slots.fd[row]) for row in rows[start:stop]]
+        found += _details(fs, f"{tables[table].folder}/fdinfo", names)
+        start = stop
+    return found
+
+
+def _details(fs: ProcFs, folder: str, names: Sequence[str]) -> list[FdInfo | None]:
+    try:
+        heads = fs.heads(folder, names)
+    except OSError:
+        return [None] * len(names)
+    where = fs.name(f"{folder}/")
+    pairs = zip(names, heads, strict=True)
+    return [fdinfo.parse(head, where + name) if head else None for name, head in pairs]

@@ -1,0 +1,201 @@
+"""The only opener of /proc: a tree of files, links and folders under a root that is a parameter.
+
+`ProcFs` reads a folder: the running kernel's /proc, or a dump that was unpacked. `MemoryFs` holds
+a dump that is one file, of which nothing ever reaches the disk. Paths are relative to the root.
+
+Everything raises OSError as the system calls do. `vanished` tells a task, or a descriptor, that
+went away while it was read (nothing is wrong with that) from a refusal, which is a gap.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from analyzer.errors import BadInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+MAX_FILE: Final = 64 << 20  # bytes; the maps of 65,530 mappings take about 8 MiB
+_CHUNK: Final = 1 << 16
+_HEAD: Final = 4096  # of a file in fdinfo: what is used is at its start
+_GONE: Final = frozenset({errno.ENOENT, errno.ESRCH, errno.ENOTDIR, errno.EBADF})
+
+# A dump may hold anything under the name of a file: never follow, never wait for a FIFO.
+_FILE_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+_FOLDER_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
+
+
+def vanished(error: OSError) -> bool:
+    """Tell whether `error` means that what was to be read is not there (any more)."""
+    return error.errno in _GONE
+
+
+@dataclass(frozen=True)
+class Links:
+    """The links of one folder: names and where each leads, "" for one that is too long to read.
+
+    `refused` is the errno of the first link that may not be read, 0 when all could be.
+    """
+
+    names: Sequence[str]
+    targets: Sequence[str]
+    refused: int = 0
+
+
+class ProcFs:
+    """The tree in the folder `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._prefix = os.fspath(root) + "/"
+
+    def name(self, path: str) -> str:
+        """Return what to call `path` in an error."""
+        return self._prefix + path
+
+    def is_live(self) -> bool:
+        """Tell whether this is /proc of the running kernel, and of our own pid namespace."""
+        try:
+            return os.readlink(f"{self._prefix}self") == str(os.getpid()) and os.path.samefile(
+                f"{self._prefix}self/ns/pid", "/proc/self/ns/pid"
+            )
+        except OSError:
+            return False
+
+    def read(self, path: str) -> bytes:
+        """Return the content of a file; BadInputError when it is larger than MAX_FILE bytes."""
+        fd = os.open(self._prefix + path, _FILE_FLAGS)
+        try:
+            return _content(fd, self.name(path))
+        finally:
+            os.close(fd)
+
+    def link(self, path: str) -> str:
+        """Return where a symbolic link leads, surrogateescape for bytes that are not UTF-8."""
+        return os.readlink(self._prefix + path)
+
+    def listdir(self, path: str) -> list[str]:
+        """Return the names in a folder; "" is the root."""
+        return os.listdir(self._prefix + path)
+
+    def links(self, folder: str) -> Links:
+        """Return all links in a folder; those that vanish meanwhile are left out."""
+        fd = os.open(self._prefix + folder, _FOLDER_FLAGS)
+        try:
+            return _links(fd)
+        finally:
+            os.close(fd)
+
+    def heads(self, folder: str, names: Sequence[str]) -> list[bytes | None]:
+        """Return the first bytes of some files of a folder, None for what cannot be read."""
+        fd = os.open(self._prefix + folder, _FOLDER_FLAGS)
+        try:
+            return [_head(fd, name) for name in names]
+        finally:
+            os.close(fd)
+
+
+class MemoryFs(ProcFs):
+    """A tree of `entries`: bytes are the content of a file, str is where a link leads."""
+
+    def __init__(self, entries: Mapping[str, bytes | str], root: Path) -> None:
+        super().__init__(root)
+        self._entries = entries
+        self._folders: dict[str, list[str]] = {"": []}
+        for path in entries:
+            self._add(path)
+
+    def _add(self, path: str) -> None:
+        while path:
+            folder, _, name = path.rpartition("/")
+            known = folder in self._folders
+            self._folders.setdefault(folder, []).append(name)
+            if known:
+                return
+            path = folder
+
+    def is_live(self) -> bool:
+        """Do as `ProcFs.is_live`."""
+        return False
+
+    def read(self, path: str) -> bytes:
+        """Do as `ProcFs.read`."""
+        entry = self._entries.get(path)
+        if not isinstance(entry, bytes):
+            raise _missing(path)
+        return entry
+
+    def link(self, path: str) -> str:
+        """Do as `ProcFs.link`."""
+        entry = self._entries.get(path)
+        if not isinstance(entry, str):
+            raise _missing(path)
+        return entry
+
+    def listdir(self, path: str) -> list[str]:
+        """Do as `ProcFs.listdir`."""
+        if path not in self._folders:
+            raise _missing(path)
+        return self._folders[path]
+
+    def links(self, folder: str) -> Links:
+        """Do as `ProcFs.links`."""
+        pairs = [(name, self._entries.get(f"{folder}/{name}")) for name in self.listdir(folder)]
+        found = [(name, target) for name, target in pairs if isinstance(target, str)]
+        return Links([name for name, _ in found], [target for _, target in found])
+
+    def heads(self, folder: str, names: Sequence[str]) -> list[bytes | None]:
+        """Do as `ProcFs.heads`."""
+        entries = [self._entries.get(f"{folder}/{name}") for name in names]
+        return [entry if isinstance(entry, bytes) else None for entry in entries]
+
+
+def _missing(path: str) -> OSError:
+    return OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+
+def _content(fd: int, path: str) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while part := os.read(fd, _CHUNK):
+        parts.append(part)
+        size += len(part)
+        if size > MAX_FILE:
+            raise BadInputError(f"{path}: larger than {MAX_FILE >> 20} MiB: not a file of /proc")
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _links(fd: int) -> Links:
+    names: list[str] = []
+    targets: list[str] = []
+    refused = 0
+    for name in os.listdir(fd):
+        try:
+            target = os.readlink(name, dir_fd=fd)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                if not vanished(error) and error.errno != errno.EINVAL:
+                    refused = refused or error.errno or errno.EACCES
+                continue
+            target = ""
+        names.append(name)
+        targets.append(target)
+    return Links(names, targets, refused)
+
+
+def _head(folder: int, name: str) -> bytes | None:
+    try:
+        fd = os.open(name, _FILE_FLAGS, dir_fd=folder)
+    except OSError:
+        return None
+    try:
+        return os.read(fd, _HEAD)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)

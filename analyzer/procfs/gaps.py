@@ -1,0 +1,67 @@
+"""What could not be read, gathered task by task and told in groups."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from analyzer import tables
+from analyzer.model import GAPS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from analyzer.tables import Table
+
+_SHOWN: Final = 5  # pids in the line of a group
+
+
+class Failure(NamedTuple):
+    """One kind of failure: what was wanted, by which call, its errno, and what is unknown now."""
+
+    what: str
+    syscall: str
+    errno: int | None
+    effect: str
+
+
+class GapLog:
+    """Collects failures; each is counted once for a process."""
+
+    def __init__(self) -> None:
+        self._failures: dict[Failure, dict[int, None]] = {}
+
+    def add(self, failure: Failure, pid: int = 0) -> None:
+        """Note that `failure` happened, to process `pid` or (0) to none in particular."""
+        self._failures.setdefault(failure, {})[pid] = None
+
+    def touches(self, pids: Collection[int]) -> bool:
+        """Tell whether any failure concerns one of the processes."""
+        return any(pid in pids for failed in self._failures.values() for pid in failed)
+
+    def pids(self) -> set[int]:
+        """Return all processes that something failed for."""
+        return {pid for failed in self._failures.values() for pid in failed if pid}
+
+    def table(self) -> Table:
+        """Return the table of gaps, a row for each kind of failure."""
+        rows = [(_where(f.what, list(pids)), *f[1:]) for f, pids in self._failures.items()]
+        names = [column.name for column in GAPS.columns]
+        columns = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
+        return tables.build(GAPS, columns)
+
+
+def refusal(what: str, syscall: str, error: OSError | int, effect: str) -> Failure:
+    """Return the failure that an OSError (or an errno) is."""
+    code = error if isinstance(error, int) else (error.errno or errno.EIO)
+    return Failure(what, syscall, code, effect)
+
+
+def _where(what: str, pids: list[int]) -> str:
+    pids = [pid for pid in pids if pid]
+    if not pids:
+        return what
+    if len(pids) == 1:
+        return f"pid {pids[0]}: {what}"
+    shown = ", ".join(map(str, pids[:_SHOWN])) + (", ..." if len(pids) > _SHOWN else "")
+    return f"{len(pids)} processes (pid {shown}): {what}"

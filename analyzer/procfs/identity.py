@@ -1,0 +1,134 @@
+"""Which tasks and descriptors share one object, told by kcmp(2), by a record of it, or by nobody.
+
+A snapshot of the live machine asks the kernel (`Asked`). A dump made by cranalyze carries the
+answers in cranalyze/identities (`Recorded`), one a line::
+
+    FILES 1234 5            task 1234 uses descriptor table number 5
+    FILE 1234 7 12          its descriptor 7 is open file number 12
+    FILE 1234 8 error 1     it could not be compared: errno 1
+
+Any other dump has none (`Presumed`): then nothing is said to be shared between processes.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final, Protocol
+
+from analyzer.procfs.kcmp import Classes, Member, What, classify, comparer
+from analyzer.procfs.parse import malformed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PATH: Final = "cranalyze/identities"
+
+
+class Identity(Protocol):
+    """Tells what is one object; `certain` unless it only presumes."""
+
+    certain: bool
+
+    def classes(self, what: What, members: Sequence[Member], pivots: int | None = None) -> Classes:
+        """Put members into classes of those that share one object, as `kcmp.classify` does."""
+        ...
+
+
+class Asked:
+    """The running kernel's answers."""
+
+    certain = True
+
+    def classes(self, what: What, members: Sequence[Member], pivots: int | None = None) -> Classes:
+        """Do as `Identity.classes`."""
+        return classify(comparer(what), members, pivots)
+
+
+class Recording:
+    """The answers of another one, kept so that a dump can carry them."""
+
+    def __init__(self, inner: Identity) -> None:
+        self.certain = inner.certain
+        self._inner = inner
+        self._count = 0
+        self._lines: list[str] = []
+
+    def classes(self, what: What, members: Sequence[Member], pivots: int | None = None) -> Classes:
+        """Do as `Identity.classes`."""
+        result = self._inner.classes(what, members, pivots)
+        unlike = max(result.number, default=-1) + 1
+        for index, (member, number) in enumerate(zip(members, result.number, strict=True)):
+            if number < 0:
+                number, unlike = unlike, unlike + 1  # noqa: PLW2901 -- like no other
+            code = result.failed.get(index)
+            answer = str(self._count + number) if code is None else f"error {code}"
+            self._lines.append(f"{_key(what, member)} {answer}\n")
+        self._count += unlike
+        return result
+
+    def text(self) -> str:
+        """Return the content of cranalyze/identities."""
+        return "".join(self._lines)
+
+
+class Recorded:
+    """The answers that a dump carries: class numbers by member, errnos where there was none."""
+
+    certain = True
+
+    def __init__(
+        self, number: Mapping[tuple[What, Member], int], failed: Mapping[tuple[What, Member], int]
+    ) -> None:
+        self._number = number
+        self._failed = failed
+
+    def classes(self, what: What, members: Sequence[Member], pivots: int | None = None) -> Classes:
+        """Do as `Identity.classes`."""
+        result = Classes([])
+        seen: dict[int | Member, int] = {}
+        for index, member in enumerate(members):
+            key: int | Member = self._number.get((what, member), member)
+            if key == member:
+                result.failed[index] = self._failed.get((what, member), errno.ENODATA)
+            if pivots is None or index < pivots:
+                seen.setdefault(key, len(seen))
+            result.number.append(seen.get(key, -1))
+        return result
+
+
+class Presumed:
+    """No answers: nothing is said to be shared."""
+
+    certain = False
+
+    def classes(self, what: What, members: Sequence[Member], pivots: int | None = None) -> Classes:
+        """Do as `Identity.classes`."""
+        del what
+        count = len(members) if pivots is None else pivots
+        return Classes([index if index < count else -1 for index in range(len(members))])
+
+
+def parse(data: bytes, where: str) -> Recorded:
+    """Parse cranalyze/identities; BadInputError for a malformed line."""
+    number: dict[tuple[What, Member], int] = {}
+    failed: dict[tuple[What, Member], int] = {}
+    for line, text in enumerate(data.splitlines(), 1):
+        try:
+            what, member, answer = _line(text.split())
+            (failed if answer[0] == b"error" else number)[what, member] = int(answer[-1])
+        except (ValueError, KeyError, IndexError):
+            raise malformed(where, line, "expected KIND TID [FD] NUMBER or error ERRNO") from None
+    return Recorded(number, failed)
+
+
+def _key(what: What, member: Member) -> str:
+    return (
+        f"{what.name} {member[0]} {member[1]}" if what is What.FILE else f"{what.name} {member[0]}"
+    )
+
+
+def _line(word: list[bytes]) -> tuple[What, Member, list[bytes]]:
+    what = What[word[0].decode("ascii", "replace")]
+    if what is What.FILE:
+        return what, (int(word[1]), int(word[2])), word[3:]
+    return what, (int(word[1]), 0), word[2:]

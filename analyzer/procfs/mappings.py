@@ -1,0 +1,75 @@
+"""The files that an address space maps, and its executable.
+
+/proc tells their path and inode, not which open file it is: two processes that run one program
+have two. So such a file is one object for each address space and path, and never a witness.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from analyzer.procfs import maps
+from analyzer.procfs.fs import vanished
+from analyzer.procfs.gaps import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analyzer.procfs.fs import ProcFs
+    from analyzer.procfs.gaps import GapLog
+    from analyzer.procfs.tasks import Task
+
+_UNSEEN: Final = "which files they map is not known"
+
+
+class Mapped(NamedTuple):
+    """One mapped file of an address space; the device and inode of an executable may be unknown."""
+
+    path: str
+    dev: int | None
+    ino: int | None
+
+
+class Use(NamedTuple):
+    """A mapping of a file (by index), or with no start its use as the executable."""
+
+    file: int
+    start: int | None
+    permissions: str | None
+
+
+def read(fs: ProcFs, task: Task, log: GapLog) -> tuple[list[Mapped], list[Use]]:
+    """Read the mapped files of a task and their uses, the executable first."""
+    numbers: dict[Mapped, int] = {}
+    uses: list[Use] = []
+    mappings = _maps(fs, task, log)
+    path = _exe(fs, task, log)
+    if path is not None:
+        known = (Mapped(m.path, m.dev, m.ino) for m in mappings if m.path == path)
+        exe = next(known, Mapped(path, None, None))
+        uses.append(Use(numbers.setdefault(exe, 0), None, None))
+    for mapping in mappings:
+        file = Mapped(mapping.path, mapping.dev, mapping.ino)
+        number = numbers.setdefault(file, len(numbers))
+        uses.append(Use(number, mapping.start, mapping.permissions))
+    return list(numbers), uses
+
+
+def _maps(fs: ProcFs, task: Task, log: GapLog) -> Sequence[maps.Mapping]:
+    path = f"{task.folder}/maps"
+    try:
+        return maps.parse(fs.read(path), fs.name(path))
+    except OSError as error:
+        if not vanished(error):
+            log.add(refusal("mappings", "read", error, _UNSEEN), task.tgid)
+        return ()
+
+
+def _exe(fs: ProcFs, task: Task, log: GapLog) -> str | None:
+    # ENOENT is an mm without an executable: it may have unmapped it.
+    try:
+        return fs.link(f"{task.folder}/exe")
+    except OSError as error:
+        if not vanished(error):
+            log.add(refusal("executable", "readlink", error, _UNSEEN), task.tgid)
+        return None

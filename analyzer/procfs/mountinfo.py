@@ -1,0 +1,51 @@
+"""/proc/PID/mountinfo: the mounts of a mount namespace (proc_pid_mountinfo(5))."""
+
+from __future__ import annotations
+
+import os
+from typing import Final, NamedTuple
+
+from analyzer.procfs.parse import decode, malformed, number, unescape
+
+_FIELDS: Final = 6  # id, parent, device, root, mount point, options; then optional ones, "-", ...
+_AFTER: Final = 3  # filesystem type, source, super options
+
+_U32: Final = 1 << 32
+
+
+class Mount(NamedTuple):
+    """One mount: its id, the device of its filesystem as makedev(3), what is mounted and where."""
+
+    mnt_id: int
+    dev: int
+    root: str
+    point: str
+    fstype: str
+    options: str
+
+
+def parse(data: bytes, where: str) -> list[Mount]:
+    """Parse the file's content; BadInputError for a malformed line."""
+    return [
+        _mount(line.split(b" "), where, row)
+        for row, line in enumerate(data.split(b"\n"), 1)
+        if line
+    ]
+
+
+def _mount(field: list[bytes], where: str, row: int) -> Mount:
+    try:
+        after = field[field.index(b"-", _FIELDS) + 1 :]
+        major, _, minor = field[2].partition(b":")
+        if len(after) < _AFTER:
+            raise ValueError  # noqa: TRY301 -- the same message for all
+        return Mount(
+            mnt_id=number(field[0]),
+            dev=os.makedev(number(major, below=_U32), number(minor, below=_U32)),
+            root=decode(unescape(field[3])),
+            point=decode(unescape(field[4])),
+            fstype=decode(after[0]),
+            options=decode(after[2]),
+        )
+    except (ValueError, IndexError):
+        raise malformed(where, row, "expected a mount as in proc_pid_mountinfo(5)") from None

@@ -1,0 +1,78 @@
+"""The namespaces of all tasks, as the links in /proc/PID/ns tell them (namespaces(7)).
+
+Which nsproxy holds them cannot be seen, so the task itself holds them here, by the same names.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from analyzer.kinds import namespace_kinds
+from analyzer.procfs import nslink
+from analyzer.procfs.fs import Links, vanished
+from analyzer.procfs.gaps import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from analyzer.procfs.fs import ProcFs
+    from analyzer.procfs.gaps import GapLog
+    from analyzer.procfs.nslink import NamespaceLink
+    from analyzer.procfs.tasks import Task
+
+_UNSEEN: Final = "whose namespaces they are in is not known"
+_KTHREADD: Final = 2
+
+# The name of the link is that of the nsproxy's field, but for two that the nsproxy does not hold.
+_ASSOCIATION: Final = {"user": "cred.user_ns", "pid": "pid"}
+
+
+class Membership(NamedTuple):
+    """A task's tie to a namespace: the name of the link, and where it leads."""
+
+    tid: int
+    link: str
+    namespace: NamespaceLink
+
+    @property
+    def association(self) -> str:
+        """The place in the task that holds it."""
+        return _ASSOCIATION.get(self.link, f"nsproxy.{self.link}")
+
+
+def read(fs: ProcFs, tasks: Iterable[Task], log: GapLog) -> list[Membership]:
+    """Read the namespaces of `tasks`; what is refused goes to `log`."""
+    found: list[Membership] = []
+    for task in tasks:
+        links = _links(fs, task, log)
+        for link, target in sorted(zip(links.names, links.targets, strict=True)):
+            namespace = nslink.parse(target)
+            if namespace is not None:
+                found.append(Membership(task.tid, link, namespace))
+    return found
+
+
+def _links(fs: ProcFs, task: Task, log: GapLog) -> Links:
+    try:
+        links = fs.links(f"{task.folder}/ns")
+    except OSError as error:
+        if not vanished(error):
+            log.add(refusal("namespaces", "opendir", error, _UNSEEN), task.tgid)
+        return Links((), ())
+    if links.refused:
+        log.add(refusal("namespaces", "readlink", links.refused, _UNSEEN), task.tgid)
+    return links
+
+
+def initial(tasks: Sequence[Task], memberships: Iterable[Membership]) -> set[NamespaceLink]:
+    """Return the initial namespaces as far as they can be told.
+
+    They are those with a fixed inode number (include/uapi/linux/nsfs.h) and those of kthreadd.
+    """
+    fixed = {nslink.NamespaceLink(n, kind.initial_ino) for n, kind in namespace_kinds().items()}
+    hosts = {task.tid for task in tasks if _is_kthreadd(task)}
+    return fixed | {member.namespace for member in memberships if member.tid in hosts}
+
+
+def _is_kthreadd(task: Task) -> bool:
+    return task.tid == _KTHREADD and task.stat.kthread and task.stat.comm == "kthreadd"

@@ -1,0 +1,43 @@
+"""What the parsers share: numbers out of bytes, and the error that names file and line."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from analyzer.errors import BadInputError
+
+_I64: Final = 1 << 63
+
+
+def malformed(where: str, line: int, expected: str) -> BadInputError:
+    """Return the error for line `line` (from 1) of the file `where`."""
+    return BadInputError(f"{where}: line {line}: {expected}")
+
+
+def decode(data: bytes) -> str:
+    """Return bytes from a stranger as str; nothing is lost (surrogateescape)."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def number(word: bytes, *, base: int = 10, below: int = _I64) -> int:
+    """Return a number from 0 to `below`; ValueError for anything else."""
+    value = int(word, base)
+    if not 0 <= value < below:
+        raise ValueError(word)
+    return value
+
+
+def unescape(data: bytes) -> bytes:
+    r"""Undo the octal escapes (``\012``) that seq_path() in fs/seq_file.c makes."""
+    if b"\\" not in data:
+        return data
+    head, *rest = data.split(b"\\")
+    return head + b"".join(_byte(part) for part in rest)
+
+
+def _byte(part: bytes) -> bytes:
+    digits = part[:3]
+    octal = len(digits) == 3 and all(b"0"[0] <= d <= b"7"[0] for d in digits)  # noqa: PLR2004
+    if not octal or int(digits, 8) > 0xFF:  # noqa: PLR2004 -- not a byte: a plain backslash
+        return b"\\" + part
+    return bytes([int(digits, 8)]) + part[3:]

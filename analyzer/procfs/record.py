@@ -1,0 +1,83 @@
+"""A /proc that remembers what was read of it, so that a dump holds exactly what a replay needs."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from analyzer.procfs.fs import Links, ProcFs, vanished
+from analyzer.procfs.refusals import LINK, OPEN, Refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+
+class Recorder(ProcFs):
+    """The tree `inner`; `entries` is all that was read, `refused` what could not be.
+
+    With `only`, the processes that are not in it are not listed.
+    """
+
+    def __init__(self, inner: ProcFs, only: Collection[int] | None = None) -> None:
+        super().__init__(inner.root)
+        self._inner = inner
+        self._only = None if only is None else frozenset(map(str, only))
+        self.entries: dict[str, bytes | str] = {}
+        self.refused: Refusals = {}
+
+    def is_live(self) -> bool:
+        """Do as `ProcFs.is_live`."""
+        return self._inner.is_live()
+
+    def read(self, path: str) -> bytes:
+        """Do as `ProcFs.read`."""
+        try:
+            data = self._inner.read(path)
+        except OSError as error:
+            self._refuse(OPEN, path, error)
+            raise
+        # What a second look finds (did it end?) is not what the first one rested on.
+        self.entries.setdefault(path, data)
+        return data
+
+    def link(self, path: str) -> str:
+        """Do as `ProcFs.link`."""
+        try:
+            target = self._inner.link(path)
+        except OSError as error:
+            self._refuse(OPEN, path, error)
+            raise
+        self.entries.setdefault(path, target)
+        return target
+
+    def listdir(self, path: str) -> list[str]:
+        """Do as `ProcFs.listdir`."""
+        names = self._inner.listdir(path)
+        if path or self._only is None:
+            return names
+        return [name for name in names if name in self._only]
+
+    def links(self, folder: str) -> Links:
+        """Do as `ProcFs.links`."""
+        try:
+            links = self._inner.links(folder)
+        except OSError as error:
+            self._refuse(OPEN, folder, error)
+            raise
+        for name, target in zip(links.names, links.targets, strict=True):
+            self.entries[f"{folder}/{name}"] = target
+        if links.refused:
+            self.refused[LINK, folder] = links.refused
+        return links
+
+    def heads(self, folder: str, names: Sequence[str]) -> list[bytes | None]:
+        """Do as `ProcFs.heads`."""
+        heads = self._inner.heads(folder, names)
+        for name, head in zip(names, heads, strict=True):
+            if head is not None:
+                self.entries[f"{folder}/{name}"] = head
+        return heads
+
+    def _refuse(self, kind: str, path: str, error: OSError) -> None:
+        if not vanished(error):
+            self.refused[kind, path] = error.errno or errno.EIO

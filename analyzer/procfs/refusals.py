@@ -1,0 +1,99 @@
+"""What could not be read when a dump was made: cranalyze/refused, ``ERRNO open|link PATH`` a line.
+
+Without it a dump would look as if there had been nothing to read.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from analyzer.procfs.fs import Links, ProcFs
+from analyzer.procfs.parse import decode, malformed, number
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PATH: Final = "cranalyze/refused"
+OPEN: Final = "open"
+LINK: Final = "link"
+
+Refusals = dict[tuple[str, str], int]
+"""The errno by how it was read (OPEN, or LINK for a folder of links) and path."""
+
+
+class Refusing(ProcFs):
+    """The tree `inner`, where what was refused is refused again."""
+
+    def __init__(self, inner: ProcFs, refused: Mapping[tuple[str, str], int]) -> None:
+        super().__init__(inner.root)
+        self._inner = inner
+        self._refused = refused
+
+    def is_live(self) -> bool:
+        """Do as `ProcFs.is_live`."""
+        return False
+
+    def read(self, path: str) -> bytes:
+        """Do as `ProcFs.read`."""
+        self._check(path)
+        return self._inner.read(path)
+
+    def link(self, path: str) -> str:
+        """Do as `ProcFs.link`."""
+        self._check(path)
+        return self._inner.link(path)
+
+    def listdir(self, path: str) -> list[str]:
+        """Do as `ProcFs.listdir`."""
+        self._check(path)
+        return self._inner.listdir(path)
+
+    def links(self, folder: str) -> Links:
+        """Do as `ProcFs.links`."""
+        self._check(folder)
+        code = self._refused.get((LINK, folder), 0)
+        try:
+            links = self._inner.links(folder)
+        except FileNotFoundError:
+            # A folder of which nothing could be read leaves no trace in an archive.
+            if not code:
+                raise
+            links = Links((), ())
+        return Links(links.names, links.targets, code)
+
+    def heads(self, folder: str, names: Sequence[str]) -> list[bytes | None]:
+        """Do as `ProcFs.heads`."""
+        return self._inner.heads(folder, names)
+
+    def _check(self, path: str) -> None:
+        code = self._refused.get((OPEN, path))
+        if code is not None:
+            raise OSError(code, os.strerror(code), path)
+
+
+def restored(fs: ProcFs) -> ProcFs:
+    """Return a dump with its refusals, BadInputError when their list is malformed."""
+    try:
+        data = fs.read(PATH)
+    except OSError:
+        return fs
+    return Refusing(fs, parse(data, fs.name(PATH)))
+
+
+def parse(data: bytes, where: str) -> Refusals:
+    """Parse cranalyze/refused; BadInputError for a malformed line."""
+    found: Refusals = {}
+    for line, text in enumerate(data.splitlines(), 1):
+        word = text.split(b" ", 2)
+        try:
+            kind, path = decode(word[1]), decode(word[2])
+            found[kind, path] = number(word[0], below=4096)
+        except (ValueError, IndexError):
+            raise malformed(where, line, "expected ERRNO open|link PATH") from None
+    return found
+
+
+def text(refused: Mapping[tuple[str, str], int]) -> str:
+    """Return the content of cranalyze/refused."""
+    return "".join(f"{code} {kind} {path}\n" for (kind, path), code in refused.items())

@@ -1,0 +1,63 @@
+"""/proc/PID/stat: one line of numbers about a task (proc_pid_stat(5)).
+
+The name is between the first ``(`` and the last ``)``; it may itself hold brackets, blanks and
+newlines, since a task can call itself anything.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from analyzer.procfs.parse import decode, malformed, number
+
+_PF_EXITING: Final = 0x00000004  # include/linux/sched.h
+_PF_KTHREAD: Final = 0x00200000
+
+_LONGEST: Final = 1 << 40  # ticks: 348 years at 100 a second
+
+# Places after the name: proc_pid_stat(5) numbers them from 3.
+_STATE, _PPID, _FLAGS, _THREADS, _START = 0, 1, 6, 17, 19
+
+
+class Stat(NamedTuple):
+    """What is used of the line; `start_ticks` is in clock ticks since boot."""
+
+    tid: int
+    comm: str
+    state: str
+    ppid: int
+    flags: int
+    threads: int
+    start_ticks: int
+
+    @property
+    def exiting(self) -> bool:
+        """Whether the task has given up, or is giving up, what it holds (a zombie too)."""
+        return bool(self.flags & _PF_EXITING) or self.state in "ZX"
+
+    @property
+    def kthread(self) -> bool:
+        """Whether it is a kernel thread."""
+        return bool(self.flags & _PF_KTHREAD)
+
+
+def parse(data: bytes, where: str) -> Stat:
+    """Parse the file's content; BadInputError when it is cut or is something else."""
+    head, bracket, rest = data.partition(b"(")
+    comm, closing, tail = rest.rpartition(b")")
+    field = tail.split()
+    if not bracket or not closing or len(field) <= _START:
+        line = 1 + data.count(b"\n", 0, len(data) - 1)
+        raise malformed(where, line, "expected PID (NAME) STATE and 20 fields more")
+    try:
+        return Stat(
+            tid=number(head),
+            comm=decode(comm),
+            state=decode(field[_STATE]),
+            ppid=number(field[_PPID]),
+            flags=number(field[_FLAGS]),
+            threads=number(field[_THREADS]),
+            start_ticks=number(field[_START], below=_LONGEST),
+        )
+    except ValueError:
+        raise malformed(where, 1 + data.count(b"\n", 0, -1), "expected numbers") from None

@@ -1,0 +1,48 @@
+"""/proc/PID/status: what is known of a task, a ``Name: value`` a line (proc_pid_status(5)).
+
+The kernel escapes the newlines of the task's name here, so a line is a line.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from analyzer.procfs.parse import malformed, number
+
+
+class Status(NamedTuple):
+    """What is used: `nspid` are the task's ids, outermost namespace first (None before 4.1).
+
+    `uid` is the real user id.
+    """
+
+    tgid: int
+    ppid: int
+    nspid: tuple[int, ...] | None
+    uid: int
+
+
+def parse(data: bytes, where: str) -> Status:
+    """Parse the file's content; BadInputError when it is cut or is something else."""
+    tgid = _numbers(data, b"Tgid", where)
+    ppid = _numbers(data, b"PPid", where)
+    uid = _numbers(data, b"Uid", where)
+    nspid = _numbers(data, b"NSpid", where)
+    if not tgid or not ppid or not uid:
+        lost = next(name for name, got in (("Tgid", tgid), ("PPid", ppid), ("Uid", uid)) if not got)
+        raise malformed(where, 1 + data.count(b"\n"), f"the file ends without {lost}")
+    return Status(tgid[0], ppid[0], nspid or None, uid[0])
+
+
+def _numbers(data: bytes, key: bytes, where: str) -> tuple[int, ...]:
+    at = data.find(b"\n" + key + b":")
+    if at < 0:
+        return ()
+    start = at + len(key) + 2
+    end = data.find(b"\n", start)
+    value = data[start : end if end >= 0 else len(data)]
+    try:
+        return tuple(number(word) for word in value.split())
+    except ValueError:
+        line = 2 + data.count(b"\n", 0, at)
+        raise malformed(where, line, f"{key.decode()} is not a number") from None

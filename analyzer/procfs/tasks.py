@@ -1,0 +1,149 @@
+"""All tasks that /proc shows, in order of process and thread, and their table."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer import tables
+from analyzer.model import TASKS
+from analyzer.procfs import cgroup, stat, status
+from analyzer.procfs.fs import vanished
+from analyzer.procfs.gaps import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analyzer.procfs.facts import Facts
+    from analyzer.procfs.fs import ProcFs
+    from analyzer.procfs.gaps import GapLog
+    from analyzer.tables import Table
+
+_ID: Final = re.compile(r"[1-9][0-9]{0,8}")
+_UNLISTED: Final = "the process, or some of its threads, and all that they hold is missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One thread, and where its folder is."""
+
+    tid: int
+    tgid: int
+    folder: str
+    stat: stat.Stat
+    nspid: int | None
+    cgroup: str | None
+
+    @property
+    def leader(self) -> bool:
+        """Whether it is the first thread of its process."""
+        return self.tid == self.tgid
+
+
+def read(fs: ProcFs, log: GapLog) -> list[Task]:
+    """Read every task; one that vanishes meanwhile is left out, a refusal goes to `log`."""
+    found: dict[int, Task] = {}
+    for pid in processes(fs):
+        try:
+            # A thread id twice is a dump's defect, or an id that was given anew meanwhile.
+            found |= {task.tid: task for task in _process(fs, pid)}
+        except OSError as error:
+            if not vanished(error):
+                log.add(refusal("its tasks", "read", error, _UNLISTED), pid)
+    return list(found.values())
+
+
+def processes(fs: ProcFs) -> list[int]:
+    """Return the ids of the processes that are listed now."""
+    return _numbers(fs, "")
+
+
+def again(fs: ProcFs, task: Task) -> stat.Stat | None:
+    """Read a task's stat again; None when the task is gone, or its id is another's now."""
+    try:
+        now = _stat(fs, task.folder)
+    except OSError:
+        return None
+    return now if now.start_ticks == task.stat.start_ticks else None
+
+
+def _numbers(fs: ProcFs, folder: str) -> list[int]:
+    # Names that only a dump can hold: digits of other scripts, leading zeros, huge numbers.
+    return sorted(int(name) for name in fs.listdir(folder) if _ID.fullmatch(name))
+
+
+def parent(fs: ProcFs, pid: int) -> int:
+    """Return the parent of process `pid`, 0 when there is none any more."""
+    try:
+        return _stat(fs, str(pid)).ppid
+    except OSError:
+        return 0
+
+
+def _process(fs: ProcFs, pid: int) -> list[Task]:
+    folder = str(pid)
+    leader = _task(fs, pid, pid, folder, _stat(fs, folder))
+    if leader.stat.threads <= 1:
+        return [leader]
+    return [leader, *_threads(fs, pid)]
+
+
+def _threads(fs: ProcFs, pid: int) -> list[Task]:
+    found: list[Task] = []
+    for tid in _numbers(fs, f"{pid}/task"):
+        folder = f"{pid}/task/{tid}"
+        try:
+            if tid != pid:
+                found.append(_task(fs, pid, tid, folder, _stat(fs, folder)))
+        except OSError as error:
+            if not vanished(error):
+                raise
+    return found
+
+
+def _stat(fs: ProcFs, folder: str) -> stat.Stat:
+    return stat.parse(fs.read(f"{folder}/stat"), fs.name(f"{folder}/stat"))
+
+
+def _task(fs: ProcFs, tgid: int, tid: int, folder: str, first: stat.Stat) -> Task:
+    more = status.parse(fs.read(f"{folder}/status"), fs.name(f"{folder}/status"))
+    nspid = more.nspid[-1] if more.nspid else None
+    path = _cgroup(fs, folder) if tid == tgid and not first.kthread else None
+    return Task(tid, tgid, folder, first, nspid, path)
+
+
+def _cgroup(fs: ProcFs, folder: str) -> str | None:
+    try:
+        return cgroup.parse(fs.read(f"{folder}/cgroup"), fs.name(f"{folder}/cgroup"))
+    except OSError:
+        return None
+
+
+def table(tasks: Sequence[Task], facts: Facts) -> Table:
+    """Return the tasks as a table; `facts` tell the length of a tick and who the observer is."""
+    stats = [task.stat for task in tasks]
+    tgid = np.array([task.tgid for task in tasks], np.int64)
+    return tables.build(
+        TASKS,
+        {
+            "tid": np.array([task.tid for task in tasks], np.int64),
+            "tgid": tgid,
+            "ppid": np.array(_parents(tasks), np.int64),
+            "start_time": np.array([facts.nanoseconds(s.start_ticks) for s in stats], np.uint64),
+            "comm": [s.comm for s in stats],
+            "kthread": np.array([s.kthread for s in stats], np.bool_),
+            "state": [s.state for s in stats],
+            "nspid": [task.nspid for task in tasks],
+            "cgroup": [task.cgroup for task in tasks],
+            "observer": (tgid == facts.observer) & (tgid != 0),
+        },
+    )
+
+
+def _parents(tasks: Sequence[Task]) -> list[int]:
+    # A thread's own line may be newer than its leader's: one parent for one process.
+    parent = {task.tgid: task.stat.ppid for task in tasks if task.leader}
+    return [parent.get(task.tgid, task.stat.ppid) for task in tasks]

@@ -1,0 +1,397 @@
+"""The report: one frozen value that says what a check found, computed once, for every writer.
+
+`make` turns a snapshot and its verdicts into a `Report`: the answer (`status`), what was looked at
+(`subject`, `summary`), every object that is not contained with all of its holders (`objects`,
+worst first), the same bundled for people (`groups`), what else speaks against the subtree
+(`findings`) and what could not be seen (`gaps`). Nothing is read or printed here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from analyzer.check.subtree import INSIDE
+from analyzer.errors import EXIT_LEAK, EXIT_OK, EXIT_UNDECIDED, BadInputError
+from analyzer.grouping import Group, Surroundings, groups
+from analyzer.holders import Holder, holders
+from analyzer.kinds import registry
+from analyzer.kinds.base import Judged
+from analyzer.messages import message
+from analyzer.model import Basis, Rules, Status, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from analyzer.check.leaks import Verdicts
+    from analyzer.snapshot import Snapshot
+    from analyzer.tables import Array, Table
+
+CONTAINER_INIT: Final = "CONTAINER_INIT"
+"""What --fail-on and --ignore call the rule that the root must be the init of a container."""
+
+_VERDICTS: Final = tuple(Verdict)
+_BASES: Final = tuple(Basis)
+_LEAKS: Final = (Verdict.USAGE_LEAK, Verdict.OVERCOUNT)
+_DOUBTS: Final = (Verdict.UNSTABLE, Verdict.UNKNOWN)
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What was asked for.
+
+    `subtree` is the CHECKPOINT_SUBTREE of linux-cr: leaks are advisory, and the root need not be
+    the init of a container. `gate` lets the exit code follow the answer. `fail_on` (when not
+    empty) and `ignore` are kinds, or CONTAINER_INIT, and choose what decides the answer.
+    """
+
+    command: str = "report"
+    all: bool = False
+    subtree: bool = False
+    gate: bool = False
+    fail_on: frozenset[str] = frozenset()
+    ignore: frozenset[str] = frozenset()
+
+    def gates(self, kind: str) -> bool:
+        """Return whether a leak of `kind` decides the answer."""
+        return (not self.fail_on or kind in self.fail_on) and kind not in self.ignore
+
+
+class ReportObject(NamedTuple):
+    """One object with its verdict; `refcount` is None when unknown, `holders` are complete."""
+
+    objref: int
+    kind: str
+    address: str | None
+    name: str | None
+    ino: int | None
+    dev: str | None
+    initial: bool
+    verdict: Verdict
+    basis: Basis
+    users: int
+    refcount: int | None
+    observer: int
+    outside: int
+    unnamed: int
+    gates: bool
+    message: str | None
+    holders: tuple[Holder, ...]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What was checked, where and when; `container_init` is None when that is not known."""
+
+    pid: int
+    comm: str
+    tasks: int
+    container_init: bool | None
+    host: str
+    boot_id: str
+    kernel: str
+    collected_at: str
+    source: str
+    rules: Rules
+    frozen: bool
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Numbers: objects collected and judged, verdicts, references from inside, and unnamed ones."""
+
+    objects: int
+    checked: int
+    contained: int
+    usage_leak: int
+    overcount: int
+    unstable: int
+    unknown: int
+    references: int
+    unnamed: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What speaks against the subtree without being an object of it."""
+
+    finding: str
+    message: str
+    detail: str
+    gates: bool
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Something that could not be read, and what that does to the result."""
+
+    where: str
+    syscall: str
+    errno: int | None
+    effect: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found. `groups` bundles `objects` for people; the numbers count every object."""
+
+    command: str
+    status: Status
+    exit_code: int
+    advisory: bool
+    subject: Subject
+    summary: Summary
+    objects: tuple[ReportObject, ...]
+    groups: tuple[Group, ...]
+    findings: tuple[Finding, ...]
+    gaps: tuple[Gap, ...]
+    notes: tuple[str, ...]
+    incomplete: bool
+    leaks_ignored: int
+
+
+def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Report:
+    """Return the report of a check; `verdicts` are of the same snapshot."""
+    subject = _subject(snapshot, verdicts)
+    findings = tuple(_findings(subject, options))
+    codes = verdicts.verdict[verdicts.judged]
+    gating = _gating(snapshot.tables["objects"], options) & verdicts.judged
+    incomplete = bool(snapshot.meta.get("incomplete", False))
+    unsure = incomplete or (subject.container_init is None and _rule_gates(options))
+    status = _status(verdicts.verdict[gating], findings, unsure=unsure)
+    objects = _objects(snapshot, verdicts, options)
+    return Report(
+        command=options.command,
+        status=status,
+        exit_code=_exit_code(status, options),
+        advisory=options.subtree,
+        subject=subject,
+        summary=_summary(verdicts, codes),
+        objects=objects,
+        groups=groups(objects, _surroundings(snapshot, verdicts, subject.pid)),
+        findings=findings,
+        gaps=tuple(_gaps(snapshot.tables["gaps"])),
+        notes=tuple(snapshot.meta["source"].get("notes", ())),
+        incomplete=incomplete,
+        leaks_ignored=_count(codes, _LEAKS) - _count(verdicts.verdict[gating], _LEAKS),
+    )
+
+
+def shown(verdicts: Verdicts, *, everything: bool = False) -> npt.NDArray[np.bool_]:
+    """Return which rows of objects a report lists: what is judged and not contained, or all."""
+    contained = _VERDICTS.index(Verdict.CONTAINED)
+    listed: npt.NDArray[np.bool_] = verdicts.judged & (everything | (verdicts.verdict != contained))
+    return listed
+
+
+def checked_pid(snapshot: Snapshot, pid: int | None) -> int:
+    """Return the root to check: `pid`, or the one that the snapshot was taken of.
+
+    Raises BadInputError when there is neither, or when a border snapshot is of another root.
+    """
+    subject = snapshot.meta["subject"]["pid"]
+    if pid is None and subject is None:
+        raise BadInputError("the snapshot is of the whole host: --pid N names the root to check")
+    if pid is not None and subject is not None and pid != subject:
+        if snapshot.meta["scope"] != "host":
+            raise BadInputError(
+                f"the snapshot is the border of pid {subject}, not of {pid}: "
+                "collect that one, or collect with --scope host"
+            )
+        return pid
+    return int(subject if pid is None else pid)
+
+
+def _status(gating: Array, findings: Iterable[Finding], *, unsure: bool) -> Status:
+    if _count(gating, _LEAKS) or any(finding.gates for finding in findings):
+        return Status.LEAKS
+    return Status.UNDECIDED if unsure or _count(gating, _DOUBTS) else Status.CONTAINED
+
+
+def _exit_code(status: Status, options: ReportOptions) -> int:
+    if options.subtree or not options.gate:
+        return EXIT_OK
+    return {Status.LEAKS: EXIT_LEAK, Status.UNDECIDED: EXIT_UNDECIDED}.get(status, EXIT_OK)
+
+
+def _count(codes: Array, verdicts: Sequence[Verdict]) -> int:
+    return int(np.isin(codes, [_VERDICTS.index(verdict) for verdict in verdicts]).sum())
+
+
+def _rule_gates(options: ReportOptions) -> bool:
+    return not options.subtree and options.gates(CONTAINER_INIT)
+
+
+def _gating(objects: Table, options: ReportOptions) -> npt.NDArray[np.bool_]:
+    words = [options.gates(word) for word in objects.vocabulary["kind"]]
+    return np.array([*words, False], np.bool_)[objects["kind"]]
+
+
+def _findings(subject: Subject, options: ReportOptions) -> Iterator[Finding]:
+    if subject.container_init is False and not options.subtree:
+        yield Finding(
+            "container_init",
+            "Not container init",
+            f"pid {subject.pid} is not the init (pid 1) of a pid namespace of its own",
+            options.gates(CONTAINER_INIT),
+        )
+
+
+def _subject(snapshot: Snapshot, verdicts: Verdicts) -> Subject:
+    tasks, meta = snapshot.tables["tasks"], snapshot.meta
+    pid = verdicts.pid
+    row = int(np.flatnonzero(tasks["tid"] == pid)[0])
+    nspid = tasks.value("nspid", row)
+    return Subject(
+        pid=pid,
+        comm=tasks.value("comm", row),
+        tasks=int((verdicts.border.task_side == INSIDE).sum()),
+        container_init=None if nspid is None else nspid == 1,
+        host=meta["host"],
+        boot_id=meta["boot_id"],
+        kernel=meta["kernel"],
+        collected_at=meta["collected_at"],
+        source=meta["source"]["name"],
+        rules=verdicts.rules,
+        frozen=meta["frozen"],
+    )
+
+
+def _summary(verdicts: Verdicts, codes: Array) -> Summary:
+    border = verdicts.border
+    return Summary(
+        objects=int(border.collected.sum()),
+        checked=len(codes),
+        **{verdict.value: _count(codes, (verdict,)) for verdict in Verdict},
+        references=int((border.counted & (border.reference_side == INSIDE)).sum()),
+        unnamed=int(verdicts.unnamed[verdicts.judged].clip(min=0).sum()),
+    )
+
+
+def _objects(
+    snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions
+) -> tuple[ReportObject, ...]:
+    rows = _worst_first(snapshot, verdicts, shown(verdicts, everything=options.all))
+    facts = _facts(snapshot, rows)
+    held = holders(snapshot, verdicts.border, verdicts.weight, rows)
+    numbers = zip(
+        verdicts.verdict[rows].tolist(), verdicts.basis[rows].tolist(),
+        verdicts.users[rows].tolist(), verdicts.observer[rows].tolist(),
+        verdicts.outside[rows].tolist(), verdicts.unnamed[rows].tolist(),
+        strict=True,
+    )  # fmt: skip
+    return tuple(
+        _object(fact, number, by, verdicts.rules, gates=options.gates(fact[1]))
+        for fact, number, by in zip(facts, numbers, held, strict=True)
+    )
+
+
+def _worst_first(
+    snapshot: Snapshot, verdicts: Verdicts, listed: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.intp]:
+    objects = snapshot.tables["objects"]
+    rows = np.flatnonzero(listed)
+    ranks = [registry()[word].rank for word in objects.vocabulary["kind"]]
+    rank = np.array([*ranks, 0])[objects["kind"][rows]]
+    order = np.lexsort((objects["objref"][rows], rank, verdicts.verdict[rows]))
+    return rows[order]
+
+
+_COLUMNS: Final = ("objref", "kind", "address", "refcount", "name", "initial", "ino", "dev")
+_Fact = tuple[Any, ...]
+
+
+def _facts(snapshot: Snapshot, rows: npt.NDArray[np.intp]) -> Iterator[_Fact]:
+    objects = snapshot.tables["objects"].take(rows)
+    columns = []
+    for name in _COLUMNS:
+        values = objects.words("kind").tolist() if name == "kind" else objects[name].tolist()
+        known = objects.known(name).tolist()
+        columns.append([v if k else None for v, k in zip(values, known, strict=True)])
+    return zip(*columns, strict=True)
+
+
+def _object(
+    fact: _Fact, numbers: tuple[int, ...], by: tuple[Holder, ...], rules: Rules, *, gates: bool
+) -> ReportObject:
+    objref, kind, address, refcount, name, initial, ino, dev = fact
+    verdict, users, observer = _VERDICTS[numbers[0]], numbers[2], numbers[3]
+    pointer = None if address is None else f"{address:016x}"
+    said = None
+    if verdict in _LEAKS and refcount is not None:
+        said = message(
+            rules, kind, users + observer, refcount, objref=objref, pointer=pointer, name=name
+        )
+    return ReportObject(
+        objref=objref,
+        kind=kind,
+        address=pointer and f"0x{pointer}",
+        name=name,
+        ino=ino,
+        dev=None if dev is None else f"{_major(dev)}:{_minor(dev)}",
+        initial=bool(initial),
+        verdict=verdict,
+        basis=_BASES[numbers[1]],
+        users=users,
+        refcount=refcount,
+        observer=observer,
+        outside=numbers[4],
+        unnamed=numbers[5],
+        gates=gates,
+        message=said,
+        holders=by,
+    )
+
+
+# As gnu_dev_major(3): os.major refuses what does not fit its C type.
+def _major(dev: int) -> int:
+    return (dev >> 8 & 0xFFF) | (dev >> 32 & 0xFFFFF000)
+
+
+def _minor(dev: int) -> int:
+    return (dev & 0xFF) | (dev >> 12 & 0xFFFFFF00)
+
+
+def _gaps(gaps: Table) -> Iterator[Gap]:
+    for index in range(len(gaps)):
+        yield Gap(**gaps.row(index))
+
+
+def _surroundings(snapshot: Snapshot, verdicts: Verdicts, pid: int) -> Surroundings:
+    return Surroundings(
+        pid, _ancestors(snapshot.tables["tasks"], pid), _host_sets(snapshot, verdicts)
+    )
+
+
+def _ancestors(tasks: Table, pid: int) -> tuple[int, ...]:
+    parent = dict(zip(tasks["tgid"].tolist(), tasks["ppid"].tolist(), strict=True))
+    chain: list[int] = []
+    at = parent.get(pid, 0)
+    while at > 0 and at not in chain:
+        chain.append(at)
+        at = parent.get(at, 0)
+    return tuple(chain)
+
+
+def _host_sets(snapshot: Snapshot, verdicts: Verdicts) -> frozenset[int]:
+    """Return the sets of namespaces (NSPROXY, by objref) all of whose namespaces are the host's."""
+    objects, border = snapshot.tables["objects"], verdicts.border
+    references = snapshot.tables["references"]
+    of_set = references["holder_kind"] == references.code("holder_kind", "NSPROXY")
+    initial = objects["initial"][border.target_row]
+    some = np.unique(references["holder"][of_set])
+    mixed = np.unique(references["holder"][of_set & ~initial])
+    return frozenset(some.tolist()) - frozenset(mixed.tolist())
+
+
+def judged_kinds(rules: Rules) -> tuple[str, ...]:
+    """Return the kinds that are judged under `rules`."""
+    return tuple(
+        kind.name
+        for kind in registry().values()
+        if kind.judged is not Judged.NOT and rules in kind.rules
+    )

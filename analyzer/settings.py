@@ -1,0 +1,79 @@
+"""Settings: `$XDG_CONFIG_HOME/cranalyze.toml`, or the file that `--config` names.
+
+    [policy]
+    subtree_allowed = true
+
+`subtree_allowed` is linux-cr's sysctl `ckpt_subtree_allowed`: when it is false, `--subtree` may not
+be used, and every check needs CAP_SYS_ADMIN. A key that is not known is an error, so that a
+misspelt policy is not a policy that silently does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from typing import Any, Final
+
+from analyzer.errors import BadInputError
+
+FILE_NAME: Final = "cranalyze.toml"
+_MAX_BYTES: Final = 1 << 20
+_KEYS: Final = {"policy": {"subtree_allowed": bool}}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a machine's owner decided."""
+
+    subtree_allowed: bool = True
+
+
+def default_path() -> str:
+    """Return where the settings are looked for: the file need not be there."""
+    home = os.environ.get("XDG_CONFIG_HOME", "")
+    if not os.path.isabs(home):  # the XDG base directory specification ignores relative ones
+        home = os.path.join(os.path.expanduser("~"), ".config")
+    return os.path.join(home, FILE_NAME)
+
+
+def load(path: str | None = None) -> Settings:
+    """Read the settings from `path`, by default from `default_path()` where that exists.
+
+    Raises BadInputError for a named file that is not there, and for one that is not right.
+    """
+    where = default_path() if path is None else path
+    try:
+        with open(where, "rb") as file:
+            text = file.read(_MAX_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if path is None:
+            return Settings()
+        raise BadInputError(f"there is no settings file {where}") from error
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"cannot read the settings {where}: {error}") from error
+    if len(text) > _MAX_BYTES:
+        raise BadInputError(f"the settings {where} are larger than {_MAX_BYTES} bytes: refused")
+    return _parsed(text, where)
+
+
+def _parsed(text: bytes, where: str) -> Settings:
+    try:
+        found = tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInputError(f"the settings {where} are not TOML: {error}") from error
+    for section, values in found.items():
+        if section not in _KEYS or not isinstance(values, dict):
+            raise BadInputError(f"{where}: unknown section {section!r}; known is: [policy]")
+        for key, value in values.items():
+            _check_key(section, key, value, where)
+    return Settings(**found.get("policy", {}))
+
+
+def _check_key(section: str, key: str, value: Any, where: str) -> None:  # noqa: ANN401 - TOML
+    wanted = _KEYS[section].get(key)
+    if wanted is None:
+        known = ", ".join(_KEYS[section])
+        raise BadInputError(f"{where}: [{section}] has no key {key!r}; known are: {known}")
+    if type(value) is not wanted:
+        raise BadInputError(f"{where}: [{section}] {key} must be true or false, is {value!r}")

@@ -1,0 +1,66 @@
+"""What `cranalyze doctor` says, for people and as JSON."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from analyzer._version import __version__
+from analyzer.model import JSON_FORMAT
+from analyzer.writers.terminal import MIN_WIDTH, Line
+from analyzer.writers.terminal import to_text as joined
+from analyzer.writers.text import printable, valid, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analyzer.doctor import Capability
+
+
+def to_json(found: Sequence[Capability]) -> str:
+    """Return the capabilities as JSON, ending in a newline."""
+    rows = [{k: valid(v) if isinstance(v, str) else v for k, v in asdict(one).items()}
+            for one in found]  # fmt: skip
+    envelope = {
+        "cranalyze": JSON_FORMAT,
+        "command": "doctor",
+        "exit_code": 0,
+        "version": __version__,
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "source": _source(found),
+        "capabilities": rows,
+        "errors": [],
+    }
+    return f"{json.dumps(envelope, indent=1)}\n"
+
+
+def to_text(found: Sequence[Capability], width: int = 80, *, colour: bool = False) -> str:
+    """Return the capabilities as lines of at most `width` cells."""
+    cells = max(width, MIN_WIDTH)
+    about = f"cranalyze {__version__} on Linux {platform.release()}, {platform.machine()}"
+    lines = [Line(text) for text in wrap(printable(about), cells)]
+    for one in found:
+        style, said = ("good", "yes") if one.ok else ("bad", "no")
+        first = f"{said:4}{one.name}: "
+        lines += [Line(text, style) for text in wrap(one.gives, cells, first, 4)]
+        if not one.ok:
+            lines += [Line(t) for t in wrap(f"why not: {printable(one.reason)}", cells, " " * 4, 6)]
+            lines += [
+                Line(t) for t in wrap(f"what to do: {printable(one.remedy)}", cells, " " * 4, 6)
+            ]
+    lines += [Line(text) for text in wrap(_summary(found), cells)]
+    return joined(lines, colour=colour)
+
+
+def _source(found: Sequence[Capability]) -> str:
+    works = any(one.ok for one in found if one.name == "kernel-memory")
+    return "kernel" if works else "procfs"
+
+
+def _summary(found: Sequence[Capability]) -> str:
+    if _source(found) == "kernel":
+        return "The kernel source works here: a check can prove leaks and containment."
+    return "Only /proc can be read here: a check can witness leaks, and never prove containment."

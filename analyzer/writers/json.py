@@ -1,0 +1,156 @@
+r"""The JSON of `check --json` and `report --json`: one versioned envelope, for errors too.
+
+Keys and meanings are fixed (a test holds them); keys may be added. Each object is one line. The
+text is ASCII, everything else escaped, so that it is safe on any terminal. A name is the name as it
+is; only a byte in it that is no UTF-8 becomes the four characters ``\xNN``, since JSON has no bytes
+(a snapshot file keeps them).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from analyzer.model import JSON_FORMAT, Status
+from analyzer.writers.text import valid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from analyzer.holders import Holder, TaskRef
+    from analyzer.report import Report, ReportObject
+
+Json = dict[str, Any]
+
+_LISTS: Final = ("objects", "findings", "gaps", "errors")
+
+
+def render(report: Report) -> str:
+    """Return the report as JSON text, ending in a newline."""
+    return _lines(document(report))
+
+
+def render_error(command: str, message: str, exit_code: int) -> str:
+    """Return the envelope of a failure, ending in a newline."""
+    error = {"message": valid(message), "exit_code": exit_code}
+    return _lines(
+        {
+            "cranalyze": JSON_FORMAT,
+            "command": command,
+            "status": Status.ERROR.value,
+            "exit_code": exit_code,
+            "subject": None,
+            "summary": None,
+            "objects": [],
+            "findings": [],
+            "gaps": [],
+            "errors": [error],
+        }
+    )
+
+
+def document(report: Report) -> Json:
+    """Return the report as plain dicts, lists, strings and numbers."""
+    seen: dict[int, list[Json]] = {}
+    return {
+        "cranalyze": JSON_FORMAT,
+        "command": report.command,
+        "status": report.status.value,
+        "exit_code": report.exit_code,
+        "advisory": report.advisory,
+        "incomplete": report.incomplete,
+        "subject": _subject(report),
+        "summary": {
+            name: getattr(report.summary, name) for name in report.summary.__dataclass_fields__
+        },
+        "objects": [_object(entry, seen) for entry in report.objects],
+        "findings": [
+            {"finding": f.finding, "message": f.message, "detail": f.detail, "gates": f.gates}
+            for f in report.findings
+        ],
+        "gaps": [
+            {"where": valid(g.where), "syscall": valid(g.syscall), "errno": g.errno,
+             "effect": valid(g.effect)}
+            for g in report.gaps
+        ],
+        "notes": [valid(note) for note in report.notes],
+        "errors": [],
+    }  # fmt: skip
+
+
+def _subject(report: Report) -> Json:
+    subject = report.subject
+    return {
+        "pid": subject.pid,
+        "comm": valid(subject.comm),
+        "tasks": subject.tasks,
+        "container_init": subject.container_init,
+        "host": valid(subject.host),
+        "boot_id": subject.boot_id,
+        "kernel": subject.kernel,
+        "collected_at": subject.collected_at,
+        "source": subject.source,
+        "rules": subject.rules.value,
+        "frozen": subject.frozen,
+    }
+
+
+def _object(entry: ReportObject, seen: dict[int, list[Json]]) -> Json:
+    return {
+        "objref": entry.objref,
+        "kind": entry.kind,
+        "address": entry.address,
+        "name": entry.name if entry.name is None else valid(entry.name),
+        "ino": entry.ino,
+        "dev": entry.dev,
+        "initial": entry.initial,
+        "verdict": entry.verdict.value,
+        "basis": entry.basis.value,
+        "users": entry.users,
+        "refcount": entry.refcount,
+        "observer": entry.observer,
+        "outside": entry.outside,
+        "unnamed": entry.unnamed,
+        "gates": entry.gates,
+        "message": entry.message if entry.message is None else valid(entry.message),
+        "holders": [_holder(holder, seen) for holder in entry.holders],
+    }
+
+
+def _holder(holder: Holder, seen: dict[int, list[Json]]) -> Json:
+    return {
+        "side": holder.side.value,
+        "association": holder.association,
+        "slot": holder.slot,
+        "weight": holder.weight,
+        "holder": {"kind": holder.kind, "objref": holder.objref, "tid": holder.tid},
+        "tasks": _tasks(holder.tasks, seen),
+        "detail": valid(holder.detail),
+    }
+
+
+def _tasks(tasks: tuple[TaskRef, ...], seen: dict[int, list[Json]]) -> list[Json]:
+    # The holders of a report share their tuples of tasks, which stay alive as long as it does.
+    key = id(tasks)
+    if key not in seen:
+        seen[key] = [
+            {"tid": t.tid, "tgid": t.tgid, "comm": valid(t.comm), "side": t.side.value}
+            for t in tasks
+        ]
+    return seen[key]
+
+
+def _lines(envelope: Json) -> str:
+    parts = [f'"{key}": {_listed(key, value)}' for key, value in envelope.items()]
+    return "{" + ",\n ".join(parts) + "}\n"
+
+
+def _listed(key: str, value: Any) -> str:  # noqa: ANN401 - any JSON
+    if key not in _LISTS or not value:
+        return json.dumps(value)
+    return "[\n  " + ",\n  ".join(_each(value)) + "]"
+
+
+def _each(values: Iterable[Json]) -> Iterable[str]:
+    encode = json.JSONEncoder(check_circular=False).encode
+    return (encode(value) for value in values)

@@ -1,0 +1,332 @@
+"""The report for people: an answer in the first line, then why, worst first, then what is unsure.
+
+`render` gives lines of at most `width` cells, each with a style; `to_text` puts them together, with
+colours or plain. What bundles objects for people is in the report already (`groups`); here are the
+words. A listing is cut at a number of lines unless everything is asked for; JSON never is.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from analyzer.grouping import Bundle
+from analyzer.kinds import registry
+from analyzer.model import Basis, Rules, Side, Status, Verdict
+from analyzer.writers.text import printable, shorten, wrap
+from analyzer.writers.wording import (
+    counts,
+    held_by,
+    listing,
+    nouns,
+    number,
+    plural,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from analyzer.grouping import Group
+    from analyzer.report import Gap, Report, ReportObject
+
+MIN_WIDTH: Final = 40
+_MOST_SINGLES: Final = 25
+_MOST_HOLDERS: Final = 4
+_MOST_GAPS: Final = 10
+
+_COLOURS: Final = {
+    "good": "\x1b[1;32m",
+    "bad": "\x1b[1;31m",
+    "unsure": "\x1b[1;33m",
+    "title": "\x1b[1m",
+    "faint": "\x1b[2m",
+}
+_ANSWER_STYLE: Final = {
+    Status.CONTAINED: "good",
+    Status.LEAKS: "bad",
+    Status.UNDECIDED: "unsure",
+    Status.ERROR: "bad",
+}
+
+
+class Line(NamedTuple):
+    """A line of printable text, and how it is to look: a key of the colours, or nothing."""
+
+    text: str
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class _Page:
+    """How wide, and whether everything is listed."""
+
+    width: int
+    all: bool
+
+    def lines(self, text: str, style: str = "", *, first: str = "", indent: int = 0) -> list[Line]:
+        wrapped = wrap(text, self.width, first, max(indent, len(first)))
+        return [Line(line, style) for line in wrapped]
+
+
+def render(report: Report, width: int = 80, *, everything: bool = False) -> list[Line]:
+    """Return the report as lines of at most `width` cells (never less than MIN_WIDTH)."""
+    page = _Page(max(width, MIN_WIDTH), everything)
+    style = _ANSWER_STYLE[report.status]
+    lines = page.lines(headline(report), style, indent=2)
+    lines += page.lines(_about(report), "faint", indent=2)
+    for block in (*_findings(page, report), *_blocks(page, report), *_unseen(page, report)):
+        lines += [Line(""), *block]
+    return [*lines, Line(""), *page.lines(next_step(report), indent=6, first="next: ")]
+
+
+def to_text(lines: Iterable[Line], *, colour: bool = False) -> str:
+    """Return the lines as one text; with `colour`, styled for a terminal."""
+    return "".join(f"{_styled(line) if colour else line.text}\n" for line in lines)
+
+
+def headline(report: Report) -> str:
+    """Return the answer: one sentence."""
+    summary = report.summary
+    total = f"{number(summary.checked)} {plural(summary.checked, 'object')}"
+    leaks = summary.usage_leak + summary.overcount
+    outside = f"{number(leaks)} of {total} {'is' if leaks == 1 else 'are'} referenced from outside"
+    if report.status is Status.LEAKS:
+        said = f"not contained: {outside}" if leaks else f"not contained: {_rule_only(report)}"
+        return said + (" (advisory)" if report.advisory else "")
+    if report.status is Status.UNDECIDED:
+        return f"undecided: {_doubt(report, total)}"
+    if report.leaks_ignored:
+        return f"contained, by what was asked for: {outside}, and ignored"
+    return f"contained: {_none(total, summary.checked)} referenced from outside"
+
+
+def next_step(report: Report) -> str:
+    """Return one line on how to go on."""
+    if report.status is Status.CONTAINED:
+        own = "the subtree is on its own"
+        return f"nothing: {own}{', but for what is ignored' if report.leaks_ignored else ''}."
+    if report.status is Status.UNDECIDED and report.subject.source != "kernel":
+        return "cranalyze doctor says what is needed to read the kernel's own refcounts."
+    if report.status is Status.UNDECIDED:
+        return "run it again, or when the subtree is quieter; --all lists every object."
+    bundles = {group.bundle for group in report.groups}
+    if bundles & {Bundle.SINGLE, Bundle.STDIO}:
+        return "close or reopen what is shared, or --ignore KIND; --all and --json list everything."
+    return "give it namespaces of its own, or --subtree; --all and --json list everything."
+
+
+def _rule_only(report: Report) -> str:
+    return report.findings[0].detail if report.findings else "the root is no container init"
+
+
+def _none(total: str, count: int) -> str:
+    return f"none of {total} is" if count != 1 else "the one object is not"
+
+
+def _doubt(report: Report, total: str) -> str:
+    summary = report.summary
+    reasons = []
+    if summary.unknown:
+        reasons.append(f"{number(summary.unknown)} of {total} could not be decided")
+    if summary.unstable:
+        reasons.append(f"{number(summary.unstable)} of {total} kept changing")
+    if report.incomplete:
+        reasons.append("a part of the subtree could not be read")
+    if report.subject.container_init is None and not report.advisory:
+        reasons.append(f"whether pid {report.subject.pid} is a container's init is not known")
+    return "; ".join(reasons) or "what could not be seen may matter"
+
+
+def _about(report: Report) -> str:
+    subject = report.subject
+    others = subject.tasks - 1
+    tree = f"pid {subject.pid} ({printable(subject.comm)})"
+    if others:
+        tree += f" and {number(others)} other {plural(others, 'task')}"
+    seen = {"kernel": "the kernel's memory", "procfs": "/proc", "replay": "a dump of /proc"}
+    source = seen.get(subject.source, printable(subject.source))
+    parts = [f"{tree} on {printable(subject.host)}", f"Linux {printable(subject.kernel)}",
+             f"from {source}", printable(subject.collected_at)]  # fmt: skip
+    if subject.rules is not Rules.MODERN:
+        parts.append(f"rules: {subject.rules.value}")
+    return ", ".join(parts)
+
+
+def _findings(page: _Page, report: Report) -> Iterator[list[Line]]:
+    for finding in report.findings:
+        ignored = "" if finding.gates else " (ignored)"
+        yield page.lines(
+            f"{finding.message}: {printable(finding.detail)}{ignored}",
+            "title",
+            first="* ",
+            indent=2,
+        )
+
+
+def _blocks(page: _Page, report: Report) -> Iterator[list[Line]]:
+    singles = 0
+    left: list[ReportObject] = []
+    for group in report.groups:
+        if group.bundle in {Bundle.SINGLE, Bundle.UNSTABLE}:
+            singles += 1
+            if singles > _MOST_SINGLES and not page.all:
+                left.extend(group.objects)
+                continue
+        elif left:
+            yield _rest(page, left)
+            left = []
+        yield _BLOCKS[group.bundle](page, group)
+    if left:
+        yield _rest(page, left)
+
+
+def _rest(page: _Page, left: Sequence[ReportObject]) -> list[Line]:
+    return page.lines(f"and {nouns(left)} more (--all lists them)", "title", first="* ")
+
+
+def _single(page: _Page, group: Group) -> list[Line]:
+    entry = group.objects[0]
+    said = {
+        Verdict.OVERCOUNT: "more users than references",
+        Verdict.UNSTABLE: "kept changing while it was read",
+        Verdict.USAGE_LEAK: "referenced from outside",
+    }
+    ignored = "" if entry.gates else " (ignored)"
+    lines = _title(page, entry, f"{said.get(entry.verdict, entry.verdict.value)}{ignored}")
+    lines += page.lines(counts(entry), indent=2, first="  ")
+    for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER):
+        lines += _held(page, entry, side)
+    if entry.message:
+        for line in entry.message.split("\n"):
+            lines += page.lines(printable(line), "faint", first="  kernel   ")
+    return lines
+
+
+def _title(page: _Page, entry: ReportObject, said: str) -> list[Line]:
+    title = f"* {registry()[entry.kind].title} "
+    room = page.width - len(title) - len(said) - 2
+    name = named(entry)
+    if room >= min(len(name), MIN_WIDTH // 2):
+        return [Line(f"{title}{shorten(name, room)}: {said}", "title")]
+    return [
+        Line(f"{title}{shorten(name, page.width - len(title) - 1)}:", "title"),
+        *page.lines(said, "title", first="  "),
+    ]
+
+
+def named(entry: ReportObject) -> str:
+    """Return what an object is called, its number where it has no name."""
+    return printable(entry.name) if entry.name else f"no. {entry.objref}"
+
+
+def _held(page: _Page, entry: ReportObject, side: Side) -> list[Line]:
+    said = held_by(side, [holder for holder in entry.holders if holder.side is side])
+    most = len(said) if page.all else _MOST_HOLDERS
+    kept = said if len(said) <= most else [*said[: most - 1], None]
+    lines: list[Line] = []
+    for text in kept:
+        first = f"  {'' if lines else side.value:8} "
+        words = text or f"and {number(len(said) - most + 1)} more holders (--all lists them)"
+        lines += page.lines(words, first=first)
+    return lines
+
+
+def _stdio(page: _Page, group: Group) -> list[Line]:
+    slots = {
+        holder.slot or 0
+        for entry in group.objects
+        for holder in entry.holders
+        if holder.side is Side.INSIDE and holder.association == "fd" and (holder.slot or 0) <= 2  # noqa: PLR2004
+    }
+    streams = listing([("stdin", "stdout", "stderr")[slot] for slot in sorted(slots)])
+    how = "shared with what is outside"
+    if group.origin:
+        how = f"inherited from {printable(group.origin[1])} ({group.origin[0]})"
+    lines = page.lines(f"{streams} {how}", "title", first="* ")
+    for entry in group.objects:
+        lines += page.lines(f"{named(entry)}: {counts(entry)}", first="  ", indent=4)
+        if page.all:
+            lines += [*_held(page, entry, Side.OUTSIDE), *_held(page, entry, Side.INSIDE)]
+    return lines
+
+
+def _host(page: _Page, group: Group) -> list[Line]:
+    kinds = [registry()[entry.kind] for entry in group.objects]
+    names = list(dict.fromkeys(kind.namespace for kind in kinds if kind.namespace))
+    said = "shares its set of namespaces with what is outside"
+    if names:
+        said = f"shares the host's {listing(names)} {plural(len(names), 'namespace')}"
+    lines = page.lines(f"{said}: not a container of its own", "title", first="* ")
+    return lines + _listed(page, group)
+
+
+def _code(page: _Page, group: Group) -> list[Line]:
+    one = len(group.objects) == 1
+    what = "executable or library" if one else "executables and libraries"
+    said = f"{number(len(group.objects))} {what} mapped by both sides since fork"
+    hint = "" if page.all else f" (--all lists {'it' if one else 'them'})"
+    lines = page.lines(said + hint, "title", first="* ")
+    return lines + _listed(page, group)
+
+
+def _unknown(page: _Page, group: Group) -> list[Line]:
+    verb = "is" if len(group.objects) == 1 else "are"
+    why = "their counts could not be read, and nothing outside was seen to hold them"
+    if all(entry.basis is not Basis.WITNESSED for entry in group.objects):
+        why = "something that touches them could not be read"
+    lines = page.lines(f"{nouns(group.objects)} {verb} undecided: {why}", "title", first="* ")
+    return lines + _listed(page, group)
+
+
+def _contained(page: _Page, group: Group) -> list[Line]:
+    verb = "is" if len(group.objects) == 1 else "are"
+    lines = page.lines(f"{nouns(group.objects)} {verb} contained", "title", first="* ")
+    return lines + _listed(page, group)
+
+
+def _listed(page: _Page, group: Group) -> list[Line]:
+    if not page.all:
+        return []
+    lines: list[Line] = []
+    for entry in group.objects:
+        what = f"{registry()[entry.kind].title} {named(entry)}: {counts(entry)}"
+        lines += page.lines(what, first="  ", indent=4)
+    return lines
+
+
+_BLOCKS: Final[dict[Bundle, Callable[[_Page, Group], list[Line]]]] = {
+    Bundle.SINGLE: _single,
+    Bundle.UNSTABLE: _single,
+    Bundle.STDIO: _stdio,
+    Bundle.HOST: _host,
+    Bundle.CODE: _code,
+    Bundle.UNKNOWN: _unknown,
+    Bundle.CONTAINED: _contained,
+}
+
+
+def _unseen(page: _Page, report: Report) -> Iterator[list[Line]]:
+    if not report.gaps and not report.notes:
+        return
+    lines = page.lines("what could not be seen", "title", first="* ")
+    for note in report.notes:
+        lines += page.lines(printable(note), first="  - ")
+    most = len(report.gaps) if page.all else _MOST_GAPS
+    for gap in report.gaps[:most]:
+        lines += page.lines(_gap(gap), first="  - ")
+    if len(report.gaps) > most:
+        lines += page.lines(f"and {number(len(report.gaps) - most)} more (--all)", first="  - ")
+    yield lines
+
+
+def _gap(gap: Gap) -> str:
+    call = printable(gap.syscall)
+    reason = os.strerror(gap.errno) if gap.errno else ""
+    cause = ": ".join(part for part in (call, reason) if part)
+    said = f"{printable(gap.where)} ({cause})" if cause else printable(gap.where)
+    return f"{said}: {printable(gap.effect)}" if gap.effect else said
+
+
+def _styled(line: Line) -> str:
+    return f"{_COLOURS[line.style]}{line.text}\x1b[0m" if line.style and line.text else line.text

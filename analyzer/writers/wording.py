@@ -1,0 +1,130 @@
+"""How a report says things to people: numbers, plurals, counts, and who holds what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from analyzer.kinds import registry
+from analyzer.model import TASK, Basis
+from analyzer.writers.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from analyzer.holders import Holder, TaskRef
+    from analyzer.model import Side
+    from analyzer.report import ReportObject
+
+_PLAIN: Final = frozenset({TASK, "FILE_TABLE", "MM", "FS", "SIGHAND", "NSPROXY", "CRED"})
+"""Holders that are of one process for people: what they are goes without saying."""
+
+_MOST_NAMED: Final = 3
+
+
+def number(count: int) -> str:
+    """Return a number with its thousands set apart."""
+    return f"{count:,}"
+
+
+def plural(count: int, word: str) -> str:
+    """Return the word in its form for `count` things."""
+    return word if count == 1 else f"{word}s"
+
+
+def listing(words: Sequence[str]) -> str:
+    """Return "a", "a and b", "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def nouns(objects: Iterable[ReportObject]) -> str:
+    """Return "3 open files and 1 address space"."""
+    kinds = registry()
+    found = Counter(entry.kind for entry in objects)
+    order = sorted(found, key=lambda kind: (-found[kind], kinds[kind].order))
+    return listing(
+        [
+            f"{number(found[k])} {kinds[k].title if found[k] == 1 else kinds[k].plural}"
+            for k in order
+        ]
+    )
+
+
+def counts(entry: ReportObject) -> str:
+    """Return users against refcount, and where the rest is."""
+    users = f"{number(entry.users)} {plural(entry.users, 'user')} inside"
+    if entry.refcount is None:
+        seen = f", {number(entry.outside)} seen outside" if entry.outside else ""
+        return f"{users}{seen}, refcount unknown"
+    said = f"{users}, refcount {number(entry.refcount)}"
+    if entry.basis is Basis.STRUCTURAL:
+        return f"{said}; judged by its holders, {number(entry.outside)} of them outside"
+    parts = []
+    if entry.observer:
+        parts.append(f"{number(entry.observer)} held by cranalyze")
+    if entry.outside:
+        parts.append(f"{number(entry.outside)} held from outside")
+    if entry.unnamed > 0:
+        verb = "is" if entry.unnamed == 1 else "are"
+        words = plural(entry.unnamed, "reference")
+        parts.append(f"{number(entry.unnamed)} {words} the kernel holds {verb} not named")
+    if entry.unnamed < 0:
+        parts.append(f"{number(-entry.unnamed)} fewer than the users found")
+    return f"{said}: {', '.join(parts)}" if parts else said
+
+
+def held_by(side: Side, holders: Iterable[Holder]) -> list[str]:
+    """Return lines that say who holds how: "bash (77): fd 0, fd 1", "app (80) and 3 more: uses it".
+
+    Holders of processes that hold in the same way are said together. Of what is held from inside
+    only the tasks inside are named: others that lead to the holder are told where it is listed.
+    """
+    places: dict[tuple[str, int | None], list[Holder]] = {}
+    for holder in holders:
+        key = holder.tid if holder.objref is None else holder.objref
+        places.setdefault((holder.kind, key), []).append(holder)
+    said: dict[tuple[str, str], list[TaskRef]] = {}
+    for same in places.values():
+        said.setdefault((_what(same[0]), _where(same)), []).extend(_led_by(side, same[0]))
+    return [f"{_who(what, tasks)}: {where}" for (what, where), tasks in said.items()]
+
+
+def _led_by(side: Side, holder: Holder) -> Iterable[TaskRef]:
+    own = [task for task in holder.tasks if task.side is side]
+    return own or holder.tasks
+
+
+def _what(holder: Holder) -> str:
+    if holder.kind in _PLAIN and holder.tasks:
+        return ""
+    return f"{registry()[holder.kind].title} no. {holder.objref}"
+
+
+def _who(what: str, tasks: Sequence[TaskRef]) -> str:
+    if not tasks:
+        return f"{what}, which no task leads to"
+    return f"{what} of {who(tasks)}" if what else who(tasks)
+
+
+def who(tasks: Sequence[TaskRef]) -> str:
+    """Return the processes of the tasks: "bash (77), app (80, 4 threads) and 2 more"."""
+    processes: dict[int, list[TaskRef]] = {}
+    for task in dict.fromkeys(tasks):
+        processes.setdefault(task.tgid, []).append(task)
+    said = [_process(pid, threads) for pid, threads in list(processes.items())[:_MOST_NAMED]]
+    if len(processes) > _MOST_NAMED:
+        said.append(f"{number(len(processes) - _MOST_NAMED)} more")
+    return listing(said) if said else ""
+
+
+def _process(pid: int, threads: Sequence[TaskRef]) -> str:
+    comm = next((task.comm for task in threads if task.tid == pid), threads[0].comm)
+    many = f", {number(len(threads))} threads" if len(threads) > 1 else ""
+    return f"{printable(comm)} ({pid}{many})"
+
+
+def _where(holders: Sequence[Holder]) -> str:
+    found: Counter[str] = Counter()
+    for holder in holders:
+        found[printable(holder.detail)] += 1
+    return ", ".join(word if n == 1 else f"{word} {n} times" for word, n in found.items())
