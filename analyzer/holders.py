@@ -121,9 +121,11 @@ class Leaders:
         rows = np.flatnonzero(_upward(border, wanted))
         order = np.argsort(border.target_row[rows], kind="stable")
         rows = rows[order]
-        self._targets = border.target_row[rows]
-        self._holders = border.holder_row[rows]
-        self._by_task = border.by_task[rows]
+        # Plain lists: they are asked one element at a time, by the ten thousand.
+        ends = np.cumsum(np.bincount(border.target_row[rows], minlength=len(wanted)))
+        self._ends = [0, *ends.tolist()]
+        held = zip(border.holder_row[rows].tolist(), border.by_task[rows].tolist(), strict=True)
+        self._held = list(held)
         self._tasks = tasks
         self._sides = border.task_side
         self._named: dict[int, TaskRef] = {}
@@ -156,9 +158,7 @@ class Leaders:
         return tasks
 
     def _held_by(self, row: int) -> Iterable[tuple[int, bool]]:
-        first, last = np.searchsorted(self._targets, (row, row + 1))
-        span = slice(int(first), int(last))
-        return zip(self._holders[span].tolist(), self._by_task[span].tolist(), strict=True)
+        return self._held[self._ends[row] : self._ends[row + 1]]
 
 
 def _upward(border: Border, wanted: Mask) -> Mask:

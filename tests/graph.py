@@ -73,4 +73,4 @@ class Graph:
 
     def verdict(self, objref: int) -> str:
         """Return the verdict as a word."""
-        return tuple(Verdict)[self.verdicts.verdict[objref - 1]]
+        return str(tuple(Verdict)[self.verdicts.verdict[objref - 1]])

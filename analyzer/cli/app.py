@@ -188,6 +188,29 @@ def check(  # noqa: PLR0913 - an option each
     )
 
 
+@app.command(epilog=_examples("sudo cranalyze census", "sudo cranalyze census --json"))
+def census(*, json: opt.AsJson = False) -> None:
+    """Count and name every reference of the whole machine.
+
+    Kind by kind; what does not come out even is listed object by object.
+    """
+    from analyzer import census as counting
+    from analyzer.sources import collect as take
+    from analyzer.writers import census as writer
+
+    with Progress(quiet=json) as progress:
+        snapshot = take(
+            None,
+            source="kernel",
+            scope="host",
+            wanted=counting.uneven,
+            drop_privileges=True,
+            progress=progress,
+        )
+    found = counting.take(snapshot)
+    emit(writer.to_json(found) if json else writer.to_text(found, columns(), colour=coloured()))
+
+
 @app.command(epilog=_examples("cranalyze doctor", "sudo cranalyze doctor --json"))
 def doctor(*, json: opt.AsJson = False) -> None:
     """Show what this host lets cranalyze see.

@@ -120,5 +120,5 @@ def test_the_verifier_is_quoted_when_it_refuses(monkeypatch: pytest.MonkeyPatch)
 
     endless = bpf._insn(0x05, off=-1)  # a jump to itself
     monkeypatch.setattr(bpf, "_gather_program", lambda _: endless)
-    with pytest.raises(LoadError, match="verifier says.*infinite loop|back-edge"):
+    with pytest.raises(LoadError, match=r"verifier says.*(infinite loop|back-edge)"):
         bpf.Engine()

@@ -16,7 +16,7 @@ def test_the_hash_is_siphash_2_4() -> None:
 
 
 def test_equal_addresses_stay_equal_and_others_differ() -> None:
-    addresses = np.arange(0xFFFF888000000000, 0xFFFF888000000000 + 8 * 5000, 8, np.uint64)
+    addresses = np.arange(5000, dtype=np.uint64) * np.uint64(8) + np.uint64(0xFFFF888000000000)
     hashed = siphash(np.concatenate((addresses, addresses[::-1])), KEY)
     assert (hashed[:5000] == hashed[5000:][::-1]).all()
     assert len(set(hashed.tolist())) == 5000

@@ -1,4 +1,4 @@
-"""The BTF reader on hand-made BTF: every way a field can be nested, and a module on top of vmlinux."""
+"""The BTF reader on hand-made BTF: every way to nest a field, a module on top of vmlinux."""
 
 from __future__ import annotations
 

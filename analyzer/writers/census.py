@@ -1,0 +1,86 @@
+"""What `cranalyze census` says, for people and as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
+
+from analyzer.model import JSON_FORMAT
+from analyzer.writers.terminal import MIN_WIDTH, Line
+from analyzer.writers.terminal import to_text as joined
+from analyzer.writers.text import printable, shorten, valid, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.census import Census, Residual
+
+_MOST: Final = 40
+_COLUMNS: Final = ("objects", "refcount", "named", "unnamed", "unstable")
+
+
+def to_json(census: Census) -> str:
+    """Return the census as JSON, ending in a newline: kinds, and the residual object by object."""
+    residual = [asdict(one) for one in census.residual]
+    for one in residual:
+        one["name"] = None if one["name"] is None else valid(one["name"])
+    envelope = {
+        "cranalyze": JSON_FORMAT,
+        "command": "census",
+        "exit_code": 0,
+        "exact": census.exact,
+        "tasks": census.tasks,
+        "references": census.references,
+        "kinds": [asdict(kind) for kind in census.kinds],
+        "residual": residual,
+        "gaps": list(census.gaps),
+        "errors": [],
+    }
+    return f"{json.dumps(envelope, indent=1)}\n"
+
+
+def to_text(census: Census, width: int = 80, *, colour: bool = False) -> str:
+    """Return the census as lines of at most `width` cells."""
+    return joined(list(_lines(census, max(width, MIN_WIDTH))), colour=colour)
+
+
+def _lines(census: Census, cells: int) -> Iterator[Line]:
+    for text in wrap(_headline(census), cells):
+        yield Line(text, "good" if census.exact else "bad")
+    yield Line("")
+    yield Line(f"{'kind':12}" + "".join(f"{name:>11}" for name in _COLUMNS))
+    for kind in census.kinds:
+        numbers = (getattr(kind, name) for name in _COLUMNS)
+        yield Line(f"{kind.kind:12}" + "".join(f"{number:>11,}" for number in numbers))
+    others = [one for one in census.residual if not one.initial]
+    if others:
+        yield Line("")
+        yield Line("not even:")
+    for one in others[:_MOST]:
+        yield Line(shorten(f"  {_residual(one)}", cells))
+    if len(others) > _MOST:
+        yield Line(f"  and {len(others) - _MOST:,} more (--json lists them)")
+    host = sum(one.initial for one in census.residual)
+    if host:
+        said = f"{host} initial namespaces have references of the kernel's own: no equality is claimed."
+        yield Line("")
+        yield from (Line(text) for text in wrap(said, cells))
+    for gap in census.gaps:
+        yield from (Line(text, "bad") for text in wrap(printable(gap), cells, "gap: ", 5))
+
+
+def _headline(census: Census) -> str:
+    about = f"{census.references:,} references of {census.tasks:,} tasks"
+    if census.exact:
+        return f"every reference is named: {about}"
+    left = sum(kind.unnamed for kind in census.kinds)
+    over = sum(kind.overnamed for kind in census.kinds)
+    more = f", {over:,} named that the kernel does not count" if over else ""
+    return f"{left:,} references are not named{more}: {about}"
+
+
+def _residual(one: Residual) -> str:
+    name = f" {printable(one.name)}" if one.name else f" no. {one.objref}"
+    moved = ", moved while it was read" if not one.stable else ""
+    return f"{one.kind}{name}: refcount {one.refcount}, named {one.named}{moved}"

@@ -1,0 +1,296 @@
+"""Dumps as folders, archives and texts: the same tree each time, and nothing a hostile one can do."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analyzer.errors import BadInputError
+from analyzer.procfs import fs as proc
+from analyzer.procfs import refusals, tarball, textdump
+from analyzer.procfs.archive import open_dump
+from analyzer.procfs.fs import MemoryFs, ProcFs
+from analyzer.procfs.record import Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Entries = dict[str, bytes | str]
+
+LONG = "/" + "/".join(["n" * 200] * 4)
+ENTRIES: Entries = {
+    "7/stat": b"7 (a) b\n) S 1\n",
+    "7/fdinfo/3": b"",
+    "7/fd/3": "/tmp/a\n\x1b[31m\udcff\udcfe",
+    "7/fd/4": LONG,
+    "7/ns/net": "net:[1]",
+    "7/task/7" + LONG + "/stat": b"x" * 5000,
+    "cranalyze/facts": b"format 1\n### not a section\n",
+}
+names = st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1, max_size=150)
+paths = st.lists(names.filter(lambda n: n not in {".", ".."}), min_size=1, max_size=4).map("/".join)
+links = st.binary(min_size=1, max_size=150).filter(lambda b: b"\0" not in b).map(os.fsdecode)
+trees = st.dictionaries(paths, st.binary(max_size=1200) | links, max_size=8)
+
+
+def as_folder(entries: Mapping[str, bytes | str], root: Path) -> Path:
+    for name, entry in entries.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(entry, str):
+            path.symlink_to(os.fsencode(entry).decode("utf-8", "surrogateescape"))
+        else:
+            path.write_bytes(entry)
+    return root
+
+
+def by_python(entries: Mapping[str, bytes | str], file: IO[bytes], layout: int) -> None:
+    with tarfile.open(fileobj=file, mode="w", format=layout, errors="surrogateescape") as tar:
+        for name, entry in entries.items():
+            header = tarfile.TarInfo("./" + name)
+            if isinstance(entry, str):
+                header.type, header.linkname = tarfile.SYMTYPE, entry
+            else:
+                header.size = len(entry)
+            tar.addfile(header, io.BytesIO(entry if isinstance(entry, bytes) else b""))
+
+
+def tar_of(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for header, data in members:
+            tar.addfile(header, io.BytesIO(data))
+    return out.getvalue()
+
+
+def member(name: str, **fields: object) -> tarfile.TarInfo:
+    header = tarfile.TarInfo(name)
+    for key, value in fields.items():
+        setattr(header, key, value)
+    return header
+
+
+def everything(fs: ProcFs) -> Entries:
+    found: Entries = {}
+    for name, entry in ENTRIES.items():
+        found[name] = fs.link(name) if isinstance(entry, str) else fs.read(name)
+    return found
+
+
+@pytest.mark.parametrize("layout", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_archives_of_python_are_read(layout: int) -> None:
+    out = io.BytesIO()
+    by_python(ENTRIES, out, layout)
+    out.seek(0)
+    assert dict(tarball.read(out, "x")) == ENTRIES
+
+
+@given(trees)
+def test_what_is_written_is_read_again(entries: Entries) -> None:
+    out = io.BytesIO()
+    tarball.write(entries, out)
+    out.seek(0)
+    assert dict(tarball.read(out, "x")) == entries
+    out.seek(0)
+    with tarfile.open(fileobj=out, errors="surrogateescape") as tar:
+        assert tar.getnames() == [name.rstrip("/") for name in entries]
+
+
+@given(trees)
+def test_texts_round_trip_and_are_printable(entries: Entries) -> None:
+    text = textdump.pack(entries)
+    assert set(text) <= {*range(32, 127), 9, 10}
+    assert textdump.unpack(text, "x") == entries
+
+
+def test_a_text_without_its_first_section_names_the_line() -> None:
+    with pytest.raises(BadInputError, match="x: line 3: content that belongs to no file"):
+        textdump.unpack(textdump.MAGIC + b"\nstray\n", "x")
+
+
+def gnu_tar(path: Path, folder: Path) -> None:
+    subprocess.run(["tar", "-cf", path, "-C", folder, "."], check=True)
+
+
+def packed_by(tool: str) -> Callable[[Path, Path], None]:
+    def pack(path: Path, folder: Path) -> None:
+        plain = path.with_suffix(".plain")
+        gnu_tar(plain, folder)
+        with plain.open("rb") as data, path.open("wb") as out:
+            subprocess.run([tool, "-c"], stdin=data, stdout=out, check=True)
+
+    return pack
+
+
+def as_text(path: Path, folder: Path) -> None:
+    del folder
+    path.write_bytes(textdump.pack(ENTRIES))
+
+
+def bundled(path: Path, folder: Path) -> None:
+    subprocess.run(
+        ["tar", "-cf", path, "-C", folder.parent, "--transform", "s,^,sos-report/,", folder.name],
+        check=True,
+    )
+
+
+def copied(path: Path, folder: Path) -> None:
+    shutil.copytree(folder, path / "proc", symlinks=True)
+
+
+@pytest.mark.parametrize(
+    "pack", [gnu_tar, packed_by("gzip"), packed_by("zstd"), as_text, bundled, copied],
+    ids=["tar", "gzip", "zstd", "text", "bundle", "folder"],
+)  # fmt: skip
+def test_every_form_of_a_dump_shows_one_tree(
+    pack: Callable[[Path, Path], None], tmp_path: Path, require: Callable[..., None]
+) -> None:
+    require("tool:tar", "tool:zstd", "tool:gzip")
+    folder = as_folder(ENTRIES, tmp_path / "proc")
+    pack(tmp_path / "dump", folder)
+    fs = open_dump(tmp_path / "dump")
+    assert not fs.is_live()
+    assert everything(fs) == ENTRIES
+    assert fs.listdir("") == pytest.approx(["7", "cranalyze"]) or sorted(fs.listdir("")) == [
+        "7",
+        "cranalyze",
+    ]
+    assert set(fs.links("7/fd").names) == {"3", "4"}
+    assert fs.heads("7/fdinfo", ["3", "9"]) == [b"", None]
+    for gone in (fs.read, fs.link, fs.listdir, fs.links):
+        with pytest.raises(FileNotFoundError):
+            gone("8/stat")
+
+
+HOSTILE = {
+    "parent": tar_of((member("1/stat"), b""), (member("../../etc/passwd"), b"")),
+    "inner parent": tar_of((member("1/../../x"), b"")),
+    "absolute": tar_of((member("/etc/passwd"), b"")),
+    "hard link": tar_of((member("1/stat", type=tarfile.LNKTYPE, linkname="x"), b"")),
+    "device": tar_of((member("1/stat", type=tarfile.CHRTYPE, devmajor=1), b"")),
+    "fifo": tar_of((member("1/stat", type=tarfile.FIFOTYPE), b"")),
+    "sparse": tar_of((member("1/stat", type=tarfile.GNUTYPE_SPARSE), b"")),
+    "no process": tar_of((member("x/stat"), b""), (member("1/status"), b"")),
+    "empty": b"",
+    "zeros": bytes(10240),
+    "text": b"hello world\n" * 100,
+    "cut": tar_of((member("1/stat", size=600), b"x" * 600))[:1100],
+    "cut between": tar_of((member("1/stat", size=512), b"x" * 512))[:1024],
+    "cut gzip": gzip.compress(os.urandom(5000))[:3000],
+    "bad gzip": b"\x1f\x8b" + b"\xff" * 100,
+    "gzip of text": gzip.compress(b"hello"),
+    "bad zstd": b"\x28\xb5\x2f\xfd" + b"\xff" * 100,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_no_dump_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "d.tar"
+    path.write_bytes(HOSTILE[name])
+    with pytest.raises(BadInputError) as caught:
+        open_dump(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert os.listdir(tmp_path) == ["d.tar"]
+
+
+def _claim(size: bytes) -> bytes:
+    header = bytearray(tar_of((member("1/stat"), b""))[:512])
+    header[124:136] = size
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + bytes(1024)
+
+
+@pytest.mark.parametrize("size", [b"77777777777\0", b"\x80" + bytes(3) + b"\xff" * 8, b"zzzzzzzzzzz\0"])
+def test_a_claimed_size_is_not_believed(size: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "d.tar"
+    path.write_bytes(_claim(size))
+    with pytest.raises(BadInputError, match="not a dump of /proc"):
+        open_dump(path)
+
+
+def test_an_archive_that_unpacks_without_end_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tarball, "MAX_TOTAL", 1 << 20)
+    path = tmp_path / "d.tar.gz"
+    content = tar_of(*((member(f"{n}/stat", size=9000), bytes(9000)) for n in range(1, 200)))
+    path.write_bytes(gzip.compress(content))
+    with pytest.raises(BadInputError, match="unpacks to more"):
+        open_dump(path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda p: p.symlink_to("/dev/zero")])
+def test_a_special_file_is_not_waited_for(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(tmp_path / "d")
+    with pytest.raises(BadInputError, match="neither a file nor a folder"):
+        open_dump(tmp_path / "d")
+    with pytest.raises(BadInputError, match="No such file"):
+        open_dump(tmp_path / "missing")
+    (tmp_path / "e").mkdir()
+    with pytest.raises(BadInputError, match="no process"):
+        open_dump(tmp_path / "e")
+
+
+def test_in_a_folder_no_link_is_followed_and_no_fifo_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7/stat").symlink_to("/etc/passwd")
+    os.mkfifo(tmp_path / "7/status")
+    fs = open_dump(tmp_path)
+    with pytest.raises(OSError, match="symbolic links"):
+        fs.read("7/stat")
+    assert fs.read("7/status") == b""
+
+
+def test_a_file_beyond_the_limit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proc, "MAX_FILE", 100_000)
+    (tmp_path / "maps").write_bytes(bytes(100_001))
+    with pytest.raises(BadInputError, match="maps: larger than"):
+        ProcFs(tmp_path).read("maps")
+
+
+def test_the_live_proc_knows_itself(tmp_path: Path) -> None:
+    assert ProcFs(Path("/proc")).is_live()
+    (tmp_path / "self").symlink_to(str(os.getpid()))
+    assert not ProcFs(tmp_path).is_live()
+
+
+def test_a_record_replays_what_was_read_and_what_was_refused() -> None:
+    class Guarded(MemoryFs):
+        def links(self, folder: str) -> proc.Links:
+            if folder == "8/fd":
+                raise PermissionError(13, "Permission denied", folder)
+            links = super().links(folder)
+            return proc.Links((), (), 13) if folder == "9/ns" else links
+
+    inner = Guarded({**ENTRIES, "8/fd/0": "x", "9/ns/net": "net:[1]"}, Path("/x"))
+    recorder = Recorder(inner, only=[7, 8])
+    assert recorder.listdir("") == ["7", "8"]
+    recorder.links("7/fd")
+    recorder.read("7/stat")
+    recorder.heads("7/fdinfo", ["3", "5"])
+    recorder.links("9/ns")
+    with pytest.raises(PermissionError):
+        recorder.links("8/fd")
+    told = {refusals.PATH: refusals.text(recorder.refused).encode(), **recorder.entries}
+    again = refusals.restored(MemoryFs(told, Path("/y")))
+    assert again.links("7/fd") == inner.links("7/fd")
+    assert again.read("7/stat") == ENTRIES["7/stat"]
+    assert again.links("9/ns").refused == 13
+    with pytest.raises(PermissionError):
+        again.links("8/fd")
+    with pytest.raises(FileNotFoundError):
+        again.read("8/stat")

@@ -1,0 +1,225 @@
+"""Recorded dumps of real processes, replayed: who is shared, what is refused, what is unknown."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from analyzer.check import leaks
+from analyzer.errors import BadInputError, TargetVanishedError
+from analyzer.model import Rules
+from analyzer.procfs import facts, identity, refusals, textdump
+from analyzer.sources import collect, replay
+from tests.graph import Graph
+
+if TYPE_CHECKING:
+    from analyzer.snapshot import Snapshot
+
+DUMPS = Path(__file__).parents[2] / "fixtures" / "dumps"
+Entries = dict[str, bytes | str]
+
+
+def entries(name: str) -> Entries:
+    path = DUMPS / f"{name}.txt"
+    return textdump.unpack(path.read_bytes(), str(path))
+
+
+def pids(dump: Entries) -> list[int]:
+    return sorted({int(p.split("/")[0]) for p in dump if p[0].isdigit()})
+
+
+def root_of(name: str) -> int:
+    """Return the process that is pid 1 of its namespace."""
+    dump = entries(name)
+    for pid in pids(dump):
+        status = dump[f"{pid}/status"]
+        assert isinstance(status, bytes)
+        if f"NSpid:\t{pid}\t1\n".encode() in status:
+            return pid
+    raise AssertionError(name)
+
+
+def replayed(dump: Entries, tmp_path: Path, pid: int | None, scope: str = "border") -> Snapshot:
+    path = tmp_path / "dump.txt"
+    path.write_bytes(textdump.pack(dump))
+    return replay.collect(path, pid, scope)
+
+
+def judged(snapshot: Snapshot, pid: int) -> Graph:
+    return Graph(snapshot, leaks.check(snapshot, pid, Rules.MODERN))
+
+
+def rows(snapshot: Snapshot, table: str) -> list[dict[str, Any]]:
+    return [snapshot.tables[table].row(i) for i in range(len(snapshot.tables[table]))]
+
+
+def verdicts(graph: Graph, kind: str) -> set[str]:
+    kinds = graph.objects.words("kind")
+    return {graph.verdict(row + 1) for row in range(len(kinds)) if kinds[row] == kind}
+
+
+def test_a_file_shared_with_the_launcher_is_witnessed() -> None:
+    pid = root_of("fork-file")
+    snapshot = collect(pid, proc=DUMPS / "fork-file.txt")
+    graph = judged(snapshot, pid)
+    shared = graph.find({"tid": pid, "association": "fd", "slot": 3})
+    assert shared is not None
+    assert graph.verdict(shared) == "usage_leak"
+    assert graph.objects.value("name", shared - 1).endswith("/fixtures/files.py")
+    parent = next(p for p in pids(entries("fork-file")) if p not in {2, pid})
+    assert graph.find({"tid": parent, "association": "fd", "slot": 3}) == shared
+    for slot in (0, 1, 2):
+        own = graph.find({"tid": pid, "association": "fd", "slot": slot})
+        assert own is not None
+        assert graph.verdict(own) == "unknown"
+
+
+def test_a_namespace_that_an_outside_descriptor_pins_is_witnessed() -> None:
+    pid = root_of("pin-net")
+    graph = judged(collect(pid, proc=DUMPS / "pin-net.txt"), pid)
+    assert verdicts(graph, "NET_NS") == {"usage_leak"}
+    assert verdicts(graph, "UTS_NS") == {"unknown"}
+
+
+def test_a_pair_that_shares_within_the_subtree_is_never_called_contained() -> None:
+    pid = root_of("two-inside")
+    graph = judged(collect(pid, proc=DUMPS / "two-inside.txt"), pid)
+    child = next(p for p in pids(entries("two-inside")) if p not in {2, pid})
+    at = {"association": "fd", "slot": 3}
+    shared = graph.find({"tid": pid, **at})
+    assert shared == graph.find({"tid": child, **at})
+    assert shared is not None
+    assert graph.verdict(shared) == "unknown"
+    assert graph.verdicts.users[shared - 1] == 2
+    assert verdicts(graph, "FILE") == {"unknown"}
+
+
+def test_hostile_names_lose_nothing() -> None:
+    pid = root_of("hostile")
+    snapshot = replay.collect(DUMPS / "hostile.txt", pid)
+    task = next(row for row in rows(snapshot, "tasks") if row["tid"] == pid)
+    assert os.fsencode(task["comm"]) == b"a\n\x1b[31m\xff\xfe"
+    named = [row["name"] for row in rows(snapshot, "objects") if row["kind"] == "FILE"]
+    assert any(b"\n\x1b[31m\xff\xfe" in os.fsencode(name) for name in named)
+
+
+def test_the_meta_is_that_of_the_dump() -> None:
+    pid = root_of("fork-file")
+    meta = replay.collect(DUMPS / "fork-file.txt", pid).meta
+    assert meta["host"] == "host.example"
+    assert meta["boot_id"] == "00000000-0000-4000-8000-000000000000"
+    assert meta["source"]["name"] == "replay"
+    assert meta["source"]["capabilities"]["identity"]
+    assert not meta["source"]["capabilities"]["refcounts"]
+    assert meta["subject"]["pid"] == pid
+    assert meta["subject"]["start_time"] % 10_000_000 == 0
+    assert not meta["incomplete"]
+
+
+def test_initial_namespaces_are_those_of_kthreadd() -> None:
+    pid = root_of("two-inside")
+    snapshot = replay.collect(DUMPS / "two-inside.txt", pid)
+    initial = {row["kind"] for row in rows(snapshot, "objects") if row["initial"]}
+    assert initial == {"USER_NS"}
+
+
+def test_without_identities_nothing_is_said_to_be_shared(tmp_path: Path) -> None:
+    dump = entries("fork-file")
+    del dump[identity.PATH]
+    for path in [p for p in dump if p.endswith("/fdinfo/3")]:
+        assert dump[path] == b"pos:\t0\nflags:\t02100000\nmnt_id:\t27\nino:\t5366753\n" or dump[path]
+    pid = root_of("fork-file")
+    snapshot = replayed(dump, tmp_path, pid)
+    assert verdicts(judged(snapshot, pid), "FILE") == {"unknown"}
+    notes = " ".join(snapshot.meta["source"]["notes"])
+    assert "1 descriptors look shared" in notes
+    assert "the dump has no identities" in notes
+    assert not snapshot.meta["source"]["capabilities"]["identity"]
+
+
+def test_without_identities_other_offsets_do_not_look_shared(tmp_path: Path) -> None:
+    dump = entries("fork-file")
+    del dump[identity.PATH]
+    pid = root_of("fork-file")
+    own = dump[f"{pid}/fdinfo/3"]
+    assert isinstance(own, bytes)
+    dump[f"{pid}/fdinfo/3"] = own.replace(b"pos:\t0", b"pos:\t9")
+    notes = " ".join(replayed(dump, tmp_path, pid).meta["source"]["notes"])
+    assert "look shared" not in notes
+
+
+def test_what_was_refused_is_refused_again(tmp_path: Path) -> None:
+    dump = entries("fork-file")
+    pid = root_of("fork-file")
+    parent = next(p for p in pids(dump) if p not in {2, pid})
+    dump[refusals.PATH] = f"13 open {parent}/fd\n".encode()
+    snapshot = replayed(dump, tmp_path, pid)
+    gap = rows(snapshot, "gaps")[0]
+    assert gap["where"] == f"pid {parent}: open files"
+    assert gap["errno"] == errno.EACCES
+    assert not snapshot.meta["incomplete"]
+    dump[refusals.PATH] = f"13 open {pid}/fd\n1 open {pid}/maps\n".encode()
+    snapshot = replayed(dump, tmp_path, pid)
+    assert snapshot.meta["incomplete"]
+    assert [gap["syscall"] for gap in rows(snapshot, "gaps")] == ["opendir", "read"]
+
+
+def test_a_dump_that_was_cut_short_says_so(tmp_path: Path) -> None:
+    dump = entries("fork-file")
+    del dump[facts.COMPLETE]
+    snapshot = replayed(dump, tmp_path, root_of("fork-file"))
+    assert [gap["where"] for gap in rows(snapshot, "gaps")] == ["the dump"]
+    assert snapshot.meta["incomplete"]
+
+
+def test_a_plain_copy_of_proc_has_its_facts_in_sysctl(tmp_path: Path) -> None:
+    dump = {p: e for p, e in entries("fork-file").items() if not p.startswith("cranalyze/")}
+    dump["sys/kernel/osrelease"] = b"5.10.0\n"
+    dump["sys/kernel/hostname"] = b"other.example\n"
+    snapshot = replayed(dump, tmp_path, root_of("fork-file"))
+    assert (snapshot.meta["kernel"], snapshot.meta["host"]) == ("5.10.0", "other.example")
+    assert snapshot.meta["boot_id"] == ""
+    assert not snapshot.meta["incomplete"]
+
+
+def test_the_whole_dump_can_be_read_without_a_subject(tmp_path: Path) -> None:
+    snapshot = replayed(entries("fork-file"), tmp_path, None)
+    assert snapshot.meta["scope"] == "host"
+    assert snapshot.meta["subject"]["pid"] is None
+    pid = root_of("fork-file")
+    judged(replayed(entries("fork-file"), tmp_path, pid, "host"), pid)
+
+
+def test_a_process_that_is_not_in_the_dump(tmp_path: Path) -> None:
+    with pytest.raises(TargetVanishedError):
+        replayed(entries("fork-file"), tmp_path, 999_999)
+    with pytest.raises(BadInputError, match="kernel thread"):
+        replayed(entries("fork-file"), tmp_path, 2)
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [("stat", b"1 (x"), ("status", b""), ("maps", b"zz\n"), ("fdinfo/3", b"pos\n")],
+)
+def test_damage_names_the_file_and_the_line(path: str, content: bytes, tmp_path: Path) -> None:
+    dump = entries("fork-file")
+    pid = root_of("fork-file")
+    dump[f"{pid}/{path}"] = content
+    with pytest.raises(BadInputError, match=f"{pid}/{path}: line 1: "):
+        replayed(dump, tmp_path, pid)
+
+
+def test_strange_names_in_the_tree_are_passed_over(tmp_path: Path) -> None:
+    dump = entries("fork-file")
+    pid = root_of("fork-file")
+    plain = replayed(dump, tmp_path, pid)
+    odd = {f"{pid}/fd/x": "a", f"{pid}/fd/007": "b", f"{pid}/fd/{'9' * 30}": "c",
+           f"{pid}/ns/odd": "net:[1]x", "٣/stat": b"", "007/stat": b"", f"{'9' * 40}/stat": b"",
+           f"{pid}/fd": b"a file and a folder"}  # fmt: skip
+    again = replayed({**dump, **odd}, tmp_path, pid)
+    for table in ("tasks", "objects", "references", "gaps"):
+        assert rows(again, table) == rows(plain, table)
