@@ -19,8 +19,8 @@ import hashlib
 import io
 import json
 import os
+import secrets
 import sys
-import tempfile
 import zipfile
 from typing import TYPE_CHECKING, Any, Final
 
@@ -123,14 +123,8 @@ def write_file(path: str, data: bytes, *, force: bool) -> None:
     refuse_target(path, force=force)
     folder, base = os.path.dirname(path) or ".", os.path.basename(path)
     try:
-        # Shorter than the name itself, so that a name that just fits leaves room for it.
-        fd, temporary = tempfile.mkstemp(prefix=".cranalyze-", dir=folder)
-        try:
-            _fill(fd, data)
+        with _complete(folder, data) as temporary:
             _put_in_place(temporary, os.path.join(folder, base), force=force)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
         _sync_folder(folder)
     except FileExistsError:
         raise BadInputError(
@@ -154,12 +148,32 @@ def _why_not_written(path: str, error: OSError) -> str:
     return f"cannot write {printable_path(path)}: {reason}{hint if full else ''}"
 
 
-def _fill(fd: int, data: bytes) -> None:
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-        file.flush()
-        _give_to_caller(fd)
-        os.fsync(fd)
+@contextlib.contextmanager
+def _complete(folder: str, data: bytes) -> Iterator[str]:
+    """Make a complete temporary file in `folder`; it is gone at the end unless it was renamed.
+
+    It has no name (open(2), O_TMPFILE) until it is complete, so that not even SIGKILL leaves half
+    of it behind, where the filesystem can do that.
+    """
+    # Shorter than the target's own name has to be, so that one that just fits leaves room for it.
+    temporary = os.path.join(folder, f".cranalyze-{secrets.token_hex(4)}")
+    try:
+        fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    except OSError:
+        fd = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            _give_to_caller(fd)
+            os.fsync(fd)
+            if not os.path.lexists(temporary):
+                # With a src_dir_fd, which an absolute path ignores, os.link() follows the link.
+                os.link(f"/proc/self/fd/{fd}", temporary, src_dir_fd=fd, follow_symlinks=True)
+        yield temporary
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
 
 
 def _give_to_caller(fd: int) -> None:
