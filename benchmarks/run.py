@@ -1,0 +1,205 @@
+"""Times ``cranalyze check`` against ``lsof`` and ``lsfd`` on one load, in one run.
+
+    python -m benchmarks.run [--sizes 1000,10000,100000] [--rounds 3] [--out FOLDER]
+
+For each size the factory ``many`` opens that many files of mixed types in real processes. Then
+every program runs as a whole process, start-up included, its output thrown away; the programs
+take turns, and the best of the rounds counts: what is slower than the best is the machine's other
+work. ``lsof`` and ``lsfd`` list what is open on the machine; ``cranalyze check`` reads the same
+tables to name who holds the subtree's objects outside of it, and the kernel's counts besides.
+
+Writes ``results.md`` (ratios first) and ``results.json``. Peak memory is the kernel's
+``ru_maxrss`` of wait4(2), whose floor is that of the starter (the new process is a copy of it for
+a moment): a peak at that floor is shown as "below".
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.page import Row, Timing, page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+ROOT: Final = Path(__file__).parents[1]
+CRANALYZE: Final = str(Path(sys.executable).with_name("cranalyze"))
+FILES_PER_PROCESS: Final = 172
+"""As on the machine that the design's yardsticks were read on: 100,000 files in 580 processes."""
+SMALL: Final = 10
+CHECK_DONE: Final = (0, 3, 16)
+
+
+def run_once(command: Sequence[str], expected: Sequence[int]) -> Timing:
+    """Run one program to its end and measure it; raises if it ends in an unexpected way."""
+    with tempfile.TemporaryFile() as complaints:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=complaints
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode not in expected:
+            complaints.seek(0)
+            text = complaints.read().decode(errors="replace")
+            raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {text}")
+    return Timing(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+
+
+def best(timings: Sequence[Timing]) -> Timing:
+    """Take the fastest of several runs, with the highest peak among them."""
+    fastest = min(timings, key=lambda timing: timing.seconds)
+    return Timing(fastest.seconds, fastest.cpu, max(timing.peak for timing in timings))
+
+
+def compare(programs: dict[str, Sequence[str]], rounds: int) -> dict[str, Timing]:
+    """Run the programs in turn, several rounds of it, and keep the best of each."""
+    seen: dict[str, list[Timing]] = {name: [] for name in programs}
+    for _ in range(rounds):
+        for name, command in programs.items():
+            expected = CHECK_DONE if command[0] == CRANALYZE else (0, 1)
+            seen[name].append(run_once(command, expected))
+    return {name: best(timings) for name, timings in seen.items()}
+
+
+@contextlib.contextmanager
+def load(processes: int, files_each: int) -> Iterator[int]:
+    """Start the load, yield the pid of its root, and end it."""
+    command = [sys.executable, "-m", "fixtures", "many"]
+    command += ["--processes", str(processes), "--fds", str(files_each)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as factory:
+        said = factory.stdout.readline() if factory.stdout else ""
+        if not said:
+            raise RuntimeError("the load did not start: its own words are above")
+        try:
+            yield json.loads(said)["root"]
+        finally:
+            factory.communicate()
+
+
+def open_files() -> int:
+    """Count the open files of the machine: the first number of /proc/sys/fs/file-nr."""
+    return int(Path("/proc/sys/fs/file-nr").read_text().split()[0])
+
+
+def too_big(files: int, files_each: int) -> str:
+    """Tell why this machine cannot open so many files; empty when it can."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    room = int(Path("/proc/sys/fs/file-max").read_text()) - open_files()
+    if hard != resource.RLIM_INFINITY and files_each + 64 > hard:
+        return f"the limit of open files of a process is {hard}"
+    return "" if files < room else f"fs.file-max leaves room for {room} files"
+
+
+def shape(files: int) -> tuple[int, int]:
+    """Split a number of files into processes and files of each."""
+    processes = max(1, files // FILES_PER_PROCESS)
+    return processes, -(-files // processes)
+
+
+def others() -> dict[str, Sequence[str]]:
+    """Name the programs to compare with, as far as they are installed."""
+    commands: dict[str, Sequence[str]] = {"lsof": ["lsof", "-n", "-P"], "lsfd": ["lsfd"]}
+    return {name: command for name, command in commands.items() if shutil.which(command[0])}
+
+
+def measure(files: int, rounds: int) -> Row:
+    """Measure one size of the load."""
+    processes, files_each = shape(files)
+    if reason := too_big(files, files_each):
+        raise RuntimeError(f"{files} files: {reason}")
+    before = open_files()
+    with load(processes, files_each) as root:
+        opened = open_files() - before
+        check = [CRANALYZE, "check", str(root), "--json"]
+        timings = compare({"cranalyze": check, **others()}, rounds)
+    print(f"{opened:,} files in {processes:,} processes: " + brief(timings), file=sys.stderr)
+    return Row(opened, processes, timings)
+
+
+def start_up(rounds: int) -> dict[str, Timing]:
+    """Measure what does not depend on the load."""
+    with load(1, SMALL) as root:
+        programs: dict[str, Sequence[str]] = {
+            "python -c pass": [sys.executable, "-c", "pass"],
+            "cranalyze --help": [CRANALYZE, "--help"],
+            f"cranalyze check, {SMALL} files": [CRANALYZE, "check", str(root), "--json"],
+        }
+        timings = compare(programs, rounds)
+    print(brief(timings), file=sys.stderr)
+    return timings
+
+
+def brief(timings: dict[str, Timing]) -> str:
+    """Make one line for the person who waits."""
+    return ", ".join(f"{name} {timing.seconds:.3f} s" for name, timing in timings.items())
+
+
+def version_of(command: Sequence[str]) -> str:
+    """Find the first line with a digit that a program says of its version."""
+    if not shutil.which(command[0]):
+        return "not installed"
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = (ran.stdout + ran.stderr).splitlines()
+    return next((line.strip() for line in lines if any(map(str.isdigit, line))), "unknown")
+
+
+def machine() -> dict[str, str]:
+    """Gather the facts that the numbers depend on; nothing that tells whose machine it is."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "kernel": platform.release().split("-")[0] + " " + platform.machine(),
+        "processors": str(len(os.sched_getaffinity(0))),
+        "memory": f"{memory:.0f} GiB",
+        "python": platform.python_version(),
+        "cranalyze": version_of([CRANALYZE, "--version"]),
+        "lsof": version_of(["lsof", "-v"]).removeprefix("revision: "),
+        "lsfd": version_of(["lsfd", "--version"]),
+    }
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--sizes", default="1000,10000,100000", help="open files, comma list")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print, write."""
+    chosen = arguments()
+    floor = run_once(["true"], [0]).peak
+    start = start_up(max(chosen.rounds, 5))
+    rows = [measure(int(size), chosen.rounds) for size in chosen.sizes.split(",")]
+    text = page(rows, start, machine(), floor=floor, rounds=chosen.rounds)
+    print(text)
+    (chosen.out / "results.md").write_text(text + "\n")
+    facts = {
+        "machine": machine(),
+        "rounds": chosen.rounds,
+        "rows": [asdict(row) for row in rows],
+        "start_up": {name: asdict(timing) for name, timing in start.items()},
+    }
+    (chosen.out / "results.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
