@@ -77,10 +77,10 @@ def compare(programs: dict[str, Sequence[str]], rounds: int) -> dict[str, Timing
 
 
 @contextlib.contextmanager
-def load(processes: int, files_each: int) -> Iterator[int]:
+def load(processes: int, files: int) -> Iterator[int]:
     """Start the load, yield the pid of its root, and end it."""
     command = [sys.executable, "-m", "fixtures", "many"]
-    command += ["--processes", str(processes), "--fds", str(files_each)]
+    command += ["--processes", str(processes), "--fds", str(files)]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as factory:
@@ -125,9 +125,9 @@ def measure(files: int, rounds: int) -> Row:
     if reason := too_big(files, files_each):
         raise RuntimeError(f"{files} files: {reason}")
     before = open_files()
-    with load(processes, files_each) as root:
+    with load(processes, files) as root:
         opened = open_files() - before
-        check = [CRANALYZE, "check", str(root), "--json"]
+        check = [CRANALYZE, "check", str(root)]
         timings = compare({"cranalyze": check, **others()}, rounds)
     print(f"{opened:,} files in {processes:,} processes: " + brief(timings), file=sys.stderr)
     return Row(opened, processes, timings)
@@ -139,7 +139,7 @@ def start_up(rounds: int) -> dict[str, Timing]:
         programs: dict[str, Sequence[str]] = {
             "python -c pass": [sys.executable, "-c", "pass"],
             "cranalyze --help": [CRANALYZE, "--help"],
-            f"cranalyze check, {SMALL} files": [CRANALYZE, "check", str(root), "--json"],
+            f"cranalyze check, {SMALL} files": [CRANALYZE, "check", str(root)],
         }
         timings = compare(programs, rounds)
     print(brief(timings), file=sys.stderr)
@@ -191,6 +191,7 @@ def main() -> None:
     rows = [measure(int(size), chosen.rounds) for size in chosen.sizes.split(",")]
     text = page(rows, start, machine(), floor=floor, rounds=chosen.rounds)
     print(text)
+    chosen.out.mkdir(parents=True, exist_ok=True)
     (chosen.out / "results.md").write_text(text + "\n")
     facts = {
         "machine": machine(),

@@ -48,9 +48,10 @@ _BUFFER: Final = 4 << 20
 _OUT: Final = 64 << 10
 MAX_READ: Final = 4096
 _CACHE_FRIENDLY: Final = 512 << 10
-# Steps of one run. The verifier follows the loop step by step, so its time grows with this number,
-# and from 8192 on it refuses; throughput hardly changes above 128.
-_STEPS: Final = 256
+# Steps of one run. The verifier follows the loop step by step, so loading takes longer the more
+# there are (and 8192 are refused); throughput hardly changes above these.
+_READS: Final = 128
+_LINKS: Final = 64
 
 # Kernel half of the address space, for 4- and 5-level page tables and aarch64 alike. Error
 # pointers (the last page) are not addresses.
@@ -127,7 +128,7 @@ def _gather_program(map_fd: int) -> bytes:
         _map_value(_R3, map_fd), _insn(_ADD_X, _R3, _R7), _insn(_STORE, _R3, _R0),
         _insn(_ADD_K, _R7, imm=8), _insn(_ADD_X, _R8, _R9), _insn(_ADD_K, _R6, imm=1),
     )  # fmt: skip
-    a.jump(_JLT_K, "next", _R6, imm=_STEPS)
+    a.jump(_JLT_K, "next", _R6, imm=_READS)
     a.label("done")
     a.emit(_insn(_MOV_X, _R0, _R6), _insn(_EXIT))
     return a.finish()
@@ -167,7 +168,7 @@ def _chase_program(map_fd: int) -> bytes:
         _insn(_ADD_X, _R3, _R1), _insn(_STORE, _R3, _R7),
         _insn(_MOV_X, _R8, _R7), _insn(_LOAD, _R7, _FP, -16), _insn(_ADD_K, _R6, imm=1),
     )  # fmt: skip
-    a.jump(_JLT_K, "next", _R6, imm=_STEPS)
+    a.jump(_JLT_K, "next", _R6, imm=_LINKS)
     for label, reason in (
         ("more", CHASE_MORE), ("end", CHASE_END), ("fault", CHASE_FAULT),
         ("torn", CHASE_TORN), ("wild", CHASE_WILD),
@@ -363,8 +364,8 @@ class Engine:
             count = len(wanted)
             # An implausible address is replaced by one that always faults.
             self._in[:count] = np.where(plausible(wanted), wanted, np.uint64(0))
-            for done in range(0, count, _STEPS):
-                self._gather.run(8 * done, min(_STEPS, count - done), step, _OUT + done * step)
+            for done in range(0, count, _READS):
+                self._gather.run(8 * done, min(_READS, count - done), step, _OUT + done * step)
             yield start, self._out[: count * step].reshape(count, step), self._in[:count] == 0
 
     def chase(
