@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from analyzer.procfs.tasks import Task
 
 _FD: Final = re.compile(r"0|[1-9][0-9]{0,9}")
-_UNSEEN: Final = "what they hold open is not known"
-_UNTOLD: Final = "whether they hold the same open files is not known"
+_UNSEEN: Final = "what is open there is not known"
+_UNTOLD: Final = "whether open files are shared with it is not known"
 _GONE: Final = frozenset({errno.ESRCH, errno.EBADF})  # the task, or the descriptor, went away
 
 

@@ -9,10 +9,12 @@ from analyzer import tables
 from analyzer.model import GAPS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Iterable
 
     from analyzer.tables import Table
 
+EVERYBODY: Final = 0
+OTHERS: Final = -1  # processes that are not known, but not of the subtree
 _SHOWN: Final = 5  # pids in the line of a group
 
 
@@ -31,17 +33,14 @@ class GapLog:
     def __init__(self) -> None:
         self._failures: dict[Failure, dict[int, None]] = {}
 
-    def add(self, failure: Failure, pid: int = 0) -> None:
-        """Note that `failure` happened, to process `pid` or (0) to none in particular."""
+    def add(self, failure: Failure, pid: int = EVERYBODY) -> None:
+        """Note that `failure` happened, to process `pid` or to EVERYBODY or to OTHERS."""
         self._failures.setdefault(failure, {})[pid] = None
 
-    def touches(self, pids: Collection[int]) -> bool:
+    def touches(self, pids: Iterable[int]) -> bool:
         """Tell whether any failure concerns one of the processes."""
-        return any(pid in pids for failed in self._failures.values() for pid in failed)
-
-    def pids(self) -> set[int]:
-        """Return all processes that something failed for."""
-        return {pid for failed in self._failures.values() for pid in failed if pid}
+        met = {pid for failed in self._failures.values() for pid in failed}
+        return EVERYBODY in met or not met.isdisjoint(pids)
 
     def table(self) -> Table:
         """Return the table of gaps, a row for each kind of failure."""
@@ -58,7 +57,7 @@ def refusal(what: str, syscall: str, error: OSError | int, effect: str) -> Failu
 
 
 def _where(what: str, pids: list[int]) -> str:
-    pids = [pid for pid in pids if pid]
+    pids = [pid for pid in pids if pid > 0]
     if not pids:
         return what
     if len(pids) == 1:

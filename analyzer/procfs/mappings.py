@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from analyzer.procfs.gaps import GapLog
     from analyzer.procfs.tasks import Task
 
-_UNSEEN: Final = "which files they map is not known"
+_UNSEEN: Final = "which files are mapped there is not known"
 
 
 class Mapped(NamedTuple):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from analyzer.procfs.nslink import NamespaceLink
     from analyzer.procfs.tasks import Task
 
-_UNSEEN: Final = "whose namespaces they are in is not known"
+_UNSEEN: Final = "which namespaces it is in is not known"
 _KTHREADD: Final = 2
 
 # The name of the link is that of the nsproxy's field, but for two that the nsproxy does not hold.

@@ -28,8 +28,8 @@ Groups = list[list[Task]]
 
 _OF_PROCESS: Final = (What.VM, What.SIGHAND)
 _UNTOLD: Final = (
-    "whether they share an address space, a descriptor table, a root and working directory "
-    "or signal handlers with others is not known"
+    "who else has the same address space, descriptor table, root and working directory "
+    "or signal handlers is not known"
 )
 
 
@@ -106,7 +106,7 @@ class Sharing:
     def _blame(self, asked: Sequence[Task], failed: Mapping[int, int]) -> None:
         for index, code in failed.items():
             if code != errno.ESRCH:
-                self._log.add(refusal("what they share", "kcmp", code, _UNTOLD), asked[index].tgid)
+                self._log.add(refusal("shared tables", "kcmp", code, _UNTOLD), asked[index].tgid)
 
     def _confirmed(self, what: What, group: list[Task]) -> list[Task]:
         # Tasks that gave up their object between two calls are equal: both have none.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analyzer.check.subtree import INSIDE, task_sides
+from analyzer.errors import TargetVanishedError
 from analyzer.procfs import files, mounts, namespaces, nslink, tasks
 from analyzer.procfs.build import Tables
 from analyzer.procfs.gaps import GapLog
@@ -99,7 +100,11 @@ def read(
 
 
 def _inside(table: Table, pid: int | None) -> Table:
-    return table if pid is None else table.take(task_sides(table, pid) == INSIDE)
+    if pid is None:
+        return table
+    if pid not in table["tid"]:
+        raise TargetVanishedError(f"there is no process {pid}")
+    return table.take(task_sides(table, pid) == INSIDE)
 
 
 def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, list[str]]:

@@ -14,14 +14,14 @@ import numpy.typing as npt
 
 from analyzer import tables
 from analyzer.kinds import associations, registry
-from analyzer.memory.sets import member
+from analyzer.memory.sets import member, unique
 from analyzer.model import OBJECTS, REFERENCES, TASK
-from analyzer.sources.expand import Block, Expansion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from analyzer.kinds.base import I64, U64, Mask
+    from analyzer.sources.expand import Block, Expansion
     from analyzer.sources.tasks import Tasks
     from analyzer.tables import Table
 
@@ -47,7 +47,7 @@ class Numbering:
 
 
 def number(expansion: Expansion) -> Numbering:
-    """Give numbers to the objects that the references of `expansion` lead to."""
+    """Give numbers to the objects of `expansion`: what its references lead to, and its holders."""
     address: dict[str, U64] = {}
     first: dict[str, int] = {}
     count = 1
@@ -57,13 +57,16 @@ def number(expansion: Expansion) -> Numbering:
         met = [
             _inside_first(b, expansion.collected) for b in expansion.blocks if b.target_kind == name
         ]
+        if registry()[name].finder is not None:  # nothing may lead to what was found in a list
+            holding = unique(*(b.holder for b in expansion.blocks if b.holder_kind == name))
+            met += [(holding[:0], holding)] * bool(len(holding))
         if not met:
             continue
         found = np.concatenate([part for parts in zip(*met, strict=True) for part in parts])
-        unique, at = np.unique(found, return_index=True)
-        address[name] = unique[np.argsort(at)]
+        distinct, at = np.unique(found, return_index=True)
+        address[name] = distinct[np.argsort(at)]
         first[name] = count
-        count += len(unique)
+        count += len(distinct)
     return Numbering(address, first)
 
 

@@ -17,7 +17,7 @@ from analyzer.errors import NotPermittedError, TargetVanishedError
 from analyzer.procfs import kcmp, mountinfo, tasks
 from analyzer.procfs.facts import Facts
 from analyzer.procfs.fs import ProcFs
-from analyzer.procfs.gaps import Failure
+from analyzer.procfs.gaps import OTHERS, Failure
 from analyzer.procfs.identity import Asked, Presumed
 from analyzer.procfs.view import read
 from analyzer.snapshot import Snapshot
@@ -89,17 +89,22 @@ def capabilities(view: View) -> dict[str, bool]:
         "nsproxy": False,
         "mapped_files": False,
         "socket_namespaces": False,
-        "all_processes": not view.log.touches(others),
+        "all_processes": not view.log.touches({*others, OTHERS}),
     }
 
 
 def facts(fs: ProcFs) -> Facts:
     """Return what is needed of this machine to read its own /proc."""
-    return Facts(clk_tck=os.sysconf("SC_CLK_TCK"), observer=os.getpid() if fs.is_live() else 0)
+    try:
+        own = fs.link("self")  # in a /proc of another pid namespace, not what getpid(2) says
+    except OSError:
+        own = ""
+    observer = int(own) if own.isascii() and own.isdigit() else 0
+    return Facts(clk_tck=os.sysconf("SC_CLK_TCK"), observer=observer)
 
 
 def who_to_ask(fs: ProcFs) -> Identity:
-    """Return kcmp(2) where it can be asked about the processes of `fs`, and else what to presume."""
+    """Return kcmp(2) where it can be asked about processes of `fs`, else what to presume."""
     try:
         own = os.getpid(), 0
         kcmp.comparer(kcmp.What.VM)(own, own)
@@ -118,7 +123,7 @@ def _look_again(view: View, pid: int | None) -> None:
         if parent in view.subtree:
             view.log.add(_ARRIVED, parent)
     if view.fs.is_live() and os.geteuid() and _hidden(view.fs):
-        view.log.add(_HIDDEN)
+        view.log.add(_HIDDEN, OTHERS)
 
 
 def _hidden(fs: ProcFs) -> bool:

@@ -1,8 +1,8 @@
 """The replay source: what a dump of /proc tells, made by `cranalyze procdump` or by hand.
 
-Nobody can be asked any more: what is shared is known from the identities that cranalyze wrote beside
-the dump, and otherwise unknown. The machine's facts come with the dump too, and what it does not
-say stays unknown.
+Nobody can be asked any more: what is shared is known from the identities that cranalyze wrote
+beside the dump, and otherwise unknown. The machine's facts come with the dump too, and what it does
+not say stays unknown.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ def _facts(fs: ProcFs) -> Facts:
         return facts.parse(data, fs.name(facts.PATH))
     # A plain copy of /proc, as support bundles have it: what sysctl shows.
     told = {key: _optional(fs, path) or b"" for key, path in facts.SYSCTLS.items()}
-    return facts.Facts(**{key: decode(value.strip()) for key, value in told.items()})
+    text = {key: decode(value.strip()) for key, value in told.items()}
+    return facts.Facts(kernel=text["kernel"], host=text["host"], boot_id=text["boot_id"])
 
 
 def _identities(fs: ProcFs) -> Identity | None:

@@ -1,4 +1,4 @@
-"""Dumps as folders, archives and texts: the same tree each time, and nothing a hostile one can do."""
+"""Dumps as folders, archives and texts: one tree each time, and no harm from a hostile one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LONG = "/" + "/".join(["n" * 200] * 4)
 ENTRIES: Entries = {
     "7/stat": b"7 (a) b\n) S 1\n",
     "7/fdinfo/3": b"",
-    "7/fd/3": "/tmp/a\n\x1b[31m\udcff\udcfe",
+    "7/fd/3": "/a\n\x1b[31m\udcff\udcfe",
     "7/fd/4": LONG,
     "7/ns/net": "net:[1]",
     "7/task/7" + LONG + "/stat": b"x" * 5000,
@@ -139,7 +139,7 @@ def as_text(path: Path, folder: Path) -> None:
 
 def bundled(path: Path, folder: Path) -> None:
     subprocess.run(
-        ["tar", "-cf", path, "-C", folder.parent, "--transform", "s,^,sos-report/,", folder.name],
+        ["tar", "-cf", path, "-C", folder.parent, "--transform", "s,^,sos-report/,S", folder.name],
         check=True,
     )
 
@@ -161,10 +161,7 @@ def test_every_form_of_a_dump_shows_one_tree(
     fs = open_dump(tmp_path / "dump")
     assert not fs.is_live()
     assert everything(fs) == ENTRIES
-    assert fs.listdir("") == pytest.approx(["7", "cranalyze"]) or sorted(fs.listdir("")) == [
-        "7",
-        "cranalyze",
-    ]
+    assert sorted(fs.listdir("")) == ["7", "cranalyze"]
     assert set(fs.links("7/fd").names) == {"3", "4"}
     assert fs.heads("7/fdinfo", ["3", "9"]) == [b"", None]
     for gone in (fs.read, fs.link, fs.listdir, fs.links):
@@ -212,7 +209,9 @@ def _claim(size: bytes) -> bytes:
     return bytes(header) + bytes(1024)
 
 
-@pytest.mark.parametrize("size", [b"77777777777\0", b"\x80" + bytes(3) + b"\xff" * 8, b"zzzzzzzzzzz\0"])
+@pytest.mark.parametrize(
+    "size", [b"77777777777\0", b"\x80" + bytes(3) + b"\xff" * 8, b"zzzzzzzzzzz\0"]
+)
 def test_a_claimed_size_is_not_believed(size: bytes, tmp_path: Path) -> None:
     path = tmp_path / "d.tar"
     path.write_bytes(_claim(size))

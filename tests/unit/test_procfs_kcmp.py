@@ -6,13 +6,17 @@ import errno
 import math
 import os
 import random
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.procfs.identity import Asked, Presumed, Recording, parse
-from analyzer.procfs.kcmp import UNORDERED, What, classify
+from analyzer.procfs.kcmp import UNORDERED, Classes, Member, What, classify
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Partition = st.lists(st.integers(0, 6), max_size=40)
 
@@ -108,21 +112,26 @@ def test_no_order_at_all_is_still_right(objects: list[int]) -> None:
     assert classify(unordered, range(len(objects))).number == expected(objects)
 
 
+class Told:
+    """Answers from an oracle, as the kernel's would come."""
+
+    certain = True
+
+    def __init__(self, objects: list[int]) -> None:
+        self.oracle = Oracle(objects)
+
+    def classes(self, what: What, members: Sequence[Member], pivots: int | None = None) -> Classes:
+        assert what is What.FILES
+        return classify(lambda a, b: self.oracle(a[0], b[0]), members, pivots)
+
+
 @given(Partition, st.integers(0, 40))
 def test_a_record_gives_the_same_answers(objects: list[int], pivots: int) -> None:
-    class Told:
-        certain = True
-
-        def classes(self, what, members, pivots=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-            return classify(
-                lambda a, b: Oracle(objects)(a[0], b[0]), members, pivots
-            )
-
     members = [(i, 0) for i in range(len(objects))]
     pivots = min(pivots, len(objects))
-    recording = Recording(Told())
+    recording = Recording(Told([*objects, 7]))
     told = recording.classes(What.FILES, members, pivots)
-    recording.classes(What.FILES, [(100, 0)])
+    recording.classes(What.FILES, [(len(objects), 0)])
     again = parse(recording.text().encode(), "x")
     assert again.classes(What.FILES, members, pivots) == told
 

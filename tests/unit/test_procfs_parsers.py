@@ -22,6 +22,7 @@ from analyzer.procfs import (
     stat,
     status,
 )
+from analyzer.procfs.gaps import Failure, GapLog, refusal
 from analyzer.procfs.kcmp import What
 from analyzer.procfs.parse import unescape
 
@@ -92,15 +93,20 @@ def test_maps_are_the_mappings_of_files() -> None:
 
 def test_mountinfo_undoes_the_escapes() -> None:
     first, second = mountinfo.parse(MOUNTINFO, "x")
-    assert first == mountinfo.Mount(
-        36, os.makedev(98, 1), "/root x", "/mnt/y\\z", "ext3", "rw,e=c"
-    )
+    assert first == mountinfo.Mount(36, os.makedev(98, 1), "/root x", "/mnt/y\\z", "ext3", "rw,e=c")
     assert (second.root, second.fstype) == ("net:[4026532178]", "nsfs")
 
 
 def test_a_namespace_link_is_told_from_names_that_look_like_one() -> None:
     assert nslink.parse("net:[4026532178]") == nslink.NamespaceLink("net", 4026532178)
-    for other in ("pipe:[12]", "/net:[12]", "net:[12]\n", "net:[]", "net:[12]x", "net:[99999999999]"):
+    for other in (
+        "pipe:[12]",
+        "/net:[12]",
+        "net:[12]\n",
+        "net:[]",
+        "net:[12]x",
+        "net:[99999999999]",
+    ):
         assert nslink.parse(other) is None
     assert nslink.parse(nslink.text(nslink.NamespaceLink("pid", 1))) == ("pid", 1)
 
@@ -186,3 +192,22 @@ def test_identities_are_told_as_they_were_asked() -> None:
     assert got.number == [0, 0, 1, 2, 3]
     assert got.failed == {3: 1, 4: 61}
     assert told.classes(What.FILE, members[:1] + members[1:], 1).number == [0, 0, -1, -1, -1]
+
+
+def test_gaps_are_grouped_by_what_happened() -> None:
+    log = GapLog()
+    refused = refusal("open files", "opendir", PermissionError(13, "no"), "unknown")
+    for pid in (5, 5, 6, 7, 8, 9, 10):
+        log.add(refused, pid)
+    log.add(refusal("mappings", "read", 1, "unknown"), 5)
+    assert log.touches({7})
+    assert not log.touches({11})
+    assert not GapLog().touches({7})
+    table = log.table()
+    assert [table.value("where", row) for row in range(len(table))] == [
+        "6 processes (pid 5, 6, 7, 8, 9, ...): open files",
+        "pid 5: mappings",
+    ]
+    assert table["errno"].tolist() == [13, 1]
+    log.add(Failure("the dump", "read", None, "cut"))
+    assert log.touches({11})

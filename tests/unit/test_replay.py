@@ -131,7 +131,9 @@ def test_without_identities_nothing_is_said_to_be_shared(tmp_path: Path) -> None
     dump = entries("fork-file")
     del dump[identity.PATH]
     for path in [p for p in dump if p.endswith("/fdinfo/3")]:
-        assert dump[path] == b"pos:\t0\nflags:\t02100000\nmnt_id:\t27\nino:\t5366753\n" or dump[path]
+        assert (
+            dump[path] == b"pos:\t0\nflags:\t02100000\nmnt_id:\t27\nino:\t5366753\n" or dump[path]
+        )
     pid = root_of("fork-file")
     snapshot = replayed(dump, tmp_path, pid)
     assert verdicts(judged(snapshot, pid), "FILE") == {"unknown"}
@@ -217,7 +219,7 @@ def test_strange_names_in_the_tree_are_passed_over(tmp_path: Path) -> None:
     dump = entries("fork-file")
     pid = root_of("fork-file")
     plain = replayed(dump, tmp_path, pid)
-    odd = {f"{pid}/fd/x": "a", f"{pid}/fd/007": "b", f"{pid}/fd/{'9' * 30}": "c",
+    odd: Entries = {f"{pid}/fd/x": "a", f"{pid}/fd/007": "b", f"{pid}/fd/{'9' * 30}": "c",
            f"{pid}/ns/odd": "net:[1]x", "٣/stat": b"", "007/stat": b"", f"{'9' * 40}/stat": b"",
            f"{pid}/fd": b"a file and a folder"}  # fmt: skip
     again = replayed({**dump, **odd}, tmp_path, pid)

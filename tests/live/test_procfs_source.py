@@ -1,0 +1,332 @@
+"""The procfs source, and dumps of /proc, on real processes; most of them without privilege."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+import fixtures
+from analyzer import procdump
+from analyzer.check import leaks
+from analyzer.errors import BadInputError, TargetVanishedError
+from analyzer.model import Rules
+from analyzer.procfs.fs import ProcFs
+from analyzer.sources import procfs, replay
+from tests.graph import Graph
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.snapshot import Snapshot
+
+pytestmark = pytest.mark.live
+
+REPOSITORY: Final = Path(__file__).parents[2]
+
+
+def judged(snapshot: Snapshot, pid: int) -> Graph:
+    return Graph(snapshot, leaks.check(snapshot, pid, Rules.MODERN))
+
+
+def rows(snapshot: Snapshot, table: str) -> list[dict[str, Any]]:
+    return [snapshot.tables[table].row(i) for i in range(len(snapshot.tables[table]))]
+
+
+@contextmanager
+def running(code: str) -> Iterator[int]:
+    """Run some Python in a process of its own; it prints a line when it is ready."""
+    command = [sys.executable, "-I", "-S", "-c", code]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline()
+            yield process.pid
+        finally:
+            process.kill()
+
+
+WAIT = "print('ready', flush=True); import sys; sys.stdin.read()"
+
+
+@pytest.mark.needs("kcmp")
+def test_a_dump_replays_to_the_same_snapshot(tmp_path: Path) -> None:
+    out = tmp_path / "d.tar"
+    with fixtures.start("fork-file") as scene:
+        pid = scene.info["root"]
+        procdump.dump(pid, out)
+        live = procfs.collect(pid)
+    again = replay.collect(out, pid)
+    for table in ("objects", "references"):
+        here = [row for row in rows(live, table) if row.get("holder") != os.getpid()]
+        assert _of_subtree(rows(again, table)) == _of_subtree(here)
+    for key in ("kernel", "boot_id", "host", "machine"):
+        assert again.meta[key] == live.meta[key]
+    assert again.meta["subject"] == live.meta["subject"]
+    assert os.listdir(tmp_path) == ["d.tar"]
+    with tarfile.open(out) as tar:
+        names = tar.getnames()
+    assert not [n for n in names if n.endswith(("cmdline", "environ", "mem"))]
+
+
+def _of_subtree(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    # Who else is in the host's user namespace changes from one moment to the next.
+    return [row for row in table if row.get("association") not in {"cred.user_ns", "pid"}]
+
+
+def test_a_dump_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="cannot write the dump"):
+        procdump.dump(os.getppid(), tmp_path / "no" / "d.tar")
+    with pytest.raises(TargetVanishedError):
+        procdump.dump(2**22 + 5, tmp_path / "d.tar")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("shell", [["dash"], ["busybox", "sh"]], ids=["dash", "busybox"])
+@pytest.mark.parametrize("out", ["dump.tar", "dump", "-rf dump"])
+def test_the_script_makes_a_dump(
+    shell: list[str], out: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue("require")(f"tool:{shell[0]}", "tool:tar")
+    with fixtures.start("hostile") as scene:
+        pid = scene.info["root"]
+        proc = _only(tmp_path, [pid, os.getpid(), *scene.info["outside"]])
+        ran = _script(shell, tmp_path, out, proc)
+        live = rows(procfs.collect(pid), "objects")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == ""
+    assert sorted(os.listdir(tmp_path)) == sorted([out, "proc", "procdump.sh"])
+    told = replay.collect(tmp_path / out, pid)
+    assert not len(told.tables["gaps"])
+    shown = ("kind", "name", "ino", "pos", "flags", "mnt_id", "dev")
+    mine = [{k: row[k] for k in shown} for row in rows(told, "objects")]
+    assert mine == [{k: row[k] for k in shown} for row in live]
+    assert told.meta["host"] == os.uname().nodename
+    assert _script(shell, tmp_path, out, proc).returncode == 2  # it exists
+
+
+def _only(folder: Path, pids: list[int]) -> Path:
+    """Make a /proc of a few processes, so that the script has done soon."""
+    (folder / "proc").mkdir()
+    for name in (*map(str, pids), "sys"):
+        (folder / "proc" / name).symlink_to(f"/proc/{name}")
+    return folder / "proc"
+
+
+def _script(
+    shell: list[str], folder: Path, out: str, proc: Path
+) -> subprocess.CompletedProcess[str]:
+    (folder / "procdump.sh").write_text(procdump.script())
+    return subprocess.run(
+        [*shell, "procdump.sh", out],
+        cwd=folder,
+        env={**os.environ, "PROC": str(proc)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_script_tells_threads_of_their_own_tables(tmp_path: Path) -> None:
+    with fixtures.start("threads-tables") as scene:
+        pid = scene.info["root"]
+        ran = _script(["sh"], tmp_path, "dump", _only(tmp_path, [pid]))
+        live = procfs.collect(pid)
+    assert ran.returncode == 0, ran.stderr
+    told = replay.collect(tmp_path / "dump", pid)
+    held = [
+        [row["holder"] for row in rows(snapshot, "references") if row["association"] == "files"]
+        for snapshot in (told, live)
+    ]
+    assert held[0] == held[1]
+    assert _tables(told) == _tables(live) > 1
+
+
+def _tables(snapshot: Snapshot) -> int:
+    return sum(row["kind"] == "FILE_TABLE" for row in rows(snapshot, "objects"))
+
+
+def test_the_script_touches_nothing_that_a_link_leads_to(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("kept")
+    target.chmod(0o640)
+    before = target.stat()
+    with target.open("rb"):
+        ran = _script(["sh"], tmp_path, "dump", _only(tmp_path, [os.getpid()]))
+    assert ran.returncode == 0, ran.stderr
+    after = target.stat()
+    assert (after.st_mode, after.st_mtime_ns, after.st_nlink) == (
+        before.st_mode,
+        before.st_mtime_ns,
+        before.st_nlink,
+    )
+    links = [p for p in (tmp_path / "dump").rglob("fd/*") if os.readlink(p) == str(target)]
+    assert len(links) == 1
+
+
+UNPRIVILEGED = """
+import ctypes, json, os, signal, sys
+sys.path.insert(0, sys.argv[1])
+from analyzer.sources import procfs
+procfs.collect(os.getppid())  # imports all: another user may not be able to
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: setuid cleared it
+shared = os.open("/dev/null", os.O_RDONLY)
+child = os.fork()
+if not child:
+    ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG
+    signal.pause()
+if os.fork() == 0:
+    snapshot = procfs.collect(child)
+    gaps = snapshot.tables["gaps"]
+    print(json.dumps({
+        "child": child, "shared": shared, "parent": os.getppid(),
+        "fds": [[int(h), int(t), int(s)] for h, t, s, a in zip(*(
+            snapshot.tables["references"][c] for c in ("holder", "target", "slot")),
+            snapshot.tables["references"].words("association")) if a == "fd"],
+        "gaps": [gaps.row(i) for i in range(len(gaps))],
+        "incomplete": snapshot.meta["incomplete"],
+        "all": snapshot.meta["source"]["capabilities"]["all_processes"],
+    }), flush=True)
+    os._exit(0)
+os.wait()
+os.kill(child, 9)
+os.wait()
+"""
+
+
+@pytest.mark.needs("root", "kcmp")
+def test_without_privilege_ones_own_processes_are_read() -> None:
+    command = [sys.executable, "-c", UNPRIVILEGED, str(REPOSITORY)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout)
+    tables = [table for table, _, slot in told["fds"] if slot == told["shared"]]
+    files = {file for _, file, slot in told["fds"] if slot == told["shared"]}
+    assert len(tables) > 1, "the parent's descriptor is seen"
+    assert len(files) == 1, "and known to be the same file"
+    assert not told["incomplete"]
+    assert not told["all"]
+    fds = [gap for gap in told["gaps"] if gap["where"].endswith("open files")]
+    assert len(fds) == 1
+    assert fds[0]["where"].partition(" ")[0].isdigit() or fds[0]["where"].startswith("pid ")
+    assert fds[0]["errno"] == 13
+
+
+@pytest.mark.needs("root")
+def test_a_subject_that_may_not_be_read_is_incomplete() -> None:
+    code = (
+        "import os, sys, json; sys.path.insert(0, sys.argv[1]);"
+        "from analyzer.sources import procfs;"
+        "procfs.collect(os.getppid()); os.setgroups([]);"
+        "os.setgid(65534); os.setuid(65534);"
+        "s = procfs.collect(int(sys.argv[2]));"
+        "print(json.dumps([s.meta['incomplete'], len(s.tables['gaps'])]))"
+    )
+    with running(WAIT) as pid:
+        command = [sys.executable, "-c", code, str(REPOSITORY), str(pid)]
+        ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    incomplete, gaps = json.loads(ran.stdout)
+    assert incomplete
+    assert gaps >= 3
+
+
+@pytest.mark.needs("kcmp")
+def test_threads_are_one_holder_each_of_one_table() -> None:
+    code = (
+        "import threading; [threading.Thread(target=threading.Event().wait, daemon=True).start()"
+        f" for _ in range(5)]; {WAIT}"
+    )
+    with running(code) as pid:
+        graph = judged(procfs.collect(pid), pid)
+        tids = [int(name) for name in os.listdir(f"/proc/{pid}/task")]
+    for association in ("files", "fs", "mm", "sighand"):
+        held = {graph.find({"tid": tid, "association": association}) for tid in tids}
+        assert len(held) == 1
+        (objref,) = held
+        assert objref is not None
+        assert graph.verdicts.users[objref - 1] == 6
+
+
+def test_a_thread_and_a_stranger_are_no_subject() -> None:
+    code = (
+        "import threading; t = threading.Thread(target=threading.Event().wait, daemon=True);"
+        f"t.start(); {WAIT}"
+    )
+    with running(code) as pid:
+        tid = next(int(t) for t in os.listdir(f"/proc/{pid}/task") if int(t) != pid)
+        with pytest.raises(BadInputError, match=f"thread of process {pid}"):
+            procfs.collect(tid)
+    with pytest.raises(TargetVanishedError):
+        procfs.collect(pid)
+
+
+def test_the_observer_is_marked_wherever_it_is() -> None:
+    snapshot = procfs.collect(os.getppid())
+    marked = {row["tgid"] for row in rows(snapshot, "tasks") if row["observer"]}
+    assert marked == {os.getpid()}
+
+
+def test_a_subject_that_ends_meanwhile_has_vanished() -> None:
+    with running(WAIT) as pid:
+
+        def kill_at(phase: str) -> None:
+            if phase == "mappings":
+                os.kill(pid, signal.SIGKILL)
+                os.waitid(os.P_PID, pid, os.WEXITED)
+
+        with pytest.raises(TargetVanishedError, match="ended while it was read"):
+            procfs.collect(pid, progress=kill_at)
+
+
+def test_a_child_that_is_born_meanwhile_is_a_gap() -> None:
+    code = (
+        "import os, sys; print('ready', flush=True); sys.stdin.read(1); pid = os.fork();"
+        "pid and print(pid, flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-I", "-S", "-c", code]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, bufsize=0) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        stdin, stdout = process.stdin, process.stdout
+        assert stdout.readline()
+        children: list[int] = []
+
+        def fork_at(phase: str) -> None:
+            if phase == "mappings":
+                stdin.write(b"x")
+                children.append(int(stdout.readline()))
+
+        snapshot = procfs.collect(process.pid, progress=fork_at)
+        process.kill()
+        os.kill(children[0], signal.SIGKILL)
+    assert snapshot.meta["incomplete"]
+    late = f"pid {process.pid}: a child that started while it was read"
+    assert late in [row["where"] for row in rows(snapshot, "gaps")]
+
+
+def test_a_proc_of_elsewhere_is_not_asked_by_kcmp(tmp_path: Path) -> None:
+    (tmp_path / str(os.getppid())).symlink_to(f"/proc/{os.getppid()}")
+    snapshot = procfs.collect(os.getppid(), proc=ProcFs(tmp_path))
+    assert not snapshot.meta["source"]["capabilities"]["identity"]
+    assert any("kcmp(2)" in note for note in snapshot.meta["source"]["notes"])
+
+
+def test_the_host_is_read_in_full() -> None:
+    with running(WAIT) as pid:
+        snapshot = procfs.collect(None)
+        graph = judged(procfs.collect(pid, scope="host"), pid)
+    tables = [row for row in rows(snapshot, "references") if row["association"] == "files"]
+    assert {pid, os.getpid()} <= {row["holder"] for row in tables}
+    assert snapshot.meta["scope"] == "host"
+    assert graph.find({"tid": os.getpid(), "association": "mm"}) is not None
