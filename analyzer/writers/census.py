@@ -63,7 +63,7 @@ def _lines(census: Census, cells: int) -> Iterator[Line]:
         yield Line(f"  and {len(others) - _MOST:,} more (--json lists them)")
     host = sum(one.initial for one in census.residual)
     if host:
-        said = f"{host} initial namespaces are held by the kernel itself too: no equality is claimed."
+        said = f"{host} initial namespaces are the kernel's own too: no equality is claimed."
         yield Line("")
         yield from (Line(text) for text in wrap(said, cells))
     for gap in census.gaps:
