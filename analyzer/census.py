@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from analyzer.snapshot import Snapshot
 
 
-
 @dataclass(frozen=True)
 class KindCount:
     """One kind: objects, the sum of their refcounts, references named, and what is left.
