@@ -19,6 +19,7 @@ from analyzer.errors import NotPermittedError
 from analyzer.report import ReportOptions, make, shown
 from analyzer.sources import collect
 from analyzer.writers import terminal
+from analyzer.writers.text import wrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,7 @@ _STAGE: Final = Path(__file__).with_name("demo_stage.py")
 _KINDS: Final = ("user", "uts", "ipc", "pid", "net", "mnt", "cgroup", "time")
 
 _OPENING: Final = """\
-cranalyze demo: is this container self-contained, and if not, what crosses the border?
+cranalyze demo: is this container self-contained, and if not, who else holds what?
 
 1. A container with leaks
 -------------------------
@@ -86,9 +87,9 @@ def play(width: int, *, colour: bool) -> Iterator[str]:
         yield _shown(report, width, colour=colour)
         yield f"(exit code {report.exit_code})\n\n"
     if report.subject.source != "kernel":
-        yield _UNPROVEN.format(why=_why())
+        yield _paragraph(_UNPROVEN.format(why=_why()), width)
     if facts["without"]:
-        yield _WITHOUT.format(kinds=" or ".join(facts["without"]))
+        yield _paragraph(_WITHOUT.format(kinds=" or ".join(facts["without"])), width)
     yield _CLOSING
 
 
@@ -129,6 +130,10 @@ def _shown(report: Report, width: int, *, colour: bool) -> str:
 def _namespaces(facts: dict[str, Any]) -> str:
     own = [kind for kind in _KINDS if kind not in facts["without"]]
     return f"{len(own)} namespaces"
+
+
+def _paragraph(text: str, width: int) -> str:
+    return "\n".join(wrap(text, width)) + "\n\n"
 
 
 def _why() -> str:

@@ -1,0 +1,135 @@
+"""The house rules that a reader of the code relies on: who imports whom, what every kind has."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+from analyzer.kinds import associations, registry
+from analyzer.kinds.base import Judged, Kind
+from analyzer.model import TASK
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "analyzer"
+
+# Data flows from left to right: a module imports only from its own group and those before it.
+# What a subtree is (check.subtree) is shared by the sources, which have to know the border.
+ARROWS: list[set[str]] = [
+    {"_version", "errors", "syscall", "model"},
+    {"tables", "settings", "writers.text"},
+    {"memory"},
+    {"kinds"},
+    {"snapshot", "addresses", "crz", "columnar", "integrity"},
+    {"check.subtree", "check.links", "check", "freeze", "tracer"},
+    {"procfs"},
+    {"sources", "procdump"},
+    {"check.leaks", "check.objhash"},
+    {"messages", "holders", "grouping", "report", "census"},
+    {"writers", "doctor"},
+    {"demo", "demo_stage"},
+    {"cli"},
+]
+
+
+def group(module: str) -> int:
+    """Return the place of a module (without "analyzer.") in the arrows."""
+    for name in (module, module.rsplit(".", 1)[0], module.split(".", 1)[0]):
+        for place, names in enumerate(ARROWS):
+            if name in names:
+                return place
+    pytest.fail(f"analyzer.{module} has no place in ARROWS")
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Return the modules of ours that run-time code imports (not those for type checkers)."""
+    found = set()
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("analyzer."):
+            found.add((node.module or "").removeprefix("analyzer."))
+        elif isinstance(node, ast.ImportFrom) and node.module == "analyzer":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {
+                a.name.removeprefix("analyzer.")
+                for a in node.names
+                if a.name.startswith("analyzer.")
+            }
+        else:
+            found |= imported(node)
+    return found
+
+
+def modules() -> list[str]:
+    """Return the names of our modules."""
+    paths = sorted(PACKAGE.rglob("*.py"))
+    names = [".".join(p.relative_to(PACKAGE).with_suffix("").parts) for p in paths]
+    return [name.removesuffix(".__init__") for name in names if name not in {"__init__", "__main__"}]
+
+
+@pytest.mark.parametrize("module", modules())
+def test_data_flows_one_way(module: str) -> None:
+    path = PACKAGE / (module.replace(".", "/") + ".py")
+    path = path if path.exists() else PACKAGE / module.replace(".", "/") / "__init__.py"
+    wrong = {name for name in imported(ast.parse(path.read_text())) if group(name) > group(module)}
+    assert not wrong
+
+
+@pytest.mark.parametrize("module", modules())
+def test_every_module_says_what_it_is(module: str) -> None:
+    path = PACKAGE / (module.replace(".", "/") + ".py")
+    path = path if path.exists() else PACKAGE / module.replace(".", "/") / "__init__.py"
+    text = path.read_text()
+    assert len(ast.get_docstring(ast.parse(text)) or "") > 30
+    assert len(text.splitlines()) <= 600
+
+
+def test_only_the_command_line_prints() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        if "cli" in path.parts:
+            continue
+        calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
+        assert "print" not in {getattr(call.func, "id", "") for call in calls}, path
+
+
+KINDS = [pytest.param(kind, id=kind.name) for kind in registry().values()]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_is_whole(kind: Kind) -> None:
+    """It has words for people, a count if it is judged, and targets that exist."""
+    assert kind.title
+    assert kind.plural
+    assert kind.struct
+    assert kind.rules
+    assert (kind.judged is Judged.NOT) or (kind.counters and kind.message)
+    assert {pointer.target for pointer in kind.pointers} <= set(registry())
+    assert bool(kind.namespace) == bool(kind.initial_ino)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_judged_kind_has_a_fixture(kind: Kind) -> None:
+    if kind.judged is Judged.NOT or kind.name == TASK:
+        pytest.skip("it is not judged")
+    text = "".join(path.read_text() for path in (ROOT / "fixtures").rglob("*.py"))
+    assert f'"{kind.name}"' in text
+
+
+def test_an_association_means_one_thing() -> None:
+    """Two kinds may use one name only for the same thing."""
+    seen: dict[str, object] = {}
+    for kind in registry().values():
+        own = [*kind.associations, *(a for t in kind.file_types for a in t.associations)]
+        for association in own:
+            assert seen.setdefault(association.name, association) == association, association.name
+    assert set(associations()) == set(seen)
+
+
+def test_a_kind_is_one_file() -> None:
+    for kind in registry().values():
+        module = importlib.import_module(f"analyzer.kinds.{kind.name.lower()}")
+        assert module.KIND is kind
