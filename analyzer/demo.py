@@ -31,32 +31,36 @@ if TYPE_CHECKING:
     from analyzer.snapshot import Snapshot
 
 _STAGE: Final = Path(__file__).with_name("demo_stage.py")
+_PATIENCE: Final = 5.0  # seconds
 _KINDS: Final = ("user", "uts", "ipc", "pid", "net", "mnt", "cgroup", "time")
 
 _OPENING: Final = """\
-cranalyze demo: is this container self-contained, and if not, who else holds what?
+cranalyze demo: is this container self-contained? If not, who else holds what?
 
 1. A container with leaks
 -------------------------
 A launcher (pid {launcher}) has started a container (pid {root}) with {namespaces}
 of its own. Three things went wrong:
- - container and launcher share one file descriptor table (CLONE_FILES, no exec);
- - a backup job outside (pid {backup}) still has /etc/passwd open, which it shares
-   with the container since fork;
- - and it keeps the container's uts namespace alive by an open /proc/{root}/ns/uts.
+ - container and launcher share one file descriptor table (CLONE_FILES);
+ - a backup job outside (pid {backup}) still has /etc/passwd open, which it
+   shares with the container since fork;
+ - and it keeps the container's uts namespace alive by an open file,
+   /proc/{root}/ns/uts.
 
 $ cranalyze check {root}
 """
 _EXPLAINED: Final = """\
 (exit code {code})
 
-How to read it: users are the references that the container's own tasks hold, the
-refcount is the kernel's own number of all references. Where they differ, somebody
-outside holds one, and a checkpoint of the container alone could not be true.
+How to read it: users are the references that the container's own tasks hold,
+the refcount is the kernel's own number of all references. Where they differ,
+somebody outside holds one, and a checkpoint of the container alone could not
+be true.
 
 2. The same container, closed properly
 --------------------------------------
-It runs a program of its own, has its own standard files, and nobody kept anything.
+It runs a program of its own, has its own standard files, and nobody kept
+anything.
 
 $ cranalyze check {root}
 """
@@ -68,7 +72,7 @@ _WITHOUT: Final = (
     "Not shown: a {kinds} namespace of its own, which this kernel or user may not make.\n"
 )
 _CLOSING: Final = """\
-Next: sudo cranalyze check PID, or cranalyze --help. Nothing of the demo is left.
+Next: sudo cranalyze check PID, or cranalyze --help. Nothing of this is left.
 """
 
 
@@ -112,7 +116,16 @@ def _scene(name: str) -> Iterator[dict[str, Any]]:
                 )
             yield facts
         finally:
-            stage.kill()
+            _end(stage)
+
+
+def _end(stage: subprocess.Popen[bytes]) -> None:
+    """Let the launcher end its children and itself; if it does not, the kernel ends all of them."""
+    stage.terminate()
+    try:
+        stage.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        stage.kill()
 
 
 def _check(root: int) -> Report:

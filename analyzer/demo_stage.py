@@ -172,6 +172,14 @@ def inner(done: int) -> None:
     sleep_for_ever()
 
 
+def end(*children: object) -> None:
+    """Kill the children and wait for them, so that not even a zombie is left."""
+    for child in children:
+        if isinstance(child, int):
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
 def _mapped(root: int, without: list[str]) -> None:
     if "user" not in without:
         map_ids(root)
@@ -183,12 +191,16 @@ def main() -> None:
     if scene == "inner":
         inner(int(sys.argv[2]))
     call_me("launcher")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
         facts = leaky() if scene == "leaky" else closed()
     except OSError as error:
         facts = {"error": f"{error.filename or 'the stage'}: {error.strerror}"}
     os.write(1, json.dumps({**facts, "launcher": os.getpid()}).encode() + b"\n")
-    sleep_for_ever()  # not in read(2): on a shared descriptor table that holds the file once more
+    try:
+        sleep_for_ever()  # not in read(2): with a shared table that holds the file once more
+    finally:
+        end(facts.get("root"), facts.get("backup"))
 
 
 if __name__ == "__main__":
