@@ -118,6 +118,11 @@ class ObjHash:
             self.collect(deeper)
         return True
 
+    def count(self, holder: Node) -> None:
+        """Count the references of something that is not collected, but the subtree's alone."""
+        for reference in self.machine.held_by.get(holder, ()):
+            self.users[reference.target] += reference.weight
+
     def count_again(self, holder: Node) -> None:
         """Count what the seed counted once per task though it is held once."""
         for reference in self.machine.held_by.get(holder, ()):
@@ -139,11 +144,14 @@ def find_ref_leaks(snapshot: Snapshot, pid: int, rules: Rules) -> dict[int, Judg
     objhash = ObjHash(machine, set(not_alone(machine, led_outside)))
     for task in inside:
         objhash.collect_task(task)
+    alone = set(only_held_inside(machine, inside, led_outside)) - objhash.leaky
+    for node in alone - objhash.collected.keys():
+        objhash.count(node)
     sides = (
         dict.fromkeys(machine.objects, Side.OUTSIDE)
         | dict.fromkeys(reach(machine, observer) - led_outside, Side.OBSERVER)
         | dict.fromkeys(observer, Side.OBSERVER)
-        | dict.fromkeys(objhash.collected, Side.INSIDE)
+        | dict.fromkeys(objhash.collected | dict.fromkeys(alone), Side.INSIDE)
         | dict.fromkeys(objhash.leaky, Side.OUTSIDE)
         | dict.fromkeys(outside, Side.OUTSIDE)
         | dict.fromkeys(inside, Side.INSIDE)
@@ -188,6 +196,15 @@ def not_alone(machine: Machine, led_outside: set[Node]) -> Iterator[Node]:
     for node, thing in machine.objects.items():
         unexplained = thing.refcount is not None and thing.refcount != held[node]
         if thing.kind.derived and (node in led_outside or unexplained):
+            yield node
+
+
+def only_held_inside(
+    machine: Machine, inside: Iterable[Node], led_outside: set[Node]
+) -> Iterator[Node]:
+    """Yield the objects that only hold others, and that nothing outside leads to."""
+    for node in reach(machine, inside) - led_outside:
+        if node in machine.objects and machine.objects[node].kind.judged is Judged.NOT:
             yield node
 
 

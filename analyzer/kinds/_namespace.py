@@ -8,10 +8,12 @@ mnt since 6.18 only).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from analyzer.kinds._everywhere import finder
 from analyzer.kinds.base import (
     MODERN_ONLY,
     Association,
@@ -21,23 +23,33 @@ from analyzer.kinds.base import (
     Kind,
     Pointer,
 )
+from analyzer.kinds.ucounts import charged
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import numpy.typing as npt
 
-    from analyzer.kinds.base import U64, Describe
+    from analyzer.kinds.base import U64, Describe, Edges, Walk
     from analyzer.memory.reader import Memory
     from analyzer.model import Rules
 
-OWNER = Association("owner", "owned by it", collects=False)
-PARENT = Association("parent", "is a child of it", collects=False)
+OWNER: Final = Association("owner", "owned by it", collects=False)
+PARENT: Final = Association("parent", "is a child of it", collects=False)
+UCOUNTS: Final = Association("ns.ucounts", "is counted there", collects=False)
 
-_COUNTERS = (
+_NESTED: Final = ("pid", "user")
+_COUNTERS: Final = (
     Counter("ns.__ns_ref.refs.counter"),
     Counter("ns.count.refs.counter"),
 )
+
+
+class Holds(NamedTuple):
+    """What one kind of namespace holds, and finds by a walk."""
+
+    walk: Walk
+    associations: tuple[Association, ...]
 
 
 def namespace(
@@ -48,15 +60,18 @@ def namespace(
     old_counters: tuple[str, ...],
     rules: frozenset[Rules] = MODERN_ONLY,
     judged: Judged = Judged.ARITHMETIC,
-    parent: bool = False,
+    holds: Holds | None = None,
     file_types: tuple[FileType, ...] = (),
 ) -> Kind:
-    """Return the kind of the namespace called `name` in /proc/PID/ns."""
+    """Return the kind of the namespace called `name` in /proc/PID/ns.
+
+    `holds` is what such a namespace holds beside its owner, its parent and its ucounts.
+    """
     kind = f"{name.upper()}_NS"
-    struct = {"net": "net", "cgroup": "cgroup_namespace"}.get(name)
-    struct = struct or f"{name}_namespace"
+    struct = "net" if name == "net" else f"{name}_namespace"
+    counters = (*_COUNTERS, *(Counter(path) for path in old_counters))
     pointers = [] if name == "user" else [Pointer(("user_ns",), "USER_NS", OWNER)]
-    if parent:
+    if name in _NESTED:
         pointers.append(Pointer(("parent",), kind, PARENT))
     return Kind(
         name=kind,
@@ -66,15 +81,27 @@ def namespace(
         message=name,
         order=order,
         rank=70,
-        counters=(*_COUNTERS, *(Counter(path) for path in old_counters)),
+        counters=counters,
         judged=judged,
         rules=rules,
         pointers=tuple(pointers),
+        walk=_walker(struct, holds.walk if holds else None),
+        walk_associations=(UCOUNTS, *(holds.associations if holds else ())),
         describe=_describer(struct),
+        finder=finder(kind, name, struct, tuple(counter.path for counter in counters)),
         file_types=file_types,
         namespace=name,
         initial_ino=initial_ino,
     )
+
+
+def _walker(struct: str, more: Walk | None) -> Walk:
+    def walk(memory: Memory, namespaces: U64) -> Iterable[Edges]:
+        read = memory.gather(namespaces, struct, {"ucounts": "ucounts"})
+        counted = charged(memory, UCOUNTS, np.where(read.ok, read["ucounts"], np.uint64(0)))
+        return chain(counted, more(memory, namespaces) if more else ())
+
+    return walk
 
 
 def _describer(struct: str) -> Describe:

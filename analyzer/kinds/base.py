@@ -9,7 +9,7 @@ of a descriptor table, the mappings of an mm) brings a `walk`. A kind knows no s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +94,7 @@ class Edges:
 Walk = Callable[["Memory", "U64"], "Iterable[Edges]"]
 Find = Callable[["Memory", Mapping[str, "U64"]], "U64"]
 Describe = Callable[["Memory", "U64"], Mapping[str, "npt.NDArray[Any]"]]
+Names = Callable[["Memory", "U64"], "npt.NDArray[np.object_]"]
 
 
 @dataclass(frozen=True)
@@ -101,14 +102,17 @@ class FileType:
     """Open files that hold an object: recognised by their `f_op`, and asked by `walk`.
 
     Which `f_op` it is we learn from a file of our own: `sample` opens one and returns its
-    descriptor (OSError where this kernel or user cannot have one). `walk` is given the addresses of
-    the files of this type and yields their references; the holder is the file.
+    descriptor (OSError where this kernel or user cannot have one). A type that we cannot just open
+    has none: `recognise` is then shown one file of each `f_op` that was met, and tells which are of
+    the type. `walk` is given the addresses of the files of this type and yields their references;
+    the holder is the file.
     """
 
     name: str
-    sample: Callable[[], int]
+    sample: Callable[[], int] | None
     walk: Walk
     associations: tuple[Association, ...]
+    recognise: Callable[[Memory, U64], Mask] | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,8 @@ class Kind:
 
     `message` is its word in the kernel's leak message, `title` what people call it. `rank` orders
     the report (worst first), `order` the collection (linux-cr: ns, file_table, mm, fs, sighand).
+    `names` returns what people call objects (str), where the memory tells it; "" is none. An object
+    that is `named_by_files` is called what a file that holds it is called.
     `derived` kinds take their side from what holds them. `initial` names an object that is the
     host's by its inode number (include/uapi/linux/nsfs.h).
     """
@@ -146,12 +152,13 @@ class Kind:
     walk: Walk | None = None
     walk_associations: tuple[Association, ...] = ()
     describe: Describe | None = None
+    names: Names | None = None
     finder: Finder | None = None
     file_types: tuple[FileType, ...] = ()
     derived: bool = False
     namespace: str = ""
     initial_ino: int = 0
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    named_by_files: bool = False
 
     @property
     def associations(self) -> Sequence[Association]:

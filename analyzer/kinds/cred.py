@@ -1,13 +1,45 @@
 """CRED: struct cred, a task's credentials. It pins the user namespace and is not judged itself.
 
-linux-cr grabbed credentials but never compared their count (no `ref_users`); files hold them too.
+linux-cr grabbed credentials but never compared their count (no `ref_users`). Each open file holds
+those that it was opened with (`f_cred`): they outlive the task that opened it. Looked at are only
+those of other user namespaces than the initial one, which is the host's whoever holds it.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from analyzer.kinds.base import Association, Counter, Judged, Kind, Pointer
+import numpy as np
+
+from analyzer.kinds._initial import initial
+from analyzer.kinds.base import Association, Counter, Edges, Judged, Kind, Pointer
+from analyzer.kinds.ucounts import charged
+from analyzer.memory.sets import member, unique
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.kinds.base import U64
+    from analyzer.memory.reader import Memory
+
+OPENED: Final = Association("f_cred", "was opened with it", collects=False)
+UCOUNTS: Final = Association("cred.ucounts", "is counted there")
+
+
+def opened(memory: Memory, creds: U64) -> Iterator[Edges]:
+    """Yield the references that open files have to their `creds`."""
+    distinct = unique(creds)
+    read = memory.gather(distinct, "cred", {"ns": "user_ns"})
+    theirs = distinct[read.ok & (read["ns"] != initial(memory, "user"))]
+    at = np.flatnonzero(member(creds, theirs))
+    yield Edges(OPENED, "CRED", at, creds[at])
+
+
+def _walk(memory: Memory, creds: U64) -> Iterator[Edges]:
+    if memory.has("cred", "ucounts"):
+        read = memory.gather(creds, "cred", {"ucounts": "ucounts"})
+        yield from charged(memory, UCOUNTS, np.where(read.ok, read["ucounts"], np.uint64(0)))
+
 
 KIND: Final = Kind(
     name="CRED",
@@ -23,4 +55,6 @@ KIND: Final = Kind(
     pointers=(
         Pointer(("user_ns",), "USER_NS", Association("cred.user_ns", "its credentials are of it")),
     ),
+    walk=_walk,
+    walk_associations=(UCOUNTS,),
 )

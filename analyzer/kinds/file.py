@@ -6,6 +6,9 @@ to file_ref"); a negative value is a file that is being freed. `f_count` before.
 
 What a file itself holds depends on its `f_op`: the kinds that a file can hold say so in their
 `file_types` (an open /proc/PID/ns/X and its nsfs inode, a socket and its network namespace).
+
+A file that the kernel opened for its own use alone (swapon(2), a core dump) is in no table, and in
+no list that can be walked without symbols: nobody else can hold it, so no count lacks it.
 """
 
 from __future__ import annotations
@@ -16,8 +19,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analyzer.kinds import file_types
+from analyzer.kinds._overlay import FILE_TYPES
 from analyzer.kinds.base import ALL_RULES, Counter, Edges, Kind
-from analyzer.memory.calibrate import file_operations
+from analyzer.kinds.cred import OPENED, opened
+from analyzer.memory.calibrate import file_operations, recognised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,13 +36,17 @@ _MINOR_BITS: Final = 20  # include/linux/kdev_t.h: the kernel's own dev_t
 
 
 def _walk(memory: Memory, files: U64) -> Iterator[Edges]:
-    known = file_operations(memory, file_types())
-    read = memory.gather(files, "file", {"ops": "f_op"})
-    for file_type in file_types():
-        ours = np.flatnonzero(read.ok & (read["ops"] == known[file_type.name]))
-        if len(ours):
-            for edges in file_type.walk(memory, files[ours]):
-                yield replace(edges, holder=ours[edges.holder])
+    types = file_types()
+    known = file_operations(memory, types)
+    read = memory.gather(files, "file", {"ops": "f_op", "cred": "f_cred"})
+    yield from opened(memory, np.where(read.ok, read["cred"], np.uint64(0)))
+    found = recognised(memory, types, files[read.ok], read["ops"][read.ok])
+    for file_type in types:
+        for ops in found.get(file_type.name, {known[file_type.name]}):
+            ours = np.flatnonzero(read.ok & (read["ops"] == ops))
+            if len(ours):
+                for edges in file_type.walk(memory, files[ours]):
+                    yield replace(edges, holder=ours[edges.holder])
 
 
 def _describe(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
@@ -81,5 +90,7 @@ KIND: Final = Kind(
     counters=(Counter("f_ref.refcnt.counter", bias=1), Counter("f_count.counter")),
     rules=ALL_RULES,
     walk=_walk,
+    walk_associations=(OPENED,),
     describe=_describe,
+    file_types=FILE_TYPES,
 )

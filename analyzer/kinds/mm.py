@@ -4,17 +4,21 @@
 references to the struct alone, is not looked at.) Each mapping of a file is one reference to its
 struct file, and the executable is one more: `exe_file`, which may be NULL.
 
-Mappings are in a maple tree since 6.1 (d4af56c5c7c6 "mm: start tracking VMAs with maple tree").
+Mappings are in a maple tree since 6.1 (d4af56c5c7c6 "mm: start tracking VMAs with maple tree"), in
+an rb-tree before (`mm_rb`; the list beside it, `vm_next`, would take a read for each mapping).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.kinds._initial import initial
+from analyzer.kinds.aio import CONTEXT, contexts
 from analyzer.kinds.base import ALL_RULES, Association, Counter, Edges, Kind, Pointer
-from analyzer.memory.trees import maples
+from analyzer.memory.trees import maples, rbtrees
 from analyzer.memory.walk import Elements, retried
 
 if TYPE_CHECKING:
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 
 VMA: Final = Association("vma", "maps it", ALL_RULES)
 EXE: Final = Association("exe", "its executable", ALL_RULES)
+USER_NS: Final = Association("mm.user_ns", "was made in it", collects=False)
 
 _FLAGS: Final = (("r", 1), ("w", 2), ("x", 4))  # VM_READ, VM_WRITE, VM_EXEC
 _VM_SHARED: Final = 8
@@ -55,16 +60,35 @@ def _walk(memory: Memory, spaces: U64) -> Iterator[Edges]:
         _PERMISSIONS[(read["flags"][backed] & 15).astype(np.int64)],
         torn,
     )
+    yield _user_namespaces(memory, spaces)
+    yield from contexts(memory, spaces)
+
+
+def _user_namespaces(memory: Memory, spaces: U64) -> Edges:
+    # Taken by mm_init() (kernel/fork.c). The initial one is the host's whoever holds it.
+    read = memory.gather(spaces, "mm_struct", {"ns": "user_ns"})
+    at = np.flatnonzero(read.ok & (read["ns"] != initial(memory, "user")))
+    return Edges(USER_NS, "USER_NS", at, read["ns"][at])
 
 
 def _mappings(memory: Memory, spaces: U64) -> Elements:
-    read = memory.gather(spaces, "mm_struct", {"root": "mm_mt.ma_root", "count": "map_count"})
-    found = maples(memory, read["root"])
+    read = memory.gather(
+        spaces, "mm_struct",
+        {"root": ("mm_mt.ma_root", "mm_rb.rb_node"), "count": "map_count"},
+    )  # fmt: skip
+    found = _tree(memory, read["root"])
     owner = memory.gather(found.value, "vm_area_struct", {"mm": "vm_mm"})
     right = owner.ok & (owner["mm"] == spaces[found.owner])
     counts = np.bincount(found.owner[right], minlength=len(spaces))
     torn = found.torn | ~read.ok | (counts != read["count"])
     return Elements(found.owner[right], found.index[right], found.value[right], torn)
+
+
+def _tree(memory: Memory, roots: U64) -> Elements:
+    if memory.has("mm_struct", "mm_mt"):
+        return maples(memory, roots)
+    nodes = rbtrees(memory, roots)
+    return replace(nodes, value=nodes.value - np.uint64(memory.offset("vm_area_struct", "vm_rb")))
 
 
 KIND: Final = Kind(
@@ -79,5 +103,5 @@ KIND: Final = Kind(
     rules=ALL_RULES,
     pointers=(Pointer(("exe_file",), "FILE", EXE),),
     walk=_walk,
-    walk_associations=(VMA,),
+    walk_associations=(VMA, USER_NS, CONTEXT),
 )

@@ -6,37 +6,12 @@ references to the memory alone and is not looked at; sockets of the kernel's own
 
 from __future__ import annotations
 
-import socket
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-import numpy as np
-
-from analyzer.kinds._namespace import namespace
-from analyzer.kinds.base import Association, Edges, FileType, Judged
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.kinds.base import U64
-    from analyzer.memory.reader import Memory
-
-SOCKET: Final = Association("socket", "is a socket in it")
-
-
-def _open_own() -> int:
-    return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).detach()
-
-
-def _of_sockets(memory: Memory, files: U64) -> Iterator[Edges]:
-    data = memory.gather(files, "file", {"socket": "private_data"})
-    sock = memory.gather(data["socket"], "socket", {"sk": "sk"})
-    net = memory.gather(
-        sock["sk"], "sock",
-        {"net": "__sk_common.skc_net.net", "counted": "__sk_common.skc_net_refcnt"},
-    )  # fmt: skip
-    holds = np.flatnonzero(net.ok & (net["net"] != 0) & (net["counted"] == 1))
-    yield Edges(SOCKET, "NET_NS", holds, net["net"][holds])
-
+from analyzer.kinds import _proc_net
+from analyzer.kinds._namespace import Holds, namespace
+from analyzer.kinds.base import Judged
+from analyzer.kinds.net_socket import ORPHAN, orphans
 
 KIND: Final = namespace(
     "net",
@@ -44,5 +19,6 @@ KIND: Final = namespace(
     initial_ino=0xEFFFFFF9,
     old_counters=("count.refs.counter", "count.counter"),
     judged=Judged.STRUCTURAL,
-    file_types=(FileType("socket", _open_own, _of_sockets, (SOCKET,)),),
+    holds=Holds(orphans, (ORPHAN,)),
+    file_types=_proc_net.FILE_TYPES,
 )

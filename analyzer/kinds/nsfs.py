@@ -3,6 +3,9 @@
 However many descriptors and bind mounts there are, the namespace is held once, by its one nsfs
 inode (fs/libfs.c, path_from_stashed()); the inode's dentry counts the files and the mounts. So the
 dentry stands for it here: it is not judged, and inside only if all that holds it is.
+
+A namespace that is open there knows the dentry (`ns.stashed`; until 6.8 an atomic_long_t), so that
+one which only a bind mount keeps is found as well.
 """
 
 from __future__ import annotations
@@ -12,12 +15,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer.kinds.base import Association, Counter, Edges, FileType, Judged, Kind
+from analyzer.kinds.base import Association, Counter, Edges, FileType, Finder, Judged, Kind
+from analyzer.memory.sets import unique
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from analyzer.kinds.base import U64
+    from analyzer.kinds.base import U64, Mask
     from analyzer.memory.reader import Memory
 
 NSFS: Final = Association("nsfs", "open on nsfs")
@@ -34,15 +38,42 @@ _TYPES: Final = (
     ("PID_NS", "pid_namespace", 0x20000000),
     ("NET_NS", "net", 0x40000000),
 )
+_MAGIC: Final = 0x6E736673  # include/uapi/linux/magic.h
 
 
 def _open_own() -> int:
     return os.open("/proc/self/ns/uts", os.O_RDONLY | os.O_CLOEXEC)
 
 
+def _open_path() -> int:
+    return os.open("/", os.O_PATH | os.O_CLOEXEC)
+
+
 def _of_files(memory: Memory, files: U64) -> Iterator[Edges]:
     read = memory.gather(files, "file", {"dentry": "f_path.dentry"})
-    yield Edges(FILE, "NSFS", np.flatnonzero(read.ok), read["dentry"][read.ok])
+    block = memory.gather(read["dentry"], "dentry", {"sb": "d_sb"})
+    at = np.flatnonzero(read.ok & on_nsfs(memory, block["sb"]))
+    yield Edges(FILE, "NSFS", at, read["dentry"][at])
+
+
+def on_nsfs(memory: Memory, superblocks: U64) -> Mask:
+    """Tell which superblocks are nsfs's."""
+    distinct = unique(superblocks)
+    magic = memory.gather(distinct, "super_block", {"magic": "s_magic"})
+    result: Mask = np.isin(superblocks, distinct[magic.ok & (magic["magic"] == _MAGIC)])
+    return result
+
+
+def _stashed(memory: Memory, new: Mapping[str, U64]) -> U64:
+    parts = []
+    for kind, struct, _ in _TYPES:
+        if kind in new:
+            paths = ("ns.stashed.counter", "ns.stashed")
+            read = memory.gather(new[kind], struct, {"dentry": paths})
+            parts.append(read["dentry"][read.ok].astype(np.uint64))
+    dentries = unique(*parts)
+    block = memory.gather(dentries, "dentry", {"sb": "d_sb"})
+    return dentries[on_nsfs(memory, block["sb"])]
 
 
 def _walk(memory: Memory, dentries: U64) -> Iterator[Edges]:
@@ -78,6 +109,10 @@ KIND: Final = Kind(
     judged=Judged.NOT,
     walk=_walk,
     walk_associations=(NSFS,),
-    file_types=(FileType("nsfs", _open_own, _of_files, (FILE,)),),
+    finder=Finder(after=tuple(kind for kind, _, _ in _TYPES), find=_stashed),
+    file_types=(
+        FileType("nsfs", _open_own, _of_files, (FILE,)),
+        FileType("o_path", _open_path, _of_files, ()),
+    ),
     derived=True,
 )

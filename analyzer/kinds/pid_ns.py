@@ -6,16 +6,21 @@ group or session), by nsproxies (for children), child namespaces, proc superbloc
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
-from analyzer.kinds._namespace import namespace
-from analyzer.kinds.base import Judged
+from analyzer.kinds._namespace import Holds, namespace
+from analyzer.kinds.acct import ACCT
+from analyzer.kinds.base import Judged, Pointer
+from analyzer.kinds.pid import LISTED, leftovers
 
-KIND: Final = namespace(
+_COMMON: Final = namespace(
     "pid",
     order=150,
     initial_ino=0xEFFFFFFC,
     old_counters=("kref.refcount.refs.counter",),
     judged=Judged.STRUCTURAL,
-    parent=True,
+    holds=Holds(leftovers, (LISTED,)),
 )
+
+KIND: Final = replace(_COMMON, pointers=(*_COMMON.pointers, Pointer(("bacct",), "ACCT", ACCT)))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.kinds import _blocked, io_uring, tty
 from analyzer.kinds.base import (
     ALL_RULES,
     SINCE_LINUX_CR,
@@ -24,6 +25,7 @@ from analyzer.kinds.base import (
     Kind,
     Pointer,
 )
+from analyzer.kinds.pid import innermost
 from analyzer.model import TASK
 
 if TYPE_CHECKING:
@@ -43,18 +45,12 @@ def _walk(memory: Memory, tasks: U64) -> Iterator[Edges]:
     own = np.flatnonzero(read.ok & (read["mm"] != 0) & (read["flags"] & _PF_KTHREAD == 0))
     yield Edges(MM, "MM", own, read["mm"][own])
     alive = np.flatnonzero(read.ok & (read["pid"] != 0))
-    namespace = _innermost(memory, read["pid"][alive])
+    namespace, _ = innermost(memory, read["pid"][alive])
     known = namespace != 0
     yield Edges(PID, "PID_NS", alive[known], namespace[known])
-
-
-def _innermost(memory: Memory, pids: U64) -> U64:
-    level = memory.gather(pids, "pid", {"level": "level"})
-    stride = np.uint64(memory.layout.sizeof("upid") or 0)
-    first = memory.offset("pid", "numbers") + memory.offset("upid", "ns")
-    at = pids + np.uint64(first) + level["level"].astype(np.uint64) * stride
-    namespace, ok = memory.pointers(np.where(level.ok, at, np.uint64(0)))
-    return np.where(ok, namespace, np.uint64(0))
+    yield from _blocked.walk(memory, tasks)
+    yield from io_uring.of_tasks(memory, tasks)
+    yield from tty.of_tasks(memory, tasks)
 
 
 KIND: Final = Kind(
@@ -77,5 +73,5 @@ KIND: Final = Kind(
         Pointer(("real_cred",), "CRED", Association("real_cred", "owns it")),
     ),
     walk=_walk,
-    walk_associations=(MM, PID),
+    walk_associations=(MM, PID, *_blocked.ASSOCIATIONS, *io_uring.OF_TASKS, tty.CONTROLLING),
 )

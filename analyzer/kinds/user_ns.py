@@ -16,5 +16,4 @@ KIND: Final = namespace(
     initial_ino=0xEFFFFFFD,
     old_counters=("count.counter",),
     judged=Judged.STRUCTURAL,
-    parent=True,
 )

@@ -385,6 +385,9 @@ class Engine:
             count = self._chase.run(cursor, previous, head, offset, verify, LOWEST_ADDRESS)
             state = self._out[: 8 * (count + 3)].view(np.uint64).copy()
             status, cursor, previous = (int(word) for word in state[:3])
+            again = np.flatnonzero(state[3:] == start)
+            if len(again) > (not parts):  # a ring that the end is no part of: memory was reused
+                status = CHASE_TORN
             parts.append(state[3:])
             found += count
         return np.concatenate(parts), status

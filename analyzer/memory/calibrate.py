@@ -14,10 +14,12 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from analyzer.memory.sets import unique
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from analyzer.kinds.base import FileType
+    from analyzer.kinds.base import U64, FileType
     from analyzer.memory.reader import Memory
 
 _learnt: WeakKeyDictionary[Memory, Mapping[str, int]] = WeakKeyDictionary()
@@ -26,11 +28,27 @@ _learnt: WeakKeyDictionary[Memory, Mapping[str, int]] = WeakKeyDictionary()
 def file_operations(memory: Memory, types: Sequence[FileType]) -> Mapping[str, int]:
     """Return the address of the `f_op` of each type of file, by name.
 
-    One that cannot be made here (no such feature, no permission) is 0, which no file has.
+    One that cannot be made here (no such feature, no permission) or has no sample is 0, which no
+    file has.
     """
     if memory not in _learnt:
         _learnt[memory] = _learn(memory, types)
     return _learnt[memory]
+
+
+def recognised(
+    memory: Memory, types: Sequence[FileType], files: U64, ops: U64
+) -> Mapping[str, set[int]]:
+    """Return the `f_op` of each type that has no sample, by name, as found among `files`.
+
+    `ops` are their `f_op`; one file of each is shown to the types.
+    """
+    asking = {file_type.name: file_type.recognise for file_type in types if file_type.recognise}
+    distinct = unique(ops) if asking else ops[:0]
+    shown = files[[int(np.argmax(ops == one)) for one in distinct]]
+    return {
+        name: set(distinct[recognise(memory, shown)].tolist()) for name, recognise in asking.items()
+    }
 
 
 def _learn(memory: Memory, types: Sequence[FileType]) -> Mapping[str, int]:
@@ -42,6 +60,8 @@ def _learn(memory: Memory, types: Sequence[FileType]) -> Mapping[str, int]:
 
 
 def _sample(stack: ExitStack, file_type: FileType) -> int:
+    if file_type.sample is None:
+        return -1
     try:
         fd = file_type.sample()
     except OSError:
@@ -50,7 +70,7 @@ def _sample(stack: ExitStack, file_type: FileType) -> int:
     return fd
 
 
-def _own_files(memory: Memory, fds: list[int]) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+def _own_files(memory: Memory, fds: list[int]) -> U64:
     task = np.array([memory.engine.current_task()], np.uint64)
     files = memory.gather(task, "task_struct", {"files": "files"})["files"]
     fdt = memory.gather(files, "files_struct", {"fdt": "fdt"})["fdt"]

@@ -9,29 +9,41 @@ it against the kernels that they know.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from analyzer.memory.layout import Layout
 
 
 @dataclass(frozen=True)
 class Feature:
-    """Something that is read where all of `fields` ("struct:path") exist.
+    """Something that is read where all of `fields` ("struct:path", "struct:path|path") exist.
 
-    `effect` says what a kernel without one of them does not tell, `since` (a version, or an option
-    of the kernel's configuration) which kernels have it.
+    `effect` says what is lost without one of them, `since` which kernels have it: a version, an
+    option of the kernel's configuration, a machine. What belongs to a `module` is only lost where
+    that is there.
     """
 
     name: str
     fields: tuple[str, ...]
     effect: str
     since: str
+    module: str = ""
+
+    @property
+    def places(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield each field as its struct and the paths that it may have there."""
+        for field in self.fields:
+            struct, _, paths = field.partition(":")
+            yield struct, tuple(paths.split("|"))
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A feature that this kernel lacks: what is lost, and what a kernel would need to have it."""
+    """A feature that this kernel lacks: what is lost, and which kernels have it."""
 
     name: str
     effect: str
@@ -40,23 +52,82 @@ class Missing:
 
 FEATURES: Final = (
     Feature(
+        "all-namespaces",
+        ("ns_common:ns_list_node|ns_tree_node.ns_list_entry",),
+        "a namespace that nothing leads to any more is not found, nor what it holds",
+        "Linux 6.18",
+    ),
+    Feature(
+        "unix-tables",
+        ("net:unx.table.buckets",),
+        "unix sockets without a descriptor are only found in the queues of others",
+        "Linux 6.0",  # cf21b355ccb3 "af_unix: Optimise hash table layout" made it per namespace
+    ),
+    Feature(
+        "io-workers",
+        ("io_wq:acct", "io_wq:acct[0]", "io_wq:acct[1]", "io_wq_acct:work_list.first"),
+        "files in requests that workers of io_uring do are unnamed",
+        "Linux 6.4",
+    ),
+    Feature(
+        "io-polled",
+        ("io_ring_ctx:iopoll_list.first", "io_kiocb:comp_list"),
+        "files in requests of an io_uring that polls its device are unnamed",
+        "Linux 5.16",
+    ),
+    Feature(
+        "system-calls",
+        (
+            "pt_regs:orig_ax", "pt_regs:ax", "pt_regs:cs", "pt_regs:di", "pt_regs:si", "pt_regs:dx",
+            "task_struct:thread.sp", "task_struct:thread_info.status",
+        ),
+        "files that a system call in progress holds are unnamed",
+        "x86-64",
+    ),
+    Feature(
+        "borrowed-files",
+        ("fd:word",),
+        "files that a call on a shared descriptor table holds are unnamed, but for poll's",
+        "Linux 6.12",  # 88a2f6468d01 "struct fd: representation change"
+    ),
+    Feature(
+        "loop-devices",
+        ("loop_device:lo_backing_file", "loop_device:lo_disk", "loop_device:lo_number"),
+        "files that back a loop device are unnamed",
+        "Linux 5.11, which describes modules too",
+        module="loop",
+    ),
+    Feature(
+        "overlay-directories",
+        ("ovl_dir_file:realfile",),
+        "files that an open directory of overlayfs holds are unnamed",
+        "Linux 5.11, which describes modules too",
+        module="overlay",
+    ),
+    Feature(
         "idle-tasks",
         ("task_struct:se.cfs_rq", "cfs_rq:rq", "rq:idle"),
         "what the idle tasks hold of the initial namespaces is unnamed",
         "CONFIG_FAIR_GROUP_SCHED",
     ),
-)
+)  # fmt: skip
 
 
-def missing(layout: Layout) -> tuple[Missing, ...]:
-    """Return the features that the kernel described by `layout` lacks."""
+def module_is_there(name: str) -> bool:
+    """Tell whether a module is loaded, or built in."""
+    return Path("/sys/module", name).exists()
+
+
+def missing(
+    layout: Layout, present: Callable[[str], bool] = module_is_there
+) -> tuple[Missing, ...]:
+    """Return the features that the kernel described by `layout` lacks, most important first.
+
+    `present` tells which modules are there.
+    """
     return tuple(
         Missing(feature.name, feature.effect, feature.since)
         for feature in FEATURES
-        if not all(_exists(layout, field) for field in feature.fields)
+        if (not feature.module or present(feature.module))
+        and not all(layout.first(*place) for place in feature.places)
     )
-
-
-def _exists(layout: Layout, field: str) -> bool:
-    struct, _, path = field.partition(":")
-    return layout.field(struct, path) is not None

@@ -8,7 +8,7 @@ vmlinux does not know the structure. What no loaded module knows has no objects 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from analyzer.memory.btf import Btf
 
@@ -20,52 +20,36 @@ if TYPE_CHECKING:
 
 MODULES: Final = {
     "loop_device": "loop",
+    "ovl_dir_file": "overlay",
     "ovl_file": "overlay",
     "tun_file": "tun",
     "vsock_sock": "vsock",
 }
 
 
-class TypeSource(Protocol):
-    """What answers a layout's questions: `Btf`, or `Types`."""
-
-    def field(self, type_name: str, path: str) -> Field | None:
-        """Find a field by its path."""
-
-    def sizeof(self, type_name: str) -> int | None:
-        """Return the size of a struct in bytes."""
-
-    def enumerator(self, name: str, constant: str) -> int | None:
-        """Return the value of a constant of an enum."""
-
-
-class Types:
-    """The types of vmlinux, and those of `MODULES`.
+class Types(Btf):
+    """The types of vmlinux, whose BTF is `data`, and those of `MODULES`.
 
     `read` returns the BTF of a module, None when it is not loaded (or has none).
     """
 
-    def __init__(self, vmlinux: Btf, read: Callable[[str], bytes | None]) -> None:
-        """Join them; nothing of a module is read yet."""
-        self._vmlinux = vmlinux
+    def __init__(self, data: bytes, read: Callable[[str], bytes | None]) -> None:
+        """Index vmlinux; nothing of a module is read yet. Raises BtfError."""
+        super().__init__(data)
         self._read = read
         self._modules: dict[str, Btf | None] = {}
 
     def field(self, type_name: str, path: str) -> Field | None:
         """Find `path` in the struct or union `type_name`; see `Btf.field`."""
-        found = self._vmlinux.field(type_name, path)
+        found = super().field(type_name, path)
         module = self._module(type_name) if found is None else None
         return module.field(type_name, path) if module else found
 
     def sizeof(self, type_name: str) -> int | None:
         """Return the size of a struct or union in bytes; see `Btf.sizeof`."""
-        found = self._vmlinux.sizeof(type_name)
+        found = super().sizeof(type_name)
         module = self._module(type_name) if found is None else None
         return module.sizeof(type_name) if module else found
-
-    def enumerator(self, name: str, constant: str) -> int | None:
-        """Return the value of `constant` in `enum name`, which no module is asked for."""
-        return self._vmlinux.enumerator(name, constant)
 
     def _module(self, type_name: str) -> Btf | None:
         name = MODULES.get(type_name)
@@ -73,7 +57,7 @@ class Types:
             return None
         if name not in self._modules:
             data = self._read(name)
-            self._modules[name] = Btf(data, self._vmlinux) if data else None
+            self._modules[name] = Btf(data, self) if data else None
         return self._modules[name]
 
 
@@ -94,4 +78,4 @@ def from_folder(folder: Path) -> Types:
         except OSError:
             return None
 
-    return Types(Btf((folder / "vmlinux").read_bytes()), read)
+    return Types((folder / "vmlinux").read_bytes(), read)

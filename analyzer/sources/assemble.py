@@ -92,6 +92,7 @@ def references(blocks: Sequence[Block], numbering: Numbering, tasks: Tasks) -> T
             "detail": _details(b, words),
         }
         for b in blocks
+        if len(b.target)  # an empty one may be of a kind that no object is of
     ]
     if not parts:
         return tables.empty(REFERENCES)

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from analyzer.tables import Table
 
 _PROC: Final = Path("/proc")
-_DESCRIBED: Final = ("ino", "dev", "mode", "flags", "pos", "mnt_id", "deleted")
+_IFMT: Final = 0o170000
+_NUMBERED: Final = {0o140000: "socket", 0o010000: "pipe"}  # inode(7)
+
+
+def detail(memory: Memory, snapshot: Snapshot) -> Snapshot:
+    """Return the snapshot with all objects described: inodes, devices, modes, but no names."""
+    objects = snapshot.tables["objects"]
+    described = _described(memory, objects, np.ones(len(objects), np.bool_))
+    return replace(snapshot, tables={**snapshot.tables, "objects": described})
 
 
 def describe(
@@ -34,7 +42,7 @@ def describe(
     With `cgroups`, the tasks of the subtree get their cgroup too.
     """
     described = _described(memory, snapshot.tables["objects"], chosen)
-    named = _named(snapshot, described, tasks, chosen)
+    named = _named(memory, snapshot, described, tasks, chosen)
     changed = {**snapshot.tables, "objects": named}
     if cgroups:
         changed["tasks"] = _with_cgroups(tasks)
@@ -58,20 +66,46 @@ def _described(memory: Memory, objects: Table, chosen: Mask) -> Table:
     return tables.with_columns(objects, columns, missing)
 
 
-def _named(snapshot: Snapshot, objects: Table, tasks: Tasks, chosen: Mask) -> Table:
+def _named(memory: Memory, snapshot: Snapshot, objects: Table, tasks: Tasks, chosen: Mask) -> Table:
     names = np.full(len(objects), None, object)
     for kind in registry().values():
+        rows = np.flatnonzero(objects["kind"] == objects.code("kind", kind.name))
         if kind.namespace:
-            for row in np.flatnonzero(objects["kind"] == objects.code("kind", kind.name)):
-                names[row] = f"{kind.namespace}:[{int(objects['ino'][row])}]"
+            names[rows] = [f"{kind.namespace}:[{ino}]" for ino in objects["ino"][rows].tolist()]
+        elif kind.names is not None and len(rows):
+            found = kind.names(memory, objects["address"][rows])
+            names[rows] = [name or None for name in found]
+    references = snapshot.tables["references"]
+    borrowed = _borrowed(references, objects, chosen)
     files = chosen & (objects["kind"] == objects.code("kind", "FILE"))
+    files[references["holder"][borrowed] - 1] = True
     if files.any():
-        references = snapshot.tables["references"]
         namer = Namer(references, _askable(references, tasks), _PROC)
         for objref, name in namer.names(objects["objref"][files]).items():
             names[objref - 1] = name
+    names[files] = [
+        name or _by_inode(objects, int(row))
+        for row, name in zip(np.flatnonzero(files), names[files], strict=True)
+    ]
+    names[references["target"][borrowed] - 1] = names[references["holder"][borrowed] - 1]
     gone = np.fromiter((name is None for name in names), np.bool_, len(names))
     return tables.with_columns(objects, {"name": names}, {"name": gone})
+
+
+def _borrowed(references: Table, objects: Table, chosen: Mask) -> npt.NDArray[np.intp]:
+    """Return the references by which a file gives its name to what it holds."""
+    kinds = [objects.code("kind", k.name) for k in registry().values() if k.named_by_files]
+    target = references["target"] - 1
+    lends = references["holder_kind"] == references.code("holder_kind", "FILE")
+    return np.flatnonzero(lends & chosen[target] & np.isin(objects["kind"][target], kinds))
+
+
+def _by_inode(objects: Table, row: int) -> str | None:
+    """Name a pipe or socket that /proc does not show to us by its inode, as /proc would."""
+    if not objects.known("mode")[row]:
+        return None
+    word = _NUMBERED.get(int(objects["mode"][row]) & _IFMT)
+    return f"{word}:[{int(objects['ino'][row])}]" if word else None
 
 
 def _askable(references: Table, tasks: Tasks) -> dict[int, int]:

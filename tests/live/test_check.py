@@ -17,6 +17,7 @@ from analyzer.kinds import registry
 from analyzer.kinds.base import Judged
 from analyzer.model import Rules
 from analyzer.sources import collect
+from analyzer.sources.request import Request
 from tests.graph import Graph
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ BLIND = {"vma", "exe", "nsproxy"}
 def test_every_reference_of_the_counted_kinds_is_named_on_this_machine() -> None:
     """A census: descriptor tables, address spaces and the rest are exact, the initial sets too."""
     for attempt in range(6):
-        found = census.take(collect(None, source="kernel", scope="host", wanted=census.uneven))
+        found = census.take(collect(Request(None, wanted=census.uneven), source="kernel"))
         wrong = [one for one in found.residual if one.kind in EXACT and one.stable]
         if not wrong:
             return
@@ -124,7 +125,7 @@ def test_the_census_has_as_many_files_as_the_kernel_counts() -> None:
     """FILE objects against /proc/sys/fs/file-nr, read before and after."""
     for attempt in range(5):
         before = _file_nr()
-        counted = census.take(collect(None, source="kernel", scope="host", wanted=census.uneven))
+        counted = census.take(collect(Request(None, wanted=census.uneven), source="kernel"))
         found = next(kind.objects for kind in counted.kinds if kind.kind == "FILE")
         after = _file_nr()
         slack = abs(after - before) + 8  # what came and went, files in no table (accept)

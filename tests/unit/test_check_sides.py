@@ -197,6 +197,41 @@ def test_a_namespace_owned_by_the_subtrees_and_used_outside(machine: Machine) ->
     assert verdict(machine, user) == (Verdict.USAGE_LEAK, Basis.STRUCTURAL)
 
 
+def own_user_namespace_and_a_file(machine: Machine) -> tuple[Obj, Obj]:
+    """Let the root be in a user namespace, and a file of its have credentials of it of its own."""
+    fds = machine.object("FILE_TABLE", 1, holders=[(ROOT, "files")])
+    file = machine.object("FILE", 1, holders=[(fds, "fd", 3)])
+    cred = machine.object("CRED", 2, holders=[(ROOT, "cred"), (ROOT, "real_cred")])
+    older = machine.object("CRED", 1, holders=[(file, "f_cred")])
+    holders = [(cred, "cred.user_ns"), (older, "cred.user_ns")]
+    return machine.object("USER_NS", 2, holders=holders), older
+
+
+def test_what_only_holds_is_inside_where_the_subtree_alone_leads_to_it(machine: Machine) -> None:
+    user, _ = own_user_namespace_and_a_file(machine)
+    assert verdict(machine, user) == (Verdict.CONTAINED, Basis.STRUCTURAL)
+    assert check(machine.snapshot(), ROOT).users[user.objref - 1] == 2
+
+
+def test_what_only_holds_is_outside_where_an_outsider_leads_to_it(machine: Machine) -> None:
+    user, older = own_user_namespace_and_a_file(machine)
+    fds = machine.object("FILE_TABLE", 1, holders=[(OUTSIDER, "files")])
+    machine.reference(older, machine.object("FILE", 1, holders=[(fds, "fd", 5)]), "f_cred")
+    assert verdict(machine, user) == (Verdict.USAGE_LEAK, Basis.STRUCTURAL)
+
+
+def test_whose_mount_of_it_is_inside_depends_on_whose_mounts_they_are(machine: Machine) -> None:
+    sets = machine.object("NSPROXY", 1, holders=[(ROOT, "nsproxy")])
+    mounts = machine.object("MNT_NS", 1, holders=[(sets, "nsproxy.mnt")])
+    mount = machine.object("MOUNT", None, holders=[(mounts, "mount")])
+    nsfs = machine.object("NSFS", 1, holders=[(mount, "bind")])
+    uts = machine.object("UTS_NS", 2, holders=[(sets, "nsproxy.uts"), (nsfs, "nsfs")])
+    assert verdict(machine, uts) == (Verdict.CONTAINED, Basis.PROVEN)
+    theirs = machine.object("NSPROXY", 1, holders=[(OUTSIDER, "nsproxy")])
+    machine.reference(mounts, theirs, "nsproxy.mnt")
+    assert verdict(machine, uts) == (Verdict.USAGE_LEAK, Basis.PROVEN)
+
+
 @pytest.mark.parametrize("kind", ["FS", "PID_NS"])
 @pytest.mark.parametrize("outside", [True, False])
 def test_without_a_refcount_a_leak_can_only_be_witnessed(

@@ -1,0 +1,70 @@
+"""Where nothing can die: init_task, and the initial namespaces that it is in.
+
+init_task (init/init_task.c) is the only task that is its own parent: every chain of parents ends
+there. Its nsproxy and credentials hold the initial namespaces for as long as the kernel runs, so
+the kernel's lists of namespaces are safely entered there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from analyzer.kinds.base import U64, Kind, Mask
+    from analyzer.memory.reader import Memory
+
+_MOST_GENERATIONS: Final = 1 << 16
+_PLACES: Final = {
+    "uts": ("nsproxy", "uts_ns"),
+    "ipc": ("nsproxy", "ipc_ns"),
+    "mnt": ("nsproxy", "mnt_ns"),
+    "net": ("nsproxy", "net_ns"),
+    "pid": ("nsproxy", "pid_ns_for_children"),
+    "cgroup": ("nsproxy", "cgroup_ns"),
+    "time": ("nsproxy", "time_ns"),
+    "user": ("cred", "user_ns"),
+}
+
+_known: WeakKeyDictionary[Memory, dict[str, int]] = WeakKeyDictionary()
+
+
+def initial(memory: Memory, name: str) -> int:
+    """Return the address of the initial namespace called `name` in /proc/PID/ns, 0 if unknown."""
+    found = _known.setdefault(memory, {})
+    if name not in found:
+        found[name] = _of_init_task(memory, *_PLACES[name])
+    return found[name]
+
+
+def hosts(memory: Memory, kind: Kind, addresses: U64) -> Mask:
+    """Tell which objects are an initial namespace, or the initial set of them (NSPROXY)."""
+    own = np.uint64(0)
+    if kind.name == "NSPROXY":
+        task = np.array([_init_task(memory)], np.uint64)
+        own = memory.gather(task, "task_struct", {"nsproxy": "nsproxy"})["nsproxy"][0]
+    elif kind.namespace:
+        own = np.uint64(initial(memory, kind.namespace))
+    result: Mask = addresses == own
+    return result
+
+
+def _of_init_task(memory: Memory, holder: str, field: str) -> int:
+    if not memory.has(holder, field):
+        return 0
+    task = np.array([_init_task(memory)], np.uint64)
+    read = memory.gather(task, "task_struct", {"holder": holder})
+    namespace = memory.gather(read["holder"], holder, {"namespace": field})
+    return int(namespace["namespace"][0]) if read.ok[0] and namespace.ok[0] else 0
+
+
+def _init_task(memory: Memory) -> int:
+    task: U64 = np.array([memory.engine.current_task()], np.uint64)
+    for _ in range(_MOST_GENERATIONS):
+        read = memory.gather(task, "task_struct", {"parent": "real_parent"})
+        if not read.ok[0] or read["parent"][0] == task[0]:
+            return int(task[0]) if read.ok[0] else 0
+        task = read["parent"]
+    return 0

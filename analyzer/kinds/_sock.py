@@ -1,0 +1,81 @@
+"""What the two kinds of socket share: `struct sock`, and the open files that are sockets.
+
+A socket is owned by its file: `socket->sk` is the reference with which it was made (sk_alloc()),
+and a unix socket that is in the table of its network namespace is held by that too
+(sk_add_node(), include/net/sock.h). Both go when the file is released, so the file, or whoever
+keeps a socket that has none yet, accounts for both; so did linux-cr ("a live socket gets two").
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.kinds.base import SINCE_LINUX_CR, Association, Edges, FileType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from analyzer.kinds.base import I64, U64, Mask
+    from analyzer.memory.reader import Memory
+
+SOCK: Final = Association("sock", "open on it", SINCE_LINUX_CR)
+NET: Final = Association("socket", "is a socket in it")
+
+
+def _open_own() -> int:
+    return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).detach()
+
+
+def owned(memory: Memory, socks: U64) -> tuple[Mask, Mask, I64]:
+    """Return which socks could be read, which are unix sockets, and what their owner accounts for.
+
+    The last is 1, and 2 for a unix socket that is in the table.
+    """
+    read = memory.gather(
+        socks, "sock",
+        {"family": "__sk_common.skc_family", "hashed": "__sk_common.skc_node.pprev"},
+    )  # fmt: skip
+    unix = read.ok & (read["family"] == int(socket.AF_UNIX))
+    return read.ok, unix, 1 + (unix & (read["hashed"] != 0)).astype(np.int64)
+
+
+def namespaces(memory: Memory, socks: U64) -> Edges:
+    """Return the references of socks to their network namespace: a kernel socket has none."""
+    read = memory.gather(
+        socks, "sock",
+        {"net": "__sk_common.skc_net.net", "counted": "__sk_common.skc_net_refcnt"},
+    )  # fmt: skip
+    holds = np.flatnonzero(read.ok & (read["net"] != 0) & (read["counted"] == 1))
+    return Edges(NET, "NET_NS", holds, read["net"][holds])
+
+
+def inodes(memory: Memory, socks: U64) -> U64:
+    """Return the inode numbers of the files of socks, 0 where there is none."""
+    read = memory.gather(socks, "sock", {"socket": "sk_socket"})
+    # struct socket lives in its inode (include/net/sock.h, SOCK_INODE()).
+    inode = memory.gather(read["socket"], "socket_alloc", {"ino": "vfs_inode.i_ino"})
+    return np.where(inode.ok, inode["ino"], 0).astype(np.uint64)
+
+
+def names(memory: Memory, socks: U64) -> npt.NDArray[np.object_]:
+    """Return socks as /proc/PID/fd names them."""
+    found = [f"socket:[{ino}]" if ino else "" for ino in inodes(memory, socks).tolist()]
+    return np.array(found, object)
+
+
+def _of_files(memory: Memory, files: U64) -> Iterator[Edges]:
+    data = memory.gather(files, "file", {"socket": "private_data"})
+    # NULL for a file that accept(2) has made and not yet filled.
+    sock = memory.gather(data["socket"], "socket", {"sk": "sk"})["sk"]
+    ok, unix, weight = owned(memory, sock)
+    for kind, chosen in (("SOCKET", ok & unix), ("NET_SOCKET", ok & ~unix)):
+        at = np.flatnonzero(chosen)
+        yield Edges(SOCK, kind, at, sock[at], weight=weight[at])
+
+
+FILE_TYPE: Final = FileType("socket", _open_own, _of_files, (SOCK,))

@@ -1,0 +1,117 @@
+"""MOUNT: struct mount, a bind mount of a namespace file: what `ip netns add` makes.
+
+A mount is in one mount namespace and pins the dentry at its root (fs/namespace.c, clone_mnt()).
+Mounts of other things pin nothing that is looked at, and are left out. The count of a mount is
+spread over the processors and is not read. Detached mounts (open_tree(2)) are in no tree that could
+be walked: what they hold stays unnamed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.kinds.base import Association, Edges, Judged, Kind, Pointer
+from analyzer.kinds.nsfs import on_nsfs
+from analyzer.kinds.superblock import shown
+from analyzer.memory.trees import rbtrees
+from analyzer.memory.walk import Elements, rings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from analyzer.kinds.base import U64, Mask
+    from analyzer.memory.reader import Memory
+
+MOUNT: Final = Association("mount", "is mounted in it", collects=False)
+BIND: Final = Association("bind", "bind mount of it")
+
+_MOST_STEPS: Final = 4096  # PATH_MAX, and mounts upon mounts
+_LONGEST: Final = 256  # NAME_MAX and a NUL
+
+
+def mounted(memory: Memory, namespaces: U64) -> Iterator[Edges]:
+    """Yield the superblocks and the namespace files that are mounted in mount namespaces."""
+    mounts = _mounts(memory, namespaces)
+    yield shown(memory, mounts)
+    ours = np.flatnonzero(_of_nsfs(memory, mounts.value))
+    yield Edges(MOUNT, "MOUNT", mounts.owner[ours], mounts.value[ours], torn=mounts.torn)
+
+
+def _mounts(memory: Memory, namespaces: U64) -> Elements:
+    # An rb-tree since 6.8 (2eea9ce4310d "mounts: keep list of mounts in an rbtree").
+    if memory.has("mnt_namespace", "mounts.rb_node"):
+        root = memory.gather(namespaces, "mnt_namespace", {"top": "mounts.rb_node"})
+        found = rbtrees(memory, np.where(root.ok, root["top"], np.uint64(0)))
+        link = memory.offset("mount", "mnt_node")
+    else:
+        found = rings(memory, namespaces + np.uint64(memory.offset("mnt_namespace", "list")))
+        link = memory.offset("mount", "mnt_list")
+    return Elements(found.owner, found.index, found.value - np.uint64(link), found.torn)
+
+
+def _of_nsfs(memory: Memory, mounts: U64) -> Mask:
+    read = memory.gather(mounts, "mount", {"sb": "mnt.mnt_sb"})
+    result: Mask = read.ok & on_nsfs(memory, read["sb"])
+    return result
+
+
+def _names(memory: Memory, mounts: U64) -> npt.NDArray[np.object_]:
+    """Return where each is mounted, as its mount namespace sees it."""
+    paths = [b""] * len(mounts)
+    who = np.arange(len(mounts))
+    mount = mounts
+    dentry = memory.gather(mounts, "mount", {"root": "mnt.mnt_root"})["root"]
+    for _ in range(_MOST_STEPS):
+        at = memory.gather(
+            mount, "mount",
+            {"root": "mnt.mnt_root", "parent": "mnt_parent", "point": "mnt_mountpoint"},
+        )  # fmt: skip
+        up = at["root"] == dentry
+        going = np.flatnonzero(at.ok & ~(up & (at["parent"] == mount)))
+        if not len(going):
+            break
+        name, above = _dentries(memory, dentry[going])
+        for index in np.flatnonzero(~up[going]):
+            paths[who[going[index]]] = b"/" + name[index] + paths[who[going[index]]]
+        dentry = np.where(up[going], at["point"][going], above)
+        mount = np.where(up, at["parent"], mount)[going]
+        who = who[going]
+    return np.array([path.decode("utf-8", "surrogateescape") or "/" for path in paths], object)
+
+
+def _dentries(memory: Memory, dentries: U64) -> tuple[list[bytes], U64]:
+    read = memory.gather(
+        dentries, "dentry",
+        {"name": "d_name.name", "length": "d_name.len", "parent": "d_parent"},
+    )  # fmt: skip
+    names = [
+        _text(memory, address, length)
+        for address, length in zip(read["name"], read["length"].tolist(), strict=True)
+    ]
+    return names, read["parent"]
+
+
+def _text(memory: Memory, address: np.uint64, length: int) -> bytes:
+    size = min(length, _LONGEST) + 7 & ~7
+    data, _ = memory.engine.read(np.array([address], np.uint64), max(size, 8))
+    return bytes(data[0].tobytes()[:length])
+
+
+KIND: Final = Kind(
+    name="MOUNT",
+    struct="mount",
+    title="mount of a namespace file",
+    plural="mounts of namespace files",
+    message="mount",
+    order=85,
+    rank=92,
+    counters=(),
+    judged=Judged.NOT,
+    pointers=(Pointer(("mnt.mnt_root",), "NSFS", BIND),),
+    names=_names,
+    derived=True,
+)

@@ -1,0 +1,109 @@
+"""NET_SOCKET: a socket of any other family than unix: tcp, udp, netlink, packet, ...
+
+It holds its network namespace, and is not judged itself: its count moves with timers, hash chains
+and packets under way, all its own. A connection that has lost its file, or that nobody has accepted
+yet, is found in the table of established connections; it is its network namespace's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.kinds._initial import initial
+from analyzer.kinds._sock import NET, names, namespaces
+from analyzer.kinds.base import Association, Edges, Judged, Kind
+from analyzer.memory.sets import unique
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.kinds.base import U64
+    from analyzer.memory.reader import Memory
+
+ORPHAN: Final = Association("orphan", "has it without an open file")
+
+_SMALL: Final = (6, 12)  # TCP_TIME_WAIT, TCP_NEW_SYN_RECV: not full sockets, and they pin nothing
+_MOST_BUCKETS: Final = 1 << 24
+_PAGE: Final = 4096
+_LONGEST_CHAIN: Final = 1 << 16
+
+
+def _walk(memory: Memory, socks: U64) -> Iterator[Edges]:
+    yield namespaces(memory, socks)
+
+
+def orphans(memory: Memory, nets: U64) -> Iterator[Edges]:
+    """Yield the TCP connections without an open file that pin the network namespaces `nets`.
+
+    The initial one is left out: it is the host's whatever holds it, and the table is large.
+    """
+    if not memory.has("net", "ipv4.tcp_death_row.hashinfo"):  # a pointer away in 5.18 and 5.19
+        return
+    others = np.where(nets == initial(memory, "net"), np.uint64(0), nets)
+    read = memory.gather(others, "net", {"table": "ipv4.tcp_death_row.hashinfo"})
+    socks = _fileless(memory, _established(memory, unique(read["table"][read.ok])))
+    net = memory.gather(socks, "sock", {"net": "__sk_common.skc_net.net"})["net"]
+    order = np.argsort(nets)
+    place = np.minimum(np.searchsorted(nets, net, sorter=order), len(nets) - 1)
+    holder = order[place]
+    ours = others[holder] == net
+    yield Edges(ORPHAN, "NET_SOCKET", holder[ours], socks[ours])
+
+
+def _established(memory: Memory, tables: U64) -> U64:
+    """Read the chains of the hash tables; the end of a chain is an odd number (hlist_nulls)."""
+    read = memory.gather(tables, "inet_hashinfo", {"buckets": "ehash", "mask": "ehash_mask"})
+    sane = read.ok & (read["mask"] < _MOST_BUCKETS)
+    lengths = read["mask"][sane].astype(np.int64) + 1
+    first = zip(read["buckets"][sane].tolist(), lengths.tolist(), strict=True)
+    found = [np.empty(0, np.uint64)]
+    node = np.concatenate(found + [_used(memory, base, length) for base, length in first])
+    for _ in range(_LONGEST_CHAIN):
+        if not len(node):
+            break
+        found.append(node)
+        following, ok = memory.pointers(node)
+        node = following[ok & (following & 1 == 0)]
+    node_at = np.uint64(memory.offset("sock", "__sk_common.skc_nulls_node"))
+    return unique(np.concatenate(found) - node_at)
+
+
+def _used(memory: Memory, base: int, length: int) -> U64:
+    """Read the first nodes of the chains that are not empty."""
+    size = min(8 * length, _PAGE)
+    blocks = np.uint64(base) + np.arange(0, 8 * length, size, dtype=np.uint64)
+    parts = [np.empty(0, np.uint64)]
+    for _, rows, ok in memory.engine.batches(blocks, size):
+        words = rows[ok].view(np.uint64)
+        parts.append(words[words & 1 == 0])
+    return np.concatenate(parts)
+
+
+def _fileless(memory: Memory, socks: U64) -> U64:
+    short = memory.gather(
+        socks, "sock",
+        {"state": "__sk_common.skc_state", "counted": "__sk_common.skc_net_refcnt"},
+    )  # fmt: skip
+    socks = socks[short.ok & (short["counted"] == 1) & ~np.isin(short["state"], _SMALL)]
+    own = memory.gather(socks, "sock", {"socket": "sk_socket"})
+    file = memory.gather(own["socket"], "socket", {"file": "file"})
+    alone: U64 = socks[own.ok & ((own["socket"] == 0) | (file.ok & (file["file"] == 0)))]
+    return alone
+
+
+KIND: Final = Kind(
+    name="NET_SOCKET",
+    struct="sock",
+    title="network socket",
+    plural="network sockets",
+    message="socket",
+    order=93,
+    rank=92,
+    counters=(),
+    judged=Judged.NOT,
+    walk=_walk,
+    walk_associations=(NET,),
+    names=names,
+)

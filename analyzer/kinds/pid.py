@@ -1,0 +1,96 @@
+"""PID: struct pid, of a process that is gone: what remains of it can still pin a pid namespace.
+
+A struct pid holds the namespace that it was made in (kernel/pid.c, alloc_pid()) until nobody refers
+to it any more. That of a live thread goes by its task's membership. Beyond that it is kept by the
+namespace's table as long as it is a process group or a session (its leader has died, a member has
+not), and by pidfds: one for each until 6.8, since then one for their common inode in pidfs. Other
+holders (sockets' peers, open /proc/PID files, owners of files) are not looked at, so its count is
+not compared.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.kinds.base import Association, Edges, FileType, Judged, Kind
+from analyzer.memory.trees import xarrays
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.kinds.base import I64, U64, Mask
+    from analyzer.memory.reader import Memory
+
+PIDFD: Final = Association("pidfd", "is a pidfd of it")
+LISTED: Final = Association("pid.listed", "process group or session {slot}")
+MADE_IN: Final = Association("pid.ns", "was a member")
+
+
+def innermost(memory: Memory, pids: U64) -> tuple[U64, I64]:
+    """Return the namespace in which each struct pid was made, and its number there; 0 if unread."""
+    level = memory.gather(pids, "pid", {"level": "level"})
+    stride = np.uint64(memory.layout.sizeof("upid") or 0)
+    first = np.uint64(memory.offset("pid", "numbers"))
+    at = pids + first + level["level"].astype(np.uint64) * stride
+    read = memory.gather(np.where(level.ok, at, np.uint64(0)), "upid", {"nr": "nr", "ns": "ns"})
+    return np.where(read.ok, read["ns"], np.uint64(0)), read["nr"].astype(np.int64)
+
+
+def remains(memory: Memory, association: Association, pids: U64) -> Edges:
+    """Return the references that n holders have to `pids` of which no thread is left (0: none)."""
+    at = np.flatnonzero(_abandoned(memory, pids))
+    return Edges(association, "PID", at, pids[at])
+
+
+def leftovers(memory: Memory, namespaces: U64) -> Iterator[Edges]:
+    """Yield what pid namespaces still list though no thread has it any more."""
+    root = memory.gather(namespaces, "pid_namespace", {"head": "idr.idr_rt.xa_head"})
+    listed = xarrays(memory, np.where(root.ok, root["head"], np.uint64(0)))
+    made_in, number = innermost(memory, listed.value)
+    ours = made_in == namespaces[listed.owner]
+    at = np.flatnonzero(ours & _abandoned(memory, listed.value))
+    yield Edges(LISTED, "PID", listed.owner[at], listed.value[at], number[at], torn=listed.torn)
+
+
+def _abandoned(memory: Memory, pids: U64) -> Mask:
+    # tasks[PIDTYPE_PID], the first: the thread that has this id.
+    first, ok = memory.pointers(pids + np.uint64(memory.offset("pid", "tasks")))
+    result: Mask = ok & (pids != 0) & (first == 0)
+    return result
+
+
+def _walk(memory: Memory, pids: U64) -> Iterator[Edges]:
+    namespace, _ = innermost(memory, pids)
+    at = np.flatnonzero((namespace != 0) & _abandoned(memory, pids))
+    yield Edges(MADE_IN, "PID_NS", at, namespace[at])
+
+
+def _open_own() -> int:
+    return os.pidfd_open(os.getpid())
+
+
+def _of_pidfds(memory: Memory, files: U64) -> Iterator[Edges]:
+    read = memory.gather(files, "file", {"data": "private_data", "inode": "f_inode"})
+    inode = memory.gather(read["inode"], "inode", {"pid": "i_private"})
+    pid = np.where(read["data"] != 0, read["data"], inode["pid"])
+    yield remains(memory, PIDFD, np.where(read.ok, pid, np.uint64(0)))
+
+
+KIND: Final = Kind(
+    name="PID",
+    struct="pid",
+    title="id of a process that is gone",
+    plural="ids of processes that are gone",
+    message="pid",
+    order=145,
+    rank=94,
+    counters=(),
+    judged=Judged.NOT,
+    walk=_walk,
+    walk_associations=(MADE_IN,),
+    file_types=(FileType("pidfd", _open_own, _of_pidfds, (PIDFD,)),),
+    derived=True,
+)
