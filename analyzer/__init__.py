@@ -37,23 +37,25 @@ def collect(
     source: str = "auto",
     scope: str = "border",
     proc: str | os.PathLike[str] | None = None,
+    freeze: bool = False,
     raw_addresses: bool = False,
 ) -> Snapshot:
     """Take a snapshot of the subtree of process `pid`; None is the whole machine.
 
     `source` is "auto" (the kernel's memory where it can be read, else /proc), "kernel" or
     "procfs"; `proc` is a dumped /proc to read instead; `scope` is "border" (the subtree's objects
-    and all that holds them) or "host" (everything). Kernel addresses are hashed unless
-    `raw_addresses`. Raises BadInputError, NotPermittedError, TargetVanishedError.
+    and all that holds them) or "host" (everything). `freeze` stops the subtree while it is read.
+    Kernel addresses are hashed unless `raw_addresses`.
+    Raises BadInputError, NotPermittedError, TargetVanishedError.
     """
     from pathlib import Path
 
     from analyzer import sources
+    from analyzer.sources.request import Request
 
     return sources.collect(
-        pid,
+        Request(pid, scope, freeze=freeze),
         source=source,
-        scope=scope,
         proc=None if proc is None else Path(proc),
         raw_addresses=raw_addresses,
     )

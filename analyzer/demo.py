@@ -18,6 +18,7 @@ from analyzer.check.leaks import check
 from analyzer.errors import NotPermittedError
 from analyzer.report import ReportOptions, make, shown
 from analyzer.sources import collect
+from analyzer.sources.request import Request
 from analyzer.writers import terminal
 from analyzer.writers.text import wrap
 
@@ -132,7 +133,7 @@ def _check(root: int) -> Report:
     def listed(snapshot: Snapshot) -> npt.NDArray[np.bool_]:
         return shown(check(snapshot, root))
 
-    snapshot = collect(root, wanted=listed)
+    snapshot = collect(Request(root, wanted=listed))
     return make(snapshot, check(snapshot, root), ReportOptions(command="check", gate=True))
 
 

@@ -85,7 +85,10 @@ class ReportObject(NamedTuple):
 
 @dataclass(frozen=True)
 class Subject:
-    """What was checked, where and when; `container_init` is None when that is not known."""
+    """What was checked, where and when; `container_init` is None when that is not known.
+
+    `frozen_seconds` is how long the subtree was held still, 0 if it was not `frozen`.
+    """
 
     pid: int
     comm: str
@@ -98,6 +101,7 @@ class Subject:
     source: str
     rules: Rules
     frozen: bool
+    frozen_seconds: float
 
 
 @dataclass(frozen=True)
@@ -258,6 +262,7 @@ def _subject(snapshot: Snapshot, verdicts: Verdicts) -> Subject:
         source=meta["source"]["name"],
         rules=verdicts.rules,
         frozen=meta["frozen"],
+        frozen_seconds=float(meta.get("frozen_seconds", 0.0)),
     )
 
 

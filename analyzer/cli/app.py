@@ -78,6 +78,7 @@ def collect(
     scope: opt.HowMuch = opt.Scope.BORDER,
     proc: opt.ProcRoot = None,
     raw_addresses: opt.Raw = False,
+    freeze: opt.Freeze = False,
     force: opt.Force = False,
 ) -> None:
     """Keep the reference graph of a subtree in a file."""
@@ -90,7 +91,7 @@ def collect(
         crz.refuse_target(str(output), force=force)
     root = None if pid is None else parse_pid(pid, of_dump=proc is not None)
     with Progress() as progress:
-        snapshot = _collected(root, source, scope, proc, progress, raw=raw_addresses)
+        snapshot = _collected(root, source, scope, proc, progress, raw=raw_addresses, freeze=freeze)
     path = output or default_name(snapshot)
     crz.save(snapshot, path, force=force)
     if path != "-":
@@ -157,6 +158,7 @@ def check(  # noqa: PLR0913 - an option each
     source: opt.From = opt.Source.AUTO,
     proc: opt.ProcRoot = None,
     raw_addresses: opt.Raw = False,
+    freeze: opt.Freeze = False,
     subtree: opt.Subtree = False,
     fail_on: opt.FailOn = None,
     ignore: opt.Ignore = None,
@@ -180,12 +182,54 @@ def check(  # noqa: PLR0913 - an option each
 
     with Progress(quiet=json) as progress:
         snapshot = _collected(
-            root, source, opt.Scope.BORDER, proc, progress, raw=raw_addresses, listed=listed
+            root,
+            source,
+            opt.Scope.BORDER,
+            proc,
+            progress,
+            raw=raw_addresses,
+            freeze=freeze,
+            listed=listed,
         )
     verdicts = judge(snapshot, root, Rules(rules))
     _finish(
         _made(snapshot, verdicts, chosen), output, json=json, everything=everything, force=force
     )
+
+
+@app.command(
+    epilog=_examples(
+        "sudo cranalyze who 4711:3",
+        "sudo cranalyze who 'net:[4026532178]' /run/netns/blue",
+        "sudo cranalyze who /var/log/app.log --json",
+    )
+)
+def who(what: opt.What, *, json: opt.AsJson = False) -> None:
+    """Tell who still holds an object, on the whole machine.
+
+    Name PID:FD, PID:mm (files, fs, sighand, nsproxy), a path, a mount point, net:[N] (or another
+    namespace), pipe:[N] or socket:[N]. Exits with 1 if there is no such object.
+    """
+    from analyzer import who as asking
+    from analyzer.sources import collect as take
+    from analyzer.sources.request import Request
+    from analyzer.writers import who as writer
+
+    queries = [asking.parse(name) for name in what]
+
+    def wanted(snapshot: Snapshot) -> npt.NDArray[np.bool_]:
+        return asking.upward(snapshot, [row for q in queries for row in q.rows(snapshot)])
+
+    with Progress(quiet=json) as progress:
+        asked = Request(None, wanted=wanted, detailed=True, progress=progress)
+        snapshot = take(asked, source="kernel", drop_privileges=True)
+    answers = [asking.answer(snapshot, query) for query in queries]
+    code = 0 if all(answer.found for answer in answers) else 1
+    if json:
+        emit(writer.to_json(answers, code))
+    else:
+        emit(writer.to_text(answers, columns(), colour=coloured()))
+    raise typer.Exit(code)
 
 
 @app.command(epilog=_examples("sudo cranalyze census", "sudo cranalyze census --json"))
@@ -196,17 +240,12 @@ def census(*, json: opt.AsJson = False) -> None:
     """
     from analyzer import census as counting
     from analyzer.sources import collect as take
+    from analyzer.sources.request import Request
     from analyzer.writers import census as writer
 
     with Progress(quiet=json) as progress:
-        snapshot = take(
-            None,
-            source="kernel",
-            scope="host",
-            wanted=counting.uneven,
-            drop_privileges=True,
-            progress=progress,
-        )
+        asked = Request(None, wanted=counting.uneven, progress=progress)
+        snapshot = take(asked, source="kernel", drop_privileges=True)
     found = counting.take(snapshot)
     emit(writer.to_json(found) if json else writer.to_text(found, columns(), colour=coloured()))
 
@@ -282,21 +321,20 @@ def _collected(
     progress: Progress,
     *,
     raw: bool,
+    freeze: bool,
     listed: Callable[[Snapshot], npt.NDArray[np.bool_]] | None = None,
 ) -> Snapshot:
     from pathlib import Path
 
     from analyzer import sources
+    from analyzer.sources.request import Request
 
     return sources.collect(
-        root,
+        Request(root, scope.value, freeze=freeze, wanted=listed, progress=progress),
         source=source.value,
-        scope=scope.value,
         proc=None if proc is None else Path(proc),
         raw_addresses=raw,
         drop_privileges=True,
-        wanted=listed,
-        progress=progress,
     )
 
 

@@ -42,6 +42,17 @@ SnapshotFile = Annotated[
         show_default=False,
     ),
 ]  # fmt: skip
+What = Annotated[
+    list[str], typer.Argument(metavar="OBJECT...", help="PID:FD, a path, net:[N], pipe:[N], ...")
+]
+Freeze = Annotated[
+    bool,
+    typer.Option(
+        "--freeze/--no-freeze",
+        help="Stop the subtree while it is read (some of its system calls then return EINTR, "
+        "see signal(7)).",
+    ),
+]
 OtherPid = Annotated[
     str | None, typer.Option("--pid", metavar="N", help="Check this root (of a host snapshot).")
 ]

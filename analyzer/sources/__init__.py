@@ -10,13 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from analyzer.errors import BadInputError
+from analyzer.sources.request import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
-
-    import numpy as np
-    import numpy.typing as npt
 
     from analyzer.snapshot import Snapshot
 
@@ -24,52 +21,42 @@ SOURCES: Final = ("auto", "kernel", "procfs")
 
 
 def collect(
-    pid: int | None,
+    asked: Request | int | None,
     *,
     source: str = "auto",
-    scope: str = "border",
     proc: Path | None = None,
     raw_addresses: bool = False,
     drop_privileges: bool = False,
-    wanted: Callable[[Snapshot], npt.NDArray[np.bool_]] | None = None,
-    progress: Callable[[str], None] = lambda _: None,
 ) -> Snapshot:
-    """Take a snapshot of the subtree of `pid` (None: of the whole machine).
+    """Take a snapshot of what is asked for: a pid is a Request for the border of its subtree.
 
     `source` is one of SOURCES; with `proc`, a dumped /proc is read instead of this machine.
-    `scope` is "border" (the collected objects and all that holds them) or "host". `wanted` is a
-    function that chooses the objects to be described and named. `drop_privileges` gives up, for
-    this thread and for good, every capability that is not needed after the BPF programs are loaded.
+    `drop_privileges` gives up, for this thread and for good, every capability that is not needed
+    after the BPF programs are loaded.
     Raises BadInputError, NotPermittedError (KernelSourceError), TargetVanishedError.
     """
+    request = asked if isinstance(asked, Request) else Request(asked)
+    if request.freeze and request.pid is None:
+        raise BadInputError("--freeze stops a subtree: name its PID")
     if source not in SOURCES:
-        msg = f"unknown source {source!r}: choose one of {', '.join(SOURCES)}"
-        raise BadInputError(msg)
+        raise BadInputError(f"unknown source {source!r}: choose one of {', '.join(SOURCES)}")
     if proc is not None:
         from analyzer.sources import replay
 
-        return replay.collect(proc, pid, scope=scope)
+        return replay.collect(proc, request.pid, scope=request.scope, progress=request.progress)
     if source == "procfs":
-        return _procfs(pid, scope, progress)
+        return _procfs(request)
     from analyzer.memory.probe import KernelSourceError
 
     try:
-        return _kernel(pid, scope, wanted, progress, raw=raw_addresses, drop=drop_privileges)
+        return _kernel(request, raw=raw_addresses, drop=drop_privileges)
     except KernelSourceError as error:
         if source == "kernel":
             raise
-        return _with_note(_procfs(pid, scope, progress), f"no refcounts: {error}")
+        return _with_note(_procfs(request), f"no refcounts: {error}")
 
 
-def _kernel(
-    pid: int | None,
-    scope: str,
-    wanted: Callable[[Snapshot], npt.NDArray[np.bool_]] | None,
-    progress: Callable[[str], None],
-    *,
-    raw: bool,
-    drop: bool,
-) -> Snapshot:
+def _kernel(request: Request, *, raw: bool, drop: bool) -> Snapshot:
     from analyzer.addresses import hashed
     from analyzer.memory import capability
     from analyzer.memory.probe import open_memory
@@ -78,14 +65,27 @@ def _kernel(
     with open_memory() as memory:
         if drop:
             capability.drop(capability.KEPT, memory.engine.works)
-        snapshot = kernel.collect(memory, pid, scope=scope, wanted=wanted, progress=progress)
+        snapshot = kernel.collect(memory, request)
     return snapshot if raw else hashed(snapshot)
 
 
-def _procfs(pid: int | None, scope: str, progress: Callable[[str], None]) -> Snapshot:
+def _procfs(request: Request) -> Snapshot:
     from analyzer.sources import procfs
 
-    return procfs.collect(pid, scope=scope, progress=progress)
+    def read() -> Snapshot:
+        return procfs.collect(request.pid, scope=request.scope, progress=request.progress)
+
+    if not request.freeze or request.pid is None:
+        return read()
+    from analyzer.freeze import descendants, frozen
+
+    root = request.pid
+    with frozen(root, lambda: descendants(root)) as held:
+        snapshot = read()
+    facts = {"frozen": True, "frozen_seconds": held.seconds}
+    for gap in held.gaps():
+        snapshot = _with_note(snapshot, f"{gap['where']}: {gap['effect']}")
+    return replace(snapshot, meta={**snapshot.meta, **facts})
 
 
 def _with_note(snapshot: Snapshot, note: str) -> Snapshot:

@@ -1,8 +1,9 @@
 """The kernel source: the reference graph read from the kernel's memory, with its own refcounts.
 
-Nothing is atomic, so the subtree is read twice: first the references of all tasks and the counts of
-the objects, then the subtree's references and the counts again. An object whose count or users
-moved between the two is read again, up to three times, and then marked unstable.
+Nothing is atomic, so the subtree is read three times: first the references of all tasks and the
+counts of the objects, then twice the subtree's references and the counts again. If a count or a
+number of users moved, all is read anew, up to three times; what moves even then is unstable. A
+subtree can be held still meanwhile (`freeze.py`); then one more reading is enough.
 
 We hold no reference to anything while reading: what cranalyze itself holds (its descriptors, its
 mappings) is in the tables like everybody's, as the observer's.
@@ -10,37 +11,36 @@ mappings) is in the tables like everybody's, as the observer's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from analyzer import tables
 from analyzer.check.subtree import INSIDE, task_sides
 from analyzer.errors import TargetVanishedError
+from analyzer.freeze import Frozen, frozen
 from analyzer.kinds import registry
+from analyzer.kinds._initial import hosts
 from analyzer.memory.sets import member, unique
 from analyzer.model import GAPS
 from analyzer.snapshot import Snapshot
 from analyzer.sources import tasks as task_list
 from analyzer.sources.assemble import Numbering, number, objects, references
-from analyzer.sources.describe import describe
+from analyzer.sources.describe import describe, detail
 from analyzer.sources.expand import Expansion, counts, expand, relevant
 from analyzer.sources.meta import run_facts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from analyzer.kinds.base import I64, U64, Mask
     from analyzer.memory.reader import Memory
+    from analyzer.sources.request import Request
     from analyzer.sources.tasks import Tasks
 
-Progress = Callable[[str], None]
-Wanted = Callable[[Snapshot], "npt.NDArray[np.bool_]"]
-
 READINGS: Final = 4  # the first, and three more for what moved
-
-
 _NOBODY: Final = np.empty(0, np.uint64)
 
 
@@ -53,6 +53,7 @@ class _Reading:
     counted: Mask
     users: I64
     collected: Mask
+    initial: Mask
 
 
 @dataclass(frozen=True)
@@ -68,39 +69,57 @@ class _Check:
         return not self.moved.any() and not self.appeared
 
 
-def collect(
-    memory: Memory,
-    pid: int | None,
-    *,
-    scope: str = "border",
-    wanted: Wanted | None = None,
-    progress: Progress = lambda _: None,
-) -> Snapshot:
-    """Read the reference graph of the subtree of `pid`, or of the whole machine when it is None.
+@dataclass(frozen=True)
+class _Run:
+    """How the readings went: how often all was read, and what was held still for it."""
 
-    `scope` "border" keeps the collected objects and all that holds them, "host" everything.
-    `wanted` chooses the objects (a mask of the objects table of a snapshot without names) that
-    are described and named; None means those of the subtree.
+    passes: int
+    held: Frozen | None
+
+
+def collect(memory: Memory, request: Request) -> Snapshot:
+    """Read the reference graph that `request` asks for.
+
     Raises BadInputError and TargetVanishedError for a subject that cannot be one.
     """
-    host = scope == "host" or pid is None
-    passes, reading, check = _settled(memory, pid, progress, host=host)
-    bare = _snapshot(memory, pid, reading, check, {"scope": scope, "passes": passes})
-    progress("naming")
-    chosen = reading.collected if wanted is None else wanted(bare)
-    return describe(memory, bare, reading.tasks, chosen, cgroups=wanted is None)
+    with _still(memory, request) as held:
+        passes, reading, check = _settled(memory, request, held)
+    bare = _snapshot(request, reading, check, _Run(passes, held))
+    request.progress("naming")
+    chosen = reading.collected
+    if request.wanted is not None:
+        chosen = request.wanted(detail(memory, bare) if request.detailed else bare)
+    return describe(memory, bare, reading.tasks, chosen, cgroups=request.wanted is None)
 
 
-def _settled(
-    memory: Memory, pid: int | None, progress: Progress, *, host: bool
-) -> tuple[int, _Reading, _Check]:
-    """Read until two readings agree, or READINGS times."""
+def _still(memory: Memory, request: Request) -> AbstractContextManager[Frozen | None]:
+    """Hold the subtree still, if that is asked for."""
+    if not request.freeze or request.pid is None:
+        return nullcontext()
+
+    def threads() -> Iterable[int]:
+        tasks = task_list.read(memory)
+        inside = member(tasks.address, _subtree(tasks, request.pid))
+        return [tid for tid in tasks.local[inside].tolist() if tid]
+
+    threads()  # what cannot be a subject is refused before anything is stopped
+    return frozen(request.pid, threads)
+
+
+def _settled(memory: Memory, request: Request, held: Frozen | None) -> tuple[int, _Reading, _Check]:
+    """Read until all readings agree, or READINGS times.
+
+    A subtree that runs is read three times, one that stands still twice.
+    """
+    helpers = frozenset({held.helper}) if held else frozenset()
     passes = 0
     while True:
         passes += 1
-        progress(f"reading, pass {passes}")
-        reading = _read(memory, pid, host=host)
-        check = _read_again(memory, pid, reading)
+        request.progress(f"reading, pass {passes}")
+        reading = _read(memory, request.pid, host=request.host, helpers=helpers)
+        check = _read_again(memory, request.pid, reading, helpers)
+        if check.quiet and not held:
+            check = _read_again(memory, request.pid, reading)
         if check.quiet or passes == READINGS:
             return passes, reading, check
 
@@ -119,19 +138,24 @@ def _start_time(tasks: Tasks, pid: int) -> int:
     return int(tasks.table["start_time"][tasks.row_of(pid)])
 
 
-def _read(memory: Memory, pid: int | None, *, host: bool) -> _Reading:
-    tasks = task_list.read(memory)
+def _read(
+    memory: Memory, pid: int | None, *, host: bool, helpers: frozenset[int] = frozenset()
+) -> _Reading:
+    tasks = task_list.read(memory, helpers)
     expansion = expand(memory, tasks.address, _subtree(tasks, pid))
     expansion = expansion if host else relevant(expansion)
     numbering = number(expansion)
     return _Reading(
         tasks, expansion, numbering, *_counts(memory, numbering),
         users=_users(expansion, numbering), collected=_collected(expansion, numbering),
+        initial=_initial(memory, numbering),
     )  # fmt: skip
 
 
-def _read_again(memory: Memory, pid: int | None, first: _Reading) -> _Check:
-    tasks = task_list.read(memory)
+def _read_again(
+    memory: Memory, pid: int | None, first: _Reading, helpers: frozenset[int] = frozenset()
+) -> _Check:
+    tasks = task_list.read(memory, helpers)
     inside = _subtree(tasks, pid)
     if pid is not None and _start_time(tasks, pid) != _start_time(first.tasks, pid):
         raise TargetVanishedError(f"process {pid} exited while it was read, and its pid was reused")
@@ -143,7 +167,8 @@ def _read_again(memory: Memory, pid: int | None, first: _Reading) -> _Check:
         int((~member(addresses, first.expansion.collected.get(kind, _NOBODY))).sum())
         for kind, addresses in again.collected.items()
     )
-    return _Check(moved & first.collected, appeared, again)
+    # The host's own namespaces are everybody's: they move, and mean nothing for the subtree.
+    return _Check(moved & first.collected & ~first.initial, appeared, again)
 
 
 def _counts(memory: Memory, numbering: Numbering) -> tuple[I64, Mask]:
@@ -175,14 +200,14 @@ def _collected(expansion: Expansion, numbering: Numbering) -> Mask:
     return np.concatenate([np.empty(0, np.bool_), *parts])
 
 
-def _snapshot(
-    memory: Memory, pid: int | None, reading: _Reading, check: _Check, facts: dict[str, object]
-) -> Snapshot:
-    tasks = reading.tasks
+def _snapshot(request: Request, reading: _Reading, check: _Check, run: _Run) -> Snapshot:
+    tasks, pid = reading.tasks, request.pid
     gaps = _gaps(reading, check)
+    incomplete = bool(gaps) or (run.held is not None and run.held.expired)
+    gaps += run.held.gaps() if run.held else []
     columns = {
         "refcount": reading.refcount,
-        "initial": _initial(memory, reading),
+        "initial": reading.initial,
         "stable": ~check.moved,
     }
     meta = run_facts(
@@ -192,7 +217,15 @@ def _snapshot(
         capabilities={"refcounts": True, "identity": True, "nsproxy": True},
     )
     return Snapshot(
-        {**meta, **facts, "addresses": "raw", "incomplete": bool(gaps)},
+        {
+            **meta,
+            "scope": request.scope,
+            "passes": run.passes,
+            "frozen": run.held is not None,
+            "frozen_seconds": run.held.seconds if run.held else 0.0,
+            "addresses": "raw",
+            "incomplete": incomplete,
+        },
         {
             "tasks": tasks.table,
             "objects": objects(reading.numbering, columns, {"refcount": ~reading.counted}),
@@ -204,14 +237,10 @@ def _snapshot(
     )
 
 
-def _initial(memory: Memory, reading: _Reading) -> Mask:
-    """Mark the initial namespaces: those of init_task, the idle task of the first processor."""
-    first = reading.tasks.address[reading.tasks.table["tid"] == 0]
-    own = expand(memory, first, np.sort(first)).collected
-    hosts = {k.name for k in registry().values() if k.namespace} | {"NSPROXY"}
+def _initial(memory: Memory, numbering: Numbering) -> Mask:
+    """Mark the host's own namespaces, and its set of them."""
     parts = [
-        member(addresses, own.get(kind, _NOBODY)) & (kind in hosts)
-        for kind, addresses in reading.numbering.address.items()
+        hosts(memory, registry()[kind], addresses) for kind, addresses in numbering.address.items()
     ]
     return np.concatenate([np.empty(0, np.bool_), *parts])
 

@@ -55,8 +55,11 @@ class Tasks:
         return int(rows[0]) if len(rows) else -1
 
 
-def read(memory: Memory) -> Tasks:
-    """Read every task of the machine."""
+def read(memory: Memory, helpers: frozenset[int] = frozenset()) -> Tasks:
+    """Read every task of the machine.
+
+    `helpers` are the ids, as we know them, of processes that we started: observers like ourselves.
+    """
     own = np.array([memory.engine.current_task()], np.uint64)
     leader = memory.gather(own, "task_struct", {"leader": "group_leader"})["leader"]
     addresses, torn = _listed(memory, leader)
@@ -72,6 +75,8 @@ def read(memory: Memory) -> Tasks:
     parent = memory.gather(column["parent"], "task_struct", {"tgid": "tgid"})
     column["ppid"] = np.where(parent.ok & (column["tgid"] > 0), parent["tgid"], 0)
     local, nspid = _ids(memory, column, own)
+    started = column["tgid"][np.isin(local, list(helpers))]
+    column["observer"] |= np.isin(column["tgid"], started)
     return Tasks(_table(column, nspid), column["address"], local, torn)
 
 

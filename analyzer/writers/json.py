@@ -92,6 +92,7 @@ def _subject(report: Report) -> Json:
         "source": subject.source,
         "rules": subject.rules.value,
         "frozen": subject.frozen,
+        "frozen_seconds": subject.frozen_seconds,
     }
 
 

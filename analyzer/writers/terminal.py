@@ -109,7 +109,8 @@ def next_step(report: Report) -> str:
     if report.status is Status.UNDECIDED and report.subject.source != "kernel":
         return "cranalyze doctor says what is needed to read the kernel's own refcounts."
     if report.status is Status.UNDECIDED:
-        return "run it again, or when the subtree is quieter; --all lists every object."
+        hold = "" if report.subject.frozen else "with --freeze, or "
+        return f"run it again {hold}when the subtree is quieter; --all lists every object."
     bundles = {group.bundle for group in report.groups}
     if bundles & {Bundle.SINGLE, Bundle.STDIO}:
         return "close or reopen what is shared, or --ignore KIND; --all and --json list everything."
@@ -148,6 +149,8 @@ def _about(report: Report) -> str:
     source = seen.get(subject.source, printable(subject.source))
     parts = [f"{tree} on {printable(subject.host)}", f"Linux {printable(subject.kernel)}",
              f"from {source}", printable(subject.collected_at)]  # fmt: skip
+    if subject.frozen:
+        parts.append(f"held still for {subject.frozen_seconds * 1000:.0f} ms")
     if subject.rules is not Rules.MODERN:
         parts.append(f"rules: {subject.rules.value}")
     return ", ".join(parts)
@@ -204,7 +207,8 @@ def _single(page: _Page, group: Group) -> list[Line]:
 
 
 def _title(page: _Page, entry: ReportObject, said: str) -> list[Line]:
-    title = f"* {registry()[entry.kind].title} "
+    kind = registry()[entry.kind].title
+    title = "* " if named(entry).startswith(f"{kind}:[") else f"* {kind} "  # not "pipe pipe:[1]"
     room = page.width - len(title) - len(said) - 2
     name = named(entry)
     if room >= min(len(name), MIN_WIDTH // 2):

@@ -20,6 +20,7 @@ import fixtures
 from analyzer.errors import BadInputError, TargetVanishedError
 from analyzer.memory.probe import open_memory
 from analyzer.sources import collect, kernel
+from analyzer.sources.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,8 +108,8 @@ def test_an_object_that_never_rests_is_unstable_or_right(memory: Memory) -> None
     """Reading a busy process ends, and never calls its own file leaked."""
     with python(CHURN) as process:
         ask(process)
-        for _ in range(20):
-            snapshot = kernel.collect(memory, process.pid)
+        for _ in range(5):
+            snapshot = kernel.collect(memory, Request(process.pid))
             objects = snapshot.tables["objects"]
             rows = [i for i in range(len(objects)) if objects["name"][i] == "/etc/passwd"]
             assert len(rows) == 1
@@ -145,11 +146,11 @@ def test_cranalyze_inside_the_subtree_is_the_observer() -> None:
 
 def test_an_ancestor_can_be_the_root(memory: Memory) -> None:
     """Our own parent's subtree has us in it, as the observer; we ourselves are refused."""
-    snapshot = kernel.collect(memory, os.getppid())
+    snapshot = kernel.collect(memory, Request(os.getppid()))
     tasks = snapshot.tables["tasks"]
     assert tasks["observer"][tasks["tid"] == os.getpid()].all()
     with pytest.raises(BadInputError, match="cranalyze itself"):
-        kernel.collect(memory, os.getpid())
+        kernel.collect(memory, Request(os.getpid()))
 
 
 def test_a_thread_and_a_kernel_thread_are_refused_by_name(memory: Memory) -> None:
@@ -158,16 +159,16 @@ def test_a_thread_and_a_kernel_thread_are_refused_by_name(memory: Memory) -> Non
                 "print(t.native_id,flush=True)") as process:  # fmt: skip
         tid = int(ask(process))
         with pytest.raises(BadInputError, match=f"thread of process {process.pid}"):
-            kernel.collect(memory, tid)
+            kernel.collect(memory, Request(tid))
     with pytest.raises(BadInputError, match="kernel thread"):
-        kernel.collect(memory, 2)
+        kernel.collect(memory, Request(2))
 
 
 def test_a_process_that_is_gone_has_vanished(memory: Memory) -> None:
     with subprocess.Popen(["true"]) as process:
         process.wait()
         with pytest.raises(TargetVanishedError, match=str(process.pid)):
-            kernel.collect(memory, process.pid)
+            kernel.collect(memory, Request(process.pid))
 
 
 def test_a_process_that_dies_while_it_is_read_never_breaks_it() -> None:
@@ -197,7 +198,7 @@ def test_thousands_of_forks_elsewhere_do_not_change_a_quiet_subtree(memory: Memo
         try:
             deadline = time.monotonic() + 2
             while time.monotonic() < deadline:
-                snapshot = kernel.collect(memory, running.info["root"])
+                snapshot = kernel.collect(memory, Request(running.info["root"]))
                 assert snapshot.meta["incomplete"] is False
         finally:
             stop.set()

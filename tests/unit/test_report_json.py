@@ -21,7 +21,7 @@ TOP = {
 }  # fmt: skip
 SUBJECT = {
     "pid", "comm", "tasks", "container_init", "host", "boot_id", "kernel", "collected_at",
-    "source", "rules", "frozen",
+    "source", "rules", "frozen", "frozen_seconds",
 }  # fmt: skip
 SUMMARY = {
     "objects", "checked", "contained", "usage_leak", "overcount", "unstable", "unknown",

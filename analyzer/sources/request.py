@@ -1,0 +1,40 @@
+"""What is asked of the kernel source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from analyzer.snapshot import Snapshot
+
+    Wanted = Callable[[Snapshot], npt.NDArray[np.bool_]]
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A subtree (by its root's pid) or, when that is None, the whole machine.
+
+    `scope` "border" keeps the collected objects and all that holds them, "host" everything.
+    `freeze` stops the subtree while it is read. `wanted` chooses the objects that are described and
+    named, by a mask of the objects table; None means those of the subtree. It is shown a snapshot
+    without names, and `detailed`, one in which all objects are described.
+    """
+
+    pid: int | None
+    scope: str = "border"
+    freeze: bool = False
+    wanted: Wanted | None = None
+    detailed: bool = False
+    progress: Progress = lambda _: None
+
+    @property
+    def host(self) -> bool:
+        """Tell whether everything is kept, not only the border."""
+        return self.scope == "host" or self.pid is None
