@@ -1,0 +1,271 @@
+"""Who still holds this? Every holder of one object of the whole machine, with its chain.
+
+An object is named as people see it: `pid:FD`, `pid:mm`, a path, `net:[4026532178]`,
+`/run/netns/NAME`, `pipe:[N]`, `socket:[N]`; a mount point stands for its whole filesystem. The
+answer is a tree: what holds the object, what holds
+that, up to the tasks, or to the thing that pins it without one (a bind mount in some mount
+namespace, a message in a queue, a loop device).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.check.links import Links, links
+from analyzer.errors import BadInputError
+from analyzer.holders import in_words
+from analyzer.kinds import namespace_kinds, registry
+from analyzer.model import TASK, Rules
+from analyzer.procfs.places import Place, directories, mounts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from analyzer.snapshot import Snapshot
+
+    Rows = npt.NDArray[np.intp]
+    Mask = npt.NDArray[np.bool_]
+
+_OF_PROCESS: Final = re.compile(r"(\d+):(\w+)")
+_NUMBERED: Final = re.compile(r"(\w+):\[(\d+)\]")
+_PARTS: Final = {
+    "mm": "MM", "files": "FILE_TABLE", "fs": "FS", "sighand": "SIGHAND", "nsproxy": "NSPROXY",
+}  # fmt: skip
+_IFMT, _IFIFO, _IFSOCK = 0o170000, 0o010000, 0o140000
+_MOST_DEEP: Final = 12
+
+
+@dataclass(frozen=True)
+class Node:
+    """A holder and its place, and what holds it in turn (nothing for a task).
+
+    `kind` is TASK for a task, with its `tid`; else `objref` is the holding object. `count` is how
+    many alike references this stands for (the threads of a process, say).
+    """
+
+    kind: str
+    tid: int | None
+    objref: int | None
+    name: str | None
+    association: str
+    slot: int | None
+    weight: int
+    words: str
+    by: tuple[Node, ...] = ()
+
+
+@dataclass(frozen=True)
+class Held:
+    """One object with all that holds it; `refcount` is None when it is not known."""
+
+    objref: int
+    kind: str
+    name: str | None
+    initial: bool
+    refcount: int | None
+    named: int
+    by: tuple[Node, ...]
+
+    @property
+    def unnamed(self) -> int:
+        """Return how many references the kernel counts that no holder was found for."""
+        return 0 if self.refcount is None or self.initial else self.refcount - self.named
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was asked, and the objects that it is; none when there is no such object."""
+
+    asked: str
+    held: tuple[Held, ...]
+    places: tuple[Place, ...] = ()
+
+    @property
+    def found(self) -> bool:
+        """Tell whether there is such an object, or something else that holds what was asked for."""
+        return bool(self.held or self.places)
+
+
+@dataclass(frozen=True)
+class Query:
+    """A parsed name of an object: it chooses rows of the objects table of a detailed snapshot."""
+
+    asked: str
+    kinds: tuple[str, ...] = ()
+    ino: int | None = None
+    dev: int | None = None
+    format: int | None = None
+    pid: int | None = None
+    fd: int | None = None
+    whole_device: bool = False
+
+    def places(self) -> tuple[Place, ...]:
+        """Return what holds a path without having it open, asked of /proc."""
+        if self.dev is None:
+            return ()
+        found = [*directories(self.dev, self.ino)]
+        return (*found, *(mounts(self.dev) if self.whole_device else ()))
+
+    def rows(self, snapshot: Snapshot) -> Rows:
+        """Return the rows of the objects that are meant."""
+        if self.pid is not None:
+            return self._of_process(snapshot, self.pid)
+        objects = snapshot.tables["objects"]
+        found = np.isin(objects["kind"], [objects.code("kind", kind) for kind in self.kinds])
+        for name, value in (("ino", self.ino), ("dev", self.dev)):
+            if value is not None:
+                found &= objects.known(name) & (objects[name] == value)
+        if self.format is not None:
+            found &= objects.known("mode") & (objects["mode"] & _IFMT == self.format)
+        return np.flatnonzero(found)
+
+    def _of_process(self, snapshot: Snapshot, pid: int) -> Rows:
+        references, objects = snapshot.tables["references"], snapshot.tables["objects"]
+        kind = "FILE_TABLE" if self.fd is not None else self.kinds[0]
+        by_task = references["holder_kind"] == references.code("holder_kind", TASK)
+        held = references["target"][by_task & (references["holder"] == pid)] - 1
+        rows = held[objects["kind"][held] == objects.code("kind", kind)]
+        if self.fd is None:
+            return np.unique(rows)
+        slot = (
+            (references["association"] == references.code("association", "fd"))
+            & (references["slot"] == self.fd)
+            & np.isin(references["holder"], rows + 1)
+        )
+        return np.unique(references["target"][slot] - 1)
+
+
+def parse(asked: str) -> Query:
+    """Understand the name of an object. Raise BadInputError for what names none."""
+    of_process = _OF_PROCESS.fullmatch(asked)
+    if of_process:
+        return _process_part(asked, int(of_process[1]), of_process[2])
+    numbered = _NUMBERED.fullmatch(asked)
+    if numbered:
+        return _numbered(asked, numbered[1], int(numbered[2]))
+    return _path(asked)
+
+
+def _process_part(asked: str, pid: int, part: str) -> Query:
+    if part.isdecimal():
+        return Query(asked, pid=pid, fd=int(part))
+    if part not in _PARTS:
+        raise BadInputError(f"{asked}: after the pid comes a descriptor, or {', '.join(_PARTS)}")
+    return Query(asked, (_PARTS[part],), pid=pid)
+
+
+def _numbered(asked: str, word: str, ino: int) -> Query:
+    namespaces = namespace_kinds()
+    if word in namespaces:
+        return Query(asked, (namespaces[word].name,), ino=ino)
+    formats = {"pipe": _IFIFO, "socket": _IFSOCK}
+    if word in formats:
+        return Query(asked, ("FILE",), ino=ino, format=formats[word])
+    known = ", ".join(f"{name}:[N]" for name in (*namespaces, *formats))
+    raise BadInputError(f"{asked}: known are {known}")
+
+
+def _path(path: str) -> Query:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return Query(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise BadInputError(
+            f"{path}: {reason}; name a path, PID:FD, PID:mm, net:[N], pipe:[N] or socket:[N]"
+        ) from None
+    if status.st_dev == os.stat("/proc/self/ns/uts").st_dev:
+        kinds = tuple(kind.name for kind in namespace_kinds().values())
+        return Query(path, kinds, ino=status.st_ino)
+    if os.path.ismount(path):
+        return Query(path, ("FILE",), dev=status.st_dev, whole_device=True)
+    return Query(path, ("FILE",), ino=status.st_ino, dev=status.st_dev)
+
+
+def answer(snapshot: Snapshot, query: Query) -> Answer:
+    """Find the objects that `query` means in a host-wide, detailed snapshot, and their holders."""
+    graph = _Graph(snapshot)
+    held = tuple(graph.held(int(row)) for row in query.rows(snapshot))
+    return Answer(query.asked, held, query.places())
+
+
+def upward(snapshot: Snapshot, rows: Sequence[int]) -> Mask:
+    """Return the mask of the objects of `rows` and of all that lead to them."""
+    ends = links(snapshot, Rules.MODERN)
+    wanted = np.zeros(ends.objects, np.bool_)
+    wanted[np.array(rows, np.intp)] = True
+    while True:
+        leading = ends.node[wanted[ends.target] & ~ends.by_task] - ends.tasks
+        if wanted[leading].all():
+            return wanted
+        wanted[leading] = True
+
+
+class _Graph:
+    """The references of a snapshot by target."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._tasks, self._objects, self._references = (
+            snapshot.tables[name] for name in ("tasks", "objects", "references")
+        )
+        self._links: Links = links(snapshot, Rules.MODERN)
+        self._order = np.argsort(self._links.target, kind="stable")
+        self._sorted = self._links.target[self._order]
+
+    def held(self, row: int) -> Held:
+        at = self._held_by(row)
+        return Held(
+            objref=int(self._objects["objref"][row]),
+            kind=self._objects.value("kind", row),
+            name=self._objects.value("name", row),
+            initial=bool(self._objects["initial"][row]),
+            refcount=self._objects.value("refcount", row),
+            named=int(self._references["weight"][at].sum()),
+            by=tuple(self._nodes(row, frozenset({row}))),
+        )
+
+    def _held_by(self, row: int) -> Rows:
+        first, last = np.searchsorted(self._sorted, [row, row + 1])
+        return self._order[first:last]
+
+    def _nodes(self, row: int, seen: frozenset[int]) -> Iterator[Node]:
+        for at in self._held_by(row).tolist():
+            holder = int(self._links.node[at])
+            if self._links.by_task[at]:
+                yield self._node(at, tid=int(self._tasks["tid"][holder]), row=holder)
+                continue
+            above = holder - self._links.tasks
+            if above not in seen:
+                yield self._node(at, row=above, by=self._above(above, seen))
+
+    def _above(self, row: int, seen: frozenset[int]) -> tuple[Node, ...]:
+        # Who holds a namespace or credentials is another question, and a long answer.
+        kind = registry()[self._objects.value("kind", row)]
+        if kind.namespace or len(seen) > _MOST_DEEP:
+            return ()
+        return tuple(self._nodes(row, seen | {row}))
+
+    def _node(
+        self, at: int, *, row: int, tid: int | None = None, by: tuple[Node, ...] = ()
+    ) -> Node:
+        association = self._references.value("association", at)
+        slot = self._references.value("slot", at)
+        return Node(
+            kind=TASK if tid is not None else self._objects.value("kind", row),
+            tid=tid,
+            objref=None if tid is not None else int(self._objects["objref"][row]),
+            name=self._tasks["comm"][row] if tid is not None else self._objects.value("name", row),
+            association=association,
+            slot=slot,
+            weight=int(self._references["weight"][at]),
+            words=in_words(association, slot, self._references.value("detail", at)),
+            by=by,
+        )

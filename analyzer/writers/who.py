@@ -1,0 +1,129 @@
+"""What `cranalyze who` says: a tree of holders for people, the same as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from analyzer.kinds import registry
+from analyzer.model import JSON_FORMAT, TASK
+from analyzer.writers.terminal import MIN_WIDTH, Line
+from analyzer.writers.terminal import to_text as joined
+from analyzer.writers.text import printable, valid, wrap
+from analyzer.writers.wording import listing, number, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from analyzer.who import Answer, Held, Node
+
+# What a holder of these kinds is goes without saying: it is the process's own.
+_PLAIN: Final = frozenset({TASK, "FILE_TABLE", "MM", "FS", "SIGHAND", "NSPROXY", "CRED", "PID"})
+_MOST_NAMED: Final = 8
+_MOST_LISTED: Final = 50
+
+
+def to_json(answers: Sequence[Answer], exit_code: int) -> str:
+    """Return the answers as JSON, ending in a newline."""
+    envelope = {
+        "cranalyze": JSON_FORMAT,
+        "command": "who",
+        "exit_code": exit_code,
+        "answers": [
+            {**_plain(asdict(a)), "found": a.found} for a in answers
+        ],
+        "errors": [],
+    }  # fmt: skip
+    return f"{json.dumps(envelope, indent=1)}\n"
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    if isinstance(value, str):
+        return valid(value)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def to_text(answers: Sequence[Answer], width: int = 80, *, colour: bool = False) -> str:
+    """Return the answers as lines of at most `width` cells."""
+    cells = max(width, MIN_WIDTH)
+    lines = [line for answer in answers for line in _answer(answer, cells)]
+    return joined(lines, colour=colour)
+
+
+def _answer(answer: Answer, cells: int) -> Iterator[Line]:
+    asked = printable(answer.asked)
+    if not answer.found:
+        yield from (Line(text, "bad") for text in wrap(f"{asked}: no such object", cells))
+        return
+    for held in answer.held[:_MOST_LISTED]:
+        yield from (Line(text, "strong") for text in wrap(_title(held), cells))
+        yield from _nodes(held.by, cells, 2)
+        if held.unnamed > 0:
+            left = f"{number(held.unnamed)} {plural(held.unnamed, 'reference')}"
+            said = f"{left} that no holder was found for"
+            yield from (Line(text) for text in wrap(said, cells, "  ", 4))
+    if len(answer.held) > _MOST_LISTED:
+        yield Line(f"and {number(len(answer.held) - _MOST_LISTED)} more (--json lists them)")
+    places = _grouped((p.what, f"{printable(p.comm)} ({p.pid})") for p in answer.places)
+    if places:
+        yield Line(f"{asked}: held without being open")
+    for what, whose in places.items():
+        yield from (
+            Line(text) for text in wrap(f"{printable(what)}: {_some(whose)}", cells, "  ", 4)
+        )
+
+
+def _title(held: Held) -> str:
+    name = f" {printable(held.name)}" if held.name else f" no. {held.objref}"
+    count = "refcount unknown" if held.refcount is None else f"refcount {number(held.refcount)}"
+    host = ", the host's own" if held.initial else ""
+    kind = registry()[held.kind].title
+    if name.startswith(f" {kind}:["):  # not "pipe pipe:[1]"
+        kind, name = "", name[1:]
+    return f"{kind}{name}{host}: {count}"
+
+
+def _nodes(nodes: Sequence[Node], cells: int, indent: int) -> Iterator[Line]:
+    direct = _grouped(
+        (node.words, whose) for node in nodes if _is_plain(node) for whose in _processes(node)
+    )
+    for words, whose in direct.items():
+        said = f"{_some(list(dict.fromkeys(whose)))}: {printable(words)}"
+        yield from (Line(text) for text in wrap(said, cells, " " * indent, indent + 2))
+    for node in nodes:
+        if not _is_plain(node):
+            name = f" {printable(node.name)}" if node.name else f" no. {node.objref}"
+            said = f"{registry()[node.kind].title}{name}: {printable(node.words)}"
+            yield from (Line(text) for text in wrap(said, cells, " " * indent, indent + 2))
+            yield from _nodes(node.by, cells, indent + 2)
+
+
+def _is_plain(node: Node) -> bool:
+    return node.kind in _PLAIN and all(_is_plain(above) for above in node.by)
+
+
+def _processes(node: Node) -> Iterator[str]:
+    if node.kind == TASK:
+        yield f"{printable(node.name or '?')} ({node.tid})"
+    elif not node.by:
+        yield f"{registry()[node.kind].title} no. {node.objref}"
+    for above in node.by:
+        yield from _processes(above)
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def _some(words: list[str]) -> str:
+    if len(words) <= _MOST_NAMED:
+        return listing(words)
+    return f"{', '.join(words[:_MOST_NAMED])} and {number(len(words) - _MOST_NAMED)} more"
