@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Final
 from analyzer import syscall
 from analyzer.errors import NotPermittedError
 from analyzer.memory import capability
+from analyzer.memory.features import missing
+from analyzer.memory.layout import BtfError, running_kernel
 from analyzer.memory.probe import probe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _KCMP_FILE: Final = 0  # include/uapi/linux/kcmp.h
 _INITIAL_PID_NS: Final = "pid:[4026531836]"  # PROC_PID_INIT_INO, include/uapi/linux/nsfs.h
@@ -38,7 +40,25 @@ class Capability:
 
 def capabilities() -> tuple[Capability, ...]:
     """Try everything that the sources use, most important first."""
-    return tuple(look() for look in _LOOKS)
+    return (*(look() for look in _LOOKS), *_features())
+
+
+def _features() -> Iterator[Capability]:
+    """Yield what this kernel's structures cannot tell, if its memory can be read at all."""
+    try:
+        layout = running_kernel()
+        lacking = missing(layout)
+    except (OSError, BtfError):
+        return
+    layout.save()
+    for one in lacking:
+        yield Capability(
+            one.name,
+            one.effect,
+            ok=False,
+            reason="this kernel does not tell",
+            remedy=f"it needs {one.needs}",
+        )
 
 
 def _kernel_memory() -> Capability:
@@ -53,15 +73,15 @@ def _kernel_memory() -> Capability:
 
 
 def _privileges() -> Capability:
-    missing = capability.missing(_WANTED)
-    if not missing and not _may_trace():
-        missing = ("CAP_SYS_PTRACE",)  # CAP_SYS_ADMIN does not stand in for this one
+    lacking = capability.missing(_WANTED)
+    if not lacking and not _may_trace():
+        lacking = ("CAP_SYS_PTRACE",)  # CAP_SYS_ADMIN does not stand in for this one
     return Capability(
         "privileges",
         "what the kernel source and other users' processes need",
-        not missing,
-        f"missing: {', '.join(missing)}" if missing else "",
-        f"{_AS_ROOT}, or give cranalyze these capabilities" if missing else "",
+        not lacking,
+        f"missing: {', '.join(lacking)}" if lacking else "",
+        f"{_AS_ROOT}, or give cranalyze these capabilities" if lacking else "",
     )
 
 
