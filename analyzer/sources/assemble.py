@@ -7,6 +7,7 @@ in which the references, those of the subtree first, meet them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,13 +34,28 @@ class Numbering:
     address: Mapping[str, U64]
     first: Mapping[str, int]
 
+    @cached_property
+    def _index(self) -> Mapping[str, tuple[U64, I64]]:
+        # By kind the addresses sorted, and their numbers: they are asked for block by block.
+        found = {}
+        for kind, addresses in self.address.items():
+            order = np.argsort(addresses, kind="stable")
+            found[kind] = addresses[order], order + self.first[kind]
+        return found
+
     def numbers(self, kind: str, addresses: U64) -> I64:
         """Return the objrefs of known addresses of one kind."""
-        known = self.address[kind]
-        order = np.argsort(known, kind="stable")
-        place = order[np.searchsorted(known, addresses, sorter=order)]
-        result: I64 = place + self.first[kind]
+        known, numbers = self._index[kind]
+        result: I64 = numbers[np.searchsorted(known, addresses)]
         return result
+
+    def find(self, kind: str, addresses: U64) -> tuple[I64, Mask]:
+        """Return the objrefs of addresses of one kind, and which of them have one."""
+        if kind not in self._index:
+            return np.zeros(len(addresses), np.int64), np.zeros(len(addresses), np.bool_)
+        known, numbers = self._index[kind]
+        at = np.minimum(np.searchsorted(known, addresses), len(known) - 1)
+        return numbers[at], known[at] == addresses
 
     def __len__(self) -> int:
         """Return the number of objects."""

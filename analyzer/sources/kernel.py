@@ -184,11 +184,10 @@ def _users(expansion: Expansion, numbering: Numbering) -> I64:
     users = np.zeros(len(numbering) + 1, np.int64)
     for block in expansion.blocks:
         mine = expansion.collected.get(block.holder_kind, _NOBODY)
-        known = np.sort(numbering.address.get(block.target_kind, _NOBODY))
-        held = block.take(member(block.holder, mine) & member(block.target, known))
-        if len(held.target):
-            numbers = numbering.numbers(block.target_kind, held.target)
-            users += np.bincount(numbers, held.weight, len(users)).astype(np.int64)
+        numbers, held = numbering.find(block.target_kind, block.target)
+        held &= member(block.holder, mine)
+        weight = None if block.weight is None else block.weight[held]
+        users += np.bincount(numbers[held], weight, len(users)).astype(np.int64)
     return users[1:]
 
 
