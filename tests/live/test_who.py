@@ -7,11 +7,14 @@ import os
 import subprocess
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import fixtures
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = [pytest.mark.live, pytest.mark.bpf]
 
@@ -62,7 +65,7 @@ def test_a_namespace_without_a_task_names_the_bind_mount_that_keeps_it() -> None
         assert "bind mount of it" in said
 
 
-def test_parts_of_a_process_paths_and_pipes(tmp_path: Any) -> None:
+def test_parts_of_a_process_paths_and_pipes(tmp_path: Path) -> None:
     path = tmp_path / "held"
     path.write_text("x")
     read, write = os.pipe()
@@ -80,7 +83,7 @@ def test_parts_of_a_process_paths_and_pipes(tmp_path: Any) -> None:
     os.close(write)
 
 
-def test_directories_and_mount_points_are_held_without_being_open(tmp_path: Any) -> None:
+def test_directories_and_mount_points_are_held_without_being_open(tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "60"], cwd=tmp_path) as process:
         code, said = cranalyze("who", str(tmp_path))
         process.kill()
