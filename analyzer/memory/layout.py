@@ -19,10 +19,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from analyzer.memory.btf import Btf, BtfError, Field
+from analyzer.memory import modules
+from analyzer.memory.btf import BtfError, Field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from analyzer.memory.btf import Btf
 
 VMLINUX: Final = Path("/sys/kernel/btf/vmlinux")
 _NOTES: Final = Path("/sys/kernel/notes")
@@ -103,7 +106,11 @@ def running_kernel() -> Layout:
     if not VMLINUX.exists():
         raise FileNotFoundError(2, os.strerror(2), str(VMLINUX))
     build = build_id()
-    return Layout(lambda: Btf(VMLINUX.read_bytes()), _cache_path(build) if build else None)
+    # With another set of modules there are other answers.
+    build = "-".join((build, *modules.loaded(VMLINUX.parent))) if build else ""
+    return Layout(
+        lambda: modules.from_folder(VMLINUX.parent), _cache_path(build) if build else None
+    )
 
 
 def build_id(notes: Path = _NOTES) -> str:

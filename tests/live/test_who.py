@@ -48,7 +48,8 @@ def test_a_shared_descriptor_names_both_sides() -> None:
         assert leaves(file) == {pid, *running.info["outside"]}
         code, said = cranalyze("who", f"{pid}:{slot}")
         assert code == 0
-        assert f"({running.info['outside'][0]}): fd" in said
+        assert f"({running.info['outside'][0]})" in said
+        assert f": fd {slot}" in said
 
 
 def test_a_namespace_without_a_task_names_the_bind_mount_that_keeps_it() -> None:
