@@ -21,7 +21,7 @@ from analyzer.errors import BadInputError
 from analyzer.holders import in_words
 from analyzer.kinds import namespace_kinds, registry
 from analyzer.model import TASK, Rules
-from analyzer.procfs.places import Place, directories, mounts
+from analyzer.procfs.places import Place, directories, mounts, swaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -110,7 +110,7 @@ class Query:
         """Return what holds a path without having it open, asked of /proc."""
         if self.dev is None:
             return ()
-        found = [*directories(self.dev, self.ino)]
+        found = [*directories(self.dev, self.ino), *swaps(self.dev, self.ino)]
         return (*found, *(mounts(self.dev) if self.whole_device else ()))
 
     def rows(self, snapshot: Snapshot) -> Rows:

@@ -14,6 +14,10 @@ INTRODUCTION: Final = (
 )
 
 
+OURS: Final = ("cranalyze", "census")
+"""`cranalyze check` of the load, and `cranalyze census` of the whole machine."""
+
+
 @dataclass(frozen=True)
 class Timing:
     """The best run of one program: seconds of wall time, seconds of CPU, peak bytes."""
@@ -34,7 +38,7 @@ class Row:
 
 def others_in(rows: Sequence[Row]) -> list[str]:
     """Name what cranalyze was compared with."""
-    return [name for name in rows[0].timings if name != "cranalyze"]
+    return [name for name in rows[0].timings if name not in OURS]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -60,7 +64,7 @@ def ratios(rows: Sequence[Row]) -> str:
 
 def each(rows: Sequence[Row], show: Callable[[Timing], str]) -> str:
     """Show one number of every program."""
-    names = ["cranalyze", *others_in(rows)]
+    names = [*OURS, *others_in(rows)]
     cells = [[f"{row.files:,}", *(show(row.timings[name]) for name in names)] for row in rows]
     return table(["open files", *names], cells)
 

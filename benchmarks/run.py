@@ -128,7 +128,8 @@ def measure(files: int, rounds: int) -> Row:
     with load(processes, files) as root:
         opened = open_files() - before
         check = [CRANALYZE, "check", str(root)]
-        timings = compare({"cranalyze": check, **others()}, rounds)
+        census = [CRANALYZE, "census"]
+        timings = compare({"cranalyze": check, "census": census, **others()}, rounds)
     print(f"{opened:,} files in {processes:,} processes: " + brief(timings), file=sys.stderr)
     return Row(opened, processes, timings)
 

@@ -91,6 +91,7 @@ def namespace(
         finder=finder(kind, name, struct, tuple(counter.path for counter in counters)),
         file_types=file_types,
         namespace=name,
+        unseen="a detached mount (open_tree), a keyring, a subsystem of the kernel",
         initial_ino=initial_ino,
     )
 

@@ -133,7 +133,8 @@ class Kind:
     `message` is its word in the kernel's leak message, `title` what people call it. `rank` orders
     the report (worst first), `order` the collection (linux-cr: ns, file_table, mm, fs, sighand).
     `names` returns what people call objects (str), where the memory tells it; "" is none. An object
-    that is `named_by_files` is called what a file that holds it is called.
+    that is `named_by_files` is called what a file that holds it is called. `unseen` says what else
+    can hold one, and is not looked at.
     `derived` kinds take their side from what holds them. `initial` names an object that is the
     host's by its inode number (include/uapi/linux/nsfs.h).
     """
@@ -159,6 +160,7 @@ class Kind:
     namespace: str = ""
     initial_ino: int = 0
     named_by_files: bool = False
+    unseen: str = ""
 
     @property
     def associations(self) -> Sequence[Association]:

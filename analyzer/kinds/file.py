@@ -93,4 +93,6 @@ KIND: Final = Kind(
     walk_associations=(OPENED,),
     describe=_describe,
     file_types=FILE_TYPES,
+    unseen="direct I/O in flight, a call that a closed descriptor still serves, a swap file, a "
+    "driver or server in the kernel",
 )

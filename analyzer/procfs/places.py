@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analyzer.procfs import mountinfo
+from analyzer.procfs.parse import unescape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,20 @@ def directories(dev: int, ino: int | None) -> Iterator[Place]:
             status = _stat(f"/proc/{pid}/{link}")
             if status and status.st_dev == dev and ino in {None, status.st_ino}:
                 yield Place(what, pid, _comm(pid))
+
+
+def swaps(dev: int, ino: int | None) -> Iterator[Place]:
+    """Yield the swap file that an inode is (proc_swaps(5)); the kernel itself has it open."""
+    try:
+        with open("/proc/swaps", "rb") as file:
+            lines = file.read().splitlines()[1:]
+    except OSError:
+        return
+    for line in lines:
+        path = os.fsdecode(unescape(line.split()[0]))
+        status = _stat(path)
+        if status and status.st_dev == dev and ino in {None, status.st_ino}:
+            yield Place(f"swap file {path}", 0, "kernel")
 
 
 def mounts(dev: int) -> Iterator[Place]:

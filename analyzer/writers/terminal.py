@@ -198,6 +198,9 @@ def _single(page: _Page, group: Group) -> list[Line]:
     ignored = "" if entry.gates else " (ignored)"
     lines = _title(page, entry, f"{said.get(entry.verdict, entry.verdict.value)}{ignored}")
     lines += page.lines(counts(entry), indent=2, first="  ")
+    if (entry.unnamed > 0) and registry()[entry.kind].unseen:
+        words = f"what can hold it unnamed: {registry()[entry.kind].unseen}"
+        lines += page.lines(words, "faint", indent=4, first="  ")
     for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER):
         lines += _held(page, entry, side)
     if entry.message:
