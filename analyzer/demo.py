@@ -134,7 +134,9 @@ def _check(root: int) -> Report:
         return shown(check(snapshot, root))
 
     snapshot = collect(Request(root, wanted=listed))
-    return make(snapshot, check(snapshot, root), ReportOptions(command="check", gate=True))
+    return make(
+        snapshot, check(snapshot, root), ReportOptions(command="check", brief=True, gate=True)
+    )
 
 
 def _shown(report: Report, width: int, *, colour: bool) -> str:

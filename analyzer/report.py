@@ -44,13 +44,15 @@ _DOUBTS: Final = (Verdict.UNSTABLE, Verdict.UNKNOWN)
 class ReportOptions:
     """What was asked for.
 
-    `subtree` is the CHECKPOINT_SUBTREE of linux-cr: leaks are advisory, and the root need not be
+    With `brief`, the holders of the host's own namespaces are left out: there are thousands, and a
+    page for people does not list them. `subtree` is the CHECKPOINT_SUBTREE of linux-cr: leaks are advisory, and the root need not be
     the init of a container. `gate` lets the exit code follow the answer. `fail_on` (when not
     empty) and `ignore` are kinds, or CONTAINER_INIT, and choose what decides the answer.
     """
 
     command: str = "report"
     all: bool = False
+    brief: bool = False
     subtree: bool = False
     gate: bool = False
     fail_on: frozenset[str] = frozenset()
@@ -282,7 +284,7 @@ def _objects(
 ) -> tuple[ReportObject, ...]:
     rows = _worst_first(snapshot, verdicts, shown(verdicts, everything=options.all))
     facts = _facts(snapshot, rows)
-    held = holders(snapshot, verdicts.border, verdicts.weight, rows)
+    held = _holders(snapshot, verdicts, rows, brief=options.brief)
     numbers = zip(
         verdicts.verdict[rows].tolist(), verdicts.basis[rows].tolist(),
         verdicts.users[rows].tolist(), verdicts.observer[rows].tolist(),
@@ -293,6 +295,14 @@ def _objects(
         _object(fact, number, by, verdicts.rules, gates=options.gates(fact[1]))
         for fact, number, by in zip(facts, numbers, held, strict=True)
     )
+
+
+def _holders(
+    snapshot: Snapshot, verdicts: Verdicts, rows: npt.NDArray[np.intp], *, brief: bool
+) -> list[tuple[Holder, ...]]:
+    told = ~snapshot.tables["objects"]["initial"][rows] | (not brief)
+    found = holders(snapshot, verdicts.border, verdicts.weight, rows[told])
+    return [next(found) if tell else () for tell in told.tolist()]
 
 
 def _worst_first(

@@ -131,7 +131,9 @@ def report(  # noqa: PLR0913 - an option each
     from analyzer.report import checked_pid
 
     obey_policy(settings.load(config), subtree=subtree, live=False)
-    chosen = _options("report", fail_on, ignore, everything=everything, subtree=subtree, gate=check)
+    chosen = _options(
+        "report", fail_on, ignore, everything=everything, subtree=subtree, gate=check, json=json
+    )
     snapshot = crz.load(file or newest_snapshot())
     root = checked_pid(snapshot, None if pid is None else parse_pid(pid, of_dump=True))
     verdicts = judge(snapshot, root, Rules(rules))
@@ -175,7 +177,9 @@ def check(  # noqa: PLR0913 - an option each
 
     root = parse_pid(pid, of_dump=proc is not None)
     obey_policy(settings.load(config), subtree=subtree, live=True)
-    chosen = _options("check", fail_on, ignore, everything=everything, subtree=subtree, gate=True)
+    chosen = _options(
+        "check", fail_on, ignore, everything=everything, subtree=subtree, gate=True, json=json
+    )
 
     def listed(snapshot: Snapshot) -> npt.NDArray[np.bool_]:
         return shown(judge(snapshot, root, Rules(rules)), everything=everything)
@@ -344,6 +348,7 @@ def _options(command: str, fail_on: str | None, ignore: str | None, **flags: boo
     return ReportOptions(
         command=command,
         all=flags["everything"],
+        brief=not flags["json"] and not flags["everything"],
         subtree=flags["subtree"],
         gate=flags["gate"],
         fail_on=parse_kinds(fail_on, "--fail-on"),
