@@ -181,8 +181,12 @@ def check(  # noqa: PLR0913 - an option each
         "check", fail_on, ignore, everything=everything, subtree=subtree, gate=True, json=json
     )
 
+    judged: list[Verdicts] = []
+
     def listed(snapshot: Snapshot) -> npt.NDArray[np.bool_]:
-        return shown(judge(snapshot, root, Rules(rules)), everything=everything)
+        # What is named afterwards does not change the verdicts: they are worked out once.
+        judged.append(judge(snapshot, root, Rules(rules)))
+        return shown(judged[-1], everything=everything)
 
     with Progress(quiet=json) as progress:
         snapshot = _collected(
@@ -195,7 +199,7 @@ def check(  # noqa: PLR0913 - an option each
             freeze=freeze,
             listed=listed,
         )
-    verdicts = judge(snapshot, root, Rules(rules))
+    verdicts = judged[-1] if judged else judge(snapshot, root, Rules(rules))
     _finish(
         _made(snapshot, verdicts, chosen), output, json=json, everything=everything, force=force
     )
