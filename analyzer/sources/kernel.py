@@ -109,7 +109,8 @@ def _still(memory: Memory, request: Request) -> AbstractContextManager[Frozen | 
 def _settled(memory: Memory, request: Request, held: Frozen | None) -> tuple[int, _Reading, _Check]:
     """Read until all readings agree, or READINGS times.
 
-    A subtree that runs is read three times, one that stands still twice.
+    A subtree that runs is read three times, one that stands still twice. A whole machine never
+    rests: it is read twice, and what moved is unstable.
     """
     helpers = frozenset({held.helper}) if held else frozenset()
     passes = 0
@@ -118,9 +119,9 @@ def _settled(memory: Memory, request: Request, held: Frozen | None) -> tuple[int
         request.progress(f"reading, pass {passes}")
         reading = _read(memory, request.pid, host=request.host, helpers=helpers)
         check = _read_again(memory, request.pid, reading, helpers)
-        if check.quiet and not held:
+        if check.quiet and not held and request.pid is not None:
             check = _read_again(memory, request.pid, reading)
-        if check.quiet or passes == READINGS:
+        if check.quiet or passes == READINGS or request.pid is None:
             return passes, reading, check
 
 
@@ -201,7 +202,7 @@ def _collected(expansion: Expansion, numbering: Numbering) -> Mask:
 
 def _snapshot(request: Request, reading: _Reading, check: _Check, run: _Run) -> Snapshot:
     tasks, pid = reading.tasks, request.pid
-    gaps = _gaps(reading, check)
+    gaps = _gaps(request, reading, check)
     incomplete = bool(gaps) or (run.held is not None and run.held.expired)
     gaps += run.held.gaps() if run.held else []
     columns = {
@@ -244,21 +245,22 @@ def _initial(memory: Memory, numbering: Numbering) -> Mask:
     return np.concatenate([np.empty(0, np.bool_), *parts])
 
 
-def _gaps(reading: _Reading, check: _Check) -> list[dict[str, object]]:
+def _gaps(request: Request, reading: _Reading, check: _Check) -> list[dict[str, object]]:
     collected = reading.expansion.collected
+    whose = "machine" if request.pid is None else "subtree"
     gaps = []
     for kind, holders in {**reading.expansion.torn, **check.torn.torn}.items():
         torn = int(member(holders, collected.get(kind, _NOBODY)).sum())
         if torn:
             what = registry()[kind].plural if torn > 1 else registry()[kind].title
-            gaps.append(_gap(f"{torn} {what} of the subtree", "changed while it was read"))
+            gaps.append(_gap(f"{torn} {what} of the {whose}", "changed while it was read"))
     if reading.tasks.torn:
         gaps.append(_gap(f"{reading.tasks.torn} task lists", "changed while they were read"))
-    if check.appeared:
-        gaps.append(_gap(f"{check.appeared} objects", "appeared in the subtree while it was read"))
+    if check.appeared and request.pid is not None:  # on a whole machine something always does
+        gaps.append(_gap(f"{check.appeared} objects", "kept appearing while it was read"))
     return gaps
 
 
 def _gap(where: str, why: str) -> dict[str, object]:
-    effect = f"{why}, {READINGS} times: references may be missing; try again on a quiet subtree"
+    effect = f"{why}: references may be missing; try again on a quiet subtree, or --freeze"
     return {"where": where, "syscall": "bpf_probe_read_kernel", "errno": None, "effect": effect}
