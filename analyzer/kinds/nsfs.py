@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from analyzer.kinds.base import U64, Mask
     from analyzer.memory.reader import Memory
 
-NSFS: Final = Association("nsfs", "open on nsfs")
+NSFS: Final = Association("nsfs", "is open or mounted")
 FILE: Final = Association("nsfs.file", "open on it")
 
 # The type of a namespace is its CLONE_NEW* flag (include/uapi/linux/sched.h).
