@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from analyzer.snapshot import Snapshot
     from analyzer.tables import Table
 
-SUFFIX: Final = ".crz"
 MANIFEST: Final = "manifest.json"
 MAX_FILE: Final = 2 << 30
 MAX_MANIFEST: Final = 16 << 20

@@ -27,13 +27,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.live, pytest.mark.bpf]
 
 
-@pytest.fixture
-def memory() -> Iterator[Memory]:
-    """The kernel's memory, closed again."""
-    with open_memory() as opened:
-        yield opened
-
-
 @contextmanager
 def children(count: int) -> Iterator[list[int]]:
     """Start processes that wait until they are told to go."""

@@ -18,7 +18,6 @@ import pytest
 
 import fixtures
 from analyzer.errors import BadInputError, TargetVanishedError
-from analyzer.memory.probe import open_memory
 from analyzer.sources import collect, kernel
 from analyzer.sources.request import Request
 
@@ -28,12 +27,6 @@ if TYPE_CHECKING:
     from analyzer.memory.reader import Memory
 
 pytestmark = [pytest.mark.live, pytest.mark.bpf]
-
-
-@pytest.fixture
-def memory() -> Iterator[Memory]:
-    with open_memory() as opened:
-        yield opened
 
 
 @contextmanager

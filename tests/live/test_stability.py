@@ -12,7 +12,6 @@ import pytest
 
 import fixtures
 from analyzer.check import leaks
-from analyzer.memory.probe import open_memory
 from analyzer.model import Verdict
 from analyzer.sources import kernel
 from analyzer.sources.request import Request
@@ -39,12 +38,6 @@ while True:
         os.close(b)
     os.waitpid(pid, 0)
 """
-
-
-@pytest.fixture
-def memory() -> Iterator[Memory]:
-    with open_memory() as opened:
-        yield opened
 
 
 @contextmanager
