@@ -87,7 +87,9 @@ def _named(memory: Memory, snapshot: Snapshot, objects: Table, tasks: Tasks, cho
         name or _by_inode(objects, int(row))
         for row, name in zip(np.flatnonzero(files), names[files], strict=True)
     ]
-    names[references["target"][borrowed] - 1] = names[references["holder"][borrowed] - 1]
+    for row in borrowed.tolist():
+        target = references["target"][row] - 1
+        names[target] = names[target] or names[references["holder"][row] - 1]
     gone = np.fromiter((name is None for name in names), np.bool_, len(names))
     return tables.with_columns(objects, {"name": names}, {"name": gone})
 
