@@ -8,7 +8,7 @@ worst first), the same bundled for people (`groups`), what else speaks against t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -144,7 +144,10 @@ class Gap:
 
 @dataclass(frozen=True)
 class Report:
-    """What a check found. `groups` bundles `objects` for people; the numbers count every object."""
+    """What a check found. `groups` bundles `objects` for people; the numbers count every object.
+
+    `snapshot`, `verdicts` and `options` are what it was made of, for pictures that show more.
+    """
 
     command: str
     status: Status
@@ -159,6 +162,9 @@ class Report:
     notes: tuple[str, ...]
     incomplete: bool
     leaks_ignored: int
+    snapshot: Snapshot = field(repr=False, compare=False)
+    verdicts: Verdicts = field(repr=False, compare=False)
+    options: ReportOptions = field(repr=False, compare=False)
 
 
 def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Report:
@@ -185,7 +191,17 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
         notes=tuple(snapshot.meta["source"].get("notes", ())),
         incomplete=incomplete,
         leaks_ignored=_count(codes, _LEAKS) - _count(verdicts.verdict[gating], _LEAKS),
+        snapshot=snapshot,
+        verdicts=verdicts,
+        options=options,
     )
+
+
+def whole(report: Report) -> Report:
+    """Return the same report with every object listed and every holder named."""
+    if report.options.all and not report.options.brief:
+        return report
+    return make(report.snapshot, report.verdicts, replace(report.options, all=True, brief=False))
 
 
 def shown(verdicts: Verdicts, *, everything: bool = False) -> npt.NDArray[np.bool_]:

@@ -1,0 +1,57 @@
+"""cranalyze collect: keep the reference graph of a subtree in a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from analyzer.cli import options as opt
+from analyzer.cli.arguments import default_name, parse_pid
+from analyzer.cli.output import Progress, emit, note
+from analyzer.cli.work import collected
+
+if TYPE_CHECKING:
+    from analyzer.snapshot import Snapshot
+
+EXAMPLES: Final = (
+    "sudo cranalyze collect 4711",
+    "sudo cranalyze collect 4711 --scope host -o host.crz",
+    "cranalyze collect --proc support-bundle.tar.gz 4711",
+)
+
+
+def run(
+    pid: opt.MaybePid = None,
+    *,
+    output: opt.Output = None,
+    source: opt.From = opt.Source.AUTO,
+    scope: opt.HowMuch = opt.Scope.BORDER,
+    proc: opt.ProcRoot = None,
+    raw_addresses: opt.Raw = False,
+    freeze: opt.Freeze = False,
+    force: opt.Force = False,
+) -> None:
+    """Keep the reference graph of a subtree in a file."""
+    from analyzer import crz
+    from analyzer.errors import BadInputError
+
+    if pid is None and scope is not opt.Scope.HOST:
+        raise BadInputError("name a PID, or take the whole machine with --scope host")
+    if output not in {None, "-"}:
+        crz.refuse_target(str(output), force=force)
+    root = None if pid is None else parse_pid(pid, of_dump=proc is not None)
+    with Progress() as progress:
+        snapshot = collected(root, source, scope, proc, progress, raw=raw_addresses, freeze=freeze)
+    path = output or default_name(snapshot)
+    crz.save(snapshot, path, force=force)
+    if path != "-":
+        emit(f"{crz.printable_path(path)}\n")
+    note(_written(snapshot))
+
+
+def _written(snapshot: Snapshot) -> str:
+    rows = {name: len(table) for name, table in snapshot.tables.items()}
+    gaps = f", {rows['gaps']} gaps" if rows["gaps"] else ""
+    return (
+        f"cranalyze: {rows['tasks']:,} tasks, {rows['objects']:,} objects, "
+        f"{rows['references']:,} references{gaps}; source: {snapshot.meta['source']['name']}"
+    )

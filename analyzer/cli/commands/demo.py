@@ -1,0 +1,23 @@
+"""cranalyze demo: a small leaking container, checked and explained."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from analyzer.cli.output import coloured, columns, emit
+
+EXAMPLES: Final = (
+    "sudo cranalyze demo",
+    "cranalyze demo",
+)
+
+
+def run() -> None:
+    """Start a small leaking container, and explain.
+
+    Everything is its own, and nothing is left behind.
+    """
+    from analyzer import demo as show
+
+    for part in show.play(columns(), colour=coloured()):
+        emit(part)

@@ -1,0 +1,46 @@
+"""cranalyze procdump: dump /proc for a later collect --proc."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from analyzer.cli import options as opt
+from analyzer.cli.arguments import parse_pid
+from analyzer.cli.output import Progress, emit
+
+EXAMPLES: Final = (
+    "cranalyze procdump 4711 -o 4711.tar",
+    "cranalyze procdump --script > procdump.sh",
+    "cranalyze check --proc 4711.tar 4711",
+)
+
+
+def run(
+    pid: opt.MaybePid = None,
+    *,
+    output: opt.Output = None,
+    script: opt.AsScript = False,
+    force: opt.Force = False,
+) -> None:
+    """Dump /proc for a later collect --proc.
+
+    With a PID what its subtree needs, otherwise everything. Or print a shell script that does it,
+    for a machine without Python.
+    """
+    from pathlib import Path
+
+    from analyzer import crz
+    from analyzer import procdump as dumper
+    from analyzer.errors import BadInputError
+
+    if script:
+        emit(dumper.script())
+        return
+    root = None if pid is None else parse_pid(pid)
+    path = output or f"procdump-{'host' if root is None else root}.tar"
+    if path == "-":
+        raise BadInputError("a dump cannot go to stdout: name a file with -o")
+    crz.refuse_target(path, force=force)
+    with Progress() as progress:
+        dumper.dump(root, Path(path), progress=progress)
+    emit(f"{crz.printable_path(path)}\n")

@@ -1,0 +1,50 @@
+"""cranalyze who: every holder of an object, on the whole machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from analyzer.cli import options as opt
+from analyzer.cli.output import Progress, coloured, columns, emit
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from analyzer.snapshot import Snapshot
+
+EXAMPLES: Final = (
+    "sudo cranalyze who 4711:3",
+    "sudo cranalyze who 'net:[4026532178]' /run/netns/blue",
+    "sudo cranalyze who /var/log/app.log --json",
+)
+
+
+def run(what: opt.What, *, json: opt.AsJson = False) -> None:
+    """Tell who still holds an object, on the whole machine.
+
+    Name PID:FD, PID:mm (files, fs, sighand, nsproxy), a path, a mount point, net:[N] (or another
+    namespace), pipe:[N] or socket:[N]. Exits with 1 if there is no such object.
+    """
+    from analyzer import who as asking
+    from analyzer.sources import collect as take
+    from analyzer.sources.request import Request
+    from analyzer.writers import who as writer
+
+    queries = [asking.parse(name) for name in what]
+
+    def wanted(snapshot: Snapshot) -> npt.NDArray[np.bool_]:
+        return asking.upward(snapshot, [row for q in queries for row in q.rows(snapshot)])
+
+    with Progress(quiet=json) as progress:
+        asked = Request(None, wanted=wanted, detailed=True, progress=progress)
+        snapshot = take(asked, source="kernel", drop_privileges=True)
+    answers = [asking.answer(snapshot, query) for query in queries]
+    code = 0 if all(answer.found for answer in answers) else 1
+    if json:
+        emit(writer.to_json(answers, code))
+    else:
+        emit(writer.to_text(answers, columns(), colour=coloured()))
+    raise typer.Exit(code)
