@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 _SIDES = tuple(Side)
 
+ONE_PROCESS = frozenset({TASK, "FILE_TABLE", "MM", "FS", "SIGHAND", "NSPROXY", "CRED"})
+"""Holders that are of one process for people: what they are goes without saying."""
+
 
 class TaskRef(NamedTuple):
     """A thread by its ids, the name that it gave itself, and its side."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from analyzer.holders import ONE_PROCESS
 from analyzer.kinds import registry
-from analyzer.model import TASK, Basis
+from analyzer.model import Basis
 from analyzer.writers.text import printable
 
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from analyzer.holders import Holder, TaskRef
     from analyzer.model import Side
     from analyzer.report import ReportObject
-
-_PLAIN: Final = frozenset({TASK, "FILE_TABLE", "MM", "FS", "SIGHAND", "NSPROXY", "CRED"})
-"""Holders that are of one process for people: what they are goes without saying."""
 
 _MOST_NAMED: Final = 3
 
@@ -95,7 +93,7 @@ def _led_by(side: Side, holder: Holder) -> Iterable[TaskRef]:
 
 
 def _what(holder: Holder) -> str:
-    if holder.kind in _PLAIN and holder.tasks:
+    if holder.kind in ONE_PROCESS and holder.tasks:
         return ""
     return f"{registry()[holder.kind].title} no. {holder.objref}"
 

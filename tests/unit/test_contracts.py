@@ -19,7 +19,7 @@ PACKAGE = ROOT / "analyzer"
 # What a subtree is (check.subtree) is shared by the sources, which have to know the border.
 ARROWS: list[set[str]] = [
     {"_version", "errors", "syscall", "model"},
-    {"tables", "settings", "writers.text"},
+    {"tables", "settings", "writers.text", "palette", "layout"},
     {"memory"},
     {"kinds"},
     {"snapshot", "addresses", "crz", "columnar", "integrity"},
@@ -28,6 +28,7 @@ ARROWS: list[set[str]] = [
     {"sources", "procdump"},
     {"check.leaks", "check.objhash"},
     {"messages", "holders", "grouping", "report", "census", "who"},
+    {"scene"},
     {"writers", "doctor"},
     {"demo", "demo_stage"},
     {"cli"},

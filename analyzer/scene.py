@@ -1,0 +1,258 @@
+"""What a picture of a report shows: processes and other holders, objects, who holds what, where.
+
+`scene` makes nodes and edges of a report, folds what is alike into counted nodes, and places them
+(see `layout`). What leads from a process to an object (descriptor tables, address spaces, sockets)
+is not drawn: the reference is the process's, in words. A holder that no task leads to is a node.
+Folded are
+
+- processes that hold the same objects that are not contained, and such objects of one kind and
+  verdict that the same processes hold: nothing that tells them apart is lost;
+- contained objects by kind;
+- where that leaves more than fits, all but the worst objects by kind and verdict.
+
+A folded node names its `members`, so that a picture that can be asked may expand it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from analyzer.holders import ONE_PROCESS
+from analyzer.kinds import registry
+from analyzer.layout import LEFT, MIDDLE, RIGHT, three_columns
+from analyzer.model import TASK, Basis, Side, Verdict
+from analyzer.writers.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+
+    from analyzer.holders import Holder
+    from analyzer.layout import Floats
+    from analyzer.report import Report, ReportObject
+
+MOST_DRAWN: Final = 2000
+"""How many nodes and edges are drawn at most."""
+
+UNNAMED: Final = "UNNAMED"
+"""The kind and key of the node that stands for references that nobody could name."""
+
+_FEWEST_ALIKE: Final = 4  # so many processes, or objects that are not contained, are folded
+_APART: Final = (1 << 60, 600, 200, 60, 20, 0)  # how many objects are told apart, tried in turn
+
+
+class Node(NamedTuple):
+    """One thing that is drawn, or several alike: `members` are then their keys, else empty.
+
+    `key` is "TASK:4711" for a process, "FILE:12" for an object or another holder; of a fold it
+    starts with "*". `label` is printable. `side` is that of a holder, `verdict` that of an object.
+    """
+
+    key: str
+    column: int
+    kind: str
+    label: str
+    side: Side | None = None
+    verdict: Verdict | None = None
+    members: tuple[str, ...] = ()
+
+    @property
+    def things(self) -> int:
+        """Return how many things the node stands for."""
+        return len(self.members) or 1
+
+
+class Edge(NamedTuple):
+    """References of one holder to one object: `words` tell how ("fd 3"), `weight` how many."""
+
+    source: int
+    target: int
+    side: Side
+    words: tuple[str, ...]
+    weight: int
+
+
+class Scene(NamedTuple):
+    """What is drawn: edges are between indices into `nodes`; x and y one each per node.
+
+    `apart` is how many of the worst objects were told apart, before the rest was folded by kind
+    and verdict to make it fit; None when that was not needed.
+    """
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    x: Floats
+    y: Floats
+    apart: int | None
+
+
+class Link(NamedTuple):
+    """One reference between keys of nodes, before anything is folded."""
+
+    holder: str
+    target: str
+    side: Side
+    words: str
+    weight: int
+
+
+def scene(report: Report, most: int = MOST_DRAWN, *, contained: bool = True) -> Scene:
+    """Return what to draw of a report, at most about `most` nodes and edges.
+
+    Contained objects are in it as far as the report lists them (see `report.whole`) and `contained`
+    wants them.
+    """
+    told = [e for e in report.objects if contained or e.verdict is not Verdict.CONTAINED]
+    things = {node.key: node for node in map(_object_node, told)}
+    links = list(links_of(told, things))
+    root = f"{TASK}:{report.subject.pid}"
+    leaks = sum(entry.verdict is not Verdict.CONTAINED for entry in told)
+    tried = (_drawn(_folds(things, links, root, apart), things, links) for apart in _APART)
+    found = zip(_APART, tried, strict=True)
+    apart, (nodes, edges) = next(
+        (apart, drawn)
+        for apart, drawn in found
+        if apart == 0 or len(drawn[0]) + len(drawn[1]) <= most
+    )
+    x, y = _placed(nodes, edges)
+    return Scene(tuple(nodes), tuple(edges), x, y, apart if apart < leaks else None)
+
+
+def links_of(objects: Iterable[ReportObject], things: dict[str, Node]) -> Iterator[Link]:
+    """Yield the references to objects; the nodes of their holders are added to `things`."""
+    for entry in objects:
+        target = f"{entry.kind}:{entry.objref}"
+        for holder in entry.holders:
+            words = _words(holder)
+            for node in holder_nodes(holder):
+                things.setdefault(node.key, node)
+                yield Link(node.key, target, holder.side, words, holder.weight)
+        if entry.unnamed > 0 and entry.basis is Basis.PROVEN:
+            things.setdefault(UNNAMED, _NOT_NAMED)
+            yield Link(UNNAMED, target, Side.OUTSIDE, "not named", entry.unnamed)
+
+
+_NOT_NAMED: Final = Node(UNNAMED, RIGHT, UNNAMED, "not named", Side.OUTSIDE)
+
+
+def _object_node(entry: ReportObject) -> Node:
+    title = f"{registry()[entry.kind].title} no. {entry.objref}"
+    label = printable(entry.name) if entry.name else title
+    key = f"{entry.kind}:{entry.objref}"
+    return Node(key, MIDDLE, entry.kind, label, verdict=entry.verdict)
+
+
+def holder_nodes(holder: Holder) -> list[Node]:
+    """Return the nodes of a holder: the processes of its side that lead to it, or the object."""
+    if not holder.tasks:
+        label = f"{registry()[holder.kind].title} no. {holder.objref}"
+        key = f"{holder.kind}:{holder.objref}"
+        return [Node(key, _column(holder.side), holder.kind, label, holder.side)]
+    led = [task for task in holder.tasks if task.side is holder.side] or holder.tasks
+    names = {task.tgid: task.comm for task in reversed(led)}
+    names |= {task.tgid: task.comm for task in led if task.tid == task.tgid}
+    sides = {task.tgid: task.side for task in led}
+    return [
+        Node(f"{TASK}:{pid}", _column(sides[pid]), TASK, f"{printable(name)} ({pid})", sides[pid])
+        for pid, name in sorted(names.items())
+    ]
+
+
+def _column(side: Side) -> int:
+    return LEFT if side is Side.INSIDE else RIGHT
+
+
+def _words(holder: Holder) -> str:
+    said = printable(holder.detail)
+    if holder.kind in ONE_PROCESS or not holder.tasks:
+        return said
+    return f"{registry()[holder.kind].title} no. {holder.objref}: {said}"
+
+
+def _folds(
+    things: Mapping[str, Node], links: Sequence[Link], root: str, apart: int
+) -> dict[str, str]:
+    """Return the key of the node that each thing is drawn as."""
+    folds = {key: key for key in things}
+    told = [node for node in things.values() if node.verdict is not None]
+    leaking = [node.key for node in told if node.verdict is not Verdict.CONTAINED]
+    contained = [node.key for node in told if node.verdict is Verdict.CONTAINED]
+    holders = [node.key for node in things.values() if node.verdict is None and node.key != root]
+    for few in (leaking[apart:], contained):
+        folds |= _alike(few, lambda key: _sort(things[key]), 2)
+
+    leaks = set(leaking)
+    held = _sets((link.holder, folds[link.target]) for link in links if link.target in leaks)
+    folds |= _alike(holders, lambda key: (_sort(things[key]), held[key]), _FEWEST_ALIKE)
+
+    by = _sets((link.target, folds[link.holder]) for link in links)
+    folds |= _alike(leaking[:apart], lambda key: (_sort(things[key]), by[key]), _FEWEST_ALIKE)
+    return folds
+
+
+def _sort(node: Node) -> Hashable:
+    return node.column, node.kind, node.side, node.verdict
+
+
+def _sets(pairs: Iterable[tuple[str, str]]) -> Mapping[str, frozenset[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for key, value in pairs:
+        found[key].add(value)
+    return defaultdict(frozenset, {key: frozenset(values) for key, values in found.items()})
+
+
+def _alike(
+    keys: Iterable[str], trait: Callable[[str], Hashable], fewest: int
+) -> Iterator[tuple[str, str]]:
+    """Yield for each of `fewest` or more keys of one trait the key of the node that is them all."""
+    same: dict[Hashable, list[str]] = defaultdict(list)
+    for key in keys:
+        same[trait(key)].append(key)
+    for members in same.values():
+        if len(members) >= fewest:
+            yield from ((key, f"*{members[0]}") for key in members)
+
+
+def _drawn(
+    folds: Mapping[str, str], things: Mapping[str, Node], links: Iterable[Link]
+) -> tuple[list[Node], list[Edge]]:
+    members: dict[str, list[Node]] = defaultdict(list)
+    for key, node in things.items():
+        members[folds[key]].append(node)
+    index = {key: number for number, key in enumerate(members)}
+    nodes = [same[0] if len(same) == 1 else _fold(key, same) for key, same in members.items()]
+    words: dict[tuple[int, int, Side], Counter[str]] = defaultdict(Counter)
+    for link in links:
+        ends = index[folds[link.holder]], index[folds[link.target]]
+        words[(*ends, link.side)][link.words] += link.weight
+    return nodes, [Edge(*ends, tuple(said), said.total()) for ends, said in words.items()]
+
+
+def _fold(key: str, same: Sequence[Node]) -> Node:
+    first = same[0]
+    if first.kind == TASK:
+        names = {node.label.rpartition(" (")[0] for node in same}
+        label = f"{len(same):,} processes" + (f" {names.pop()}" if len(names) == 1 else "")
+    else:
+        label = f"{len(same):,} {registry()[first.kind].plural}"
+    return first._replace(key=key, label=label, members=tuple(node.key for node in same))
+
+
+def _placed(nodes: Sequence[Node], edges: Sequence[Edge]) -> tuple[Floats, Floats]:
+    return three_columns(
+        np.array([node.column for node in nodes], np.int64),
+        np.array([_band(node) for node in nodes], np.int64),
+        np.array([edge.source for edge in edges], np.int64),
+        np.array([edge.target for edge in edges], np.int64),
+    )
+
+
+def _band(node: Node) -> int:
+    """Return the band of a node in its column: what leaks first, then by kind."""
+    if node.kind == UNNAMED:
+        return 1 << 30
+    kinds = registry()
+    calm = node.verdict is Verdict.CONTAINED
+    return calm * (1 << 20) + (kinds[node.kind].order if node.kind in kinds else -1)
