@@ -65,7 +65,10 @@ class Node(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """References of one holder to one object: `words` tell how ("fd 3"), `weight` how many."""
+    """References of one holder to one object: `words` tell how ("fd 3"), `weight` how many.
+
+    What several processes share (a descriptor table) is an edge of each of them.
+    """
 
     source: int
     target: int
