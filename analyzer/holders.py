@@ -47,6 +47,7 @@ class Holder(NamedTuple):
     """One reference: its side, its place, and what holds it.
 
     `objref` is the holding object, None for a task (then `tid`). `tasks` are all that lead to it.
+    `via` are their descriptors that do ("fd 4"), where nothing else of theirs does.
     """
 
     side: Side
@@ -58,6 +59,7 @@ class Holder(NamedTuple):
     tid: int | None
     tasks: tuple[TaskRef, ...]
     detail: str
+    via: tuple[str, ...] = ()
 
 
 def holders(
@@ -82,7 +84,7 @@ def holders(
 
 def _made(snapshot: Snapshot, border: Border, weight: Integers, chosen: Rows) -> Iterator[Holder]:
     references = snapshot.tables["references"].take(chosen)
-    leaders = Leaders(snapshot.tables["tasks"], border, _objects_in(border, chosen))
+    leaders = Leaders(snapshot, border, _objects_in(border, chosen))
     by_task = border.by_task[chosen].tolist()
     held = zip(
         border.reference_side[chosen].tolist(), references.words("association").tolist(),
@@ -99,6 +101,7 @@ def _made(snapshot: Snapshot, border: Border, weight: Integers, chosen: Rows) ->
             None if is_task else holder, holder if is_task else None,
             (leaders.task(row),) if is_task else leaders.of(row),
             in_words(association, slot, detail),
+            () if is_task or kind in ONE_PROCESS else leaders.via(row),
         )  # fmt: skip
 
 
@@ -117,9 +120,9 @@ def _objects_in(border: Border, chosen: Rows) -> Mask:
 
 
 class Leaders:
-    """Finds the tasks that lead to an object, over counted references."""
+    """Finds the tasks that lead to an object, over counted references, and by what."""
 
-    def __init__(self, tasks: Table, border: Border, wanted: Mask) -> None:
+    def __init__(self, snapshot: Snapshot, border: Border, wanted: Mask) -> None:
         """Index the references that lead to the objects of `wanted`, directly or not."""
         rows = np.flatnonzero(_upward(border, wanted))
         order = np.argsort(border.target_row[rows], kind="stable")
@@ -129,10 +132,16 @@ class Leaders:
         self._ends = [0, *ends.tolist()]
         held = zip(border.holder_row[rows].tolist(), border.by_task[rows].tolist(), strict=True)
         self._held = list(held)
-        self._tasks = tasks
+        self._tasks = snapshot.tables["tasks"]
+        self._references = snapshot.tables["references"]
+        self._rows = rows
+        self._entry = _entries(self._references, rows)
+        self._object_side = border.object_side
+        self._side = border.reference_side
         self._sides = border.task_side
         self._named: dict[int, TaskRef] = {}
         self._found: dict[int, tuple[TaskRef, ...]] = {}
+        self._by: dict[int, tuple[str, ...]] = {}
 
     def task(self, row: int) -> TaskRef:
         """Return the task of a row of tasks."""
@@ -147,6 +156,28 @@ class Leaders:
         if row not in self._found:
             self._found[row] = tuple(sorted(self.task(task) for task in self._reached(row)))
         return self._found[row]
+
+    def via(self, row: int) -> tuple[str, ...]:
+        """Return the descriptors that lead to an object: () if something else of a task does."""
+        if row not in self._by:
+            rows = self._rows[self._entries_of(row)]
+            own = rows[self._side[rows] == self._object_side[row]]
+            self._by[row] = _numbered(self._references.take(own if len(own) else rows))
+        return self._by[row]
+
+    def _entries_of(self, row: int) -> list[int]:
+        """Return where in the index the references of processes are, on the way to an object."""
+        seen, todo, found = {row}, [row], []
+        while todo:
+            at = todo.pop()
+            for index in range(self._ends[at], self._ends[at + 1]):
+                holder, _ = self._held[index]
+                if self._entry[index]:
+                    found.append(index)
+                elif holder not in seen:
+                    seen.add(holder)
+                    todo.append(holder)
+        return sorted(found)
 
     def _reached(self, row: int) -> set[int]:
         tasks: set[int] = set()
@@ -173,3 +204,19 @@ def _upward(border: Border, wanted: Mask) -> Mask:
         if (more == reached).all():
             return rows
         reached = more
+
+
+def _entries(references: Table, rows: Rows) -> list[bool]:
+    """Return which references are of a process: by a task, or by what is of one process."""
+    own = [word in ONE_PROCESS for word in references.vocabulary["holder_kind"]]
+    flags: list[bool] = np.array([*own, False])[references["holder_kind"][rows]].tolist()
+    return flags
+
+
+def _numbered(references: Table) -> tuple[str, ...]:
+    """Return the references in words, without doubles, if all are descriptors: else ()."""
+    descriptors = references["association"] == references.code("association", "fd")
+    if not descriptors.all():
+        return ()
+    slots: list[int] = np.unique(references["slot"]).tolist()
+    return tuple(in_words("fd", slot, None) for slot in slots)

@@ -171,6 +171,8 @@ def _words(holder: Holder) -> str:
     said = printable(holder.detail)
     if holder.kind in ONE_PROCESS or not holder.tasks:
         return said
+    if holder.via:
+        return f"{holder.via[0]}{', ...' if len(holder.via) > 1 else ''}: {said}"
     return f"{registry()[holder.kind].title} no. {holder.objref}: {said}"
 
 

@@ -126,6 +126,7 @@ def _holder(holder: Holder, seen: dict[int, list[Json]]) -> Json:
         "weight": holder.weight,
         "holder": {"kind": holder.kind, "objref": holder.objref, "tid": holder.tid},
         "tasks": _tasks(holder.tasks, seen),
+        "via": list(holder.via),
         "detail": valid(holder.detail),
     }
 

@@ -95,7 +95,15 @@ def _led_by(side: Side, holder: Holder) -> Iterable[TaskRef]:
 def _what(holder: Holder) -> str:
     if holder.kind in ONE_PROCESS and holder.tasks:
         return ""
+    if holder.via and holder.tasks:
+        return by_descriptor(holder.via)
     return f"{registry()[holder.kind].title} no. {holder.objref}"
+
+
+def by_descriptor(via: Sequence[str]) -> str:
+    """Return "fd 4", "fd 4 and fd 5", "fd 4, fd 5, fd 6 and 9 more"."""
+    more = [f"{number(len(via) - _MOST_NAMED)} more"] if len(via) > _MOST_NAMED else []
+    return listing([*via[:_MOST_NAMED], *more])
 
 
 def _who(what: str, tasks: Sequence[TaskRef]) -> str:

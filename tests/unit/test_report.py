@@ -370,3 +370,20 @@ def test_many_leaks_take_time_in_proportion() -> None:
         seconds.append(time.process_time() - start)
         assert len(report.objects) == count
     assert seconds[1] < 30 * max(seconds[0], 0.005)
+
+
+def test_a_holder_is_told_by_the_descriptors_that_lead_to_it() -> None:
+    made, outside, inside = machine()
+    reader = made.object("FILE", 2, holders=[(outside, "fd", 4), (outside, "fd", 9)])
+    writer = made.object("FILE", 2, holders=[(inside, "fd", 5), (SHELL, "io_uring.ring")])
+    made.object("PIPE", 2, holders=[(reader, "pipe.reader"), (writer, "pipe.writer")])
+    by = {holder.objref: holder.via for holder in the(reported(made), "PIPE").holders}
+    assert by == {reader.objref: ("fd 4", "fd 9"), writer.objref: ("fd 5",)}
+
+
+def test_no_descriptor_is_told_where_something_else_leads_to_a_holder_too() -> None:
+    made, outside, _ = machine()
+    file = made.object("FILE", 2, holders=[(outside, "fd", 4), (SHELL, "io_uring.ring")])
+    made.object("PIPE", 2, holders=[(file, "pipe.reader"), (ROOT, "ctty")])
+    holders = the(reported(made), "PIPE").holders
+    assert {holder.objref: holder.via for holder in holders} == {None: (), file.objref: ()}

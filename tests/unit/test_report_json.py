@@ -31,7 +31,7 @@ OBJECT = {
     "objref", "kind", "address", "name", "ino", "dev", "initial", "verdict", "basis", "users",
     "refcount", "observer", "outside", "unnamed", "gates", "message", "holders",
 }  # fmt: skip
-HOLDER = {"side", "association", "slot", "weight", "holder", "tasks", "detail"}
+HOLDER = {"side", "association", "slot", "weight", "holder", "tasks", "detail", "via"}
 
 
 def leaking() -> Machine:
