@@ -20,6 +20,7 @@ import numpy as np
 
 from analyzer.kinds import file_types
 from analyzer.kinds._overlay import FILE_TYPES
+from analyzer.kinds._paths import paths
 from analyzer.kinds.base import ALL_RULES, Counter, Edges, Kind
 from analyzer.kinds.cred import OPENED, opened
 from analyzer.memory.calibrate import file_operations, recognised
@@ -69,6 +70,15 @@ def _describe(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
         "mnt_id": memory.gather(mount, "mount", {"id": "mnt_id"})["id"].astype(np.int64),
         "deleted": inode.ok & (inode["links"] == 0),
     }
+
+
+def dentry_names(memory: Memory, files: U64) -> npt.NDArray[np.object_]:
+    """Return names (str) as /proc/PID/fd would show them; "" where the memory does not tell."""
+    read = memory.gather(files, "file", {"mnt": "f_path.mnt", "dentry": "f_path.dentry"})
+    found = paths(memory, read["mnt"] - np.uint64(memory.offset("mount", "mnt")), read["dentry"])
+    # A file without a place is named by its type: "[eventpoll]" is anon_inode:[eventpoll].
+    names = [f"anon_inode:{n[1:]}" if n.startswith("/[") else "" if n == "/" else n for n in found]
+    return np.where(read.ok, np.array(names, object), "")
 
 
 def makedev(major: U64, minor: U64) -> U64:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.kinds._paths import paths
 from analyzer.kinds.base import Association, Edges, Judged, Kind, Pointer
 from analyzer.kinds.nsfs import on_nsfs
 from analyzer.kinds.superblock import shown
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
 MOUNT: Final = Association("mount", "is mounted in it", collects=False)
 BIND: Final = Association("bind", "bind mount of it")
-
-_MOST_STEPS: Final = 4096  # PATH_MAX, and mounts upon mounts
-_LONGEST: Final = 256  # NAME_MAX and a NUL
 
 
 def mounted(memory: Memory, namespaces: U64) -> Iterator[Edges]:
@@ -61,44 +59,7 @@ def _of_nsfs(memory: Memory, mounts: U64) -> Mask:
 
 def _names(memory: Memory, mounts: U64) -> npt.NDArray[np.object_]:
     """Return where each is mounted, as its mount namespace sees it."""
-    paths = [b""] * len(mounts)
-    who = np.arange(len(mounts))
-    mount = mounts
-    dentry = memory.gather(mounts, "mount", {"root": "mnt.mnt_root"})["root"]
-    for _ in range(_MOST_STEPS):
-        at = memory.gather(
-            mount, "mount",
-            {"root": "mnt.mnt_root", "parent": "mnt_parent", "point": "mnt_mountpoint"},
-        )  # fmt: skip
-        up = at["root"] == dentry
-        going = np.flatnonzero(at.ok & ~(up & (at["parent"] == mount)))
-        if not len(going):
-            break
-        name, above = _dentries(memory, dentry[going])
-        for index in np.flatnonzero(~up[going]):
-            paths[who[going[index]]] = b"/" + name[index] + paths[who[going[index]]]
-        dentry = np.where(up[going], at["point"][going], above)
-        mount = np.where(up, at["parent"], mount)[going]
-        who = who[going]
-    return np.array([path.decode("utf-8", "surrogateescape") or "/" for path in paths], object)
-
-
-def _dentries(memory: Memory, dentries: U64) -> tuple[list[bytes], U64]:
-    read = memory.gather(
-        dentries, "dentry",
-        {"name": "d_name.name", "length": "d_name.len", "parent": "d_parent"},
-    )  # fmt: skip
-    names = [
-        _text(memory, address, length)
-        for address, length in zip(read["name"], read["length"].tolist(), strict=True)
-    ]
-    return names, read["parent"]
-
-
-def _text(memory: Memory, address: np.uint64, length: int) -> bytes:
-    size = min(length, _LONGEST) + 7 & ~7
-    data, _ = memory.engine.read(np.array([address], np.uint64), max(size, 8))
-    return bytes(data[0].tobytes()[:length])
+    return paths(memory, mounts, memory.gather(mounts, "mount", {"root": "mnt.mnt_root"})["root"])
 
 
 KIND: Final = Kind(

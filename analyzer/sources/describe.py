@@ -10,6 +10,7 @@ import numpy as np
 
 from analyzer import tables
 from analyzer.kinds import registry
+from analyzer.kinds.file import dentry_names
 from analyzer.model import TASK
 from analyzer.sources.names import Namer
 
@@ -87,11 +88,23 @@ def _named(memory: Memory, snapshot: Snapshot, objects: Table, tasks: Tasks, cho
         name or _by_inode(objects, int(row))
         for row, name in zip(np.flatnonzero(files), names[files], strict=True)
     ]
+    _from_dentries(memory, objects, names, np.flatnonzero(files))
     for row in borrowed.tolist():
         target = references["target"][row] - 1
         names[target] = names[target] or names[references["holder"][row] - 1]
     gone = np.fromiter((name is None for name in names), np.bool_, len(names))
     return tables.with_columns(objects, {"name": names}, {"name": gone})
+
+
+def _from_dentries(
+    memory: Memory, objects: Table, names: npt.NDArray[np.object_], files: npt.NDArray[np.intp]
+) -> None:
+    """Name the files that /proc shows to nobody (in a queue, a ring, a segment) from memory."""
+    rows = files[np.array([name is None for name in names[files]], np.bool_)]
+    found = dentry_names(memory, objects["address"][rows])
+    gone = objects.known("deleted")[rows] & objects["deleted"][rows]
+    for row, name, deleted in zip(rows.tolist(), found, gone.tolist(), strict=True):
+        names[row] = f"{name} (deleted)" if name and deleted else name or None
 
 
 def _borrowed(references: Table, objects: Table, chosen: Mask) -> npt.NDArray[np.intp]:

@@ -152,6 +152,18 @@ def test_shared_memory_is_held_by_its_segment_and_its_attaches() -> None:
     assert held.associations(namespace) == {"inside nsproxy.ipc": 1, "inside shm.ns": 3}
 
 
+def test_what_proc_shows_to_nobody_has_the_name_that_it_would_have() -> None:
+    """Files that no descriptor, mapping or executable is left of: in a queue, in a segment."""
+    with fixtures.start("scm") as running:
+        held = checked(running.info)
+    queued = {held.name(file) for file in held.targets("scm") if not held.of(file, "fd")}
+    assert str(Path(fixtures.__file__).with_name("files.py")) in queued
+    assert any(name.startswith("socket:[") for name in queued)
+    with fixtures.start("shm") as running:
+        held = checked(running.info)
+    assert {held.name(file) for file in held.targets("shm.file")} == {"/SYSV00000000 (deleted)"}
+
+
 def test_an_attach_outside_makes_segment_and_namespace_leak() -> None:
     with fixtures.start("shm-outside") as running:
         held, outside = checked(running.info), running.info["outside"]

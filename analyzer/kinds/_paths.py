@@ -1,0 +1,64 @@
+"""Paths from the kernel's own directory entries, for what /proc shows to nobody.
+
+From a dentry up to the root of its mount, from there to where that is mounted, and on, as d_path()
+does (fs/d_path.c). The path is the one that the mount's own namespace sees. A file of no mount tree
+(a memfd, a System V segment) ends at the root of the kernel's internal mount; one that has no place
+at all (eventfd, epoll) is its own parent, and has the name that its type gives it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from analyzer.kinds.base import U64
+    from analyzer.memory.reader import Memory
+
+_MOST_STEPS: Final = 4096  # PATH_MAX, and mounts upon mounts
+_LONGEST: Final = 256  # NAME_MAX and a NUL
+
+
+def paths(memory: Memory, mounts: U64, dentries: U64) -> npt.NDArray[np.object_]:
+    """Return the path (str) of each dentry in its mount (struct mount)."""
+    found = [b""] * len(mounts)
+    who = np.arange(len(mounts))
+    mount, dentry = mounts, dentries
+    for _ in range(_MOST_STEPS):
+        at = memory.gather(
+            mount, "mount",
+            {"root": "mnt.mnt_root", "parent": "mnt_parent", "point": "mnt_mountpoint"},
+        )  # fmt: skip
+        up = at["root"] == dentry
+        going = np.flatnonzero(at.ok & ~(up & (at["parent"] == mount)))
+        if not len(going):
+            break
+        name, above = _entries(memory, dentry[going])
+        for index in np.flatnonzero(~up[going]):
+            found[who[going[index]]] = b"/" + name[index] + found[who[going[index]]]
+        placed = up[going] | (above != dentry[going])
+        dentry = np.where(up[going], at["point"][going], above)[placed]
+        mount = np.where(up, at["parent"], mount)[going][placed]
+        who = who[going][placed]
+    return np.array([path.decode("utf-8", "surrogateescape") or "/" for path in found], object)
+
+
+def _entries(memory: Memory, dentries: U64) -> tuple[list[bytes], U64]:
+    read = memory.gather(
+        dentries, "dentry",
+        {"name": "d_name.name", "length": "d_name.len", "parent": "d_parent"},
+    )  # fmt: skip
+    names = [
+        _text(memory, address, length)
+        for address, length in zip(read["name"], read["length"].tolist(), strict=True)
+    ]
+    return names, read["parent"]
+
+
+def _text(memory: Memory, address: np.uint64, length: int) -> bytes:
+    size = min(length, _LONGEST) + 7 & ~7
+    data, _ = memory.engine.read(np.array([address], np.uint64), max(size, 8))
+    return bytes(data[0].tobytes()[:length])
