@@ -214,9 +214,14 @@ def _entries(references: Table, rows: Rows) -> list[bool]:
 
 
 def _numbered(references: Table) -> tuple[str, ...]:
-    """Return the references in words, without doubles, if all are descriptors: else ()."""
-    descriptors = references["association"] == references.code("association", "fd")
-    if not descriptors.all():
+    """Return the descriptors in words, without doubles, if nothing else is there: else ().
+
+    A system call on a file was made by its descriptor.
+    """
+    place = references["association"]
+    descriptors = place == references.code("association", "fd")
+    calls = [references.code("association", name) for name in ("syscall", "poll")]
+    if not (descriptors | np.isin(place, calls)).all():
         return ()
-    slots: list[int] = np.unique(references["slot"]).tolist()
+    slots: list[int] = np.unique(references["slot"][descriptors]).tolist()
     return tuple(in_words("fd", slot, None) for slot in slots)

@@ -374,7 +374,8 @@ def test_many_leaks_take_time_in_proportion() -> None:
 
 def test_a_holder_is_told_by_the_descriptors_that_lead_to_it() -> None:
     made, outside, inside = machine()
-    reader = made.object("FILE", 2, holders=[(outside, "fd", 4), (outside, "fd", 9)])
+    read = (SHELL, "syscall", 4)
+    reader = made.object("FILE", 3, holders=[(outside, "fd", 4), (outside, "fd", 9), read])
     writer = made.object("FILE", 2, holders=[(inside, "fd", 5), (SHELL, "io_uring.ring")])
     made.object("PIPE", 2, holders=[(reader, "pipe.reader"), (writer, "pipe.writer")])
     by = {holder.objref: holder.via for holder in the(reported(made), "PIPE").holders}
