@@ -2,14 +2,24 @@
 
 A raw kernel address gives the layout of the kernel away (KASLR). What matters for a reader is only
 whether two addresses are the same, so tables carry SipHash-2-4 (Aumasson and Bernstein, 2012) of
-them under a key that is random for each snapshot and thrown away.
+them under a key.
+
+So that snapshots of one boot can be compared, there is one key for each boot, as for printk's: it
+is derived from the boot id and a secret that only its owner (root) can read,
+``/run/cranalyze/address.key``, or in the folder that systemd made for the service
+(``$RUNTIME_DIRECTORY``). Where no secret can be kept, the key is random and thrown away with the
+snapshot. `meta["address_key"]` tells keys apart without telling them.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import secrets
+import stat
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,17 +31,90 @@ if TYPE_CHECKING:
 
 U64 = npt.NDArray[np.uint64]
 
+KEY_BYTES: Final = 16
+KEY_FILE: Final = "address.key"
+_RUNTIME: Final = "/run/cranalyze"
+_OTHERS: Final = 0o077
+_OTHERS_WRITE: Final = 0o022
+
 
 def hashed(snapshot: Snapshot, key: bytes | None = None) -> Snapshot:
-    """Return the snapshot with every address replaced by its hash under `key` (16 bytes)."""
-    key = key or secrets.token_bytes(16)
+    """Return the snapshot with every address replaced by its hash under `key` (16 bytes).
+
+    Without one, a random key is used and thrown away.
+    """
+    key = key or secrets.token_bytes(KEY_BYTES)
     changed = dict(snapshot.tables)
     for name in ("tasks", "objects"):
         table = snapshot.tables[name]
         mask = {"address": table.missing["address"]} if "address" in table.missing else {}
         column = siphash(table["address"], key)
         changed[name] = tables.with_columns(table, {"address": column}, mask)
-    return replace(snapshot, meta={**snapshot.meta, "addresses": "hashed"}, tables=changed)
+    meta = {**snapshot.meta, "addresses": "hashed", "address_key": key_id(key)}
+    return replace(snapshot, meta=meta, tables=changed)
+
+
+def key_id(key: bytes) -> str:
+    """Return eight hex digits that are equal for equal keys and do not give a key away."""
+    return blake2b(key, digest_size=4, person=b"cranalyze key id").hexdigest()
+
+
+def boot_key(boot_id: str, folder: str | None = None) -> bytes | None:
+    """Return the key of this boot, making its secret if there is none; None if none can be kept.
+
+    `folder` is where the secret is kept, by default that of the service or of the machine. It must
+    be ours and nobody else's to write, and the secret ours alone to read.
+    """
+    place = folder or os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0] or _RUNTIME
+    secret = None
+    with contextlib.suppress(OSError):
+        secret = _secret(place)
+    # Where /run outlives a boot, the key still does not.
+    return secret and blake2b(boot_id.encode(), digest_size=KEY_BYTES, key=secret).digest()
+
+
+def _secret(place: str) -> bytes | None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(place, 0o700)
+    folder = os.open(place, os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not _is_ours(os.fstat(folder), _OTHERS_WRITE):
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            return _read(folder)
+        with contextlib.suppress(FileExistsError):  # somebody was faster: theirs it is
+            _make(folder)
+        return _read(folder)
+    finally:
+        os.close(folder)
+
+
+def _is_ours(status: os.stat_result, forbidden: int) -> bool:
+    return status.st_uid == os.geteuid() and not status.st_mode & forbidden
+
+
+def _read(folder: int) -> bytes | None:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(KEY_FILE, flags, dir_fd=folder)
+    with os.fdopen(fd, "rb") as file:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or not _is_ours(status, _OTHERS):
+            return None
+        secret = file.read(KEY_BYTES + 1)
+    return secret if len(secret) == KEY_BYTES else None
+
+
+def _make(folder: int) -> None:
+    """Write a new secret under a name of its own, and give it its name when it is whole."""
+    temporary = f".{KEY_FILE}-{secrets.token_hex(8)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(temporary, flags, 0o600, dir_fd=folder)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+        os.link(temporary, KEY_FILE, src_dir_fd=folder, dst_dir_fd=folder)
+    finally:
+        os.unlink(temporary, dir_fd=folder)
 
 
 def siphash(values: U64, key: bytes) -> U64:

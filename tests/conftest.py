@@ -1,13 +1,15 @@
 """What every test has around it.
 
 ``require``      asks for what the machine must offer (``root``, ``bpf``, ``userns``, ``kcmp``,
-                 ``tool:NAME``): a test is skipped with the reason, or fails where
+                 ``chromium``, ``tool:NAME``): a test is skipped with the reason, or fails where
                  ``$CRANALYZE_REQUIRE`` (a comma list) says that the machine has it.
+``run_folder``   what is kept until the next boot (`addresses.boot_key`) is in a folder of ours.
 ``no_leftovers`` every test is held to leave no child process, and a live test no open fd.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import gc
@@ -65,11 +67,17 @@ def _why_not_kcmp() -> str:
     return f"kcmp(2): {errno.errorcode[ctypes.get_errno()]}"
 
 
+def _why_not_chromium() -> str:
+    missing = [tool for tool in ("chromium", "chromedriver") if shutil.which(tool) is None]
+    return f"{' and '.join(missing)} not installed" if missing else ""
+
+
 PROBES: Final[dict[str, Callable[[], str]]] = {
     "root": _why_not_root,
     "bpf": _why_not_bpf,
     "userns": _why_not_userns,
     "kcmp": _why_not_kcmp,
+    "chromium": _why_not_chromium,
 }
 
 
@@ -122,8 +130,16 @@ def _open_fds() -> dict[int, str]:
 def _children() -> set[int]:
     found: set[int] = set()
     for thread in os.listdir("/proc/self/task"):
-        found.update(map(int, Path(f"/proc/self/task/{thread}/children").read_text().split()))
+        with contextlib.suppress(FileNotFoundError):  # it ended just now
+            found.update(map(int, Path(f"/proc/self/task/{thread}/children").read_text().split()))
     return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUNTIME_DIRECTORY", str(tmp_path_factory.mktemp("run")))
+        yield
 
 
 @pytest.fixture(autouse=True)

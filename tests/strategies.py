@@ -88,6 +88,10 @@ PLACES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("SUPERBLOCK", "superblock.user_ns"): ("USER_NS",),
     ("SUPERBLOCK", "superblock.pid_ns"): ("PID_NS",),
 }
+PLACES_OF: Final = {
+    kind: [(place, targets) for (by, place), targets in PLACES.items() if by == kind]
+    for kind, _ in PLACES
+}
 PLAIN: Final[Mapping[str, object]] = {"start_time": 0, "comm": "", "state": "S", "initial": False}
 MANY: Final = {"fd": 3, "vma": 2}  # places that a holder has several of
 WEIGHTS: Final = st.sampled_from([1, 1, 1, 1, 2, 3])
@@ -199,14 +203,16 @@ def _places(graph: Graph) -> Iterator[tuple[Holder, str, list[int]]]:
     """Yield every place and what could be held there. A namespace's parent is an older one."""
     holders = [(TASK, task.tid) for task in graph.tasks]
     holders += [(thing.kind, thing.objref) for thing in graph.objects]
+    fit = {
+        targets: [thing.objref for thing in graph.objects if thing.kind in targets]
+        for targets in set(PLACES.values())
+    }
     for holder in holders:
-        for (kind, association), targets in PLACES.items():
-            fitting = [
-                thing.objref
-                for thing in graph.objects
-                if thing.kind in targets and (association != "parent" or thing.objref < holder[1])
-            ]
-            if kind == holder[0] and fitting:
+        for association, targets in PLACES_OF.get(holder[0], ()):
+            fitting = fit[targets]
+            if association == "parent":
+                fitting = [objref for objref in fitting if objref < holder[1]]
+            if fitting:
                 yield holder, association, fitting
 
 

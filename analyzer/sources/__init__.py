@@ -57,7 +57,7 @@ def collect(
 
 
 def _kernel(request: Request, *, raw: bool, drop: bool) -> Snapshot:
-    from analyzer.addresses import hashed
+    from analyzer.addresses import boot_key, hashed
     from analyzer.memory import capability
     from analyzer.memory.probe import open_memory
     from analyzer.sources import kernel
@@ -66,7 +66,7 @@ def _kernel(request: Request, *, raw: bool, drop: bool) -> Snapshot:
         if drop:
             capability.drop(capability.KEPT, memory.engine.works)
         snapshot = kernel.collect(memory, request)
-    return snapshot if raw else hashed(snapshot)
+    return snapshot if raw else hashed(snapshot, boot_key(snapshot.meta["boot_id"]))
 
 
 def _procfs(request: Request) -> Snapshot:
