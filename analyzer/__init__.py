@@ -8,6 +8,8 @@
     report = analyzer.check(snapshot)       # users versus refcount
     report.status, report.summary.usage_leak
     snapshot.objects                        # pandas frames: .tasks .objects .references .gaps
+    graph = analyzer.graph(snapshot)        # networkx: who holds what (see analyzer.questions)
+    analyzer.plot(report, "dumbbell")       # matplotlib: pictures (see analyzer.plots)
 
 Importing this imports neither numpy nor pandas; the first call does.
 """
@@ -21,11 +23,15 @@ from analyzer._version import __version__
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable, Sequence
+
+    import networkx as nx
+    from matplotlib.axes import Axes
 
     from analyzer.report import Report
     from analyzer.snapshot import Snapshot
 
-__all__ = ["Report", "Snapshot", "__version__", "check", "collect", "load"]
+__all__ = ["Report", "Snapshot", "__version__", "check", "collect", "graph", "load", "plot"]
 
 # The package of this name comes first, so that importing it later does not hide the function.
 importlib.import_module("analyzer.check")
@@ -88,6 +94,46 @@ def check(
 
     verdicts = judge(snapshot, checked_pid(snapshot, pid), Rules(rules))
     return make(snapshot, verdicts, ReportOptions("check", everything, subtree, gate=True))
+
+
+def graph(
+    snapshot: Snapshot,
+    pid: int | None = None,
+    *,
+    scope: str = "border",
+    rules: str = "modern",
+    ignore: Iterable[str] = (),
+) -> nx.MultiDiGraph[str]:
+    """Return the reference graph (see `analyzer.network`): an edge from each holder to each object.
+
+    `scope` is "border" (what is not contained, and all that leads to it), "subtree" (all that the
+    subtree of `pid` holds, and all that leads to it) or "host" (the whole snapshot, for which a
+    `pid` is not needed). Kinds to `ignore` bring nothing into the border.
+    A large graph warns first (`analyzer.network.CostWarning`).
+    Raises BadInputError, TargetVanishedError.
+    """
+    from analyzer import network
+
+    return network.graph(snapshot, pid, scope=scope, rules=rules, ignore=ignore)
+
+
+def plot(
+    what: Report | Snapshot | Sequence[Report | Snapshot],
+    kind: str = "border",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a report, or a snapshot of which one is made (see `analyzer.plots`), with matplotlib.
+
+    `kind` is "border", "dumbbell", "heatmap", "namespaces", "sets", or "life", which takes several.
+    Without `ax`, a new pyplot figure of the right size is made.
+    Raises BadInputError, which lists the kinds, for another one; TargetVanishedError.
+    """
+    from collections.abc import Sequence as Several
+
+    from analyzer import plots
+
+    given = list(what) if isinstance(what, Several) else [what]
+    return plots.draw(kind, given, ax)
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562

@@ -21,6 +21,7 @@ from analyzer.kinds import registry
 from analyzer.kinds.base import Judged
 from analyzer.messages import message
 from analyzer.model import Basis, Rules, Status, Verdict
+from analyzer.writers.text import printable, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from analyzer.check.leaks import Verdicts
     from analyzer.snapshot import Snapshot
     from analyzer.tables import Array, Table
+    from analyzer.writers.notebook import Page
 
 CONTAINER_INIT: Final = "CONTAINER_INIT"
 """What --fail-on and --ignore call the rule that the root must be the init of a container."""
@@ -84,6 +86,18 @@ class ReportObject(NamedTuple):
     gates: bool
     message: str | None
     holders: tuple[Holder, ...]
+
+    def __repr__(self) -> str:
+        """Say in one line what it is, its verdict and its numbers."""
+        count = "unknown" if self.refcount is None else self.refcount
+        name = f" {shorten(printable(self.name), 60)}" if self.name else ""
+        numbers = f"users {self.users}, refcount {count}, holders {len(self.holders)}"
+        return f"<{self.kind} {self.objref}{name}: {self.verdict.value}, {numbers}>"
+
+    def _repr_html_(self) -> str:
+        from analyzer.writers import notebook
+
+        return notebook.entry(self)
 
 
 @dataclass(frozen=True)
@@ -165,6 +179,24 @@ class Report:
     snapshot: Snapshot = field(repr=False, compare=False)
     verdicts: Verdicts = field(repr=False, compare=False)
     options: ReportOptions = field(repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        """Say in one line of whom it is, and what was found."""
+        who, summary = self.subject, self.summary
+        leaks = summary.usage_leak + summary.overcount
+        numbers = f"{leaks} of {summary.checked} objects"
+        return f"<Report of pid {who.pid} ({printable(who.comm)}): {self.status.value}, {numbers}>"
+
+    def show(self, height: int = 640) -> Page:
+        """Return the page of ``report --html``, for Jupyter to show; `height` is in pixels."""
+        from analyzer.writers import notebook
+
+        return notebook.page(self, height)
+
+    def _repr_html_(self) -> str:
+        from analyzer.writers import notebook
+
+        return notebook.report(self)
 
 
 def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Report:

@@ -108,7 +108,7 @@ def scene(report: Report, most: int = MOST_DRAWN, *, contained: bool = True) -> 
     wants them.
     """
     told = [e for e in report.objects if contained or e.verdict is not Verdict.CONTAINED]
-    things = {node.key: node for node in map(_object_node, told)}
+    things = {node.key: node for node in map(object_node, told)}
     links = list(links_of(told, things))
     root = f"{TASK}:{report.subject.pid}"
     leaks = sum(entry.verdict is not Verdict.CONTAINED for entry in told)
@@ -140,7 +140,8 @@ def links_of(objects: Iterable[ReportObject], things: dict[str, Node]) -> Iterat
 _NOT_NAMED: Final = Node(UNNAMED, RIGHT, UNNAMED, "not named", Side.OUTSIDE)
 
 
-def _object_node(entry: ReportObject) -> Node:
+def object_node(entry: ReportObject) -> Node:
+    """Return the node of an object."""
     title = f"{registry()[entry.kind].title} no. {entry.objref}"
     label = printable(entry.name) if entry.name else title
     key = f"{entry.kind}:{entry.objref}"

@@ -87,6 +87,18 @@ class Snapshot:
         """Return what could not be read: where, syscall, errno (Int64), effect."""
         return frame(self.tables["gaps"])
 
+    def __repr__(self) -> str:
+        """Say in one line of what it is, and how much."""
+        pid = self.meta["subject"]["pid"]
+        subject = "the whole machine" if pid is None else f"pid {pid}"
+        rows = ", ".join(f"{len(table):,} {name}" for name, table in self.tables.items())
+        return f"<Snapshot of {subject}: {rows}>"
+
+    def _repr_html_(self) -> str:
+        from analyzer.writers import notebook
+
+        return notebook.snapshot(self)
+
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write the snapshot to `path` (see `analyzer.crz.save`)."""
         from analyzer import crz

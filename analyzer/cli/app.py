@@ -6,7 +6,17 @@ from typing import Annotated, Final
 
 import typer
 
-from analyzer.cli.commands import census, check, collect, demo, doctor, procdump, report, who
+from analyzer.cli.commands import (
+    census,
+    check,
+    collect,
+    demo,
+    doctor,
+    graph,
+    procdump,
+    report,
+    who,
+)
 from analyzer.cli.output import emit
 
 app: Final = typer.Typer(
@@ -45,6 +55,6 @@ def _examples(lines: tuple[str, ...]) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-for _command in (collect, report, check, who, census, doctor, demo, procdump):
+for _command in (collect, report, check, who, census, graph, doctor, demo, procdump):
     _name = _command.__name__.rpartition(".")[2]
     app.command(_name, epilog=_examples(_command.EXAMPLES))(_command.run)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from analyzer.cli import completion
+
 
 class Source(StrEnum):
     """Where a snapshot is read from."""
@@ -39,7 +41,14 @@ SnapshotFile = Annotated[
     str | None,
     typer.Argument(
         metavar="[FILE]", help="A snapshot; - is stdin. [default: the newest *.crz here]",
-        show_default=False,
+        show_default=False, autocompletion=completion.snapshots,
+    ),
+]  # fmt: skip
+SnapshotFiles = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="FILE", help="Snapshots; - is stdin. [default: the newest *.crz here]",
+        show_default=False, autocompletion=completion.snapshots,
     ),
 ]  # fmt: skip
 What = Annotated[
@@ -70,9 +79,42 @@ ProcRoot = Annotated[
     typer.Option("--proc", metavar="DUMP", help="Read a dumped /proc: a folder or a tar."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+AsMarkdown = Annotated[
+    bool, typer.Option("--markdown", help="Write Markdown, to paste into an issue.")
+]
+AsJUnit = Annotated[bool, typer.Option("--junit", help="Write JUnit XML, for a CI server.")]
 All = Annotated[bool, typer.Option("--all", help="List every object, the contained ones too.")]
 Output = Annotated[
     str | None, typer.Option("-o", "--output", metavar="FILE", help="Write there; - is stdout.")
+]
+ColumnsOrOutput = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-o", metavar="COLS|FILE", show_default=False,
+        help="List these columns (+COLS: after the usual ones), or write there (-: stdout).",
+    ),
+]  # fmt: skip
+OutputFile = Annotated[str | None, typer.Option("--output", metavar="FILE", help="Write there.")]
+Columns = Annotated[
+    str | None,
+    typer.Option("--columns", metavar="COLS", help="List these columns: KIND,PID,NAME and so on."),
+]
+NoHeadings = Annotated[
+    bool, typer.Option("-n", "--noheadings", help="Leave out the line of column names.")
+]
+Filter = Annotated[
+    str | None,
+    typer.Option(
+        "-Q", "--filter", metavar="EXPR",
+        help="List only what this holds for: 'NAME =~ \"log$\" and OUTSIDE > 0'.",
+    ),
+]  # fmt: skip
+Html = Annotated[
+    str | None,
+    typer.Option("--html", metavar="FILE", help="Write a page to look at; - is stdout."),
+]
+AsTree = Annotated[
+    bool, typer.Option("--tree", help="Show the processes, and what each shares outward.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")]
 Raw = Annotated[
@@ -86,18 +128,29 @@ Subtree = Annotated[
 FailOn = Annotated[
     str | None,
     typer.Option(
-        "--fail-on", metavar="KIND,...", help="Only these decide: FILE, UTS_NS and so on."
+        "--fail-on", metavar="KIND,...", help="Only these decide: FILE, UTS_NS and so on.",
+        autocompletion=completion.kinds,
     ),
-]
+]  # fmt: skip
 Ignore = Annotated[
-    str | None, typer.Option("--ignore", metavar="KIND,...", help="These do not decide.")
-]
+    str | None,
+    typer.Option(
+        "--ignore", metavar="KIND,...", help="These do not decide.",
+        autocompletion=completion.kinds,
+    ),
+]  # fmt: skip
 Gate = Annotated[bool, typer.Option("--check", help="Exit as cranalyze check does.")]
 Config = Annotated[
     str | None,
     typer.Option(
         "--config", metavar="FILE", help="Settings. [default: $XDG_CONFIG_HOME/cranalyze.toml]"
     ),
+]
+ParquetFolder = Annotated[
+    str | None, typer.Option("--parquet", metavar="DIR", help="Write Parquet files in there.")
+]
+CsvFolder = Annotated[
+    str | None, typer.Option("--csv", metavar="DIR", help="Write CSV files in there.")
 ]
 AsScript = Annotated[
     bool, typer.Option("--script", help="Print a shell script that dumps /proc anywhere.")

@@ -27,6 +27,12 @@ def emit(text: str) -> None:
         raise BadInputError(f"cannot write to stdout: {error.strerror}") from error
 
 
+def speak_utf8() -> None:
+    """Let stdout be UTF-8 whatever the locale is: what is written says so of itself."""
+    if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(encoding="utf-8")
+
+
 def note(text: str) -> None:
     """Say one line about the work, or an error, on stderr."""
     if sys.stderr is not None:

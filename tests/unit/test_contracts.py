@@ -28,11 +28,17 @@ ARROWS: list[set[str]] = [
     {"sources", "procdump"},
     {"check.leaks", "check.objhash"},
     {"messages", "holders", "grouping", "report", "census", "who"},
+    {"listing", "filter_nodes", "filters", "outline"},
+    {"network", "questions", "containing"},
     {"scene"},
-    {"writers", "doctor"},
+    {"writers", "plots", "doctor", "export"},
     {"demo", "demo_stage"},
     {"cli"},
 ]
+
+# The one arrow that points back: Jupyter asks a value itself for its HTML (`_repr_html_`), and
+# people ask a report for its page (`show`). Both only hand over to the writer.
+SHOWS_ITSELF = {"_repr_html_", "show"}
 
 
 def group(module: str) -> int:
@@ -49,6 +55,8 @@ def imported(tree: ast.AST) -> set[str]:
     found = set()
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        if isinstance(node, ast.FunctionDef) and node.name in SHOWS_ITSELF:
             continue
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("analyzer."):
             found.add((node.module or "").removeprefix("analyzer."))

@@ -1,0 +1,76 @@
+"""The reference graph of real processes: the way to what leaks, and what goes with whom."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import networkx as nx
+import pytest
+
+import analyzer
+import fixtures
+from analyzer import containing, questions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+pytestmark = [pytest.mark.live, pytest.mark.bpf]
+
+
+def leaking(graph: nx.MultiDiGraph[str], expected: Mapping[str, Any]) -> str:
+    """The file that the fixture leaks."""
+    (node,) = questions.find(
+        graph, kind="FILE", ino=expected["ino"], verdict="usage_leak", refcount=expected["refcount"]
+    )
+    return node
+
+
+def test_a_shared_file_has_a_chain_from_each_side() -> None:
+    with fixtures.start("fork-file") as running:
+        root, (outside,) = running.info["root"], running.info["outside"]
+        snapshot = analyzer.collect(root, scope="host")
+    graph = analyzer.graph(snapshot, ignore=["USER_NS"])
+    file = leaking(graph, running.info["expect"][0])
+    assert graph.nodes[file]["outside"] == 1
+    chains = {chain.task: chain for chain in questions.who_reaches(graph, file)}
+    assert set(chains) == {f"TASK:{root}", f"TASK:{outside}"}
+    slot = running.info["expect"][0]["match"]["slot"]
+    assert all(f": fd {slot}" in chain.words for chain in chains.values())
+    assert {graph.nodes[task]["side"] for task in chains} == {"inside", "outside"}
+
+    whole = analyzer.graph(snapshot, scope="host")
+    alone = questions.freed_by(whole, *questions.threads(whole, root))
+    both = questions.freed_by(whole, *(f"TASK:{tid}" for tid in (root, outside)))
+    assert file not in (*alone.freed, *alone.maybe)
+    assert file in both.freed
+    (table,) = (n for n in alone.freed if n.startswith("FILE_TABLE:"))
+    assert whole.nodes[table]["side"] == "inside"
+
+    found = containing.closure(snapshot, ignore=["USER_NS"])
+    assert outside in [process.pid for process in found.added]
+    assert not [left for left in found.open if left.object == file]
+    assert [g for g in questions.sharing_groups(whole) if file in {s.object for s in g.objects}]
+
+
+def test_the_command_writes_what_is_read_back(tmp_path: Path) -> None:
+    with fixtures.start("fork-file") as running:
+        analyzer.collect(running.info["root"]).save(tmp_path / "leak.crz")
+    names = [f"out.{form}" for form in ("graphml", "gexf", "json")]
+    for name in names:
+        command = [sys.executable, "-m", "analyzer", "graph", str(tmp_path / "leak.crz")]
+        subprocess.run([*command, "-o", str(tmp_path / name)], check=True, capture_output=True)
+    expected = analyzer.graph(analyzer.load(tmp_path / "leak.crz"))
+    text = json.loads((tmp_path / names[2]).read_text())
+    named = "edges" if "edges" in inspect.signature(nx.node_link_graph).parameters else "link"
+    for found in (
+        nx.read_graphml(tmp_path / names[0], force_multigraph=True),
+        nx.read_gexf(tmp_path / names[1]),
+        nx.node_link_graph(text, **{named: "edges"}),
+    ):
+        assert list(found) == list(expected)
+        assert found.size() == expected.size()
