@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 from analyzer.errors import BadInputError, NotPermittedError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from analyzer.settings import Settings
     from analyzer.snapshot import Snapshot
 
@@ -57,6 +59,29 @@ def parse_kinds(text: str | None, option: str) -> frozenset[str]:
         if word not in known:
             raise BadInputError(f"{option}: no kind {word}; there are: {', '.join(sorted(known))}")
     return frozenset(named)
+
+
+_COLUMNS: Final = re.compile(r"\+|\+?[A-Z0-9_.:%,-]*[A-Z][A-Z0-9_.:%,-]*")
+
+
+def split_output(
+    short: Sequence[str], columns: str | None, file: str | None
+) -> tuple[str | None, str | None]:
+    """Return (columns, file) of what `-o` was given, and of `--columns` and `--output`.
+
+    Capitals, digits and ``_.:%-`` in a comma list are columns, perhaps after a +; all else is a
+    file, as is everything with a slash. BadInputError when either is said twice.
+    """
+    given = [(columns, "columns"), (file, "a file")]
+    given += [(word, "columns" if _COLUMNS.fullmatch(word) else "a file") for word in short]
+    said: dict[str, str] = {}
+    for value, what in given:
+        if value is None:
+            continue
+        if what in said:
+            raise BadInputError(f"{what} to write: {said[what]} and {value}, say one")
+        said[what] = value
+    return said.get("columns"), said.get("a file")
 
 
 def newest_snapshot() -> str:

@@ -1,0 +1,120 @@
+"""cranalyze plot: draw what a snapshot shows."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from analyzer.cli import options as opt
+from analyzer.cli.arguments import newest_snapshot, parse_pid
+from analyzer.cli.output import emit, note
+from analyzer.cli.work import whole_report
+from analyzer.errors import BadInputError, CranalyzeError
+
+if TYPE_CHECKING:
+    from analyzer.plots.base import Plot
+    from analyzer.report import Report
+
+EXAMPLES: Final = (
+    "cranalyze plot -o border.svg",
+    "cranalyze plot web1.crz --kind dumbbell -o leaks.png",
+    "cranalyze plot monday.crz tuesday.crz --kind life -o life.pdf",
+)
+
+_DEFAULT: Final = "border"
+
+Kind = Annotated[str, typer.Option("--kind", metavar="NAME", help="Which plot; --list tells them.")]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format", metavar="FORM", help="png, svg or pdf. [default: what FILE ends with]"
+    ),
+]
+List = Annotated[bool, typer.Option("--list", help="List the plots, one a line, and stop.")]
+
+
+def run(
+    files: opt.SnapshotFiles = None,
+    *,
+    kind: Kind = _DEFAULT,
+    output: opt.Output = None,
+    form: Format = None,
+    pid: opt.OtherPid = None,
+    rules: opt.Rules = opt.RuleSet.MODERN,
+    force: opt.Force = False,
+    listed: List = False,
+) -> None:
+    """Draw what a snapshot shows.
+
+    As png, svg or pdf. The kind life takes several snapshots of one process; by default all that
+    are here.
+    """
+    from analyzer import crz, plots
+    from analyzer.plots import base
+
+    if listed:
+        emit("".join(f"{plot.name:12}{plot.summary}\n" for plot in plots.registry().values()))
+        return
+    plot = plots.named(kind)
+    if output is None:
+        raise BadInputError("name the picture: -o FILE.png, .svg or .pdf (-o - is stdout)")
+    chosen = base.form_of(output, form)
+    if output == "-":
+        _refuse_terminal()
+    else:
+        crz.refuse_target(output, force=force)
+    data = base.render(plot, _reports(plot, files or [], pid, rules.value), chosen)
+    if output == "-":
+        _emit_bytes(data)
+    else:
+        crz.write_file(output, data, force=force)
+
+
+def _reports(plot: Plot, files: list[str], pid: str | None, rules: str) -> list[Report]:
+    names = list(dict.fromkeys(files))
+    if len(names) > 1 and not plot.many:
+        raise BadInputError(f"--kind {plot.name} is of one snapshot, not of {len(names)}: name one")
+    if plot.many and not names:
+        names = _alike(newest_snapshot(), pid)
+    return [whole_report(name, pid, rules) for name in names or [newest_snapshot()]]
+
+
+def _alike(newest: str, pid: str | None) -> list[str]:
+    """Return the snapshots here that are of the same boot and process as the newest."""
+    from analyzer import crz
+
+    meta = crz.load(newest).meta
+    root = meta["subject"]["pid"] if pid is None else parse_pid(pid, of_dump=True)
+    found = []
+    for name in sorted(path for path in glob.glob("*.crz") if os.path.isfile(path)):
+        try:
+            other = crz.load(name).meta
+        except CranalyzeError as error:
+            note(f"cranalyze: left out: {error}")
+            continue
+        same = other["boot_id"] == meta["boot_id"]
+        mine = root in {None, other["subject"]["pid"]} or other["scope"] == "host"
+        if same and mine and (pid is not None or other["subject"]["pid"] is not None):
+            found.append(name)
+    return found or [newest]
+
+
+def _refuse_terminal() -> None:
+    if sys.stdout is None:
+        raise BadInputError("stdout is closed: name a file with -o")
+    if sys.stdout.isatty():
+        raise BadInputError("a picture is binary: redirect stdout, or name a file with -o")
+
+
+def _emit_bytes(data: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise BadInputError(f"cannot write to stdout: {error.strerror}") from error

@@ -1,0 +1,62 @@
+"""Plots of reports, as functions that return matplotlib Axes: `registry` has them by name.
+
+A plot is one file in here with a `PLOT`, found by a package walk; nothing else is edited. All of
+them show a `Report` (one that was not made with everything in it is completed), state their finding
+in the title, and are the same for the same report, byte for byte.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from typing import TYPE_CHECKING
+
+from analyzer.errors import BadInputError
+from analyzer.plots.base import Plot
+from analyzer.writers.text import printable
+from analyzer.writers.wording import listing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.axes import Axes
+
+    from analyzer.report import Report
+    from analyzer.snapshot import Snapshot
+
+
+@cache
+def registry() -> Mapping[str, Plot]:
+    """Return the plots by name."""
+    found = []
+    for module in pkgutil.iter_modules(__path__):
+        plot = getattr(importlib.import_module(f"{__name__}.{module.name}"), "PLOT", None)
+        if isinstance(plot, Plot):
+            found.append(plot)
+    return {plot.name: plot for plot in sorted(found, key=lambda plot: plot.name)}
+
+
+def named(name: str) -> Plot:
+    """Return the plot called `name`; BadInputError, which lists them, when there is none."""
+    if name not in registry():
+        raise BadInputError(
+            f"there is no plot {printable(name)}; there are {listing(list(registry()))}"
+        )
+    return registry()[name]
+
+
+def draw(kind: str, given: Sequence[Report | Snapshot], ax: Axes | None = None) -> Axes:
+    """Return axes with the plot `kind` of reports, or of snapshots of which they are made.
+
+    Raises BadInputError for an unknown kind, and for several where one is drawn.
+    """
+    from analyzer import check
+    from analyzer.plots.base import drawn
+    from analyzer.snapshot import Snapshot as Taken
+
+    plot = named(kind)
+    if len(given) != 1 and not (plot.many and given):
+        raise BadInputError(f"the plot {kind} is of one report, not of {len(given)}")
+    reports = [check(one, everything=True) if isinstance(one, Taken) else one for one in given]
+    return drawn(plot, reports, ax)

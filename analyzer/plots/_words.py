@@ -1,0 +1,104 @@
+"""What plots say alike: of what they are, what an object is called, who is meant."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from analyzer.kinds import registry
+from analyzer.model import Basis, Side, Status, Verdict
+from analyzer.plots._style import BODY, drawable, fitting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.holders import Holder
+    from analyzer.report import Report, ReportObject
+
+_MOST: Final = 2.2  # inches of a name
+_SEEN: Final = {"kernel": "the kernel's memory", "procfs": "/proc", "replay": "a dump of /proc"}
+
+
+def about(report: Report) -> str:
+    """Return which subtree a report is of, and of when."""
+    subject = report.subject
+    source = _SEEN.get(subject.source, subject.source)
+    rules = "" if subject.rules == "modern" else f", rules {subject.rules}"
+    comm, host = (fitting(drawable(name), BODY, _MOST) for name in (subject.comm, subject.host))
+    root = f"pid {subject.pid} ({comm}) on {host}"
+    return f"{root}, from {source}, {drawable(subject.collected_at)}{rules}{gaps(report)}"
+
+
+def gaps(report: Report) -> str:
+    """Return a word on what could not be read, "" when all was."""
+    unread = "; not all could be read" if report.incomplete else ""
+    return unread or ("; gaps in what was read" if report.gaps else "")
+
+
+def finding(report: Report, said: str) -> str:
+    """Return `said`, which speaks of leaks, with the word for a report that is undecided."""
+    return f"undecided: {said}" if report.status is Status.UNDECIDED else said
+
+
+def title_of(kind: str, objref: int | None) -> str:
+    """Return "open file no. 7": what something without a name is called."""
+    return f"{registry()[kind].title} no. {objref}"
+
+
+def object_label(entry: ReportObject) -> str:
+    """Return what an object is called: its name, with its kind where the name does not tell it."""
+    title = registry()[entry.kind].title
+    if not entry.name:
+        return title_of(entry.kind, entry.objref)
+    name = drawable(entry.name)
+    whose = " (the host's)" if entry.initial else ""
+    if (entry.kind == "FILE" and name.startswith("/")) or name.startswith(title.split(" ")[0]):
+        return f"{name}{whose}"
+    return f"{title} {name}{whose}"
+
+
+def leaks(report: Report) -> list[ReportObject]:
+    """Return the objects of a report that are not contained."""
+    return [entry for entry in report.objects if entry.verdict is not Verdict.CONTAINED]
+
+
+class Keeper(NamedTuple):
+    """Who holds something, for people: a process, or what no process leads to."""
+
+    key: str
+    label: str
+    side: Side
+
+
+def keepers(entry: ReportObject) -> set[Keeper]:
+    """Return the processes that hold an object, and the holders that no process leads to.
+
+    cranalyze itself is left out.
+    """
+    return {
+        keeper
+        for holder in entry.holders
+        if holder.side is not Side.OBSERVER
+        for keeper in _keepers(holder)
+    }
+
+
+def not_named(entry: ReportObject) -> bool:
+    """Return whether the kernel counts references of an object that nobody could name."""
+    return entry.unnamed > 0 and entry.basis is Basis.PROVEN
+
+
+def _keepers(holder: Holder) -> Iterator[Keeper]:
+    own = [task for task in holder.tasks if task.side is holder.side] or holder.tasks
+    if not own:
+        label = title_of(holder.kind, holder.objref)
+        yield Keeper(f"{holder.kind}:{holder.objref}", label, holder.side)
+    names = {task.tgid: task for task in reversed(own)}
+    names |= {task.tgid: task for task in own if task.tid == task.tgid}
+    for pid, task in names.items():
+        yield _process(pid, task.comm, task.side)
+
+
+@cache
+def _process(pid: int, comm: str, side: Side) -> Keeper:
+    return Keeper(f"TASK:{pid}", f"{drawable(comm)} ({pid})", side)
