@@ -12,6 +12,7 @@ from analyzer.cli.commands import (
     collect,
     demo,
     doctor,
+    export,
     graph,
     plot,
     procdump,
@@ -56,6 +57,6 @@ def _examples(lines: tuple[str, ...]) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-for _command in (collect, report, check, who, census, graph, plot, doctor, demo, procdump):
+for _command in (collect, report, check, who, census, graph, plot, export, doctor, demo, procdump):
     _name = _command.__name__.rpartition(".")[2]
     app.command(_name, epilog=_examples(_command.EXAMPLES))(_command.run)

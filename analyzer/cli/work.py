@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from analyzer.cli.arguments import newest_snapshot, parse_kinds, parse_pid
-from analyzer.cli.output import coloured, columns, emit
+from analyzer.cli.output import coloured, columns, emit, speak_utf8
+from analyzer.cli.view import WHOLE, encoding, narrowed, table
+from analyzer.errors import BadInputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from analyzer.check.leaks import Verdicts
     from analyzer.cli import options as opt
     from analyzer.cli.output import Progress
+    from analyzer.cli.view import View
     from analyzer.report import Report, ReportOptions
     from analyzer.snapshot import Snapshot
 
@@ -85,20 +89,89 @@ def report_options(
     )
 
 
+class Form(StrEnum):
+    """The form in which a report is written; all but TEXT are options of that name."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    JUNIT = "junit"
+    TREE = "tree"
+    HTML = "html"
+
+
+def chosen_form(**asked: bool) -> Form:
+    """Return the form of those asked for, by name; BadInputError for two."""
+    said = [name for name, wanted in asked.items() if wanted]
+    if len(said) > 1:
+        raise BadInputError(f"--{said[0]} and --{said[1]}: say one of them")
+    return Form(said[0]) if said else Form.TEXT
+
+
+def target(output: str | None, html: str | None, *, force: bool) -> str | None:
+    """Return where to write; BadInputError for two places, or a page that could not be written."""
+    if html is None:
+        return output
+    if output is not None:
+        raise BadInputError(f"--html {html} names its file already: leave -o out")
+    if html != "-":
+        from analyzer import crz
+
+        crz.refuse_target(html, force=force)
+    return html
+
+
 def finish(
-    result: Report, output: str | None, *, json: bool, everything: bool, force: bool
+    result: Report,
+    output: str | None,
+    *,
+    form: Form,
+    everything: bool,
+    force: bool,
+    view: View = WHOLE,
 ) -> None:
     """Write a report in the form that was asked for, and exit with its code."""
-    from analyzer.writers import json as machine
-    from analyzer.writers import terminal
-
-    if json:
-        text = machine.render(result)
+    if view.columns:
+        text = table(result, view, json=form is Form.JSON, stdout=output in {None, "-"})
     else:
-        lines = terminal.render(result, columns(), everything=everything)
-        text = terminal.to_text(lines, colour=output in {None, "-"} and coloured())
+        text = _written(narrowed(result, view), output, form, everything=everything)
+    if form is Form.HTML:
+        speak_utf8()
     write(text, output, force=force)
     raise typer.Exit(result.exit_code)
+
+
+def _written(result: Report, output: str | None, form: Form, *, everything: bool) -> str:
+    match form:
+        case Form.JSON:
+            from analyzer.writers import json
+
+            return json.render(result)
+        case Form.MARKDOWN:
+            from analyzer.writers import markdown
+
+            return markdown.render(result, everything=everything)
+        case Form.JUNIT:
+            from analyzer.writers import junit
+
+            return junit.render(result, everything=everything)
+        case Form.TREE:
+            from analyzer.writers import terminal, tree
+
+            shown = output in {None, "-"}
+            lines = tree.render(
+                result, columns(), everything=everything, encoding=encoding(stdout=shown)
+            )
+            return terminal.to_text(lines, colour=shown and coloured())
+        case Form.HTML:
+            from analyzer.writers import page
+
+            return page.render(result)
+        case Form.TEXT:
+            from analyzer.writers import terminal
+
+            lines = terminal.render(result, columns(), everything=everything)
+            return terminal.to_text(lines, colour=output in {None, "-"} and coloured())
 
 
 def write(text: str, output: str | None, *, force: bool) -> None:

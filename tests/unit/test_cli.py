@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROOT: Final = Path(__file__).parents[2]
-COMMANDS: Final = ("collect", "report", "check", "doctor", "demo", "procdump")
+COMMANDS: Final = (
+    "collect", "report", "check", "graph", "plot", "export", "doctor", "demo", "procdump",
+)  # fmt: skip
 HEAVY: Final = {"numpy", "pandas", "pyarrow", "networkx", "matplotlib"}
 CRANALYZE: Final = [sys.executable, "-m", "analyzer"]
 
@@ -97,7 +99,7 @@ def test_every_command_has_help_with_examples_and_it_fits(command: str) -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
     assert all(len(line) <= 80 for line in ran.stdout.splitlines())
     assert "Examples:\n    " in ran.stdout or not command
-    assert "..." not in re.sub(r"KIND,\.\.\.|\[ARGS\]\.\.\.", "", ran.stdout)
+    assert "..." not in re.sub(r"(KIND,|COL,|\[ARGS\]|\[FILE\])\.\.\.", "", ran.stdout)
 
 
 def test_help_names_every_command_and_exit_code() -> None:

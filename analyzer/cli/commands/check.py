@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from analyzer.cli import options as opt
-from analyzer.cli.arguments import obey_policy, parse_pid
+from analyzer.cli.arguments import obey_policy, parse_pid, split_output
 from analyzer.cli.output import Progress
-from analyzer.cli.work import collected, finish, report_options
+from analyzer.cli.view import chosen_view
+from analyzer.cli.work import Form, chosen_form, collected, finish, report_options, target
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 EXAMPLES: Final = (
     "sudo cranalyze check 4711",
     "sudo cranalyze check 4711 --json --ignore USER_NS",
+    "sudo cranalyze check 4711 --junit -o leaks.xml",
     "cranalyze check $$ --subtree",
 )
 
@@ -28,8 +30,16 @@ def run(  # noqa: PLR0913 - an option each
     *,
     rules: opt.Rules = opt.RuleSet.MODERN,
     json: opt.AsJson = False,
+    markdown: opt.AsMarkdown = False,
+    junit: opt.AsJUnit = False,
+    tree: opt.AsTree = False,
+    html: opt.Html = None,
     everything: opt.All = False,
-    output: opt.Output = None,
+    short: opt.ColumnsOrOutput = None,
+    columns: opt.Columns = None,
+    noheadings: opt.NoHeadings = False,
+    filter_: opt.Filter = None,
+    output: opt.OutputFile = None,
     force: opt.Force = False,
     source: opt.From = opt.Source.AUTO,
     proc: opt.ProcRoot = None,
@@ -50,10 +60,17 @@ def run(  # noqa: PLR0913 - an option each
     from analyzer.report import make, shown
 
     root = parse_pid(pid, of_dump=proc is not None)
+    form = chosen_form(json=json, markdown=markdown, junit=junit, tree=tree, html=html is not None)
+    table, output = split_output(short or (), columns, output)
+    output = target(output, html, force=force)
+    everything = everything or form is Form.HTML
+    view = chosen_view(
+        table, filter_, noheadings=noheadings, whole=form not in {Form.TEXT, Form.JSON}
+    )
     obey_policy(settings.load(config), subtree=subtree, live=True)
     chosen = report_options(
         "check", fail_on, ignore, everything=everything, subtree=subtree, gate=True,
-        brief=not json and not everything,
+        brief=form is not Form.JSON and not everything and not view.names_holders,
     )  # fmt: skip
 
     seen: list[Verdicts] = []
@@ -63,7 +80,7 @@ def run(  # noqa: PLR0913 - an option each
         seen.append(judge(snapshot, root, Rules(rules)))
         return shown(seen[-1], everything=everything)
 
-    with Progress(quiet=json) as progress:
+    with Progress(quiet=form is Form.JSON) as progress:
         snapshot = collected(
             root,
             source,
@@ -75,4 +92,5 @@ def run(  # noqa: PLR0913 - an option each
             listed=listed,
         )
     verdicts = seen[-1] if seen else judge(snapshot, root, Rules(rules))
-    finish(make(snapshot, verdicts, chosen), output, json=json, everything=everything, force=force)
+    result = make(snapshot, verdicts, chosen)
+    finish(result, output, form=form, everything=everything, force=force, view=view)

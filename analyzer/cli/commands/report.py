@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 from analyzer.cli import options as opt
-from analyzer.cli.arguments import obey_policy
-from analyzer.cli.work import finish, judged, report_options
+from analyzer.cli.arguments import obey_policy, split_output
+from analyzer.cli.view import chosen_view
+from analyzer.cli.work import Form, chosen_form, finish, judged, report_options, target
 
 EXAMPLES: Final = (
     "cranalyze report",
     "cranalyze report web1-4711-20260101T120000Z.crz --json",
     "cranalyze report host.crz --pid 4711 --check",
+    "cranalyze report --markdown",
+    "cranalyze report --tree",
+    "cranalyze report --html page.html",
+    "cranalyze report -o PID,COMMAND,ASSOC,NAME -Q 'SIDE == \"outside\"'",
 )
 
 
@@ -21,8 +26,16 @@ def run(  # noqa: PLR0913 - an option each
     pid: opt.OtherPid = None,
     rules: opt.Rules = opt.RuleSet.MODERN,
     json: opt.AsJson = False,
+    markdown: opt.AsMarkdown = False,
+    junit: opt.AsJUnit = False,
+    tree: opt.AsTree = False,
+    html: opt.Html = None,
     everything: opt.All = False,
-    output: opt.Output = None,
+    short: opt.ColumnsOrOutput = None,
+    columns: opt.Columns = None,
+    noheadings: opt.NoHeadings = False,
+    filter_: opt.Filter = None,
+    output: opt.OutputFile = None,
     force: opt.Force = False,
     check: opt.Gate = False,
     subtree: opt.Subtree = False,
@@ -37,10 +50,17 @@ def run(  # noqa: PLR0913 - an option each
     from analyzer import settings
     from analyzer.report import make
 
+    form = chosen_form(json=json, markdown=markdown, junit=junit, tree=tree, html=html is not None)
+    table, output = split_output(short or (), columns, output)
+    output = target(output, html, force=force)
+    everything = everything or form is Form.HTML
+    view = chosen_view(
+        table, filter_, noheadings=noheadings, whole=form not in {Form.TEXT, Form.JSON}
+    )
     obey_policy(settings.load(config), subtree=subtree, live=False)
     chosen = report_options(
         "report", fail_on, ignore, everything=everything, subtree=subtree, gate=check,
-        brief=not json and not everything,
+        brief=form is not Form.JSON and not everything and not view.names_holders,
     )  # fmt: skip
     result = make(*judged(file, pid, rules), chosen)
-    finish(result, output, json=json, everything=everything, force=force)
+    finish(result, output, form=form, everything=everything, force=force, view=view)

@@ -1,0 +1,77 @@
+"""cranalyze export: the tables of snapshots, and their verdicts, for other tools."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from analyzer.cli import options as opt
+from analyzer.cli.arguments import newest_snapshot, parse_pid
+from analyzer.cli.output import emit, note
+from analyzer.errors import BadInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from analyzer.report import Report
+    from analyzer.snapshot import Snapshot
+    from analyzer.writers.export import Form
+
+EXAMPLES: Final = (
+    "cranalyze export --parquet fleet",
+    "cranalyze export *.crz --parquet fleet",
+    "cranalyze export host.crz --pid 4711 --csv tables",
+)
+
+
+def run(
+    files: opt.SnapshotFiles = None,
+    *,
+    parquet: opt.ParquetFolder = None,
+    csv: opt.CsvFolder = None,
+    pid: opt.OtherPid = None,
+    rules: opt.Rules = opt.RuleSet.MODERN,
+    force: opt.Force = False,
+) -> None:
+    """Write the tables of snapshots, and verdicts, for other tools.
+
+    Into DIR/TABLE/date=YYYY-MM-DD/host=NAME/, which DuckDB, Spark and pandas read as they are;
+    prints the files written. All snapshots are written or, when one cannot be, none.
+    """
+    from analyzer import crz
+    from analyzer.export import write
+    from analyzer.writers.export import Form
+
+    if (parquet is None) == (csv is None):
+        raise BadInputError("say --parquet DIR or --csv DIR, one of them")
+    form = Form.CSV if parquet is None else Form.PARQUET
+    paths = write(
+        str(csv if parquet is None else parquet),
+        _files(files or [newest_snapshot()], form, pid, rules.value),
+        force=force,
+    )
+    emit("".join(f"{crz.printable_path(path)}\n" for path in paths))
+
+
+def _files(
+    names: Sequence[str], form: Form, pid: str | None, rules: str
+) -> Iterator[tuple[str, bytes]]:
+    from analyzer import crz
+    from analyzer.writers import export as writer
+
+    for name in dict.fromkeys(names):
+        snapshot = crz.load(name)
+        report = _report(snapshot, pid, rules)
+        if report is None:
+            note(f"cranalyze: {name} is of a whole host: no verdicts without --pid N")
+        yield from writer.files(snapshot, report, form)
+
+
+def _report(snapshot: Snapshot, pid: str | None, rules: str) -> Report | None:
+    from analyzer.check.leaks import check as judge
+    from analyzer.model import Rules
+    from analyzer.report import ReportOptions, checked_pid, make
+
+    if pid is None and snapshot.meta["subject"]["pid"] is None:
+        return None
+    root = checked_pid(snapshot, None if pid is None else parse_pid(pid, of_dump=True))
+    return make(snapshot, judge(snapshot, root, Rules(rules)), ReportOptions("export", brief=True))

@@ -1,0 +1,112 @@
+"""What of a report is listed, and how: columns (`-o COL,...`, `-n`) and a filter (`-Q`)."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from analyzer.cli.output import columns as terminal_columns
+from analyzer.cli.output import note
+from analyzer.errors import BadInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analyzer.filter_nodes import Node
+    from analyzer.listing import Column, Row
+    from analyzer.report import Report
+
+
+@dataclass(frozen=True)
+class View:
+    """What is listed: in `columns` (none: the whole report), and only what `filter` holds for."""
+
+    columns: tuple[Column, ...] = ()
+    headings: bool = True
+    filter: Node | None = None
+
+    @property
+    def names_holders(self) -> bool:
+        """Whether every holder has to be known for it."""
+        return bool(self.columns) or self.filter is not None
+
+
+WHOLE: Final = View()
+
+
+def chosen_view(
+    columns: str | None, filter_: str | None, *, noheadings: bool, whole: bool = False
+) -> View:
+    """Return the view that the options ask for; `whole` is a form that has no columns.
+
+    Raises BadInputError for columns or filters that cannot be read, and for what does not go
+    together.
+    """
+    if columns is None and noheadings:
+        raise BadInputError("-n goes with columns: -o COL,...")
+    if columns is not None and whole:
+        raise BadInputError("-o COL,... makes a table, or JSON with --json: no other form has any")
+    if columns is None and filter_ is None:
+        return WHOLE
+    from analyzer.filters import parse
+    from analyzer.listing import parse_columns
+
+    return View(
+        () if columns is None else parse_columns(columns),
+        not noheadings,
+        None if filter_ is None else parse(filter_),
+    )
+
+
+def narrowed(report: Report, view: View) -> Report:
+    """Return the report with only the objects that the filter holds for; the answer stays."""
+    if view.filter is None:
+        return report
+    told = {row.entry.objref for row in _filtered(report, view)}
+    _say(len(told), len(report.objects))
+    groups = [
+        replace(group, objects=tuple(e for e in group.objects if e.objref in told))
+        for group in report.groups
+    ]
+    return replace(
+        report,
+        objects=tuple(entry for entry in report.objects if entry.objref in told),
+        groups=tuple(group for group in groups if group.objects),
+    )
+
+
+def table(report: Report, view: View, *, json: bool, stdout: bool) -> str:
+    """Return the report in the columns of the view, as lines of text or as JSON."""
+    from analyzer.listing import Listing
+    from analyzer.writers import columns
+
+    listed = Listing(view.columns, tuple(_filtered(report, view)))
+    if view.filter is not None:
+        _say(len({row.at for row in listed.rows}), len(report.objects))
+    if json:
+        return columns.render_json(report, listed)
+    cut = terminal_columns() if stdout and sys.stdout is not None and sys.stdout.isatty() else None
+    spoken = encoding(stdout=stdout)
+    return columns.render(listed, cut, headings=view.headings, encoding=spoken)
+
+
+def encoding(*, stdout: bool) -> str:
+    """Return the encoding of what is written: stdout's, UTF-8 in a file."""
+    return sys.stdout.encoding if stdout and sys.stdout is not None else "utf-8"
+
+
+def _filtered(report: Report, view: View) -> Sequence[Row]:
+    from analyzer.filter_nodes import columns_of, matches
+    from analyzer.listing import finest, listing, with_finer
+
+    if view.filter is None:
+        return listing(report, view.columns).rows
+    level = finest(view.columns)
+    rows = listing(report, view.columns, finest(columns_of(view.filter), level)).rows
+    return with_finer(rows, matches(view.filter, rows).tolist(), level)
+
+
+def _say(told: int, of: int) -> None:
+    if told < of:
+        note(f"cranalyze: {told:,} of {of:,} objects are listed (-Q); the answer is of all")

@@ -1,0 +1,67 @@
+"""A tree of files, all of it or nothing: where `cranalyze export` writes.
+
+Each file is complete when it appears (`crz.write_file`). When one cannot be written, or what comes
+next cannot be made, the files and folders that this run made are taken away again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from analyzer import crz
+from analyzer.errors import BadInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+def write(folder: str, files: Iterable[tuple[str, bytes]], *, force: bool) -> list[str]:
+    """Write `files` (a path in `folder`, and the content), and return their paths.
+
+    Folders are made as they are needed. Raises BadInputError when something cannot be written, or
+    is there already and `force` is not given; whatever is raised, the files made are gone then (one
+    that was replaced stays replaced).
+    """
+    written: list[str] = []
+    with _undone_on_failure() as made:
+        for path, content in files:
+            target = os.path.join(folder, path)
+            _make_folders(os.path.dirname(target), made)
+            new = not os.path.lexists(target)
+            if not new and not force:
+                raise BadInputError(
+                    f"{crz.printable_path(target)} exists: this snapshot is exported there "
+                    "already; --force replaces it"
+                )
+            crz.write_file(target, content, force=force)
+            if new:
+                made.append(target)
+            written.append(target)
+    return written
+
+
+@contextlib.contextmanager
+def _undone_on_failure() -> Iterator[list[str]]:
+    made: list[str] = []
+    try:
+        yield made
+    except BaseException:
+        for path in reversed(made):
+            with contextlib.suppress(OSError):  # others may have put something there meanwhile
+                (os.rmdir if os.path.isdir(path) else os.unlink)(path)
+        raise
+
+
+def _make_folders(folder: str, made: list[str]) -> None:
+    if not folder or os.path.isdir(folder):
+        return
+    _make_folders(os.path.dirname(folder), made)
+    try:
+        os.mkdir(folder)
+    except OSError as error:
+        raise BadInputError(
+            f"cannot make the folder {crz.printable_path(folder)}: {os.strerror(error.errno or 0)}"
+        ) from error
+    made.append(folder)

@@ -1,0 +1,253 @@
+r"""The report as Markdown, to paste into an issue: the answer, a table of what leaks, who holds it.
+
+The table is worst first, and bundled as the report for people is: the host's namespaces are one
+row, libraries that are shared since fork another. What is long is folded (``<details>``).
+
+A name may hold pipes, backticks, tags, ``@somebody`` or ``#1``. Whatever a stranger wrote is in a
+code span, where GitHub and GitLab make nothing of it; prose of a snapshot is left as it is only
+while it is harmless. The text is CommonMark with GitHub's tables.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Final
+
+from analyzer.grouping import Bundle
+from analyzer.kinds import registry
+from analyzer.model import Side, Verdict
+from analyzer.writers.terminal import headline, named, next_step
+from analyzer.writers.text import printable, shorten
+from analyzer.writers.wording import counts, held_by, listing, nouns, number, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator, Sequence
+
+    from analyzer.grouping import Group
+    from analyzer.report import Gap, Report, ReportObject
+
+_MOST_ROWS: Final = 25
+_MOST_HOLDERS: Final = 4
+_MOST_GAPS: Final = 10
+_NAME_CELLS: Final = 160
+_LONGEST_RUN: Final = 8  # of backticks: cmark takes no run of 80 for a code span
+
+_HARMLESS: Final = re.compile(r"(?!.*\bgh-\d)[A-Za-z0-9 ,.:;()/'%+-]*", re.IGNORECASE)
+_LINK: Final = re.compile(r"://|www\.", re.IGNORECASE)
+
+_SAID: Final = {
+    Verdict.USAGE_LEAK: "referenced from outside",
+    Verdict.OVERCOUNT: "more users than references",
+    Verdict.UNSTABLE: "kept changing",
+    Verdict.UNKNOWN: "undecided",
+    Verdict.CONTAINED: "contained",
+}
+_HEADER: Final = ("object", "verdict", "users", "refcount", "outside", "held outside by")
+
+
+def render(report: Report, *, everything: bool = False) -> str:
+    """Return the report as Markdown; with `everything`, nothing is left out of its lists."""
+    blocks = [
+        f"### {headline(report)}",
+        _about(report),
+        *(_finding(finding.message, finding.detail, gates=finding.gates)
+          for finding in report.findings),
+        *_objects(report, everything=everything),
+        *_messages(report, everything=everything),
+        *_unseen(report, everything=everything),
+        _details("How this was collected", _facts(report)),
+        f"Next: {next_step(report)}",
+    ]  # fmt: skip
+    return "\n\n".join(blocks) + "\n"
+
+
+def code(text: str) -> str:
+    r"""Return `text` as a code span that shows it as it is, in a table too.
+
+    What does not print is escaped; so are backticks (``\x60``) when there are many in a row.
+    """
+    said = printable(text)
+    longest = max(map(len, re.findall("`+", said)), default=0)
+    if longest > _LONGEST_RUN:
+        said, longest = said.replace("`", r"\x60"), 0
+    fence = "`" * (longest + 1)
+    apart = " " if said[:1] in {"`", " "} or said[-1:] in {"`", " "} else ""
+    if not said.strip():
+        apart = ""  # a span of nothing but spaces keeps them all
+    return f"{fence}{apart}{said or ' '}{apart}{fence}".replace("|", r"\|")
+
+
+def prose(text: str) -> str:
+    """Return words as they are, or as a code span when a reader could make anything of them."""
+    if _HARMLESS.fullmatch(text) and not _LINK.search(text):
+        return text
+    return code(text)
+
+
+def _about(report: Report) -> str:
+    subject = report.subject
+    others = subject.tasks - 1
+    also = f" and {number(others)} other {plural(others, 'task')}" if others else ""
+    return (
+        f"pid {subject.pid} ({code(subject.comm)}){also} on {code(subject.host)}, "
+        f"Linux {prose(subject.kernel)}, {prose(subject.collected_at)}"
+    )
+
+
+def _finding(message: str, detail: str, *, gates: bool) -> str:
+    return f"**{prose(message)}**: {prose(detail)}{'' if gates else ' (ignored)'}"
+
+
+# --- the table
+
+
+def _objects(report: Report, *, everything: bool) -> Iterator[str]:
+    shown, left = _split(report.groups, _MOST_ROWS if not everything else None)
+    leaks = [group for group in shown if group.bundle is not Bundle.CONTAINED]
+    if leaks:
+        rows = [_row(group, everything=everything) for group in leaks]
+        if left:
+            rows.append((f"and {nouns(left)} more (--all lists them)", "", "", "", "", ""))
+        yield _table(_HEADER, rows, numbers=range(2, 5))
+    bundled = [group for group in shown if len(group.objects) > 1 or _is_bundle(group)]
+    if everything:
+        for group in bundled:
+            yield _details(f"{nouns(group.objects)}: {_SAID[group.objects[0].verdict]}",
+                           _members(group))  # fmt: skip
+    singles = [group.objects[0] for group in leaks if not _is_bundle(group)]
+    if singles:
+        yield _details("Who holds them", _held(singles, everything=everything))
+
+
+def _split(groups: Sequence[Group], most: int | None) -> tuple[list[Group], list[ReportObject]]:
+    singles = [group for group in groups if not _is_bundle(group)]
+    dropped = {id(group) for group in singles[most:]} if most is not None else set()
+    left = [entry for group in singles if id(group) in dropped for entry in group.objects]
+    return [group for group in groups if id(group) not in dropped], left
+
+
+def _is_bundle(group: Group) -> bool:
+    return group.bundle not in {Bundle.SINGLE, Bundle.UNSTABLE}
+
+
+def _row(group: Group, *, everything: bool) -> tuple[str, ...]:
+    if _is_bundle(group):
+        return (*_bundled(group), "", "", "", "")
+    entry = group.objects[0]
+    ignored = "" if entry.gates else " (ignored)"
+    refcount = "?" if entry.refcount is None else number(entry.refcount)
+    return (
+        _title(entry), f"{_SAID[entry.verdict]}{ignored}", number(entry.users), refcount,
+        number(entry.outside), "<br>".join(_holders(entry, Side.OUTSIDE, everything=everything)),
+    )  # fmt: skip
+
+
+def _bundled(group: Group) -> tuple[str, str]:
+    what = nouns(group.objects)
+    match group.bundle:
+        case Bundle.HOST:
+            kinds = [registry()[entry.kind] for entry in group.objects]
+            names = list(dict.fromkeys(kind.namespace for kind in kinds if kind.namespace))
+            shared = f"the host's {listing(names)} {plural(len(names), 'namespace')}"
+            return shared if names else "the set of namespaces", "not a container of its own"
+        case Bundle.CODE:
+            return f"{number(len(group.objects))} executables and libraries", "shared since fork"
+        case Bundle.STDIO:
+            names = [code(shorten(named(entry), _NAME_CELLS)) for entry in group.objects]
+            who = "outside" if group.origin is None else f"{code(group.origin[1])} "
+            of = f"{who}({group.origin[0]})" if group.origin else who
+            return f"standard streams: {', '.join(names)}", f"shared with {of}"
+        case _:
+            return what, _SAID[group.objects[0].verdict]
+
+
+def _title(entry: ReportObject) -> str:
+    kind = registry()[entry.kind].title
+    if not entry.name:
+        return f"{kind} no. {entry.objref}"
+    name = code(shorten(named(entry), _NAME_CELLS))
+    return name if entry.name.startswith(f"{kind}:[") else f"{kind} {name}"
+
+
+def _members(group: Group) -> str:
+    return "\n".join(f"- {_title(entry)}: {counts(entry)}" for entry in group.objects)
+
+
+def _held(entries: Iterable[ReportObject], *, everything: bool) -> str:
+    lines = []
+    for entry in entries:
+        lines.append(f"- {_title(entry)}: {counts(entry)}")
+        if entry.unnamed > 0 and registry()[entry.kind].unseen:
+            lines.append(f"  - what can hold it unnamed: {registry()[entry.kind].unseen}")
+        for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER):
+            held = _holders(entry, side, everything=everything)
+            lines += [f"  - {side.value}: {holder}" for holder in held]
+    return "\n".join(lines)
+
+
+def _holders(entry: ReportObject, side: Side, *, everything: bool) -> list[str]:
+    said = held_by(side, [holder for holder in entry.holders if holder.side is side])
+    most = len(said) if everything or len(said) <= _MOST_HOLDERS else _MOST_HOLDERS - 1
+    kept = [code(shorten(words, _NAME_CELLS)) for words in said[:most]]
+    return [*kept, f"and {number(len(said) - most)} more"] if len(said) > most else kept
+
+
+# --- the rest
+
+
+def _messages(report: Report, *, everything: bool) -> Iterator[str]:
+    shown, _ = _split(report.groups, None if everything else _MOST_ROWS)
+    entries = [e for group in shown if everything or not _is_bundle(group) for e in group.objects]
+    lines = [printable(line) for e in entries for line in (e.message or "").split("\n") if line]
+    if lines:
+        yield _details("What the 2009 kernel would have said", _block(lines))
+
+
+def _block(lines: Sequence[str]) -> str:
+    text = "\n".join(line.replace("```", r"\x60\x60\x60") for line in lines)
+    return f"```text\n{text}\n```"
+
+
+def _unseen(report: Report, *, everything: bool) -> Iterator[str]:
+    most = len(report.gaps) if everything else _MOST_GAPS
+    lines = [f"- {prose(note)}" for note in report.notes]
+    lines += [f"- {_gap(gap)}" for gap in report.gaps[:most]]
+    if len(report.gaps) > most:
+        lines.append(f"- and {number(len(report.gaps) - most)} more (--all lists them)")
+    if lines:
+        yield "**What could not be seen**\n\n" + "\n".join(lines)
+
+
+def _gap(gap: Gap) -> str:
+    reason = os.strerror(gap.errno) if gap.errno else ""
+    cause = ": ".join(part for part in (prose(gap.syscall), reason) if part)
+    said = f"{prose(gap.where)} ({cause})" if cause else prose(gap.where)
+    return f"{said}: {prose(gap.effect)}" if gap.effect else said
+
+
+def _facts(report: Report) -> str:
+    subject, summary = report.subject, report.summary
+    init = {True: "yes", False: "no", None: "not known"}[subject.container_init]
+    rows = [
+        ("source", prose(subject.source)),
+        ("rules", subject.rules.value),
+        ("held still", f"{subject.frozen_seconds * 1000:.0f} ms" if subject.frozen else "no"),
+        ("init of a container", init),
+        ("boot id", code(subject.boot_id)),
+        ("objects judged", f"{number(summary.checked)} of {number(summary.objects)}"),
+        ("references from inside", number(summary.references)),
+        ("not named", number(summary.unnamed)),
+    ]
+    return _table(("fact", "value"), rows)
+
+
+def _table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Container[int] = ()
+) -> str:
+    rules = ["---:" if column in numbers else "---" for column in range(len(header))]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (header, rules, *rows))
+
+
+def _details(summary: str, content: str) -> str:
+    return f"<details><summary>{summary}</summary>\n\n{content}\n\n</details>"

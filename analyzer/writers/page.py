@@ -1,0 +1,112 @@
+"""The page: a report as one HTML file that needs nothing else, to look at, keep and send around.
+
+`render` gives the whole file. It is a table first, made here and readable without scripts, with
+every object's holders and a static picture below; scripts add sorting, filters, and the graph,
+drawn by cytoscape.js at the coordinates of `scene`. Nothing is loaded from anywhere: the page's own
+policy forbids it, and allows only the very scripts and styles that are in it, by their hashes. So
+it can be opened from a file, served, or be the `srcdoc` of a sandboxed frame.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from importlib.resources import files
+from string import Template
+from typing import TYPE_CHECKING, Final
+
+from analyzer.model import Verdict
+from analyzer.report import whole
+from analyzer.scene import scene
+from analyzer.writers import page_data, page_parts, page_table, svg
+from analyzer.writers.page_parts import text
+from analyzer.writers.page_table import MOST_ROWS
+from analyzer.writers.terminal import headline, next_step
+from analyzer.writers.wording import number, plural
+
+if TYPE_CHECKING:
+    from analyzer.report import Report, ReportObject
+
+# What cytoscape.js would add to the page itself, were it not there already.
+_CONTAINER: Final = ".__________cytoscape_container{position:relative}"
+_EARLY: Final = 'document.documentElement.classList.add("js")'
+_EMPTY: Final = '<p class="hint">Nothing to draw.</p>'
+_MOST_PRINTED: Final = 240  # nodes and edges of the static picture
+
+
+def render(report: Report) -> str:
+    """Return the page as HTML, valid UTF-8; objects that the report leaves out are on it too."""
+    report = whole(report)
+    objects = _ordered(report)
+    listed = objects[:MOST_ROWS]
+    drawn = scene(report)
+    border = scene(report, contained=False)
+    still = drawn
+    if len(drawn.nodes) + len(drawn.edges) > _MOST_PRINTED:
+        still = scene(report, _MOST_PRINTED)
+    answer = headline(report)
+    style = svg.colours() + asset("page.css")
+    parts = {
+        "title": text(f"{answer}: pid {report.subject.pid} on {report.subject.host}"),
+        "subject": page_parts.subject_line(report),
+        "headline": page_parts.status_mark(report) + text(answer),
+        "next": text(next_step(report)),
+        "findings": page_parts.findings(report),
+        "numbers": page_parts.numbers(report),
+        "count": f"{number(len(listed))} {plural(len(listed), 'object')}",
+        "filters": page_table.filters(listed),
+        "table": page_table.table(listed),
+        "cut": page_table.cut(report),
+        "picture": svg.render(still, f"Who holds what: {answer}") if still.nodes else _EMPTY,
+        "legend": page_parts.legend(
+            map(svg.look_of, drawn.nodes), folds=any(node.members for node in drawn.nodes)
+        ),
+        "details": page_table.details(listed),
+        "unseen": page_parts.unseen(report),
+        "reading": page_parts.reading(),
+        "messages": page_parts.messages(listed),
+        "facts": page_parts.facts(report),
+        "made": page_parts.made(),
+        "sprite": svg.sprite(),
+        "data": page_data.island(drawn, border, objects, len(listed)),
+        "style": style,
+        "container": _CONTAINER,
+        "early": _EARLY,
+        "cytoscape": asset("cytoscape.min.js"),
+        "script": asset("page.js"),
+    }
+    return Template(asset("page.html")).substitute(parts, policy=policy(parts))
+
+
+def _ordered(report: Report) -> list[ReportObject]:
+    """Return the objects worst first, those of one verdict as the report bundles them."""
+    worst = list(Verdict)
+    bundle = {e.objref: rank for rank, group in enumerate(report.groups) for e in group.objects}
+    return sorted(report.objects, key=lambda e: (worst.index(e.verdict), bundle[e.objref]))
+
+
+def policy(parts: dict[str, str]) -> str:
+    """Return the Content-Security-Policy: these scripts and styles, and nothing else."""
+    scripts = " ".join(map(_hash, (parts["early"], parts["cytoscape"], parts["script"])))
+    styles = " ".join(map(_hash, (parts["style"], parts["container"])))
+    rules = (
+        "default-src 'none'",
+        f"script-src {scripts}",
+        f"style-src {styles}",
+        "base-uri 'none'",
+        "form-action 'none'",
+    )
+    return "; ".join(rules)
+
+
+@cache
+def asset(name: str) -> str:
+    """Return the text of a file of `analyzer/assets`."""
+    return (files("analyzer") / "assets" / name).read_text("utf-8")
+
+
+@cache
+def _hash(content: str) -> str:
+    digest = hashlib.sha256(content.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"

@@ -1,0 +1,227 @@
+"""The parts of a page as HTML: every function makes one, of a report, with every name escaped.
+
+What a name is made of is shown, not done: it goes through `printable` first (no control character,
+no mark of direction, no byte that is no UTF-8 is left), then through `html.escape`. The words are
+those of the terminal (`wording`, `terminal`), so that the two cannot disagree.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+from typing import TYPE_CHECKING, Final
+
+from analyzer import palette
+from analyzer._version import __version__
+from analyzer.model import Basis, Rules, Side, Status, Verdict
+from analyzer.scene import UNNAMED
+from analyzer.writers.svg import mark
+from analyzer.writers.text import printable
+from analyzer.writers.wording import number, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from analyzer.report import Gap, Report, ReportObject
+
+_MOST_GAPS: Final = 1000
+
+BASES: Final = {
+    Basis.PROVEN: "the kernel's own reference count was read and compared",
+    Basis.WITNESSED: "holders were seen, but the reference count was not: a leak that is seen is "
+    "one, and what is not seen is not ruled out",
+    Basis.STRUCTURAL: "judged by which side its holders are on; it has too many kinds of holders "
+    "for arithmetic",
+}
+_SOURCES: Final = {
+    "kernel": "the kernel's memory",
+    "procfs": "/proc, without reference counts",
+    "replay": "a dump of /proc, without reference counts",
+}
+_STATUS: Final = {
+    Status.LEAKS: Verdict.USAGE_LEAK,
+    Status.UNDECIDED: Verdict.UNKNOWN,
+    Status.CONTAINED: Verdict.CONTAINED,
+    Status.ERROR: Verdict.USAGE_LEAK,
+}
+
+
+def text(value: str) -> str:
+    """Return a string from anywhere as harmless HTML text, also within an attribute."""
+    return html.escape(printable(value))
+
+
+def status_mark(report: Report) -> str:
+    """Return the shape that stands before the answer."""
+    return verdict_mark(_STATUS[report.status])
+
+
+def subject_line(report: Report) -> str:
+    """Return which process, and where."""
+    subject = report.subject
+    return text(f"pid {subject.pid} ({subject.comm}) on {subject.host}")
+
+
+def findings(report: Report) -> str:
+    """Return what else speaks against the subtree."""
+    return "".join(
+        f'<p class="finding"><strong>{text(found.message)}</strong> {text(found.detail)}'
+        f"{'' if found.gates else ' (ignored)'}</p>"
+        for found in report.findings
+    )
+
+
+def numbers(report: Report) -> str:
+    """Return the summary as figures."""
+    summary = report.summary
+    leaks, doubts = summary.usage_leak + summary.overcount, summary.unknown + summary.unstable
+    shown = (
+        (summary.checked, f"{plural(summary.checked, 'object')} judged"),
+        (leaks, "referenced from outside"),
+        (doubts, "undecided"),
+        (summary.contained, "contained"),
+        (report.subject.tasks, f"{plural(report.subject.tasks, 'task')} inside"),
+        (summary.references, f"{plural(summary.references, 'reference')} from inside"),
+        (summary.unnamed, f"{plural(summary.unnamed, 'reference')} not named"),
+    )
+    cells = "".join(f"<div><dt>{name}</dt><dd>{number(count)}</dd></div>" for count, name in shown)
+    return f'<dl class="numbers">{cells}</dl>'
+
+
+def legend(shown: Iterable[tuple[str, str]], *, folds: bool) -> str:
+    """Return what the shapes and colours mean, of the (class, shape) pairs that are drawn."""
+    drawn = set(shown)
+    words = [
+        (side.value, look.cytoscape, f"process {_SIDE_WORDS[side]}")
+        for side, look in palette.SIDES.items()
+    ]
+    words += [
+        (side.value, palette.HOLDER, f"other holder {_SIDE_WORDS[side]}") for side in palette.SIDES
+    ]
+    words += [(v.value, look.cytoscape, words_of(v)) for v, look in palette.VERDICTS.items()]
+    words.append((UNNAMED, palette.UNNAMED.cytoscape, "not named"))
+    items = [
+        f"<li>{mark(look, shape)}{word}</li>"
+        for look, shape, word in words
+        if (look, shape) in drawn
+    ]
+    if folds:
+        items.append('<li><i class="stack" aria-hidden="true"></i>several alike</li>')
+    if not items:
+        return ""
+    return f'<ul class="legend" aria-label="Legend">{"".join(items)}</ul>'
+
+
+_SIDE_WORDS: Final = {
+    Side.INSIDE: "inside",
+    Side.OUTSIDE: "outside",
+    Side.OBSERVER: "of cranalyze",
+}
+
+
+def unseen(report: Report) -> str:
+    """Return what could not be read."""
+    if not report.gaps and not report.notes and not report.incomplete:
+        return ""
+    notes = "".join(f"<li>{text(note)}</li>" for note in report.notes)
+    if report.incomplete:
+        notes += "<li>A part of the subtree could not be read.</li>"
+    gaps = "".join(map(_gap, report.gaps[:_MOST_GAPS]))
+    rest = len(report.gaps) - _MOST_GAPS
+    more = f"<p>and {number(rest)} more; <code>--json</code> has all.</p>" if rest > 0 else ""
+    listed = f'<div class="wide"><table class="gaps"><thead><tr><th scope="col">what<th scope="col">call<th scope="col">error<th scope="col">what that does</tr></thead><tbody>{gaps}</tbody></table></div>'  # noqa: E501
+    return (
+        '<section aria-labelledby="unseen"><h2 id="unseen">What could not be seen</h2>'
+        f"{f'<ul>{notes}</ul>' if notes else ''}{listed if gaps else ''}{more}</section>"
+    )
+
+
+def messages(objects: Sequence[ReportObject]) -> str:
+    """Return the messages of the kernel that would have refused a checkpoint."""
+    said = "\n".join(text(line) for e in objects if e.message for line in e.message.split("\n"))
+    if not said:
+        return ""
+    return (
+        '<section class="messages" aria-labelledby="log">'
+        '<h2 id="log">What the kernel would have said</h2>'
+        "<p>The messages of the checkpoint patches of 2009. Their two numbers include the "
+        "reference that the kernel's object hash held itself.</p>"
+        f'<details class="log"><summary>The messages</summary><pre tabindex="0">{said}</pre>'
+        "</details></section>"
+    )
+
+
+def reading() -> str:
+    """Return how to read the page."""
+    bases = "".join(f"<dt>{basis.value}</dt><dd>{said}.</dd>" for basis, said in BASES.items())
+    verdicts = "".join(
+        f"<dt>{verdict_mark(verdict)}{words_of(verdict)}</dt><dd>{_MEANINGS[verdict]}</dd>"
+        for verdict in Verdict
+    )
+    return (
+        "<p>An object of the kernel is <em>contained</em> when every reference to it is held from "
+        "inside the subtree: then its <em>users</em> are its <em>refcount</em>. Where the count is "
+        "larger, somebody outside holds one too, and the subtree cannot be checkpointed, moved or "
+        "taken down on its own.</p>"
+        f'<div class="two"><dl>{verdicts}</dl><dl>{bases}</dl></div>'
+    )
+
+
+_MEANINGS: Final = {
+    Verdict.USAGE_LEAK: "It has references that are not the subtree's.",
+    Verdict.OVERCOUNT: "More users were found than it has references: something was counted twice, "
+    "or changed.",
+    Verdict.UNSTABLE: "Two readings of it disagreed.",
+    Verdict.UNKNOWN: "Its count could not be read, or something that touches it could not.",
+    Verdict.CONTAINED: "Every reference to it is the subtree's.",
+}
+
+
+def facts(report: Report) -> str:
+    """Return where, when and how the snapshot was taken."""
+    subject = report.subject
+    init = {True: "yes", False: "no", None: "not known"}[subject.container_init]
+    frozen = f"for {subject.frozen_seconds * 1000:.0f} ms" if subject.frozen else "no"
+    shown = (
+        ("process", f"{subject.pid} ({subject.comm})"),
+        ("tasks inside", number(subject.tasks)),
+        ("init of a container", init),
+        ("host", subject.host),
+        ("kernel", f"Linux {subject.kernel}"),
+        ("boot", subject.boot_id),
+        ("read at", subject.collected_at),
+        ("read from", _SOURCES.get(subject.source, subject.source)),
+        ("held still", frozen),
+        ("rules", _RULES[subject.rules]),
+        ("read by", f"cranalyze {report.snapshot.meta.get('tool_version', '')}"),
+    )
+    cells = "".join(f"<div><dt>{name}</dt><dd>{text(value)}</dd></div>" for name, value in shown)
+    return f'<dl class="facts">{cells}</dl>'
+
+
+_RULES: Final = {
+    Rules.MODERN: "modern: every kind of a 6.x kernel",
+    Rules.LINUX_CR: "linux-cr: as the last of the checkpoint patches judged",
+    Rules.SEED: "seed: as the first of the checkpoint patches, of 2009, judged",
+}
+
+
+def made() -> str:
+    """Return who made the page."""
+    return text(f"Made by cranalyze {__version__}. This page is whole: it loads nothing.")
+
+
+def words_of(verdict: Verdict) -> str:
+    """Return what a verdict is called."""
+    return verdict.value.replace("_", " ")
+
+
+def verdict_mark(verdict: Verdict) -> str:
+    """Return the shape of a verdict, to stand before its name."""
+    return mark(verdict.value, palette.VERDICTS[verdict].cytoscape)
+
+
+def _gap(gap: Gap) -> str:
+    error = os.strerror(gap.errno) if gap.errno else ""
+    cells = (gap.where, gap.syscall, error, gap.effect)
+    return f"<tr>{''.join(f'<td>{text(cell)}</td>' for cell in cells)}</tr>"

@@ -1,0 +1,188 @@
+"""The table of a page, what narrows it, and every object with its holders.
+
+A row is chosen by the link that its name is: without scripts it leads to the object's details
+below, with them it shows these beside the graph.
+"""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from analyzer import palette
+from analyzer.kinds import registry
+from analyzer.model import Side, Verdict
+from analyzer.writers.page_parts import BASES, text, verdict_mark, words_of
+from analyzer.writers.svg import mark
+from analyzer.writers.text import printable, shorten
+from analyzer.writers.wording import counts, held_by, number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from analyzer.holders import Holder
+    from analyzer.report import Report, ReportObject
+
+MOST_ROWS: Final = 5000
+"""How many objects a page lists, the worst first."""
+
+_MOST_HOLDERS: Final = 100  # lines, of one side of one object
+_NAME: Final = 120  # letters of a name in the table; the details have all of it
+_LONG: Final = 1000  # rows: more get columns of fixed widths, which browsers lay out faster
+_HELD: Final = 110  # letters of its holders there
+
+_COLUMNS: Final = (
+    ("kind", "kind of kernel object", "text"),
+    ("name", "what people call it", "text"),
+    ("verdict", "what the check says, worst first", "verdict"),
+    ("basis", "what the verdict rests on", "text"),
+    ("users", "references counted from inside", "number"),
+    ("refcount", "the object's own count", "number"),
+    ("outside", "references of named holders outside", "number"),
+    ("unnamed", "references that nobody could name", "number"),
+    ("holders outside", "named holders outside of the subtree, and how they hold", "text"),
+)
+
+VERDICTS: Final = {
+    Verdict.USAGE_LEAK: "referenced from outside",
+    Verdict.OVERCOUNT: "more users than references",
+    Verdict.UNSTABLE: "kept changing while it was read",
+    Verdict.UNKNOWN: "undecided",
+    Verdict.CONTAINED: "contained",
+}
+
+
+def filters(objects: Sequence[ReportObject]) -> str:
+    """Return the search box and what else narrows the table: used by scripts, hidden without."""
+    kinds = Counter(entry.kind for entry in objects)
+    verdicts = Counter(entry.verdict for entry in objects)
+    calm = set(verdicts) == {Verdict.CONTAINED}
+    options = "".join(
+        f'<option value="{kind}">{text(registry()[kind].title)} ({number(kinds[kind])})</option>'
+        for kind in sorted(kinds, key=lambda kind: registry()[kind].title)
+    )
+    boxes = "".join(
+        f'<label><input type="checkbox" value="{verdict.value}"'
+        f"{' checked' if calm or verdict is not Verdict.CONTAINED else ''}>"
+        f"{verdict_mark(verdict)}{words_of(verdict)} <b>{number(verdicts[verdict])}</b></label>"
+        for verdict in Verdict
+        if verdicts[verdict]
+    )
+    return (
+        '<div id="filters" role="search" aria-label="Objects">'
+        '<label class="find"><span>Search</span><input id="find" type="search" '
+        'placeholder="pid, process, path, inode, kind, address" autocomplete="off" '
+        'spellcheck="false"></label>'
+        '<label class="kind"><span>Kind</span><select id="kind">'
+        f'<option value="">every kind ({number(len(objects))})</option>{options}</select></label>'
+        f'<fieldset id="verdicts"{"" if boxes else " hidden"}><legend>Show</legend>'
+        f"{boxes}</fieldset>"
+        '<button type="button" id="held" hidden></button></div>'
+    )
+
+
+def table(objects: Sequence[ReportObject]) -> str:
+    """Return the table: a row for each object."""
+    heads = "".join(
+        f'<th scope="col" data-sort="{sort}" title="{title}"'
+        f"{' aria-sort=ascending' if sort == 'verdict' else ''}>{name}</th>"
+        for name, title, sort in _COLUMNS
+    )
+    rows = "\n".join(map(_row, objects)) or '<tr><td colspan="9">Nothing to list.</td></tr>'
+    long = ' class="long"' if len(objects) > _LONG else ""
+    return (
+        f'<div class="rows"><table id="table"{long}><caption>The objects that were judged, '
+        "worst first. Choosing one shows all of its holders.</caption>"
+        f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
+    )
+
+
+def cut(report: Report) -> str:
+    """Return a line on what is not listed."""
+    total = len(report.objects)
+    if total <= MOST_ROWS:
+        return ""
+    return (
+        f'<p class="hint">{number(MOST_ROWS)} of {number(total)} objects are listed, '
+        "the worst first; <code>--json</code> has all of them.</p>"
+    )
+
+
+def details(objects: Sequence[ReportObject]) -> str:
+    """Return every object with its holders: what the table's rows lead to."""
+    if not objects:
+        return ""
+    said = "\n".join(map(_detail, objects))
+    return (
+        '<section id="details" aria-labelledby="all"><h2 id="all">Every object, with its holders'
+        f"</h2>\n{said}\n</section>"
+    )
+
+
+def _anchor(entry: ReportObject) -> str:
+    return f"{entry.kind}-{entry.objref}"
+
+
+def _called(entry: ReportObject) -> str:
+    return printable(entry.name) if entry.name else f"no. {entry.objref}"
+
+
+def _row(entry: ReportObject) -> str:
+    unnamed = None if entry.refcount is None else entry.unnamed
+    counted = (entry.users, entry.refcount, entry.outside, unnamed)
+    figures = ("?" if count is None else number(count) for count in counted)
+    cells = "".join(f'<td class="n">{figure}</td>' for figure in figures)
+    held = shorten("; ".join(_held(entry, Side.OUTSIDE)), _HELD, keep_end=False)
+    name = html.escape(shorten(_called(entry), _NAME))
+    ignored = "" if entry.gates else " (ignored)"
+    return (
+        f'<tr data-key="{entry.kind}:{entry.objref}" data-verdict="{entry.verdict.value}">'
+        f"<td>{html.escape(registry()[entry.kind].title)}</td>"
+        f'<th scope="row"><a href="#{_anchor(entry)}">{name}</a></th>'
+        f"<td>{verdict_mark(entry.verdict)}{words_of(entry.verdict)}{ignored}</td>"
+        f"<td>{entry.basis.value}</td>{cells}<td>{html.escape(held)}</td></tr>"
+    )
+
+
+def _held(entry: ReportObject, side: Side) -> list[str]:
+    return held_by(side, [holder for holder in entry.holders if holder.side is side])
+
+
+def _detail(entry: ReportObject) -> str:
+    title = html.escape(f"{registry()[entry.kind].title} {shorten(_called(entry), _NAME)}")
+    ignored = "" if entry.gates else " (ignored)"
+    return (
+        f'<details id="{_anchor(entry)}"><summary>{verdict_mark(entry.verdict)}{title}: '
+        f"{VERDICTS[entry.verdict]}{ignored}</summary><p>{text(counts(entry))}.</p>"
+        f"<dl>{''.join(_pairs(entry))}</dl></details>"
+    )
+
+
+def _pairs(entry: ReportObject) -> Iterator[str]:
+    """Yield what is known of an object, as terms and what they are."""
+    if entry.name and len(printable(entry.name)) > _NAME:
+        yield f'<dt>name<dd class="name">{text(entry.name)}'
+    for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER):
+        yield from _holders(side, entry.holders)
+    if entry.unnamed > 0 and registry()[entry.kind].unseen:
+        yield f"<dt>can hold it unnamed<dd>{text(registry()[entry.kind].unseen)}"
+    if entry.message:
+        yield f"<dt>kernel<dd class=code>{'<br>'.join(map(text, entry.message.splitlines()))}"
+    yield f"<dt>{entry.basis.value}<dd>{BASES[entry.basis]}"
+    places = {"inode": entry.ino, "device": entry.dev, "address": entry.address}
+    for name, value in places.items():
+        if value is not None:
+            yield f"<dt>{name}<dd class=code>{value}"
+
+
+def _holders(side: Side, holders: Iterable[Holder]) -> Iterator[str]:
+    said = held_by(side, [holder for holder in holders if holder.side is side])
+    if not said:
+        return
+    name = "of cranalyze" if side is Side.OBSERVER else f"held {side.value}"
+    kept = [f"<dd>{html.escape(line)}" for line in said[:_MOST_HOLDERS]]
+    rest = len(said) - _MOST_HOLDERS
+    more = f"<dd>and {number(rest)} more; --json has all" if rest > 0 else ""
+    marked = mark(side.value, palette.SIDES[side].cytoscape)
+    yield f"<dt>{marked}{name}{''.join(kept)}{more}"

@@ -1,0 +1,275 @@
+"""The columns of a report: what a row is, what a cell is, and the command line around them.
+
+Rewrite the golden tables with CRANALYZE_GOLDEN=write, then read the difference.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from itertools import combinations_with_replacement
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analyzer import crz
+from analyzer.check.leaks import check
+from analyzer.cli.arguments import split_output
+from analyzer.errors import BadInputError
+from analyzer.listing import (
+    COLUMNS,
+    DEFAULT,
+    LEVELS,
+    Listing,
+    by_name,
+    finest,
+    listing,
+    names_of_columns,
+    parse_columns,
+    with_finer,
+)
+from analyzer.report import ReportOptions, make
+from analyzer.writers.columns import render
+from analyzer.writers.text import width
+from tests.strategies import Graph, counted_graphs
+from tests.unit.test_cli import run
+from tests.unit.test_filters import varied
+from tests.unit.test_report_terminal import GOLDEN, hostile, leaking, reported
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from analyzer.listing import Column
+    from analyzer.report import Report
+
+TYPES = {"string": str, "number": int, "boolean": bool}
+LSFD = "SIDE,COMMAND,PID,ASSOC,FD,MODE,STTYPE,FLAGS,DEV,MNTID,POS,DELETED,INODE,NAME"
+
+
+def table(names: str, cells: int | None = None, **more: Any) -> str:  # noqa: ANN401 - of render
+    return render(listing(reported(varied(), all=True), parse_columns(names)), cells, **more)
+
+
+def leaks(names: str, **more: Any) -> str:  # noqa: ANN401 - of render
+    return render(listing(reported(hostile()), parse_columns(names)), **more)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "default": lambda: table("+"),
+    "lsfd": lambda: table(LSFD),
+    "threads": lambda: table("TID,PID,COMMAND,KIND,DETAIL", headings=False),
+    "terminal": lambda: table("+PID,COMMAND", 100),
+    "hostile": lambda: leaks("PID,COMMAND,NAME,MESSAGE"),
+    "ascii": lambda: table("KIND,NAME", 40, encoding="ascii"),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_table_is_the_golden_one(name: str) -> None:
+    path = GOLDEN / f"report-columns-{name}.txt"
+    found = TABLES[name]()
+    if os.environ.get("CRANALYZE_GOLDEN") == "write":
+        path.write_text(found)
+    assert found == path.read_text()
+
+
+# --- columns and rows
+
+
+def test_columns_are_named_as_a_filter_can_name_them() -> None:
+    names = names_of_columns()
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[A-Z][A-Z0-9_.:%-]*", name) for name in names)
+    assert set(DEFAULT) <= set(names)
+    assert all(column.of in LEVELS and column.meaning for column in COLUMNS)
+
+
+def test_a_value_is_of_the_type_that_its_column_has() -> None:
+    full = listing(reported(varied(), all=True), COLUMNS)
+    for column in COLUMNS:
+        known = [value for value in full.values(column) if value is not None]
+        assert {type(value) for value in known} <= {TYPES[column.type]}, column.name
+        told = column.name == "CGROUP"  # the machine of the test has none
+        assert bool(known) != told, column.name
+
+
+@given(counted_graphs())
+def test_rows_lose_nothing_and_count_nothing_twice(graph: Graph) -> None:
+    snapshot = graph.snapshot()
+    report = make(snapshot, check(snapshot, graph.root), ReportOptions(all=True))
+    rows = {level: listing(report, (), level).rows for level in LEVELS}
+    assert [row.entry for row in rows["object"]] == list(report.objects)
+    weights = dict.fromkeys(range(len(report.objects)), 0)
+    for row in rows["reference"]:
+        weights[row.at] += row.holder.weight if row.holder else 0
+    named = [entry.users + entry.outside + entry.observer for entry in report.objects]
+    assert list(weights.values()) == named
+    for at, entry in enumerate(report.objects):
+        told = {r.process.tgid for r in rows["process"] if r.at == at and r.process is not None}
+        assert told <= {task.tgid for holder in entry.holders for task in holder.tasks}
+        assert told >= {t.tgid for h in entry.holders for t in h.tasks if t.side is h.side}
+    for fine, coarse in combinations_with_replacement(reversed(LEVELS), 2):
+        once = with_finer(rows[fine], [True] * len(rows[fine]), coarse)
+        columns = [column for column in COLUMNS if finest([column], coarse) == coarse]
+        told_once = [Listing((), once).values(column) for column in columns]
+        assert told_once == [Listing((), rows[coarse]).values(column) for column in columns]
+
+
+WIDTHS = st.integers(20, 100) | st.none()
+VARIED, HOSTILE = reported(varied(), all=True), reported(hostile())
+
+
+@given(
+    st.permutations(COLUMNS), st.integers(20, 100) | st.none(), st.sampled_from([VARIED, HOSTILE])
+)
+def test_a_line_has_a_word_for_every_column(
+    columns: list[Column], cells: int | None, report: Report
+) -> None:
+    chosen = tuple(columns[:5])
+    listed = listing(report, chosen)
+    lines = render(listed, cells).splitlines()
+    assert len(lines) == len(listed.rows) + 1
+    last_is_prose = chosen[-1].name in {"MESSAGE", "DETAIL", "TITLE"}
+    for line in lines:
+        words = line.split()
+        assert len(words) == 5 or (last_is_prose and len(words) > 5)
+        assert line.isprintable()
+        assert line == line.rstrip()
+
+
+def test_a_terminal_gets_no_more_than_its_width_and_a_pipe_all() -> None:
+    assert max(map(width, table("+PID,COMMAND", 80).splitlines())) <= 80
+    assert "…" in table("+PID,COMMAND", 80)
+    assert "/another-long-folder-name/and-one-more/application.log" in table("+PID,COMMAND")
+
+
+def test_flags_are_those_of_the_machine_that_was_read() -> None:
+    for machine, word in (("x86_64", "direct"), ("aarch64", "directory")):
+        build = leaking()
+        fds = build.object("FILE_TABLE", 1, holders=[(101, "files")])
+        build.object("FILE", 1, name="/x", flags=0o40001, holders=[(fds, "fd", 3)])
+        snapshot = build.snapshot(100, machine=machine)
+        report = make(snapshot, check(snapshot), ReportOptions(all=True))
+        rows = listing(report, parse_columns("FLAGS,NAME")).rows
+        (flags,) = [by_name()["FLAGS"].get(row) for row in rows if row.entry.name == "/x"]
+        assert flags == f"wronly,{word}"
+
+
+def test_levels() -> None:
+    assert finest(parse_columns("KIND,NAME")) == "object"
+    assert finest(parse_columns("KIND,FD,NAME")) == "reference"
+    assert finest(parse_columns("FD,PID")) == "process"
+    assert finest(parse_columns("PID,TID")) == "thread"
+    assert finest((), "process") == "process"
+
+
+# --- the command line
+
+
+@pytest.mark.parametrize(
+    ("short", "columns", "file"),
+    [
+        (["PID,NAME"], "PID,NAME", None),
+        (["+PID"], "+PID", None),
+        (["+"], "+", None),
+        (["OUT.CSV"], "OUT.CSV", None),
+        (["./OUT.CSV"], None, "./OUT.CSV"),
+        (["out.json"], None, "out.json"),
+        (["Report"], None, "Report"),
+        (["-"], None, "-"),
+        (["2009"], None, "2009"),
+        (["PID, NAME"], None, "PID, NAME"),
+        (["PID", "out.txt"], "PID", "out.txt"),
+        (["out.txt", "MAJ:MIN,NS.TYPE,X%"], "MAJ:MIN,NS.TYPE,X%", "out.txt"),
+        ([""], None, ""),
+        ([], None, None),
+    ],
+)  # fmt: skip
+def test_o_takes_columns_or_a_file(short: list[str], columns: str | None, file: str | None) -> None:
+    assert split_output(short, None, None) == (columns, file)
+
+
+@given(st.text())
+def test_what_has_a_slash_or_a_small_letter_is_a_file(text: str) -> None:
+    assert split_output([f"{text}/A"], None, None) == (None, f"{text}/A")
+    assert split_output([f"A{text}z"], None, None) == (None, f"A{text}z")
+
+
+@pytest.mark.parametrize(
+    "said", [(["A", "B"], None, None), (["a", "b"], None, None), (["A"], "B", None),
+             (["a"], None, "b")],
+)  # fmt: skip
+def test_a_thing_is_said_once(said: tuple[Any, Any, Any]) -> None:
+    with pytest.raises(BadInputError, match="say one"):
+        split_output(*said)
+    assert split_output([], "pid", "OUT") == ("pid", "OUT")
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path) -> str:
+    crz.save(leaking().snapshot(100), tmp_path / "a.crz")
+    return str(tmp_path / "a.crz")
+
+
+def test_columns_of_a_file(snapshot: str, tmp_path: Path) -> None:
+    ran = run("report", snapshot, "-o", "PID,ASSOC,NAME", "-Q", "PID == 88", "-n")
+    assert (ran.returncode, len(ran.stdout.splitlines())) == (0, 2)
+    assert ran.stdout.startswith("88 7       /var/log/")
+    assert ran.stderr == ("cranalyze: 2 of 10 objects are listed (-Q); the answer is of all\n")
+    there = tmp_path / "there"
+    assert run("report", snapshot, "-o", "KIND", "-o", str(there)).stdout == ""
+    assert there.read_text().splitlines()[:2] == ["KIND", "FILE"]
+    assert "no *.crz" not in run("report", snapshot, "--columns", "KIND").stderr
+
+
+def test_a_filter_narrows_every_form_and_never_the_answer(snapshot: str) -> None:
+    asked = ("report", snapshot, "--check", "-Q", "FD == 5")
+    ran = run(*asked)
+    assert ran.returncode == 16
+    assert ran.stdout.startswith("not contained: 9 of 13 objects")
+    assert "application.log" in ran.stdout
+    assert "/dev/pts/0" not in ran.stdout
+    found = json.loads(run(*asked, "--json").stdout)
+    assert (len(found["objects"]), found["summary"]["usage_leak"]) == (1, 8)
+    assert found["exit_code"] == 16
+    assert "/dev/pts/0" not in run(*asked, "--tree").stdout
+    assert run("report", snapshot, "-Q", "true").stderr == ""
+
+
+def test_columns_as_json(snapshot: str) -> None:
+    ran = run("report", snapshot, "-o", "KIND,REFCOUNT,FD,INITIAL,NAME", "--json", "-Q", "PID==88")
+    found = json.loads(ran.stdout)
+    assert found["status"] == "leaks"
+    assert "objects" not in found
+    first = found["rows"][0]
+    assert {k: first[k] for k in ("KIND", "REFCOUNT", "FD", "INITIAL")} == {
+        "KIND": "FILE", "REFCOUNT": 4, "FD": 7, "INITIAL": False,
+    }  # fmt: skip
+    assert json.loads(run("report", snapshot, "-o", "KIND", "--json", "-Q", "false").stdout)[
+        "rows"
+    ] == []  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["-o", "KIND,FDD"], "no column FDD; columns are: VERDICT, BASIS, "),
+        (["-o", "README"], "(a file of this name is written ./README)"),
+        (["--columns", "kind"], "no column kind; columns are"),
+        (["-o", "KIND,"], "no column without a name"),
+        (["--columns", ""], "no column is named"),
+        (["-n"], "-n goes with columns"),
+        (["-o", "KIND", "--tree"], "no other form"),
+        (["--json", "--tree"], "say one of them"),
+        (["-Q", "FD = 1"], "-Q: at character 4, near = 1"),
+        (["-o", "KIND", "-o", "NAME"], "say one"),
+    ],
+)
+def test_a_wrong_option_is_one_line(snapshot: str, words: list[str], why: str) -> None:
+    ran = run("report", snapshot, *words)
+    assert (ran.returncode, len(ran.stderr.splitlines())) == (2, 1)
+    assert why in ran.stderr
