@@ -33,6 +33,13 @@ format: .venv/.stamp ## let ruff rewrite what it can
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
+docs: .venv/.stamp ## write docs/ and the man page from the code
+	$(PYTHON) -m scripts.docs
+
+notebooks: .venv/.stamp ## strip the notebooks, execute them, write docs/notebooks
+	$(PYTHON) -m scripts.notebooks clean
+	$(PYTHON) -m scripts.notebooks render
+
 bench: .venv/.stamp ## time cranalyze against lsof and lsfd; writes benchmarks/results.md
 	$(PYTHON) -m benchmarks.run $(ARGS)
 
@@ -54,4 +61,4 @@ clean: ## remove everything that these targets made
 	@scripts/setup.sh .venv-lowest locks/lowest.txt 12
 	@touch $@
 
-.PHONY: help demo test live test-lowest lint format bench setup lock clean
+.PHONY: help demo test live test-lowest lint format docs notebooks bench setup lock clean
