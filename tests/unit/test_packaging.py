@@ -44,9 +44,12 @@ def pins(lock: Path) -> dict[str, set[str]]:
 
 def test_the_wheel_is_for_every_machine_and_holds_only_the_package(wheel: Path) -> None:
     assert wheel.name.endswith("-py3-none-any.whl")
-    tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
-    (metadata,) = tops - {"analyzer"}
+    names = zipfile.ZipFile(wheel).namelist()
+    data, metadata = sorted({name.split("/")[0] for name in names} - {"analyzer"})
     assert metadata.endswith(".dist-info")
+    assert [name for name in names if name.startswith(data)] == [
+        f"{data}/data/share/man/man1/cranalyze.1"
+    ]
 
 
 def test_the_wheel_has_every_module_the_types_and_the_licence(wheel: Path) -> None:

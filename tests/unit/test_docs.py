@@ -1,0 +1,90 @@
+"""docs/ is what the code says: it is written by `make docs`, and nothing is left out of it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from analyzer.check.leaks import check
+from analyzer.kinds import associations, registry
+from analyzer.model import SCHEMAS
+from analyzer.report import ReportOptions, make
+from analyzer.writers import json as writer
+from scripts import docs
+from tests.build import Machine
+
+
+@pytest.mark.parametrize("name", docs.PAGES)
+def test_a_page_is_what_the_code_says(name: str) -> None:
+    path = docs.ROOT / name
+    assert path.exists(), "run make docs"
+    assert path.read_text() == docs.PAGES[name](), "run make docs"
+
+
+def test_every_command_and_option_is_told_with_examples() -> None:
+    page = docs.commands_page()
+    for command in docs.commands()[1:]:
+        assert f"## {command.path}\n" in page
+        assert command.about
+        assert command.examples, command.path
+        assert all(parameter.meaning for parameter in (*command.arguments, *command.options))
+    assert "| `--rules modern\\|linux-cr\\|seed` |" in page
+
+
+def test_every_association_has_a_holder_and_a_target() -> None:
+    """One that a walk does not name in one place has to be in docs._NOT_PLAIN."""
+    held = docs.targets()
+    assert set(held) == set(associations())
+    told = {association.name for found in docs.places().values() for _, association in found}
+    assert told == set(associations())
+
+
+def test_what_holds_a_file_is_told() -> None:
+    holders = {(kind, association.name) for kind, association in docs.places()["FILE"]}
+    assert {("FILE_TABLE", "fd"), ("MM", "exe"), ("MM", "vma"), ("SOCKET", "scm")} <= holders
+    assert {("TASK", "syscall"), ("LOOP", "loop"), ("IO_URING", "io_uring.file")} <= holders
+    page = docs.kinds_page()
+    assert all(f"## {kind}\n" in page for kind in registry())
+
+
+def test_every_column_is_told() -> None:
+    page = docs.columns_page()
+    for schema in SCHEMAS.values():
+        assert all(f"| `{column.name}` |" in page for column in schema.columns)
+
+
+def test_every_key_of_the_json_is_told_and_no_other() -> None:
+    made = Machine()
+    made.task(77, comm="bash")
+    made.task(100, 77)
+    tables = [made.object("FILE_TABLE", 1, holders=[(task, "files")]) for task in (100, 77)]
+    made.object("FILE", 2, holders=[(table, "fd", 3) for table in tables])
+    made.gap("pid 7", "openat", 13, "not read")
+    snapshot = made.snapshot(100)
+    report = make(snapshot, check(snapshot), ReportOptions("check", gate=True))
+    found = set(docs.paths(writer.document(report)))
+    found |= set(docs.paths(json.loads(writer.render_error("check", "no", 2))["errors"], "errors"))
+    assert found - {"errors"} == set(docs.JSON_KEYS)
+
+
+def test_the_man_page_has_no_line_that_roff_would_take_for_a_request() -> None:
+    known = {".TH", ".SH", ".SS", ".TP", ".PP", ".br", ".nf", ".fi", '.\\"'}
+    page = docs.man_page()
+    assert {line.split()[0] for line in page.splitlines() if line[:1] in {".", "'"}} <= known
+    assert not re.search(r"\\(?![efR\"&(-])", page)
+
+
+@pytest.mark.parametrize(
+    ("text", "roff"),
+    [
+        (".crz files", r"\&.crz files"),
+        ("'quoted'", r"\&'quoted'"),
+        (r"a\nb", r"a\enb"),
+        ("--json", r"\-\-json"),
+        ("~/.config", r"\(ti/.config"),
+    ],
+)
+def test_roff_escapes(text: str, roff: str) -> None:
+    assert docs._roff(text) == roff
