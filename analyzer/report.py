@@ -18,7 +18,6 @@ from analyzer.errors import EXIT_LEAK, EXIT_OK, EXIT_UNDECIDED, BadInputError
 from analyzer.grouping import Group, Surroundings, groups
 from analyzer.holders import Holder, holders
 from analyzer.kinds import registry
-from analyzer.kinds.base import Judged
 from analyzer.messages import message
 from analyzer.model import Basis, Rules, Status, Verdict
 from analyzer.writers.text import printable, shorten
@@ -396,7 +395,7 @@ def _object(
         address=pointer and f"0x{pointer}",
         name=name,
         ino=ino,
-        dev=None if dev is None else f"{_major(dev)}:{_minor(dev)}",
+        dev=None if dev is None else device_number(dev),
         initial=bool(initial),
         verdict=verdict,
         basis=_BASES[numbers[1]],
@@ -411,13 +410,13 @@ def _object(
     )
 
 
-# As gnu_dev_major(3): os.major refuses what does not fit its C type.
-def _major(dev: int) -> int:
-    return (dev >> 8 & 0xFFF) | (dev >> 32 & 0xFFFFF000)
+def device_number(dev: int) -> str:
+    """Return a device as people write it, "8:1": as gnu_dev_major(3) and gnu_dev_minor(3) have it.
 
-
-def _minor(dev: int) -> int:
-    return (dev & 0xFF) | (dev >> 12 & 0xFFFFFF00)
+    (os.major refuses what does not fit its C type.)
+    """
+    major = (dev >> 8 & 0xFFF) | (dev >> 32 & 0xFFFFF000)
+    return f"{major}:{(dev & 0xFF) | (dev >> 12 & 0xFFFFFF00)}"
 
 
 def _gaps(gaps: Table) -> Iterator[Gap]:
@@ -450,12 +449,3 @@ def _host_sets(snapshot: Snapshot, verdicts: Verdicts) -> frozenset[int]:
     some = np.unique(references["holder"][of_set])
     mixed = np.unique(references["holder"][of_set & ~initial])
     return frozenset(some.tolist()) - frozenset(mixed.tolist())
-
-
-def judged_kinds(rules: Rules) -> tuple[str, ...]:
-    """Return the kinds that are judged under `rules`."""
-    return tuple(
-        kind.name
-        for kind in registry().values()
-        if kind.judged is not Judged.NOT and rules in kind.rules
-    )

@@ -77,7 +77,8 @@ def dentry_names(memory: Memory, files: U64) -> npt.NDArray[np.object_]:
     read = memory.gather(files, "file", {"mnt": "f_path.mnt", "dentry": "f_path.dentry"})
     found = paths(memory, read["mnt"] - np.uint64(memory.offset("mount", "mnt")), read["dentry"])
     # A file without a place is named by its type: "[eventpoll]" is anon_inode:[eventpoll].
-    names = [f"anon_inode:{n[1:]}" if n.startswith("/[") else "" if n == "/" else n for n in found]
+    placed = [f"anon_inode:{name[1:]}" if name.startswith("/[") else name for name in found]
+    names = [name if name.strip("/") else "" for name in placed]
     return np.where(read.ok, np.array(names, object), "")
 
 

@@ -89,6 +89,7 @@ def _named(memory: Memory, snapshot: Snapshot, objects: Table, tasks: Tasks, cho
         for row, name in zip(np.flatnonzero(files), names[files], strict=True)
     ]
     _from_dentries(memory, objects, names, np.flatnonzero(files))
+    _from_namespaces(references, names)
     for row in borrowed.tolist():
         target = references["target"][row] - 1
         names[target] = names[target] or names[references["holder"][row] - 1]
@@ -105,6 +106,17 @@ def _from_dentries(
     gone = objects.known("deleted")[rows] & objects["deleted"][rows]
     for row, name, deleted in zip(rows.tolist(), found, gone.tolist(), strict=True):
         names[row] = f"{name} (deleted)" if name and deleted else name or None
+
+
+def _from_namespaces(references: Table, names: npt.NDArray[np.object_]) -> None:
+    """Name the namespace files that have no name yet as /proc would: net:[4026531833]."""
+    holder, target = references["holder"] - 1, references["target"] - 1
+    links = [references["association"] == references.code("association", name)
+             for name in ("nsfs", "nsfs.file")]  # fmt: skip
+    namespace = dict(zip(holder[links[0]].tolist(), target[links[0]].tolist(), strict=True))
+    for file, inode in zip(holder[links[1]].tolist(), target[links[1]].tolist(), strict=True):
+        if names[file] is None and inode in namespace:
+            names[file] = names[namespace[inode]]
 
 
 def _borrowed(references: Table, objects: Table, chosen: Mask) -> npt.NDArray[np.intp]:

@@ -122,6 +122,8 @@ def _rule_only(report: Report) -> str:
 
 
 def _none(total: str, count: int) -> str:
+    if not count:
+        return "no object is held, so none is"
     return f"none of {total} is" if count != 1 else "the one object is not"
 
 

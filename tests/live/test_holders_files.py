@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -162,6 +164,29 @@ def test_what_proc_shows_to_nobody_has_the_name_that_it_would_have() -> None:
     with fixtures.start("shm") as running:
         held = checked(running.info)
     assert {held.name(file) for file in held.targets("shm.file")} == {"/SYSV00000000 (deleted)"}
+
+
+IN_FLIGHT = """
+import os, socket, sys
+ends = socket.socketpair()
+for path in ("/proc/self/ns/uts", "/proc/self/ns/net"):
+    fd = os.open(path, os.O_RDONLY)
+    socket.send_fds(ends[0], [b"x"], [fd])
+    os.close(fd)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_namespace_file_in_flight_has_the_name_of_its_namespace() -> None:
+    command = [sys.executable, "-c", IN_FLIGHT]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        held = Held(collect(process.pid, source="kernel"), process.pid)
+        process.communicate()
+    queued = {held.name(file) for file in held.targets("scm")}
+    assert queued == {os.readlink(f"/proc/self/ns/{name}") for name in ("uts", "net")}
 
 
 def test_an_attach_outside_makes_segment_and_namespace_leak() -> None:

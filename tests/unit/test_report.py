@@ -13,7 +13,7 @@ from analyzer.errors import BadInputError
 from analyzer.grouping import Bundle
 from analyzer.messages import message
 from analyzer.model import Rules, Side, Status, Verdict
-from analyzer.report import Report, ReportOptions, checked_pid, judged_kinds, make
+from analyzer.report import Report, ReportOptions, checked_pid, make
 from tests.build import Holder, Machine, Obj
 
 if TYPE_CHECKING:
@@ -340,15 +340,6 @@ def test_a_root_that_the_snapshot_is_not_of_is_refused(
 ) -> None:
     with pytest.raises(BadInputError, match=said):
         checked_pid(machine()[0].snapshot(subject), pid)
-
-
-def test_what_is_judged_under_each_rules() -> None:
-    assert set(judged_kinds(Rules.SEED)) == {"FILE", "MM", "UTS_NS", "IPC_NS"}
-    assert {"FILE_TABLE", "FS", "SIGHAND", "NSPROXY", "MNT_NS"} <= set(judged_kinds(Rules.LINUX_CR))
-    assert "NET_NS" in judged_kinds(Rules.MODERN)
-
-
-# --- size
 
 
 def many(count: int) -> Machine:
