@@ -134,8 +134,8 @@ def test_a_thread_in_a_system_call_is_named_with_its_call() -> None:
 def test_a_poll_outside_is_named() -> None:
     with fixtures.start("polled-outside") as running:
         held = checked(running.info)
-    (file,) = (o for o in held.targets("poll") if held.of(o, "fd") and held.verdict(o))
-    (edge,) = held.of(file, "poll")
+    polled = [(file, edge) for file in held.targets("poll") for edge in held.of(file, "poll")]
+    ((file, edge),) = [found for found in polled if found[1].holder in running.info["outside"]]
     assert (edge.side, edge.detail) == ("outside", "poll")
     assert edge.holder_kind == TASK
     assert held.verdict(file) == "usage_leak"
