@@ -59,6 +59,13 @@ def test_the_wheel_has_every_module_the_types_and_the_licence(wheel: Path) -> No
     assert any(name.endswith("/licenses/LICENSE") for name in names)
 
 
+def test_the_wheel_has_the_page_and_the_licence_of_what_is_in_it(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assets = {str(p.relative_to(ROOT)) for p in (ROOT / "analyzer/assets").iterdir() if p.is_file()}
+    assert assets <= names
+    assert any(name.endswith("/licenses/analyzer/assets/cytoscape.LICENSE") for name in names)
+
+
 def test_versions_agree(wheel: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", "import analyzer; print(analyzer.__version__)"],
