@@ -43,6 +43,8 @@ class Held:
 
     def __init__(self, snapshot: Snapshot, pid: int) -> None:
         self.pid = pid
+        tasks = snapshot.tables["tasks"]
+        self.threads = list(zip(tasks["tid"].tolist(), tasks["tgid"].tolist(), strict=True))
         self.objects = snapshot.tables["objects"]
         self.verdicts = leaks.check(snapshot, pid)
         table, sides = snapshot.tables["references"], tuple(Side)
@@ -135,7 +137,8 @@ def test_a_poll_outside_is_named() -> None:
     with fixtures.start("polled-outside") as running:
         held = checked(running.info)
     polled = [(file, edge) for file in held.targets("poll") for edge in held.of(file, "poll")]
-    ((file, edge),) = [found for found in polled if found[1].holder in running.info["outside"]]
+    own = [tid for tid, tgid in held.threads if tgid in running.info["outside"]]
+    ((file, edge),) = [found for found in polled if found[1].holder in own]
     assert (edge.side, edge.detail) == ("outside", "poll")
     assert edge.holder_kind == TASK
     assert held.verdict(file) == "usage_leak"
