@@ -125,6 +125,11 @@ def test_check_imports_no_table_library() -> None:
     assert not loaded_by("check", "1") & (HEAVY - {"numpy"})
 
 
+def test_a_report_imports_what_reads_the_file_and_no_more(tmp_path: Path) -> None:
+    Machine().snapshot().save(tmp_path / "a.crz")
+    assert loaded_by("report", f"{tmp_path}/a.crz") & HEAVY == {"numpy", "pyarrow"}
+
+
 def test_importing_the_package_imports_nothing_heavy() -> None:
     code = "import sys, analyzer; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
