@@ -256,9 +256,12 @@ def _placed(nodes: Sequence[Node], edges: Sequence[Edge]) -> tuple[Floats, Float
 
 
 def _band(node: Node) -> int:
-    """Return the band of a node in its column: what leaks first, then by kind."""
+    """Return the band of a node in its column: what leaks by kind, what is contained as one."""
     if node.kind == UNNAMED:
         return 1 << 30
-    kinds = registry()
-    calm = node.verdict is Verdict.CONTAINED
-    return calm * (1 << 20) + (kinds[node.kind].order if node.kind in kinds else -1)
+    if node.verdict is Verdict.CONTAINED:
+        return 1 << 21
+    kind = registry().get(node.kind)
+    if kind is None:
+        return -1
+    return 1 << 20 if kind.namespace else kind.order

@@ -44,6 +44,7 @@ _STATES: Final = [
 class Namespace(NamedTuple):
     """One namespace, and the `processes` (pid and name) that are in it.
 
+    The first of them, so many as `inside` says, are of the subtree.
     `owner` is the user namespace that owns it (of a user namespace: its parent), None where there
     is none, or it is not known; `within` is what the pid namespace around it is called, or "".
     """
@@ -56,6 +57,7 @@ class Namespace(NamedTuple):
     owner: int | None
     within: str
     processes: tuple[tuple[int, str], ...]
+    inside: int
 
 
 def namespaces_of(report: Report) -> list[Namespace]:
@@ -69,6 +71,7 @@ def namespaces_of(report: Report) -> list[Namespace]:
         for row, objref in zip(rows, kinds, strict=True)
     }
     owner, parent, members = _above(report, "owner"), _above(report, "parent"), _members(report)
+    own = _subtree(report)
     found = [
         Namespace(
             objref,
@@ -78,7 +81,9 @@ def namespaces_of(report: Report) -> list[Namespace]:
             bool(objects["initial"][row]),
             (parent if kind == "USER_NS" else owner).get(objref),
             names.get(parent.get(objref, 0), "") if kind == "PID_NS" else "",
-            tuple(sorted(members[objref].items(), key=_idle_last)),
+            # Idle tasks, of pid 0, come last.
+            tuple(sorted(members[objref].items(), key=lambda p: (p[0] not in own, p[0] <= 0, p))),
+            len(own & members[objref].keys()),
         )
         for row, (objref, kind) in zip(rows, kinds.items(), strict=True)
     ]
@@ -104,8 +109,10 @@ def _state(report: Report, row: int) -> State:
     return _STATES[verdicts.verdict[row]] if verdicts.judged[row] else State.OUTSIDE
 
 
-def _idle_last(process: tuple[int, str]) -> tuple[bool, int]:
-    return process[0] <= 0, process[0]
+def _subtree(report: Report) -> frozenset[int]:
+    """Return the processes (by pid) inside."""
+    inside = report.verdicts.border.task_side == tuple(Side).index(Side.INSIDE)
+    return frozenset(report.snapshot.tables["tasks"]["tgid"][inside].tolist())
 
 
 def _above(report: Report, association: str) -> Mapping[int, int]:

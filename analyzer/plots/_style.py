@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FONT: Final = "DejaVu Sans"  # it comes with matplotlib
 TITLE: Final = 11.0
 BODY: Final = 8.5
+LABEL: Final = 8.0
 SMALL: Final = 7.5
 INK: Final = "#222222"
 FAINT: Final = "#6B6B6B"
@@ -44,11 +45,11 @@ _RC: Final[Mapping[Any, Any]] = {
     "axes.spines.right": False,
     "axes.axisbelow": True,
     "axes.unicode_minus": False,
-    "xtick.labelsize": BODY - 0.5,
-    "ytick.labelsize": BODY - 0.5,
+    "xtick.labelsize": LABEL,
+    "ytick.labelsize": LABEL,
     "xtick.color": INK,
     "ytick.color": INK,
-    "legend.fontsize": BODY - 0.5,
+    "legend.fontsize": LABEL,
     "legend.frameon": False,
     "figure.dpi": 100,
     "savefig.dpi": 150,
@@ -98,18 +99,27 @@ def height(lines: int, size: float) -> float:
     return lines * size * _LEADING / _POINTS
 
 
-def fitting(text: str, size: float, most: float) -> str:
-    """Return drawable text cut in its middle, with an ellipsis, to at most `most` inches."""
+def fitting(text: str, size: float, most: float, *, keep_end: bool = True) -> str:
+    """Return drawable text cut, with an ellipsis, to at most `most` inches.
+
+    With `keep_end` the middle is cut: the end of a path says the most.
+    """
     if inches(text, size) <= most:
         return text
     low, high = 1, min(width(text), _WIDEST)
     while low < high:
         middle = (low + high + 1) // 2
-        if inches(shorten(text, middle), size) <= most:
+        if inches(shorten(text, middle, keep_end=keep_end), size) <= most:
             low = middle
         else:
             high = middle - 1
-    return shorten(text, low)
+    return shorten(text, low, keep_end=keep_end)
+
+
+def mixed(colour: str, share: float) -> str:
+    """Return so large a share of a colour (#RRGGBB) on paper."""
+    parts = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return "#" + "".join(f"{round(255 - (255 - part) * share):02X}" for part in parts)
 
 
 def wrapped(text: str, size: float, most: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.kinds import registry
@@ -12,10 +11,18 @@ from analyzer.plots._style import BODY, drawable, fitting
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from analyzer.holders import Holder
     from analyzer.report import Report, ReportObject
 
 _MOST: Final = 2.2  # inches of a name
+VERDICTS: Final = {
+    Verdict.USAGE_LEAK: "referenced from outside",
+    Verdict.OVERCOUNT: "fewer counted than held",
+    Verdict.UNSTABLE: "kept changing",
+    Verdict.UNKNOWN: "could not be decided",
+    Verdict.CONTAINED: "contained",
+}
+"""What a legend says of each verdict, in the order in which it does."""
+
 _SEEN: Final = {"kernel": "the kernel's memory", "procfs": "/proc", "replay": "a dump of /proc"}
 
 
@@ -70,17 +77,17 @@ class Keeper(NamedTuple):
     side: Side
 
 
-def keepers(entry: ReportObject) -> set[Keeper]:
-    """Return the processes that hold an object, and the holders that no process leads to.
+def kept(report: Report) -> list[tuple[ReportObject, frozenset[Keeper]]]:
+    """Return each object with the processes that hold it, and the holders that no process leads to.
 
-    cranalyze itself is left out.
+    A process is called what its first thread is, whichever of them holds. cranalyze itself is left
+    out.
     """
-    return {
-        keeper
-        for holder in entry.holders
-        if holder.side is not Side.OBSERVER
-        for keeper in _keepers(holder)
-    }
+    tasks = report.snapshot.tables["tasks"]
+    first = tasks["tid"] == tasks["tgid"]
+    names = dict(zip(tasks["tid"][first].tolist(), tasks["comm"][first].tolist(), strict=True))
+    known: dict[str, Keeper] = {}
+    return [(entry, frozenset(_keepers(entry, names, known))) for entry in report.objects]
 
 
 def not_named(entry: ReportObject) -> bool:
@@ -88,17 +95,19 @@ def not_named(entry: ReportObject) -> bool:
     return entry.unnamed > 0 and entry.basis is Basis.PROVEN
 
 
-def _keepers(holder: Holder) -> Iterator[Keeper]:
-    own = [task for task in holder.tasks if task.side is holder.side] or holder.tasks
-    if not own:
-        label = title_of(holder.kind, holder.objref)
-        yield Keeper(f"{holder.kind}:{holder.objref}", label, holder.side)
-    names = {task.tgid: task for task in reversed(own)}
-    names |= {task.tgid: task for task in own if task.tid == task.tgid}
-    for pid, task in names.items():
-        yield _process(pid, task.comm, task.side)
-
-
-@cache
-def _process(pid: int, comm: str, side: Side) -> Keeper:
-    return Keeper(f"TASK:{pid}", f"{drawable(comm)} ({pid})", side)
+def _keepers(
+    entry: ReportObject, names: dict[int, str], known: dict[str, Keeper]
+) -> Iterator[Keeper]:
+    for holder in entry.holders:
+        if holder.side is Side.OBSERVER:
+            continue
+        own = [task for task in holder.tasks if task.side is holder.side] or holder.tasks
+        if not own:
+            label = title_of(holder.kind, holder.objref)
+            yield Keeper(f"{holder.kind}:{holder.objref}", label, holder.side)
+        for task in own:
+            key = f"TASK:{task.tgid}"
+            if key not in known:
+                comm = drawable(names.get(task.tgid, task.comm))
+                known[key] = Keeper(key, f"{comm} ({task.tgid})", task.side)
+            yield known[key]

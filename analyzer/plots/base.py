@@ -12,6 +12,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import numpy as np
+
 from analyzer.errors import BadInputError
 from analyzer.plots import _style
 from analyzer.writers.text import printable
@@ -33,10 +35,14 @@ FORMATS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 """The forms of a picture file; no date in any: equal input gives equal bytes."""
 
+NO_OBJECT: Final = "no object is held"
+"""The title of a plot that has none to show."""
+
 ROW: Final = 0.21  # inches from one line of labels to the next
 _EDGE: Final = 0.15
 _GAP: Final = 0.12
-_NARROWEST: Final = 6.2
+NARROWEST: Final = 6.2
+"""How wide a page is at least, in inches: a title needs as much."""
 _BESIDE: Final = 0.6
 
 
@@ -189,7 +195,7 @@ def more(count: int, what: str = "more") -> str:
 
 def _on_page(picture: Picture, new: Callable[..., Figure]) -> Axes:
     left, right = picture.left + _EDGE, picture.right + _EDGE
-    wide = max(left + picture.room.width + right, _NARROWEST)
+    wide = max(left + picture.room.width + right, NARROWEST)
     top = _EDGE + _heading_height(picture, wide - 2 * _EDGE) + _GAP
     rows = _legend_rows(picture.legend, wide - 2 * _EDGE)
     bottom = picture.below + _EDGE + (_style.height(rows, _style.BODY) + _GAP if rows else 0)
@@ -232,12 +238,16 @@ def _heading_height(picture: Picture, width: float) -> float:
     )
 
 
-_HANDLE: Final = 0.5  # inches of a legend's entry beside its words
+_HANDLE: Final = 0.42  # inches of a legend's entry beside its words
 
 
 def _legend_columns(entries: Sequence[Artist], width: float) -> int:
-    widest = max(_style.inches(str(e.get_label()), _style.BODY) for e in entries) + _HANDLE
-    return min(len(entries), max(int(width / widest), 1))
+    wide = [_style.inches(str(entry.get_label()), _style.LABEL) + _HANDLE for entry in entries]
+    for columns in range(len(wide), 1, -1):
+        split = np.array_split(wide, columns)  # as Legend does
+        if sum(float(column.max()) for column in split) <= width:
+            return columns
+    return 1
 
 
 def _legend_rows(entries: Sequence[Artist], width: float) -> int:

@@ -39,6 +39,7 @@ _WIDTH: Final = 4.2
 _MOST_LABEL: Final = 3.4
 _MOST_REMARK: Final = 2.4
 _WIDE: Final = 40  # a larger count asks for a logarithmic axis
+_TICKS: Final = 7
 _MARGIN: Final = 0.1
 _LAST: Final = {Bundle.HOST: 1, Bundle.CODE: 2}
 
@@ -76,13 +77,13 @@ def _picture(reports: Sequence[Report], room: Room | None) -> Picture:
     (report,) = reports
     rows = _rows(report, min(room.rows, _MOST_ROWS) if room else _MOST_ROWS)
     wide, beside_it = label_room(room, _MOST_LABEL), label_room(room, _MOST_REMARK)
-    labels = [_style.fitting(row.label, _style.BODY - 0.5, wide) for row in rows]
+    labels = [_style.fitting(row.label, _style.LABEL, wide) for row in rows]
     remarks = [_style.fitting(row.remark, _style.SMALL, beside_it) for row in rows]
     return Picture(
         title=headline(report),
         subtitle=about(report),
         room=Room(_WIDTH, max(len(rows), 2) * ROW + _MARGIN),
-        left=max((_style.inches(text, _style.BODY - 0.5) for text in labels), default=0) + 0.15,
+        left=max((_style.inches(text, _style.LABEL) for text in labels), default=0) + 0.15,
         right=max((_style.inches(text, _style.SMALL) for text in remarks), default=0) + 0.1,
         below=0.46,
         paint=lambda ax: _paint(ax, rows, labels, remarks),
@@ -221,7 +222,7 @@ def _counts_axis(ax: Axes, values: Sequence[int]) -> None:
         ticks = [0, *_decades(most)]
         ax.set_xlim(0, most * 1.15)
     else:
-        step = max(-(-most // 8), 1)
+        step = next(step for step in (1, 2, 5, 10) if most <= step * _TICKS)
         ticks = list(range(0, most + step, step))
         ax.set_xlim(0, max(most, 1) * 1.06)
     ax.set_xticks(ticks, [number(tick) for tick in ticks])

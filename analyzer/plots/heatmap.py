@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from math import log
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from analyzer import palette
 from analyzer.kinds import registry
 from analyzer.model import Side
 from analyzer.plots import _style
-from analyzer.plots._words import Keeper, about, finding, keepers, not_named
+from analyzer.plots._words import Keeper, about, finding, kept, not_named
 from analyzer.plots.base import (
+    NO_OBJECT,
     Picture,
     Plot,
     Room,
@@ -29,6 +30,7 @@ from analyzer.writers.wording import number, plural
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
     from analyzer.report import Report, ReportObject
@@ -39,7 +41,14 @@ _ROW: Final = 0.24
 _MOST_LABEL: Final = 2.6
 _FEWEST_ALIKE: Final = 4  # so many holders of the same objects are one row
 _SLANT: Final = 45
-_DARK: Final = 0.55  # a cell with more of the colours' range than this has dark words on it
+_NONE: Final = "#F8F8F8"
+_FAINTEST: Final = 0.25  # how much of its colour a cell of one object has
+_DARK: Final = 0.55  # luma: the words on a darker cell are light
+_LOOKS: Final = {
+    Side.INSIDE: (palette.SIDES[Side.INSIDE].colour, "held inside"),
+    Side.OUTSIDE: (palette.SIDES[Side.OUTSIDE].colour, "held outside"),
+    None: (palette.GREY, "held, and by whom not named"),
+}
 
 _Held = dict[str, set[int]]  # objrefs by kind
 
@@ -65,9 +74,9 @@ def heatmap(report: Report, ax: Axes | None = None) -> Axes:
     Rows are processes (and holders that no process leads to): those inside above the rule, those
     outside below it, each side with most objects first; the last row counts the objects that are
     held by something that nobody could name. Columns are kinds of objects of the subtree. A number
-    is how many different objects; bright is many, on a logarithmic scale, an empty cell is none.
-    What several processes share is in each one's row;
-    four or more that hold exactly the same are one row.
+    is how many different objects; dark is many, on a logarithmic scale, an empty cell is none.
+    What several processes share is in each one's row; four or more that hold exactly the same are
+    one row.
 
     Returns the axes: `ax`, or new ones. Raises nothing of its own.
     """
@@ -77,29 +86,30 @@ def heatmap(report: Report, ax: Axes | None = None) -> Axes:
 def _picture(reports: Sequence[Report], room: Room | None) -> Picture:
     report = whole(reports[0])
     most = max(min((room.rows - 1) // 2, _MOST_ROWS), 1) if room else _MOST_ROWS
-    cells = _cells(report.objects, most)
+    cells = _cells(kept(report), most)
     wide = label_room(room, _MOST_LABEL)
-    labels = [_style.fitting(row.label, _style.BODY - 0.5, wide) for row in cells.rows]
+    labels = [_style.fitting(row.label, _style.LABEL, wide) for row in cells.rows]
     titles = [registry()[kind].plural for kind in cells.kinds]
-    slanted = max((_style.inches(t, _style.BODY - 0.5) for t in titles), default=0) * 0.72
+    slanted = max((_style.inches(t, _style.LABEL) for t in titles), default=0) * 0.72
     remarks = max((_style.inches(text, _style.SMALL) for _, text in _sides(cells)), default=0)
-    widest = max((_style.inches(text, _style.BODY - 0.5) for text in labels), default=0)
+    widest = max((_style.inches(text, _style.LABEL) for text in labels), default=0)
     return Picture(
         title=finding(report, _title(report, cells)),
         subtitle=about(report),
         room=Room(len(titles) * _COLUMN or 2.0, max(len(labels), 1) * _ROW),
         left=max(widest + 0.15, slanted - _COLUMN / 2 + 0.1),
         right=remarks + 0.1,
-        below=slanted + 0.2,
+        below=slanted + 0.1,
         paint=lambda ax: _paint(ax, cells, labels, titles),
+        legend=_legend(cells),
     )
 
 
-def _cells(objects: Iterable[ReportObject], most: int) -> _Map:
+def _cells(objects: Iterable[tuple[ReportObject, frozenset[Keeper]]], most: int) -> _Map:
     held: dict[Keeper, _Held] = defaultdict(lambda: defaultdict(set))
     unnamed: _Held = defaultdict(set)
-    for entry in objects:
-        for keeper in keepers(entry):
+    for entry, own in objects:
+        for keeper in own:
             held[keeper][entry.kind].add(entry.objref)
         if not_named(entry):
             unnamed[entry.kind].add(entry.objref)
@@ -145,6 +155,8 @@ def _title(report: Report, cells: _Map) -> str:
         o for row in cells.rows if row.side is not Side.INSIDE for k in row.held.values() for o in k
     }
     count = cells.holders[Side.OUTSIDE]
+    if not report.summary.checked:
+        return NO_OBJECT
     if not shared:
         return f"nothing was seen outside that holds any of the subtree's {objects}"
     who = f"{number(count)} {plural(count, 'holder')} outside" if count else "something not named"
@@ -167,7 +179,7 @@ def _paint(ax: Axes, cells: _Map, labels: Sequence[str], titles: Sequence[str]) 
         [[len(row.held.get(kind, ())) for kind in cells.kinds] for row in cells.rows], np.int64
     ).reshape(len(labels), len(titles))
     if counts.size:
-        _tiles(ax, counts)
+        _tiles(ax, counts, [row.side for row in cells.rows])
     else:
         nothing(ax)
     ax.set_xlim(0, max(len(titles), 1))
@@ -184,20 +196,36 @@ def _paint(ax: Axes, cells: _Map, labels: Sequence[str], titles: Sequence[str]) 
             ax.axhline(y, color=_style.INK, linewidth=1.4)
 
 
-def _tiles(ax: Axes, counts: np.ndarray) -> None:
-    from matplotlib import colormaps
+def _tiles(ax: Axes, counts: np.ndarray, sides: Sequence[Side | None]) -> None:
+    from matplotlib.colors import to_rgb
 
-    top = log(max(int(counts.max()), 2))
-    share = np.log(np.maximum(counts, 1)) / top
-    colours = colormaps["cividis"](share)
-    colours[counts == 0] = (0.96, 0.96, 0.96, 1)
+    full = np.array([to_rgb(_LOOKS[side][0]) for side in sides])[:, None, :]
+    scaled = np.log(np.maximum(counts, 1)) / np.log(max(int(counts.max()), 2))
+    share = np.where(counts > 0, _FAINTEST + (1 - _FAINTEST) * scaled, 0.0)[:, :, None]
+    colours = 1 - (1 - full) * share
+    colours[counts == 0] = to_rgb(_NONE)
     rows, columns = counts.shape
     ax.pcolormesh(np.arange(columns + 1), np.arange(rows + 1), colours, edgecolors=_style.PAPER,
                   linewidth=1.2)  # fmt: skip
+    dark = (colours @ (0.299, 0.587, 0.114) < _DARK).astype(np.int64)
+    inks = (_style.INK, _style.PAPER)
     for y, x in np.argwhere(counts > 0).tolist():
-        ink = _style.INK if share[y, x] > _DARK else _style.PAPER
         ax.text(x + 0.5, y + 0.5, _short(int(counts[y, x])), ha="center", va="center_baseline",
-                fontsize=_style.SMALL, color=ink)  # fmt: skip
+                fontsize=_style.SMALL, color=inks[dark[y, x]])  # fmt: skip
+
+
+def _legend(cells: _Map) -> tuple[Artist, ...]:
+    from matplotlib.patches import Patch
+
+    there = {row.side for row in cells.rows}
+    entries = [
+        Patch(color=colour, label=words)
+        for side, (colour, words) in _LOOKS.items() if side in there
+    ]  # fmt: skip
+    if entries:
+        note = f"{entries[0].get_label()} (darker: more objects)"
+        entries[0].set_label(note)
+    return tuple(entries)
 
 
 def _short(count: int) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer import palette
-from analyzer.model import Side, Verdict
+from analyzer.model import Verdict
 from analyzer.plots import _style
 from analyzer.plots._identity import how, identified, same_subject
-from analyzer.plots._words import about, object_label
+from analyzer.plots._words import VERDICTS, about, object_label
 from analyzer.plots.base import (
     ROW,
     Picture,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _MOST_ROWS: Final = 40
 _WIDTH: Final = 4.6
 _MOST_LABEL: Final = 3.4
+_LINE: Final = _style.mixed(palette.BLACK, 0.3)
 _UNITS: Final = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
 _LEAKS: Final = (Verdict.USAGE_LEAK, Verdict.OVERCOUNT)
 
@@ -70,10 +71,10 @@ def life(reports: Sequence[Report], ax: Axes | None = None) -> Axes:
     """Draw the objects of one subtree over several snapshots of it.
 
     A row is one object, from the first snapshot that has it to the last, over the time at which
-    they were taken; its mark in each is blue where it was contained, and vermilion where it was
-    referenced from outside. First come objects that became shared late, then new ones, then those
-    that went; what stays the same comes last. The subtitle tells by what an object of one snapshot
-    is known in another.
+    they were taken; its mark in each is the verdict: a green square where it was contained, a
+    vermilion diamond where it was referenced from outside. First come objects that became shared
+    late, then new ones, then those that went; what stays the same comes last. The subtitle tells by
+    what an object of one snapshot is known in another.
 
     Returns the axes: `ax`, or new ones. Raises BadInputError for no reports, and for reports of
     different boots or processes.
@@ -90,7 +91,7 @@ def _picture(reports: Sequence[Report], room: Room | None) -> Picture:
     shown = lives if len(lives) <= most else lives[: most - 1]
     rest = len(lives) - len(shown)
     wide = label_room(room, _MOST_LABEL)
-    labels = [_style.fitting(one.label, _style.BODY - 0.5, wide) for one in shown]
+    labels = [_style.fitting(one.label, _style.LABEL, wide) for one in shown]
     if rest:
         same = all(one.rank[0] > 2 for one in lives[len(shown) :])  # noqa: PLR2004 - see rank
         labels.append(more(rest, "that were always there" if same else "more"))
@@ -100,7 +101,7 @@ def _picture(reports: Sequence[Report], room: Room | None) -> Picture:
         title=_title(lives, len(ordered)),
         subtitle=f"{about(ordered[-1])}; matched {by}",
         room=Room(_WIDTH, max(len(labels), 2) * ROW),
-        left=max((_style.inches(text, _style.BODY - 0.5) for text in labels), default=0) + 0.15,
+        left=max((_style.inches(text, _style.LABEL) for text in labels), default=0) + 0.15,
         right=0.25,
         below=0.46,
         paint=lambda ax: _paint(ax, shown, labels, times, ordered[0].subject.collected_at),
@@ -142,17 +143,18 @@ def _paint(
     spans = [[at for at, verdict in enumerate(one.verdicts) if verdict] for one in lives]
     starts, ends = ([times[there[end]] for there in spans] for end in (0, -1))
     ax.hlines(rows, times[0], times[-1], color=_style.RULE, linewidth=0.5, zorder=0)
-    ax.hlines(rows, starts, ends, color=palette.SKY, linewidth=3, zorder=1)
-    for verdict, (colour, marker, _) in _LOOKS.items():
+    ax.hlines(rows, starts, ends, color=_LINE, linewidth=3, zorder=1)
+    for verdict, (colour, _, _, marker) in palette.VERDICTS.items():
         points = [
             (times[at], row)
             for row, one in enumerate(lives)
             for at, found in enumerate(one.verdicts)
-            if found and _look(found) is verdict
+            if found is verdict
         ]
         if points:
             across, down = zip(*points, strict=True)
-            ax.scatter(across, down, s=22, color=colour, marker=marker, zorder=3, clip_on=False)
+            ax.scatter(across, down, s=22, color=colour, marker=marker, zorder=3, clip_on=False,
+                       edgecolors=_style.PAPER, linewidths=0.5)  # fmt: skip
     if not lives:
         nothing(ax)
     ax.set_ylim(max(len(labels), 2) - 0.4, -0.6)
@@ -161,19 +163,6 @@ def _paint(
     ticks = _apart(times, room_of(ax).width)
     ax.set_xticks(ticks, [_after(tick) for tick in ticks])
     ax.set_xlabel(f"time after the first snapshot, {_style.drawable(start)}", loc="left")
-
-
-_LOOKS: Final = {
-    Verdict.CONTAINED: (palette.SIDES[Side.INSIDE].colour, "o", "contained"),
-    Verdict.USAGE_LEAK: (palette.VERMILLION, "D", "referenced from outside"),
-    Verdict.UNKNOWN: (palette.GREY, "X", "undecided"),
-}
-
-
-def _look(verdict: Verdict) -> Verdict:
-    if verdict in _LEAKS:
-        return Verdict.USAGE_LEAK
-    return verdict if verdict is Verdict.CONTAINED else Verdict.UNKNOWN
 
 
 def _apart(times: Sequence[float], width: float) -> list[float]:
@@ -197,10 +186,12 @@ def _after(seconds: float) -> str:
 def _legend(lives: Sequence[_Life]) -> tuple[Artist, ...]:
     from matplotlib.lines import Line2D
 
-    there = {_look(verdict) for one in lives for verdict in one.verdicts if verdict}
+    there = {verdict for one in lives for verdict in one.verdicts}
+    looks = palette.VERDICTS
     return tuple(
-        Line2D([], [], linestyle="", marker=marker, color=colour, markersize=5, label=words)
-        for verdict, (colour, marker, words) in _LOOKS.items() if verdict in there
+        Line2D([], [], linestyle="", marker=looks[verdict].marker, color=looks[verdict].colour,
+               markersize=5, label=words)
+        for verdict, words in VERDICTS.items() if verdict in there
     )  # fmt: skip
 
 

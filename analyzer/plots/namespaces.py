@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer import palette
+from analyzer.model import Side, Verdict
 from analyzer.plots import _style
 from analyzer.plots._namespaces import Namespace, State, namespaces_of, pins_of
 from analyzer.plots._words import about, finding
@@ -26,13 +27,13 @@ _FIRST: Final = 0.12
 _DEEPEST: Final = 8
 _MOST_REMARK: Final = 4.4
 _NAMED: Final = 2  # so many processes are named
-_SIZE: Final = _style.BODY - 0.5
+_SIZE: Final = _style.LABEL
 
 _LOOKS: Final = {
-    State.OWN: (palette.BLUE, "o", "the subtree's own"),
-    State.SHARED: (palette.VERMILLION, "D", "of the subtree, and held outside"),
-    State.UNDECIDED: (palette.GREY, "8", "of the subtree, undecided"),
-    State.OUTSIDE: (palette.ORANGE, "s", "outside"),
+    State.OWN: (palette.VERDICTS[Verdict.CONTAINED], "the subtree's own"),
+    State.SHARED: (palette.VERDICTS[Verdict.USAGE_LEAK], "of the subtree, and held outside"),
+    State.UNDECIDED: (palette.VERDICTS[Verdict.UNKNOWN], "of the subtree, undecided"),
+    State.OUTSIDE: (palette.SIDES[Side.OUTSIDE], "outside"),
 }
 
 
@@ -162,12 +163,13 @@ def _remark(row: _Row, pins: Mapping[int, Sequence[str]]) -> str:
     if row.namespace is None:
         return ""
     namespace, by = row.namespace, ", ".join(pins.get(row.namespace.objref, ()))
-    processes = [f"{name} ({pid})" for pid, name in namespace.processes]
+    told = namespace.processes[: namespace.inside] if by else namespace.processes
+    processes = [f"{name} ({pid})" for pid, name in told]
     if len(processes) > _NAMED + 1:
         processes = [*processes[:_NAMED], f"{number(len(processes) - _NAMED)} more"]
-    if processes:
-        return f"{', '.join(processes)}{f'; outside: {by}' if by else ''}"
-    return f"no task: {by or 'what keeps it is not named'}"
+    if not namespace.processes:
+        return f"no task: {by or 'what keeps it is not named'}"
+    return "; ".join([*filter(None, [", ".join(processes)]), *([f"outside: {by}"] if by else [])])
 
 
 def _paint(
@@ -182,12 +184,17 @@ def _paint(
             _say(ax, _FIRST, y, name, _style.FAINT)
             continue
         _branch(ax, row.namespace, places)
-        colour, marker, _ = _LOOKS[row.namespace.state]
+        colour, *_, marker = _LOOKS[row.namespace.state][0]
         face = colour if row.namespace.processes else _style.PAPER
         ax.scatter([_x(row)], [y], s=34, marker=marker, facecolors=face, edgecolors=colour,
                    linewidths=1.5, zorder=3)  # fmt: skip
         _say(ax, _x(row) + 0.16, y, name, _style.INK)
-        _say(ax, column, y, remark, _style.FAINT if row.namespace.processes else _style.INK)
+        _say(ax, column, y, remark, _style.INK if _matters(row.namespace) else _style.FAINT)
+
+
+def _matters(namespace: Namespace) -> bool:
+    shared = namespace.state is State.SHARED and not namespace.initial
+    return shared or not namespace.processes
 
 
 def _x(row: _Row) -> float:
@@ -213,8 +220,10 @@ def _legend(rows: Sequence[_Row]) -> tuple[Artist, ...]:
 
     there = [row.namespace for row in rows if row.namespace]
     found = [
-        Line2D([], [], linestyle="", marker=marker, color=colour, markersize=6, label=words)
-        for state, (colour, marker, words) in _LOOKS.items()
+        Line2D(
+            [], [], linestyle="", marker=look.marker, color=look.colour, markersize=6, label=words
+        )
+        for state, (look, words) in _LOOKS.items()
         if any(namespace.state is state for namespace in there)
     ]
     if any(not namespace.processes for namespace in there):

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from analyzer import palette
 from analyzer.model import Side
 from analyzer.plots import _style
-from analyzer.plots._words import Keeper, about, finding, keepers, not_named
+from analyzer.plots._words import Keeper, about, finding, kept, not_named
 from analyzer.plots.base import (
+    NARROWEST,
+    NO_OBJECT,
     ROW,
     Picture,
     Plot,
@@ -25,11 +27,14 @@ from analyzer.report import whole
 from analyzer.writers.wording import number, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
     from analyzer.report import Report, ReportObject
+
+    _Held = Sequence[tuple[ReportObject, frozenset[Keeper]]]
 
 OUTSIDE: Final = "outside"
 _REST: Final = "rest"
@@ -38,6 +43,8 @@ _MOST_MEMBERS: Final = 16
 _MOST_SETS: Final = 24
 _BARS: Final = 2.0  # inches
 _COLUMN: Final = 0.34
+_WIDEST: Final = 1.8
+_BAR: Final = 0.42  # at most
 _MOST_LABEL: Final = 2.6
 
 
@@ -68,49 +75,57 @@ def sets(report: Report, ax: Axes | None = None) -> Axes:
 
 def _picture(reports: Sequence[Report], room: Room | None) -> Picture:
     report = whole(reports[0])
-    found = _sets(report.objects, room)
+    held = kept(report)
+    found = _sets(held, room)
     wide = label_room(room, _MOST_LABEL)
     labels = [_label(*member, wide) for member in found.members]
+    left = max((_style.inches(text, _style.LABEL) for text in labels), default=0.4) + 0.2
     columns = len(found.counts) + bool(found.folded[0])
+    across = min(max(columns * _COLUMN, NARROWEST - left - 0.3), max(columns, 1) * _WIDEST)
     return Picture(
-        title=finding(report, _title(report)),
+        title=finding(report, _title(held)),
         subtitle=about(report),
-        room=Room(max(columns * _COLUMN, 3.0), _BARS + 0.15 + max(len(labels), 1) * ROW),
-        left=max((_style.inches(text, _style.BODY - 0.5) for text in labels), default=0.4) + 0.2,
-        below=0.3 if found.folded[0] else 0.05,
+        room=Room(across, (_BARS + 0.15 if labels else ROW) + max(len(labels), 1) * ROW),
+        left=left,
         paint=lambda ax: _paint(ax, found, labels),
+        legend=_legend(found),
     )
 
 
-def _title(report: Report) -> str:
-    total = len(report.objects)
-    held = [_members(entry, {}) for entry in report.objects]
-    alone = sum(len(members) == 1 and OUTSIDE not in members for members in held)
-    outside = sum(OUTSIDE in members for members in held)
-    said = f"{number(alone)} of {number(total)} {plural(total, 'object')}"
-    said += f" {'is' if alone == 1 else 'are'} held by one process alone"
-    if outside:
-        return f"{said}, {number(outside)} also from outside"
-    return f"{said}, none was seen held from outside"
+def _title(held: _Held) -> str:
+    total = len(held)
+    if not total:
+        return NO_OBJECT
+    sets = [_members(*one, {}) for one in held]
+    outside = sum(OUTSIDE in members for members in sets)
+    alone = sum(len(members) == 1 and OUTSIDE not in members for members in sets)
+    parts = {
+        "by one process alone": alone,
+        "by several inside": total - outside - alone,
+        "also from outside": outside,
+    }
+    (words, first), *rest = [part for part in parts.items() if part[1]]
+    said = [f"{number(first)} {'is' if first == 1 else 'are'} held {words}"]
+    said += [f"{number(count)} {words}" for words, count in rest]
+    return f"of {number(total)} {plural(total, 'object')} {', '.join(said)}"
 
 
-def _members(entry: ReportObject, rows: Mapping[str, str]) -> frozenset[str]:
-    own = keepers(entry)
+def _members(entry: ReportObject, own: Iterable[Keeper], rows: Mapping[str, str]) -> frozenset[str]:
     inside = {rows.get(k.key, k.key) for k in own if k.side is Side.INSIDE}
     beyond = any(k.side is Side.OUTSIDE for k in own) or not_named(entry)
     return frozenset(inside | {OUTSIDE}) if beyond else frozenset(inside)
 
 
-def _sets(objects: Sequence[ReportObject], room: Room | None) -> _Sets:
+def _sets(held: _Held, room: Room | None) -> _Sets:
     inside: Counter[Keeper] = Counter()
-    for entry in objects:
-        inside.update(k for k in keepers(entry) if k.side is Side.INSIDE)
+    for _, own in held:
+        inside.update(k for k in own if k.side is Side.INSIDE)
     order = sorted(inside, key=lambda keeper: (-inside[keeper], keeper.key, keeper.label))
     most = min(_MOST_MEMBERS, max(room.rows // 2, 2)) if room else _MOST_MEMBERS
     shown = order if len(order) <= most else order[: most - 1]
     rest = order[len(shown) :]
     rows = {keeper.key: keeper.key for keeper in shown} | {keeper.key: _REST for keeper in rest}
-    counts = Counter(_members(entry, rows) for entry in objects)
+    counts = Counter(_members(*one, rows) for one in held)
     counts.pop(frozenset(), None)
     members = [(keeper.key, keeper.label, inside[keeper]) for keeper in shown]
     if rest:
@@ -139,7 +154,7 @@ def _cut(
 
 
 def _label(key: str, label: str, count: int, wide: float) -> str:
-    name = label if key in {OUTSIDE, _REST} else _style.fitting(label, _style.BODY - 0.5, wide)
+    name = label if key in {OUTSIDE, _REST} else _style.fitting(label, _style.LABEL, wide)
     return f"{name}: {number(count)}"
 
 
@@ -163,11 +178,12 @@ def _bars(ax: Axes, found: _Sets) -> None:
     looks = [palette.ORANGE if OUTSIDE in members else palette.BLUE for members, _ in found.counts]
     if found.folded[0]:
         heights, looks = [*heights, found.folded[1]], [*looks, palette.GREY]
-    ax.bar(range(len(heights)), heights, 0.62, color=looks)
+    wide = min(0.62, _BAR / (room_of(ax).width / len(heights)))
+    ax.bar(range(len(heights)), heights, wide, color=looks)
     for x, count in enumerate(heights):
         ax.annotate(_short(count), (x, count), (0, 2), textcoords="offset points", ha="center",
                     fontsize=_style.SMALL)  # fmt: skip
-    ax.set_xlim(-0.6, max(len(heights), 3.0 / _COLUMN) - 0.4)
+    ax.set_xlim(-0.5, len(heights) - 0.5)
     ax.set_ylim(0, max(heights) * 1.12)
     ax.set_ylabel("objects")
     ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -196,10 +212,21 @@ def _dots(ax: Axes, found: _Sets, labels: Sequence[str]) -> None:
     rows_axis(ax, labels, range(len(labels)))
     ax.tick_params(length=0, labelbottom=False)
     ax.spines[:].set_visible(False)
+
+
+def _legend(found: _Sets) -> tuple[Artist, ...]:
+    from matplotlib.patches import Patch
+
+    beyond = {OUTSIDE in members for members, _ in found.counts}
+    entries = []
+    if False in beyond:
+        entries.append(Patch(color=palette.BLUE, label="held inside alone"))
+    if True in beyond:
+        entries.append(Patch(color=palette.ORANGE, label="also from outside"))
     if found.folded[0]:
-        said = f"grey: {number(found.folded[0])} smaller sets"
-        ax.annotate(said, (1, 0), (0, -6), "axes fraction", "offset points", ha="right", va="top",
-                    fontsize=_style.SMALL, color=_style.FAINT, annotation_clip=False)  # fmt: skip
+        said = f"{number(found.folded[0])} smaller sets"
+        entries.append(Patch(color=palette.GREY, label=said))
+    return tuple(entries)
 
 
 PLOT: Final = Plot("sets", "how many objects are held by exactly which processes", _picture, sets)

@@ -1,4 +1,7 @@
-"""Plots of real processes: the life of one that opens files; and of a hundred thousand leaks."""
+"""Plots of real processes: the life of one that opens files, equal bytes from other processes.
+
+And of a hundred thousand leaks.
+"""
 
 from __future__ import annotations
 
@@ -131,6 +134,34 @@ def test_what_becomes_shared_late_comes_first(opener: Opener, tmp_path: Path) ->
     assert late
     rows = [label.get_text() for label in ax.get_yticklabels()[: int(late[1])]]
     assert any(row.endswith("shared") for row in rows)
+
+
+DIGESTS = """
+import hashlib, sys
+import analyzer
+from analyzer.plots import base, registry
+report = analyzer.check(analyzer.load(sys.argv[1]), everything=True)
+for plot in registry().values():
+    print(hashlib.sha256(base.render(plot, [report], "svg")).hexdigest())
+"""
+
+
+def test_equal_snapshots_give_equal_bytes_in_any_process(opener: Opener, tmp_path: Path) -> None:
+    """Whatever the seed of hashes, and whatever the user has set up."""
+    analyzer.collect(opener.process.pid).save(tmp_path / "taken.crz")
+    (tmp_path / "matplotlibrc").write_text("font.size: 31\nsvg.hashsalt: x\ntext.parse_math: 1\n")
+    found = []
+    for settings in ({"PYTHONHASHSEED": "1"},
+                     {"PYTHONHASHSEED": "2", "MATPLOTLIBRC": str(tmp_path)}):  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", DIGESTS, str(tmp_path / "taken.crz")],
+            env=os.environ | settings, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.stderr == ""
+        found.append(done.stdout.split())
+    assert found[0] == found[1]
+    assert len(found[0]) == len(plots.registry())
 
 
 def test_a_hundred_thousand_leaks_fit_on_a_page() -> None:
