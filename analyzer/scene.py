@@ -132,9 +132,18 @@ def links_of(objects: Iterable[ReportObject], things: dict[str, Node]) -> Iterat
             for node in holder_nodes(holder):
                 things.setdefault(node.key, node)
                 yield Link(node.key, target, holder.side, words, holder.weight)
-        if entry.unnamed > 0 and entry.basis is Basis.PROVEN:
+        if not_named(entry):
             things.setdefault(UNNAMED, _NOT_NAMED)
             yield Link(UNNAMED, target, Side.OUTSIDE, "not named", entry.unnamed)
+
+
+def not_named(entry: ReportObject) -> bool:
+    """Return whether something that nobody could name holds an object, by the kernel's count.
+
+    Not of what kept changing while it was read: its numbers are of different moments.
+    """
+    proven = entry.basis is Basis.PROVEN and entry.verdict is Verdict.USAGE_LEAK
+    return proven and entry.unnamed > 0
 
 
 _NOT_NAMED: Final = Node(UNNAMED, RIGHT, UNNAMED, "not named", Side.OUTSIDE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.kinds import registry
-from analyzer.model import Basis, Side, Status, Verdict
+from analyzer.model import Side, Status, Verdict
 from analyzer.plots._style import BODY, drawable, fitting
 
 if TYPE_CHECKING:
@@ -88,11 +88,6 @@ def kept(report: Report) -> list[tuple[ReportObject, frozenset[Keeper]]]:
     names = dict(zip(tasks["tid"][first].tolist(), tasks["comm"][first].tolist(), strict=True))
     known: dict[str, Keeper] = {}
     return [(entry, frozenset(_keepers(entry, names, known))) for entry in report.objects]
-
-
-def not_named(entry: ReportObject) -> bool:
-    """Return whether the kernel counts references of an object that nobody could name."""
-    return entry.unnamed > 0 and entry.basis is Basis.PROVEN
 
 
 def _keepers(

@@ -11,7 +11,7 @@ from analyzer import palette
 from analyzer.kinds import registry
 from analyzer.model import Side
 from analyzer.plots import _style
-from analyzer.plots._words import Keeper, about, finding, kept, not_named
+from analyzer.plots._words import Keeper, about, finding, kept
 from analyzer.plots.base import (
     NO_OBJECT,
     Picture,
@@ -25,6 +25,7 @@ from analyzer.plots.base import (
     rows_axis,
 )
 from analyzer.report import whole
+from analyzer.scene import not_named
 from analyzer.writers.wording import number, plural
 
 if TYPE_CHECKING:
@@ -150,18 +151,24 @@ def _told(same: Sequence[Keeper], held: Mapping[Keeper, _Held]) -> list[_Row]:
 
 
 def _title(report: Report, cells: _Map) -> str:
-    objects = f"{number(report.summary.checked)} {plural(report.summary.checked, 'object')}"
-    shared = {
-        o for row in cells.rows if row.side is not Side.INSIDE for k in row.held.values() for o in k
-    }
-    count = cells.holders[Side.OUTSIDE]
-    if not report.summary.checked:
+    total = report.summary.checked
+    objects = f"{number(total)} {plural(total, 'object')}"
+    named, count = _held_by(cells, Side.OUTSIDE), cells.holders[Side.OUTSIDE]
+    others = len(_held_by(cells, None) - named)
+    if not total:
         return NO_OBJECT
-    if not shared:
+    if not named and not others:
         return f"nothing was seen outside that holds any of the subtree's {objects}"
-    who = f"{number(count)} {plural(count, 'holder')} outside" if count else "something not named"
-    verb = "holds" if count <= 1 else "hold"
-    return f"{who} {verb} {number(len(shared))} of the subtree's {objects}"
+    if not named:
+        return f"something not named holds {number(others)} of the subtree's {objects}"
+    who = f"{number(count)} {plural(count, 'holder')} outside {'holds' if count == 1 else 'hold'}"
+    rest = f", something not named {number(others)} more" if others else ""
+    return f"{who} {number(len(named))} of the subtree's {objects}{rest}"
+
+
+def _held_by(cells: _Map, side: Side | None) -> set[int]:
+    rows = [row.held.values() for row in cells.rows if row.side is side]
+    return {objref for held in rows for objrefs in held for objref in objrefs}
 
 
 def _sides(cells: _Map) -> list[tuple[float, str]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from analyzer import palette
 from analyzer.model import Side
 from analyzer.plots import _style
-from analyzer.plots._words import Keeper, about, finding, kept, not_named
+from analyzer.plots._words import Keeper, about, finding, kept
 from analyzer.plots.base import (
     NARROWEST,
     NO_OBJECT,
@@ -24,6 +24,7 @@ from analyzer.plots.base import (
     rows_axis,
 )
 from analyzer.report import whole
+from analyzer.scene import not_named
 from analyzer.writers.wording import number, plural
 
 if TYPE_CHECKING:
