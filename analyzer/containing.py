@@ -236,7 +236,7 @@ def _kernel_threads(snapshot: Snapshot) -> set[int]:
 
 
 def _place(holder: Holder) -> str:
-    """Return "fd 3", or "in flight in the queue of socket no. 7"."""
+    """Return "fd 3", or "in flight in its queue (unix socket no. 7)"."""
     said = printable(holder.detail)
     if holder.tasks and holder.kind in ONE_PROCESS:
         return said

@@ -20,26 +20,38 @@ if TYPE_CHECKING:
 def write(folder: str, files: Iterable[tuple[str, bytes]], *, force: bool) -> list[str]:
     """Write `files` (a path in `folder`, and the content), and return their paths.
 
-    Folders are made as they are needed. Raises BadInputError when something cannot be written, or
-    is there already and `force` is not given; whatever is raised, the files made are gone then (one
-    that was replaced stays replaced).
+    Folders are made as they are needed; a file that is there already, and the same, stays. Raises
+    BadInputError when something cannot be written, or another file is there and `force` is not
+    given; whatever is raised, the files made are gone then (one that was replaced stays replaced).
     """
     written: list[str] = []
     with _undone_on_failure() as made:
         for path, content in files:
             target = os.path.join(folder, path)
             _make_folders(os.path.dirname(target), made)
+            written.append(target)
             new = not os.path.lexists(target)
+            if _is(target, content):
+                continue
             if not new and not force:
                 raise BadInputError(
-                    f"{crz.printable_path(target)} exists: this snapshot is exported there "
-                    "already; --force replaces it"
+                    f"{crz.printable_path(target)} exists, and was written otherwise: "
+                    "--force replaces it"
                 )
             crz.write_file(target, content, force=force)
             if new:
                 made.append(target)
-            written.append(target)
     return written
+
+
+def _is(path: str, content: bytes) -> bool:
+    try:
+        if not os.path.isfile(path) or os.path.getsize(path) != len(content):
+            return False
+        with open(path, "rb") as file:
+            return file.read() == content
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

@@ -23,8 +23,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-import numpy as np
-
 from analyzer.errors import BadInputError
 from analyzer.kinds import registry
 
@@ -188,6 +186,8 @@ def _key(row: Row) -> tuple[int, ...]:
 
 
 def _inodes(report: Report) -> Iterator[Inode]:
+    import numpy as np  # not at the top: the names of the columns are completed by the shell
+
     objects = report.snapshot.tables["objects"]
     refs = np.array([entry.objref for entry in report.objects], np.int64)
     order = np.argsort(objects["objref"], kind="stable")

@@ -52,7 +52,7 @@ from analyzer.errors import BadInputError
 from analyzer.holders import in_words
 from analyzer.kinds import registry
 from analyzer.model import TASK, Rules, Side
-from analyzer.report import ReportOptions, checked_pid, make, shown
+from analyzer.report import ReportOptions, checked_pid, device_number, make, shown
 from analyzer.writers.text import printable
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ if TYPE_CHECKING:
 EXPENSIVE: Final = 200_000
 """From so many nodes and references on, the cost of a graph is worth a warning."""
 
-_SECONDS: Final = 6e-6  # for a node or an edge; measured, as are the bytes (benchmarks/graph.py)
-_BYTES: Final = 750
+_SECONDS: Final = 4e-6  # for a node or an edge; measured, as are the bytes (benchmarks/graph.py)
+_BYTES: Final = 700
 _SIDES: Final = tuple(side.value for side in Side)
 
 
@@ -338,6 +338,7 @@ def _object_columns(plan: Plan) -> Columns:
         name: _values(objects, name)
         for name in ("objref", "name", "initial", "stable", "refcount", "ino")
     }
+    number = cache(device_number)
     kinds = _values(objects, "kind")
     titles = {kind: registry()[kind].title for kind in objects.vocabulary["kind"]}
     called = zip(kinds, values["objref"], values["name"], strict=True)
@@ -346,7 +347,7 @@ def _object_columns(plan: Plan) -> Columns:
         "kind": kinds,
         "label": [printable(n) if n else f"{titles[k]} no. {o}" for k, o, n in called],
         **values,
-        "dev": [device_number(dev) for dev in _values(objects, "dev")],
+        "dev": [dev if dev is None else number(dev) for dev in _values(objects, "dev")],
         "side": _sides(plan, lambda verdicts: verdicts.border.object_side[plan.objects]),
         **(_judgement(plan.report.verdicts, plan.objects, objects) if plan.report else {}),
     }
@@ -396,15 +397,6 @@ def _values(table: Table, name: str) -> list[Any]:
     if known.all():
         return list(values)
     return [value if k else None for value, k in zip(values, known.tolist(), strict=True)]
-
-
-@cache
-def device_number(dev: int | None) -> str | None:
-    """Return a device as people write it, "8:1" (as gnu_dev_major(3) has it)."""
-    if dev is None:
-        return None
-    major = (dev >> 8 & 0xFFF) | (dev >> 32 & 0xFFFFF000)
-    return f"{major}:{(dev & 0xFF) | (dev >> 12 & 0xFFFFFF00)}"
 
 
 def _dicts(columns: Columns) -> Iterator[dict[str, Any]]:

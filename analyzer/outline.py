@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from analyzer.report import Report
 
 _FEW = 20
+_ALIKE = 3
 _SIDES = (Side.INSIDE, Side.OUTSIDE)
 _NOT_SHARED = frozenset({Bundle.CONTAINED, Bundle.UNKNOWN})
 
@@ -70,11 +71,13 @@ class Outline:
 class Shown:
     """The processes that have a line, as a tree: each under its nearest ancestor that has one.
 
-    `hidden` are how many have none, and `sharing` how many of those share something.
+    `alike` is how many more there are beside a process that are like it, with all under them.
+    `hidden` are how many have no line else, and `sharing` how many of those share something.
     """
 
     parent: dict[int, int] = field(default_factory=dict)
     children: dict[int, list[int]] = field(default_factory=dict)
+    alike: dict[int, int] = field(default_factory=dict)
     hidden: int = 0
     sharing: int = 0
 
@@ -97,10 +100,11 @@ def outline(report: Report) -> Outline:
 def shown(tree: Outline, most: int | None, depth: int) -> Shown:
     """Return at most `most` processes (None: all), at most `depth` levels under the root.
 
-    Of a tree that has more, those that share and then their ancestors; where these are few, a few
-    others.
+    Of siblings that are alike the first is told. Of a tree that has more, those that share and then
+    their ancestors; where these are few, a few others.
     """
-    kept = _kept(tree, most)
+    first = {} if most is None else _alike(tree)
+    kept = _kept(tree, [pid for pid in tree.processes if pid not in first], most)
     found = Shown()
     level: dict[int, int] = {}
     nearest: dict[int, int] = {}
@@ -108,6 +112,9 @@ def shown(tree: Outline, most: int | None, depth: int) -> Shown:
         above = nearest.get(process.parent, tree.root)
         if pid == tree.root:
             nearest[pid], level[pid] = pid, 0
+        elif first.get(pid) in kept:
+            if first.get(process.parent) != first[pid]:
+                found.alike[first[pid]] = found.alike.get(first[pid], 0) + 1
         elif pid not in kept:
             nearest[pid] = above
             found.hidden += 1
@@ -120,14 +127,51 @@ def shown(tree: Outline, most: int | None, depth: int) -> Shown:
     return found
 
 
-def _kept(tree: Outline, most: int | None) -> set[int]:
-    if most is None or len(tree.processes) <= most:
-        return set(tree.processes)
+def _alike(tree: Outline) -> dict[int, int]:
+    """Return for each process that need not be told the sibling, of it or above it, that is.
+
+    They have the same name and number of threads, hold the same, and so do those under them.
+    """
+    children: dict[int, list[int]] = {}
+    for pid, process in tree.processes.items():
+        if pid != tree.root:
+            above = process.parent if process.parent in tree.processes else tree.root
+            children.setdefault(above, []).append(pid)
+    sort = _sorts(tree, children)
+    found: dict[int, int] = {}
+    for siblings in children.values():
+        many = Counter(sort[pid] for pid in siblings)
+        told: dict[int, int] = {}
+        for pid in siblings:
+            first = told.setdefault(sort[pid], pid) if many[sort[pid]] > _ALIKE else pid
+            if first != pid:
+                found[pid] = first
+    for pid, process in tree.processes.items():  # parents first
+        if process.parent in found:
+            found[pid] = found[process.parent]
+    return found
+
+
+def _sorts(tree: Outline, children: Mapping[int, Sequence[int]]) -> dict[int, int]:
+    """Return a number for each process, the same for those that are alike."""
+    known: dict[tuple[object, ...], int] = {}
+    sort: dict[int, int] = {}
+    for pid in reversed(list(tree.processes)):
+        process = tree.processes[pid]
+        under = [sort[child] for child in children.get(pid, ())]
+        facts = (process.comm, process.threads, tuple(tree.held.get(pid, ())), *under)
+        sort[pid] = known.setdefault(facts, len(known))
+    return sort
+
+
+def _kept(tree: Outline, pids: Sequence[int], most: int | None) -> set[int]:
+    if most is None or len(pids) <= most:
+        return set(pids)
     wanted: dict[int, None] = {tree.root: None}
-    wanted |= dict.fromkeys(pid for pid in tree.processes if pid in tree.held)
+    wanted |= dict.fromkeys(pid for pid in pids if pid in tree.held)
     wanted |= dict.fromkeys(_ancestors(tree, list(wanted)))
     if len(wanted) < _FEW:
-        wanted |= dict.fromkeys(tree.processes)
+        wanted |= dict.fromkeys(pids)
         most = min(most, _FEW)
     return set(list(wanted)[:most])
 

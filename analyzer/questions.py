@@ -21,6 +21,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from analyzer.errors import BadInputError
+from analyzer.freeing import cascade
 from analyzer.holders import ONE_PROCESS
 from analyzer.kinds import associations, registry
 from analyzer.kinds.base import Judged
@@ -28,7 +29,7 @@ from analyzer.model import TASK
 from analyzer.writers.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     import networkx as nx
 
@@ -156,18 +157,22 @@ def who_reaches(graph: Graph, node: str) -> tuple[Chain, ...]:
 def freed_by(graph: Graph, *gone: str | tuple[str, str, int]) -> Freed:
     """Return what would be freed if these holders went away, tasks or objects (nodes) or edges.
 
-    As the kernel does: an object goes when its count reaches 0, and with it what it holds. It is
-    freed for sure if its count is known, did not move, and is all of it what was dropped; if it is
-    unknown, or moved, or less than its references, it may be. More than its references: what is
-    not named holds it still. Objects that hold each other in a ring stay, as they do there.
+    As the kernel does (`freeing`): an object goes when its count reaches 0, and with it what it
+    holds; a unix socket lets go of its peer and its queue when its file goes; sockets in flight
+    that nobody can receive any more go with the next unix socket that is closed, whosever it is.
+    What goes anyway (such garbage as there is) is not told. It is freed for sure if its count is
+    known, did not move, and is all of it what was dropped; if it is unknown, or moved, or less
+    than its references, it may be. More than its references: what is not named holds it still.
     BadInputError for a node or an edge that the graph does not have.
 
         >>> freed_by(graph, "FILE_TABLE:2").freed
         ('FILE:12', 'PIPE:3')
     """
     nodes, edges = _gone(graph, gone)
-    sure = _cascade(graph, nodes, edges, hopeful=False)
-    hoped = _cascade(graph, nodes, edges, hopeful=True)
+    sure, hoped = (
+        cascade(graph, nodes, edges, hopeful=hopeful) - cascade(graph, (), (), hopeful=hopeful)
+        for hopeful in (False, True)
+    )
     return Freed(
         tuple(node for node in graph if node in sure),
         tuple(node for node in graph if node in hoped and node not in sure),
@@ -248,42 +253,6 @@ def _gone(
         else:
             raise BadInputError(f"the graph has no reference {one[2]} from {one[0]} to {one[1]}")
     return nodes, edges
-
-
-def _cascade(
-    graph: Graph, nodes: set[str], edges: set[tuple[str, str, int]], *, hopeful: bool
-) -> set[str]:
-    """Return the objects whose count reaches 0; if `hopeful`, also where that is not certain."""
-    left: dict[str, int] = {}  # of the references to an object
-    freed: set[str] = set()
-
-    def drop(references: Iterable[tuple[str, str, int]]) -> Iterator[str]:
-        for holder, target, key in references:
-            if target not in left:
-                left[target] = _named(graph, target)
-            left[target] -= graph.edges[holder, target, key]["weight"]
-            if not left[target] and target not in nodes and _goes(graph, target, hopeful=hopeful):
-                freed.add(target)
-                yield target
-
-    own = [edge for node in sorted(nodes) for edge in graph.out_edges(node, keys=True)]
-    todo = list(drop([*own, *sorted(edges.difference(own))]))
-    while todo:
-        todo += drop(set(graph.out_edges(todo.pop(), keys=True)) - edges)
-    return freed
-
-
-def _named(graph: Graph, node: str) -> int:
-    return sum(data["weight"] for _, _, data in graph.in_edges(node, data=True))
-
-
-def _goes(graph: Graph, node: str, *, hopeful: bool) -> bool:
-    """Tell whether an object goes that none of its references hold any more."""
-    data = graph.nodes[node]
-    count, named = data.get("refcount"), _named(graph, node)
-    if count is None or not data["stable"]:
-        return hopeful
-    return bool(count == named or (hopeful and count < named))
 
 
 def _processes(graph: Graph) -> dict[int, list[str]]:

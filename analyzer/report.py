@@ -37,6 +37,7 @@ CONTAINER_INIT: Final = "CONTAINER_INIT"
 
 _VERDICTS: Final = tuple(Verdict)
 _BASES: Final = tuple(Basis)
+_PROVEN: Final = _BASES.index(Basis.PROVEN)
 _LEAKS: Final = (Verdict.USAGE_LEAK, Verdict.OVERCOUNT)
 _DOUBTS: Final = (Verdict.UNSTABLE, Verdict.UNKNOWN)
 
@@ -122,7 +123,10 @@ class Subject:
 
 @dataclass(frozen=True)
 class Summary:
-    """Numbers: objects collected and judged, verdicts, references from inside, and unnamed ones."""
+    """Numbers: objects collected and judged, verdicts, references from inside, and unnamed ones.
+
+    Of what is judged by its holders, arithmetic says nothing: none of its references is unnamed.
+    """
 
     objects: int
     checked: int
@@ -323,7 +327,7 @@ def _summary(verdicts: Verdicts, codes: Array) -> Summary:
         checked=len(codes),
         **{verdict.value: _count(codes, (verdict,)) for verdict in Verdict},
         references=int((border.counted & (border.reference_side == INSIDE)).sum()),
-        unnamed=int(verdicts.unnamed[verdicts.judged].clip(min=0).sum()),
+        unnamed=int(verdicts.unnamed[verdicts.basis == _PROVEN].clip(min=0).sum()),
     )
 
 

@@ -101,37 +101,91 @@ class Link(NamedTuple):
     weight: int
 
 
+class Parts(NamedTuple):
+    """What a picture is made of, before anything is folded: nodes by key, and what joins them.
+
+    `root` is the key of the process whose subtree it is: it is never folded.
+    """
+
+    things: Mapping[str, Node]
+    links: Sequence[Link]
+    root: str
+
+
 def scene(report: Report, most: int = MOST_DRAWN, *, contained: bool = True) -> Scene:
     """Return what to draw of a report, at most about `most` nodes and edges.
 
     Contained objects are in it as far as the report lists them (see `report.whole`) and `contained`
     wants them.
     """
+    return scenes(parts(report, contained=contained), (most,))[0]
+
+
+def parts(report: Report, *, contained: bool = True) -> Parts:
+    """Return what a report shows, nothing folded; arguments as of `scene`."""
     told = [e for e in report.objects if contained or e.verdict is not Verdict.CONTAINED]
     things = {node.key: node for node in map(object_node, told)}
-    links = list(links_of(told, things))
-    root = f"{TASK}:{report.subject.pid}"
-    leaks = sum(entry.verdict is not Verdict.CONTAINED for entry in told)
-    tried = (_drawn(_folds(things, links, root, apart), things, links) for apart in _APART)
-    found = zip(_APART, tried, strict=True)
-    apart, (nodes, edges) = next(
-        (apart, drawn)
-        for apart, drawn in found
-        if apart == 0 or len(drawn[0]) + len(drawn[1]) <= most
-    )
-    x, y = _placed(nodes, edges)
-    return Scene(tuple(nodes), tuple(edges), x, y, apart if apart < leaks else None)
+    links = tuple(links_of(told, things))
+    for pid, name in process_names(report).items():
+        key = f"{TASK}:{pid}"
+        if key in things:
+            things[key] = things[key]._replace(label=f"{printable(name)} ({pid})")
+    return Parts(things, links, f"{TASK}:{report.subject.pid}")
+
+
+def process_names(report: Report) -> dict[int, str]:
+    """Return what each process is called: what its first thread calls itself."""
+    tasks = report.snapshot.tables["tasks"]
+    first = tasks["tid"] == tasks["tgid"]
+    return dict(zip(tasks["tid"][first].tolist(), tasks["comm"][first].tolist(), strict=True))
+
+
+def scenes(made: Parts, mosts: Sequence[int]) -> list[Scene]:
+    """Return a scene for each limit of nodes and edges, for little more than the price of one."""
+    things, links, root = made
+    leaks = sum(_leaks(node) for node in things.values())
+    found: dict[int, Scene] = {}
+    for apart in _APART:
+        folds = _folds(things, links, root, apart)
+        size = _size(folds, links, max(mosts))
+        fitting = [most for most in mosts if most not in found and (not apart or size <= most)]
+        if fitting:
+            nodes, edges = _drawn(folds, things, links)
+            x, y = _placed(nodes, edges)
+            drawn = Scene(tuple(nodes), tuple(edges), x, y, apart if apart < leaks else None)
+            found |= dict.fromkeys(fitting, drawn)
+        if len(found) == len(set(mosts)):
+            break
+    return [found[most] for most in mosts]
+
+
+def _leaks(node: Node) -> bool:
+    return node.verdict not in {None, Verdict.CONTAINED}
+
+
+def _size(folds: Mapping[str, str], links: Iterable[Link], most: int) -> int:
+    """Return how many nodes and edges are drawn; only nodes where these are more than `most`."""
+    nodes = len(set(folds.values()))
+    if nodes > most:
+        return nodes
+    return nodes + len({(folds[link.holder], folds[link.target], link.side) for link in links})
 
 
 def links_of(objects: Iterable[ReportObject], things: dict[str, Node]) -> Iterator[Link]:
     """Yield the references to objects; the nodes of their holders are added to `things`."""
+    known: dict[tuple[str, int | None, int | None, Side], list[str]] = {}
     for entry in objects:
         target = f"{entry.kind}:{entry.objref}"
         for holder in entry.holders:
             words = _words(holder)
-            for node in holder_nodes(holder):
-                things.setdefault(node.key, node)
-                yield Link(node.key, target, holder.side, words, holder.weight)
+            place = holder.kind, holder.objref, holder.tid, holder.side
+            if place not in known:
+                nodes = holder_nodes(holder)
+                known[place] = [node.key for node in nodes]
+                for node in nodes:
+                    things.setdefault(node.key, node)
+            for key in known[place]:
+                yield Link(key, target, holder.side, words, holder.weight)
         if not_named(entry):
             things.setdefault(UNNAMED, _NOT_NAMED)
             yield Link(UNNAMED, target, Side.OUTSIDE, "not named", entry.unnamed)
@@ -191,9 +245,8 @@ def _folds(
 ) -> dict[str, str]:
     """Return the key of the node that each thing is drawn as."""
     folds = {key: key for key in things}
-    told = [node for node in things.values() if node.verdict is not None]
-    leaking = [node.key for node in told if node.verdict is not Verdict.CONTAINED]
-    contained = [node.key for node in told if node.verdict is Verdict.CONTAINED]
+    leaking = [node.key for node in things.values() if _leaks(node)]
+    contained = [n.key for n in things.values() if n.verdict is Verdict.CONTAINED]
     holders = [node.key for node in things.values() if node.verdict is None and node.key != root]
     for few in (leaking[apart:], contained):
         folds |= _alike(few, lambda key: _sort(things[key]), 2)
@@ -202,7 +255,8 @@ def _folds(
     held = _sets((link.holder, folds[link.target]) for link in links if link.target in leaks)
     folds |= _alike(holders, lambda key: (_sort(things[key]), held[key]), _FEWEST_ALIKE)
 
-    by = _sets((link.target, folds[link.holder]) for link in links)
+    some = set(leaking[:apart])
+    by = _sets((link.target, folds[link.holder]) for link in links if link.target in some)
     folds |= _alike(leaking[:apart], lambda key: (_sort(things[key]), by[key]), _FEWEST_ALIKE)
     return folds
 

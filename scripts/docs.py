@@ -243,11 +243,11 @@ FROM verdicts
 WHERE verdict = 'usage_leak' AND bundle NOT IN ('host', 'code', 'stdio')
 GROUP BY ALL ORDER BY times DESC;
 
--- which snapshots could not be decided, and what could not be read
-SELECT s.host, s.pid, s.comm, g."where", g.effect
-FROM read_parquet('fleet/snapshots/**/*.parquet', hive_partitioning = true) s
+-- which checks could not be decided, and what could not be read
+SELECT c.host, c.pid, c.comm, g."where", g.effect
+FROM read_parquet('fleet/checks/**/*.parquet', hive_partitioning = true) c
 JOIN read_parquet('fleet/gaps/**/*.parquet') g USING (snapshot)
-WHERE s.status = 'undecided';
+WHERE c.status = 'undecided';
 
 -- who holds object 7 of one snapshot
 SELECT r.* FROM read_parquet('fleet/references/**/*.parquet') r
@@ -318,7 +318,7 @@ def export_page() -> str:
     """Return docs/export.md."""
     parts = [NOTE, "# Exported tables", _prose(export.__doc__)]
     parts += ["## every table starts with", _columns(export.KEYS)]
-    for schema in (export.SNAPSHOTS, export.VERDICTS):
+    for schema in (export.SNAPSHOTS, export.CHECKS, export.VERDICTS):
         parts += [f"## {schema.name}", _columns(schema.columns)]
     parts += ["The other tables are in [columns.md](columns.md).", RECIPES.rstrip()]
     return _page(parts)

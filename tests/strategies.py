@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from analyzer.kinds import associations, registry
@@ -15,6 +16,9 @@ from tests.build import META, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+half_as_often: Final = settings(max_examples=settings().max_examples // 2)
+"""For what takes long, and fails soon where it is wrong."""
 
 NAMESPACES: Final = tuple(kind.name for kind in registry().values() if kind.namespace)
 

@@ -7,6 +7,12 @@
   const count = (n) => n.toLocaleString("en-US");
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
+  // A browser may have saved the page as it was shown: what was made then is made anew.
+  byId("canvas").replaceChildren();
+  byId("order").replaceChildren();
+  for (const button of document.querySelectorAll("thead button")) button.replaceWith(...button.childNodes);
+  for (const row of document.querySelectorAll("tr[aria-current]")) row.removeAttribute("aria-current");
+
   // ---- the table
 
   const body = byId("table").tBodies[0];
@@ -83,8 +89,8 @@
     return Number.isNaN(a) - Number.isNaN(b) || a - b || 0;
   }
 
-  function sort(head) {
-    const up = head.getAttribute("aria-sort") !== "ascending";
+  function sort(head, up = head.getAttribute("aria-sort") !== "ascending") {
+    byId("order").value = head.cellIndex;
     for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", up ? "ascending" : "descending");
     const keyed = rows.map((row) => [valueOf(row, head.cellIndex, head.dataset.sort), row]);
@@ -111,6 +117,7 @@
   }
 
   function clear() {
+    if (!rows.length) return;
     if (chosen) rowOf.get(chosen).tr.removeAttribute("aria-current");
     chosen = null;
     const hint = document.createElement("p");
@@ -135,7 +142,12 @@
     button.append(...head.childNodes);
     head.append(button);
     button.addEventListener("click", () => sort(head));
+    byId("order").add(new Option(head.textContent, head.cellIndex, false, head.hasAttribute("aria-sort")));
   }
+  byId("order").addEventListener("change", () => { // where the table has no heads to click on
+    const head = byId("table").tHead.rows[0].cells[byId("order").value];
+    sort(head, head.dataset.sort !== "number"); // numbers: the largest first
+  });
   body.addEventListener("click", (event) => {
     const tr = event.target.closest("tr[data-key]");
     if (!tr || String(getSelection()) && !event.target.closest("a")) return;
@@ -157,7 +169,7 @@
   let waiting = 0;
   byId("find").addEventListener("input", () => {
     clearTimeout(waiting);
-    waiting = setTimeout(filter, 80);
+    waiting = setTimeout(() => { graph?.unfocus(); filter(); }, 80);
   });
   byId("kind").addEventListener("change", filter);
   for (const box of boxes) box.addEventListener("change", () => { held = null; filter(); });
@@ -187,7 +199,7 @@
     return node && open.has(node) && things.has(key) ? key : node?.key;
   };
 
-  // Nodes with their places: below an unfolded one are its members, and the rest moves down.
+  // Nodes with their heights: below an unfolded one are its members, and the rest moves down.
   function placed() {
     const result = [];
     for (let column = 0; column < data.columns.length; column += 1) {
@@ -195,13 +207,12 @@
       const here = nodes.filter((node) => node.column === column && seen(node));
       const inOrder = here.sort((a, b) => height(a) - height(b));
       for (const node of inOrder) {
-        const x = column * data.column;
         let y = (height(node) + down) * data.row;
-        result.push({ ...node, x, y, fold: node.things > 1, open: open.has(node) });
+        result.push({ ...node, y, fold: node.things > 1, open: open.has(node) });
         if (!open.has(node)) continue;
         for (const key of node.members) {
           y += data.row;
-          result.push({ ...node, ...things.get(key), x: x + 12, y, fold: false, of: node.key });
+          result.push({ ...node, ...things.get(key), y, fold: false, of: node.key });
         }
         down += node.members.length;
       }
@@ -261,8 +272,9 @@
       boxSelectionEnabled: false, autoungrabify: true, autounselectify: true,
       hideEdgesOnViewport: false, textureOnViewport: false,
     });
-    let cursor = null;
-    let begun = false;
+    let cursor = null; // the node that the keyboard is at
+    let focused = null; // what drew the focus: it is done again when the pane changes
+    let wide = 0; // of the pane, when the columns were placed
 
     function look() {
       const ink = colour("ink"), soft = colour("soft"), paper = colour("paper"), accent = colour("accent");
@@ -274,9 +286,9 @@
         { selector: "node", style: {
           width: 16, height: 16, shape: "data(shape)", "background-color": ink,
           "border-width": 1, "border-color": ink, label: "data(label)", color: ink,
-          "font-family": getComputedStyle(document.body).fontFamily, "font-size": 12,
+          "font-family": getComputedStyle(document.body).fontFamily, "font-size": 13,
           "text-valign": "top", "text-margin-y": -4, "text-wrap": "ellipsis",
-          "text-max-width": data.column - 14, "min-zoomed-font-size": 6,
+          "text-max-width": "data(room)", "min-zoomed-font-size": 6,
           "text-background-color": paper, "text-background-opacity": 0.85, "text-background-padding": 1,
         } },
         ...looks,
@@ -292,9 +304,9 @@
         } },
         { selector: "edge.within", style: { "curve-style": "unbundled-bezier", "control-point-distances": 40, "control-point-weights": 0.5 } },
         ...sides,
-        { selector: ".faded", style: { opacity: 0.12, "text-background-opacity": 0 } },
+        { selector: ".faded", style: { display: "none" } },
         { selector: "edge.lit", style: {
-          opacity: 1, width: 2, label: "data(words)", "font-size": 10, color: ink,
+          opacity: 1, width: 2, label: "data(words)", "font-size": 11, color: ink,
           "text-background-color": paper, "text-background-opacity": 0.9, "text-background-padding": 1,
           "text-wrap": "ellipsis", "text-max-width": 90, "min-zoomed-font-size": 6, "z-index": 5,
         } },
@@ -305,9 +317,9 @@
 
     function elements() {
       const made = placed().map((node) => ({
-        group: "nodes", position: { x: node.x, y: node.y },
+        group: "nodes",
         data: {
-          id: node.key, shape: node.shape, title: node.title,
+          id: node.key, shape: node.shape, title: node.title, column: node.column, y: node.y, of: node.of ?? null,
           label: node.fold ? `${node.open ? "\u25be" : "\u25b8"} ${node.label}` : node.label,
         },
         classes: [node.look, node.fold ? "fold" : "", node.open ? "open" : ""].filter(Boolean),
@@ -328,8 +340,8 @@
       const used = new Set(visible.map((node) => node.column));
       return data.columns.map((name, column) => ({ name, column })).filter(({ column }) => used.has(column))
         .map(({ name, column }) => ({
-          group: "nodes", position: { x: column * data.column, y: top },
-          data: { id: `column ${name}`, label: name, shape: "rectangle", title: "" }, classes: ["title"],
+          group: "nodes",
+          data: { id: `column ${name}`, label: name, shape: "rectangle", title: "", column, y: top }, classes: ["title"],
         }));
     }
 
@@ -338,6 +350,59 @@
         cy.elements().remove();
         cy.add([...titles(), ...elements()]);
       });
+      focused = null;
+      place();
+    }
+
+    const room = (columns) => Math.max(108, Math.min(1.5 * data.column, (wide - 24) / (columns + 0.1)));
+
+    // The columns are as far apart as the pane has room for; heights are the layout's.
+    function place() {
+      wide = canvas.clientWidth;
+      const apart = room(data.columns.length);
+      cy.batch(() => cy.nodes().forEach((drawn) => {
+        const { column, y, of } = drawn.data();
+        drawn.position({ x: column * apart + (of ? 12 : 0), y });
+        drawn.data("room", apart * (column === 1 && apart > 150 ? 1.35 : 0.95)); // seldom side by side
+      }));
+    }
+
+    // Draw the elements and nothing else, close together, each column about the same middle.
+    function focus(eles, again) {
+      const unfolded = new Set(eles.map((drawn) => drawn.data("of")));
+      const lit = eles.union(cy.nodes().filter((drawn) => unfolded.has(drawn.id())));
+      unfocus();
+      focused = again;
+      cy.batch(() => {
+        cy.elements().not(lit).addClass("faded");
+        const stacks = data.columns.map((_, column) => lit.nodes(`[column = ${column}]`)).filter((stack) => stack.length);
+        const top = (Math.max(...stacks.map((stack) => stack.length)) - 1) / -2;
+        lit.edges().addClass("lit");
+        lit.nodes().forEach((drawn) => drawn.data("room", 0.85 * room(stacks.length)));
+        stacks.forEach((stack, at) => {
+          const x = at * room(stacks.length);
+          const first = (stack.length - 1) / -2;
+          stack.sort((a, b) => a.data("y") - b.data("y"))
+            .forEach((drawn, index) => drawn.position({ x, y: (first + index) * data.row }));
+          const title = node(`column ${data.columns[stack[0].data("column")]}`);
+          title.removeClass("faded").position({ x, y: (top - 1.2) * data.row });
+        });
+      });
+      const shown = lit.union(cy.nodes(".title").not(".faded"));
+      go(shown, { least: 0.9, most: 1.2, middle: node(cursor) });
+    }
+
+    // Draw everything again, where it was.
+    function unfocus() {
+      if (focused) cy.batch(() => cy.elements().removeClass("faded lit"));
+      if (focused) place();
+      focused = null;
+    }
+
+    function leave() {
+      if (!focused) return;
+      unfocus();
+      begin();
     }
 
     const say = (text) => { byId("said").textContent = text; };
@@ -362,25 +427,16 @@
     // What is worst is on top: a tall graph begins there, in letters that can be read.
     function begin() {
       if (!canvas.clientWidth) return;
-      begun = true;
       cy.resize();
+      if (wide !== canvas.clientWidth) place();
       const box = cy.elements().boundingBox();
       const pad = 12, width = canvas.clientWidth, height = canvas.clientHeight;
-      const across = Math.min(1.1, (width - 2 * pad) / box.w);
-      const zoom = Math.max(Math.min(across, (height - 2 * pad) / box.h), Math.min(across, 0.62));
+      const across = Math.min(1.2, (width - 2 * pad) / box.w);
+      const zoom = Math.max(Math.min(across, (height - 2 * pad) / box.h), Math.min(across, 0.9));
       const spare = Math.max(0, height - zoom * box.h) / 2;
       cy.viewport({ zoom, pan: {
         x: width / 2 - zoom * (box.x1 + box.w / 2), y: Math.max(pad, spare) - zoom * box.y1,
       } });
-    }
-
-    function light(eles) {
-      cy.batch(() => {
-        cy.elements().removeClass("faded lit");
-        if (!eles) return;
-        cy.elements().not(eles).not(".title").addClass("faded");
-        eles.edges().addClass("lit");
-      });
     }
 
     function mark(key) {
@@ -394,66 +450,75 @@
       if (drawn.empty()) return;
       const holders = holdersOf(key);
       const edges = drawn.connectedEdges().filter((edge) => holders.has(edge.source().id()) || edge.target().id() !== drawn.id());
-      const eles = drawn.union(edges).union(edges.connectedNodes());
-      light(eles);
       mark(drawn.id());
+      focus(drawn.union(edges).union(edges.connectedNodes()), () => focusObject(key));
       const inFold = drawn.hasClass("fold") ? ` It is one of ${drawn.data("title")}; a click on them unfolds.` : "";
       const many = edges.sources().length;
-      say(`${count(many)} ${many === 1 ? "holder is" : "holders are"} lit.${inFold}`);
-      go(eles, { least: 0.35, middle: drawn });
+      say(`${count(many)} ${many === 1 ? "holder is" : "holders are"} drawn.${inFold} Fit draws all again.`);
     }
 
-    function focusHolder(drawn) {
+    function drawHolder(key) {
+      const drawn = node(key);
+      if (drawn.empty()) return;
       const edges = drawn.connectedEdges();
-      const eles = drawn.union(edges).union(edges.connectedNodes());
-      light(eles);
-      mark(drawn.id());
-      const keys = heldBy(drawn.id());
-      say(`${drawn.data("title")}: holds ${count(keys.length)} of the listed objects.`);
-      holdOnly(drawn.data("label").replace(/^[\u25b8\u25be] /, ""), keys);
-      go(eles, { least: 0.35, middle: drawn });
+      mark(key);
+      focus(drawn.union(edges).union(edges.connectedNodes()), () => drawHolder(key));
     }
 
+    function focusHolder(key, more = "") {
+      const drawn = node(key);
+      const keys = heldBy(key);
+      holdOnly(drawn.data("label").replace(/^[\u25b8\u25be] /, ""), keys);
+      drawHolder(key);
+      say(`${drawn.data("title")}: holds ${count(keys.length)} of the listed objects. Fit draws all again.${more}`);
+    }
+
+    // Unfold or fold; return what is in the way of it.
     function toggle(fold) {
       const already = open.has(fold);
       if (already) open.delete(fold);
       else open.add(fold);
       const size = placed().length + joined().length;
+      const again = focused;
       if (!already && (!fold.opens || size > data.most)) {
         open.delete(fold);
-        say(`${fold.label} stay folded: at most ${count(data.most)} nodes and edges are drawn. The table has them.`);
-        return;
+        return `${fold.label} stay folded: at most ${count(data.most)} nodes and edges are drawn.`;
       }
       draw();
       mark(fold.key);
       say(already ? `${fold.label}: folded.` : `${fold.label}: unfolded.`);
-      if (!already) go(node(fold.key).union(cy.nodes().filter((other) => fold.members.includes(other.id()))), { least: 0.7 });
+      if (again) again();
+      else if (!already) go(node(fold.key).union(cy.nodes().filter((other) => fold.members.includes(other.id()))), { least: 0.7 });
+      return "";
     }
 
     function pick(drawn) {
       const id = drawn.id();
       const fold = nodes.find((other) => other.key === id && other.things > 1);
       if (fold) {
-        toggle(fold);
-        if (fold.column !== 1 && !open.has(fold)) focusHolder(node(id));
+        const why = toggle(fold);
+        if (why && fold.column !== 1) focusHolder(id, ` ${why}`);
+        else if (why) say(why);
       } else if (rowOf.has(id)) {
         choose(id, { scroll: true });
-      } else if (home.get(id).column !== 1 || heldBy(id).length) focusHolder(drawn);
+      } else if (home.get(id).column !== 1 || heldBy(id).length) focusHolder(id);
       else say(`${drawn.data("title")}: not among the listed objects.`);
     }
 
     // Arrow keys go to the nearest node in that direction.
     function walk(dx, dy) {
-      const from = cursor && node(cursor).nonempty() ? node(cursor).position() : { x: data.column, y: -Infinity };
-      let best = null, least = Infinity;
-      real().forEach((other) => {
-        const x = other.position("x") - from.x, y = other.position("y") - from.y;
-        const same = Math.abs(x) < data.column / 2;
-        if (dy && !(same && y * dy > 0.5) || dx && !(x * dx > data.column / 2)) return;
-        const far = dy ? Math.abs(y) : Math.abs(x) * 4 + Math.abs(y);
-        if (far < least || !Number.isFinite(far) && !best) [best, least] = [other, far];
+      const visible = real().not(".faded");
+      const here = cursor && node(cursor).nonempty() ? node(cursor) : null;
+      const ahead = visible.filter((other) => {
+        const columns = here ? other.data("column") - here.data("column") : other.data("column") - 1;
+        if (!here) return !columns;
+        if (dx) return columns * dx > 0;
+        return !columns && (other.position("y") - here.position("y")) * dy > 0.5;
       });
-      if (Number.isFinite(from.y) === false) best = real().filter((n) => n.position("x") < data.column * 1.2 && n.position("x") >= data.column).min((n) => n.position("y")).ele ?? real()[0];
+      const far = (other) => (here
+        ? Math.abs(other.data("column") - here.data("column")) * 1e6 + Math.abs(other.position("y") - here.position("y"))
+        : other.position("y"));
+      const best = ahead.min(far).ele ?? (here ? null : visible[0]);
       if (!best) return;
       mark(best.id());
       say(best.data("title"));
@@ -464,7 +529,7 @@
     const zoom = (by) => cy.zoom({ level: cy.zoom() * by, renderedPosition: { x: canvas.clientWidth / 2, y: canvas.clientHeight / 2 } });
     const arrows = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
     const keys = {
-      "+": () => zoom(1.3), "=": () => zoom(1.3), "-": () => zoom(1 / 1.3), "0": () => go(cy.elements()),
+      "+": () => zoom(1.3), "=": () => zoom(1.3), "-": () => zoom(1 / 1.3), "0": () => { unfocus(); go(cy.elements()); },
       Enter: () => cursor && node(cursor).nonempty() && pick(node(cursor)),
     };
     canvas.addEventListener("keydown", (event) => {
@@ -477,7 +542,14 @@
     byId("closer").addEventListener("click", keys["+"]);
     byId("wider").addEventListener("click", keys["-"]);
     byId("fit").addEventListener("click", keys["0"]);
-    byId("fold").addEventListener("click", () => { open.clear(); draw(); begin(); say("Everything is folded."); });
+    byId("fold").addEventListener("click", () => {
+      const again = focused;
+      open.clear();
+      draw();
+      begin();
+      say("Everything is folded.");
+      again?.();
+    });
     cy.on("tap", "node", (event) => { if (!event.target.hasClass("title")) pick(event.target); });
     cy.on("tap", (event) => { if (event.target === cy) clear(); });
     cy.on("mouseover", "node", (event) => { canvas.title = event.target.data("title"); canvas.style.cursor = "pointer"; });
@@ -500,7 +572,9 @@
 
     new ResizeObserver(() => {
       cy.resize();
-      if (!begun) begin();
+      if (wide === canvas.clientWidth) return;
+      if (focused) focused();
+      else begin();
     }).observe(canvas);
 
     return {
@@ -511,7 +585,8 @@
         draw();
         begin();
       },
-      clear: () => { light(null); mark(null); say(""); },
+      unfocus: leave,
+      clear: () => { mark(null); say(""); leave(); },
       search: (matches, visible) => {
         const hits = new Set(matches ? visible.map((row) => drawnAs(row.key)) : []);
         cy.batch(() => real().forEach((other) => {

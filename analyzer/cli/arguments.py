@@ -78,6 +78,8 @@ def split_output(
     for value, what in given:
         if value is None:
             continue
+        if not value and what == "a file":
+            raise BadInputError("-o is empty: name columns (KIND,PID,NAME) or a file to write")
         if what in said:
             raise BadInputError(f"{what} to write: {said[what]} and {value}, say one")
         said[what] = value

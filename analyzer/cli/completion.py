@@ -1,25 +1,48 @@
-"""What the shell offers after TAB, where typer cannot know it: kinds, and snapshot files.
+"""What the shell offers after TAB, where typer cannot know it: kinds, columns, plots, snapshots.
 
-It runs at every press of a key, so it imports nothing that is slow: the names of the kinds are the
-names of their files.
+It runs at every press of a key, so it imports nothing that is slow: the names of the kinds and of
+the plots are the names of their files.
 """
 
 from __future__ import annotations
 
 import os
 import pkgutil
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import analyzer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _NO_KIND: Final = "base"
 _CONTAINER_INIT: Final = "CONTAINER_INIT"  # as analyzer.report has it
+_PICTURES: Final = ("pdf", "png", "svg")  # as analyzer.plots.base has them
 
 
 def kinds(incomplete: str) -> list[str]:
     """Return the comma lists that `incomplete` can become, by one more kind; in its case."""
-    before, comma, word = incomplete.rpartition(",")
-    said = {kind.upper() for kind in before.split(",")}
-    found = [name for name in _names() if name.startswith(word.upper()) and name not in said]
-    return [f"{before}{comma}{name.lower() if word.islower() else name}" for name in found]
+    return _lists(incomplete, sorted([*(n.upper() for n in _modules("kinds")), _CONTAINER_INIT]))
+
+
+def columns(incomplete: str) -> list[str]:
+    """Return the comma lists of columns that `incomplete` can become, by one more."""
+    from analyzer.listing import names_of_columns
+
+    if incomplete != incomplete.upper():
+        return []  # a file, where -o can be one
+    more = "+" if incomplete.startswith("+") else ""
+    return [f"{more}{text}" for text in _lists(incomplete[len(more) :], names_of_columns())]
+
+
+def plots(incomplete: str) -> list[str]:
+    """Return the names of plots that start with `incomplete`."""
+    return [name for name in _modules("plots") if name.startswith(incomplete)]
+
+
+def pictures(incomplete: str) -> list[str]:
+    """Return the formats of pictures that start with `incomplete`."""
+    return [form for form in _PICTURES if form.startswith(incomplete)]
 
 
 def snapshots(incomplete: str) -> list[str]:
@@ -37,9 +60,14 @@ def snapshots(incomplete: str) -> list[str]:
     ]
 
 
-def _names() -> list[str]:
-    from analyzer import kinds as package
+def _lists(incomplete: str, names: Iterable[str]) -> list[str]:
+    before, comma, word = incomplete.rpartition(",")
+    said = {name.upper() for name in before.split(",")}
+    found = [name for name in names if name.startswith(word.upper()) and name not in said]
+    return [f"{before}{comma}{name.lower() if word.islower() else name}" for name in found]
 
-    modules = [module.name for module in pkgutil.iter_modules(package.__path__)]
-    named = [name.upper() for name in modules if name != _NO_KIND and not name.startswith("_")]
-    return sorted([*named, _CONTAINER_INIT])
+
+def _modules(package: str) -> list[str]:
+    folder = os.path.join(os.path.dirname(analyzer.__file__), package)
+    names = sorted(module.name for module in pkgutil.iter_modules([folder]))
+    return [name for name in names if name != _NO_KIND and not name.startswith("_")]

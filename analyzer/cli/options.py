@@ -90,15 +90,18 @@ Output = Annotated[
 ColumnsOrOutput = Annotated[
     list[str] | None,
     typer.Option(
-        "-o", metavar="COLS|FILE", show_default=False,
+        "-o", metavar="COLS|FILE", show_default=False, autocompletion=completion.columns,
         help="List these columns (+COLS: after the usual ones), or write there (-: stdout).",
     ),
 ]  # fmt: skip
 OutputFile = Annotated[str | None, typer.Option("--output", metavar="FILE", help="Write there.")]
 Columns = Annotated[
     str | None,
-    typer.Option("--columns", metavar="COLS", help="List these columns: KIND,PID,NAME and so on."),
-]
+    typer.Option(
+        "--columns", metavar="COLS", help="List these columns: KIND,PID,NAME and so on.",
+        autocompletion=completion.columns,
+    ),
+]  # fmt: skip
 NoHeadings = Annotated[
     bool, typer.Option("-n", "--noheadings", help="Leave out the line of column names.")
 ]

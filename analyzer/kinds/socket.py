@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from analyzer.kinds.base import I64, U64
     from analyzer.memory.reader import Memory
 
-SCM: Final = Association("scm", "in flight in the queue of")
-BACKLOG: Final = Association("backlog", "has yet to be accepted from")
+SCM: Final = Association("scm", "in flight in its queue")
+BACKLOG: Final = Association("backlog", "has yet to be accepted by it")
 # A peer is not a part of the container for being talked to.
 PEER: Final = Association("peer", "connected to it", SINCE_LINUX_CR, collects=False)
 DEAD_PEER: Final = Association("peer.closed", "was connected to it", SINCE_LINUX_CR)

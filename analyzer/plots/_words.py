@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from analyzer.kinds import registry
 from analyzer.model import Side, Status, Verdict
 from analyzer.plots._style import BODY, drawable, fitting
+from analyzer.scene import process_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,9 +84,7 @@ def kept(report: Report) -> list[tuple[ReportObject, frozenset[Keeper]]]:
     A process is called what its first thread is, whichever of them holds. cranalyze itself is left
     out.
     """
-    tasks = report.snapshot.tables["tasks"]
-    first = tasks["tid"] == tasks["tgid"]
-    names = dict(zip(tasks["tid"][first].tolist(), tasks["comm"][first].tolist(), strict=True))
+    names = process_names(report)
     known: dict[str, Keeper] = {}
     return [(entry, frozenset(_keepers(entry, names, known))) for entry in report.objects]
 

@@ -2,9 +2,10 @@ r"""Tables for other tools: what DuckDB, Spark, pandas and a spreadsheet read di
 
 `files` gives the Parquet or CSV files of one snapshot, with their paths in a Hive layout:
 ``TABLE/date=YYYY-MM-DD/host=NAME/part-SNAPSHOT.parquet``. The tables are the four of a snapshot,
-`snapshots` (one row about it) and `verdicts` (one row for each object that was judged). `date` (of
-UTC) and `host` are in the path only; every row starts with `snapshot` and `collected_at`, so that
-the rows of many machines and days can be told apart and joined.
+`snapshots` (one row about it), and of each check of it (part-SNAPSHOT-PID-RULES) `checks` (one row,
+the answer) and `verdicts` (one row for each object that was judged). `date` (of UTC) and `host` are
+in the path only; every row starts with `snapshot` and `collected_at`, so that the rows of many
+machines and days can be told apart and joined.
 
 - Addresses are hex text and devices ``major:minor``, as in JSON. Inode numbers and start times are
   unsigned 64-bit integers: UBIGINT in DuckDB, decimal(20,0) in Spark (since 3.2). What is not known
@@ -30,6 +31,7 @@ import numpy as np
 
 from analyzer.errors import BadInputError
 from analyzer.model import SCHEMAS, Basis, ColumnSpec, Schema, Side, Verdict
+from analyzer.report import device_number
 from analyzer.tables import build
 from analyzer.writers.text import printable, valid
 from analyzer.writers.wording import held_by
@@ -59,17 +61,23 @@ SNAPSHOTS: Final = Schema(
         _C("scope", "category", "border: a subtree and what holds it; host: everything"),
         _C("frozen", "bool", "the subtree was held still"),
         _C("tool_version", "text", "the cranalyze that took it"),
-        _C("pid", "i64", "the root that was judged", nullable=True),
-        _C("comm", "text", "what the root calls itself", nullable=True),
-        _C("rules", "category", "whose check: modern, linux-cr, seed", nullable=True),
-        _C("status", "category", "the answer: contained, leaks, undecided", nullable=True),
-        _C("container_init", "bool", "the root is the init of a container", nullable=True),
-        _C("checked", "i64", "objects judged", nullable=True),
-        *(_C(verdict.value, "i64", f"of these {verdict.value}", nullable=True)
-          for verdict in Verdict),
         _C("gaps", "i64", "things that could not be read"),
     ),
-)  # fmt: skip
+)
+
+CHECKS: Final = Schema(
+    "checks",
+    (
+        _C("boot_id", "text", "the boot of the machine"),
+        _C("pid", "i64", "the root that was judged"),
+        _C("rules", "category", "whose check: modern, linux-cr, seed"),
+        _C("comm", "text", "what the root calls itself"),
+        _C("status", "category", "the answer: contained, leaks, undecided"),
+        _C("container_init", "bool", "the root is the init of a container", nullable=True),
+        _C("checked", "i64", "objects judged"),
+        *(_C(verdict.value, "i64", f"of these {verdict.value}") for verdict in Verdict),
+    ),
+)
 
 VERDICTS: Final = Schema(
     "verdicts",
@@ -110,21 +118,20 @@ class Form(StrEnum):
 def files(snapshot: Snapshot, report: Report | None, form: Form) -> Iterator[tuple[str, bytes]]:
     """Yield the path and the content of each file of a snapshot, and of its report if there is one.
 
-    Without a report (a snapshot of a whole host) there are no verdicts. Raises BadInputError when
-    the snapshot does not say when it was taken.
+    Without a report (a snapshot of a whole host) there is no check and no verdict. Raises
+    BadInputError when the snapshot does not say when it was taken.
     """
     name, at = snapshot_name(snapshot), _collected(snapshot)
-    tables = [*snapshot.tables.values(), _about(snapshot, report)]
-    if report is not None:
-        tables.append(_verdicts(snapshot, report))
-    encode = _parquet if form is Form.PARQUET else _csv
     folder = f"date={at:%Y-%m-%d}/host={_segment(snapshot.meta['host'])}"
-    for table in tables:
-        judged = f"-{report.subject.pid}" if report and table.schema is VERDICTS else ""
-        yield (
-            f"{table.schema.name}/{folder}/part-{name}{judged}.{form.value}",
-            encode(table, name, at),
-        )
+    parts = {name: [*snapshot.tables.values(), _about(snapshot)]}
+    if report is not None:
+        of = f"{name}-{report.subject.pid}-{report.subject.rules.value}"
+        parts[of] = [_check(report), _verdicts(snapshot, report)]
+    encode = _parquet if form is Form.PARQUET else _csv
+    for part, tables in parts.items():
+        for table in tables:
+            path = f"{table.schema.name}/{folder}/part-{part}.{form.value}"
+            yield path, encode(table, name, at)
 
 
 def snapshot_name(snapshot: Snapshot) -> str:
@@ -151,19 +158,24 @@ def _segment(value: str) -> str:
     return quote(printable(value), safe="") or "__HIVE_DEFAULT_PARTITION__"
 
 
-def _about(snapshot: Snapshot, report: Report | None) -> Table:
+def _about(snapshot: Snapshot) -> Table:
     meta = snapshot.meta
     row: dict[str, Any] = {
         name: meta[name]
         for name in ("boot_id", "kernel", "machine", "scope", "frozen", "tool_version")
     }
     row |= {"source": meta["source"]["name"], "gaps": len(snapshot.tables["gaps"])}
-    if report is not None:
-        subject = report.subject
-        row |= {"pid": subject.pid, "comm": subject.comm, "rules": subject.rules.value}
-        row |= {"status": report.status.value, "container_init": subject.container_init}
-        row |= {name: getattr(report.summary, name) for name in ("checked", *map(str, Verdict))}
-    return build(SNAPSHOTS, {spec.name: [row.get(spec.name)] for spec in SNAPSHOTS.columns})
+    return build(SNAPSHOTS, {name: [value] for name, value in row.items()})
+
+
+def _check(report: Report) -> Table:
+    subject = report.subject
+    row: dict[str, Any] = {
+        name: getattr(subject, name) for name in ("boot_id", "pid", "comm", "container_init")
+    }
+    row |= {"rules": subject.rules.value, "status": report.status.value}
+    row |= {name: getattr(report.summary, name) for name in ("checked", *map(str, Verdict))}
+    return build(CHECKS, {name: [value] for name, value in row.items()})
 
 
 def _verdicts(snapshot: Snapshot, report: Report) -> Table:
@@ -260,17 +272,11 @@ def _column(table: Table, spec: ColumnSpec, say: Callable[[str], str]) -> Any:  
     return pa.array(values, mask=None if known.all() else ~known)
 
 
-def _device(dev: int) -> str:
-    # As gnu_dev_major(3) and gnu_dev_minor(3).
-    major = (dev >> 8 & 0xFFF) | (dev >> 32 & 0xFFFFF000)
-    return f"{major}:{(dev & 0xFF) | (dev >> 12 & 0xFFFFFF00)}"
-
-
 _WORDED: Final[Mapping[str, Callable[[int], str]]] = {
     "address": "0x{:016x}".format,
-    "dev": _device,
+    "dev": device_number,
 }
 """Columns of numbers that are text in every output, since they are no numbers to anybody."""
 
-TABLES: Final = {schema.name: schema for schema in (*SCHEMAS.values(), SNAPSHOTS, VERDICTS)}
+TABLES: Final = {schema.name: schema for schema in (*SCHEMAS.values(), SNAPSHOTS, CHECKS, VERDICTS)}
 """The schemas of what is exported, by name; each table starts with KEYS."""

@@ -26,6 +26,7 @@ import os
 import re
 import xml.etree.ElementTree as ET  # it only writes here
 from collections import Counter
+from html import escape
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.kinds import registry
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 _CLASS: Final = "cranalyze"
 _MOST_HOLDERS: Final = 50
+_MOST_BYTES: Final = 25_000_000  # of objects; GitLab refuses a file of more than 30 MB
+_MARKUP: Final = 200  # bytes of a case, beside its words
 _NUMBERED: Final = re.compile(r"(\w+):\[\d+\]")  # net:[4026531840], pipe:[7]
 _LEAKS: Final = (Verdict.USAGE_LEAK, Verdict.OVERCOUNT)
 
@@ -57,8 +60,9 @@ class _Case(NamedTuple):
 
 
 def render(report: Report, *, everything: bool = False) -> str:
-    """Return the report as XML; with `everything`, no list of holders is cut."""
-    cases = _unique([*_rule(report), *_objects(report, everything=everything),
+    """Return the report as XML; with `everything`, nothing is cut."""
+    objects = _objects(report, everything=everything)
+    cases = _unique([*_rule(report), *(objects if everything else _bounded(objects)),
                      *_passed(report), *_incomplete(report)])  # fmt: skip
     outcomes = Counter(case.outcome for case in cases)
     numbers = {
@@ -113,6 +117,23 @@ def _objects(report: Report, *, everything: bool) -> Iterator[_Case]:
             message=_message(entry, advisory=report.advisory),
             text="\n".join(_body(entry, everything=everything)),
         )
+
+
+def _bounded(cases: Iterable[_Case]) -> Iterator[_Case]:
+    """Yield cases for as long as a reader takes them, and one for each sort of the others."""
+    room = _MOST_BYTES
+    left: Counter[_Case] = Counter()
+    for case in cases:
+        words = escape(case.name + case.message + case.text, quote=False)
+        room -= len(words.encode("utf-8", "backslashreplace")) + _MARKUP
+        if room > 0:
+            yield case
+        else:
+            left[case._replace(name="", message="", text="")] += 1
+    for case, many in left.items():
+        name = f"{registry()[case.group].plural}, too many for one file"
+        said = f"{number(many)} more: {case.type or 'contained'} (--all lists them)"
+        yield case._replace(name=name, message=said if case.outcome else "", text=said)
 
 
 def _title(entry: ReportObject) -> str:

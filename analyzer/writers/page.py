@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.model import Verdict
 from analyzer.report import whole
-from analyzer.scene import scene
+from analyzer.scene import MOST_DRAWN, parts, scenes
 from analyzer.writers import page_data, page_parts, page_table, svg
 from analyzer.writers.page_parts import text
 from analyzer.writers.page_table import MOST_ROWS
-from analyzer.writers.terminal import headline, next_step
+from analyzer.writers.terminal import headline
 from analyzer.writers.wording import number, plural
 
 if TYPE_CHECKING:
@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 _CONTAINER: Final = ".__________cytoscape_container{position:relative}"
 _EARLY: Final = 'document.documentElement.classList.add("js")'
 _EMPTY: Final = '<p class="hint">Nothing to draw.</p>'
+_DETAIL: Final = (
+    '<section id="detail" aria-labelledby="detail-title" tabindex="0">'
+    '<h2 id="detail-title">The chosen object</h2><div id="chosen"><p class="hint">'
+    "Choose a row of the table or a node of the graph.</p></div></section>"
+)
 _MOST_PRINTED: Final = 240  # nodes and edges of the static picture
 
 
@@ -40,18 +45,15 @@ def render(report: Report) -> str:
     report = whole(report)
     objects = _ordered(report)
     listed = objects[:MOST_ROWS]
-    drawn = scene(report)
-    border = scene(report, contained=False)
-    still = drawn
-    if len(drawn.nodes) + len(drawn.edges) > _MOST_PRINTED:
-        still = scene(report, _MOST_PRINTED)
+    made = parts(report)
+    drawn, still = scenes(made, (MOST_DRAWN, _MOST_PRINTED))
     answer = headline(report)
     style = svg.colours() + asset("page.css")
-    parts = {
+    pieces = {
         "title": text(f"{answer}: pid {report.subject.pid} on {report.subject.host}"),
         "subject": page_parts.subject_line(report),
         "headline": page_parts.status_mark(report) + text(answer),
-        "next": text(next_step(report)),
+        "next": page_parts.next_step(report),
         "findings": page_parts.findings(report),
         "numbers": page_parts.numbers(report),
         "count": f"{number(len(listed))} {plural(len(listed), 'object')}",
@@ -62,6 +64,7 @@ def render(report: Report) -> str:
         "legend": page_parts.legend(
             map(svg.look_of, drawn.nodes), folds=any(node.members for node in drawn.nodes)
         ),
+        "detail": _DETAIL if listed else "",
         "details": page_table.details(listed),
         "unseen": page_parts.unseen(report),
         "reading": page_parts.reading(),
@@ -69,14 +72,14 @@ def render(report: Report) -> str:
         "facts": page_parts.facts(report),
         "made": page_parts.made(),
         "sprite": svg.sprite(),
-        "data": page_data.island(drawn, border, objects, len(listed)),
+        "data": page_data.island(drawn, made, listed),
         "style": style,
         "container": _CONTAINER,
         "early": _EARLY,
         "cytoscape": asset("cytoscape.min.js"),
         "script": asset("page.js"),
     }
-    return Template(asset("page.html")).substitute(parts, policy=policy(parts))
+    return Template(asset("page.html")).substitute(pieces, policy=policy(pieces))
 
 
 def _ordered(report: Report) -> list[ReportObject]:
@@ -86,10 +89,10 @@ def _ordered(report: Report) -> list[ReportObject]:
     return sorted(report.objects, key=lambda e: (worst.index(e.verdict), bundle[e.objref]))
 
 
-def policy(parts: dict[str, str]) -> str:
+def policy(pieces: dict[str, str]) -> str:
     """Return the Content-Security-Policy: these scripts and styles, and nothing else."""
-    scripts = " ".join(map(_hash, (parts["early"], parts["cytoscape"], parts["script"])))
-    styles = " ".join(map(_hash, (parts["style"], parts["container"])))
+    scripts = " ".join(map(_hash, (pieces["early"], pieces["cytoscape"], pieces["script"])))
+    styles = " ".join(map(_hash, (pieces["style"], pieces["container"])))
     rules = (
         "default-src 'none'",
         f"script-src {scripts}",

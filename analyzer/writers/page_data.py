@@ -11,8 +11,11 @@ import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
-from analyzer.model import Side
-from analyzer.scene import MOST_DRAWN, links_of, object_node
+import numpy as np
+
+from analyzer.layout import three_columns
+from analyzer.model import Side, Verdict
+from analyzer.scene import MOST_DRAWN
 from analyzer.writers import svg
 from analyzer.writers.text import shorten
 
@@ -20,21 +23,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from analyzer.report import ReportObject
-    from analyzer.scene import Link, Node, Scene
+    from analyzer.scene import Link, Node, Parts, Scene
 
 _MOST_MEMBERS: Final = 4000
 _MOST_LINKS: Final = 20_000
 _MOST_HOLDERS: Final = 500  # of one object, that its row leads to
 _LETTERS: Final = 28  # of a label, so that it stays in its column
+_CLOSE: Final = 1.3  # rows: what is further apart is of another band
 
 _ESCAPES: Final = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 
 Pairs = dict[tuple[str, str, Side], tuple[dict[str, None], int]]
 
 
-def island(scene: Scene, border: Scene, objects: Sequence[ReportObject], listed: int) -> str:
+def island(scene: Scene, made: Parts, listed: Sequence[ReportObject]) -> str:
     """Return the JSON of `document`, for a `<script>` element."""
-    return dumps(document(scene, border, objects, listed))
+    return dumps(document(scene, made, listed))
 
 
 def dumps(value: Any) -> str:  # noqa: ANN401 - any JSON
@@ -42,23 +46,20 @@ def dumps(value: Any) -> str:  # noqa: ANN401 - any JSON
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES)
 
 
-def document(
-    scene: Scene, border: Scene, objects: Sequence[ReportObject], listed: int
-) -> dict[str, Any]:
+def document(scene: Scene, made: Parts, listed: Sequence[ReportObject]) -> dict[str, Any]:
     """Return plain lists: nodes and things are known by their key, a node also by its index.
 
-    `border` is the scene without the contained objects: where its nodes stand while those are not
-    shown. Of the `objects`, all that `scene` is of, the first `listed` can be chosen.
+    A node has two heights: among all, and while contained objects are not shown (null: it is not
+    either). `made` is what `scene` was folded of, the `listed` objects are those to choose from.
     """
-    things = {node.key: node for node in map(object_node, objects)}
-    links = list(links_of(objects, things))
+    things, links, _ = made
     home = {key: row for row, node in enumerate(scene.nodes) for key in _keys(node)}
-    alone = {node.key: round(y, 2) for node, y in zip(border.nodes, border.y.tolist(), strict=True)}
+    alone = _border(scene)
     degree = _degrees(links)
     opened = _opened(scene.nodes, degree)
     told = {key for row in opened for key in scene.nodes[row].members}
     return {
-        "total": len(objects),
+        "total": sum(node.verdict is not None for node in things.values()),
         "most": MOST_DRAWN,
         "column": svg.COLUMN,
         "row": svg.ROW,
@@ -67,7 +68,7 @@ def document(
         "nodes": [
             [
                 node.key, node.column, *svg.look_of(node), _short(node.label), svg.title_of(node),
-                round(y, 2), alone.get(node.key), node.things, int(row in opened),
+                round(y, 2), alone.get(row), node.things, int(row in opened),
             ]
             for row, (node, y) in enumerate(zip(scene.nodes, scene.y.tolist(), strict=True))
         ],
@@ -80,8 +81,25 @@ def document(
             [holder, target, side.value, svg.some(tuple(words)), weight]
             for (holder, target, side), (words, weight) in _pairs(links, told).items()
         ],
-        "objects": _objects(objects[:listed], links, home),
+        "objects": _objects(listed, links, home),
     }  # fmt: skip
+
+
+def _border(scene: Scene) -> dict[int, float]:
+    """Return the heights, by row, that nodes have without the contained objects, in the same order.
+
+    What was further apart than a row stays so: these are the layout's bands.
+    """
+    calm = {row for row, node in enumerate(scene.nodes) if node.verdict is Verdict.CONTAINED}
+    edges = [(edge.source, edge.target) for edge in scene.edges if edge.target not in calm]
+    kept = {row for row, node in enumerate(scene.nodes) if node.verdict and row not in calm}
+    kept.update(source for source, _ in edges)
+    rows = sorted(kept, key=lambda row: (scene.x[row], scene.y[row], row))
+    index = {row: number for number, row in enumerate(rows)}
+    ends = np.array([[index[row] for row in edge] for edge in edges], np.int64).reshape(-1, 2)
+    band = np.concatenate([[0], np.cumsum(np.diff(scene.y[rows]) > _CLOSE)])[: len(rows)]
+    _, y = three_columns(scene.x[rows].astype(np.int64), band, *ends.T, sweeps=0)
+    return dict(zip(rows, y.round(2).tolist(), strict=True))
 
 
 def _keys(node: Node) -> Iterable[str]:

@@ -15,6 +15,7 @@ from analyzer import palette
 from analyzer._version import __version__
 from analyzer.model import Basis, Rules, Side, Status, Verdict
 from analyzer.scene import UNNAMED
+from analyzer.writers import terminal
 from analyzer.writers.svg import mark
 from analyzer.writers.text import printable
 from analyzer.writers.wording import number, plural
@@ -60,6 +61,11 @@ def subject_line(report: Report) -> str:
     """Return which process, and where."""
     subject = report.subject
     return text(f"pid {subject.pid} ({subject.comm}) on {subject.host}")
+
+
+def next_step(report: Report) -> str:
+    """Return how to go on; that more could be listed is for a terminal, a page lists all."""
+    return text(terminal.next_step(report).partition("; --all")[0].removesuffix(".") + ".")
 
 
 def findings(report: Report) -> str:

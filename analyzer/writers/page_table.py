@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer import palette
 from analyzer.kinds import registry
-from analyzer.model import Side, Verdict
+from analyzer.model import Basis, Side, Verdict
 from analyzer.writers.page_parts import BASES, text, verdict_mark, words_of
 from analyzer.writers.svg import mark
+from analyzer.writers.terminal import named
 from analyzer.writers.text import printable, shorten
-from analyzer.writers.wording import counts, held_by, number
+from analyzer.writers.wording import VERDICTS, counts, held_by, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from analyzer.holders import Holder
     from analyzer.report import Report, ReportObject
 
-MOST_ROWS: Final = 5000
+MOST_ROWS: Final = 2000
 """How many objects a page lists, the worst first."""
 
 _MOST_HOLDERS: Final = 100  # lines, of one side of one object
@@ -43,14 +44,6 @@ _COLUMNS: Final = (
     ("unnamed", "references that nobody could name", "number"),
     ("holders outside", "named holders outside of the subtree, and how they hold", "text"),
 )
-
-VERDICTS: Final = {
-    Verdict.USAGE_LEAK: "referenced from outside",
-    Verdict.OVERCOUNT: "more users than references",
-    Verdict.UNSTABLE: "kept changing while it was read",
-    Verdict.UNKNOWN: "undecided",
-    Verdict.CONTAINED: "contained",
-}
 
 
 def filters(objects: Sequence[ReportObject]) -> str:
@@ -78,6 +71,7 @@ def filters(objects: Sequence[ReportObject]) -> str:
         f'<option value="">every kind ({number(len(objects))})</option>{options}</select></label>'
         f'<fieldset id="verdicts"{"" if boxes else " hidden"}><legend>Show</legend>'
         f"{boxes}</fieldset>"
+        '<label class="order"><span>Sort by</span><select id="order"></select></label>'
         '<button type="button" id="held" hidden></button></div>'
     )
 
@@ -124,17 +118,11 @@ def _anchor(entry: ReportObject) -> str:
     return f"{entry.kind}-{entry.objref}"
 
 
-def _called(entry: ReportObject) -> str:
-    return printable(entry.name) if entry.name else f"no. {entry.objref}"
-
-
 def _row(entry: ReportObject) -> str:
-    unnamed = None if entry.refcount is None else entry.unnamed
-    counted = (entry.users, entry.refcount, entry.outside, unnamed)
-    figures = ("?" if count is None else number(count) for count in counted)
-    cells = "".join(f'<td class="n">{figure}</td>' for figure in figures)
+    counted = map(_figure, (entry.users, entry.refcount, entry.outside))
+    cells = "".join(f'<td class="n">{figure}</td>' for figure in counted) + _unnamed(entry)
     held = shorten("; ".join(_held(entry, Side.OUTSIDE)), _HELD, keep_end=False)
-    name = html.escape(shorten(_called(entry), _NAME))
+    name = html.escape(shorten(named(entry), _NAME))
     ignored = "" if entry.gates else " (ignored)"
     return (
         f'<tr data-key="{entry.kind}:{entry.objref}" data-verdict="{entry.verdict.value}">'
@@ -145,12 +133,23 @@ def _row(entry: ReportObject) -> str:
     )
 
 
+def _figure(count: int | None) -> str:
+    return "?" if count is None else number(count)
+
+
+def _unnamed(entry: ReportObject) -> str:
+    """Return the cell of what is left of the count, where it is a sum of references."""
+    if entry.basis is Basis.STRUCTURAL:
+        return '<td class="n" title="judged by its holders, not by its count">&ndash;</td>'
+    return f'<td class="n">{_figure(None if entry.refcount is None else entry.unnamed)}</td>'
+
+
 def _held(entry: ReportObject, side: Side) -> list[str]:
     return held_by(side, [holder for holder in entry.holders if holder.side is side])
 
 
 def _detail(entry: ReportObject) -> str:
-    title = html.escape(f"{registry()[entry.kind].title} {shorten(_called(entry), _NAME)}")
+    title = html.escape(f"{registry()[entry.kind].title} {shorten(named(entry), _NAME)}")
     ignored = "" if entry.gates else " (ignored)"
     return (
         f'<details id="{_anchor(entry)}"><summary>{verdict_mark(entry.verdict)}{title}: '

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.grouping import Bundle
 from analyzer.kinds import registry
-from analyzer.model import Basis, Rules, Side, Status, Verdict
+from analyzer.model import Basis, Rules, Side, Status
 from analyzer.writers.text import printable, shorten, wrap
 from analyzer.writers.wording import (
+    VERDICTS,
     counts,
     held_by,
     listing,
@@ -192,13 +193,8 @@ def _rest(page: _Page, left: Sequence[ReportObject]) -> list[Line]:
 
 def _single(page: _Page, group: Group) -> list[Line]:
     entry = group.objects[0]
-    said = {
-        Verdict.OVERCOUNT: "more users than references",
-        Verdict.UNSTABLE: "kept changing while it was read",
-        Verdict.USAGE_LEAK: "referenced from outside",
-    }
     ignored = "" if entry.gates else " (ignored)"
-    lines = _title(page, entry, f"{said.get(entry.verdict, entry.verdict.value)}{ignored}")
+    lines = _title(page, entry, f"{VERDICTS[entry.verdict]}{ignored}")
     lines += page.lines(counts(entry), indent=2, first="  ")
     if (entry.unnamed > 0) and registry()[entry.kind].unseen:
         words = f"what can hold it unnamed: {registry()[entry.kind].unseen}"

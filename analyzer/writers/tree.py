@@ -6,9 +6,10 @@ namespaces of the host) has one number together. The processes outside follow, w
 of it. A thread has no line of its own: ``app (100, 8 threads)``.
 
 Lines are at most `width` cells. A tree may be deep and wide: what is deeper than there is room for
-stands beside its nearest ancestor that has a line ("child of 77"), and of a large tree the
-processes that share something are told, and how many more there are, unless everything is asked
-for. Where the encoding of the output has no box-drawing characters, ASCII stands for them.
+stands beside its nearest ancestor that has a line ("child of 77"). Unless everything is asked for,
+workers that are alike are told once, and of a large tree those processes that share something are,
+and how many more there are. Where the encoding of the output has no box-drawing characters, ASCII
+stands for them.
 """
 
 from __future__ import annotations
@@ -157,9 +158,15 @@ class _Branches:
         yield from self._page.lines(self._title(pid), first=first, rest=rest, hang=2)
         yield from self._held(pid, rest + (glyphs.through if children else _BLANK))
         for child in children:
+            many = self._shown.alike.get(child, 0)
             last = child == children[-1]
-            mark, under = (glyphs.last, _BLANK) if last else (glyphs.child, glyphs.through)
+            ends, goes_on = (glyphs.last, _BLANK), (glyphs.child, glyphs.through)
+            mark, under = ends if last and not many else goes_on
             yield from self._branch(child, rest + mark, rest + under)
+            if many:
+                mark, under = ends if last else goes_on
+                words = f"and {number(many)} more like it"
+                yield from self._page.lines(words, "faint", first=rest + mark, rest=rest + under)
 
     def _title(self, pid: int) -> str:
         process = self._tree.processes[pid]
@@ -246,7 +253,8 @@ def _since(group: Group) -> str:
 
 def _holders(page: _Page, group: Group) -> Iterator[str]:
     if group.bundle is Bundle.HOST:
-        yield "the whole host is in them: not a container of its own"
+        them = "it" if len(group.objects) == 1 else "them"
+        yield f"the whole host is in {them}: not a container of its own"
         return
     outside = [h for entry in group.objects for h in entry.holders if h.side is Side.OUTSIDE]
     said = list(dict.fromkeys(held_by(Side.OUTSIDE, outside)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.holders import ONE_PROCESS
 from analyzer.kinds import registry
-from analyzer.model import Basis
+from analyzer.model import Basis, Verdict
 from analyzer.writers.text import printable
 
 if TYPE_CHECKING:
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from analyzer.report import ReportObject
 
 _MOST_NAMED: Final = 3
+
+VERDICTS: Final = {
+    Verdict.USAGE_LEAK: "referenced from outside",
+    Verdict.OVERCOUNT: "more users than references",
+    Verdict.UNSTABLE: "kept changing while it was read",
+    Verdict.UNKNOWN: "undecided",
+    Verdict.CONTAINED: "contained",
+}
+"""What is said of an object, by its verdict."""
 
 
 def number(count: int) -> str:

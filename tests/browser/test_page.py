@@ -11,6 +11,7 @@ import pytest
 from analyzer.scene import MOST_DRAWN
 from analyzer.writers import page
 from analyzer.writers.text import printable
+from tests.build import Machine
 from tests.unit.test_page import NASTY, many, named
 from tests.unit.test_report_terminal import contained, leaking, reported
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.browser.driver import Browser
-    from tests.build import Machine
 
 READY: Final = "document.documentElement.classList.contains('ready')"
 CY: Final = "document.getElementById('canvas')._cyreg.cy"
@@ -185,6 +185,39 @@ def test_a_row_shows_its_holders_and_lights_them(window: Browser, tmp_path: Path
     assert quiet(window)
 
 
+@pytest.mark.parametrize("width", [390, 1440, 2200])
+def test_what_is_focused_fills_the_pane_in_letters_that_can_be_read(
+    window: Browser, tmp_path: Path, width: int
+) -> None:
+    window.size(width, 900, phone=width < 500)
+    opened(window, tmp_path, leaking())
+    places = f"{CY}.nodes().map(n => [n.id(), n.position()])"
+    before = ask(window, places)
+    window.click(f"tr[data-key='{LOG}'] td")
+    wide, high = ask(window, f"[{CY}.width(), {CY}.height()]")
+    box = ask(window, f"{CY}.nodes(':visible').renderedBoundingBox()")
+    assert 0 <= box["x1"] < box["x2"] <= wide
+    assert 0 <= box["y1"] < box["y2"] <= high
+    assert box["x2"] - box["x1"] > 0.7 * wide
+    assert 11 <= 13 * ask(window, f"{CY}.zoom()") <= 16
+    seen = f"{CY}.nodes(':visible').not('.title').map(n => n.id()).sort()"
+    assert ask(window, seen) == ask(window, LIT)
+    window.click("#fit")
+    assert ask(window, places) == before
+    assert ask(window, f"{CY}.elements(':hidden').length") == 0
+    assert ask(window, CURRENT) == LOG
+
+
+@pytest.mark.parametrize("made", [leaking(), many(30, 10)])
+def test_the_graph_begins_at_the_top_in_letters_that_can_be_read(
+    window: Browser, tmp_path: Path, made: Machine
+) -> None:
+    opened(window, tmp_path, made)
+    assert 13 * ask(window, f"{CY}.zoom()") >= 10
+    tops = f"{CY}.nodes().map(n => n.renderedPosition('y'))"
+    assert 0 < min(ask(window, tops)) < 60
+
+
 def test_a_node_chooses_its_row(window: Browser, tmp_path: Path) -> None:
     opened(window, tmp_path, leaking())
     tap(window, LOG)
@@ -231,6 +264,18 @@ def test_a_fold_unfolds_and_folds(window: Browser, tmp_path: Path) -> None:
     assert quiet(window)
 
 
+def test_what_unfolds_in_a_focus_stays_in_it(window: Browser, tmp_path: Path) -> None:
+    opened(window, tmp_path, many(12, 2))
+    window.click("tr[data-key='FILE:4'] td")
+    fold = ask(window, LIT)[0]
+    tap(window, fold)
+    assert ask(window, LIT) == [fold, "FILE:4", "TASK:100", "TASK:1000"]
+    tap(window, fold)
+    assert ask(window, LIT) == [fold, "TASK:100", "TASK:1000"]
+    window.press("Escape")
+    assert ask(window, f"{CY}.elements(':hidden').length") == 0
+
+
 def test_a_row_in_a_fold_lights_the_fold(window: Browser, tmp_path: Path) -> None:
     opened(window, tmp_path, many(12, 2))
     window.click("tr[data-key='FILE:4'] td")
@@ -244,7 +289,7 @@ def test_what_is_too_much_stays_folded_and_says_so(window: Browser, tmp_path: Pa
     opened(window, tmp_path, many(MOST_DRAWN + 1))
     tap(window, ask(window, f"{CY}.nodes('.fold')[0].id()"))
     assert "stay folded: at most 2,000 nodes and edges are drawn" in ask(window, SAID)
-    assert ask(window, f"{CY}.nodes().not('.title').length") == 3
+    assert ask(window, f"{CY}.nodes().not('.title').length") == 4
 
 
 def test_it_can_be_used_by_keyboard_alone(window: Browser, tmp_path: Path) -> None:
@@ -321,6 +366,20 @@ def test_paper_gets_the_table_and_the_picture(window: Browser, tmp_path: Path) -
         assert not ask(window, f"{shown}('{gone}')"), gone
 
 
+@pytest.mark.parametrize("width", [320, 840, 960, 1380, 1440, 1760, 2560])
+def test_no_cell_is_wider_than_the_table(window: Browser, tmp_path: Path, width: int) -> None:
+    window.size(width, 800, phone=width < 500)
+    opened(window, tmp_path, leaking())
+    edge = "document.getElementById('objects').getBoundingClientRect().right"
+    over = (
+        "[...document.querySelectorAll('#table tbody tr > *')].filter("
+        f"c => c.getBoundingClientRect().right > {edge} || c.scrollWidth > c.clientWidth + 1"
+        ").length"
+    )
+    assert ask(window, over) == 0
+    assert ask(window, "document.documentElement.scrollWidth") <= width
+
+
 @pytest.mark.parametrize("width", [360, 768, 1100, 1440, 2200])
 def test_nothing_is_wider_than_the_window(window: Browser, tmp_path: Path, width: int) -> None:
     window.size(width, 800, phone=width < 500)
@@ -333,6 +392,51 @@ def test_nothing_is_wider_than_the_window(window: Browser, tmp_path: Path, width
     assert ask(window, over) == 0
     name = "document.querySelector('#table tbody th').getBoundingClientRect().width"
     assert ask(window, name) > (300 if width < 500 else 150)
+
+
+def test_a_phone_can_sort(window: Browser, tmp_path: Path) -> None:
+    window.size(390, 800, phone=True)
+    opened(window, tmp_path, leaking())
+    assert ask(window, "document.getElementById('order').selectedOptions[0].text") == "verdict"
+    window.run(
+        "const order = document.getElementById('order');"
+        "order.value = [...order.options].find(o => o.text === 'refcount').value;"
+        "order.dispatchEvent(new Event('change'))"
+    )
+    cells = "[...document.querySelectorAll('#table tbody tr:not([hidden]) td:nth-child(6)')]"
+    counts = [int(each) for each in ask(window, f"{cells}.map(c => c.textContent)")]
+    assert counts == sorted(counts, reverse=True)
+    assert ask(window, "document.getElementById('order').getClientRects().length") == 1
+    window.size(1440, 900)
+    assert ask(window, "document.getElementById('order').getClientRects().length") == 0
+
+
+def test_it_can_be_saved_as_it_is_shown(window: Browser, tmp_path: Path) -> None:
+    opened(window, tmp_path, leaking())
+    heads = "[...document.querySelectorAll('#table thead th')].map(h => h.innerHTML)"
+    options = "document.getElementById('order').length"
+    before = ask(window, heads), ask(window, options)
+    window.click(f"tr[data-key='{LOG}'] td")
+    saved = ask(window, "document.documentElement.outerHTML")
+    (tmp_path / "saved.html").write_text(f"<!doctype html>{saved}", "utf-8")
+    window.open(tmp_path / "saved.html")
+    window.until(f"typeof cytoscape === 'function' && Boolean({CY.removesuffix('.cy')}?.cy)")
+    assert (ask(window, heads), ask(window, options)) == before
+    assert ask(window, CURRENT) is None
+    window.click(f"tr[data-key='{LOG}'] td")
+    assert "logger (88): fd 7" in ask(window, CHOSEN)
+    assert "TASK:88" in ask(window, LIT)
+
+
+def test_a_page_of_nothing_is_calm(window: Browser, tmp_path: Path) -> None:
+    made = Machine()
+    made.task(100, 1, nspid=1)
+    opened(window, tmp_path, made)
+    window.press("Escape")
+    search(window, "77")
+    assert ask(window, COUNT) == "0 of 0 objects"
+    assert ask(window, "document.getElementById('nothing').hidden")
+    assert quiet(window)
 
 
 def test_it_works_in_a_sandboxed_frame(window: Browser, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import inspect
 import json
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
@@ -16,7 +17,7 @@ import fixtures
 from analyzer import containing, questions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 pytestmark = [pytest.mark.live, pytest.mark.bpf]
@@ -55,6 +56,58 @@ def test_a_shared_file_has_a_chain_from_each_side() -> None:
     assert outside in [process.pid for process in found.added]
     assert not [left for left in found.open if left.object == file]
     assert [g for g in questions.sharing_groups(whole) if file in {s.object for s in g.objects}]
+
+
+SOCKETS = """
+import os, socket, sys
+pair = socket.socketpair()
+ring = socket.socketpair()
+sent = [os.memfd_create(name) for name in ("one", "two")]
+socket.send_fds(pair[0], [b"."], [sent[0]])
+for end in ring:  # each is in its own queue
+    socket.send_fds(ring[end is ring[0]], [b"."], [end.fileno()])
+socket.send_fds(ring[0], [b"."], [sent[1]])
+for fd in sent:
+    os.close(fd)
+print(*(end.fileno() for end in (*pair, *ring)), flush=True)
+sys.stdin.readline()
+for end in (*ring, *pair):  # the last to be closed has the ring collected
+    end.close()
+print("closed", flush=True)
+sys.stdin.readline()
+"""
+
+
+def named(graph: nx.MultiDiGraph[str], nodes: Iterable[str]) -> set[tuple[str, int]]:
+    """What stays the same from one snapshot to the next: kind and inode."""
+    found = (graph.nodes[node] for node in nodes)
+    return {(data["kind"], data["ino"]) for data in found if data.get("ino")}
+
+
+def test_sockets_go_as_it_was_said() -> None:
+    """Both ends of two pairs, with a file in flight in each; one pair is in its own queues."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SOCKETS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as ran:
+        assert ran.stdin is not None
+        assert ran.stdout is not None
+        slots = set(map(int, ran.stdout.readline().split()))
+        graph = analyzer.graph(analyzer.collect(ran.pid, scope="host"), scope="host")
+        ran.stdin.write("\n")
+        ran.stdin.flush()
+        assert ran.stdout.readline() == "closed\n"
+        time.sleep(0.2)  # the collector is a worker of the kernel's
+        after = analyzer.graph(analyzer.collect(ran.pid, scope="host"), scope="host")
+        ran.communicate("\n")
+    (table,) = (n for n in graph.successors(f"TASK:{ran.pid}") if n.startswith("FILE_TABLE:"))
+    edges = graph.out_edges(table, keys=True, data=True)
+    closed = [(h, t, k) for h, t, k, data in edges if data.get("slot") in slots]
+    found = questions.freed_by(graph, *closed)
+    assert sorted(node.partition(":")[0] for node in found.freed) == ["FILE"] * 6 + ["SOCKET"] * 4
+    assert found.maybe == ()
+    freed = named(graph, found.freed)
+    assert len(freed) == 10
+    assert not freed & named(after, after)
 
 
 def test_the_command_writes_what_is_read_back(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def who_holds_this(cells: list[list[str]]) -> None:
         r"net namespace net:\[\d+\]: refcount 1\n.*\n.*\n +keeper \(\d+\): fd \d", whole
     )
     assert "[]" in "\n".join(said)
-    assert re.search(r"unix socket .*: in flight in the queue of", whole)
+    assert re.search(r"unix socket .*: in flight in its queue", whole)
     assert re.search(r"net:\[\d+\]: no such object", said[-2])
 
 

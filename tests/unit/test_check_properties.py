@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.check import subtree
@@ -22,6 +22,7 @@ from tests.strategies import (
     Graph,
     counted_graphs,
     graphs,
+    half_as_often,
     settle,
 )
 
@@ -34,8 +35,6 @@ ANY_RULES = st.sampled_from(Rules)
 # The seed counts some things more often than they are held: its known false alarms.
 EXACT_RULES = st.sampled_from([Rules.MODERN, Rules.LINUX_CR])
 NEW_TID = 900
-
-half_as_often = settings(max_examples=settings().max_examples // 2)
 
 
 def judgements(graph: Graph, verdicts: Verdicts) -> dict[int, Judgement]:

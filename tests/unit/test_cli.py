@@ -47,14 +47,18 @@ class Ran:
 
 def run(*words: str, cwd: Path = ROOT, stdin: Path | str = os.devnull, **env: str) -> Ran:
     """Run the command line in this process, which is ten times as fast as in one of its own."""
-    streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2)]
+    spoken = env.get("PYTHONIOENCODING", "utf-8")
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding=spoken) for _ in range(2)]
     with (
         open(stdin, encoding="utf-8") as source,
         contextlib.chdir(cwd),
         mock.patch.dict(os.environ, environment(**{"COLUMNS": "80"} | env), clear=True),
         mock.patch.multiple(sys, stdin=source, stdout=streams[0], stderr=streams[1]),
     ):
-        code = cli.main(words)
+        try:
+            code = cli.main(words)
+        except SystemExit as done:  # of typer's, after a completion
+            code = int(done.code or 0)
     return Ran(code, *map(written, streams))
 
 
@@ -158,7 +162,7 @@ def test_the_version() -> None:
 
 
 def test_completion_answers() -> None:
-    ran = start(_CRANALYZE_COMPLETE="complete_bash", COMP_WORDS="cranalyze ch", COMP_CWORD="1")
+    ran = run(_CRANALYZE_COMPLETE="complete_bash", COMP_WORDS="cranalyze ch", COMP_CWORD="1")
     assert ran.stdout.split() == ["check"]
 
 
@@ -198,7 +202,7 @@ def test_the_report_for_people_is_plain_where_nobody_watches(folder: Path) -> No
 
 
 def test_the_width_follows_the_terminal(folder: Path) -> None:
-    narrow = start("report", "leak.crz", cwd=folder, COLUMNS="50").stdout.splitlines()
+    narrow = run("report", "leak.crz", cwd=folder, COLUMNS="50").stdout.splitlines()
     assert 40 < max(map(len, narrow)) <= 50
 
 
@@ -314,9 +318,7 @@ def test_an_interrupt_is_130(
     assert capfd.readouterr().err == "cranalyze: interrupted\n"
 
 
-@pytest.mark.parametrize(
-    "words", [["report", "leak.crz"], ["report", "leak.crz", "--json"], ["-h"]]
-)
+@pytest.mark.parametrize("words", [["report", "leak.crz"], ["-h"]])
 def test_a_reader_that_went_away_is_141_without_a_word(words: list[str], folder: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -330,9 +332,7 @@ def test_a_reader_that_went_away_is_141_without_a_word(words: list[str], folder:
     assert (ran.returncode, ran.stderr) == (141, b"")
 
 
-@pytest.mark.parametrize(
-    "words", [["report", "leak.crz"], ["report", "leak.crz", "--json"], ["-h"]]
-)
+@pytest.mark.parametrize("words", [["report", "leak.crz"], ["-h"]])
 def test_a_full_disk_behind_stdout_is_one_line(words: list[str], folder: Path) -> None:
     with open("/dev/full", "wb") as full:
         ran = subprocess.run(
@@ -354,7 +354,7 @@ def test_names_survive_an_ascii_terminal(folder: Path) -> None:
     made = Machine()
     made.task(100, comm="é☃", nspid=1)
     made.snapshot(100).save(folder / "snow.crz")
-    ran = start("report", "snow.crz", cwd=folder, PYTHONIOENCODING="ascii")
+    ran = run("report", "snow.crz", cwd=folder, PYTHONIOENCODING="ascii")
     assert ran.returncode == 0
     assert r"\xe9\u2603" in ran.stdout
 

@@ -10,9 +10,14 @@ from typing import Final
 
 import pytest
 
+from analyzer import plots
 from analyzer.cli import completion
+from analyzer.errors import BadInputError
 from analyzer.kinds import registry
+from analyzer.listing import names_of_columns
+from analyzer.plots import base
 from analyzer.report import CONTAINER_INIT
+from tests.unit.test_cli import run
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -22,21 +27,14 @@ def environment(**more: str) -> dict[str, str]:
     return clean | {"PYTHONPATH": str(ROOT)} | more
 
 
-def asked(*words: str, cwd: Path = ROOT) -> list[str]:
+def asked(*words: str) -> list[str]:
     """Return what is offered for the last of `words`, as bash would ask."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "analyzer"],
-        cwd=cwd,
-        env=environment(
-            _CRANALYZE_COMPLETE="complete_bash",
-            COMP_WORDS="\n".join(["cranalyze", *words]),
-            COMP_CWORD=str(len(words)),
-        ),
-        capture_output=True,
-        text=True,
-        check=False,
+    ran = run(
+        _CRANALYZE_COMPLETE="complete_bash",
+        COMP_WORDS="\n".join(["cranalyze", *words]),
+        COMP_CWORD=str(len(words)),
     )
-    assert ran.stderr == ""
+    assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout.split()
 
 
@@ -53,6 +51,13 @@ def test_commands_and_options_are_offered() -> None:
         (("collect", "--scope", "b"), ["border"]),
         (("check", "--fail-on", "UTS"), ["UTS_NS"]),
         (("report", "--ignore", "FILE,ut"), ["FILE,uts_ns"]),
+        (("graph", "--scope", ""), ["border", "subtree", "host"]),
+        (("graph", "--format", "g"), ["graphml", "gexf"]),
+        (("plot", "--kind", "b"), ["border"]),
+        (("plot", "--format", "p"), ["pdf", "png"]),
+        (("report", "-o", "KIND,PI"), ["KIND,PID"]),
+        (("check", "1", "--columns", "+PI"), ["+PID"]),
+        (("graph", "docs/m"), ["docs/man/"]),
     ],
 )
 def test_values_are_offered(words: tuple[str, ...], offered: list[str]) -> None:
@@ -86,11 +91,7 @@ def test_bash_itself_completes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_script_is_printed_for_each_shell(shell: str) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-m", "analyzer"],
-        env=environment(_CRANALYZE_COMPLETE=f"source_{shell}"),
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    ran = run(_CRANALYZE_COMPLETE=f"source_{shell}")
     assert "_CRANALYZE_COMPLETE=complete_" + shell in ran.stdout
     assert ran.stderr == ""
 
@@ -107,6 +108,22 @@ def test_kinds_are_those_that_the_options_take() -> None:
 def test_a_kind_is_offered_once_in_a_list() -> None:
     assert "FILE,PIPE,MM" in completion.kinds("FILE,PIPE,")
     assert not {"FILE,PIPE,FILE", "FILE,PIPE,PIPE"} & set(completion.kinds("FILE,PIPE,"))
+
+
+def test_columns_are_those_that_the_options_take() -> None:
+    assert completion.columns("") == names_of_columns()
+    assert completion.columns("+KIND,NA") == ["+KIND,NAME"]
+    assert completion.columns("kind") == []
+    assert completion.columns("out/") == []
+
+
+def test_plots_and_pictures_are_those_that_there_are() -> None:
+    assert completion.plots("") == list(plots.registry())
+    assert [base.form_of(f"a.{form}", None) for form in completion.pictures("")] == [
+        "pdf", "png", "svg",
+    ]  # fmt: skip
+    with pytest.raises(BadInputError, match=r"\(png, svg and pdf\)"):
+        base.form_of("a.gif", None)
 
 
 def test_snapshots_are_offered_and_where_there_are_none_folders(

@@ -29,7 +29,7 @@ ARROWS: list[set[str]] = [
     {"check.leaks", "check.objhash"},
     {"messages", "holders", "grouping", "report", "census", "who"},
     {"listing", "filter_nodes", "filters", "outline"},
-    {"network", "questions", "containing"},
+    {"network", "freeing", "questions", "containing"},
     {"scene"},
     {"writers", "plots", "doctor", "export"},
     {"demo", "demo_stage"},

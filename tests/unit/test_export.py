@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from analyzer import crz, export
 from analyzer.check.leaks import check
 from analyzer.errors import BadInputError
+from analyzer.model import Rules
 from analyzer.report import ReportOptions, make
 from analyzer.writers import export as writer
 from analyzer.writers.export import Form, files, snapshot_name
@@ -206,14 +207,34 @@ def test_a_cell_is_read_back_as_it_prints(name: str) -> None:
 # --- on disk
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_nothing_is_replaced_without_force(tmp_path: Path) -> None:
     tree(tmp_path, leaking())
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(BadInputError, match="exported there already; --force"):
+    other = next((tmp_path / "tasks").rglob("*.parquet"))
+    other.write_bytes(b"mine")
+    before = contents(tmp_path)
+    with pytest.raises(BadInputError, match="written otherwise: --force"):
         tree(tmp_path, leaking())
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert contents(tmp_path) == before
     paths = export.write(str(tmp_path), exported(leaking()).items(), force=True)
     assert len(paths) == len(writer.TABLES)
+    assert other.read_bytes() != b"mine"
+
+
+def test_again_is_the_same_and_another_check_of_it_adds_to_it(tmp_path: Path) -> None:
+    tree(tmp_path, leaking())
+    before = contents(tmp_path)
+    tree(tmp_path, leaking())
+    assert contents(tmp_path) == before
+    seed = make(leaking(), check(leaking(), rules=Rules.SEED), ReportOptions("export", brief=True))
+    paths = export.write(str(tmp_path), files(leaking(), seed, Form.PARQUET), force=False)
+    assert len(paths) == len(writer.TABLES)
+    assert contents(tmp_path).items() > before.items()
+    assert [row["rules"] for row in rows(tmp_path / "checks")] == ["modern", "seed"]
+    assert len(rows(tmp_path / "snapshots")) == 1
 
 
 def test_a_failure_leaves_nothing_of_this_run_and_all_of_the_last(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from analyzer.errors import BadInputError, TargetVanishedError
 from analyzer.kinds import associations
 from analyzer.model import TASK, Rules, Verdict
 from tests.build import Machine, Obj
-from tests.strategies import Graph, counted_graphs
+from tests.strategies import Graph, counted_graphs, half_as_often
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -141,6 +141,7 @@ def test_only_what_the_rules_count_is_an_edge() -> None:
 # --- it says what the check says
 
 
+@half_as_often
 @given(counted_graphs())
 def test_the_graph_is_the_check(graph: Graph) -> None:
     whole = analyzer.graph(graph.snapshot(), graph.root, scope="host")

@@ -20,8 +20,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.report import whole
-from analyzer.scene import MOST_DRAWN, scene
+from analyzer.check.leaks import check
+from analyzer.report import ReportOptions, make, whole
+from analyzer.scene import MOST_DRAWN, parts, scene
 from analyzer.writers import page, page_table, svg
 from analyzer.writers.page_data import document, dumps
 from analyzer.writers.terminal import headline, next_step
@@ -124,7 +125,8 @@ def test_it_says_what_the_terminal_says(made: Machine) -> None:
     report = reported(made)
     shown = rendered(report)
     assert headline(report) in shown.text
-    assert next_step(report) in shown.text
+    assert next_step(report).partition(";")[0].rstrip(".") + "." in shown.text
+    assert "--all" not in shown.text
     for count in vars(report.summary).values():
         assert str(count) in shown.words
 
@@ -170,6 +172,21 @@ def test_facts_findings_and_doubts_are_on_it() -> None:
 def test_what_is_unknown_is_not_shown_as_a_number() -> None:
     shown = rendered(reported(unprivileged(), procfs=True))
     assert shown.words.count("?") == 2 * len(shown.attribute("tr", "data-key"))
+
+
+def test_what_is_judged_by_its_holders_has_no_rest_of_a_count() -> None:
+    made = Machine()
+    made.task(77, 1)
+    made.task(100, 77)
+    shared = made.object("NET_NS", 7, initial=True)
+    for task in (77, 100):
+        own = made.object("NSPROXY", 1, holders=[(task, "nsproxy")])
+        made.reference(shared, own, "nsproxy.net")
+    text = page.render(reported(made))
+    (row,) = re.findall(r'<tr data-key="NET_NS.*?</tr>', text)
+    assert "structural" in row
+    assert 'title="judged by its holders, not by its count">&ndash;</td>' in row
+    assert text.count("&ndash;") == 1
 
 
 def test_more_objects_than_fit_are_cut_and_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,6 +313,23 @@ def test_no_name_breaks_out_and_every_name_is_shown_as_it_is() -> None:
     assert visible.isprintable()
 
 
+@pytest.mark.parametrize("name", NASTY)
+def test_nothing_that_a_snapshot_says_of_its_collection_breaks_out(name: str) -> None:
+    pages = []
+    for said in ("x", name):
+        made = named((said,), said)
+        made.gap(said, said, -1, said)
+        words = dict.fromkeys(("kernel", "host", "boot_id", "collected_at", "tool_version"), said)
+        source = {"name": said, "notes": [said]}
+        snapshot = made.snapshot(100, **words, source=source)
+        pages.append(Page(page.render(make(snapshot, check(snapshot), ReportOptions("check")))))
+    plain, shown = pages
+    told = Counter({"dd": 1, "dt": 1}) if len(name) > 1000 else Counter[str]()
+    assert shown.tags - told == plain.tags
+    assert " ".join(printable(name).split()) in shown.text
+    assert "".join(shown.words).replace("\n", "").isprintable()
+
+
 @given(st.text(min_size=1, max_size=10) | st.binary(min_size=1, max_size=20).map(os.fsdecode))
 def test_no_name_at_all_adds_an_element(name: str) -> None:
     shown = rendered(reported(named((name,), name)))
@@ -321,7 +355,7 @@ def test_data_comes_back_as_it_was(value: object) -> None:
 def test_what_is_folded_can_be_unfolded_to_the_last_link(made: Machine) -> None:
     report = whole(reported(made))
     drawn = scene(report)
-    data = document(drawn, scene(report, contained=False), report.objects, len(report.objects))
+    data = document(drawn, parts(report), report.objects)
     keys = [node[0] for node in data["nodes"]]
     folded = {key: row for row, members in data["folds"] for key, *_ in members}
     home = {key: row for row, key in enumerate(keys)} | folded
@@ -341,7 +375,7 @@ def test_what_is_folded_can_be_unfolded_to_the_last_link(made: Machine) -> None:
 def test_what_unfolds_is_bounded() -> None:
     report = whole(reported(many(MOST_DRAWN + 1)))
     drawn = scene(report)
-    data = document(drawn, drawn, report.objects, 10)
+    data = document(drawn, parts(report), report.objects[:10])
     (fold,) = [node for node in data["nodes"] if node[8] == MOST_DRAWN + 1]
     assert fold[9] == 0
     assert data["folds"] == data["links"] == []
@@ -352,7 +386,7 @@ def test_what_unfolds_is_bounded() -> None:
 def test_contained_nodes_have_no_place_among_the_others() -> None:
     report = whole(reported(leaking()))
     border = scene(report, contained=False)
-    data = document(scene(report), border, report.objects, 99)
+    data = document(scene(report), parts(report), report.objects[:99])
     alone = {node[0] for node in data["nodes"] if node[7] is not None}
     assert alone == {node.key for node in border.nodes}
     assert {node[2] for node in data["nodes"] if node[0] not in alone} == {"contained"}

@@ -19,8 +19,10 @@ from hypothesis import strategies as st
 from analyzer.check.leaks import check
 from analyzer.model import Rules, Status
 from analyzer.report import ReportOptions, make
+from analyzer.writers import junit
 from analyzer.writers.junit import render
-from tests.strategies import Graph, counted_graphs
+from tests.build import Machine
+from tests.strategies import Graph, counted_graphs, half_as_often
 from tests.unit.test_report_terminal import contained, hostile, leaking, reported, unprivileged
 
 if TYPE_CHECKING:
@@ -74,6 +76,31 @@ def test_the_file_is_what_readers_take(name: str, tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
 
 
+def test_what_is_too_much_for_one_file_is_counted_and_fails_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Machine()
+    made.task(77)
+    made.task(100, nspid=1)
+    tables = [made.object("FILE_TABLE", 1, holders=[(task, "files")]) for task in (77, 100)]
+    for fd in range(1000):
+        held = [(table, "fd", fd) for table in tables]
+        made.object("FILE", 2, name=f"/&{fd}", holders=held)
+    report = reported(made)
+    monkeypatch.setattr(junit, "_MOST_BYTES", 100_000)
+    text = render(report)
+    assert len(text) < 150_000
+    told = outcomes(text)
+    assert set(told.values()) == {"failure", ""}
+    (most,) = suite(text).findall("testcase[@name='open files, too many for one file']/failure")
+    listed = sum(how == "failure" for how in told.values()) - 1
+    assert 100 < listed < 1000
+    assert most.attrib == {
+        "type": "usage_leak", "message": f"{1000 - listed} more: usage_leak (--all lists them)",
+    }  # fmt: skip
+    assert suite(render(report, everything=True)).get("failures") == "1000"
+
+
 def test_a_leak_is_a_failure_with_the_kernels_message_and_its_holders() -> None:
     failure = suite(FILES["hostile"]()).find("testcase[@classname='cranalyze.FILE']/failure")
     assert failure is not None
@@ -112,6 +139,7 @@ def test_cases_of_one_name_are_told_apart() -> None:
     assert {"open file pipe", "open file pipe (2)"} <= names
 
 
+@half_as_often
 @given(
     counted_graphs(), st.sampled_from(Rules), st.booleans(), st.booleans(),
     st.sampled_from([frozenset(), frozenset({"FILE"}), frozenset({"CONTAINER_INIT", "MM"})]),

@@ -22,7 +22,7 @@ from analyzer.report import ReportOptions, make
 from analyzer.writers.markdown import code, prose, render
 from analyzer.writers.text import printable
 from tests.build import Machine
-from tests.strategies import Graph, counted_graphs
+from tests.strategies import Graph, counted_graphs, half_as_often
 from tests.unit.test_report_terminal import contained, hostile, leaking, reported, unprivileged
 
 if TYPE_CHECKING:
@@ -162,6 +162,7 @@ def test_a_long_list_fits_into_an_issue() -> None:
     assert len(text) < 65_536
 
 
+@half_as_often
 @given(counted_graphs(), st.sampled_from(Rules), st.booleans())
 def test_every_page_is_whole(graph: Graph, rules: Rules, everything: bool) -> None:  # noqa: FBT001
     snapshot = graph.snapshot()

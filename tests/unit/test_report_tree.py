@@ -20,7 +20,7 @@ from analyzer.report import ReportOptions, make
 from analyzer.writers import terminal, tree
 from analyzer.writers.text import width
 from tests.build import Machine
-from tests.strategies import Graph, counted_graphs
+from tests.strategies import Graph, counted_graphs, half_as_often
 from tests.unit.test_cli import run
 from tests.unit.test_report_terminal import (
     GOLDEN,
@@ -98,6 +98,7 @@ def test_the_page_is_the_golden_one(name: str) -> None:
     assert found == path.read_text()
 
 
+@half_as_often
 @given(counted_graphs(), st.sampled_from(Rules), st.integers(1, 130), st.booleans())
 def test_no_line_is_too_wide_or_harmful_and_all_is_told(
     graph: Graph,
@@ -117,7 +118,43 @@ def test_no_line_is_too_wide_or_harmful_and_all_is_told(
     told = outline(report)
     numbers = range(1, len(told.things) + 1)
     assert all(f"[{at}]" in text for at in numbers) or (not everything and len(numbers) > 10)
-    assert all(f"({pid}" in text for pid in told.processes)
+    assert all(f"({pid}" in text for pid in told.processes) or "more like it" in text
+    assert not everything or "more like it" not in text
+
+
+def forked(many: int) -> Machine:
+    """A server, and workers that share what it has; one in two has a child of its own."""
+    made = Machine()
+    made.task(1, 0, comm="init")
+    made.task(99, 1, comm="logger")
+    outside = made.object("FILE_TABLE", 1, holders=[(99, "files")])
+    made.task(100, 1, comm="server", nspid=1)
+    tables = [made.object("FILE_TABLE", 1, holders=[(100, "files")])]
+    for at in range(many):
+        pid = made.task(200 + at, 100, comm="worker")
+        tables.append(made.object("FILE_TABLE", 1, holders=[(pid, "files")]))
+        if at % 2:
+            made.task(1000 + at, pid, comm="helper")
+    held = [(table, "fd", 3) for table in [*tables, outside]]
+    made.object("FILE", len(held), name="/srv/log", holders=held)
+    return made
+
+
+def test_workers_that_are_alike_are_told_once() -> None:
+    assert page(reported(forked(300))).split("\n\n")[1].splitlines() == [
+        "server (100)",
+        "│  [1] open file /srv/log: fd 3",
+        "│      outside: logger (99): fd 3",
+        "├─ worker (200)",
+        "│     [1] fd 3",
+        "├─ and 149 more like it",
+        "├─ worker (201)",
+        "│  │  [1] fd 3",
+        "│  └─ helper (1001)",
+        "└─ and 149 more like it",
+    ]
+    assert "more like it" not in page(reported(forked(6)))
+    assert "more" not in page(reported(forked(300)), everything=True)
 
 
 def test_every_process_is_told_once_or_counted() -> None:

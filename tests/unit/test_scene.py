@@ -141,3 +141,13 @@ def test_nothing_is_lost_and_nothing_invented(graph: Graph) -> None:
         assert sum(edge.weight for edge in picture.edges) == sum(link.weight for link in links)
         assert set(drawn) == objects | {link.holder for link in links}
         assert len(picture.x) == len(picture.y) == len(picture.nodes)
+
+
+def test_a_process_is_called_what_its_first_thread_is() -> None:
+    made = two_sides()
+    made.task(300, OUTSIDE, comm="server")
+    made.task(301, OUTSIDE, tgid=300, comm="a-worker")
+    inside = made.object("FILE_TABLE", 1, holders=[(ROOT, "files")])
+    own = made.object("FILE_TABLE", 1, holders=[(301, "files")])
+    made.object("FILE", 2, holders=[(inside, "fd", 3), (own, "fd", 9)])
+    assert shown(scene(report_of(made)))["TASK:300"].label == "server (300)"

@@ -41,11 +41,11 @@ def run(
     from analyzer.export import write
     from analyzer.writers.export import Form
 
-    if (parquet is None) == (csv is None):
+    if bool(parquet) == bool(csv):
         raise BadInputError("say --parquet DIR or --csv DIR, one of them")
-    form = Form.CSV if parquet is None else Form.PARQUET
+    form = Form.PARQUET if parquet else Form.CSV
     paths = write(
-        str(csv if parquet is None else parquet),
+        str(parquet or csv),
         _files(files or [newest_snapshot()], form, pid, rules.value),
         force=force,
     )

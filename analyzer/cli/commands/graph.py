@@ -81,7 +81,7 @@ def run(
     ignored = parse_kinds(ignore, "--ignore")
     plan = network.plan(snapshot, root, scope=scope, rules=rules, ignore=ignored)
     for line in _notes(plan):
-        note(line)
+        note(f"cranalyze: {line}")
     write(graph_files.render(plan.build(), chosen), output, force=force)
 
 

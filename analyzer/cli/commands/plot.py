@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from analyzer.cli import completion
 from analyzer.cli import options as opt
 from analyzer.cli.arguments import newest_snapshot, parse_pid
 from analyzer.cli.output import emit, note
@@ -27,13 +28,20 @@ EXAMPLES: Final = (
 
 _DEFAULT: Final = "border"
 
-Kind = Annotated[str, typer.Option("--kind", metavar="NAME", help="Which plot; --list tells them.")]
+Kind = Annotated[
+    str,
+    typer.Option(
+        "--kind", metavar="NAME", help="Which plot; --list tells them.",
+        autocompletion=completion.plots,
+    ),
+]  # fmt: skip
 Format = Annotated[
     str | None,
     typer.Option(
-        "--format", metavar="FORM", help="png, svg or pdf. [default: what FILE ends with]"
+        "--format", metavar="FORM", help="png, svg or pdf. [default: what FILE ends with]",
+        autocompletion=completion.pictures,
     ),
-]
+]  # fmt: skip
 List = Annotated[bool, typer.Option("--list", help="List the plots, one a line, and stop.")]
 
 
