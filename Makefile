@@ -14,14 +14,17 @@ help: ## list the targets
 demo: .venv/.stamp ## build a small leaking container, check it, explain what was found
 	@.venv/bin/cranalyze demo $(ARGS)
 
-test: .venv/.stamp ## run the whole suite (as root: all of it, else what a user may)
-	$(PYTEST) $(ARGS)
+test: unit live ## run the whole suite (as root: all of it, else what a user may)
 
-live: .venv/.stamp ## run only the tests that start real processes
-	$(PYTEST) -m live $(ARGS)
+# ARGS may choose of the one half or of the other only: that nothing is left (5) is no failure.
+unit: .venv/.stamp ## run the tests that need no live kernel, on all processors: seconds
+	$(PYTEST) -n auto -m 'not live' $(ARGS) || [ $$? -eq 5 ]
+
+live: .venv/.stamp ## run the tests that start real processes, one after the other: minutes
+	$(PYTEST) -m live $(ARGS) || [ $$? -eq 5 ]
 
 test-lowest: .venv-lowest/.stamp ## run what needs no live kernel on the lowest supported versions
-	.venv-lowest/bin/python -m pytest -m 'not live and not bpf' -p no:cacheprovider $(ARGS)
+	.venv-lowest/bin/python -m pytest -n auto -m 'not live and not bpf' -p no:cacheprovider $(ARGS)
 
 lint: .venv/.stamp ## ruff, mypy --strict, and shellcheck where it is installed
 	$(PYTHON) -m ruff check .
@@ -39,6 +42,9 @@ docs: .venv/.stamp ## write docs/ and the man page from the code
 notebooks: .venv/.stamp ## strip the notebooks, execute them, write docs/notebooks
 	$(PYTHON) -m scripts.notebooks clean
 	$(PYTHON) -m scripts.notebooks render
+
+pictures: .venv/.stamp ## take the pictures of the README (needs chromium and chromedriver)
+	$(PYTHON) -m scripts.pictures
 
 bench: .venv/.stamp ## time cranalyze against lsof and lsfd; writes benchmarks/results.md
 	$(PYTHON) -m benchmarks.run $(ARGS)
@@ -61,4 +67,4 @@ clean: ## remove everything that these targets made
 	@scripts/setup.sh .venv-lowest locks/lowest.txt 12
 	@touch $@
 
-.PHONY: help demo test live test-lowest lint format docs notebooks bench setup lock clean
+.PHONY: help demo test unit live test-lowest lint format docs notebooks pictures bench setup lock clean

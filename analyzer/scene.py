@@ -39,6 +39,7 @@ MOST_DRAWN: Final = 2000
 UNNAMED: Final = "UNNAMED"
 """The kind and key of the node that stands for references that nobody could name."""
 
+_MOST_DESCRIPTORS: Final = 2
 _FEWEST_ALIKE: Final = 4  # so many processes, or objects that are not contained, are folded
 _APART: Final = (1 << 60, 600, 200, 60, 20, 0)  # how many objects are told apart, tried in turn
 
@@ -236,7 +237,8 @@ def _words(holder: Holder) -> str:
     if holder.kind in ONE_PROCESS or not holder.tasks:
         return said
     if holder.via:
-        return f"{holder.via[0]}{', ...' if len(holder.via) > 1 else ''}: {said}"
+        more = ", \N{HORIZONTAL ELLIPSIS}" if len(holder.via) > _MOST_DESCRIPTORS else ""
+        return f"{', '.join(holder.via[:_MOST_DESCRIPTORS])}{more}: {said}"
     return f"{registry()[holder.kind].title} no. {holder.objref}: {said}"
 
 
