@@ -106,10 +106,10 @@ def refuse_target(path: str, *, force: bool) -> None:
     if os.path.isdir(path):
         raise BadInputError(f"{shown} is a folder: name a file in it (-o)")
     if os.path.lexists(path):
-        if not force:
-            raise BadInputError(f"{shown} exists: --force replaces it, -o writes elsewhere")
         if os.path.exists(path) and not os.path.isfile(path):
             raise BadInputError(f"{shown} is no regular file: use -o - and redirect stdout")
+        if not force:
+            raise BadInputError(f"{shown} exists: --force replaces it, -o writes elsewhere")
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise BadInputError(f"cannot write {shown}: there is no folder {printable_path(folder)}")
@@ -142,7 +142,7 @@ def printable_path(path: str) -> str:
 
 def _why_not_written(path: str, error: OSError) -> str:
     reason = os.strerror(error.errno) if error.errno else str(error)
-    hint = ": free some space or name another place with -o"
+    hint = ": free some space, or write elsewhere"
     full = error.errno in {errno.ENOSPC, errno.EDQUOT}
     return f"cannot write {printable_path(path)}: {reason}{hint if full else ''}"
 

@@ -147,6 +147,6 @@ def test_a_full_disk_loses_nothing(process: int, tmp_path: Path) -> None:
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == (
         "cranalyze: cannot write full.crz: No space left on device: "
-        "free some space or name another place with -o\n"
+        "free some space, or write elsewhere\n"
     )
     assert os.listdir(tmp_path) == ["own.log"]
