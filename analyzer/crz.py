@@ -50,7 +50,7 @@ def save(snapshot: Snapshot, path: str | os.PathLike[str], *, force: bool = Fals
     """
     target = os.fspath(path)
     if target == "-":
-        _to_stdout(pack(snapshot))
+        to_stdout(pack(snapshot), "a snapshot")
         return
     refuse_target(target, force=force)
     write_file(target, pack(snapshot), force=force)
@@ -206,11 +206,17 @@ def _sync_folder(folder: str) -> None:
         os.close(fd)
 
 
-def _to_stdout(data: bytes) -> None:
+def refuse_stdout(what: str) -> None:
+    """Raise BadInputError when `what` ("a picture") cannot go to stdout: closed, or a terminal."""
     if sys.stdout is None:
         raise BadInputError("stdout is closed: name a file with -o")
     if sys.stdout.isatty():
-        raise BadInputError("a snapshot is binary: redirect stdout, or name a file with -o")
+        raise BadInputError(f"{what} is binary: redirect stdout, or name a file with -o")
+
+
+def to_stdout(data: bytes, what: str) -> None:
+    """Write bytes to stdout. BrokenPipeError passes; BadInputError as `refuse_stdout`, or full."""
+    refuse_stdout(what)
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

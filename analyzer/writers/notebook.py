@@ -18,10 +18,10 @@ import numpy as np
 
 from analyzer.grouping import Bundle
 from analyzer.kinds import registry
-from analyzer.model import Basis, Side, Verdict
+from analyzer.model import Basis, Side
 from analyzer.writers.terminal import headline, named
 from analyzer.writers.text import printable, shorten
-from analyzer.writers.wording import counts, held_by, nouns, number, plural
+from analyzer.writers.wording import VERDICTS, counts, held_by, nouns, number, plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -36,13 +36,6 @@ _MOST_HOLDERS: Final = 3
 _WIDEST: Final = 200  # cells: a name may be 4 KB long
 _WORD: Final = ' style="text-align:left"'  # Jupyter sets every cell to the right
 _NUMBER: Final = ' style="text-align:right"'
-_VERDICTS: Final = {
-    Verdict.USAGE_LEAK: "referenced from outside",
-    Verdict.OVERCOUNT: "more users than references",
-    Verdict.UNSTABLE: "kept changing while it was read",
-    Verdict.UNKNOWN: "undecided",
-    Verdict.CONTAINED: "contained",
-}
 _BASES: Final = {
     Basis.PROVEN: "proven by the kernel's own count",
     Basis.WITNESSED: "witnessed: the kernel's own count is not known",
@@ -101,7 +94,7 @@ def report(made: Report) -> str:
 
 def entry(one: ReportObject) -> str:
     """Return an object of a report as HTML: its verdict, its numbers, and who holds it."""
-    title = f"{registry()[one.kind].title} {named(one)}: {_VERDICTS[one.verdict]}"
+    title = f"{registry()[one.kind].title} {named(one)}: {VERDICTS[one.verdict]}"
     said = [(side.value, who) for side in _SIDES for who in _held(one, side)]
     parts = [_said(title, f"{counts(one)} ({_BASES[one.basis]})")]
     parts += _table(_OF_HOLDERS, said[:MOST])
@@ -157,7 +150,7 @@ def _row(one: ReportObject) -> tuple[str, ...]:
     return (
         registry()[one.kind].title,
         named(one),
-        _VERDICTS[one.verdict],
+        VERDICTS[one.verdict],
         number(one.users),
         "?" if one.refcount is None else number(one.refcount),
         "; ".join([*held[:_MOST_HOLDERS], *more, *unnamed]),

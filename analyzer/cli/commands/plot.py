@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import sys
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -72,12 +71,12 @@ def run(
         raise BadInputError("name the picture: -o FILE.png, .svg or .pdf (-o - is stdout)")
     chosen = base.form_of(output, form)
     if output == "-":
-        _refuse_terminal()
+        crz.refuse_stdout("a picture")
     else:
         crz.refuse_target(output, force=force)
     data = base.render(plot, _reports(plot, files or [], pid, rules.value), chosen)
     if output == "-":
-        _emit_bytes(data)
+        crz.to_stdout(data, "a picture")
     else:
         crz.write_file(output, data, force=force)
 
@@ -109,20 +108,3 @@ def _alike(newest: str, pid: str | None) -> list[str]:
         if same and mine and (pid is not None or other["subject"]["pid"] is not None):
             found.append(name)
     return found or [newest]
-
-
-def _refuse_terminal() -> None:
-    if sys.stdout is None:
-        raise BadInputError("stdout is closed: name a file with -o")
-    if sys.stdout.isatty():
-        raise BadInputError("a picture is binary: redirect stdout, or name a file with -o")
-
-
-def _emit_bytes(data: bytes) -> None:
-    try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise BadInputError(f"cannot write to stdout: {error.strerror}") from error
