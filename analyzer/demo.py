@@ -73,7 +73,8 @@ _WITHOUT: Final = (
     "Not shown: a {kinds} namespace of its own, which this kernel or user may not make.\n"
 )
 _CLOSING: Final = """\
-Next: sudo cranalyze check PID, or cranalyze --help. Nothing of this is left.
+Next: sudo cranalyze check PID, or with --html page.html, to look at it.
+cranalyze --help tells the rest. Nothing of this is left.
 """
 
 
