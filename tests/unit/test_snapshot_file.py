@@ -164,7 +164,11 @@ def test_a_file_is_private_and_nothing_is_left_beside_it(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("path", "said"),
-    [(".", "is a folder"), ("no/such/a.crz", "there is no folder"), ("/dev/full", "no regular file")],
+    [
+        (".", "is a folder"),
+        ("no/such/a.crz", "there is no folder"),
+        ("/dev/full", "no regular file"),
+    ],
 )
 def test_where_nothing_can_be_written_is_said(
     path: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
