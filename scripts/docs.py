@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args, get_type_hin
 
 import typer
 
-from analyzer import errors, kinds
+from analyzer import errors, filters, kinds, listing
 from analyzer._version import __version__
 from analyzer.cli.app import app
 from analyzer.kinds.base import Association, Judged, Kind
@@ -169,11 +169,21 @@ def man_page() -> str:
         lines.append(f".SS {_roff(command.usage)}")
         lines += _between(".PP", [_roff(part) for part in command.about])
         lines += _tagged((*command.arguments, *command.options))
+    lines += [".SH COLUMNS", *_terms({c.name: c.meaning for c in listing.COLUMNS})]
+    lines += [".SH FILTERS", *_between(".PP", _filters_in_roff())]
     lines += [".SH EXIT STATUS", *_terms({str(k): _without_code(v) for k, v in EXIT_CODES.items()})]
     lines += [".SH ENVIRONMENT", *_terms(ENVIRONMENT), ".SH EXAMPLES", ".nf"]
     lines += [_roff(example) for command in rest for example in command.examples]
     lines += [".fi", ".SH SEE ALSO", _roff("kcmp(2), namespaces(7), proc(5), lsfd(1), lsof(8)")]
     return "\n".join(lines) + "\n"
+
+
+def _filters_in_roff() -> Iterator[str]:
+    for part in inspect.cleandoc(filters.__doc__ or "").split("\n\n"):
+        if part.startswith(" "):
+            yield "\n".join([".nf", *map(_roff, textwrap.dedent(part).splitlines()), ".fi"])
+        else:
+            yield _roff(_without_code(re.sub(r"::$", ":", part)))
 
 
 def _lower(text: str) -> str:
@@ -322,6 +332,36 @@ def export_page() -> str:
         parts += [f"## {schema.name}", _columns(schema.columns)]
     parts += ["The other tables are in [columns.md](columns.md).", RECIPES.rstrip()]
     return _page(parts)
+
+
+# --- columns and filters of a report
+
+
+def report_columns_page() -> str:
+    """Return docs/report-columns.md."""
+    rows = [(f"`{c.name}`", c.type, c.of, _cell(c.meaning)) for c in listing.COLUMNS]
+    parts = [NOTE, "# Columns of a report (`-o`)", _markdown(listing.__doc__)]
+    parts += [f"The default: `{','.join(listing.DEFAULT)}`. With `-o +COL,...` these come first."]
+    parts += [_table(("column", "type", "of", "meaning"), rows)]
+    parts += ["# Filters (`-Q`)", _markdown(filters.__doc__)]
+    return _page(parts)
+
+
+def _markdown(text: str | None) -> str:
+    """Return a docstring as Markdown: its code blocks and its table, besides what `_prose` does."""
+    found, code = [], False
+    for part in inspect.cleandoc(text or "").split("\n\n"):
+        if code:
+            found.append(_block("text", textwrap.dedent(part).splitlines()))
+        elif part.startswith("==="):
+            rows = [
+                re.split(r" {2,}| (?=one)", line, maxsplit=1) for line in part.splitlines()[1:-1]
+            ]
+            found.append(_table(("of", "a row"), rows))
+        else:
+            found.append(_prose(re.sub(r":?:$", ":", part)))
+        code = part.endswith("::")
+    return "\n\n".join(found)
 
 
 # --- JSON
@@ -561,6 +601,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "docs/commands.md": commands_page,
     "docs/columns.md": columns_page,
+    "docs/report-columns.md": report_columns_page,
     "docs/export.md": export_page,
     "docs/json.md": json_page,
     "docs/kinds.md": kinds_page,

@@ -9,6 +9,7 @@ import pytest
 
 from analyzer.check.leaks import check
 from analyzer.kinds import associations, registry
+from analyzer.listing import COLUMNS
 from analyzer.model import SCHEMAS
 from analyzer.report import ReportOptions, make
 from analyzer.writers import json as writer
@@ -53,6 +54,13 @@ def test_every_column_is_told() -> None:
     page = docs.columns_page()
     for schema in SCHEMAS.values():
         assert all(f"| `{column.name}` |" in page for column in schema.columns)
+
+
+def test_every_column_of_a_report_is_told_on_the_page_and_in_the_manual() -> None:
+    page, manual = docs.report_columns_page(), docs.man_page()
+    assert all(f"| `{column.name}` |" in page for column in COLUMNS)
+    assert all(f"\\fB{column.name}\\fR" in manual for column in COLUMNS)
+    assert "and (OUTSIDE > 0 or UNNAMED > 0)" in page
 
 
 def test_every_key_of_the_json_is_told_and_no_other() -> None:
