@@ -115,8 +115,8 @@ def _parameter(found: Any, hint: Any) -> Parameter:  # noqa: ANN401 - as above
     choices = _choices(hint)
     value = found.metavar or ("|".join(choices) if choices else "N" if hint is int else "TEXT")
     if found.param_type_name == "argument":
-        written = value if found.required or value.startswith("[") else f"[{value}]"
-        written += "..." if found.nargs < 0 and not written.endswith("...") else ""
+        written = value if found.required else f"[{value}]"
+        written += "..." if found.nargs < 0 else ""
     else:
         names = ", ".join(found.opts) + "".join(f"/{name}" for name in found.secondary_opts)
         written = names if found.is_flag else f"{names} {value}"

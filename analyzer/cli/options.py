@@ -35,12 +35,12 @@ class RuleSet(StrEnum):
 
 Pid = Annotated[str, typer.Argument(metavar="PID", help="The root of the subtree.")]
 MaybePid = Annotated[
-    str | None, typer.Argument(metavar="[PID]", help="The root of the subtree.", show_default=False)
+    str | None, typer.Argument(metavar="PID", help="The root of the subtree.", show_default=False)
 ]
 SnapshotFile = Annotated[
     str | None,
     typer.Argument(
-        metavar="[FILE]", help="A snapshot; - is stdin. [default: the newest *.crz here]",
+        metavar="FILE", help="A snapshot; - is stdin. [default: the newest *.crz here]",
         show_default=False, autocompletion=completion.snapshots,
     ),
 ]  # fmt: skip
@@ -52,7 +52,7 @@ SnapshotFiles = Annotated[
     ),
 ]  # fmt: skip
 What = Annotated[
-    list[str], typer.Argument(metavar="OBJECT...", help="PID:FD, a path, net:[N], pipe:[N], ...")
+    list[str], typer.Argument(metavar="OBJECT", help="PID:FD, a path, net:[N], pipe:[N], ...")
 ]
 Freeze = Annotated[
     bool,
