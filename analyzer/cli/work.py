@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
-from analyzer.cli.arguments import newest_snapshot, parse_kinds, parse_pid
+from analyzer.cli.arguments import newest_snapshot, parse_kinds, parse_pid, split_output
 from analyzer.cli.output import coloured, columns, emit, speak_utf8
-from analyzer.cli.view import WHOLE, encoding, narrowed, table
+from analyzer.cli.view import View, chosen_view, encoding, narrowed, table
 from analyzer.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from analyzer.check.leaks import Verdicts
     from analyzer.cli import options as opt
     from analyzer.cli.output import Progress
-    from analyzer.cli.view import View
     from analyzer.report import Report, ReportOptions
     from analyzer.snapshot import Snapshot
 
@@ -72,23 +71,6 @@ def whole_report(file: str | None, pid: str | None = None, rules: str = "modern"
     return make(*judged(file, pid, rules), ReportOptions("report", all=True))
 
 
-def report_options(
-    command: str, fail_on: str | None, ignore: str | None, **flags: bool
-) -> ReportOptions:
-    """Return what was asked of a report, in its own terms."""
-    from analyzer.report import ReportOptions
-
-    return ReportOptions(
-        command=command,
-        all=flags["everything"],
-        brief=flags["brief"],
-        subtree=flags["subtree"],
-        gate=flags["gate"],
-        fail_on=parse_kinds(fail_on, "--fail-on"),
-        ignore=parse_kinds(ignore, "--ignore"),
-    )
-
-
 class Form(StrEnum):
     """The form in which a report is written; all but TEXT are options of that name."""
 
@@ -108,6 +90,55 @@ def chosen_form(**asked: bool) -> Form:
     return Form(said[0]) if said else Form.TEXT
 
 
+class Asked(NamedTuple):
+    """How a report is to be written: in which form, where to, and what of it."""
+
+    form: Form
+    output: str | None
+    view: View
+    everything: bool
+    force: bool
+
+    def options(
+        self, command: str, fail_on: str | None, ignore: str | None, *, subtree: bool, gate: bool
+    ) -> ReportOptions:
+        """Return what is asked of the report itself, in its own terms."""
+        from analyzer.report import ReportOptions
+
+        names_all = self.everything or self.view.names_holders
+        return ReportOptions(
+            command=command,
+            all=self.everything,
+            brief=self.form is not Form.JSON and not names_all,
+            subtree=subtree,
+            gate=gate,
+            fail_on=parse_kinds(fail_on, "--fail-on"),
+            ignore=parse_kinds(ignore, "--ignore"),
+        )
+
+
+def asked(
+    form: Form,
+    html: str | None,
+    outputs: tuple[list[str] | None, str | None, str | None],
+    filter_: str | None,
+    *,
+    noheadings: bool,
+    everything: bool,
+    force: bool,
+) -> Asked:
+    """Return what the options ask for; `outputs` are those of -o, --columns and --output.
+
+    BadInputError for what does not go together, or could not be written.
+    """
+    short, columns, file = outputs
+    listed, output = split_output(short or (), columns, file)
+    output = target(output, html, force=force)
+    whole = form not in {Form.TEXT, Form.JSON}
+    view = chosen_view(listed, filter_, noheadings=noheadings, whole=whole)
+    return Asked(form, output, view, everything or form is Form.HTML, force)
+
+
 def target(output: str | None, html: str | None, *, force: bool) -> str | None:
     """Return where to write; BadInputError for two places, or a page that could not be written."""
     if html is None:
@@ -121,27 +152,21 @@ def target(output: str | None, html: str | None, *, force: bool) -> str | None:
     return html
 
 
-def finish(
-    result: Report,
-    output: str | None,
-    *,
-    form: Form,
-    everything: bool,
-    force: bool,
-    view: View = WHOLE,
-) -> None:
+def finish(result: Report, asked: Asked) -> None:
     """Write a report in the form that was asked for, and exit with its code."""
-    if view.columns:
-        text = table(result, view, json=form is Form.JSON, stdout=output in {None, "-"})
+    stdout = asked.output in {None, "-"}
+    if asked.view.columns:
+        text = table(result, asked.view, json=asked.form is Form.JSON, stdout=stdout)
     else:
-        text = _written(narrowed(result, view), output, form, everything=everything)
-    if form is Form.HTML:
+        shown = narrowed(result, asked.view)
+        text = _written(shown, asked.form, everything=asked.everything, stdout=stdout)
+    if asked.form is Form.HTML:
         speak_utf8()
-    write(text, output, force=force)
+    write(text, asked.output, force=asked.force)
     raise typer.Exit(result.exit_code)
 
 
-def _written(result: Report, output: str | None, form: Form, *, everything: bool) -> str:
+def _written(result: Report, form: Form, *, everything: bool, stdout: bool) -> str:
     match form:
         case Form.JSON:
             from analyzer.writers import json
@@ -158,11 +183,10 @@ def _written(result: Report, output: str | None, form: Form, *, everything: bool
         case Form.TREE:
             from analyzer.writers import terminal, tree
 
-            shown = output in {None, "-"}
             lines = tree.render(
-                result, columns(), everything=everything, encoding=encoding(stdout=shown)
+                result, columns(), everything=everything, encoding=encoding(stdout=stdout)
             )
-            return terminal.to_text(lines, colour=shown and coloured())
+            return terminal.to_text(lines, colour=stdout and coloured())
         case Form.HTML:
             from analyzer.writers import page
 
@@ -171,7 +195,7 @@ def _written(result: Report, output: str | None, form: Form, *, everything: bool
             from analyzer.writers import terminal
 
             lines = terminal.render(result, columns(), everything=everything)
-            return terminal.to_text(lines, colour=output in {None, "-"} and coloured())
+            return terminal.to_text(lines, colour=stdout and coloured())
 
 
 def write(text: str, output: str | None, *, force: bool) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from analyzer.cli import options as opt
-from analyzer.cli.arguments import obey_policy, parse_pid, split_output
+from analyzer.cli.arguments import obey_policy, parse_pid
 from analyzer.cli.output import Progress
-from analyzer.cli.view import chosen_view
-from analyzer.cli.work import Form, chosen_form, collected, finish, report_options, target
+from analyzer.cli.work import Form, asked, chosen_form, collected, finish
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,24 +60,19 @@ def run(  # noqa: PLR0913 - an option each
 
     root = parse_pid(pid, of_dump=proc is not None)
     form = chosen_form(json=json, markdown=markdown, junit=junit, tree=tree, html=html is not None)
-    table, output = split_output(short or (), columns, output)
-    output = target(output, html, force=force)
-    everything = everything or form is Form.HTML
-    view = chosen_view(
-        table, filter_, noheadings=noheadings, whole=form not in {Form.TEXT, Form.JSON}
-    )
-    obey_policy(settings.load(config), subtree=subtree, live=True)
-    chosen = report_options(
-        "check", fail_on, ignore, everything=everything, subtree=subtree, gate=True,
-        brief=form is not Form.JSON and not everything and not view.names_holders,
+    wanted = asked(
+        form, html, (short, columns, output), filter_,
+        noheadings=noheadings, everything=everything, force=force,
     )  # fmt: skip
+    obey_policy(settings.load(config), subtree=subtree, live=True)
+    chosen = wanted.options("check", fail_on, ignore, subtree=subtree, gate=True)
 
     seen: list[Verdicts] = []
 
     def listed(snapshot: Snapshot) -> npt.NDArray[np.bool_]:
         # What is named afterwards does not change the verdicts: they are worked out once.
         seen.append(judge(snapshot, root, Rules(rules)))
-        return shown(seen[-1], everything=everything)
+        return shown(seen[-1], everything=wanted.everything)
 
     with Progress(quiet=form is Form.JSON) as progress:
         snapshot = collected(
@@ -92,5 +86,4 @@ def run(  # noqa: PLR0913 - an option each
             listed=listed,
         )
     verdicts = seen[-1] if seen else judge(snapshot, root, Rules(rules))
-    result = make(snapshot, verdicts, chosen)
-    finish(result, output, form=form, everything=everything, force=force, view=view)
+    finish(make(snapshot, verdicts, chosen), wanted)

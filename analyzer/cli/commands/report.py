@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from analyzer.cli import options as opt
-from analyzer.cli.arguments import obey_policy, split_output
-from analyzer.cli.view import chosen_view
-from analyzer.cli.work import Form, chosen_form, finish, judged, report_options, target
+from analyzer.cli.arguments import obey_policy
+from analyzer.cli.work import asked, chosen_form, finish, judged
 
 EXAMPLES: Final = (
     "cranalyze report",
@@ -51,16 +50,10 @@ def run(  # noqa: PLR0913 - an option each
     from analyzer.report import make
 
     form = chosen_form(json=json, markdown=markdown, junit=junit, tree=tree, html=html is not None)
-    table, output = split_output(short or (), columns, output)
-    output = target(output, html, force=force)
-    everything = everything or form is Form.HTML
-    view = chosen_view(
-        table, filter_, noheadings=noheadings, whole=form not in {Form.TEXT, Form.JSON}
-    )
-    obey_policy(settings.load(config), subtree=subtree, live=False)
-    chosen = report_options(
-        "report", fail_on, ignore, everything=everything, subtree=subtree, gate=check,
-        brief=form is not Form.JSON and not everything and not view.names_holders,
+    wanted = asked(
+        form, html, (short, columns, output), filter_,
+        noheadings=noheadings, everything=everything, force=force,
     )  # fmt: skip
-    result = make(*judged(file, pid, rules), chosen)
-    finish(result, output, form=form, everything=everything, force=force, view=view)
+    obey_policy(settings.load(config), subtree=subtree, live=False)
+    chosen = wanted.options("report", fail_on, ignore, subtree=subtree, gate=check)
+    finish(make(*judged(file, pid, rules), chosen), wanted)
