@@ -29,7 +29,7 @@ from analyzer.check.leaks import BASES, VERDICTS, check
 from analyzer.check.links import kind_flags
 from analyzer.check.subtree import INSIDE, task_sides
 from analyzer.holders import ONE_PROCESS, holders
-from analyzer.kinds import registry
+from analyzer.kinds import registry, title_of
 from analyzer.model import Basis, Rules, Side, Verdict
 from analyzer.report import ReportOptions, checked_pid, shown
 from analyzer.snapshot import Snapshot
@@ -241,7 +241,7 @@ def _place(holder: Holder) -> str:
     if holder.tasks and holder.kind in ONE_PROCESS:
         return said
     lost = "" if holder.tasks else ", which no task leads to"
-    return f"{said} ({registry()[holder.kind].title} no. {holder.objref}{lost})"
+    return f"{said} ({title_of(holder.kind, holder.objref)}{lost})"
 
 
 def _label(objects: Table, row: int) -> str:

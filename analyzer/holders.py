@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from analyzer.check.links import reach
 from analyzer.kinds import associations
 from analyzer.model import TASK, Side
 
@@ -196,14 +197,10 @@ class Leaders:
 
 
 def _upward(border: Border, wanted: Mask) -> Mask:
-    reached = wanted.copy()
-    while True:
-        rows = border.counted & reached[border.target_row]
-        more = reached.copy()
-        more[border.holder_row[rows & ~border.by_task]] = True
-        if (more == reached).all():
-            return rows
-        reached = more
+    by_object = np.flatnonzero(border.counted & ~border.by_task)
+    reached = reach(wanted, border.target_row[by_object], border.holder_row[by_object])
+    led: Mask = border.counted & reached[border.target_row]
+    return led
 
 
 def _entries(references: Table, rows: Rows) -> list[bool]:

@@ -46,7 +46,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from analyzer.check.leaks import BASES, VERDICTS, check
-from analyzer.check.links import kind_flags, links
+from analyzer.check.links import kind_flags, links, reach
 from analyzer.check.subtree import INSIDE
 from analyzer.errors import BadInputError
 from analyzer.holders import in_words
@@ -173,17 +173,9 @@ class Ends(NamedTuple):
 
     def leading(self, wanted: Mask) -> Mask:
         """Return the objects of `wanted` and what leads to them (tasks, then objects)."""
-        reached = np.append(np.zeros(self.tasks, np.bool_), wanted)
+        start = np.append(np.zeros(self.tasks, np.bool_), wanted)
         rows = np.flatnonzero(self.counted)
-        holder, target = self.node[rows], self.target[rows] + self.tasks
-        while len(rows):
-            fires = reached[target]
-            found = holder[fires]
-            if reached[found].all():
-                break
-            reached[found] = True
-            holder, target = holder[~fires], target[~fires]
-        return reached
+        return reach(start, self.target[rows] + self.tasks, self.node[rows])
 
 
 def graph(

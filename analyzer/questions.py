@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from analyzer.errors import BadInputError
 from analyzer.freeing import cascade
 from analyzer.holders import ONE_PROCESS
-from analyzer.kinds import associations, registry
+from analyzer.kinds import associations, registry, title_of
 from analyzer.kinds.base import Judged
 from analyzer.model import TASK
 from analyzer.writers.text import printable
@@ -235,7 +235,7 @@ def _in_words(graph: Graph, path: list[Reference]) -> str:
 
 def _called(graph: Graph, node: str) -> str:
     data = graph.nodes[node]
-    title = f"{registry()[data['kind']].title} no. {data['objref']}"
+    title = title_of(data["kind"], data["objref"])
     return f"{title} ({printable(data['name'])})" if data.get("name") else title
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from analyzer.holders import ONE_PROCESS
-from analyzer.kinds import registry
+from analyzer.kinds import registry, title_of
 from analyzer.layout import LEFT, MIDDLE, RIGHT, three_columns
 from analyzer.model import TASK, Basis, Side, Verdict
 from analyzer.writers.text import printable
@@ -206,7 +206,7 @@ _NOT_NAMED: Final = Node(UNNAMED, RIGHT, UNNAMED, "not named", Side.OUTSIDE)
 
 def object_node(entry: ReportObject) -> Node:
     """Return the node of an object."""
-    title = f"{registry()[entry.kind].title} no. {entry.objref}"
+    title = title_of(entry.kind, entry.objref)
     label = printable(entry.name) if entry.name else title
     key = f"{entry.kind}:{entry.objref}"
     return Node(key, MIDDLE, entry.kind, label, verdict=entry.verdict)
@@ -215,7 +215,7 @@ def object_node(entry: ReportObject) -> Node:
 def holder_nodes(holder: Holder) -> list[Node]:
     """Return the nodes of a holder: the processes of its side that lead to it, or the object."""
     if not holder.tasks:
-        label = f"{registry()[holder.kind].title} no. {holder.objref}"
+        label = title_of(holder.kind, holder.objref)
         key = f"{holder.kind}:{holder.objref}"
         return [Node(key, _column(holder.side), holder.kind, label, holder.side)]
     led = [task for task in holder.tasks if task.side is holder.side] or holder.tasks
@@ -239,7 +239,7 @@ def _words(holder: Holder) -> str:
     if holder.via:
         more = ", \N{HORIZONTAL ELLIPSIS}" if len(holder.via) > _MOST_DESCRIPTORS else ""
         return f"{', '.join(holder.via[:_MOST_DESCRIPTORS])}{more}: {said}"
-    return f"{registry()[holder.kind].title} no. {holder.objref}: {said}"
+    return f"{title_of(holder.kind, holder.objref)}: {said}"
 
 
 def _folds(

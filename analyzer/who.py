@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer.check.links import Links, links
+from analyzer.check.links import Links, links, reach
 from analyzer.errors import BadInputError
 from analyzer.holders import in_words
 from analyzer.kinds import namespace_kinds, registry
@@ -202,11 +202,8 @@ def upward(snapshot: Snapshot, rows: Sequence[int]) -> Mask:
     ends = links(snapshot, Rules.MODERN)
     wanted = np.zeros(ends.objects, np.bool_)
     wanted[np.array(rows, np.intp)] = True
-    while True:
-        leading = ends.node[wanted[ends.target] & ~ends.by_task] - ends.tasks
-        if wanted[leading].all():
-            return wanted
-        wanted[leading] = True
+    by_object = np.flatnonzero(~ends.by_task)
+    return reach(wanted, ends.target[by_object], ends.node[by_object] - ends.tasks)
 
 
 class _Graph:

@@ -52,17 +52,21 @@ class Links:
 
         `over` marks the references that are followed.
         """
-        reached = start.copy()
         rows = np.flatnonzero(over)
-        holder, target = self.node[rows], self.target[rows] + self.tasks
-        while len(holder):
-            fires = reached[holder]
-            found = target[fires]
-            if reached[found].all():
-                break
-            reached[found] = True
-            holder, target = holder[~fires], target[~fires]
-        return reached
+        return reach(start, self.node[rows], self.target[rows] + self.tasks)
+
+
+def reach(start: Mask, source: Rows, target: Rows) -> Mask:
+    """Return which nodes are in `start`, or reached from there over edges from source to target."""
+    reached = start.copy()
+    while len(source):
+        fires = reached[source]
+        found = target[fires]
+        if reached[found].all():
+            break
+        reached[found] = True
+        source, target = source[~fires], target[~fires]
+    return reached
 
 
 def links(snapshot: Snapshot, rules: Rules) -> Links:

@@ -40,6 +40,11 @@ def file_types() -> tuple[FileType, ...]:
     return tuple(file_type for kind in registry().values() for file_type in kind.file_types)
 
 
+def title_of(kind: str, objref: int | None) -> str:
+    """Return "open file no. 7": what an object without a name is called."""
+    return f"{registry()[kind].title} no. {objref}"
+
+
 def namespace_kinds() -> Mapping[str, Kind]:
     """Return the namespace kinds by their name in /proc/PID/ns ("uts", "net", ...)."""
     return {kind.namespace: kind for kind in registry().values() if kind.namespace}

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from analyzer.holders import ONE_PROCESS, Holder, holders
-from analyzer.kinds import namespace_kinds, registry
+from analyzer.kinds import namespace_kinds, registry, title_of
 from analyzer.model import TASK, Side, Verdict
 from analyzer.plots._style import drawable
-from analyzer.plots._words import title_of
 from analyzer.writers.wording import number, plural, who
 
 if TYPE_CHECKING:

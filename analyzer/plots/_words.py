@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from analyzer.kinds import registry
+from analyzer.kinds import registry, title_of
 from analyzer.model import Side, Status, Verdict
 from analyzer.plots._style import BODY, drawable, fitting
 from analyzer.scene import process_names
@@ -46,11 +46,6 @@ def gaps(report: Report) -> str:
 def finding(report: Report, said: str) -> str:
     """Return `said`, which speaks of leaks, with the word for a report that is undecided."""
     return f"undecided: {said}" if report.status is Status.UNDECIDED else said
-
-
-def title_of(kind: str, objref: int | None) -> str:
-    """Return "open file no. 7": what something without a name is called."""
-    return f"{registry()[kind].title} no. {objref}"
 
 
 def object_label(entry: ReportObject) -> str:

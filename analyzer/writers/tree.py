@@ -20,12 +20,20 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.grouping import Bundle
 from analyzer.holders import ONE_PROCESS
-from analyzer.kinds import registry
+from analyzer.kinds import registry, title_of
 from analyzer.model import Side, Status, Verdict
 from analyzer.outline import outline, shown
 from analyzer.writers.terminal import MIN_WIDTH, Line, headline, named
 from analyzer.writers.text import printable, shorten, wrap
-from analyzer.writers.wording import by_descriptor, held_by, listing, nouns, number, plural
+from analyzer.writers.wording import (
+    VERDICTS,
+    by_descriptor,
+    held_by,
+    listing,
+    nouns,
+    number,
+    plural,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -47,10 +55,7 @@ _PLACE_ROOM: Final = 16  # cells beside a name, for its number and a place
 _NARROWEST: Final = 20  # cells that a name has at least
 
 _ANSWER: Final = {Status.CONTAINED: "good", Status.LEAKS: "bad", Status.UNDECIDED: "unsure"}
-_SAID: Final = {
-    Verdict.OVERCOUNT: "more users than references",
-    Verdict.UNSTABLE: "kept changing while it was read",
-}
+_SAID: Final = (Verdict.OVERCOUNT, Verdict.UNSTABLE)  # that it leaks goes without saying
 
 
 class _Glyphs(NamedTuple):
@@ -214,12 +219,12 @@ def _more_things(things: Iterable[Thing]) -> str:
 
 
 def _thing(page: _Page, at: int, thing: Thing, pid: int, prefix: str) -> Iterator[Line]:
-    said = _SAID.get(thing.group.objects[0].verdict, "")
+    verdict = thing.group.objects[0].verdict
     ignored = "" if any(entry.gates for entry in thing.group.objects) else " (ignored)"
     how = _since(thing.group) or _how(thing, thing.inside.get(pid, ()), ": ")
     label = f"[{at}] {_called(page, thing.group, page.width - len(prefix))}"
     yield from page.lines(label + how + ignored, "title", first=prefix, hang=4)
-    told = [*([said] if said else []), *_holders(page, thing.group)]
+    told = [*([VERDICTS[verdict]] if verdict in _SAID else []), *_holders(page, thing.group)]
     for words in told:
         yield from page.lines(words, first=f"{prefix}    ", hang=2)
 
@@ -292,7 +297,7 @@ def _place(holder: Holder) -> str:
 
 
 def _numbered(holder: Holder) -> str:
-    return f"{registry()[holder.kind].title} no. {holder.objref}"
+    return title_of(holder.kind, holder.objref)
 
 
 # --- outside

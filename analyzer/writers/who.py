@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from analyzer.kinds import registry
+from analyzer.kinds import registry, title_of
 from analyzer.model import JSON_FORMAT, TASK
 from analyzer.writers.terminal import MIN_WIDTH, Line
 from analyzer.writers.terminal import to_text as joined
@@ -111,7 +111,7 @@ def _processes(node: Node) -> Iterator[str]:
     if node.kind == TASK:
         yield f"{printable(node.name or '?')} ({node.tid})"
     elif not node.by:
-        yield f"{registry()[node.kind].title} no. {node.objref}"
+        yield title_of(node.kind, node.objref)
     for above in node.by:
         yield from _processes(above)
 

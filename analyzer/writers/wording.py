@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from analyzer.holders import ONE_PROCESS
-from analyzer.kinds import registry
+from analyzer.kinds import registry, title_of
 from analyzer.model import Basis, Verdict
 from analyzer.writers.text import printable
 
@@ -106,7 +106,7 @@ def _what(holder: Holder) -> str:
         return ""
     if holder.via and holder.tasks:
         return by_descriptor(holder.via)
-    return f"{registry()[holder.kind].title} no. {holder.objref}"
+    return title_of(holder.kind, holder.objref)
 
 
 def by_descriptor(via: Sequence[str]) -> str:
