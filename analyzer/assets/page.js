@@ -308,7 +308,7 @@
         { selector: "edge.lit", style: {
           opacity: 1, width: 2, label: "data(words)", "font-size": 11, color: ink,
           "text-background-color": paper, "text-background-opacity": 0.9, "text-background-padding": 1,
-          "text-wrap": "ellipsis", "text-max-width": 120, "min-zoomed-font-size": 6, "z-index": 5,
+          "text-wrap": "ellipsis", "text-max-width": 90, "min-zoomed-font-size": 6, "z-index": 5,
         } },
         { selector: "node.hit", style: { "border-width": 3, "border-color": accent } },
         { selector: "node.cursor", style: { "overlay-color": accent, "overlay-opacity": 0.25, "overlay-padding": 5 } },
