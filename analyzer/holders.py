@@ -62,6 +62,10 @@ class Holder(NamedTuple):
     detail: str
     via: tuple[str, ...] = ()
 
+    def led_by(self, side: Side) -> tuple[TaskRef, ...]:
+        """Return the tasks of a side that lead to it; all of them where none is of that side."""
+        return tuple(task for task in self.tasks if task.side is side) or self.tasks
+
 
 def holders(
     snapshot: Snapshot, border: Border, weight: Integers, rows: Rows

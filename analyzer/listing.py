@@ -211,7 +211,7 @@ def _tasks(snapshot: Snapshot) -> Mapping[int, Task]:
 
 # Of what is held from one side the tasks of that side are told, unless there are none.
 def _own(holder: Holder) -> tuple[TaskRef, ...]:
-    return tuple(task for task in holder.tasks if task.side is holder.side) or holder.tasks
+    return holder.led_by(holder.side)
 
 
 def _led(

@@ -218,7 +218,7 @@ def holder_nodes(holder: Holder) -> list[Node]:
         label = title_of(holder.kind, holder.objref)
         key = f"{holder.kind}:{holder.objref}"
         return [Node(key, _column(holder.side), holder.kind, label, holder.side)]
-    led = [task for task in holder.tasks if task.side is holder.side] or holder.tasks
+    led = holder.led_by(holder.side)
     names = {task.tgid: task.comm for task in reversed(led)}
     names |= {task.tgid: task.comm for task in led if task.tid == task.tgid}
     sides = {task.tgid: task.side for task in led}
@@ -304,11 +304,16 @@ def _drawn(
 def _fold(key: str, same: Sequence[Node]) -> Node:
     first = same[0]
     if first.kind == TASK:
-        names = {node.label.rpartition(" (")[0] for node in same}
-        label = f"{len(same):,} processes" + (f" {names.pop()}" if len(names) == 1 else "")
+        label = crowd([node.label for node in same])
     else:
         label = f"{len(same):,} {registry()[first.kind].plural}"
     return first._replace(key=key, label=label, members=tuple(node.key for node in same))
+
+
+def crowd(labels: Sequence[str]) -> str:
+    """Return what processes ("app (80)", each) are called together: "9 processes app"."""
+    names = {label.rpartition(" (")[0] for label in labels}
+    return f"{len(labels):,} processes" + (f" {names.pop()}" if len(names) == 1 else "")
 
 
 def _placed(nodes: Sequence[Node], edges: Sequence[Edge]) -> tuple[Floats, Floats]:

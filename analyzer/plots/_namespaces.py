@@ -186,7 +186,7 @@ def _step(report: Report, holder: Holder) -> str:
     if holder.kind == "MOUNT" and holder.objref is not None:
         objects = report.snapshot.tables["objects"]
         return f"mount {objects.value('name', _row(report, holder.objref)) or holder.objref}"
-    led = [task for task in holder.tasks if task.side is holder.side] or holder.tasks
+    led = holder.led_by(holder.side)
     if holder.kind in ONE_PROCESS and holder.association != "fd" and led:
         return who(led)
     whose = f" of {who(led)}" if led else ""

@@ -90,7 +90,7 @@ def _keepers(
     for holder in entry.holders:
         if holder.side is Side.OBSERVER:
             continue
-        own = [task for task in holder.tasks if task.side is holder.side] or holder.tasks
+        own = holder.led_by(holder.side)
         if not own:
             label = title_of(holder.kind, holder.objref)
             yield Keeper(f"{holder.kind}:{holder.objref}", label, holder.side)

@@ -25,7 +25,7 @@ from analyzer.plots.base import (
     rows_axis,
 )
 from analyzer.report import whole
-from analyzer.scene import not_named
+from analyzer.scene import crowd, not_named
 from analyzer.writers.wording import number, plural
 
 if TYPE_CHECKING:
@@ -144,9 +144,7 @@ def _told(same: Sequence[Keeper], held: Mapping[Keeper, _Held]) -> list[_Row]:
     """Return the rows of holders of exactly the same objects: one, where they are many."""
     if len(same) < _FEWEST_ALIKE:
         return [_Row(keeper.label, keeper.side, held[keeper]) for keeper in same]
-    names = {keeper.label.rpartition(" (")[0] for keeper in same}
-    name = f" {names.pop()}" if len(names) == 1 else ""
-    label = f"{number(len(same))} processes{name}"
+    label = crowd([keeper.label for keeper in same])
     return [_Row(label, same[0].side, held[same[0]], len(same))]
 
 

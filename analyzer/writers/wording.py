@@ -92,13 +92,8 @@ def held_by(side: Side, holders: Iterable[Holder]) -> list[str]:
         places.setdefault((holder.kind, key), []).append(holder)
     said: dict[tuple[str, str], list[TaskRef]] = {}
     for same in places.values():
-        said.setdefault((_what(same[0]), _where(same)), []).extend(_led_by(side, same[0]))
+        said.setdefault((_what(same[0]), _where(same)), []).extend(same[0].led_by(side))
     return [f"{_who(what, tasks)}: {where}" for (what, where), tasks in said.items()]
-
-
-def _led_by(side: Side, holder: Holder) -> Iterable[TaskRef]:
-    own = [task for task in holder.tasks if task.side is side]
-    return own or holder.tasks
 
 
 def _what(holder: Holder) -> str:
