@@ -1,4 +1,4 @@
-"""Settings: `$XDG_CONFIG_HOME/cranalyze.toml`, or the file that `--config` names.
+"""Settings: `$XDG_CONFIG_HOME/cranalyze.toml`, or the file that `--config` names::
 
     [policy]
     subtree_allowed = true

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args, get_type_hin
 
 import typer
 
-from analyzer import errors, filters, kinds, listing
+from analyzer import errors, filters, kinds, listing, settings
 from analyzer._version import __version__
 from analyzer.cli.app import app
 from analyzer.kinds.base import Association, Judged, Kind
@@ -144,6 +144,9 @@ def commands_page() -> str:
             parts.append(_table(("", "meaning", "default"), rows))
         if command.examples:
             parts += ["Examples:", _block("sh", command.examples)]
+    parts += ["# Settings", _markdown(settings.__doc__)]
+    parts += ["# Environment", _table(("variable", "meaning"), [
+        (f"`{name}`", _cell(meaning)) for name, meaning in ENVIRONMENT.items()])]  # fmt: skip
     return _page(parts)
 
 
@@ -170,7 +173,8 @@ def man_page() -> str:
         lines += _between(".PP", [_roff(part) for part in command.about])
         lines += _tagged((*command.arguments, *command.options))
     lines += [".SH COLUMNS", *_terms({c.name: c.meaning for c in listing.COLUMNS})]
-    lines += [".SH FILTERS", *_between(".PP", _filters_in_roff())]
+    lines += [".SH FILTERS", *_between(".PP", _in_roff(filters.__doc__))]
+    lines += [".SH FILES", *_between(".PP", _in_roff(settings.__doc__))]
     lines += [".SH EXIT STATUS", *_terms({str(k): _without_code(v) for k, v in EXIT_CODES.items()})]
     lines += [".SH ENVIRONMENT", *_terms(ENVIRONMENT), ".SH EXAMPLES", ".nf"]
     lines += [_roff(example) for command in rest for example in command.examples]
@@ -178,8 +182,8 @@ def man_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _filters_in_roff() -> Iterator[str]:
-    for part in inspect.cleandoc(filters.__doc__ or "").split("\n\n"):
+def _in_roff(text: str | None) -> Iterator[str]:
+    for part in inspect.cleandoc(text or "").split("\n\n"):
         if part.startswith(" "):
             yield "\n".join([".nf", *map(_roff, textwrap.dedent(part).splitlines()), ".fi"])
         else:

@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _EXIT_PIPE
     except KeyboardInterrupt:
         return _interrupted()
+    finally:
+        _settle()
 
 
 def _guarded(given: list[str]) -> int:
@@ -123,6 +125,18 @@ def _interrupted() -> int:
     note(f"{_NAME}: interrupted")
     _discard()
     return _EXIT_INTERRUPTED
+
+
+def _settle() -> None:
+    """Leave nothing for the interpreter to write at its exit: it would say so, and exit with 120.
+
+    What stdout refuses now it refused before, and that was said.
+    """
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        _discard()
 
 
 def _discard() -> None:

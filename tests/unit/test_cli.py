@@ -332,11 +332,15 @@ def test_a_reader_that_went_away_is_141_without_a_word(words: list[str], folder:
     assert (ran.returncode, ran.stderr) == (141, b"")
 
 
-@pytest.mark.parametrize("words", [["report", "leak.crz"], ["-h"]])
-def test_a_full_disk_behind_stdout_is_one_line(words: list[str], folder: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [["report", "leak.crz"], ["-h"], ["report", "-h"], []])
+def test_a_full_disk_behind_stdout_is_one_line(
+    words: list[str], unbuffered: str, folder: Path
+) -> None:
+    given = environment(PYTHONUNBUFFERED=unbuffered)
     with open("/dev/full", "wb") as full:
         ran = subprocess.run(
-            [*CRANALYZE, *words], cwd=folder, env=environment(), stdout=full,
+            [*CRANALYZE, *words], cwd=folder, env=given, stdout=full,
             stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
     assert ran.returncode == 2
