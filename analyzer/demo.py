@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from analyzer import program
 from analyzer.check.leaks import check
 from analyzer.errors import NotPermittedError
 from analyzer.report import ReportOptions, make, shown
@@ -73,8 +74,9 @@ _WITHOUT: Final = (
     "Not shown: a {kinds} namespace of its own, which this kernel or user may not make.\n"
 )
 _CLOSING: Final = """\
-Next: sudo cranalyze check PID, or with --html page.html, to look at it.
-cranalyze --help tells the rest. Nothing of this is left.
+Next: your own process, with --html page.html to look at it in a browser:
+  {check}
+--help tells the rest. Nothing of this is left.
 """
 
 
@@ -96,7 +98,7 @@ def play(width: int, *, colour: bool) -> Iterator[str]:
         yield _paragraph(_UNPROVEN.format(why=_why()), width)
     if facts["without"]:
         yield _paragraph(_WITHOUT.format(kinds=" or ".join(facts["without"])), width)
-    yield _CLOSING
+    yield _CLOSING.format(check=program.as_root("check PID"))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from analyzer import syscall
+from analyzer import program, syscall
 from analyzer.errors import NotPermittedError
 from analyzer.memory import capability
 from analyzer.memory.features import missing
@@ -24,7 +24,6 @@ _KCMP_FILE: Final = 0  # include/uapi/linux/kcmp.h
 _INITIAL_PID_NS: Final = "pid:[4026531836]"  # PROC_PID_INIT_INO, include/uapi/linux/nsfs.h
 _INITIAL_USER_NS: Final = "user:[4026531837]"
 _WANTED: Final = ("CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH")
-_AS_ROOT: Final = "run it as root (sudo)"
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def _privileges() -> Capability:
         "what the kernel source and other users' processes need",
         not lacking,
         f"missing: {', '.join(lacking)}" if lacking else "",
-        f"{_AS_ROOT}, or give cranalyze these capabilities" if lacking else "",
+        f"{program.remedy()}, or give cranalyze these capabilities" if lacking else "",
     )
 
 
@@ -106,7 +105,7 @@ def _kcmp() -> Capability:
 def _others() -> Capability:
     pids = [name for name in os.listdir("/proc") if name.isdecimal()]
     refused = sum(_refuses(f"/proc/{pid}/ns/net") for pid in pids)
-    remedy = f"{_AS_ROOT}, or with CAP_SYS_PTRACE"
+    remedy = f"{program.remedy()}, or with CAP_SYS_PTRACE"
     if _may_trace():
         remedy = "they have capabilities that cranalyze lacks, or a security module refuses"
     return Capability(
@@ -137,7 +136,7 @@ def _ptrace_scope() -> Capability:
     return Capability(
         "ptrace", "stopping the subtree while it is read", not strict,
         f"Yama's ptrace_scope is {scope}" if strict else "",
-        "nothing until the next boot" if scope == "3" else _AS_ROOT if strict else "",
+        "nothing until the next boot" if scope == "3" else program.remedy() if strict else "",
     )  # fmt: skip
 
 
@@ -147,7 +146,7 @@ def _proc_mount() -> Capability:
     return Capability(
         "proc", "seeing that other users' processes exist", not hidden,
         f"/proc is mounted with hidepid={hide}" if hidden else "",
-        f"{_AS_ROOT}, or join the group of its gid= option" if hidden else "",
+        f"{program.remedy()}, or join the group of its gid= option" if hidden else "",
     )  # fmt: skip
 
 

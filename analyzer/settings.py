@@ -1,4 +1,6 @@
-"""Settings: `$XDG_CONFIG_HOME/cranalyze.toml`, or the file that `--config` names::
+"""What the owner of a machine decides.
+
+In `$XDG_CONFIG_HOME/cranalyze.toml`, or the file that `--config` names::
 
     [policy]
     subtree_allowed = true

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args, get_type_hin
 
 import typer
 
-from analyzer import errors, filters, kinds, listing, settings
+from analyzer import errors, filters, kinds, listing, program, settings
 from analyzer._version import __version__
 from analyzer.cli.app import app
 from analyzer.kinds.base import Association, Judged, Kind
@@ -107,7 +107,7 @@ def _command(path: str, found: Any) -> Command:  # noqa: ANN401 - as above
         tuple(" ".join(part.split()) for part in (found.help or "").split("\n\n")),
         tuple(made for kind, made in said if kind == "argument"),
         tuple(made for kind, made in said if kind == "option"),
-        getattr(module, "EXAMPLES", ()),
+        tuple(map(program.anywhere, getattr(module, "EXAMPLES", ()))),
     )
 
 

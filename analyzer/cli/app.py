@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
+from analyzer import program
 from analyzer.cli.commands import (
     census,
     check,
@@ -54,7 +55,8 @@ def cranalyze(context: typer.Context, *, version: Version = False) -> None:
 
 
 def _examples(lines: tuple[str, ...]) -> str:
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+    said = dict.fromkeys(map(program.here, lines))
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in said)
 
 
 for _command in (collect, report, check, who, census, graph, plot, export, doctor, demo, procdump):

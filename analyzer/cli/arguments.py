@@ -8,6 +8,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from analyzer import program
 from analyzer.errors import BadInputError, NotPermittedError
 
 if TYPE_CHECKING:
@@ -114,5 +115,5 @@ def obey_policy(settings: Settings, *, subtree: bool, live: bool) -> None:
 
     if live and not capability.effective() >> capability.NUMBERS["CAP_SYS_ADMIN"] & 1:
         raise NotPermittedError(
-            "[policy] subtree_allowed is false, so a check needs CAP_SYS_ADMIN: run it with sudo"
+            f"[policy] subtree_allowed is false, so a check needs CAP_SYS_ADMIN: {program.remedy()}"
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from analyzer import program
 from analyzer.errors import NotPermittedError
 from analyzer.memory import capability
 from analyzer.memory import layout as layouts
@@ -131,7 +132,7 @@ def _lacks(missing: tuple[str, ...]) -> Probe:
         code, where = "capability", ""
     return Probe(
         ok=False, code=code, reason=f"{' and '.join(missing)} missing",
-        remedy=f"{where}run it as root (sudo), or with CAP_BPF and CAP_PERFMON",
+        remedy=f"{where}{program.remedy()}, or with CAP_BPF and CAP_PERFMON",
     )  # fmt: skip
 
 
