@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer import tables
+from analyzer.files import whole_in
 
 if TYPE_CHECKING:
     from analyzer.snapshot import Snapshot
@@ -105,16 +106,8 @@ def _read(folder: int) -> bytes | None:
 
 
 def _make(folder: int) -> None:
-    """Write a new secret under a name of its own, and give it its name when it is whole."""
-    temporary = f".{KEY_FILE}-{secrets.token_hex(8)}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(temporary, flags, 0o600, dir_fd=folder)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(secrets.token_bytes(KEY_BYTES))
-        os.link(temporary, KEY_FILE, src_dir_fd=folder, dst_dir_fd=folder)
-    finally:
-        os.unlink(temporary, dir_fd=folder)
+    with whole_in(folder, KEY_FILE, force=False) as file:
+        file.write(secrets.token_bytes(KEY_BYTES))
 
 
 def siphash(values: U64, key: bytes) -> U64:

@@ -14,17 +14,16 @@ version is accepted, a newer one is not. A column this version does not know is 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import io
 import json
 import os
-import secrets
 import sys
 import zipfile
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.errors import BadInputError
+from analyzer.files import printable_path, refuse_target, why_not_written, write_all, write_file
 from analyzer.model import SCHEMAS, SNAPSHOT_FORMAT
 
 if TYPE_CHECKING:
@@ -97,115 +96,6 @@ def unpack(data: bytes, name: str = "snapshot") -> Snapshot:
     return Made(meta, tables)
 
 
-def refuse_target(path: str, *, force: bool) -> None:
-    """Raise BadInputError when `path` may not be written: it exists, or is no regular file.
-
-    Called before the work as well, so that nobody waits for a result that cannot be kept.
-    """
-    shown = printable_path(path)
-    if os.path.isdir(path):
-        raise BadInputError(f"{shown} is a folder: name a file in it (-o)")
-    if os.path.lexists(path):
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise BadInputError(f"{shown} is no regular file: use -o - and redirect stdout")
-        if not force:
-            raise BadInputError(f"{shown} exists: --force replaces it, -o writes elsewhere")
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
-        raise BadInputError(f"cannot write {shown}: there is no folder {printable_path(folder)}")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise BadInputError(f"cannot write {shown}: no permission to write in its folder")
-
-
-def write_file(path: str, data: bytes, *, force: bool) -> None:
-    """Write `data` to `path`: a temporary file beside it, fsync, rename; or BadInputError."""
-    refuse_target(path, force=force)
-    folder, base = os.path.dirname(path) or ".", os.path.basename(path)
-    try:
-        with _complete(folder, data) as temporary:
-            _put_in_place(temporary, os.path.join(folder, base), force=force)
-        _sync_folder(folder)
-    except FileExistsError:
-        raise BadInputError(
-            f"{printable_path(path)} exists: --force replaces it, -o writes elsewhere"
-        ) from None
-    except OSError as error:
-        raise BadInputError(_why_not_written(path, error)) from error
-
-
-def printable_path(path: str) -> str:
-    """Return a path as an error line may show it."""
-    from analyzer.writers.text import printable
-
-    return printable(path)
-
-
-def _why_not_written(path: str, error: OSError) -> str:
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    hint = ": free some space, or write elsewhere"
-    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-    return f"cannot write {printable_path(path)}: {reason}{hint if full else ''}"
-
-
-@contextlib.contextmanager
-def _complete(folder: str, data: bytes) -> Iterator[str]:
-    """Make a complete temporary file in `folder`; it is gone at the end unless it was renamed.
-
-    It has no name (open(2), O_TMPFILE) until it is complete, so that not even SIGKILL leaves half
-    of it behind, where the filesystem can do that.
-    """
-    # Shorter than the target's own name has to be, so that one that just fits leaves room for it.
-    temporary = os.path.join(folder, f".cranalyze-{secrets.token_hex(4)}")
-    try:
-        fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    except OSError:
-        fd = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            _give_to_caller(fd)
-            os.fsync(fd)
-            if not os.path.lexists(temporary):
-                # With a src_dir_fd, which an absolute path ignores, os.link() follows the link.
-                os.link(f"/proc/self/fd/{fd}", temporary, src_dir_fd=fd, follow_symlinks=True)
-        yield temporary
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-
-
-def _give_to_caller(fd: int) -> None:
-    """Hand a file that root makes under sudo to who called sudo; it stays private to them."""
-    uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
-    if os.geteuid() == 0 and uid.isdecimal() and gid.isdecimal():
-        with contextlib.suppress(OSError):  # a filesystem without owners
-            os.fchown(fd, int(uid), int(gid))
-
-
-def _put_in_place(temporary: str, path: str, *, force: bool) -> None:
-    if force:
-        os.replace(temporary, path)
-        return
-    try:
-        os.link(temporary, path)  # unlike rename, never replaces what came into being meanwhile
-    except OSError as error:
-        if error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}:
-            raise
-        if os.path.lexists(path):
-            raise FileExistsError from None
-        os.rename(temporary, path)
-
-
-def _sync_folder(folder: str) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with contextlib.suppress(OSError):  # some filesystems cannot sync a folder
-            os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def refuse_stdout(what: str) -> None:
     """Raise BadInputError when `what` ("a picture") cannot go to stdout: closed, or a terminal."""
     if sys.stdout is None:
@@ -218,12 +108,12 @@ def to_stdout(data: bytes, what: str) -> None:
     """Write bytes to stdout. BrokenPipeError passes; BadInputError as `refuse_stdout`, or full."""
     refuse_stdout(what)
     try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        sys.stdout.flush()
+        write_all(sys.stdout.fileno(), data)
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise BadInputError(_why_not_written("stdout", error)) from error
+        raise BadInputError(why_not_written("stdout", error)) from error
 
 
 def _refuse_type(value: object) -> str:

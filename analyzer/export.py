@@ -1,6 +1,6 @@
 """A tree of files, all of it or nothing: where `cranalyze export` writes.
 
-Each file is complete when it appears (`crz.write_file`). When one cannot be written, or what comes
+Each file is complete when it appears (`analyzer.files`). When one cannot be written, or what comes
 next cannot be made, the files and folders that this run made are taken away again.
 """
 
@@ -10,8 +10,8 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from analyzer import crz
 from analyzer.errors import BadInputError
+from analyzer.files import printable_path, uninterrupted, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,12 +35,13 @@ def write(folder: str, files: Iterable[tuple[str, bytes]], *, force: bool) -> li
                 continue
             if not new and not force:
                 raise BadInputError(
-                    f"{crz.printable_path(target)} exists, and was written otherwise: "
+                    f"{printable_path(target)} exists, and was written otherwise: "
                     "--force replaces it"
                 )
-            crz.write_file(target, content, force=force)
-            if new:
-                made.append(target)
+            with uninterrupted():
+                write_file(target, content, force=force)
+                if new:
+                    made.append(target)
     return written
 
 
@@ -60,9 +61,10 @@ def _undone_on_failure() -> Iterator[list[str]]:
     try:
         yield made
     except BaseException:
-        for path in reversed(made):
-            with contextlib.suppress(OSError):  # others may have put something there meanwhile
-                (os.rmdir if os.path.isdir(path) else os.unlink)(path)
+        with uninterrupted():
+            for path in reversed(made):
+                with contextlib.suppress(OSError):  # others may have put something there meanwhile
+                    (os.rmdir if os.path.isdir(path) else os.unlink)(path)
         raise
 
 
@@ -71,9 +73,10 @@ def _make_folders(folder: str, made: list[str]) -> None:
         return
     _make_folders(os.path.dirname(folder), made)
     try:
-        os.mkdir(folder)
+        with uninterrupted():
+            os.mkdir(folder)
+            made.append(folder)
     except OSError as error:
         raise BadInputError(
-            f"cannot make the folder {crz.printable_path(folder)}: {os.strerror(error.errno or 0)}"
+            f"cannot make the folder {printable_path(folder)}: {os.strerror(error.errno or 0)}"
         ) from error
-    made.append(folder)

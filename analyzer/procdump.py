@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import os
 import platform
-import tempfile
 import time
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from analyzer.errors import BadInputError
+from analyzer.files import whole
 from analyzer.procfs import facts, identity, refusals, tarball
 from analyzer.procfs.fs import ProcFs
 from analyzer.procfs.identity import Recording
@@ -39,18 +37,18 @@ def script() -> str:
     return resources.files("analyzer").joinpath("procdump.sh").read_text("utf-8")
 
 
-def dump(pid: int | None, out: Path, *, progress: Progress = lambda _: None) -> None:
+def dump(
+    pid: int | None, out: Path, *, force: bool = False, progress: Progress = lambda _: None
+) -> None:
     """Write the tar `out` with all that a replay for `pid` (None: for any process) needs.
 
-    An existing file is replaced, in one step and only when the dump is complete.
+    It is there when it is complete, and replaces another only with `force` (see `files.whole`).
     Raises BadInputError when it cannot be written, and as the procfs source does.
     """
     entries = record(pid, progress=progress)
     progress("writing")
-    try:
-        _write(entries, out)
-    except OSError as error:
-        raise BadInputError(f"{out}: cannot write the dump: {error.strerror}") from error
+    with whole(os.fspath(out), force=force) as file:
+        tarball.write(entries, file)
 
 
 def record(
@@ -85,17 +83,3 @@ def _facts(fs: ProcFs) -> facts.Facts:
         collected_at=now,
         monotonic_ns=time.monotonic_ns(),
     )
-
-
-def _write(entries: Entries, out: Path) -> None:
-    fd, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            tarball.write(entries, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, out)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise

@@ -1,25 +1,27 @@
 """The command line.
 
 `main` is the only place that prints an error, and that chooses what it exits with: every failure is
-one line on stderr (with --json the envelope on stdout as well), an interrupt is 130, a reader that
-went away 141 and no word, an error of our own 70 and never 1.
+one line on stderr (with --json the envelope on stdout as well), an interrupt is 130, SIGTERM 143,
+SIGHUP 129 (all three clean up first), a reader that went away 141 and no word, an error of our own
+70 and never 1.
 """
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import gc
 import os
+import signal
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _NAME: Final = "cranalyze"
 _EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT
 _EXIT_PIPE: Final = 141  # 128 + SIGPIPE
-_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # what stdout may say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,18 +30,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.disable()  # one short run, of columns: what there is of cycles is not worth looking for
     # numpy starts a pool of threads for linear algebra, of which there is none here.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
     try:
-        return _guarded(given)
-    except BrokenPipeError:
-        _discard()
-        return _EXIT_PIPE
+        with _cleaning_up():
+            return _streaming(given)
     except KeyboardInterrupt:
-        return _interrupted()
+        return _EXIT_INTERRUPTED
+    except _EndedError as ended:
+        return 128 + ended.signal
+
+
+def _streaming(given: list[str]) -> int:
+    from analyzer.cli.output import counted_streams, note
+
+    with counted_streams():
+        try:
+            return _guarded(given)
+        except BrokenPipeError:
+            return _EXIT_PIPE
+        except KeyboardInterrupt:
+            note(f"{_NAME}: interrupted")
+            raise
+
+
+class _EndedError(BaseException):
+    """SIGTERM or SIGHUP: no failure, as KeyboardInterrupt is none."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.signal = number
+
+
+@contextlib.contextmanager
+def _cleaning_up() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the block as SIGINT does; what is ignored (nohup) stays so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        for number, handler in before.items():
+            if handler is signal.SIG_DFL:
+                signal.signal(number, _end)
+        yield
     finally:
-        _settle()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int, _: object) -> None:
+    raise _EndedError(number)
 
 
 def _guarded(given: list[str]) -> int:
@@ -85,8 +124,6 @@ def _failed(given: list[str], error: Exception) -> int:
         code, said = error.exit_code, str(error)
     elif hasattr(error, "format_message"):  # a usage error of click's, vendored by typer or not
         code, said = _usage(error)
-    elif isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
-        code, said = 2, f"cannot write to stdout: {error.strerror}"
     else:
         said = (
             f"internal error, please report it: {type(error).__name__}: {error} "
@@ -113,33 +150,5 @@ def _say(given: list[str], said: str, code: int) -> None:
     from analyzer.writers.json import render_error
 
     command = next((word for word in given if not word.startswith("-")), "")
-    try:
+    with contextlib.suppress(BadInputError):
         emit(render_error(command, said, code))
-    except BadInputError:
-        _discard()
-
-
-def _interrupted() -> int:
-    from analyzer.cli.output import note
-
-    note(f"{_NAME}: interrupted")
-    _discard()
-    return _EXIT_INTERRUPTED
-
-
-def _settle() -> None:
-    """Leave nothing for the interpreter to write at its exit: it would say so, and exit with 120.
-
-    What stdout refuses now it refused before, and that was said.
-    """
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except (OSError, ValueError):
-        _discard()
-
-
-def _discard() -> None:
-    from analyzer.cli.output import discard_stdout
-
-    discard_stdout()

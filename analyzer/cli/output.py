@@ -2,29 +2,96 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shutil
 import sys
-from typing import IO, Final, Self
+from typing import IO, TYPE_CHECKING, Any, Final, Self
 
 from analyzer.errors import BadInputError
+from analyzer.files import write_all
 from analyzer.writers.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from typing_extensions import Buffer
 
 _MOST_COLUMNS: Final = 120
 _CLEAR: Final = "\r\x1b[K"
 
 
+class _Counted(io.RawIOBase):
+    """A descriptor of ours as a stream that takes all that it is given, or raises.
+
+    Nothing is kept back, so that nothing fails behind our back at the end.
+    """
+
+    def __init__(self, fd: int, name: str) -> None:
+        super().__init__()
+        self._fd = fd
+        self.name = name
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def isatty(self) -> bool:
+        return os.isatty(self._fd)
+
+    def write(self, data: Buffer, /) -> int:
+        view = bytes(data)
+        try:
+            write_all(self._fd, view)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            reason = f"cannot write to {self.name}: {error.strerror}"
+            raise BadInputError(reason) from error
+        return len(view)
+
+
+@contextlib.contextmanager
+def counted_streams() -> Iterator[None]:
+    """Let what is written to stdout and stderr in the block be written whole, or be an error.
+
+    Python loses the rest of a short write where stdout is unbuffered (PYTHONUNBUFFERED), and where
+    it is not, tries once more at the very end. A stream that is no descriptor's stays as it is.
+    """
+    before = sys.stdout, sys.stderr
+    try:
+        sys.stdout, sys.stderr = _counted(sys.stdout, "stdout"), _counted(sys.stderr, "stderr")
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def _counted(stream: Any, name: str) -> Any:  # noqa: ANN401 - None where it is closed
+    if stream is None:
+        return None
+    try:
+        stream.flush()
+        raw = _Counted(stream.fileno(), name)
+    except (OSError, ValueError):  # not to be had of what a test or a notebook puts there
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+        return stream
+    # As typeshed has it a raw stream is none that text can be wrapped around; it is.
+    wrapped: Any = raw
+    return io.TextIOWrapper(
+        wrapped, stream.encoding, "backslashreplace", newline="\n", write_through=True
+    )
+
+
 def emit(text: str) -> None:
-    """Write data to stdout and flush it. BrokenPipeError passes; BadInputError for a full disk."""
+    """Write data to stdout. BrokenPipeError passes; BadInputError for a full disk."""
     if sys.stdout is None:
         raise BadInputError("stdout is closed: there is nowhere to write to")
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise BadInputError(f"cannot write to stdout: {error.strerror}") from error
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def speak_utf8() -> None:
@@ -34,10 +101,15 @@ def speak_utf8() -> None:
 
 
 def note(text: str) -> None:
-    """Say one line about the work, or an error, on stderr."""
+    """Say one line about the work, or an error, on stderr; where that fails, to nobody."""
+    _say(f"{printable(text)}\n")
+
+
+def _say(text: str) -> None:
     if sys.stderr is not None:
-        sys.stderr.write(f"{printable(text)}\n")
-        sys.stderr.flush()
+        with contextlib.suppress(OSError, BadInputError):
+            sys.stderr.write(text)
+            sys.stderr.flush()
 
 
 def columns() -> int:
@@ -65,22 +137,11 @@ class Progress:
     def __call__(self, text: str) -> None:
         """Show `text` in place of what was shown."""
         if self._live:
-            sys.stderr.write(f"{_CLEAR}{printable(text)[: columns() - 1]}")
-            sys.stderr.flush()
+            _say(f"{_CLEAR}{printable(text)[: columns() - 1]}")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._live:
-            sys.stderr.write(_CLEAR)
-            sys.stderr.flush()
-
-
-def discard_stdout() -> None:
-    """Let what is still buffered for a closed pipe or a full disk go nowhere, without a word."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 1)
-    finally:
-        os.close(null)
+            _say(_CLEAR)

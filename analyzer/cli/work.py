@@ -146,9 +146,9 @@ def target(output: str | None, html: str | None, *, force: bool) -> str | None:
     if output is not None:
         raise BadInputError(f"--html {html} names its file already: leave -o out")
     if html != "-":
-        from analyzer import crz
+        from analyzer import files
 
-        crz.refuse_target(html, force=force)
+        files.refuse_target(html, force=force)
     return html
 
 
@@ -203,6 +203,6 @@ def write(text: str, output: str | None, *, force: bool) -> None:
     if output in {None, "-"}:
         emit(text)
         return
-    from analyzer import crz
+    from analyzer import files
 
-    crz.write_file(str(output), text.encode("utf-8", "backslashreplace"), force=force)
+    files.write_file(str(output), text.encode("utf-8", "backslashreplace"), force=force)

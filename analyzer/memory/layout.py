@@ -1,8 +1,9 @@
 """Where the running kernel keeps its fields: BTF answers, remembered on disk by build id.
 
 Parsing vmlinux's BTF takes some 100 ms, and one run asks for a hundred fields of it. The answers
-(offset, size, ...) are kept in `$XDG_CACHE_HOME/cranalyze/layout-BUILDID.json`, owned by the user
-who reads it back: a file of somebody else, or one that others can write, is ignored.
+(offset, size, ...) are kept in `$XDG_CACHE_HOME/cranalyze/layout-BUILDID.json`, behind the SHA-256
+of them. Where the file or a folder on the way to it is another user's, or a link, it is neither
+read nor written (`files.open_own`); one that is damaged is an empty one.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ import contextlib
 import hashlib
 import json
 import os
-import stat
 import struct
-import tempfile
 from dataclasses import astuple
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from analyzer.files import open_own, own_folder, whole_in
 from analyzer.memory import modules
 from analyzer.memory.btf import BtfError, Field
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 VMLINUX: Final = Path("/sys/kernel/btf/vmlinux")
 _NOTES: Final = Path("/sys/kernel/notes")
 _BUILD_ID_NOTE: Final = 3  # NT_GNU_BUILD_ID
-_CACHE_FORMAT: Final = 1
+_CACHE_FORMAT: Final = 2
 _MAX_CACHE: Final = 1 << 20
 
 Answer = list[int] | int | None
@@ -93,11 +93,12 @@ class Layout:
         if self._cache is None or len(self._answers) == self._known:
             return
         with contextlib.suppress(OSError):
-            self._cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            text = json.dumps({"format": _CACHE_FORMAT, "answers": self._answers})
-            with tempfile.NamedTemporaryFile("w", dir=self._cache.parent, delete=False) as file:
-                file.write(text)
-            Path(file.name).replace(self._cache)
+            folder = own_folder(os.fspath(self._cache.parent), make=True)
+            try:
+                with whole_in(folder, self._cache.name, force=True) as file:
+                    file.write(_packed(self._answers))
+            finally:
+                os.close(folder)
             self._known = len(self._answers)
 
 
@@ -144,20 +145,25 @@ def _cache_path(build: str) -> Path | None:
     return Path(base) / "cranalyze" / f"layout-{build}.json"
 
 
+def _packed(answers: dict[str, Answer]) -> bytes:
+    text = json.dumps({"format": _CACHE_FORMAT, "answers": answers}).encode()
+    return hashlib.sha256(text).hexdigest().encode() + b"\n" + text
+
+
 def _read_cache(path: Path) -> dict[str, Answer]:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = open_own(os.fspath(path))
     except OSError:
         return {}
     with os.fdopen(fd, "rb") as file:
-        status = os.fstat(fd)
-        others_write = stat.S_IMODE(status.st_mode) & 0o022
-        if status.st_uid != os.geteuid() or others_write or status.st_size > _MAX_CACHE:
-            return {}
-        try:
-            content = json.load(file)
-        except ValueError:
-            return {}
+        data = file.read(_MAX_CACHE + 1)
+    digest, _, text = data.partition(b"\n")
+    if len(data) > _MAX_CACHE or hashlib.sha256(text).hexdigest().encode() != digest:
+        return {}
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
     if not isinstance(content, dict) or content.get("format") != _CACHE_FORMAT:
         return {}
     answers = content.get("answers")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import struct
 from typing import TYPE_CHECKING
@@ -130,6 +132,11 @@ def test_a_type_section_that_does_not_end_with_a_type_is_told(maker: Maker) -> N
         Btf(maker.blob())
 
 
+def packed(content: object) -> bytes:
+    text = json.dumps(content).encode()
+    return hashlib.sha256(text).hexdigest().encode() + b"\n" + text
+
+
 class TestLayout:
     """The cache of look-ups."""
 
@@ -157,28 +164,57 @@ class TestLayout:
         self, maker: Maker, tmp_path: Path
     ) -> None:
         cache = tmp_path / "layout.json"
-        wrong = {"format": 1, "answers": {"sizeof:thing": 1}}
-        cache.write_text(json.dumps(wrong))
+        cache.write_bytes(packed({"format": 2, "answers": {"sizeof:thing": 1}}))
         cache.chmod(0o666)
         assert self.layout(maker, cache)[0].sizeof("thing") == 64
         cache.chmod(0o600)
         assert self.layout(maker, cache)[0].sizeof("thing") == 1
 
+    def test_a_cache_that_was_changed_is_not_believed(self, maker: Maker, tmp_path: Path) -> None:
+        cache = tmp_path / "layout.json"
+        good = packed({"format": 2, "answers": {"sizeof:thing": 1}})
+        cache.write_bytes(good.replace(b": 1}}", b": 2}}"))
+        assert self.layout(maker, cache)[0].sizeof("thing") == 64
+
+    def test_a_folder_that_others_can_write_keeps_no_cache(
+        self, maker: Maker, tmp_path: Path
+    ) -> None:
+        theirs = tmp_path / "theirs"
+        theirs.mkdir()
+        theirs.chmod(0o777)
+        layout, _ = self.layout(maker, theirs / "cranalyze" / "layout.json")
+        layout.sizeof("thing")
+        layout.save()
+        assert not (theirs / "cranalyze" / "layout.json").exists()
+
+    def test_a_full_disk_keeps_no_cache_and_leaves_nothing(
+        self, maker: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(_: object) -> bytes:
+            raise OSError(errno.ENOSPC, "full")
+
+        monkeypatch.setattr("analyzer.memory.layout._packed", full)
+        layout, _ = self.layout(maker, tmp_path / "layout.json")
+        layout.sizeof("thing")
+        layout.save()
+        assert not list(tmp_path.iterdir())
+
     def test_a_link_in_the_place_of_the_cache_is_not_followed(
         self, maker: Maker, tmp_path: Path
     ) -> None:
         target, cache = tmp_path / "elsewhere", tmp_path / "layout.json"
-        target.write_text(json.dumps({"format": 1, "answers": {"sizeof:thing": 1}}))
+        target.write_bytes(packed({"format": 2, "answers": {"sizeof:thing": 1}}))
         target.chmod(0o600)
         cache.symlink_to(target)
         assert self.layout(maker, cache)[0].sizeof("thing") == 64
 
     @pytest.mark.parametrize(
-        "text", ["", "{", "[]", '{"format": 9}', '{"format": 1, "answers": {"sizeof:thing": "x"}}']
+        "text", ["", "{", "[]", '{"format": 9}', '{"format": 2, "answers": {"sizeof:thing": "x"}}']
     )
     def test_a_damaged_cache_is_an_empty_one(self, maker: Maker, tmp_path: Path, text: str) -> None:
         cache = tmp_path / "layout.json"
-        cache.write_text(text)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        cache.write_text(f"{digest}\n{text}")
         cache.chmod(0o600)
         assert self.layout(maker, cache)[0].sizeof("thing") == 64
 

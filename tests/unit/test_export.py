@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer import crz, export
+from analyzer import export
+from analyzer import files as writing
 from analyzer.check.leaks import check
 from analyzer.errors import BadInputError
 from analyzer.model import Rules
@@ -254,7 +255,7 @@ def test_a_failure_leaves_nothing_of_this_run_and_all_of_the_last(tmp_path: Path
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
-    real, written = crz.write_file, 0
+    real, written = writing.write_file, 0
 
     def full(path: str, data: bytes, *, force: bool) -> None:
         nonlocal written
@@ -263,7 +264,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
             raise BadInputError("cannot write: No space left on device")
         real(path, data, force=force)
 
-    with mock.patch.object(crz, "write_file", full), pytest.raises(BadInputError, match="space"):
+    with mock.patch.object(export, "write_file", full), pytest.raises(BadInputError, match="space"):
         tree(tmp_path / "out", leaking())
     assert not (tmp_path / "out").exists()
 

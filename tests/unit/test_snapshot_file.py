@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer import columnar, crz
+from analyzer import columnar, crz, files
 from analyzer.errors import BadInputError
 from analyzer.model import SCHEMAS, ColumnSpec, Schema
 from analyzer.snapshot import Snapshot, frame, from_frame
@@ -150,6 +150,7 @@ def test_what_comes_into_being_meanwhile_is_not_replaced(
 ) -> None:
     path = tmp_path / "a.crz"
     monkeypatch.setattr(crz, "refuse_target", lambda *_, **__: path.write_text("precious"))
+    monkeypatch.setattr(files, "refuse_target", lambda *_, **__: None)
     with pytest.raises(BadInputError, match="exists: --force"):
         crz.save(machine().snapshot(100), path)
     assert path.read_text() == "precious"

@@ -31,20 +31,20 @@ def run(
     force: opt.Force = False,
 ) -> None:
     """Keep the reference graph of a subtree in a file."""
-    from analyzer import crz
+    from analyzer import crz, files
     from analyzer.errors import BadInputError
 
     if pid is None and scope is not opt.Scope.HOST:
         raise BadInputError("name a PID, or take the whole machine with --scope host")
     if output not in {None, "-"}:
-        crz.refuse_target(str(output), force=force)
+        files.refuse_target(str(output), force=force)
     root = None if pid is None else parse_pid(pid, of_dump=proc is not None)
     with Progress() as progress:
         snapshot = collected(root, source, scope, proc, progress, raw=raw_addresses, freeze=freeze)
     path = output or default_name(snapshot)
     crz.save(snapshot, path, force=force)
     if path != "-":
-        emit(f"{crz.printable_path(path)}\n")
+        emit(f"{files.printable_path(path)}\n")
     note(_written(snapshot))
 
 

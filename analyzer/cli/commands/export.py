@@ -37,8 +37,8 @@ def run(
     Into DIR/TABLE/date=YYYY-MM-DD/host=NAME/, which DuckDB, Spark and pandas read as they are;
     prints the files written. All snapshots are written or, when one cannot be, none.
     """
-    from analyzer import crz
     from analyzer.export import write
+    from analyzer.files import printable_path
     from analyzer.writers.export import Form
 
     if bool(parquet) == bool(csv):
@@ -49,7 +49,7 @@ def run(
         _files(files or [newest_snapshot()], form, pid, rules.value),
         force=force,
     )
-    emit("".join(f"{crz.printable_path(path)}\n" for path in paths))
+    emit("".join(f"{printable_path(path)}\n" for path in paths))
 
 
 def _files(

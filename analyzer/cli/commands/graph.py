@@ -70,12 +70,12 @@ def run(
     JSON. Tasks and objects are nodes, counted references edges. With
     --scope host a snapshot of the whole machine needs no --pid.
     """
-    from analyzer import crz, network
+    from analyzer import crz, files, network
     from analyzer.writers import graph_files
 
     chosen = form or _form_of(output)
     if output not in {None, "-"}:
-        crz.refuse_target(str(output), force=force)
+        files.refuse_target(str(output), force=force)
     snapshot = crz.load(file or newest_snapshot())
     root = None if pid is None else parse_pid(pid, of_dump=True)
     ignored = parse_kinds(ignore, "--ignore")

@@ -61,6 +61,7 @@ def run(
     are here.
     """
     from analyzer import crz, plots
+    from analyzer.files import refuse_target, write_file
     from analyzer.plots import base
 
     if listed:
@@ -73,12 +74,12 @@ def run(
     if output == "-":
         crz.refuse_stdout("a picture")
     else:
-        crz.refuse_target(output, force=force)
+        refuse_target(output, force=force)
     data = base.render(plot, _reports(plot, files or [], pid, rules.value), chosen)
     if output == "-":
         crz.to_stdout(data, "a picture")
     else:
-        crz.write_file(output, data, force=force)
+        write_file(output, data, force=force)
 
 
 def _reports(plot: Plot, files: list[str], pid: str | None, rules: str) -> list[Report]:

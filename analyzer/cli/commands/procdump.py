@@ -29,7 +29,7 @@ def run(
     """
     from pathlib import Path
 
-    from analyzer import crz
+    from analyzer import files
     from analyzer import procdump as dumper
     from analyzer.errors import BadInputError
 
@@ -40,7 +40,7 @@ def run(
     path = output or f"procdump-{'host' if root is None else root}.tar"
     if path == "-":
         raise BadInputError("a dump cannot go to stdout: name a file with -o")
-    crz.refuse_target(path, force=force)
+    files.refuse_target(path, force=force)
     with Progress() as progress:
-        dumper.dump(root, Path(path), progress=progress)
-    emit(f"{crz.printable_path(path)}\n")
+        dumper.dump(root, Path(path), force=force, progress=progress)
+    emit(f"{files.printable_path(path)}\n")
