@@ -17,6 +17,7 @@ import contextlib
 import hashlib
 import io
 import json
+import math
 import os
 import sys
 import zipfile
@@ -78,7 +79,7 @@ def pack(snapshot: Snapshot) -> bytes:
 def unpack(data: bytes, name: str = "snapshot") -> Snapshot:
     """Return the snapshot in the bytes of a snapshot file; `name` is for the error."""
     from analyzer.columnar import from_parquet
-    from analyzer.integrity import check_meta, check_references
+    from analyzer.integrity import check_meta, check_ranges, check_references
     from analyzer.snapshot import Snapshot as Made
 
     if not data:
@@ -92,6 +93,7 @@ def unpack(data: bytes, name: str = "snapshot") -> Snapshot:
             tables[schema.name] = from_parquet(content, schema, rows, f"{name}: {schema.name}")
     meta = manifest["meta"]
     check_meta(meta, name)
+    check_ranges(tables, name)
     check_references(tables, name)
     return Made(meta, tables)
 
@@ -206,7 +208,8 @@ def _read_manifest(
         raise BadInputError(f"{name}: {MANIFEST} is larger than {MAX_MANIFEST >> 20} MiB: refused")
     content = archive.read(infos[MANIFEST])
     try:
-        manifest = json.loads(content)
+        manifest = json.loads(content, parse_constant=_finite, parse_float=_finite)
+        os.fsencode(json.dumps(manifest, ensure_ascii=False))  # half a pair is no text
     except (ValueError, RecursionError) as error:
         raise BadInputError(f"{name}: {MANIFEST} is not JSON: damaged, collect again") from error
     version = manifest.get("schema") if isinstance(manifest, dict) else None
@@ -220,6 +223,14 @@ def _read_manifest(
     if not isinstance(manifest.get("meta"), dict) or not isinstance(manifest.get("members"), dict):
         raise BadInputError(f"{name}: {MANIFEST} lacks meta or members: damaged, collect again")
     return dict(manifest)
+
+
+def _finite(word: str) -> float:
+    """Return a number of JSON; ValueError for NaN and what is too large for a float."""
+    value = float(word)
+    if not math.isfinite(value):
+        raise ValueError(word)
+    return value
 
 
 def _table_bytes(

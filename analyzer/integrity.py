@@ -6,34 +6,114 @@ is refused here, with one line, rather than met there.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from analyzer.errors import BadInputError
 from analyzer.kinds import associations, registry
-from analyzer.model import TASK
+from analyzer.model import SCHEMAS, TASK, TASKS
 from analyzer.snapshot import META_KEYS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from analyzer.tables import Array, Table
 
+_I64: Final = 1 << 63
+_MOST_SECONDS: Final = 1e9
+_STATE: Final = re.compile(r"[A-Za-z]")
+_SLOTS: Final = {"fd": (0, (1 << 31) - 1)}  # the rest are addresses, or numbers that say nothing
+
+
+def _is_number(value: object, least: float, most: float) -> bool:
+    """Tell whether a value from JSON is a number (not true, not NaN) from `least` to `most`."""
+    fits = type(value) in {int, float} and least <= value <= most  # type: ignore[operator]
+    return bool(fits)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < _I64
+
+
+def _is_pid(value: object) -> bool:
+    return value is None or (type(value) is int and TASKS.column("tid").holds(value))
+
+
+def _is_start(value: object) -> bool:
+    return value is None or _is_count(value)
+
+
+def _is_notes(value: object) -> bool:
+    return type(value) is list and all(type(note) is str for note in value)
+
+
+def _is_flags(value: object) -> bool:
+    return type(value) is dict and all(type(flag) is bool for flag in value.values())
+
+
+# What a value of the meta must be beyond its type, and what is said of one that is not. The last
+# is whether it may be left out.
+_META: Final[tuple[tuple[str, Callable[[Any], bool], str, bool], ...]] = (
+    ("format", _is_count, "is no version", False),
+    ("monotonic_ns", _is_count, "is no time", False),
+    ("passes", _is_count, "is no number", False),
+    ("subject.pid", _is_pid, "is no number of a process", False),
+    ("subject.start_time", _is_start, "is no time", True),
+    ("subject.selector", lambda value: type(value) is str, "is no text", True),
+    ("source.name", lambda value: type(value) is str, "is no text", False),
+    ("source.notes", _is_notes, "is no list of texts", True),
+    ("source.capabilities", _is_flags, "are not all true or false", True),
+    ("frozen_seconds", lambda value: _is_number(value, 0, _MOST_SECONDS), "is no time", True),
+    ("incomplete", lambda value: type(value) is bool, "is not true or false", True),
+    ("address_key", lambda value: type(value) is str, "is no text", True),
+)
+
 
 def check_meta(meta: Mapping[str, Any], name: str) -> None:
-    """Raise BadInputError when a key of the meta is missing or of another type."""
+    """Raise BadInputError when a value of the meta is missing, or is not what it must be."""
     for key, types in META_KEYS.items():
         if type(meta.get(key)) not in types:
             raise BadInputError(f"{name}: meta.{key} is missing or wrong: damaged, collect again")
-    pid = meta["subject"].get("pid")
-    if pid is not None and type(pid) is not int:
-        raise BadInputError(f"{name}: meta.subject.pid is no number: damaged, collect again")
-    if type(meta["source"].get("name")) is not str:
-        raise BadInputError(f"{name}: meta.source.name is missing: damaged, collect again")
-    notes = meta["source"].get("notes", [])
-    if type(notes) is not list or not all(type(note) is str for note in notes):
-        raise BadInputError(f"{name}: meta.source.notes is no list of texts: damaged")
+    for path, fits, said, optional in _META:
+        place: Any = meta
+        *folders, last = path.split(".")
+        for folder in folders:
+            place = place[folder]
+        if last not in place:
+            if not optional:
+                raise BadInputError(f"{name}: meta.{path} is missing: damaged, collect again")
+        elif not fits(place[last]):
+            raise BadInputError(f"{name}: meta.{path} {said}: damaged, collect again")
+
+
+def check_ranges(tables: Mapping[str, Table], name: str) -> None:
+    """Raise BadInputError for a number that its column cannot hold (see `model.SCHEMAS`)."""
+    for schema in SCHEMAS.values():
+        for spec in schema.columns:
+            if spec.type in {"i64", "u64"}:
+                values = tables[schema.name][spec.name]
+                known = tables[schema.name].known(spec.name)
+                _in_range(values[known], spec.limits, f"{name}: {schema.name}.{spec.name}")
+    references = tables["references"]
+    for association, limits in _SLOTS.items():
+        rows = references["association"] == references.code("association", association)
+        slots = references["slot"][rows & references.known("slot")]
+        _in_range(slots, limits, f"{name}: references.slot (of {association})")
+    for state in tables["tasks"].vocabulary["state"]:
+        if not _STATE.fullmatch(state):
+            raise BadInputError(f"{name}: tasks.state {state[:20]!a} is no letter: damaged")
+
+
+def _in_range(values: Array, limits: tuple[int, int], where: str) -> None:
+    if len(values):
+        least, most = int(values.min()), int(values.max())
+        wrong = least if least < limits[0] else most
+        if least < limits[0] or most > limits[1]:
+            raise BadInputError(
+                f"{where} is {wrong}; it can be {limits[0]} to {limits[1]}: damaged, collect again"
+            )
 
 
 def check_references(tables: Mapping[str, Table], name: str) -> None:
@@ -52,8 +132,6 @@ def check_references(tables: Mapping[str, Table], name: str) -> None:
     _present(objects["kind"], f"{name}: objects.kind")
     for column in ("holder_kind", "association"):
         _present(references[column], f"{name}: references.{column}")
-    if len(references) and int(references["weight"].min()) < 0:
-        raise BadInputError(f"{name}: references.weight is negative: damaged, collect again")
 
 
 def _unique(values: Array, where: str) -> None:

@@ -63,6 +63,7 @@ class Status(StrEnum):
 
 
 ColumnType = Literal["i64", "u64", "bool", "category", "text"]
+_OF_TYPE: Final = {"i64": (-(1 << 63), (1 << 63) - 1), "u64": (0, (1 << 64) - 1), "bool": (0, 1)}
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class ColumnSpec:
     """One column of a table: its type, whether values may be missing, and what it means.
 
     `category` is a small vocabulary (kept as codes), `text` are bytes from strangers, held as
-    str with surrogateescape so that nothing is lost.
+    str with surrogateescape so that nothing is lost. `least` and `most` are what a number can be,
+    by default what its type can hold; what comes from outside is held to them where it enters.
     """
 
     name: str
@@ -78,6 +80,22 @@ class ColumnSpec:
     meaning: str
     nullable: bool = False
     unit: str = ""
+    least: int | None = None
+    most: int | None = None
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Return the least and the most that a number of this column can be."""
+        least, most = _OF_TYPE.get(self.type, (0, 0))
+        return (least if self.least is None else self.least,
+                most if self.most is None else self.most)  # fmt: skip
+
+    def holds(self, number: int | None) -> bool:
+        """Tell whether a number (or that there is none) fits into this column."""
+        if number is None:
+            return self.nullable
+        least, most = self.limits
+        return least <= number <= most
 
 
 @dataclass(frozen=True)
@@ -96,18 +114,43 @@ class Schema:
 
 
 _C = ColumnSpec
+_I32: Final = (1 << 31) - 1
+_U32: Final = (1 << 32) - 1
+_EXACT: Final = 1 << 53  # what every reader of JSON keeps exact (RFC 8259, section 6)
+_HALF: Final = 1 << 62  # the difference of two such does not wrap
+_MOST_WEIGHT: Final = 1 << 32  # a table of as many rows as may be does not wrap 64 bits
+MAX_ERRNO: Final = 4095  # include/linux/err.h
 
 TASKS: Final = Schema(
     "tasks",
     (
-        _C("tid", "i64", "thread id in the initial pid namespace; -N is the idle task of CPU N"),
-        _C("tgid", "i64", "thread group (process) id"),
-        _C("ppid", "i64", "process id of the real parent, 0 when there is none"),
+        _C(
+            "tid",
+            "i64",
+            "thread id in the initial pid namespace; -N is the idle task of CPU N",
+            least=-_I32,
+            most=_I32,
+        ),
+        _C("tgid", "i64", "thread group (process) id", least=-_I32, most=_I32),
+        _C(
+            "ppid",
+            "i64",
+            "process id of the real parent, 0 when there is none",
+            least=-_I32,
+            most=_I32,
+        ),
         _C("start_time", "u64", "start, guards against a reused tid", unit="ns since boot"),
         _C("comm", "text", "name of the thread, as it calls itself"),
         _C("kthread", "bool", "a kernel thread"),
         _C("state", "category", "state letter as in proc_pid_stat(5): R S D T t Z X I ..."),
-        _C("nspid", "i64", "thread id in its innermost pid namespace", nullable=True),
+        _C(
+            "nspid",
+            "i64",
+            "thread id in its innermost pid namespace",
+            nullable=True,
+            least=-_I32,
+            most=_I32,
+        ),
         _C("cgroup", "text", "path in the cgroup v2 (or first) hierarchy", nullable=True),
         _C("address", "u64", "task_struct", nullable=True),
         _C("observer", "bool", "cranalyze itself, or something that it started"),
@@ -117,7 +160,13 @@ TASKS: Final = Schema(
 OBJECTS: Final = Schema(
     "objects",
     (
-        _C("objref", "i64", "number of the object, from 1, in order of first encounter"),
+        _C(
+            "objref",
+            "i64",
+            "number of the object, from 1, in order of first encounter",
+            least=1,
+            most=_EXACT,
+        ),
         _C("kind", "category", "kind of object: FILE, MM, UTS_NS, ..."),
         _C(
             "address",
@@ -125,16 +174,23 @@ OBJECTS: Final = Schema(
             "kernel address (a salted hash unless raw ones were asked for)",
             nullable=True,
         ),
-        _C("refcount", "i64", "the object's own count; missing when unknown", nullable=True),
+        _C(
+            "refcount",
+            "i64",
+            "the object's own count; missing when unknown",
+            nullable=True,
+            least=-_HALF,
+            most=_HALF,
+        ),
         _C("name", "text", "what people call it: a path, pipe:[N], net:[N], ...", nullable=True),
         _C("initial", "bool", "an initial namespace (or one's creation): the host's"),
         _C("stable", "bool", "two readings of its count and of its users agreed"),
         _C("ino", "u64", "inode number; of a namespace its nsfs inode", nullable=True),
         _C("dev", "u64", "device of the inode's filesystem, as makedev(3)", nullable=True),
-        _C("mode", "i64", "st_mode of the inode", nullable=True),
-        _C("flags", "i64", "open(2) flags of a file", nullable=True),
+        _C("mode", "i64", "st_mode of the inode", nullable=True, least=0, most=0xFFFF),
+        _C("flags", "i64", "open(2) flags of a file", nullable=True, least=0, most=(1 << 32) - 1),
         _C("pos", "i64", "file offset", nullable=True, unit="bytes"),
-        _C("mnt_id", "i64", "mount id of a file", nullable=True),
+        _C("mnt_id", "i64", "mount id of a file", nullable=True, least=-_I32, most=_I32),
         _C("deleted", "bool", "a file whose inode has no name any more", nullable=True),
     ),
 )
@@ -147,7 +203,13 @@ REFERENCES: Final = Schema(
         _C("target", "i64", "objref of the object held"),
         _C("association", "category", "the place in the holder: fd, exe, vma, nsproxy.uts, ..."),
         _C("slot", "i64", "fd number, start of the mapping, ...", nullable=True),
-        _C("weight", "i64", "how many counts of the target this reference accounts for"),
+        _C(
+            "weight",
+            "i64",
+            "how many counts of the target this reference accounts for",
+            least=0,
+            most=_MOST_WEIGHT,
+        ),
         _C(
             "detail",
             "category",
@@ -162,7 +224,7 @@ GAPS: Final = Schema(
     (
         _C("where", "text", "what could not be read"),
         _C("syscall", "text", "the call or read that failed"),
-        _C("errno", "i64", "its error number", nullable=True),
+        _C("errno", "i64", "its error number", nullable=True, least=0, most=MAX_ERRNO),
         _C("effect", "text", "what that does to the result"),
     ),
 )

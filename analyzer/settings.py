@@ -20,7 +20,8 @@ from typing import Any, Final
 from analyzer.errors import BadInputError
 
 FILE_NAME: Final = "cranalyze.toml"
-_MAX_BYTES: Final = 1 << 20
+_MAX_BYTES: Final = 16 << 10  # tomllib takes a minute for a dotted key of 100,000 parts
+_SAID: Final = 200  # characters of what a stranger wrote that an error repeats
 _KEYS: Final = {"policy": {"subtree_allowed": bool}}
 
 
@@ -62,20 +63,28 @@ def load(path: str | None = None) -> Settings:
 def _parsed(text: bytes, where: str) -> Settings:
     try:
         found = tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInputError(f"the settings {where} are not TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError too
+        said = " ".join(str(error).split())[:_SAID]
+        raise BadInputError(f"the settings {where} are not TOML: {said}") from error
     for section, values in found.items():
         if section not in _KEYS or not isinstance(values, dict):
-            raise BadInputError(f"{where}: unknown section {section!r}; known is: [policy]")
+            raise BadInputError(f"{where}: unknown section {section[:_SAID]!r}; known is: [policy]")
         for key, value in values.items():
             _check_key(section, key, value, where)
     return Settings(**found.get("policy", {}))
+
+
+def _brief(value: Any) -> str:  # noqa: ANN401 - TOML
+    """Return a value as an error shows it, whatever it is and however deep."""
+    if isinstance(value, str | float):
+        return f"{value!r:.{_SAID}}"
+    return "a number" if isinstance(value, int) else "a list, a table or a time"
 
 
 def _check_key(section: str, key: str, value: Any, where: str) -> None:  # noqa: ANN401 - TOML
     wanted = _KEYS[section].get(key)
     if wanted is None:
         known = ", ".join(_KEYS[section])
-        raise BadInputError(f"{where}: [{section}] has no key {key!r}; known are: {known}")
+        raise BadInputError(f"{where}: [{section}] has no key {key[:_SAID]!r}; known are: {known}")
     if type(value) is not wanted:
-        raise BadInputError(f"{where}: [{section}] {key} must be true or false, is {value!r}")
+        raise BadInputError(f"{where}: [{section}] {key} must be true or false, is {_brief(value)}")

@@ -19,8 +19,10 @@ import ctypes
 import errno
 import mmap
 import os
+import platform
 import resource
 import struct
+import time
 from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
@@ -53,9 +55,16 @@ _CACHE_FRIENDLY: Final = 512 << 10
 _READS: Final = 128
 _LINKS: Final = 64
 
+# Tried again, after these pauses: a signal came (the kernel says EAGAIN for it too), or there was
+# no memory at that moment.
+_PASSING: Final = frozenset({errno.EINTR, errno.EAGAIN, errno.ENOMEM})
+_PAUSES: Final = (0.0, 0.0, 0.001, 0.01, 0.1)  # seconds
+
 # Kernel half of the address space, for 4- and 5-level page tables and aarch64 alike. Error
-# pointers (the last page) are not addresses.
-LOWEST_ADDRESS: Final = 0xFF00_0000_0000_0000
+# pointers (the last page) are not addresses. aarch64 may keep a tag in the top byte (KASAN, MTE:
+# Documentation/arch/arm64/tagged-pointers.rst); bit 55 tells the half.
+_TAG: Final = 0xFF00_0000_0000_0000 if platform.machine() == "aarch64" else 0
+LOWEST_ADDRESS: Final = 1 << 55 if _TAG else 0xFF00_0000_0000_0000
 _HIGHEST_ADDRESS: Final = 0xFFFF_FFFF_FFFF_F000
 
 _FN_MAP_VALUE: Final = 2  # BPF_PSEUDO_MAP_VALUE
@@ -229,9 +238,20 @@ class _TestRun(ctypes.Structure):
 
 
 def _bpf(command: int, attr: ctypes.Structure) -> int:
-    return syscall.call(
-        "bpf", command, ctypes.c_void_p(ctypes.addressof(attr)), ctypes.sizeof(attr)
-    )
+    at, size = ctypes.c_void_p(ctypes.addressof(attr)), ctypes.sizeof(attr)
+    return _patiently(lambda: syscall.call("bpf", command, at, size))
+
+
+def _patiently(call: Callable[[], int]) -> int:
+    """Call again what a signal, or a moment without memory, made fail; OSError after some tries."""
+    for pause in _PAUSES:
+        try:
+            return call()
+        except OSError as error:
+            if error.errno not in _PASSING:
+                raise
+            time.sleep(pause)
+    return call()
 
 
 class Program:
@@ -253,13 +273,22 @@ class Program:
         )  # fmt: skip
 
     def run(self, *arguments: int) -> int:
-        """Run the program on `arguments` and return its 32-bit result; OSError when refused."""
+        """Run the program on `arguments` and return its 32-bit result; LoadError when refused."""
         for i, argument in enumerate(arguments):
             self._context[i] = argument
         if self._call(*self._args) < 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), "bpf(BPF_PROG_TEST_RUN)")
+            self._run_again(ctypes.get_errno())
         return int(self._attr.retval)
+
+    def _run_again(self, code: int) -> None:
+        for pause in _PAUSES:
+            if code not in _PASSING:
+                break
+            time.sleep(pause)
+            if self._call(*self._args) >= 0:
+                return
+            code = ctypes.get_errno()
+        raise LoadError("bpf(BPF_PROG_TEST_RUN)", code)
 
     def close(self) -> None:
         """Close the program's descriptor; the kernel then frees it."""
@@ -333,7 +362,7 @@ class Engine:
         """Tell whether we may (still) run the programs."""
         try:
             self._current.run()
-        except OSError:
+        except LoadError:
             return False
         return True
 
@@ -395,7 +424,14 @@ class Engine:
 
 def plausible(addresses: U64) -> Mask:
     """Tell which of the values can be the address of a kernel object: kernel half, 8-aligned."""
-    ok: Mask = (addresses >= LOWEST_ADDRESS) & (addresses < _HIGHEST_ADDRESS) & (addresses & 7 == 0)
+    return in_kernel_half(addresses, _TAG)
+
+
+def in_kernel_half(addresses: U64, tag: int) -> Mask:
+    """Do as `plausible` where the bits of `tag` may be anything in the address of an object."""
+    in_half = addresses & 1 << 55 != 0 if tag else addresses >= LOWEST_ADDRESS
+    whole = addresses | np.uint64(tag)
+    ok: Mask = in_half & (whole < _HIGHEST_ADDRESS) & (addresses & 7 == 0)
     return ok
 
 
@@ -460,8 +496,8 @@ def _usable_type(map_fd: int) -> int:
             continue
         try:
             program.run()
-        except OSError as error:
-            failure = failure or LoadError("bpf(BPF_PROG_TEST_RUN)", error.errno or 0)
+        except LoadError as error:
+            failure = failure or error
         else:
             return program_type
         finally:

@@ -12,6 +12,7 @@ run on a kernel does not parse the file at all.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ _FIXED: Final = {INT: 1, ARRAY: 3, VAR: 1, DECL_TAG: 1}
 _PER_ELEMENT: Final = {STRUCT: 3, UNION: 3, ENUM: 2, FUNC_PROTO: 2, DATASEC: 3, ENUM64: 3}
 _STEP: Final = re.compile(r"\.?([A-Za-z_]\w*)|\[(\d+)\]")
 _POINTER_SIZE: Final = 8
+_MOST_BYTES: Final = 1 << 28  # of a structure, far above the largest
+_MOST_NESTED: Final = 32  # MAX_RESOLVE_DEPTH in kernel/bpf/btf.c
 
 
 class BtfError(ValueError):
@@ -55,6 +58,12 @@ class Field:
     shift: int = 0
     bits: int = 0
 
+    @property
+    def sane(self) -> bool:
+        """Tell whether a field of a structure of the kernel can be so."""
+        numbers = self.offset, self.size, self.elements, self.shift, self.bits
+        return all(0 <= number < _MOST_BYTES for number in numbers)
+
 
 class Btf:
     """The types in one BTF blob; `base` is vmlinux when `data` belongs to a module."""
@@ -72,6 +81,9 @@ class Btf:
         self._base = base
         self._strings = data[strings_at : strings_at + str_len]
         self._string_base = base.string_end if base else 0
+        if type_len % 4:
+            msg = "damaged BTF data: the type section is no whole number of words"
+            raise BtfError(msg)
         self._words = memoryview(data[types_at : types_at + type_len]).cast("I")
         self._first_id = base.end_id if base else 1
         self._at = _index(self._words)
@@ -89,26 +101,30 @@ class Btf:
 
     def field(self, type_name: str, path: str) -> Field | None:
         """Find `path` ("f_path.mnt", "ids[2].ipcs_idr") in the struct or union `type_name`."""
-        for type_id in self._named(type_name):
-            found = self._resolve(type_id, path)
-            if found is not None:
-                return found
+        steps = _steps(path)
+        with _undamaged():
+            for type_id in self._named(type_name):
+                found = self._resolve(type_id, steps)
+                if found is not None:
+                    return found
         return None
 
     def sizeof(self, type_name: str) -> int | None:
         """Return the size of a struct or union in bytes, None when there is none of that name."""
-        ids = self._named(type_name)
-        return self._size(ids[0]) if ids else None
+        with _undamaged():
+            ids = self._named(type_name)
+            return self._size(ids[0]) if ids else None
 
     def enumerator(self, name: str, constant: str) -> int | None:
         """Return the value of `constant` in `enum name`."""
-        for type_id in self._ids_named(name):
-            kind, count, at = self._head(type_id)
-            if kind != ENUM:
-                continue
-            for word in range(at + 3, at + 3 + 2 * count, 2):
-                if self._string(self._words_of(type_id)[word]) == constant:
-                    return self._words_of(type_id)[word + 1]
+        with _undamaged():
+            for type_id in self._ids_named(name):
+                kind, count, at = self._head(type_id)
+                if kind != ENUM:
+                    continue
+                for word in range(at + 3, at + 3 + 2 * count, 2):
+                    if self._string(self._words_of(type_id)[word]) == constant:
+                        return self._words_of(type_id)[word + 1]
         return None
 
     def _owner(self, type_id: int) -> Btf:
@@ -119,6 +135,8 @@ class Btf:
 
     def _head(self, type_id: int) -> tuple[int, int, int]:
         owner = self._owner(type_id)
+        if type_id < owner._first_id:
+            raise IndexError(type_id)
         at = owner._at[type_id - owner._first_id]
         info = owner._words[at + 1]
         return (info >> 24) & 0x1F, info & 0xFFFF, at
@@ -127,7 +145,10 @@ class Btf:
         if self._base is not None and offset < self._string_base:
             return self._base._string(offset)
         start = offset - self._string_base
-        return self._strings[start : self._strings.index(b"\0", start)].decode()
+        end = self._strings.find(b"\0", start) if 0 <= start < len(self._strings) else -1
+        if end < 0:
+            raise IndexError(offset)
+        return self._strings[start:end].decode()
 
     def _ids_named(self, name: str) -> list[int]:
         if name not in self._by_name:
@@ -154,24 +175,29 @@ class Btf:
         return [t for t in resolved if t and self._head(t)[0] in (STRUCT, UNION)]
 
     def _strip(self, type_id: int) -> int:
-        while type_id:
+        for _ in range(_MOST_NESTED):
+            if not type_id:
+                return 0
             kind, _, at = self._head(type_id)
             if kind not in _ALIASES:
                 return type_id
             type_id = self._words_of(type_id)[at + 2]
-        return 0
+        msg = "damaged BTF data: a type that is an alias of itself"
+        raise BtfError(msg)
 
     def _size(self, type_id: int) -> int:
-        type_id = self._strip(type_id)
-        if not type_id:
-            return 0
-        kind, _, at = self._head(type_id)
-        words = self._words_of(type_id)
-        if kind == PTR:
-            return _POINTER_SIZE
-        if kind == ARRAY:
-            return self._size(words[at + 3]) * words[at + 5]
-        return words[at + 2]
+        elements = 1
+        for _ in range(_MOST_NESTED):
+            type_id = self._strip(type_id)
+            if not type_id:
+                return 0
+            kind, _, at = self._head(type_id)
+            words = self._words_of(type_id)
+            if kind != ARRAY:
+                return elements * (_POINTER_SIZE if kind == PTR else words[at + 2])
+            type_id, elements = words[at + 3], elements * words[at + 5]
+        msg = "damaged BTF data: an array of itself"
+        raise BtfError(msg)
 
     def _members(self, type_id: int) -> Iterator[tuple[str, int, int, int]]:
         _, count, at = self._head(type_id)
@@ -182,24 +208,26 @@ class Btf:
             bits, offset = (where >> 24, where & 0xFFFFFF) if bitfields else (0, where)
             yield self._string(words[word]), words[word + 1], offset, bits
 
-    def _member(self, type_id: int, name: str) -> tuple[int, int, int] | None:
+    def _member(self, type_id: int, name: str, seen: set[int]) -> tuple[int, int, int] | None:
+        seen.add(type_id)  # what was looked into once, in vain, need not be again
         for member, member_type, bit_offset, bits in self._members(type_id):
             if member == name:
                 return member_type, bit_offset, bits
             if not member:
                 inner_type = self._strip(member_type)
-                inner = self._member(inner_type, name) if inner_type else None
+                new = bool(inner_type) and inner_type not in seen
+                inner = self._member(inner_type, name, seen) if new else None
                 if inner is not None:
                     return inner[0], bit_offset + inner[1], inner[2]
         return None
 
-    def _resolve(self, type_id: int, path: str) -> Field | None:
+    def _resolve(self, type_id: int, steps: list[tuple[str, int | None]]) -> Field | None:
         bit_offset = bits = 0
-        for name, index in _steps(path):
+        for name, index in steps:
             type_id = self._strip(type_id)
             kind = self._head(type_id)[0] if type_id else 0
             if name and kind in (STRUCT, UNION):
-                found = self._member(type_id, name)
+                found = self._member(type_id, name, set())
                 if found is None:
                     return None
                 type_id, step, bits = found
@@ -219,14 +247,35 @@ class Btf:
         words = self._words_of(type_id)
         if bits:
             unit = 8 * max(size, 1)
-            return Field(bit_offset // unit * (unit // 8), size, shift=bit_offset % unit, bits=bits)
-        return Field(
-            offset=bit_offset // 8,
-            size=size,
-            signed=kind == INT and bool((words[at + 3] >> 24) & 1),
-            pointer=kind == PTR,
-            elements=words[at + 5] if kind == ARRAY else 0,
+            return _sane(
+                Field(bit_offset // unit * (unit // 8), size, shift=bit_offset % unit, bits=bits)
+            )
+        return _sane(
+            Field(
+                offset=bit_offset // 8,
+                size=size,
+                signed=kind == INT and bool((words[at + 3] >> 24) & 1),
+                pointer=kind == PTR,
+                elements=words[at + 5] if kind == ARRAY else 0,
+            )
         )
+
+
+def _sane(field: Field) -> Field:
+    if not field.sane:
+        msg = f"damaged BTF data: a field of {field.size} bytes at {field.offset}"
+        raise BtfError(msg)
+    return field
+
+
+@contextlib.contextmanager
+def _undamaged() -> Iterator[None]:
+    """Turn what ids and offsets that lead nowhere make Python raise into a BtfError."""
+    try:
+        yield
+    except (IndexError, UnicodeDecodeError, RecursionError) as error:
+        msg = f"damaged BTF data: {type(error).__name__}"
+        raise BtfError(msg) from error
 
 
 def _index(words: memoryview[int]) -> list[int]:
@@ -235,7 +284,7 @@ def _index(words: memoryview[int]) -> list[int]:
     per = [_PER_ELEMENT.get(kind, 0) for kind in range(32)]
     while at < end:
         starts.append(at)
-        info = words[at + 1]
+        info = words[at + 1] if at + 1 < end else 0
         kind = (info >> 24) & 0x1F
         at += fixed[kind] + per[kind] * (info & 0xFFFF)
     if at != end:

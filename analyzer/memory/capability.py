@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from analyzer import syscall
+from analyzer.errors import NotPermittedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -45,7 +46,7 @@ _PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 
 def effective() -> int:
     """Return our effective capabilities as a bit mask."""
-    return int(_status("CapEff") or "0", 16)
+    return _capabilities()[0]
 
 
 def seccomp_mode() -> int:
@@ -64,6 +65,7 @@ def missing(names: Iterable[str]) -> tuple[str, ...]:
 def drop(keep: Iterable[str], works: Callable[[], bool]) -> None:
     """Give up every capability but `keep`, for good, in this thread.
 
+    Raises OSError where capset(2) or prctl(2) is refused (by a seccomp filter, say).
     `works` tells whether what we still want to do goes on working; when it does not (before 5.19
     bpf(2) asks for CAP_BPF even to run a loaded program), CAP_BPF is kept as well.
     Without any capability this does nothing.
@@ -72,7 +74,7 @@ def drop(keep: Iterable[str], works: Callable[[], bool]) -> None:
         return
     wanted = _mask(keep)
     with_bpf = wanted | _mask(("CAP_BPF",))
-    permitted = int(_status("CapPrm") or "0", 16)
+    permitted = _capabilities()[1]
     _set(wanted & permitted, permitted)
     if not works():
         wanted = with_bpf
@@ -112,8 +114,27 @@ def _set(effective_mask: int, permitted: int) -> None:
     )
 
 
+def _capabilities() -> tuple[int, int]:
+    """Return our effective and permitted capabilities; none where capget(2) is refused."""
+    header = (ctypes.c_uint32 * 2)(_VERSION_3, 0)
+    data = (ctypes.c_uint32 * 6)()
+    try:
+        syscall.call(
+            "capget",
+            ctypes.c_void_p(ctypes.addressof(header)),
+            ctypes.c_void_p(ctypes.addressof(data)),
+        )
+    except (OSError, NotPermittedError):
+        return 0, 0
+    return data[0] | data[3] << 32, data[1] | data[4] << 32
+
+
 def _status(key: str) -> str:
-    for line in Path("/proc/self/status").read_text(errors="replace").splitlines():
+    try:
+        text = Path("/proc/self/status").read_text(errors="replace")
+    except OSError:
+        return ""
+    for line in text.splitlines():
         if line.startswith(f"{key}:"):
             return line.split()[1]
     return ""

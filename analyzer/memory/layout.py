@@ -172,8 +172,9 @@ def _read_cache(path: Path) -> dict[str, Answer]:
 
 def _sound(answer: object) -> bool:
     if isinstance(answer, list):
-        return len(answer) == len(Field.__slots__) and all(isinstance(v, int) for v in answer)
-    return answer is None or isinstance(answer, int)
+        numbers = len(answer) == len(Field.__slots__) and all(type(v) is int for v in answer)
+        return numbers and Field(*answer).sane
+    return answer is None or (type(answer) is int and 0 <= answer < 1 << 32)
 
 
 __all__ = ["BtfError", "Layout", "build_id", "running_kernel"]

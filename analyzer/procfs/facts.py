@@ -24,6 +24,8 @@ SYSCTLS: Final = {
 
 _NUMBERS: Final = ("clk_tck", "monotonic_ns", "observer")
 _DIGITS: Final = 19  # of a number that a column of 64 bits can hold, and one more
+# USER_HZ is 100, on some machines 1024 (include/asm-generic/param.h); `stat` has its own limit.
+_LEAST_TICKS, _MOST_TICKS = 100, 1 << 20
 _NANOSECONDS: Final = 1_000_000_000
 
 
@@ -56,6 +58,8 @@ def parse(data: bytes, where: str) -> Facts:
         texts[key] = value
         if key in _NUMBERS:
             numbers[key] = _positive(value, where, row)
+        if key == "clk_tck" and not _LEAST_TICKS <= numbers[key] <= _MOST_TICKS:
+            raise malformed(where, row, f"expected {_LEAST_TICKS} to {_MOST_TICKS} ticks a second")
     return Facts(
         kernel=texts.get("kernel", ""),
         machine=texts.get("machine", ""),

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from analyzer.procfs.parse import malformed
+from analyzer.model import OBJECTS
+from analyzer.procfs.parse import in_column, malformed
 
 CLOEXEC: Final = 0o2000000  # O_CLOEXEC, include/uapi/asm-generic/fcntl.h
 
-_I64: Final = 1 << 63
+_POS, _FLAGS, _MNT_ID, _INO = map(OBJECTS.column, ("pos", "flags", "mnt_id", "ino"))
 _MINIMUM: Final = 4  # pos, its value, flags, its value
 
 
@@ -33,12 +34,10 @@ def parse(data: bytes, where: str) -> FdInfo:
     try:
         if len(word) < _MINIMUM or word[0] != b"pos:" or word[2] != b"flags:":
             raise malformed(where, 1, "expected pos: and flags:")
-        pos, flags = int(word[1]), int(word[3], 8)
-        mnt_id = int(word[5]) if word[4:5] == [b"mnt_id:"] else None
-        ino = int(word[7]) if word[6:7] == [b"ino:"] else None
-        sane = abs(pos) < _I64 and 0 <= flags < _I64 and abs(mnt_id or 0) < _I64
-        if not sane or not 0 <= (ino or 0) < 2 * _I64:
-            raise malformed(where, 1, "a number is out of range")
+        pos, flags = in_column(word[1], _POS), in_column(word[3], _FLAGS, base=8)
+        mnt_id = in_column(word[5], _MNT_ID) if word[4:5] == [b"mnt_id:"] else None
+        ino = in_column(word[7], _INO) if word[6:7] == [b"ino:"] else None
         return FdInfo(pos, flags & ~CLOEXEC, mnt_id, ino, bool(flags & CLOEXEC))
     except (ValueError, IndexError):
-        raise malformed(where, 1 + data.count(b"\n", 0, -1), "expected numbers") from None
+        line = 1 + data.count(b"\n", 0, -1)
+        raise malformed(where, line, "expected numbers that such files have") from None

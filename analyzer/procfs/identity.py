@@ -15,13 +15,15 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final, Protocol
 
+from analyzer.model import GAPS
 from analyzer.procfs.kcmp import Classes, Member, What, classify, comparer
-from analyzer.procfs.parse import malformed
+from analyzer.procfs.parse import in_column, malformed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PATH: Final = "cranalyze/identities"
+_ERRNO: Final = GAPS.column("errno")
 
 
 class Identity(Protocol):
@@ -115,7 +117,10 @@ def parse(data: bytes, where: str) -> Recorded:
     for line, text in enumerate(data.splitlines(), 1):
         try:
             what, member, answer = _line(text.split())
-            (failed if answer[0] == b"error" else number)[what, member] = int(answer[-1])
+            if answer[0] == b"error":
+                failed[what, member] = in_column(answer[1], _ERRNO)
+            else:
+                number[what, member] = int(answer[0])
         except (ValueError, KeyError, IndexError):
             raise malformed(where, line, "expected KIND TID [FD] NUMBER or error ERRNO") from None
     return Recorded(number, failed)

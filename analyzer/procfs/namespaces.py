@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from analyzer.kinds import namespace_kinds
+from analyzer.kinds import associations, namespace_kinds
 from analyzer.procfs import nslink
 from analyzer.procfs.fs import Links, vanished
 from analyzer.procfs.gaps import refusal
@@ -47,8 +47,11 @@ def read(fs: ProcFs, tasks: Iterable[Task], log: GapLog) -> list[Membership]:
         links = _links(fs, task, log)
         for link, target in sorted(zip(links.names, links.targets, strict=True)):
             namespace = nslink.parse(target)
-            if namespace is not None:
-                found.append(Membership(task.tid, link, namespace))
+            if namespace is None:
+                continue
+            member = Membership(task.tid, link, namespace)
+            if member.association in associations():  # else a later kernel's, or a dump's
+                found.append(member)
     return found
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from analyzer.errors import BadInputError
+
+if TYPE_CHECKING:
+    from analyzer.model import ColumnSpec
 
 _I64: Final = 1 << 63
 
@@ -23,6 +26,14 @@ def number(word: bytes, *, base: int = 10, below: int = _I64) -> int:
     """Return a number from 0 to `below`; ValueError for anything else."""
     value = int(word, base)
     if not 0 <= value < below:
+        raise ValueError(word)
+    return value
+
+
+def in_column(word: bytes, spec: ColumnSpec, *, base: int = 10) -> int:
+    """Return a number that fits into a column; ValueError for anything else."""
+    value = int(word, base)
+    if not spec.holds(value):
         raise ValueError(word)
     return value
 

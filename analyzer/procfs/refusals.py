@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from analyzer.model import GAPS
 from analyzer.procfs.fs import Links, ProcFs
-from analyzer.procfs.parse import decode, malformed, number
+from analyzer.procfs.parse import decode, in_column, malformed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 PATH: Final = "cranalyze/refused"
 OPEN: Final = "open"
 LINK: Final = "link"
+_ERRNO: Final = GAPS.column("errno")
 
 Refusals = dict[tuple[str, str], int]
 """The errno by how it was read (OPEN, or LINK for a folder of links) and path."""
@@ -88,7 +90,7 @@ def parse(data: bytes, where: str) -> Refusals:
         word = text.split(b" ", 2)
         try:
             kind, path = decode(word[1]), decode(word[2])
-            found[kind, path] = number(word[0], below=4096)
+            found[kind, path] = in_column(word[0], _ERRNO)
         except (ValueError, IndexError):
             raise malformed(where, line, "expected ERRNO open|link PATH") from None
     return found

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from analyzer.procfs.parse import decode, malformed, number
+from analyzer.model import TASKS
+from analyzer.procfs.parse import decode, in_column, malformed, number
 
 _PF_EXITING: Final = 0x00000004  # include/linux/sched.h
 _PF_KTHREAD: Final = 0x00200000
@@ -17,6 +18,9 @@ _LONGEST: Final = 1 << 40  # ticks: 348 years at 100 a second
 
 # Places after the name: proc_pid_stat(5) numbers them from 3.
 _STATE, _PPID, _FLAGS, _THREADS, _START = 0, 1, 6, 17, 19
+
+
+_TID_COLUMN, _PPID_COLUMN = TASKS.column("tid"), TASKS.column("ppid")
 
 
 class Stat(NamedTuple):
@@ -41,6 +45,12 @@ class Stat(NamedTuple):
         return bool(self.flags & _PF_KTHREAD)
 
 
+def _letter(word: bytes) -> str:
+    if len(word) != 1 or not word.isalpha():
+        raise ValueError(word)
+    return word.decode()
+
+
 def parse(data: bytes, where: str) -> Stat:
     """Parse the file's content; BadInputError when it is cut or is something else."""
     head, bracket, rest = data.partition(b"(")
@@ -51,10 +61,10 @@ def parse(data: bytes, where: str) -> Stat:
         raise malformed(where, line, "expected PID (NAME) STATE and 20 fields more")
     try:
         return Stat(
-            tid=number(head),
+            tid=in_column(head, _TID_COLUMN),
             comm=decode(comm),
-            state=decode(field[_STATE]),
-            ppid=number(field[_PPID]),
+            state=_letter(field[_STATE]),
+            ppid=in_column(field[_PPID], _PPID_COLUMN),
             flags=number(field[_FLAGS]),
             threads=number(field[_THREADS]),
             start_ticks=number(field[_START], below=_LONGEST),

@@ -5,9 +5,18 @@ The kernel escapes the newlines of the task's name here, so a line is a line.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from analyzer.procfs.parse import malformed, number
+from analyzer.model import TASKS, ColumnSpec
+from analyzer.procfs.parse import in_column, malformed
+
+_USER: Final = ColumnSpec("uid", "u64", "a user's id", most=(1 << 32) - 1)
+_COLUMNS: Final = {
+    b"Tgid": TASKS.column("tgid"),
+    b"PPid": TASKS.column("ppid"),
+    b"Uid": _USER,
+    b"NSpid": TASKS.column("nspid"),
+}
 
 
 class Status(NamedTuple):
@@ -42,7 +51,7 @@ def _numbers(data: bytes, key: bytes, where: str) -> tuple[int, ...]:
     end = data.find(b"\n", start)
     value = data[start : end if end >= 0 else len(data)]
     try:
-        return tuple(number(word) for word in value.split())
+        return tuple(in_column(word, _COLUMNS[key]) for word in value.split())
     except ValueError:
         line = 2 + data.count(b"\n", 0, at)
         raise malformed(where, line, f"{key.decode()} is not a number") from None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer import tables
+from analyzer.errors import NotPermittedError
 from analyzer.model import TASKS
 from analyzer.procfs import cgroup, stat, status
 from analyzer.procfs.fs import vanished
@@ -44,9 +45,15 @@ class Task:
 
 
 def read(fs: ProcFs, log: GapLog) -> list[Task]:
-    """Read every task; one that vanishes meanwhile is left out, a refusal goes to `log`."""
+    """Read every task; one that vanishes meanwhile is left out, a refusal goes to `log`.
+
+    Raises NotPermittedError where there is none: that is no /proc.
+    """
     found: dict[int, Task] = {}
-    for pid in processes(fs):
+    pids = processes(fs)
+    if not pids:
+        raise NotPermittedError(f"{fs.root} lists no process; mount it: mount -t proc proc /proc")
+    for pid in pids:
         try:
             # A thread id twice is a dump's defect, or an id that was given anew meanwhile.
             found |= {task.tid: task for task in _process(fs, pid)}
@@ -57,8 +64,12 @@ def read(fs: ProcFs, log: GapLog) -> list[Task]:
 
 
 def processes(fs: ProcFs) -> list[int]:
-    """Return the ids of the processes that are listed now."""
-    return _numbers(fs, "")
+    """Return the ids of the processes that are listed now; NotPermittedError for no /proc."""
+    try:
+        return _numbers(fs, "")
+    except OSError as error:
+        said = f"cannot list {fs.root}: {error.strerror}"
+        raise NotPermittedError(f"{said}; mount it: mount -t proc proc /proc") from error
 
 
 def again(fs: ProcFs, task: Task) -> stat.Stat | None:

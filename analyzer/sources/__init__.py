@@ -6,13 +6,15 @@ otherwise, with the reason in the snapshot's notes.
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from analyzer.errors import BadInputError
+from analyzer.errors import BadInputError, NotPermittedError
 from analyzer.sources.request import Request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from analyzer.snapshot import Snapshot
@@ -38,6 +40,8 @@ def collect(
     request = asked if isinstance(asked, Request) else Request(asked)
     if request.freeze and request.pid is None:
         raise BadInputError("--freeze stops a subtree: name its PID")
+    if request.freeze and proc is None and not os.path.exists("/proc/self/task"):
+        raise NotPermittedError("--freeze needs /proc; mount it: mount -t proc proc /proc")
     if source not in SOURCES:
         raise BadInputError(f"unknown source {source!r}: choose one of {', '.join(SOURCES)}")
     if proc is not None:
@@ -58,15 +62,26 @@ def collect(
 
 def _kernel(request: Request, *, raw: bool, drop: bool) -> Snapshot:
     from analyzer.addresses import boot_key, hashed
-    from analyzer.memory import capability
     from analyzer.memory.probe import open_memory
     from analyzer.sources import kernel
 
     with open_memory() as memory:
-        if drop:
-            capability.drop(capability.KEPT, memory.engine.works)
+        refused = _dropped(memory.engine.works) if drop else ""
         snapshot = kernel.collect(memory, request)
+    if refused:
+        snapshot = _with_note(snapshot, f"privileges could not be given up: {refused}")
     return snapshot if raw else hashed(snapshot, boot_key(snapshot.meta["boot_id"]))
+
+
+def _dropped(works: Callable[[], bool]) -> str:
+    """Give up what is not needed any more; return why that is refused, "" when it is not."""
+    from analyzer.memory import capability
+
+    try:
+        capability.drop(capability.KEPT, works)
+    except OSError as error:  # a seccomp filter: what we may read does not depend on it
+        return f"{error.filename}: {error.strerror}"
+    return ""
 
 
 def _procfs(request: Request) -> Snapshot:

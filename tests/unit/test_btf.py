@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -14,6 +15,7 @@ from analyzer.memory.btf import Btf, BtfError, Field
 from analyzer.memory.layout import Layout
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 INT, PTR, ARRAY, STRUCT, UNION, ENUM, TYPEDEF, CONST = 1, 2, 3, 4, 5, 6, 8, 10
@@ -137,6 +139,52 @@ def packed(content: object) -> bytes:
     return hashlib.sha256(text).hexdigest().encode() + b"\n" + text
 
 
+def nested_aliases(maker: Maker) -> str:
+    """Make a typedef of a const of that typedef."""
+    there = maker.next_id
+    maker.add(TYPEDEF, "endless", there + 1)
+    maker.add(CONST, "", there)
+    return "endless"
+
+
+def nested_structs(maker: Maker) -> str:
+    """Make a structure that has itself as a member without a name, in many places."""
+    there = maker.next_id
+    maker.record(STRUCT, "endless", 8, *[("", there, 0, 0)] * 50)
+    return "endless"
+
+
+def nested_arrays(maker: Maker) -> str:
+    there = maker.next_id
+    maker.array(there, 2)
+    maker.record(STRUCT, "endless", 8, ("x", there, 0, 0))
+    return "endless"
+
+
+def no_such_type(maker: Maker) -> str:
+    maker.record(STRUCT, "endless", 8, ("x", 1 << 30, 0, 0))
+    return "endless"
+
+
+def no_such_name(maker: Maker) -> str:
+    there = maker.next_id
+    maker.types += struct.pack("<IIIIII", maker.name("endless"), STRUCT << 24 | 1, 8, 1 << 30, 1, 0)
+    maker.next_id = there + 1
+    return "endless"
+
+
+@pytest.mark.parametrize(
+    "make", [nested_aliases, nested_structs, nested_arrays, no_such_type, no_such_name]
+)
+def test_types_that_lead_nowhere_end(maker: Maker, make: Callable[[Maker], str]) -> None:
+    name = make(maker)
+    btf = Btf(maker.blob())
+    with contextlib.suppress(BtfError):
+        assert btf.field(name, "x") is None
+    with contextlib.suppress(BtfError):
+        btf.sizeof(name)
+
+
 class TestLayout:
     """The cache of look-ups."""
 
@@ -209,7 +257,18 @@ class TestLayout:
         assert self.layout(maker, cache)[0].sizeof("thing") == 64
 
     @pytest.mark.parametrize(
-        "text", ["", "{", "[]", '{"format": 9}', '{"format": 2, "answers": {"sizeof:thing": "x"}}']
+        "text",
+        [
+            "",
+            "{",
+            "[" * 99999,
+            "[]",
+            '{"format": 9}',
+            '{"format": 2, "answers": {"sizeof:thing": "x"}}',
+            '{"format": 2, "answers": {"sizeof:thing": -1}}',
+            '{"format": 2, "answers": {"sizeof:thing": true}}',
+            '{"format": 2, "answers": {"a:b": [-8, 8, 0, 0, 0, 0, 0], "sizeof:thing": 1}}',
+        ],
     )
     def test_a_damaged_cache_is_an_empty_one(self, maker: Maker, tmp_path: Path, text: str) -> None:
         cache = tmp_path / "layout.json"

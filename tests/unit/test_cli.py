@@ -395,6 +395,9 @@ def test_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("[polizei]\n", "unknown section 'polizei'"),
         ("policy = 1", "unknown section 'policy'"),
         ("[policy", "are not TOML"),
+        ("[policy]\nsubtree_allowed = " + "9" * 5000, "are not TOML"),
+        (".".join("a" * 100_000) + " = 1", "are larger than"),
+        ("[policy]\nsubtree_allowed = 0x" + "f" * 9000, "must be true or false, is a number"),
     ],
 )
 def test_a_wrong_setting_is_said(tmp_path: Path, text: str, said: str) -> None:

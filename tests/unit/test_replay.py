@@ -220,7 +220,8 @@ def test_strange_names_in_the_tree_are_passed_over(tmp_path: Path) -> None:
     pid = root_of("fork-file")
     plain = replayed(dump, tmp_path, pid)
     odd: Entries = {f"{pid}/fd/x": "a", f"{pid}/fd/007": "b", f"{pid}/fd/{'9' * 30}": "c",
-           f"{pid}/ns/odd": "net:[1]x", "٣/stat": b"", "007/stat": b"", f"{'9' * 40}/stat": b"",
+           f"{pid}/ns/odd": "net:[1]x", f"{pid}/ns/net_for_children": "net:[4026531840]",
+           "٣/stat": b"", "007/stat": b"", f"{'9' * 40}/stat": b"",
            f"{pid}/fd": b"a file and a folder"}  # fmt: skip
     again = replayed({**dump, **odd}, tmp_path, pid)
     for table in ("tasks", "objects", "references", "gaps"):

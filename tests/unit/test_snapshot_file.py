@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import zipfile
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
@@ -274,6 +275,29 @@ def with_column(table: str, name: str, values: pa.Array) -> Members:
     return edited(table, edit)
 
 
+def numbered(table: str, name: str, value: int) -> bytes:
+    """Put a number into every row of a column."""
+
+    def edit(found: pa.Table) -> pa.Table:
+        at = found.column_names.index(name)
+        return found.set_column(at, name, pa.array([value] * len(found), found.schema.types[at]))
+
+    return zipped(edited(table, edit))
+
+
+def remade(path: str, value: object) -> bytes:
+    """Put a value into the meta."""
+
+    def edit(manifest: dict[str, Any]) -> None:
+        place = manifest["meta"]
+        *folders, last = path.split(".")
+        for folder in folders:
+            place = place[folder]
+        place[last] = value
+
+    return zipped(change(edit))
+
+
 def bomb(count: int) -> bytes:
     """Return Parquet of so many rows in a few bytes, all columns all null."""
     out = io.BytesIO()
@@ -331,6 +355,38 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: zipped(change(lambda m: m["meta"]["subject"].update(pid="1"))),
         "no number",
     ),
+    **{
+        f"{table}.{name} {value}": (partial(numbered, table, name, value), said)
+        for table, name, value, said in (
+            ("gaps", "errno", 1 << 31, "gaps.errno is 2147483648; it can be 0 to 4095"),
+            ("objects", "mode", -5, "objects.mode is -5"),
+            ("objects", "mode", 1 << 40, "objects.mode is 1099511627776"),
+            ("references", "slot", -4, r"references.slot \(of fd\) is -4"),
+            ("references", "slot", -1, r"references.slot \(of fd\) is -1"),
+            ("references", "weight", 1 << 62, "references.weight is 4611686018427387904"),
+            ("tasks", "tid", 1 << 31, "tasks.tid is 2147483648"),
+        )
+    },
+    **{
+        f"{path} {value}": (partial(remade, path, value), said)
+        for path, value, said in (
+            ("frozen_seconds", "soon", "frozen_seconds is no time"),
+            ("frozen_seconds", [1], "frozen_seconds is no time"),
+            ("frozen_seconds", None, "frozen_seconds is no time"),
+            ("frozen_seconds", float("nan"), "is not JSON"),
+            ("frozen_seconds", float("inf"), "is not JSON"),
+            ("host", "\ud800", "is not JSON"),
+            ("incomplete", "yes", "incomplete is not true or false"),
+            ("source.capabilities", 7, "source.capabilities are not"),
+            ("subject.pid", 1 << 40, "subject.pid is no number"),
+            ("monotonic_ns", -1, "monotonic_ns is no time"),
+            ("subject", {}, "subject.pid is missing"),
+        )
+    },
+    "state": (
+        lambda: zipped(with_column("tasks", "state", pa.array(["S", "\x1b"]).dictionary_encode())),
+        r"tasks.state '\\x1b' is no letter",
+    ),
     "bad notes": (lambda: zipped(change(lambda m: m["meta"]["source"].update(notes=7))), "notes"),
     "no member": (lambda: zipped(change(lambda m: m["members"].pop("gaps.parquet"))), "is missing"),
     "no table": (
@@ -381,7 +437,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "weight": (
         lambda: zipped(with_column("references", "weight", pa.array([1, 1, 1, -1], pa.int64()))),
-        "weight is negative",
+        "weight is -1; it can be 0 to 4294967296",
     ),
     "unknown kind": (
         lambda: zipped(
