@@ -50,6 +50,10 @@ PLACES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("SOCKET", "peer_pid"): ("PID",),
     ("SOCKET", "scm"): ("FILE",),
     ("SOCKET", "scm.pid"): ("PID",),
+    ("SOCKET", "sender"): ("SOCKET",),
+    ("FS", "fs.root.pid"): ("PID",),
+    ("FS", "fs.pwd.pid"): ("PID",),
+    ("FILE", "file.owner"): ("PID",),
     ("SOCKET", "backlog"): ("SOCKET",),
     ("NET_SOCKET", "socket"): ("NET_NS",),
     ("NET_NS", "orphan"): ("NET_SOCKET",),
@@ -91,6 +95,8 @@ PLACES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("SUPERBLOCK", "superblock.bdev"): ("FILE",),
     ("SUPERBLOCK", "superblock.user_ns"): ("USER_NS",),
     ("SUPERBLOCK", "superblock.pid_ns"): ("PID_NS",),
+    ("SUPERBLOCK", "superblock.autofs"): ("FILE",),
+    ("SUPERBLOCK", "superblock.autofs.pgrp"): ("PID",),
 }
 PLACES_OF: Final = {
     kind: [(place, targets) for (by, place), targets in PLACES.items() if by == kind]

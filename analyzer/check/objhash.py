@@ -202,9 +202,11 @@ def not_alone(machine: Machine, led_outside: set[Node]) -> Iterator[Node]:
 def only_held_inside(
     machine: Machine, inside: Iterable[Node], led_outside: set[Node]
 ) -> Iterator[Node]:
-    """Yield the objects that only hold others, and that nothing outside leads to."""
+    """Yield the objects that nothing outside leads to, and that cannot have unnamed holders."""
+    held = totals(machine.references)
     for node in reach(machine, inside) - led_outside:
-        if node in machine.objects and machine.objects[node].kind.judged is Judged.NOT:
+        thing = machine.objects.get(node)
+        if thing and (thing.kind.judged is Judged.NOT or thing.refcount in {None, held[node]}):
             yield node
 
 

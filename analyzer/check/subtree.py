@@ -6,8 +6,9 @@ side; an object that holds another takes its side from what leads to it:
 
 - collected: inside. Of a derived kind only if nothing outside leads to it, and its count is
   explained by its references: what a bind mount also holds is not the subtree's alone.
-- not collected, but of a kind that only holds, and nothing outside leads to it: inside too. (The
-  credentials that a file of the subtree was opened with are its own, if nobody else has them.)
+- not collected, and nothing outside leads to it: inside too, if it is of a kind that only holds, or
+  its count is explained by its references. (The credentials that a file of the subtree was opened
+  with are its own, if nobody else has them; so is the pipe of an automount of its own.)
 - not collected, and only the observer leads to it: the observer's.
 - otherwise outside. So is what no task leads to: whatever keeps it is not in the subtree.
 """
@@ -122,9 +123,10 @@ def _object_sides(snapshot: Snapshot, edges: Links, task_side: Codes, collected:
     unrooted[: edges.tasks] = False
     outside = (led[OUTSIDE] | edges.reach(unrooted, edges.counted))[edges.tasks :]
     derived = kind_flags(snapshot.tables["objects"], lambda kind: kind.derived)
-    outside |= derived & _held_unseen(snapshot, edges)
+    unseen = _held_unseen(snapshot, edges)
+    outside |= derived & unseen
     only_holds = kind_flags(snapshot.tables["objects"], lambda kind: kind.judged is Judged.NOT)
-    alone = only_holds & led[INSIDE][edges.tasks :] & ~outside
+    alone = (only_holds | ~unseen) & led[INSIDE][edges.tasks :] & ~outside
     inside = (collected & ~(derived & outside)) | alone
     observer = led[OBSERVER][edges.tasks :] & ~outside
     return np.select([inside, observer], [INSIDE, OBSERVER], OUTSIDE).astype(np.int8)

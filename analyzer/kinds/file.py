@@ -21,6 +21,8 @@ import numpy as np
 from analyzer.kinds import file_types
 from analyzer.kinds._overlay import FILE_TYPES
 from analyzer.kinds._paths import paths
+from analyzer.kinds._proc_pid import FILE_OWNER, owners
+from analyzer.kinds._proc_pid import FILE_TYPES as PROC_TYPES
 from analyzer.kinds.base import ALL_RULES, Counter, Edges, Kind
 from analyzer.kinds.cred import OPENED, opened
 from analyzer.memory.calibrate import file_operations, recognised
@@ -41,6 +43,7 @@ def _walk(memory: Memory, files: U64) -> Iterator[Edges]:
     known = file_operations(memory, types)
     read = memory.gather(files, "file", {"ops": "f_op", "cred": "f_cred"})
     yield from opened(memory, np.where(read.ok, read["cred"], np.uint64(0)))
+    yield owners(memory, files)
     found = recognised(memory, types, files[read.ok], read["ops"][read.ok])
     for file_type in types:
         for ops in found.get(file_type.name, {known[file_type.name]}):
@@ -101,9 +104,9 @@ KIND: Final = Kind(
     counters=(Counter("f_ref.refcnt.counter", bias=1), Counter("f_count.counter")),
     rules=ALL_RULES,
     walk=_walk,
-    walk_associations=(OPENED,),
+    walk_associations=(OPENED, FILE_OWNER),
     describe=_describe,
-    file_types=FILE_TYPES,
+    file_types=(*FILE_TYPES, *PROC_TYPES),
     unseen="direct I/O in flight, a call that a closed descriptor still serves, a swap file, a "
     "driver or server in the kernel",
 )

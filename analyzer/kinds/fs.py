@@ -1,13 +1,30 @@
 """FS: struct fs_struct, a task's root, working directory and umask; shared by clone(CLONE_FS).
 
-linux-cr since v19. Threads of one process share it.
+linux-cr since v19. Threads of one process share it. Who stands in the folder in /proc of a process
+that is gone keeps what remains of it.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from analyzer.kinds.base import SINCE_LINUX_CR, Counter, Kind
+import numpy as np
+
+from analyzer.kinds._proc_pid import PWD, ROOT, kept_by
+from analyzer.kinds.base import SINCE_LINUX_CR, Counter, Edges, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.kinds.base import U64
+    from analyzer.memory.reader import Memory
+
+
+def _walk(memory: Memory, places: U64) -> Iterator[Edges]:
+    read = memory.gather(places, "fs_struct", {"root": "root.dentry", "pwd": "pwd.dentry"})
+    for association, name in ((ROOT, "root"), (PWD, "pwd")):
+        yield from kept_by(memory, np.where(read.ok, read[name], np.uint64(0)), association)
+
 
 KIND: Final = Kind(
     name="FS",
@@ -19,4 +36,6 @@ KIND: Final = Kind(
     rank=40,
     counters=(Counter("users"),),
     rules=SINCE_LINUX_CR,
+    walk=_walk,
+    walk_associations=(ROOT, PWD),
 )

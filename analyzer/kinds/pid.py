@@ -3,9 +3,11 @@
 A struct pid holds the namespace that it was made in (kernel/pid.c, alloc_pid()) until nobody refers
 to it any more. That of a live thread goes by its task's membership. Beyond that it is kept by the
 namespace's table as long as it is a process group or a session (its leader has died, a member has
-not), and by pidfds: one for each until 6.8, since then one for their common inode in pidfs. Other
-holders (sockets' peers, open /proc/PID files, owners of files) are not looked at, so its count is
-not compared.
+not), by pidfds: one for each until 6.8, since then one for their common inode in pidfs, by what is
+open or stands in its folder in /proc, by files whose owner it is (F_SETOWN), by the other ends of
+its unix sockets and by an autofs that it mounted. Other holders (the process group of a terminal,
+the creator of a System V segment, a fanotify event) are not looked at, so its count is not
+compared.
 """
 
 from __future__ import annotations

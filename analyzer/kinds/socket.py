@@ -8,6 +8,10 @@ connected to a server holds the server, and the server holds nothing: that is no
 What waits in its queue, it holds: SCM_RIGHTS messages carry open files, received or not, be they
 sent by somebody outside. linux-cr refused to look at those; OpenVZ counted them as we do.
 
+A message is also charged to its sender (sock_alloc_send_pskb()), which therefore lives on, and pins
+its network namespace, as long as what it has sent is not read, though it be closed: that is no
+count of the sender's, but a name for what pins the namespace.
+
 All other sockets are of kind NET_SOCKET.
 """
 
@@ -47,6 +51,7 @@ DEAD_PEER: Final = Association("peer.closed", "was connected to it", SINCE_LINUX
 PEER_CRED: Final = Association("peer_cred", "remembers it of its other end")
 PEER_PID: Final = Association("peer_pid", "remembers it of its other end")
 SCM_PID: Final = Association("scm.pid", "remembers it as the sender of a message")
+SENDER: Final = Association("sender", "has a message of it in its queue", collects=False)
 
 _LISTENS: Final = 10  # TCP_LISTEN, which stands for all families (include/net/tcp_states.h)
 _MOST_FILES: Final = 253  # SCM_MAX_FD
@@ -120,12 +125,25 @@ def _unaccepted(memory: Memory, connections: Elements) -> Iterator[Edges]:
 
 
 def _messages(memory: Memory, messages: Elements) -> Iterator[Edges]:
+    yield _closed_senders(memory, messages)
     control = messages.value + np.uint64(memory.offset("sk_buff", "cb"))  # UNIXCB()
     read = memory.gather(control, "unix_skb_parms", {"files": "fp", "pid": "pid"})
     at = np.flatnonzero(read.ok & (read["files"] != 0))
     yield _in_flight(memory, read["files"][at], messages.owner[at], len(messages.torn))
     at = _of_the_dead(memory, read["pid"])
     yield Edges(SCM_PID, "PID", messages.owner[at], read["pid"][at])
+
+
+def _closed_senders(memory: Memory, messages: Elements) -> Edges:
+    sock = memory.gather(messages.value, "sk_buff", {"sk": "sk"})["sk"]
+    read = memory.gather(sock, "sock", {"file": "sk_socket"})
+    _, unix, _ = owned(memory, sock)
+    at = np.flatnonzero(unix & read.ok & (read["file"] == 0))
+    pairs = np.stack((messages.owner[at].astype(np.uint64), sock[at]), axis=1)
+    distinct = np.unique(pairs, axis=0)
+    holder = distinct[:, 0].astype(np.int64)
+    uncounted = np.zeros(len(distinct), np.int64)
+    return Edges(SENDER, "SOCKET", holder, distinct[:, 1].copy(), weight=uncounted)
 
 
 def _in_flight(memory: Memory, lists: U64, owner: I64, owners: int) -> Edges:
@@ -166,7 +184,7 @@ KIND: Final = Kind(
     counters=(Counter("sk.__sk_common.skc_refcnt.refs.counter"),),
     rules=SINCE_LINUX_CR,
     walk=_walk,
-    walk_associations=(NET, PEER, DEAD_PEER, PEER_CRED, PEER_PID, SCM, SCM_PID, BACKLOG),
+    walk_associations=(NET, PEER, DEAD_PEER, PEER_CRED, PEER_PID, SCM, SCM_PID, SENDER, BACKLOG),
     describe=_describe,
     names=names,
     finder=Finder(("NET_NS",), _in_tables),

@@ -3,8 +3,10 @@
 It holds the user namespace that it was mounted in (fs/super.c, alloc_super()); a proc filesystem
 the pid namespace that it shows (fs/proc/root.c, proc_fill_super()); one on a block device the file
 by which it has the device open (`s_bdev_file`, since 6.9; it held the device itself before). The
-internal filesystem of message queues does not hold its IPC namespace (ipc/mqueue.c). The initial
-namespaces are left out: they are the host's whoever holds them.
+internal filesystem of message queues does not hold its IPC namespace (ipc/mqueue.c). An autofs
+holds the pipe through which it asks its daemon, though that may have closed its own end, and the
+process group of the daemon (fs/autofs/inode.c, autofs_fill_super()). The initial namespaces are
+left out: they are the host's whoever holds them.
 
 All of them are in the kernel's list of superblocks, entered at one that cannot die: the root of the
 initial mount namespace. Each is on the side of the mount namespaces that show it. Mounts that are
@@ -19,6 +21,7 @@ import numpy as np
 
 from analyzer.kinds._initial import initial
 from analyzer.kinds.base import Association, Edges, Finder, Judged, Kind, Pointer
+from analyzer.kinds.pid import remains
 from analyzer.memory.walk import rings
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from analyzer.kinds.base import U64
+    from analyzer.kinds.base import I64, U64
     from analyzer.memory.reader import Memory
     from analyzer.memory.walk import Elements
 
@@ -34,8 +37,11 @@ SHOWN: Final = Association("superblock", "has it mounted")
 DEVICE: Final = Association("superblock.bdev", "is on it", collects=False)
 OWNER: Final = Association("superblock.user_ns", "was mounted in it", collects=False)
 PIDS: Final = Association("superblock.pid_ns", "is a proc that shows it", collects=False)
+ASKS: Final = Association("superblock.autofs", "asks its daemon through it", collects=False)
+DAEMON: Final = Association("superblock.autofs.pgrp", "is an automount of it", collects=False)
 
 _PROC_MAGIC: Final = 0x9FA0  # include/uapi/linux/magic.h
+_AUTOFS_MAGIC: Final = 0x0187
 _LONGEST: Final = 40  # names of types are shorter
 
 
@@ -78,6 +84,19 @@ def _walk(memory: Memory, addresses: U64) -> Iterator[Edges]:
     info = memory.gather(read["info"][proc], "proc_fs_info", {"pids": "pid_ns"})
     counted = info.ok & (info["pids"] != initial(memory, "pid"))
     yield Edges(PIDS, "PID_NS", proc[counted], info["pids"][counted])
+    autofs = np.flatnonzero(read.ok & (read["magic"] == _AUTOFS_MAGIC))
+    yield from _of_autofs(memory, autofs, addresses[autofs], read["info"][autofs])
+
+
+def _of_autofs(memory: Memory, holder: I64, superblocks: U64, info: U64) -> Iterator[Edges]:
+    if not memory.has("autofs_sb_info", "pipe"):
+        return
+    read = memory.gather(info, "autofs_sb_info", {"sb": "sb", "pipe": "pipe", "pgrp": "oz_pgrp"})
+    ours = read.ok & (read["sb"] == superblocks)
+    at = np.flatnonzero(ours & (read["pipe"] != 0))  # none when the daemon is gone
+    yield Edges(ASKS, "FILE", holder[at], read["pipe"][at])
+    left = remains(memory, DAEMON, np.where(ours, read["pgrp"], np.uint64(0)))
+    yield Edges(DAEMON, "PID", holder[left.holder], left.target)
 
 
 def _names(memory: Memory, addresses: U64) -> npt.NDArray[np.object_]:
@@ -115,7 +134,7 @@ KIND: Final = Kind(
     judged=Judged.NOT,
     pointers=(Pointer(("s_bdev_file",), "FILE", DEVICE),),
     walk=_walk,
-    walk_associations=(OWNER, PIDS),
+    walk_associations=(OWNER, PIDS, ASKS, DAEMON),
     names=_names,
     finder=Finder(after=("TASK",), find=_find),
     derived=True,

@@ -105,6 +105,13 @@ FEATURES: Final = (
         module="overlay",
     ),
     Feature(
+        "autofs-pipes",
+        ("autofs_sb_info:sb", "autofs_sb_info:pipe", "autofs_sb_info:oz_pgrp"),
+        "the pipe by which an automount asks its daemon is unnamed",
+        "Linux 5.11, which describes modules too",
+        module="autofs4",
+    ),
+    Feature(
         "idle-tasks",
         ("task_struct:se.cfs_rq", "cfs_rq:rq", "rq:idle"),
         "what the idle tasks hold of the initial namespaces is unnamed",

@@ -36,9 +36,16 @@ PINNED = {
     "proc-net-fd": ("net", ["FILE_TABLE fd", "FILE proc.net"], 3),
     "tun-net": ("net", ["FILE_TABLE fd", "FILE tun"], 1),
     "cgroup-fd": ("cgroup", ["FILE_TABLE fd", "FILE cgroup.file"], 1),
+    "message-net": (
+        "net", ["FILE_TABLE fd", "FILE sock", "SOCKET sender", "SOCKET socket"], 1,
+    ),
     "pidfd-dead": ("pid", ["FILE_TABLE fd", "FILE pidfd", "PID pid.ns"], 1),
-}
-CONTAINED = ("bind-own", "leader-dead", "creds-dead", "nested")
+    "proc-dead": ("pid", ["FILE_TABLE fd", "FILE proc.pid", "PID pid.ns"], 1),
+    "owner-dead": ("pid", ["FILE_TABLE fd", "FILE file.owner", "PID pid.ns"], 1),
+}  # fmt: skip
+CONTAINED = (
+    "bind-own", "leader-dead", "creds-dead", "proc-dead-own", "message-own", "nested", "autofs",
+)  # fmt: skip
 
 
 class Edge(NamedTuple):
@@ -116,6 +123,46 @@ def test_what_pins_a_namespace_is_named(name: str) -> None:
     assert held.verdicts.unnamed[objref - 1] == 0
     assert held.chains(objref, path) == set(info["outside"])
     assert held.verdict(objref) == "usage_leak"
+
+
+def test_each_place_in_the_folder_of_the_dead_is_named() -> None:
+    """Files of all depths, a path, the working directory: in /proc/PID, and in task/TID there."""
+    with fixtures.start("proc-dead") as running:
+        info = running.info
+        held = Held(collect(info["root"], source="kernel"), info["root"])
+        objref = held.number(os.stat(f"/proc/{info['root']}/ns/pid").st_ino)
+    (dead,) = {e.holder for e in held.of(objref) if e.association == "pid.ns"}
+    places = sorted(edge.association for edge in held.of(dead))
+    assert places == ["fs.pwd.pid", "proc.pid", "proc.pid", "proc.pid"]
+
+
+def _pipe_of(held: Held, verdict: str) -> list[Edge]:
+    pipes = np.flatnonzero(held.objects["kind"] == held.objects.code("kind", "PIPE"))
+    (row,) = [int(row) for row in pipes if held.verdicts.judged[row]]
+    assert held.verdict(row + 1) == verdict
+    assert held.verdicts.unnamed[row] == 0
+    return held.of(row + 1)
+
+
+def test_a_pipe_into_which_an_automount_writes_is_its_own() -> None:
+    """The superblock alone has the writing end: named, and of the same side as its mounts."""
+    with fixtures.start("autofs") as running:
+        root = running.info["root"]
+        held = Held(collect(root, source="kernel"), root)
+    (writer,) = [e for e in _pipe_of(held, "contained") if e.association == "pipe.writer"]
+    assert writer.side == "inside"
+    assert [e.association for e in held.of(writer.holder)] == ["superblock.autofs"]
+
+
+def test_a_pipe_into_which_an_automount_outside_writes_leaks() -> None:
+    """The one that has it mounted is named."""
+    with fixtures.start("autofs-outside") as running:
+        info = running.info
+        held = Held(collect(info["root"], source="kernel"), info["root"])
+    (writer,) = [e for e in _pipe_of(held, "usage_leak") if e.association == "pipe.writer"]
+    assert writer.side == "outside"
+    path = ["MNT_NS superblock", "SUPERBLOCK superblock.autofs"]
+    assert held.chains(writer.holder, path) == set(info["outside"])
 
 
 @pytest.mark.parametrize("name", CONTAINED)
