@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from analyzer.errors import BadInputError
 from analyzer.kinds import associations, registry
+from analyzer.memory.sets import find
 from analyzer.model import TASK
 
 if TYPE_CHECKING:
@@ -117,9 +118,8 @@ def rows_of(keys: Integers, wanted: Integers) -> Rows:
         row[keys - low] = np.arange(len(keys))
         inside = (wanted >= low) & (wanted <= high)
         return row[np.where(inside, wanted - low, -1)]
-    order = np.argsort(keys)
-    at = order[np.searchsorted(keys, wanted, sorter=order).clip(max=len(keys) - 1)]
-    return np.where(keys[at] == wanted, at, -1)
+    at, there = find(keys, wanted, sorter=np.argsort(keys))
+    return np.where(there, at, -1)
 
 
 def _found(keys: Integers, wanted: Integers, what: str) -> Rows:

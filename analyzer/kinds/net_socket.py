@@ -14,7 +14,7 @@ import numpy as np
 from analyzer.kinds._initial import initial
 from analyzer.kinds._sock import NET, names, namespaces
 from analyzer.kinds.base import Association, Edges, Judged, Kind
-from analyzer.memory.sets import unique
+from analyzer.memory.sets import find, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,10 +45,8 @@ def orphans(memory: Memory, nets: U64) -> Iterator[Edges]:
     read = memory.gather(others, "net", {"table": "ipv4.tcp_death_row.hashinfo"})
     socks = _fileless(memory, _established(memory, unique(read["table"][read.ok])))
     net = memory.gather(socks, "sock", {"net": "__sk_common.skc_net.net"})["net"]
-    order = np.argsort(nets)
-    place = np.minimum(np.searchsorted(nets, net, sorter=order), len(nets) - 1)
-    holder = order[place]
-    ours = others[holder] == net
+    holder, ours = find(others, net, sorter=np.argsort(others))
+    ours &= net != 0
     yield Edges(ORPHAN, "NET_SOCKET", holder[ours], socks[ours])
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from analyzer.errors import NotPermittedError
-from analyzer.memory.bpf import MAX_READ, U64, Engine, Mask
+from analyzer.memory.bpf import MAX_READ, U8, U64, Mask
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from analyzer.memory.btf import Field
@@ -27,6 +28,33 @@ Column = npt.NDArray[Any]
 
 # Two fields further apart than this are cheaper to read one by one.
 _NEIGHBOURS: Final = 128
+
+
+class Engine(Protocol):
+    """What reads the bytes: the BPF programs (`bpf.Engine`); in tests, a memory that was made up.
+
+    See there what each does.
+    """
+
+    def current_task(self) -> int:
+        """Return the address of our own thread's task_struct."""
+
+    def works(self) -> bool:
+        """Tell whether memory can (still) be read."""
+
+    def read(self, addresses: U64, size: int) -> tuple[U8, Mask]:
+        """Read `size` bytes at each of n addresses; the mask tells where that was possible."""
+
+    def batches(self, addresses: U64, size: int) -> Iterator[tuple[int, U8, Mask]]:
+        """Yield (first index, rows, mask), rows `size` rounded up to 8 bytes wide."""
+
+    def chase(
+        self, start: int, head: int, *, previous: int = 0, offset: int = 0, limit: int = 1 << 22
+    ) -> tuple[U64, int]:
+        """Follow a linked list; return its nodes, and why it stopped."""
+
+    def close(self) -> None:
+        """Free what it is made of."""
 
 
 class MissingFieldError(NotPermittedError):

@@ -1,4 +1,4 @@
-"""Sets of addresses as sorted arrays: what follows searches them anyway."""
+"""Sets of addresses as sorted arrays: what follows searches them anyway, and here alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from analyzer.memory.bpf import U64, Mask
+
+    Rows = npt.NDArray[np.intp]
+    Numbers = npt.NDArray[np.uint64] | npt.NDArray[np.int64]
 
 
 def unique(*parts: U64) -> U64:
@@ -21,11 +26,20 @@ def unique(*parts: U64) -> U64:
     return values[first]
 
 
+def find(among: Numbers, values: Numbers, *, sorter: Rows | None = None) -> tuple[Rows, Mask]:
+    """Return the place in the sorted array `among` of each value, and which of them are there.
+
+    Where one is not, its place means nothing, but is one of `among`; where that is empty, nothing
+    is there, and all places are 0: only what is there may be looked up. With `sorter`, the argsort
+    of an `among` that is in no order, places are in that.
+    """
+    if not len(among):
+        return np.zeros(len(values), np.intp), np.zeros(len(values), np.bool_)
+    at = np.searchsorted(among, values, sorter=sorter).clip(max=len(among) - 1)
+    place = at if sorter is None else sorter[at]
+    return place, among[place] == values
+
+
 def member(values: U64, among: U64) -> Mask:
     """Tell which of the values are in the set `among`."""
-    if not len(among):
-        return np.zeros(len(values), np.bool_)
-    at = np.searchsorted(among, values)
-    np.minimum(at, len(among) - 1, out=at)
-    result: Mask = among[at] == values
-    return result
+    return find(among, values)[1]

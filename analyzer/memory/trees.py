@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _MAX_DEPTH: Final = 64
 # Internal entries up to this one are siblings and retry marks, not nodes (include/linux/xarray.h).
 _LAST_INTERNAL: Final = 4096
+_MOST_BITS: Final = 60  # of an index, below a node
 _INTERNAL: Final = 2  # in the two low bits: xa_is_internal()
 
 
@@ -92,6 +93,49 @@ def _xarrays(memory: Memory, heads: U64) -> Elements:
         owner, index = owner[at[row]], index[at[row]] + (slot << shift)
         entry, parent = read["slot"][row, slot], node[row]
     return _elements(parts, torn)
+
+
+def lasting(memory: Memory, places: U64) -> Elements:
+    """Read xarrays that never rest: every entry that was there all the time, and perhaps others.
+
+    `places` are the addresses of their `xa_head` words; index and values are as of `xarrays`.
+
+    A node that holds such an entry is not freed, so what a node that was freed and reused shows
+    costs nothing; but it may show anything: the caller has to know a right entry at its index from
+    a wrong one. Only where a head itself was replaced meanwhile can something be missing: its
+    root is torn, as one is that could not be read.
+    """
+    return retried(lambda roots: _lasting(memory, roots), places)
+
+
+def _lasting(memory: Memory, places: U64) -> Elements:
+    heads, ok = memory.pointers(places)
+    owner = np.flatnonzero(ok)
+    entry, index = heads[owner], np.zeros(len(owner), np.int64)
+    shift = np.full(len(owner), -1, np.int64)  # of the node above, unknown for a head
+    torn = ~ok
+    parts: list[tuple[I64, I64, U64]] = []
+    for _ in range(_MAX_DEPTH):
+        internal = entry & 3 == _INTERNAL
+        leaf = ~internal & (entry != 0)
+        parts.append((owner[leaf], index[leaf], entry[leaf]))
+        at = np.flatnonzero(internal & (entry > _LAST_INTERNAL))
+        if not len(at):
+            break
+        fields = {"shift": "shift", "slot": "slots"}
+        read = memory.gather(entry[at] - np.uint64(2), "xa_node", fields)
+        torn[owner[at[~read.ok]]] = True
+        width = read["slot"].shape[1].bit_length() - 1
+        below = read["shift"].astype(np.int64)
+        good = read.ok & (below <= _MOST_BITS)
+        good &= (shift[at] < 0) | (below == shift[at] - width)
+        row, slot = np.nonzero((read["slot"] != 0) & good[:, None])
+        owner, index = owner[at[row]], index[at[row]] + (slot << below[row])
+        shift, entry = below[row], read["slot"][row, slot]
+    now, ok = memory.pointers(places)
+    torn |= ~ok | (now != heads)
+    found, place, value = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Elements(found, place, value, torn)
 
 
 def _elements(parts: list[tuple[I64, I64, U64]], torn: Mask) -> Elements:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from analyzer import tables
 from analyzer.kinds import associations, registry
-from analyzer.memory.sets import member, unique
+from analyzer.memory.sets import find, member, unique
 from analyzer.model import OBJECTS, REFERENCES, TASK
 
 if TYPE_CHECKING:
@@ -45,17 +45,18 @@ class Numbering:
 
     def numbers(self, kind: str, addresses: U64) -> I64:
         """Return the objrefs of known addresses of one kind."""
-        known, numbers = self._index[kind]
-        result: I64 = numbers[np.searchsorted(known, addresses)]
-        return result
+        numbers, there = self.find(kind, addresses)
+        if not there.all():
+            raise KeyError(f"{kind} {int(addresses[np.argmin(there)]):#x} has no number")
+        return numbers
 
     def find(self, kind: str, addresses: U64) -> tuple[I64, Mask]:
-        """Return the objrefs of addresses of one kind, and which of them have one."""
-        if kind not in self._index:
-            return np.zeros(len(addresses), np.int64), np.zeros(len(addresses), np.bool_)
-        known, numbers = self._index[kind]
-        at = np.minimum(np.searchsorted(known, addresses), len(known) - 1)
-        return numbers[at], known[at] == addresses
+        """Return the objrefs of addresses of one kind (0: none), and which of them have one."""
+        known, numbers = self._index.get(kind, (np.empty(0, np.uint64), np.empty(0, np.int64)))
+        at, there = find(known, addresses)
+        result = np.zeros(len(addresses), np.int64)
+        result[there] = numbers[at[there]]
+        return result, there
 
     def __len__(self) -> int:
         """Return the number of objects."""
@@ -126,7 +127,7 @@ def _holders(block: Block, numbering: Numbering, tasks: Tasks) -> I64:
     if block.holder_kind != TASK:
         return numbering.numbers(block.holder_kind, block.holder)
     order = np.argsort(tasks.address, kind="stable")
-    rows = order[np.searchsorted(tasks.address, block.holder, sorter=order)]
+    rows, _ = find(tasks.address, block.holder, sorter=order)
     tids: I64 = tasks.table["tid"][rows]
     return tids
 

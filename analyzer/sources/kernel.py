@@ -255,7 +255,7 @@ def _gaps(request: Request, reading: _Reading, check: _Check) -> list[dict[str, 
             what = registry()[kind].plural if torn > 1 else registry()[kind].title
             gaps.append(_gap(f"{torn} {what} of the {whose}", "changed while it was read"))
     if reading.tasks.torn:
-        gaps.append(_gap(f"{reading.tasks.torn} task lists", "changed while they were read"))
+        gaps.append(_gap("the tree of process ids", "was rebuilt while it was read"))
     if check.appeared and request.pid is not None:  # on a whole machine something always does
         gaps.append(_gap(f"{check.appeared} objects", "kept appearing while it was read"))
     return gaps

@@ -1,8 +1,13 @@
-"""All tasks of the machine, as columns, read from the kernel's own task list.
+"""All tasks of the machine, as columns, found by their numbers.
 
-The list starts at our own task and closes over init_task (fs/proc reads the same one); threads
-hang off `signal->thread_head`. The idle tasks of the other processors are in no list: they are
-found through the run queues, and matter because they hold the initial namespaces too.
+The initial pid namespace has a number for every thread but the idle ones, in a tree (its `idr`),
+and the struct pid of each leads to the task. The tree is safe to read while others fork and exit:
+no task that is there throughout can be missed, for a neighbour's end does not move it, as it does
+in the list of tasks. Each step is proven by the way back: the pid has the number that it was found
+at, the task has the pid.
+
+The idle tasks have no number: that of the first processor (init_task) is the parent of process 1,
+those of the others are found through the run queues. They hold the initial namespaces too.
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ import numpy.typing as npt
 
 from analyzer import tables
 from analyzer.memory.sets import unique
-from analyzer.memory.walk import rings
+from analyzer.memory.trees import lasting
 from analyzer.model import TASKS
 
 if TYPE_CHECKING:
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
     from analyzer.tables import Table
 
 _PF_KTHREAD: Final = 0x00200000
+_IDR: Final = "idr.idr_rt.xa_head"
 
 # include/linux/sched.h, in the order that /proc/PID/stat tests them; the bits of exit_state are
 # told from those of __state by their place.
@@ -41,13 +47,13 @@ class Tasks:
     """The task table, and the addresses and local thread ids that belong to its rows.
 
     `local` are the ids in our own pid namespace (what /proc and the user call them), 0 for a task
-    that is not visible there. `torn` counts lists that could not be read whole.
+    that is not visible there. `torn` tells that some may be missing.
     """
 
     table: Table
     address: U64
     local: npt.NDArray[np.int64]
-    torn: int
+    torn: bool
 
     def row_of(self, pid: int) -> int:
         """Return the row of the task that we call `pid`, -1 when there is none."""
@@ -61,17 +67,19 @@ def read(memory: Memory, helpers: frozenset[int] = frozenset()) -> Tasks:
     `helpers` are the ids, as we know them, of processes that we started: observers like ourselves.
     """
     own = np.array([memory.engine.current_task()], np.uint64)
-    leader = memory.gather(own, "task_struct", {"leader": "group_leader"})["leader"]
-    addresses, torn = _listed(memory, leader)
-    addresses = np.concatenate((addresses, _idle(memory, addresses)))
+    mine = memory.gather(own, "task_struct", {"leader": "group_leader", "pid": "thread_pid"})
+    addresses, pids, torn = _numbered_tasks(memory, mine["pid"])
+    idle = _idle(memory, addresses, pids)
+    addresses = np.concatenate((addresses, idle))
+    pids = np.concatenate((pids, np.zeros_like(idle)))
     got = memory.gather(addresses, "task_struct", _FIELDS)
-    keep = np.flatnonzero(got.ok)
+    keep = np.flatnonzero(got.ok & ((got["pid"] == pids) | (pids == 0)))
     column = {name: values[keep] for name, values in got.values.items()}
     column["address"] = addresses[keep]
     column["tid"] = _numbered(memory, column)
     order = np.lexsort((column["tid"], column["tgid"]))
     column = {name: values[order] for name, values in column.items()}
-    column["observer"] = column["leader"] == leader[0]
+    column["observer"] = column["leader"] == mine["leader"][0]
     parent = memory.gather(column["parent"], "task_struct", {"tgid": "tgid"})
     column["ppid"] = np.where(parent.ok & (column["tgid"] > 0), parent["tgid"], 0)
     local, nspid = _ids(memory, column, own)
@@ -80,26 +88,33 @@ def read(memory: Memory, helpers: frozenset[int] = frozenset()) -> Tasks:
     return Tasks(_table(column, nspid), column["address"], local, torn)
 
 
-def _listed(memory: Memory, leader: U64) -> tuple[U64, int]:
-    offset = np.uint64(memory.offset("task_struct", "tasks"))
-    processes = rings(memory, leader + offset)
-    leaders = np.concatenate((leader, processes.value - offset))
-    signal = memory.gather(leaders, "task_struct", {"signal": "signal"})
-    heads = signal["signal"] + np.uint64(memory.offset("signal_struct", "thread_head"))
-    threads = rings(memory, unique(heads[signal.ok]))
-    node = np.uint64(memory.offset("task_struct", "thread_node"))
-    # The list of a process that is being released is empty: keep its leader all the same.
-    everyone = unique(leaders[signal.ok], threads.value - node)
-    return everyone, int(processes.torn.sum() + threads.torn.sum())
+def _numbered_tasks(memory: Memory, own_pid: U64) -> tuple[U64, U64, bool]:
+    """Return the tasks that the initial pid namespace has a number for, their struct pids, torn."""
+    namespace, _ = _upid(memory, own_pid, np.zeros(1, np.int64))
+    listed = lasting(memory, namespace + np.uint64(memory.offset("pid_namespace", _IDR)))
+    pids, torn = listed.value, bool(listed.torn.any())
+    their, number = _upid(memory, pids, np.zeros(len(pids), np.int64))
+    pids = pids[(their == namespace[0]) & (number == listed.index)]
+    first, ok = memory.pointers(pids + np.uint64(memory.offset("pid", "tasks")))
+    used = ok & (first != 0)
+    # task_struct has its links to pids (`pid_links`, that of PIDTYPE_PID first) after thread_pid.
+    link = np.uint64(memory.offset("task_struct", "thread_pid") + 8)
+    return first[used] - link, pids[used], torn
 
 
-def _idle(memory: Memory, known: U64) -> U64:
-    if not memory.has("task_struct", "se.cfs_rq") or not memory.has("cfs_rq", "rq"):
-        return np.empty(0, np.uint64)
-    queue = memory.gather(known, "task_struct", {"cfs": "se.cfs_rq"})
-    rq = memory.gather(unique(queue["cfs"]), "cfs_rq", {"rq": "rq"})
-    idle = memory.gather(unique(rq["rq"][rq.ok]), "rq", {"idle": "idle"})
-    return np.setdiff1d(idle["idle"][idle.ok & (idle["idle"] != 0)], known)
+def _idle(memory: Memory, known: U64, pids: U64) -> U64:
+    _, number = _upid(memory, pids, np.zeros(len(pids), np.int64))
+    first = memory.gather(known[number == 1], "task_struct", {"parent": "real_parent"})
+    found = [first["parent"][first.ok]]
+    if memory.has("task_struct", "se.cfs_rq") and memory.has("cfs_rq", "rq"):
+        queue = memory.gather(known, "task_struct", {"cfs": "se.cfs_rq"})
+        rq = memory.gather(unique(queue["cfs"]), "cfs_rq", {"rq": "rq"})
+        idle = memory.gather(unique(rq["rq"][rq.ok]), "rq", {"idle": "idle"})
+        found.append(idle["idle"][idle.ok & (idle["idle"] != 0)])
+    tasks = unique(*found)
+    read = memory.gather(tasks, "task_struct", {"tid": "pid"})
+    result: U64 = tasks[read.ok & (read["tid"] == 0)]
+    return result
 
 
 def _numbered(memory: Memory, column: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.int64]:

@@ -1,0 +1,266 @@
+"""The kernel source on a kernel that was made up: what it does when things come and go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analyzer.check import leaks
+from analyzer.errors import TargetVanishedError
+from analyzer.kinds import registry
+from analyzer.memory.sets import find, member, unique
+from analyzer.memory.trees import lasting
+from analyzer.model import Verdict
+from analyzer.sources import kernel, tasks
+from analyzer.sources.assemble import Numbering
+from analyzer.sources.request import Request
+from tests.fakekernel import FIRST, FakeKernel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from analyzer.snapshot import Snapshot
+
+ROOT: Final = FIRST + 10
+
+# The fields of a task by which it holds objects, and what each leads to.
+PARTS: Final = {
+    pointer.association.name: (next(iter(pointer.paths)), pointer.target)
+    for pointer in registry()["TASK"].pointers
+}
+EVERY: Final = (*PARTS, "mm", "aio")
+
+
+class Scene:
+    """A process that can hold an object of each kind that tasks hold; `hold` says which it does."""
+
+    def __init__(self) -> None:
+        self.fake = FakeKernel()
+        self.root = self.fake.task(ROOT)
+        self.made = {name: self._make(name) for name in EVERY}
+        self.held: frozenset[str] = frozenset()
+
+    def _make(self, name: str) -> int:
+        if name in PARTS:
+            return self.counted(PARTS[name][1], 1)
+        if name == "mm":
+            return self.counted("MM", 1)
+        context = self.fake.make("kioctx")
+        requests = self.fake.layout.field("kioctx", "active_reqs")
+        table = self.fake.make("kioctx_table", {"nr": 64})
+        first = self.fake.layout.field("kioctx_table", "table")
+        assert requests is not None
+        assert first is not None
+        self.fake.room(64 * 8)
+        self.fake.write(context + requests.offset, context + requests.offset)
+        self.fake.write(context + requests.offset + 8, context + requests.offset)
+        self.fake.write(table + first.offset, context)
+        return table
+
+    def counted(self, name: str, count: int) -> int:
+        """Make an object of a kind, with its count."""
+        kind = registry()[name]
+        address = self.fake.make(kind.struct)
+        found = self.fake.layout.first(kind.struct, [one.path for one in kind.counters])
+        if found is not None:
+            bias = {one.path: one.bias for one in kind.counters}[found[0]]
+            self.fake.put(address, kind.struct, found[0], count - bias)
+        return address
+
+    def hold(self, names: Iterable[str]) -> None:
+        """Hold these and nothing else; the contexts need an address space to be in."""
+        self.held = frozenset(names)
+        for name, (field, _) in PARTS.items():
+            if self.fake.layout.field("task_struct", field) is not None:
+                self.fake.point(self.root, field, self.made[name] if name in self.held else 0)
+        self.fake.point(self.root, "mm", self.made["mm"] if "mm" in self.held else 0)
+        contexts = self.made["aio"] if "aio" in self.held else 0
+        self.fake.put(self.made["mm"], "mm_struct", "ioctx_table", contexts)
+
+    def snapshot(self, pid: int | None = ROOT) -> Snapshot:
+        """Read it."""
+        return kernel.collect(self.fake.memory(), Request(pid, scope="host"))
+
+
+def kinds(snapshot: Snapshot) -> set[str]:
+    """Return the kinds of the objects of a snapshot."""
+    return set(snapshot.tables["objects"].words("kind").tolist())
+
+
+class TestFind:
+    """The one way to look something up in a sorted array."""
+
+    @given(st.lists(st.integers(0, 30), unique=True), st.lists(st.integers(0, 30)))
+    def test_it_finds_what_is_there_and_nothing_else(
+        self, among: list[int], values: list[int]
+    ) -> None:
+        keys, wanted = np.array(among, np.uint64), np.array(values, np.uint64)
+        for known, sorter in ((np.sort(keys), None), (keys, np.argsort(keys))):
+            at, there = find(known, wanted, sorter=sorter)
+            assert there.tolist() == [value in among for value in values]
+            assert known[at[there]].tolist() == wanted[there].tolist()
+        assert member(wanted, unique(keys)).tolist() == [value in among for value in values]
+
+    @pytest.mark.parametrize("kind", ["AIO", "FILE"])
+    def test_nothing_is_found_among_no_objects(self, kind: str) -> None:
+        numbering = Numbering({"AIO": np.empty(0, np.uint64)}, {"AIO": 1})
+        numbers, found = numbering.find(kind, np.array([8, 16], np.uint64))
+        assert numbers.tolist() == [0, 0]
+        assert not found.any()
+        with pytest.raises(KeyError, match="has no number"):
+            numbering.numbers(kind, np.array([8], np.uint64))
+
+
+class TestReadings:
+    """Two readings between which objects of any kind come and go."""
+
+    @given(st.sets(st.sampled_from(EVERY)), st.sets(st.sampled_from(EVERY)))
+    def test_what_comes_or_goes_between_two_readings_is_told(
+        self, before: set[str], after: set[str]
+    ) -> None:
+        scene = Scene()
+        memory = scene.fake.memory()
+        scene.hold(before)
+        for pid in (ROOT, None):
+            scene.hold(before)
+            first = kernel._read(memory, pid, host=True)
+            scene.hold(after)
+            check = kernel._read_again(memory, pid, first)
+            moved = first.numbering.address
+            kept = [scene.made[name] for name in before & after if name != "aio"]
+            lost = {scene.made[name] for name in before - after if name != "aio"}
+            at = np.concatenate([np.empty(0, np.uint64), *moved.values()])
+            assert set(at[check.moved].tolist()) >= lost
+            assert not np.isin(kept, at[check.moved]).any()
+            assert (check.appeared > 0) == bool(_reached(after) - _reached(before))
+
+    @given(st.lists(st.sets(st.sampled_from(EVERY)), max_size=6), st.integers(1, 60))
+    def test_a_machine_that_never_rests_is_read_to_the_end(
+        self, states: list[set[str]], pace: int
+    ) -> None:
+        scene = Scene()
+
+        def move(read: int) -> None:
+            if states and not read % pace:
+                scene.hold(states[read // pace % len(states)])
+
+        scene.fake.between = move
+        for pid in (ROOT, None):
+            snapshot = scene.snapshot(pid)
+            assert snapshot.meta["passes"] <= kernel.READINGS
+
+
+def _reached(names: set[str]) -> set[str]:
+    return names if "mm" in names else names - {"aio"}
+
+
+class TestWholeMachine:
+    """What is read of it."""
+
+    def test_every_part_of_a_process_is_found(self) -> None:
+        scene = Scene()
+        scene.hold(EVERY)
+        found = kinds(scene.snapshot())
+        assert found >= {target for _, target in PARTS.values()} | {"MM", "AIO"}
+
+    def test_what_was_freed_meanwhile_is_no_leak(self) -> None:
+        """A count of none, or a saturated one, of what is held: it died while it was read."""
+        scene = Scene()
+        scene.hold(["files", "fs", "sighand"])
+        path = {"files": "count.counter", "fs": "users", "sighand": "count.refs.counter"}
+        for name, count in (("files", 0), ("fs", -1), ("sighand", -(1 << 30))):
+            kind = registry()[PARTS[name][1]]
+            scene.fake.put(scene.made[name], kind.struct, path[name], count)
+        snapshot = scene.snapshot()
+        objects = snapshot.tables["objects"]
+        assert not objects.known("refcount").any()
+        found = leaks.check(snapshot)
+        dead = np.isin(objects.words("kind"), [PARTS[name][1] for name in path])
+        assert [leaks.VERDICTS[code] for code in found.verdict[dead]] == [Verdict.UNKNOWN] * 3
+
+
+class TestTasks:
+    """Tasks are found by their numbers."""
+
+    def test_all_are_found_and_the_idle_one(self) -> None:
+        fake = FakeKernel()
+        wanted = [FIRST + 10, FIRST + 11, FIRST + 5000, FIRST + 70_000]
+        for tid in wanted:
+            fake.task(tid)
+        found = tasks.read(fake.memory())
+        assert sorted(found.table["tid"].tolist()) == [0, 1, FIRST, *wanted]
+        assert not found.torn
+        assert found.table["observer"].tolist() == [t == FIRST for t in found.table["tid"].tolist()]
+
+    def test_neighbours_that_come_and_go_hide_nobody(self) -> None:
+        """At any moment of the reading: the one that stays is found, the list is no gap."""
+        for pace in range(1, 12):
+            fake = FakeKernel()
+            fake.task(FIRST + 10)
+            fake.task(FIRST + 11)
+
+            def reap(read: int, fake: FakeKernel = fake, pace: int = pace) -> None:
+                if read == pace:  # in place, as xas_store() does
+                    _empty_slot(fake, FIRST + 11)
+
+            fake.between = reap
+            found = tasks.read(fake.memory())
+            assert FIRST + 10 in found.table["tid"].tolist()
+            assert not found.torn
+
+    def test_a_number_that_leads_to_another_is_nobody(self) -> None:
+        """A struct pid, or a task, that was freed and is another's now."""
+        fake = FakeKernel()
+        mine, other = fake.task(FIRST + 10), fake.task(FIRST + 11)
+        del other
+        pid = fake._numbers[FIRST + 11]
+        numbers = fake._offset("pid", "numbers")
+        fake.put(pid + numbers, "upid", "nr", FIRST + 12)
+        fake.point(mine, "thread_pid", pid)
+        found = tasks.read(fake.memory()).table["tid"].tolist()
+        assert FIRST + 10 not in found
+        assert FIRST + 11 not in found
+
+    def test_a_tree_that_is_rebuilt_all_the_time_is_a_gap_and_keeps_what_was_seen(self) -> None:
+        fake = FakeKernel()
+        fake.task(FIRST + 10)
+        fake.between = lambda read: fake.relist() if read < 40 else None
+        found = tasks.read(fake.memory())
+        assert found.torn
+        assert FIRST + 10 in found.table["tid"].tolist()
+        scene = Scene()
+        scene.fake.between = lambda _: scene.fake.relist()
+        snapshot = scene.snapshot()
+        assert snapshot.meta["incomplete"]
+        assert "tree of process ids" in snapshot.tables["gaps"]["where"].tolist()[0]
+
+    def test_garbage_in_a_tree_ends(self) -> None:
+        fake = FakeKernel()
+        head = fake.layout.field("pid_namespace", "idr.idr_rt.xa_head")
+        assert head is not None
+        at = fake.namespace + head.offset
+        node = fake.make("xa_node", {"shift": 18})
+        slots = fake._offset("xa_node", "slots")
+        for slot in range(64):
+            fake.write(node + slots + 8 * slot, node | 2)  # a loop
+        fake.write(at, node | 2)
+        found = lasting(fake.memory(), np.array([at], np.uint64))
+        assert len(found.value) == 0
+        fake.write(at, 0)
+        assert not lasting(fake.memory(), np.array([at, 0], np.uint64)).torn[0]
+
+    def test_nobody_is_absent_for_a_number_that_is_not_in_use(self) -> None:
+        scene = Scene()
+        with pytest.raises(TargetVanishedError, match=f"no process {FIRST + 99}"):
+            scene.snapshot(FIRST + 99)
+
+
+def _empty_slot(fake: FakeKernel, tid: int) -> None:
+    pid = fake._numbers[tid].to_bytes(8, "little")
+    for at in range(0, fake._end, 8):
+        if fake.bytes[at : at + 8].tobytes() == pid:
+            fake.bytes[at : at + 8] = 0
