@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from analyzer import arrow
 from analyzer.errors import BadInputError
 from analyzer.tables import DTYPES, build
 
@@ -80,14 +81,11 @@ def _brief(error: Exception) -> str:
 def _to_arrow(table: Table, spec: ColumnSpec) -> Any:  # noqa: ANN401 - pyarrow has no types
     column = table[spec.name]
     if spec.type == "category":
-        codes = pa.array(column.astype(np.int32), mask=column < 0)
-        words = pa.array(list(table.vocabulary[spec.name]), pa.string())
-        return pa.DictionaryArray.from_arrays(codes, words)
+        return arrow.chosen(column, table.vocabulary[spec.name])
     if spec.type == "text":
         raw = [None if value is None else os.fsencode(value) for value in column.tolist()]
-        return pa.array(raw, pa.binary())
-    gone = ~table.known(spec.name) if spec.name in table.missing else None
-    return pa.array(column, _TYPES[spec.type], mask=gone)
+        return arrow.texts(raw, pa.binary())
+    return arrow.numbers(column, table.missing.get(spec.name))
 
 
 def _check_sizes(metadata: Any, rows: int, name: str) -> None:  # noqa: ANN401 - as above
@@ -150,8 +148,7 @@ def _from_arrow(chunked: Any, spec: ColumnSpec, name: str) -> Read:  # noqa: ANN
 def _filled(array: Any, value: int) -> tuple[Array, Mask | None]:  # noqa: ANN401 - as above
     """Return the values, `value` where there is none, and where that is; None for nowhere.
 
-    From the buffers (https://arrow.apache.org/docs/format/Columnar.html): what Array.to_numpy and
-    Array.fill_null do too, but they import pandas, which takes longer than all the rest.
+    What Array.to_numpy and Array.fill_null do too, but they import pandas (see `analyzer.arrow`).
     """
     if not len(array):
         return np.empty(0, _dtype(array)), None

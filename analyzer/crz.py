@@ -65,6 +65,9 @@ def load(path: str | os.PathLike[str]) -> Snapshot:
 
 def pack(snapshot: Snapshot) -> bytes:
     """Return the bytes of the snapshot file."""
+    from analyzer import extras
+
+    extras.need("a snapshot file", "pyarrow")
     from analyzer.columnar import to_parquet
 
     members = {f"{name}.parquet": to_parquet(snapshot.tables[name]) for name in SCHEMAS}
@@ -78,6 +81,9 @@ def pack(snapshot: Snapshot) -> bytes:
 
 def unpack(data: bytes, name: str = "snapshot") -> Snapshot:
     """Return the snapshot in the bytes of a snapshot file; `name` is for the error."""
+    from analyzer import extras
+
+    extras.need("a snapshot file", "pyarrow")
     from analyzer.columnar import from_parquet
     from analyzer.integrity import check_meta, check_ranges, check_references
     from analyzer.snapshot import Snapshot as Made

@@ -202,12 +202,13 @@ def _values(node: Node, rows: _Rows) -> Iterable[Value]:
 
 
 def _found(values: Iterable[Value], pattern: str) -> Mask:
-    import pyarrow as pa
     from pyarrow import compute
+
+    from analyzer import arrow
 
     listed = list(values)
     distinct = list({value for value in listed if isinstance(value, str)})
-    texts = pa.array(map(valid, distinct), pa.string())
+    texts = arrow.strings(list(map(valid, distinct)))
     hits = compute.match_substring_regex(texts, pattern).to_pylist()
     found = {value for value, hit in zip(distinct, hits, strict=True) if hit}
     return np.fromiter((value in found for value in listed), np.bool_, len(listed))

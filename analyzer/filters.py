@@ -25,6 +25,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from analyzer import extras
 from analyzer.errors import BadInputError
 from analyzer.filter_nodes import (
     EQUAL,
@@ -223,12 +224,14 @@ def _match(token: _Token, left: Node, start: _Token, right: Node) -> Node:
 def _why_not(pattern: str) -> str:
     if valid(pattern) != pattern:
         return "a regular expression must be valid UTF-8"
-    import pyarrow as pa
-    from pyarrow import compute
+    extras.need("-Q with a regular expression (=~, !~)", "pyarrow")
+    from pyarrow import ArrowInvalid, compute
+
+    from analyzer import arrow
 
     try:
-        compute.match_substring_regex(pa.array([""]), pattern)
-    except pa.ArrowInvalid as error:
+        compute.match_substring_regex(arrow.strings([""]), pattern)
+    except ArrowInvalid as error:
         return f"no regular expression: {str(error).partition(': ')[2]}"
     return ""
 

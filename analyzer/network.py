@@ -45,6 +45,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from analyzer import extras
 from analyzer.check.leaks import BASES, VERDICTS, check
 from analyzer.check.links import kind_flags, links, reach
 from analyzer.check.subtree import INSIDE
@@ -137,6 +138,7 @@ class Plan:
 
     def build(self) -> nx.MultiDiGraph[str]:
         """Make the graph."""
+        extras.need("a graph", "networkx")
         import networkx as nx
 
         with _no_collection():

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from analyzer import extras
 from analyzer.tables import build
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ class Snapshot:
 
 def frame(table: Table) -> pd.DataFrame:
     """Return a table as a pandas frame; the dtypes are in this module's docstring."""
+    extras.need("a frame", "pandas")
     import pandas as pd
 
     return pd.DataFrame({spec.name: _series(table, spec) for spec in table.schema.columns})

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from analyzer import extras
 from analyzer.errors import BadInputError
 from analyzer.plots import _style
 from analyzer.writers.text import printable
@@ -92,6 +93,7 @@ class Plot:
 
 def drawn(plot: Plot, reports: Sequence[Report], ax: Axes | None) -> Axes:
     """Return axes with the plot on them: `ax`, or new ones on a pyplot figure of the right size."""
+    extras.need("a plot", "matplotlib")
     if ax is None:
         from matplotlib import pyplot as plt  # before the style: it sets up the user's backend
 
@@ -105,6 +107,7 @@ def drawn(plot: Plot, reports: Sequence[Report], ax: Axes | None) -> Axes:
 
 def figure(plot: Plot, reports: Sequence[Report]) -> Figure:
     """Return a figure of the plot that pyplot knows nothing of."""
+    extras.need("a plot", "matplotlib")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Made
 

@@ -12,6 +12,7 @@ import stat
 import zlib
 from typing import IO, TYPE_CHECKING, Final
 
+from analyzer import extras
 from analyzer.errors import BadInputError
 from analyzer.procfs import tarball, textdump
 from analyzer.procfs.fs import MAX_FILE, MemoryFs, ProcFs
@@ -54,6 +55,7 @@ def _entries(file: IO[bytes], path: Path) -> Entries:
         with gzip.open(file) as unpacked:
             return dict(tarball.read(unpacked, str(path)))
     if magic.startswith(_ZSTD):
+        extras.need(f"{path}: a dump that zstd has compressed", "pyarrow")
         import pyarrow as pa  # slow, and for this format only
 
         with pa.CompressedInputStream(pa.PythonFile(file), "zstd") as stream:

@@ -223,17 +223,21 @@ def _parquet(table: Table, name: str, at: datetime) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    times = pa.array([at], pa.timestamp("us", tz="UTC"))
+    from analyzer import arrow
+
+    moment = np.array([round(at.timestamp() * 1_000_000)])
+    times = arrow.numbers(moment, kind=pa.timestamp("us", tz="UTC"))
     sink = pa.BufferOutputStream()
     pq.write_table(_arrow(table, name, times, valid), sink, compression="zstd")
     return bytes(sink.getvalue())
 
 
 def _csv(table: Table, name: str, at: datetime) -> bytes:
-    import pyarrow as pa
     from pyarrow import csv
 
-    times = pa.array([f"{at:%Y-%m-%dT%H:%M:%SZ}"], pa.string())
+    from analyzer import arrow
+
+    times = arrow.strings([f"{at:%Y-%m-%dT%H:%M:%SZ}"])
     sink = io.BytesIO()
     options = csv.WriteOptions(quoting_style="needed")
     csv.write_csv(_arrow(table, name, times, _cell), sink, options)
@@ -248,28 +252,29 @@ def _cell(text: str) -> str:
 def _arrow(table: Table, name: str, times: Any, say: Callable[[str], str]) -> Any:  # noqa: ANN401 - pyarrow has no types
     import pyarrow as pa
 
-    first = pa.array(np.zeros(len(table), np.int64))
-    keys = [pa.array([name], pa.string()).take(first), times.take(first)]
+    from analyzer import arrow
+
+    first = arrow.numbers(np.zeros(len(table), np.int64))
+    keys = [arrow.strings([name]).take(first), times.take(first)]
     columns = [_column(table, spec, say) for spec in table.schema.columns]
     names = [spec.name for spec in (*KEYS, *table.schema.columns)]
     return pa.Table.from_arrays([*keys, *columns], names=names)
 
 
 def _column(table: Table, spec: ColumnSpec, say: Callable[[str], str]) -> Any:  # noqa: ANN401 - as above
-    import pyarrow as pa
+    from analyzer import arrow
 
     values, known = table[spec.name], table.known(spec.name)
     if spec.type == "category":
-        words = pa.array([say(word) for word in table.vocabulary[spec.name]], pa.string())
-        codes = pa.array(values.astype(np.int32), mask=~known)
-        return pa.DictionaryArray.from_arrays(codes, words).dictionary_decode()
+        words = [say(word) for word in table.vocabulary[spec.name]]
+        return arrow.chosen(values, words).dictionary_decode()
     if spec.type == "text":
-        return pa.array([None if v is None else say(v) for v in values.tolist()], pa.string())
+        return arrow.strings([None if v is None else say(v) for v in values.tolist()])
     if spec.name in _WORDED:
         worded = _WORDED[spec.name]
         pairs = zip(values.tolist(), known.tolist(), strict=True)
-        return pa.array([worded(v) if k else None for v, k in pairs], pa.string())
-    return pa.array(values, mask=None if known.all() else ~known)
+        return arrow.strings([worded(v) if k else None for v, k in pairs])
+    return arrow.numbers(values, ~known)
 
 
 _WORDED: Final[Mapping[str, Callable[[int], str]]] = {

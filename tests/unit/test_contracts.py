@@ -19,7 +19,7 @@ PACKAGE = ROOT / "analyzer"
 # What a subtree is (check.subtree) is shared by the sources, which have to know the border.
 ARROWS: list[set[str]] = [
     {"_version", "errors", "syscall", "model", "program"},
-    {"tables", "settings", "writers.text", "palette", "layout", "files"},
+    {"tables", "extras", "arrow", "settings", "writers.text", "palette", "layout", "files"},
     {"memory"},
     {"kinds"},
     {"snapshot", "addresses", "crz", "columnar", "integrity"},

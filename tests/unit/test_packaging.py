@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from analyzer import extras
+
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "locks").glob("*.txt"))
 REQUIREMENT = re.compile(r"(?m)^([a-z0-9-]+)==([^ ]+)")
@@ -33,6 +35,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (built,) = out.glob("*.whl")
     return built
+
+
+def runtime(project: dict[str, Any]) -> list[str]:
+    return [
+        *project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"]["all"],
+    ]
 
 
 def pins(lock: Path) -> dict[str, set[str]]:
@@ -97,15 +106,25 @@ def test_a_lock_tells_nothing_of_where_it_was_made(lock: Path) -> None:
 
 def test_the_locks_cover_what_the_project_declares(project: dict[str, Any]) -> None:
     groups = project["dependency-groups"]
-    declared = [*project["project"]["dependencies"], *groups["build"], *groups["test"]]
+    declared = [*runtime(project), *groups["build"], *groups["test"]]
     names = {re.split(r"[><=]", item)[0] for item in declared if isinstance(item, str)}
     for lock in LOCKS:
         assert names <= set(pins(lock)), lock.name
 
 
+def test_the_core_is_small_and_all_is_every_part_of_the_rest(project: dict[str, Any]) -> None:
+    extra = project["project"]["optional-dependencies"]
+    named = {re.split(r"[><=]", item)[0] for item in project["project"]["dependencies"]}
+    assert named == {"numpy", "typer"}
+    parts = [item for name in ("files", "graph", "plot", "frames") for item in extra[name]]
+    assert set(extra["all"]) == set(parts)
+    assert {item.split(">=")[0] for item in extra["all"]} == set(extras.GIVES)
+    assert "cranalyze[all]" in extra["notebook"]
+
+
 def test_the_lowest_lock_is_exactly_the_declared_floors(project: dict[str, Any]) -> None:
     lowest = pins(ROOT / "locks" / "lowest.txt")
-    for item in project["project"]["dependencies"]:
+    for item in runtime(project):
         name, floor = item.split(">=")
         (pinned,) = lowest[name]
         assert pinned in {floor, f"{floor}.0"}, name

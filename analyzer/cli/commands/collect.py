@@ -31,9 +31,10 @@ def run(
     force: opt.Force = False,
 ) -> None:
     """Keep the reference graph of a subtree in a file."""
-    from analyzer import crz, files
+    from analyzer import crz, extras, files
     from analyzer.errors import BadInputError
 
+    extras.need("collect", "pyarrow")
     if pid is None and scope is not opt.Scope.HOST:
         raise BadInputError("name a PID, or take the whole machine with --scope host")
     if output not in {None, "-"}:

@@ -37,10 +37,12 @@ def run(
     Into DIR/TABLE/date=YYYY-MM-DD/host=NAME/, which DuckDB, Spark and pandas read as they are;
     prints the files written. All snapshots are written or, when one cannot be, none.
     """
+    from analyzer import extras
     from analyzer.export import write
     from analyzer.files import printable_path
     from analyzer.writers.export import Form
 
+    extras.need("export", "pyarrow")
     if bool(parquet) == bool(csv):
         raise BadInputError("say --parquet DIR or --csv DIR, one of them")
     form = Form.PARQUET if parquet else Form.CSV

@@ -70,9 +70,10 @@ def run(
     JSON. Tasks and objects are nodes, counted references edges. With
     --scope host a snapshot of the whole machine needs no --pid.
     """
-    from analyzer import crz, files, network
+    from analyzer import crz, extras, files, network
     from analyzer.writers import graph_files
 
+    extras.need("graph", "networkx", "pyarrow")
     chosen = form or _form_of(output)
     if output not in {None, "-"}:
         files.refuse_target(str(output), force=force)

@@ -60,13 +60,14 @@ def run(
     As png, svg or pdf. The kind life takes several snapshots of one process; by default all that
     are here.
     """
-    from analyzer import crz, plots
+    from analyzer import crz, extras, plots
     from analyzer.files import refuse_target, write_file
     from analyzer.plots import base
 
     if listed:
         emit("".join(f"{plot.name:12}{plot.summary}\n" for plot in plots.registry().values()))
         return
+    extras.need("plot", "matplotlib", "pyarrow")
     plot = plots.named(kind)
     if output is None:
         raise BadInputError("name the picture: -o FILE.png, .svg or .pdf (-o - is stdout)")

@@ -46,9 +46,10 @@ def run(  # noqa: PLR0913 - an option each
 
     Exits with 0 whatever that is, unless --check asks for more.
     """
-    from analyzer import settings
+    from analyzer import extras, settings
     from analyzer.report import make
 
+    extras.need("report", "pyarrow")
     form = chosen_form(json=json, markdown=markdown, junit=junit, tree=tree, html=html is not None)
     wanted = asked(
         form, html, (short, columns, output), filter_,
