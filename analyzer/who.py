@@ -9,6 +9,7 @@ namespace, a message in a queue, a loop device).
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from dataclasses import dataclass
@@ -21,13 +22,15 @@ from analyzer.errors import BadInputError
 from analyzer.holders import in_words
 from analyzer.kinds import namespace_kinds, registry
 from analyzer.model import TASK, Rules
-from analyzer.procfs.places import Place, directories, mounts, swaps
+from analyzer.procfs.glance import look
+from analyzer.procfs.places import Place, directories, mounted_at, mounts, swaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
+    from analyzer.procfs.glance import Inode
     from analyzer.snapshot import Snapshot
 
     Rows = npt.NDArray[np.intp]
@@ -81,11 +84,15 @@ class Held:
 
 @dataclass(frozen=True)
 class Answer:
-    """What was asked, and the objects that it is; none when there is no such object."""
+    """What was asked, and the objects that it is; none when there is no such object.
+
+    `silent` are the processes whose directories are on a filesystem that does not answer.
+    """
 
     asked: str
     held: tuple[Held, ...]
     places: tuple[Place, ...] = ()
+    silent: tuple[int, ...] = ()
 
     @property
     def found(self) -> bool:
@@ -106,12 +113,13 @@ class Query:
     fd: int | None = None
     whole_device: bool = False
 
-    def places(self) -> tuple[Place, ...]:
-        """Return what holds a path without having it open, asked of /proc."""
+    def places(self) -> tuple[tuple[Place, ...], tuple[int, ...]]:
+        """Return what holds a path without having it open, asked of /proc, and who was silent."""
         if self.dev is None:
-            return ()
-        found = [*directories(self.dev, self.ino), *swaps(self.dev, self.ino)]
-        return (*found, *(mounts(self.dev) if self.whole_device else ()))
+            return (), ()
+        found, silent = directories(self.dev, self.ino)
+        found += swaps(self.dev, self.ino)
+        return (*found, *(mounts(self.dev) if self.whole_device else ())), tuple(silent)
 
     def rows(self, snapshot: Snapshot) -> Rows:
         """Return the rows of the objects that are meant."""
@@ -173,28 +181,49 @@ def _numbered(asked: str, word: str, ino: int) -> Query:
 
 
 def _path(path: str) -> Query:
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
+    if not path or "\0" in path:
+        raise _unusable(path, "no path")
+    of_nsfs, at = look(["/proc/self/ns/uts", path])
+    if at == errno.ENOENT:
         return Query(path)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise BadInputError(
-            f"{path}: {reason}; name a path, PID:FD, PID:mm, net:[N], pipe:[N] or socket:[N]"
-        ) from None
-    if status.st_dev == os.stat("/proc/self/ns/uts").st_dev:
+    if at == errno.ETIMEDOUT:
+        return _silent(path)
+    if isinstance(at, int):
+        raise _unusable(path, os.strerror(at))
+    if not isinstance(of_nsfs, int) and at.dev == of_nsfs.dev:
         kinds = tuple(kind.name for kind in namespace_kinds().values())
-        return Query(path, kinds, ino=status.st_ino)
-    if os.path.ismount(path):
-        return Query(path, ("FILE",), dev=status.st_dev, whole_device=True)
-    return Query(path, ("FILE",), ino=status.st_ino, dev=status.st_dev)
+        return Query(path, kinds, ino=at.ino)
+    if at.ino is None or _is_mount(path, at):
+        return Query(path, ("FILE",), dev=at.dev, whole_device=True)
+    return Query(path, ("FILE",), ino=at.ino, dev=at.dev)
+
+
+def _is_mount(path: str, at: Inode) -> bool:
+    """Tell whether a path is where another filesystem begins: as os.path.ismount() does."""
+    if not at.mounted:
+        return False
+    (above,) = look([os.path.dirname(os.path.abspath(path))])
+    return isinstance(above, int) or above.dev != at.dev or above.ino == at.ino
+
+
+def _silent(path: str) -> Query:
+    """Understand a path whose filesystem does not answer: a mount point needs not be asked."""
+    dev = mounted_at(path)
+    if dev is None:
+        raise _unusable(path, "its filesystem does not answer")
+    return Query(path, ("FILE",), dev=dev, whole_device=True)
+
+
+def _unusable(path: str, reason: str) -> BadInputError:
+    known = "name a path, PID:FD, PID:mm, net:[N], pipe:[N] or socket:[N]"
+    return BadInputError(f"{path}: {reason}; {known}")
 
 
 def answer(snapshot: Snapshot, query: Query) -> Answer:
     """Find the objects that `query` means in a host-wide, detailed snapshot, and their holders."""
     graph = _Graph(snapshot)
     held = tuple(graph.held(int(row)) for row in query.rows(snapshot))
-    return Answer(query.asked, held, query.places())
+    return Answer(query.asked, held, *query.places())
 
 
 def upward(snapshot: Snapshot, rows: Sequence[int]) -> Mask:

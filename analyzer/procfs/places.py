@@ -7,15 +7,21 @@ proc_pid_root(5), proc_pid_mountinfo(5).
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from analyzer.procfs import mountinfo
+from analyzer.procfs.glance import look
 from analyzer.procfs.parse import unescape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from analyzer.procfs.glance import Inode
+
+_DIRECTORIES: Final = (("cwd", "working directory"), ("root", "root directory"))
 
 
 @dataclass(frozen=True)
@@ -30,13 +36,25 @@ class Place:
     comm: str
 
 
-def directories(dev: int, ino: int | None) -> Iterator[Place]:
-    """Yield whose working directory or root is that inode; with no `ino`, is on that device."""
-    for pid in _pids():
-        for link, what in (("cwd", "working directory"), ("root", "root directory")):
-            status = _stat(f"/proc/{pid}/{link}")
-            if status and status.st_dev == dev and ino in {None, status.st_ino}:
-                yield Place(what, pid, _comm(pid))
+def directories(dev: int, ino: int | None) -> tuple[list[Place], list[int]]:
+    """Return whose working directory or root is that inode; with no `ino`, is on that device.
+
+    The second are the processes with one on a filesystem that does not answer.
+    """
+    asked = [(pid, link, what) for pid in _pids() for link, what in _DIRECTORIES]
+    found: list[Place] = []
+    silent: dict[int, None] = {}
+    answers = look([f"/proc/{pid}/{link}" for pid, link, _ in asked])
+    for (pid, _, what), at in zip(asked, answers, strict=True):
+        if at == errno.ETIMEDOUT:
+            silent[pid] = None
+        elif _is(at, dev, ino):
+            found.append(Place(what, pid, _comm(pid)))
+    return found, list(silent)
+
+
+def _is(at: Inode | int, dev: int, ino: int | None) -> bool:
+    return not isinstance(at, int) and at.dev == dev and ino in {None, at.ino}
 
 
 def swaps(dev: int, ino: int | None) -> Iterator[Place]:
@@ -46,10 +64,9 @@ def swaps(dev: int, ino: int | None) -> Iterator[Place]:
             lines = file.read().splitlines()[1:]
     except OSError:
         return
-    for line in lines:
-        path = os.fsdecode(unescape(line.split()[0]))
-        status = _stat(path)
-        if status and status.st_dev == dev and ino in {None, status.st_ino}:
+    paths = [os.fsdecode(unescape(line.split()[0])) for line in lines if line.split()]
+    for path, at in zip(paths, look(paths), strict=True):
+        if _is(at, dev, ino):
             yield Place(f"swap file {path}", 0, "kernel")
 
 
@@ -71,15 +88,26 @@ def mounts(dev: int) -> Iterator[Place]:
                 yield Place(f"mounted at {mount.point} in {namespace}", pid, _comm(pid))
 
 
-def _pids() -> Iterator[int]:
-    return (int(name) for name in os.listdir("/proc") if name.isdecimal())
+def mounted_at(path: str) -> int | None:
+    """Return the device that is mounted at a path in our mount namespace; it is not asked itself.
 
-
-def _stat(path: str) -> os.stat_result | None:
+    None when nothing is, or when /proc does not say.
+    """
+    where = "/proc/self/mountinfo"
     try:
-        return os.stat(path)
+        with open(where, "rb") as file:
+            mounts_here = mountinfo.parse(file.read(), where)
+        point = os.path.abspath(path)
     except OSError:
         return None
+    return next((m.dev for m in reversed(mounts_here) if m.point == point), None)
+
+
+def _pids() -> list[int]:
+    try:
+        return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+    except OSError:
+        return []
 
 
 def _comm(pid: int) -> str:

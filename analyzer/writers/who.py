@@ -59,6 +59,7 @@ def _answer(answer: Answer, cells: int) -> Iterator[Line]:
     asked = printable(answer.asked)
     if not answer.found:
         yield from (Line(text, "bad") for text in wrap(f"{asked}: no such object", cells))
+        yield from _silence(answer.silent, cells)
         return
     for held in answer.held[:_MOST_LISTED]:
         yield from (Line(text, "strong") for text in wrap(_title(held), cells))
@@ -76,6 +77,16 @@ def _answer(answer: Answer, cells: int) -> Iterator[Line]:
         yield from (
             Line(text) for text in wrap(f"{printable(what)}: {_some(whose)}", cells, "  ", 4)
         )
+    yield from _silence(answer.silent, cells)
+
+
+def _silence(silent: Sequence[int], cells: int) -> Iterator[Line]:
+    if silent:
+        said = (
+            f"not known: whether the directories of {_some([f'pid {pid}' for pid in silent])} are"
+        )
+        text = f"{said} there; the filesystem that they are on does not answer"
+        yield from (Line(line) for line in wrap(text, cells))
 
 
 def _title(held: Held) -> str:

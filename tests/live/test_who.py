@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 import fixtures
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = [pytest.mark.live, pytest.mark.bpf]
@@ -134,3 +136,63 @@ def counted(kinds: set[str]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         if one["stable"] and not one["initial"] and one["kind"] in kinds
     ]  # fmt: skip
     return census, wrong
+
+
+FUSE = """
+import ctypes, os, struct, sys
+fd = os.open("/dev/fuse", os.O_RDWR)
+data = f"fd={fd},rootmode=40000,user_id=0,group_id=0".encode()
+if ctypes.CDLL(None).mount(b"dead", sys.argv[1].encode(), b"fuse", 0, data):
+    sys.exit("mount")
+print("mounted", flush=True)
+while True:
+    ask = os.read(fd, 1 << 20)
+    size, op, unique, node = struct.unpack_from("=IIQQ", ask)
+    out = b""
+    if op == 26:  # FUSE_INIT
+        out = struct.pack("=IIIIHHIIHHIIIIIIII", 7, 31, 0, 0, 16, 12, 4096, 1, 1, *[0] * 9)
+    elif op == 3:  # FUSE_GETATTR: a folder, whose attributes are to be asked for every time
+        out = struct.pack("=2Q6Q10I", 0, 0, 1, *[0] * 8, 0o40755, 2, *[0] * 5)
+    os.write(fd, struct.pack("=IiQ", 16 + len(out), 0 if out else -38, unique) + out)
+"""
+
+
+@pytest.fixture
+def dead_mount(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """Mount a filesystem whose server is stopped; return the mount point, and who is in it."""
+    if not os.path.exists("/dev/fuse"):
+        pytest.skip("there is no FUSE")
+    point = tmp_path / "dead"
+    point.mkdir()
+    server = subprocess.Popen([sys.executable, "-c", FUSE, str(point)], stdout=subprocess.PIPE)
+    inside = None
+    try:
+        assert server.stdout is not None
+        assert server.stdout.readline() == b"mounted\n"
+        inside = subprocess.Popen(["sleep", "100"], cwd=point)
+        os.kill(server.pid, signal.SIGSTOP)
+        yield point, inside.pid
+    finally:
+        server.kill()  # ends the connection, and every wait for it
+        server.communicate()
+        if inside is not None:
+            inside.kill()
+            inside.wait()
+        subprocess.run(["umount", "-l", str(point)], check=False, timeout=10)
+
+
+def test_a_mount_point_whose_server_is_dead_is_answered(dead_mount: tuple[Path, int]) -> None:
+    point, inside = dead_mount
+    code, said = cranalyze("who", str(point), "--json")
+    assert code == 0
+    (answer,) = json.loads(said)["answers"]
+    places = {(place["what"].split(" at ")[0], place["pid"]) for place in answer["places"]}
+    assert ("working directory", inside) in places or inside in answer["silent"]
+    assert "mounted" in {what for what, _ in places}
+
+
+def test_a_file_below_a_dead_mount_is_refused_in_time(dead_mount: tuple[Path, int]) -> None:
+    command = [sys.executable, "-m", "analyzer", "who", str(dead_mount[0] / "file")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert "does not answer" in done.stderr

@@ -1,0 +1,136 @@
+"""What inode a path leads to, asked by a child: a dead filesystem cannot keep us.
+
+stat(2) of a file on a filesystem whose server is gone (FUSE, NFS) does not return, and a thread
+that waits so may be beyond any signal. So a child asks, with statx(2) and AT_STATX_DONT_SYNC, which
+most such filesystems answer from what they know already; when it says nothing for a while it is
+left behind, and another one goes on with the next path.
+
+This file is the child as well, run by itself: it imports nothing of the package.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import select
+import struct
+import sys
+import time
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+PATIENCE: Final = 2.0  # seconds for one path
+_WHOLE: Final = 8.0  # seconds for all that do not answer
+
+_ANSWER: Final = struct.Struct("=iQQi")  # error number, device, inode (0: not told), mounted
+_NUL: Final = b"\0"
+
+# include/uapi/linux/fcntl.h and stat.h: places in struct statx of mask, inode, and device.
+_AT_FDCWD, _AT_NO_AUTOMOUNT, _AT_STATX_DONT_SYNC = -100, 0x800, 0x4000
+_STATX_INO: Final = 0x100
+_SIZE, _ATTRIBUTES_AT, _INO_AT, _ATTRIBUTES_MASK_AT, _DEV_AT = 256, 8, 32, 56, 136
+_MOUNT_ROOT: Final = 0x2000  # 80340fe3605c "statx: add mount_root", 5.8
+
+
+class Inode(NamedTuple):
+    """Where a path leads: the device as makedev(3), and the inode where it is told.
+
+    `mounted` tells that something is mounted there; before 5.8 it is true of everything.
+    """
+
+    dev: int
+    ino: int | None
+    mounted: bool
+
+
+def look(paths: Sequence[str], patience: float = PATIENCE) -> list[Inode | int]:
+    """Return where each path leads, symbolic links followed, or the errno that it has instead.
+
+    ETIMEDOUT is the errno of what does not answer within `patience` seconds.
+    """
+    found: list[Inode | int] = []
+    until = time.monotonic() + _WHOLE
+    while len(found) < len(paths):
+        found += _answers(paths[len(found) :], patience)
+        if len(found) < len(paths):
+            found.append(errno.ETIMEDOUT)
+        if time.monotonic() > until:
+            found += [errno.ETIMEDOUT] * (len(paths) - len(found))
+    return found
+
+
+def _answers(paths: Sequence[str], patience: float) -> Iterator[Inode | int]:
+    """Yield what a child says, until it is done or keeps silent."""
+    import subprocess  # not in the child, which is to start fast
+
+    asked = os.memfd_create("paths")  # unlike a pipe, it takes them all at once
+    with os.fdopen(asked, "w+b") as file:
+        file.write(b"".join(os.fsencode(path) + _NUL for path in paths))
+        file.seek(0)
+        child = subprocess.Popen(  # noqa: S603 - our own interpreter, our own file
+            [sys.executable, "-I", "-S", __file__],
+            stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0,
+        )  # fmt: skip
+    assert child.stdout is not None  # noqa: S101 - it is a pipe
+    try:
+        yield from _read(child.stdout, patience)
+    finally:
+        child.stdout.close()
+        child.kill()
+        try:
+            child.wait(patience / 10)
+        except subprocess.TimeoutExpired:
+            child.returncode = -9  # init will find its end
+
+
+def _read(pipe: IO[bytes], patience: float) -> Iterator[Inode | int]:
+    left = b""
+    while select.select([pipe], [], [], patience)[0] and (part := pipe.read(1 << 16)):
+        data = left + part
+        whole = len(data) - len(data) % _ANSWER.size
+        for code, dev, ino, mounted in _ANSWER.iter_unpack(data[:whole]):
+            yield code or Inode(dev, ino or None, bool(mounted))
+        left = data[whole:]
+
+
+def main() -> None:
+    """Be the child: answer for the paths on stdin, each of which a NUL ends."""
+    ask = getattr(ctypes.CDLL(None, use_errno=True), "statx", None)
+    for path in sys.stdin.buffer.read().split(_NUL)[:-1]:
+        os.write(1, _ANSWER.pack(*(_stat(path) if ask is None else _statx(ask, path))))
+
+
+def _statx(ask: Any, path: bytes) -> tuple[int, int, int, int]:  # noqa: ANN401 - of ctypes
+    out = ctypes.create_string_buffer(_SIZE)
+    flags = _AT_NO_AUTOMOUNT | _AT_STATX_DONT_SYNC
+    # A FUSE filesystem of another user tells even root the device only, and if asked for no more.
+    for mask in (_STATX_INO, 0):
+        if ask(_AT_FDCWD, path, flags, mask, out) == 0:
+            dev = os.makedev(*struct.unpack_from("=II", out.raw, _DEV_AT))
+            told = struct.unpack_from("=I", out.raw)[0] & mask & _STATX_INO
+            number = [_u64(out.raw, at) for at in (_INO_AT, _ATTRIBUTES_AT, _ATTRIBUTES_MASK_AT)]
+            root = number[1] & _MOUNT_ROOT or not number[2] & _MOUNT_ROOT
+            return 0, dev, number[0] if told else 0, int(bool(root))
+        if ctypes.get_errno() != errno.EACCES:
+            break
+    code = ctypes.get_errno()
+    return _stat(path) if code == errno.ENOSYS else (code, 0, 0, 0)
+
+
+def _u64(data: bytes, at: int) -> int:
+    return int(struct.unpack_from("=Q", data, at)[0])
+
+
+def _stat(path: bytes) -> tuple[int, int, int, int]:
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        return error.errno or errno.EIO, 0, 0, 0
+    return 0, found.st_dev, found.st_ino, 1
+
+
+if __name__ == "__main__":
+    main()
