@@ -245,6 +245,7 @@ _FLAGS: Final = (
     (0o1000000, "noatime"), (0o4000000, "_sync"), (0o10000000, "path"),
     (0o20000000, "_tmpfile"),
 )  # fmt: skip
+_O_PATH: Final = 0o10000000
 # arch/arm64/include/uapi/asm/fcntl.h
 _ARM_BITS: Final = {"directory": 0o40000, "nofollow": 0o100000, "direct": 0o200000}
 
@@ -283,7 +284,7 @@ def _mode(row: Row) -> str | None:
         return holder.detail.rpartition("(")[2][:3]
     if holder is None or flags is None:
         return None
-    return ("r--", "-w-", "rw-", "---")[flags & 3]
+    return "---" if flags & _O_PATH else ("r--", "-w-", "rw-", "---")[flags & 3]
 
 
 def _assoc(row: Row) -> str | None:
@@ -391,7 +392,7 @@ COLUMNS: Final = (
     _object("POS", "number", _of_inode("pos"), "offset of an open file in bytes; as lsfd"),
     _object("MNTID", "number", _of_inode("mnt_id"), "mount of an open file; as lsfd"),
     _object("DELETED", "boolean", _of_inode("deleted"),
-       "a file whose inode has no name any more; as lsfd"),
+       "a file whose name is gone, as /proc says"),
     _reference("SIDE", "string", _side, "where the holder stands: inside, outside, observer"),
     _reference("ASSOC", "string", _assoc,
        "place in the holder, in lsfd's words: the number of an fd, exe, mem, shm, uts, ..."),

@@ -191,7 +191,7 @@ OBJECTS: Final = Schema(
         _C("flags", "i64", "open(2) flags of a file", nullable=True, least=0, most=(1 << 32) - 1),
         _C("pos", "i64", "file offset", nullable=True, unit="bytes"),
         _C("mnt_id", "i64", "mount id of a file", nullable=True, least=-_I32, most=_I32),
-        _C("deleted", "bool", "a file whose inode has no name any more", nullable=True),
+        _C("deleted", "bool", "a file whose name is gone, as /proc says", nullable=True),
     ),
 )
 

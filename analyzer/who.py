@@ -49,8 +49,8 @@ _MOST_DEEP: Final = 12
 class Node:
     """A holder and its place, and what holds it in turn (nothing for a task).
 
-    `kind` is TASK for a task, with its `tid`; else `objref` is the holding object. `count` is how
-    many alike references this stands for (the threads of a process, say).
+    `kind` is TASK for a task, with its `tid`, and the `tgid` and `process` (name) of the process
+    that it is a thread of; else `objref` is the holding object.
     """
 
     kind: str
@@ -62,6 +62,8 @@ class Node:
     weight: int
     words: str
     by: tuple[Node, ...] = ()
+    tgid: int | None = None
+    process: str | None = None
 
 
 @dataclass(frozen=True)
@@ -243,6 +245,9 @@ class _Graph:
             snapshot.tables[name] for name in ("tasks", "objects", "references")
         )
         self._links: Links = links(snapshot, Rules.MODERN)
+        leads = self._tasks["tid"] == self._tasks["tgid"]
+        names = zip(self._tasks["tid"][leads].tolist(), self._tasks["comm"][leads], strict=True)
+        self._process = dict(names)
         self._order = np.argsort(self._links.target, kind="stable")
         self._sorted = self._links.target[self._order]
 
@@ -284,6 +289,7 @@ class _Graph:
     ) -> Node:
         association = self._references.value("association", at)
         slot = self._references.value("slot", at)
+        tgid = None if tid is None else int(self._tasks["tgid"][row])
         return Node(
             kind=TASK if tid is not None else self._objects.value("kind", row),
             tid=tid,
@@ -294,4 +300,6 @@ class _Graph:
             weight=int(self._references["weight"][at]),
             words=in_words(association, slot, self._references.value("detail", at)),
             by=by,
+            tgid=tgid,
+            process=None if tgid is None else self._process.get(tgid, self._tasks["comm"][row]),
         )

@@ -77,8 +77,9 @@ class Edges:
     """References found by a walk over n holders.
 
     `holder` are indices into the holders' addresses, `target` kernel addresses; `slot` and
-    `detail` (str objects) may be None. `torn` marks the holders that could not be read whole.
-    `weight` is how many counts each accounts for; None means one.
+    `detail` (objects: str, or None where nothing is to be said) may be None. `torn` marks the
+    holders that could not be read whole. `weight` is how many counts each accounts for; None means
+    one.
     """
 
     association: Association

@@ -32,9 +32,21 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from analyzer.kinds.base import U64
+    from analyzer.kinds.base import U64, Mask
     from analyzer.memory.reader import Memory
 
+# include/uapi/linux/magic.h
+_ANON_INODE_MAGIC: Final = 0x09041934
+_PIDFS_MAGIC: Final = 0x50494446
+_NAMED_BY_TYPE: Final = (  # their files have no names that could be deleted
+    _ANON_INODE_MAGIC,
+    _PIDFS_MAGIC,
+    0x50495045,  # PIPEFS_MAGIC
+    0x534F434B,  # SOCKFS_MAGIC
+    0x6E736673,  # NSFS_MAGIC
+    0x444D4142,  # DMA_BUF_MAGIC
+)
+_FMODE_BACKING: Final = 3 << 24  # include/linux/fs.h: bit 25, bit 24 in newer kernels
 _MINOR_BITS: Final = 20  # include/linux/kdev_t.h: the kernel's own dev_t
 
 
@@ -56,10 +68,11 @@ def _walk(memory: Memory, files: U64) -> Iterator[Edges]:
 def _describe(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
     read = memory.gather(
         files, "file",
-        {"inode": "f_inode", "mnt": "f_path.mnt", "flags": "f_flags", "pos": "f_pos"},
+        {"inode": "f_inode", "mnt": "f_path.mnt", "dentry": "f_path.dentry", "flags": "f_flags",
+         "pos": "f_pos"},
     )  # fmt: skip
     inode = memory.gather(
-        read["inode"], "inode",
+        _shown_inodes(memory, files, read["inode"]), "inode",
         {"ino": "i_ino", "mode": "i_mode", "sb": "i_sb", "links": "i_nlink"},
     )  # fmt: skip
     device = memory.gather(inode["sb"], "super_block", {"dev": "s_dev"})["dev"].astype(np.uint64)
@@ -71,18 +84,60 @@ def _describe(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
         "flags": read["flags"].astype(np.int64),
         "pos": read["pos"].astype(np.int64),
         "mnt_id": memory.gather(mount, "mount", {"id": "mnt_id"})["id"].astype(np.int64),
-        "deleted": inode.ok & (inode["links"] == 0),
+        "deleted": inode.ok & ((inode["links"] == 0) | _nameless(memory, read["dentry"])),
     }
+
+
+def _shown_inodes(memory: Memory, files: U64, inodes: U64) -> U64:
+    """Return the inodes that /proc shows: of a mapping on overlayfs the overlay's, not the layer's.
+
+    What is mapped there is a `backing_file` since 6.5 (def3ae83da02 "fs: store real path instead
+    of fake path in backing file f_path"); before, the layer's inode is shown. The flag that says so
+    has moved: what follows a file must also look like the path that it is then.
+    """
+    if not memory.has("backing_file", "user_path.dentry"):
+        return inodes
+    path = memory.gather(
+        files, "backing_file",
+        {"mode": "file.f_mode", "mnt": "user_path.mnt", "dentry": "user_path.dentry"},
+    )  # fmt: skip
+    mount = memory.gather(path["mnt"], "vfsmount", {"superblock": "mnt_sb"})
+    shown = memory.gather(path["dentry"], "dentry", {"inode": "d_inode", "superblock": "d_sb"})
+    alike = mount.ok & shown.ok & (mount["superblock"] == shown["superblock"])
+    behind = path.ok & alike & (path["mode"] & _FMODE_BACKING != 0)
+    result: U64 = np.where(behind, shown["inode"], inodes)
+    return result
+
+
+def _nameless(memory: Memory, dentries: U64) -> Mask:
+    """Tell which names /proc would call deleted (fs/d_path.c, d_path() and simple_dname())."""
+    read = memory.gather(
+        dentries, "dentry",
+        {"hashed": "d_hash.pprev", "parent": "d_parent", "superblock": "d_sb"},
+    )  # fmt: skip
+    block = memory.gather(read["superblock"], "super_block", {"magic": "s_magic", "root": "s_root"})
+    typed = np.isin(block["magic"], _NAMED_BY_TYPE) | (block["root"] == dentries)
+    alone = (read["parent"] == dentries) & typed
+    gone: Mask = read.ok & block.ok & (read["hashed"] == 0) & ~alone
+    return gone
 
 
 def dentry_names(memory: Memory, files: U64) -> npt.NDArray[np.object_]:
     """Return names (str) as /proc/PID/fd would show them; "" where the memory does not tell."""
     read = memory.gather(files, "file", {"mnt": "f_path.mnt", "dentry": "f_path.dentry"})
     found = paths(memory, read["mnt"] - np.uint64(memory.offset("mount", "mnt")), read["dentry"])
-    # A file without a place is named by its type: "[eventpoll]" is anon_inode:[eventpoll].
-    placed = [f"anon_inode:{name[1:]}" if name.startswith("/[") else name for name in found]
+    block = memory.gather(read["dentry"], "dentry", {"superblock": "d_sb"})
+    magic = memory.gather(block["superblock"], "super_block", {"magic": "s_magic"})
+    placed = map(_in_place, found, np.where(magic.ok, magic["magic"], 0).tolist())
     names = [name if name.strip("/") else "" for name in placed]
     return np.where(read.ok, np.array(names, object), "")
+
+
+def _in_place(name: str, magic: int) -> str:
+    """Name a file by its superblock: one without a place is of a type, not in a directory."""
+    if magic == _PIDFS_MAGIC:
+        return "anon_inode:[pidfd]"  # fs/pidfs.c, pidfs_dname()
+    return f"anon_inode:{name[1:]}" if magic == _ANON_INODE_MAGIC else name
 
 
 def makedev(major: U64, minor: U64) -> U64:

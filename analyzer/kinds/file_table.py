@@ -1,7 +1,8 @@
 """FILE_TABLE: struct files_struct, a table of file descriptors.
 
 Shared by the threads of a process and by clone(CLONE_FILES). Each used slot is one reference to a
-struct file, however many tasks share the table (fs/file.c). linux-cr since v16.
+struct file, however many tasks share the table (fs/file.c). linux-cr since v16. Which slots are to
+be closed by execve(2) is a bit of the table, not of the file.
 """
 
 from __future__ import annotations
@@ -16,19 +17,35 @@ from analyzer.memory.walk import arrays
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from analyzer.kinds.base import U64
+    from analyzer.kinds.base import I64, U64
     from analyzer.memory.reader import Memory
 
 FD: Final = Association("fd", "fd {slot}", ALL_RULES)
+_CLOEXEC: Final = np.array([None, "cloexec"], object)
 _MOST_DESCRIPTORS: Final = 1 << 30  # sysctl fs.nr_open is bounded by this (fs/file.c)
 
 
 def _walk(memory: Memory, tables: U64) -> Iterator[Edges]:
     fdt = memory.gather(tables, "files_struct", {"fdt": "fdt"})
-    read = memory.gather(fdt["fdt"], "fdtable", {"fd": "fd", "max": "max_fds"})
+    read = memory.gather(
+        fdt["fdt"], "fdtable", {"fd": "fd", "max": "max_fds", "cloexec": "close_on_exec"}
+    )
     sane = read.ok & (read["max"] <= _MOST_DESCRIPTORS)
     slots = arrays(memory, read["fd"], np.where(sane, read["max"], 0).astype(np.int64))
-    yield Edges(FD, "FILE", slots.owner, slots.value, slots.index, torn=slots.torn | ~sane)
+    detail = _CLOEXEC[_closed_on_exec(memory, read["cloexec"][slots.owner], slots.index)]
+    yield Edges(FD, "FILE", slots.owner, slots.value, slots.index, detail, slots.torn | ~sane)
+
+
+def _closed_on_exec(memory: Memory, bitmaps: U64, fds: I64) -> I64:
+    """Read the bit of each of `fds` in the bitmap that belongs to it: 0 or 1."""
+    word = bitmaps + (fds // 64 * 8).astype(np.uint64)
+    # Neighbours have theirs in the same word: each is read once.
+    new = np.ones(len(word), np.bool_)
+    new[1:] = word[1:] != word[:-1]
+    value, ok = memory.pointers(word[new])
+    bits = np.where(ok, value, np.uint64(0))[np.cumsum(new) - 1]
+    result: I64 = (bits >> (fds % 64).astype(np.uint64) & np.uint64(1)).astype(np.int64)
+    return result
 
 
 KIND: Final = Kind(

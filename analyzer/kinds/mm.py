@@ -32,11 +32,14 @@ EXE: Final = Association("exe", "its executable", ALL_RULES)
 USER_NS: Final = Association("mm.user_ns", "was made in it", collects=False)
 
 _FLAGS: Final = (("r", 1), ("w", 2), ("x", 4))  # VM_READ, VM_WRITE, VM_EXEC
-_VM_SHARED: Final = 8
+# What /proc/PID/maps calls shared (fs/proc/task_mmu.c): VM_SHARED is only of those that may be
+# written to.
+_VM_MAYSHARE: Final = 0x80
 _PERMISSIONS: Final = np.array(
     [
-        "".join(c if bits & bit else "-" for c, bit in _FLAGS) + ("s" if bits & _VM_SHARED else "p")
-        for bits in range(16)
+        "".join(c if bits & bit else "-" for c, bit in _FLAGS) + shared
+        for shared in "ps"
+        for bits in range(8)
     ],
     dtype=object,
 )
@@ -51,13 +54,15 @@ def _walk(memory: Memory, spaces: U64) -> Iterator[Edges]:
     backed = read.ok & (read["file"] != 0)
     torn = mappings.torn.copy()
     torn[mappings.owner[~read.ok]] = True
+    flags = read["flags"][backed]
+    shared = flags & _VM_MAYSHARE != 0
     yield Edges(
         VMA,
         "FILE",
         mappings.owner[backed],
         read["file"][backed],
         read["start"][backed].astype(np.int64),
-        _PERMISSIONS[(read["flags"][backed] & 15).astype(np.int64)],
+        _PERMISSIONS[(flags & 7).astype(np.int64) + 8 * shared],
         torn,
     )
     yield _user_namespaces(memory, spaces)

@@ -135,8 +135,10 @@ def _holders(block: Block, numbering: Numbering, tasks: Tasks) -> I64:
 def _details(block: Block, words: list[str]) -> npt.NDArray[np.int16]:
     if block.detail is None:
         return np.full(len(block.target), -1, np.int16)
-    codes = np.empty(len(block.detail), np.int16)
+    codes = np.full(len(block.detail), -1, np.int16)
     for word in dict.fromkeys(block.detail):
+        if word is None:
+            continue
         if word not in words:
             words.append(word)
         codes[block.detail == word] = words.index(word)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from analyzer.sources.tasks import Tasks
     from analyzer.tables import Table
 
+_OF_INODES: Final = ("ino", "dev", "mode")
 _PROC: Final = Path("/proc")
 _IFMT: Final = 0o170000
 _NUMBERED: Final = {0o140000: "socket", 0o010000: "pipe"}  # inode(7)
@@ -94,7 +95,25 @@ def _named(memory: Memory, snapshot: Snapshot, objects: Table, tasks: Tasks, cho
         target = references["target"][row] - 1
         names[target] = names[target] or names[references["holder"][row] - 1]
     gone = np.fromiter((name is None for name in names), np.bool_, len(names))
-    return tables.with_columns(objects, {"name": names}, {"name": gone})
+    named = tables.with_columns(objects, {"name": names}, {"name": gone})
+    return _with_inodes(memory, named, references, borrowed)
+
+
+def _with_inodes(
+    memory: Memory, objects: Table, references: Table, borrowed: npt.NDArray[np.intp]
+) -> Table:
+    """Give what a file lends its name the file's inode, too: they have it in common."""
+    file, target = references["holder"][borrowed] - 1, references["target"][borrowed] - 1
+    described = registry()["FILE"].describe
+    if described is None or not len(borrowed):
+        return objects
+    told = described(memory, objects["address"][file])
+    columns = {name: objects[name].copy() for name in _OF_INODES}
+    missing = {name: ~objects.known(name) for name in _OF_INODES}
+    for name in _OF_INODES:
+        columns[name][target] = told[name].astype(columns[name].dtype)
+        missing[name][target] = False
+    return tables.with_columns(objects, columns, missing)
 
 
 def _from_dentries(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from analyzer.kinds import registry, title_of
 from analyzer.model import JSON_FORMAT, TASK
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from analyzer.who import Answer, Held, Node
+
+_T = TypeVar("_T")
 
 # What a holder of these kinds is goes without saying: it is the process's own.
 _PLAIN: Final = frozenset({TASK, "FILE_TABLE", "MM", "FS", "SIGHAND", "NSPROXY", "CRED", "PID"})
@@ -101,10 +103,10 @@ def _title(held: Held) -> str:
 
 def _nodes(nodes: Sequence[Node], cells: int, indent: int) -> Iterator[Line]:
     direct = _grouped(
-        (node.words, whose) for node in nodes if _is_plain(node) for whose in _processes(node)
+        (node.words, task) for node in nodes if _is_plain(node) for task in _ends(node)
     )
     for words, whose in direct.items():
-        said = f"{_some(list(dict.fromkeys(whose)))}: {printable(words)}"
+        said = f"{_some(_processes(whose))}: {printable(words)}"
         yield from (Line(text) for text in wrap(said, cells, " " * indent, indent + 2))
     for node in nodes:
         if not _is_plain(node):
@@ -118,17 +120,31 @@ def _is_plain(node: Node) -> bool:
     return node.kind in _PLAIN and all(_is_plain(above) for above in node.by)
 
 
-def _processes(node: Node) -> Iterator[str]:
-    if node.kind == TASK:
-        yield f"{printable(node.name or '?')} ({node.tid})"
-    elif not node.by:
-        yield title_of(node.kind, node.objref)
+def _ends(node: Node) -> Iterator[Node]:
+    """Yield the tasks, and what nothing is known to hold, at the ends of all chains."""
+    if not node.by:
+        yield node
     for above in node.by:
-        yield from _processes(above)
+        yield from _ends(above)
 
 
-def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+def _processes(ends: Sequence[Node]) -> list[str]:
+    """Return each process once, with how many of its threads are meant if it is not one."""
+    threads: dict[str, set[int | None]] = {}
+    for end in ends:
+        if end.kind == TASK:
+            who = f"{printable(end.process or '?')} ({end.tgid})"
+        else:
+            who = title_of(end.kind, end.objref)
+        threads.setdefault(who, set()).add(end.tid)
+    return [
+        f"{who[:-1]}, {number(len(tids))} threads)" if len(tids) > 1 else who
+        for who, tids in threads.items()
+    ]
+
+
+def _grouped(pairs: Iterable[tuple[str, _T]]) -> dict[str, list[_T]]:
+    found: dict[str, list[_T]] = {}
     for key, value in pairs:
         found.setdefault(key, []).append(value)
     return found

@@ -150,6 +150,10 @@ def test_a_pipe_into_which_an_automount_writes_is_its_own() -> None:
         root = running.info["root"]
         held = Held(collect(root, source="kernel"), root)
     (writer,) = [e for e in _pipe_of(held, "contained") if e.association == "pipe.writer"]
+    pipe = held.objects.words("kind") == "PIPE"
+    assert held.objects.known("ino")[pipe].all()
+    names = {f"pipe:[{ino}]" for ino in held.objects["ino"][pipe].tolist()}
+    assert names == set(held.objects["name"][pipe].tolist())
     assert writer.side == "inside"
     assert [e.association for e in held.of(writer.holder)] == ["superblock.autofs"]
 

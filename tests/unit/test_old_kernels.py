@@ -68,6 +68,9 @@ UNLESS_LACKING = {"the workers of an io_uring": "io-workers"}
 
 # What such a kernel does not do, or does without a reference: nothing is lost.
 NOTHING_LOST = {
+    "backing_file:file.f_mode": "mappings on overlayfs have no such file before 6.5",
+    "backing_file:user_path.dentry": "mappings on overlayfs have no such file before 6.5",
+    "backing_file:user_path.mnt": "mappings on overlayfs have no such file before 6.5",
     "cred:ucounts": "credentials hold no ucounts before 5.14",
     "enum:tty_driver_type:TTY_DRIVER_TYPE_PTY": "a macro, of the same value, before 6.18",
     "io_ring_ctx:cancel_table_locked.hbs": "there from 6.0 to 6.9",
