@@ -21,7 +21,7 @@ import math
 import os
 import sys
 import zipfile
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from analyzer.errors import BadInputError
 from analyzer.files import printable_path, refuse_target, why_not_written, write_all, write_file
@@ -56,11 +56,42 @@ def save(snapshot: Snapshot, path: str | os.PathLike[str], *, force: bool = Fals
     write_file(target, pack(snapshot), force=force)
 
 
-def load(path: str | os.PathLike[str]) -> Snapshot:
-    """Read a snapshot from `path`, or from stdin for "-"; raises BadInputError if it is not one."""
+def load(path: str | os.PathLike[str], opened: IO[bytes] | None = None) -> Snapshot:
+    """Read a snapshot from `path`, or from stdin for "-"; raises BadInputError if it is not one.
+
+    `opened` is what `open_input` made of `path`, where that was done before.
+    """
     source = os.fspath(path)
-    name = "stdin" if source == "-" else os.fsencode(source).decode("utf-8", "backslashreplace")
-    return unpack(_read(source, name), name)
+    file = open_input(source) if opened is None else opened
+    name = _named(source)
+    with contextlib.nullcontext() if source == "-" else file:
+        data = _read(file, name)
+    return unpack(data, name)
+
+
+def open_input(source: str) -> IO[bytes]:
+    """Open a file for `load`, or stdin for "-"; raises BadInputError."""
+    try:
+        if source != "-":
+            return open(source, "rb")
+    except OSError as error:
+        raise _unreadable(_named(source), error) from error
+    except ValueError as error:  # a NUL in the name
+        raise BadInputError(f"cannot read {printable_path(_named(source))}: {error}") from error
+    if sys.stdin is None or sys.stdin.isatty():
+        raise BadInputError("no snapshot on stdin: pipe one in, or name a file")
+    return sys.stdin.buffer
+
+
+def _named(source: str) -> str:
+    if source == "-":
+        return "stdin"
+    return os.fsencode(source).decode("utf-8", "backslashreplace")
+
+
+def _unreadable(name: str, error: OSError) -> BadInputError:
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return BadInputError(f"cannot read {printable_path(name)}: {reason}")
 
 
 def pack(snapshot: Snapshot) -> bytes:
@@ -145,20 +176,11 @@ def _manifest(snapshot: Snapshot, members: Mapping[str, bytes]) -> dict[str, Any
     }
 
 
-def _read(source: str, name: str) -> bytes:
+def _read(file: IO[bytes], name: str) -> bytes:
     try:
-        if source == "-":
-            if sys.stdin is None or sys.stdin.isatty():
-                raise BadInputError("no snapshot on stdin: pipe one in, or name a file")
-            data = sys.stdin.buffer.read(MAX_FILE + 1)
-        else:
-            with open(source, "rb") as file:
-                data = file.read(MAX_FILE + 1)
+        data = file.read(MAX_FILE + 1)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise BadInputError(f"cannot read {printable_path(name)}: {reason}") from error
-    except ValueError as error:  # a NUL in the name
-        raise BadInputError(f"cannot read {printable_path(name)}: {error}") from error
+        raise _unreadable(name, error) from error
     if len(data) > MAX_FILE:
         raise BadInputError(f"{printable_path(name)} is larger than {MAX_FILE >> 30} GiB: refused")
     return data

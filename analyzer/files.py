@@ -178,7 +178,7 @@ def own_folder(path: str, *, make: bool = False) -> int:
             if make:
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(name, 0o700, dir_fd=fd)
-            inner = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=fd)
+            inner = _inner(fd, name, path)
             os.close(fd)
             fd = inner
             status = os.fstat(fd)
@@ -191,8 +191,19 @@ def own_folder(path: str, *, make: bool = False) -> int:
     return fd
 
 
+def _inner(folder: int, name: str, path: str) -> int:
+    try:
+        return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+    except NotADirectoryError:
+        if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            raise _not_ours(path) from None
+        raise
+
+
 def _not_ours(path: str) -> PermissionError:
-    return PermissionError(errno.EPERM, "it is another user's, or one that others can write", path)
+    return PermissionError(
+        errno.EPERM, "it is a link, or another user's, or others can write it", path
+    )
 
 
 def refuse_target(path: str, *, force: bool) -> None:

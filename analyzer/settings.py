@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from analyzer.errors import BadInputError
+from analyzer.files import open_own
 
 FILE_NAME: Final = "cranalyze.toml"
 _MAX_BYTES: Final = 16 << 10  # tomllib takes a minute for a dotted key of 100,000 parts
@@ -30,6 +31,7 @@ class Settings:
     """What a machine's owner decided."""
 
     subtree_allowed: bool = True
+    ignored: str = ""  # why the default file was not read, though there is one
 
 
 def default_path() -> str:
@@ -43,21 +45,30 @@ def default_path() -> str:
 def load(path: str | None = None) -> Settings:
     """Read the settings from `path`, by default from `default_path()` where that exists.
 
-    Raises BadInputError for a named file that is not there, and for one that is not right.
+    A default file that cannot be read, or that root finds to be another user's, is ignored, which
+    the settings say. Raises BadInputError for a named file that is not there, and for one that is
+    not right.
     """
     where = default_path() if path is None else path
+    # As root nothing is taken from another user (sudo -E), whose settings are not the machine's.
+    strict = path is None and os.geteuid() == 0
     try:
-        with open(where, "rb") as file:
+        with os.fdopen(open_own(where), "rb") if strict else open(where, "rb") as file:
             text = file.read(_MAX_BYTES + 1)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if path is None:
-            return Settings()
-        raise BadInputError(f"there is no settings file {where}") from error
     except (OSError, ValueError) as error:
+        if path is None:
+            there = "\0" not in where and os.path.lexists(where)
+            return Settings(ignored=f"{where} is not read: {_why(error)}" if there else "")
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise BadInputError(f"there is no settings file {where}") from error
         raise BadInputError(f"cannot read the settings {where}: {error}") from error
     if len(text) > _MAX_BYTES:
         raise BadInputError(f"the settings {where} are larger than {_MAX_BYTES} bytes: refused")
     return _parsed(text, where)
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _parsed(text: bytes, where: str) -> Settings:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from analyzer import program
+from analyzer.cli.output import note
 from analyzer.errors import BadInputError, NotPermittedError
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ def default_name(snapshot: Snapshot) -> str:
 
 def obey_policy(settings: Settings, *, subtree: bool, live: bool) -> None:
     """Raise NotPermittedError where the settings do not allow this check (see `settings`)."""
+    if settings.ignored:
+        note(f"cranalyze: {settings.ignored}")
     if settings.subtree_allowed:
         return
     if subtree:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
-from analyzer.cli.arguments import newest_snapshot, parse_kinds, parse_pid, split_output
+from analyzer.cli.arguments import parse_kinds, parse_pid, split_output
 from analyzer.cli.output import coloured, columns, emit, speak_utf8
 from analyzer.cli.view import View, chosen_view, encoding, narrowed, table
 from analyzer.errors import BadInputError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from analyzer.check.leaks import Verdicts
     from analyzer.cli import options as opt
+    from analyzer.cli.desk import Desk
     from analyzer.cli.output import Progress
     from analyzer.report import Report, ReportOptions
     from analyzer.snapshot import Snapshot
@@ -30,45 +31,46 @@ def collected(
     root: int | None,
     source: opt.Source,
     scope: opt.Scope,
-    proc: str | None,
+    desk: Desk,
     progress: Progress,
     *,
     raw: bool,
     freeze: bool,
     listed: Callable[[Snapshot], npt.NDArray[np.bool_]] | None = None,
 ) -> Snapshot:
-    """Return the snapshot that the options ask for."""
+    """Return the snapshot that the options ask for: of what is on the desk, or of this machine."""
     from analyzer import sources
     from analyzer.sources.request import Request
 
+    proc = next(iter(desk.inputs), None)
     return sources.collect(
         Request(root, scope.value, freeze=freeze, wanted=listed, progress=progress),
         source=source.value,
         proc=None if proc is None else Path(proc),
+        opened=None if proc is None else desk.dump(proc),
         raw_addresses=raw,
         drop_privileges=True,
     )
 
 
 def judged(
-    file: str | None, pid: str | None = None, rules: str = "modern"
+    desk: Desk, file: str, pid: str | None = None, rules: str = "modern"
 ) -> tuple[Snapshot, Verdicts]:
-    """Return the snapshot of `file`, by default the newest here, and its verdicts."""
-    from analyzer import crz
+    """Return the snapshot of `file` and its verdicts."""
     from analyzer.check.leaks import check as judge
     from analyzer.model import Rules
     from analyzer.report import checked_pid
 
-    snapshot = crz.load(file or newest_snapshot())
+    snapshot = desk.load(file)
     root = checked_pid(snapshot, None if pid is None else parse_pid(pid, of_dump=True))
     return snapshot, judge(snapshot, root, Rules(rules))
 
 
-def whole_report(file: str | None, pid: str | None = None, rules: str = "modern") -> Report:
+def whole_report(desk: Desk, file: str, pid: str | None = None, rules: str = "modern") -> Report:
     """Return the report of `file` that lists every object: what pictures are made of."""
     from analyzer.report import ReportOptions, make
 
-    return make(*judged(file, pid, rules), ReportOptions("report", all=True))
+    return make(*judged(desk, file, pid, rules), ReportOptions("report", all=True))
 
 
 class Form(StrEnum):
@@ -152,7 +154,7 @@ def target(output: str | None, html: str | None, *, force: bool) -> str | None:
     return html
 
 
-def finish(result: Report, asked: Asked) -> None:
+def finish(result: Report, asked: Asked, desk: Desk) -> None:
     """Write a report in the form that was asked for, and exit with its code."""
     stdout = asked.output in {None, "-"}
     if asked.view.columns:
@@ -162,7 +164,7 @@ def finish(result: Report, asked: Asked) -> None:
         text = _written(shown, asked.form, everything=asked.everything, stdout=stdout)
     if asked.form is Form.HTML:
         speak_utf8()
-    write(text, asked.output, force=asked.force)
+    write(text, asked.output, desk)
     raise typer.Exit(result.exit_code)
 
 
@@ -198,11 +200,9 @@ def _written(result: Report, form: Form, *, everything: bool, stdout: bool) -> s
             return terminal.to_text(lines, colour=stdout and coloured())
 
 
-def write(text: str, output: str | None, *, force: bool) -> None:
+def write(text: str, output: str | None, desk: Desk) -> None:
     """Write text to stdout (None, "-") or to a file that is then whole; BadInputError if not."""
     if output in {None, "-"}:
         emit(text)
-        return
-    from analyzer import files
-
-    files.write_file(str(output), text.encode("utf-8", "backslashreplace"), force=force)
+    else:
+        desk.deliver([(str(output), text.encode("utf-8", "backslashreplace"))])

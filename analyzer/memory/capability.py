@@ -5,7 +5,10 @@ See capabilities(7), capget(2), prctl(2). The numbers are those of include/uapi/
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import os
+import pwd
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +16,7 @@ from analyzer import syscall
 from analyzer.errors import NotPermittedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 NUMBERS: Final = {
     "CAP_CHOWN": 0,
@@ -85,6 +88,77 @@ def drop(keep: Iterable[str], works: Callable[[], bool]) -> None:
     _set(wanted, wanted)
     syscall.call("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     syscall.call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def surrender(readable: Sequence[str]) -> None:
+    """Give up all privileges, for good: every capability, and to be root where that can be.
+
+    We become who called sudo, or stay as who we are without any capability, or else become the
+    owner of the first of `readable`: the first who can read all of that, which we go on reading.
+    Where nobody can, CAP_DAC_READ_SEARCH is kept.
+    """
+    if os.geteuid() == 0:
+        for uid, gid in _candidates(readable[0]):
+            if _can_read(uid, gid, readable):
+                _become(uid, gid)
+                drop((), lambda: True)
+                break
+        else:
+            drop(("CAP_DAC_READ_SEARCH",), lambda: True)
+    else:
+        drop((), lambda: True)
+    syscall.call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def _candidates(path: str) -> Iterator[tuple[int, int]]:
+    uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
+    if uid.isdecimal() and gid.isdecimal():
+        yield int(uid), int(gid)
+    yield 0, os.getegid()
+    owner = os.stat(path)
+    yield owner.st_uid, owner.st_gid
+
+
+def _can_read(uid: int, gid: int, paths: Sequence[str]) -> bool:
+    """Return whether the user can read files and list folders, tried out as that user."""
+    own, others = os.getegid(), os.getgroups()
+    permitted = int(_status("CapPrm") or "0", 16)
+    before = effective()
+    try:
+        os.setgroups(_groups(uid, gid))
+        os.setegid(gid)
+        os.seteuid(uid)
+        _set(0, permitted)
+        return all(
+            os.access(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0), effective_ids=True)
+            for path in paths
+        )
+    except (OSError, OverflowError):
+        return False
+    finally:
+        _set(before, permitted)
+        os.seteuid(0)
+        _set(before, permitted)
+        os.setegid(own)
+        os.setgroups(others)
+
+
+def _groups(uid: int, gid: int) -> list[int]:
+    try:
+        return os.getgrouplist(pwd.getpwuid(uid).pw_name, gid)
+    except KeyError:
+        return [gid]
+
+
+def _become(uid: int, gid: int) -> None:
+    if not uid:
+        return
+    os.environ["HOME"] = "/"
+    with contextlib.suppress(KeyError):  # where libraries look for what is the user's
+        os.environ["HOME"] = pwd.getpwuid(uid).pw_dir
+    os.setgroups(_groups(uid, gid))
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
 
 
 def _bound(keep: int) -> None:

@@ -10,40 +10,41 @@ import gzip
 import os
 import stat
 import zlib
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Final
 
 from analyzer import extras
 from analyzer.errors import BadInputError
 from analyzer.procfs import tarball, textdump
-from analyzer.procfs.fs import MAX_FILE, MemoryFs, ProcFs
+from analyzer.procfs.fs import MAX_FILE, FolderFs, MemoryFs, ProcFs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 Entries = dict[str, bytes | str]
 
+_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 
 
-def open_dump(path: Path) -> ProcFs:
-    """Open a dump; BadInputError when `path` is none, or cannot be read."""
+def open_dump(path: Path, opened: int | None = None) -> ProcFs:
+    """Open a dump; BadInputError when `path` is none, or cannot be read.
+
+    `opened` is a descriptor of it, where there is one already; it is closed.
+    """
     try:
-        if path.is_dir():
-            return _in_folder(path)
-        with open(path, "rb", opener=_opener) as file:
+        fd = os.open(path, _FLAGS) if opened is None else opened
+        kind = os.fstat(fd).st_mode
+        if stat.S_ISDIR(kind):
+            return _in_folder(fd, path)
+        with os.fdopen(fd, "rb") as file:
+            if not stat.S_ISREG(kind):
+                raise BadInputError(f"{path}: neither a file nor a folder")
             return _in_entries(_entries(file, path), path)
     except (OSError, EOFError, zlib.error) as error:
         why = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise BadInputError(f"{path}: cannot read the dump: {why}") from error
-
-
-def _opener(path: str, flags: int) -> int:
-    fd = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise BadInputError(f"{path}: neither a file nor a folder")
-    return fd
 
 
 def _entries(file: IO[bytes], path: Path) -> Entries:
@@ -75,10 +76,15 @@ def _in_entries(entries: Entries, path: Path) -> ProcFs:
     return MemoryFs(inner, path.joinpath(*root))
 
 
-def _in_folder(path: Path) -> ProcFs:
-    for root in (path, path / "proc"):
-        if root.is_dir() and any(map(_is_process, os.listdir(root))):
-            return ProcFs(root)
+def _in_folder(folder: int, path: Path) -> ProcFs:
+    outer = FolderFs(folder, path)
+    if any(map(_is_process, outer.listdir(""))):
+        return outer
+    with suppress(OSError):
+        inner = FolderFs(os.open("proc", _FLAGS | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder),
+                         path / "proc")  # fmt: skip
+        if any(map(_is_process, inner.listdir(""))):
+            return inner
     raise _no_process(path)
 
 

@@ -1,7 +1,7 @@
 """The only opener of /proc: a tree of files, links and folders under a root that is a parameter.
 
-`ProcFs` reads a folder: the running kernel's /proc, or a dump that was unpacked. `MemoryFs` holds
-a dump that is one file, of which nothing ever reaches the disk. Paths are relative to the root.
+`ProcFs` reads the running kernel's /proc, `FolderFs` a dump that was unpacked. `MemoryFs` holds a
+dump that is one file, of which nothing ever reaches the disk. Paths are relative to the root.
 
 Everything raises OSError as the system calls do. `vanished` tells a task, or a descriptor, that
 went away while it was read (nothing is wrong with that) from a refusal, which is a gap.
@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
+import weakref
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from analyzer.errors import BadInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 MAX_FILE: Final = 64 << 20  # bytes; the maps of 65,530 mappings take about 8 MiB
@@ -100,6 +103,68 @@ class ProcFs:
             os.close(fd)
 
 
+class FolderFs(ProcFs):
+    """The tree in an open folder, of which anything may have come from a stranger.
+
+    Every part of a path is opened in the one before it, and no link is ever followed: a dump cannot
+    show what is outside of it. What is no regular file is not read.
+    """
+
+    def __init__(self, folder: int, root: Path) -> None:
+        super().__init__(root)
+        self._folder = folder
+        weakref.finalize(self, os.close, folder)
+
+    def is_live(self) -> bool:
+        """Do as `ProcFs.is_live`."""
+        return False
+
+    def read(self, path: str) -> bytes:
+        """Do as `ProcFs.read`."""
+        folder, _, name = path.rpartition("/")
+        with self._in(folder) as at:
+            fd = os.open(name, _FILE_FLAGS, dir_fd=at)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise OSError(errno.EINVAL, "no regular file", path)
+            return _content(fd, self.name(path))
+        finally:
+            os.close(fd)
+
+    def link(self, path: str) -> str:
+        """Do as `ProcFs.link`."""
+        folder, _, name = path.rpartition("/")
+        with self._in(folder) as at:
+            return os.readlink(name, dir_fd=at)
+
+    def listdir(self, path: str) -> list[str]:
+        """Do as `ProcFs.listdir`."""
+        with self._in(path) as at:
+            return os.listdir(at)
+
+    def links(self, folder: str) -> Links:
+        """Do as `ProcFs.links`."""
+        with self._in(folder) as at:
+            return _links(at)
+
+    def heads(self, folder: str, names: Sequence[str]) -> list[bytes | None]:
+        """Do as `ProcFs.heads`."""
+        with self._in(folder) as at:
+            return [_head(at, name) if _is_regular(at, name) else None for name in names]
+
+    @contextmanager
+    def _in(self, folder: str) -> Iterator[int]:
+        fd = os.open(".", _FOLDER_FLAGS, dir_fd=self._folder)
+        try:
+            for name in filter(None, folder.split("/")):
+                inner = os.open(name, _FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=fd)
+                os.close(fd)
+                fd = inner
+            yield fd
+        finally:
+            os.close(fd)
+
+
 class MemoryFs(ProcFs):
     """A tree of `entries`: bytes are the content of a file, str is where a link leads."""
 
@@ -157,6 +222,13 @@ class MemoryFs(ProcFs):
 
 def _missing(path: str) -> OSError:
     return OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+
+def _is_regular(folder: int, name: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except OSError:
+        return False
 
 
 def _content(fd: int, path: str) -> bytes:

@@ -27,12 +27,14 @@ def collect(
     *,
     source: str = "auto",
     proc: Path | None = None,
+    opened: int | None = None,
     raw_addresses: bool = False,
     drop_privileges: bool = False,
 ) -> Snapshot:
     """Take a snapshot of what is asked for: a pid is a Request for the border of its subtree.
 
-    `source` is one of SOURCES; with `proc`, a dumped /proc is read instead of this machine.
+    `source` is one of SOURCES; with `proc`, a dumped /proc is read instead of this machine
+    (from the descriptor `opened`, where there is one already).
     `drop_privileges` gives up, for this thread and for good, every capability that is not needed
     after the BPF programs are loaded.
     Raises BadInputError, NotPermittedError (KernelSourceError), TargetVanishedError.
@@ -47,7 +49,7 @@ def collect(
     if proc is not None:
         from analyzer.sources import replay
 
-        return replay.collect(proc, request.pid, scope=request.scope, progress=request.progress)
+        return replay.collect(proc, request.pid, request.scope, request.progress, opened)
     if source == "procfs":
         return _procfs(request)
     from analyzer.memory.probe import KernelSourceError

@@ -44,12 +44,14 @@ def collect(
     pid: int | None,
     scope: str = "border",
     progress: Progress = lambda _: None,
+    opened: int | None = None,
 ) -> Snapshot:
     """Read the subtree of `pid` (None: everybody) from the dump at `path`.
 
+    `opened` is a descriptor of it, where there is one already.
     Raises BadInputError for what is no dump, or a malformed one, and as the procfs source does.
     """
-    fs = refusals.restored(open_dump(path))
+    fs = refusals.restored(open_dump(path, opened))
     known = _facts(fs)
     answers = _identities(fs)
     host = scope == "host" or pid is None

@@ -17,7 +17,8 @@ from unittest import mock
 import pytest
 
 from analyzer import cli, settings
-from analyzer.cli import arguments, output, work
+from analyzer.cli import arguments, output
+from analyzer.cli.commands import report
 from analyzer.errors import BadInputError, NotPermittedError
 from analyzer.settings import Settings
 from tests.build import Machine
@@ -295,7 +296,7 @@ def test_an_error_of_our_own_is_70_and_never_1(
         raise ZeroDivisionError("a\x1b[2J")
 
     monkeypatch.setattr(arguments, "newest_snapshot", broken)
-    monkeypatch.setattr(work, "newest_snapshot", broken)
+    monkeypatch.setattr(report, "newest_snapshot", broken)
     assert cli.main(["report"]) == 70
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
@@ -312,7 +313,7 @@ def test_an_interrupt_is_130(
     def interrupted() -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(work, "newest_snapshot", interrupted)
+    monkeypatch.setattr(report, "newest_snapshot", interrupted)
     assert cli.main(["report"]) == 130
     assert capfd.readouterr().err == "cranalyze: interrupted\n"
 

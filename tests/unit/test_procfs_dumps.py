@@ -249,7 +249,11 @@ def test_in_a_folder_no_link_is_followed_and_no_fifo_waited_for(tmp_path: Path) 
     fs = open_dump(tmp_path)
     with pytest.raises(OSError, match="symbolic links"):
         fs.read("7/stat")
-    assert fs.read("7/status") == b""
+    with pytest.raises(OSError, match="no regular file"):
+        fs.read("7/status")
+    (tmp_path / "8").symlink_to("/proc/1")
+    with pytest.raises(NotADirectoryError):
+        fs.read("8/stat")
 
 
 def test_a_file_beyond_the_limit_is_refused(

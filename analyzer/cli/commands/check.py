@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.cli import options as opt
 from analyzer.cli.arguments import obey_policy, parse_pid
+from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.output import Progress
 from analyzer.cli.work import Form, asked, chosen_form, collected, finish
 
@@ -74,16 +75,18 @@ def run(  # noqa: PLR0913 - an option each
         seen.append(judge(snapshot, root, Rules(rules)))
         return shown(seen[-1], everything=wanted.everything)
 
-    with Progress(quiet=form is Form.JSON) as progress:
-        snapshot = collected(
-            root,
-            source,
-            opt.Scope.BORDER,
-            proc,
-            progress,
-            raw=raw_addresses,
-            freeze=freeze,
-            listed=listed,
-        )
-    verdicts = seen[-1] if seen else judge(snapshot, root, Rules(rules))
-    finish(make(snapshot, verdicts, chosen), wanted)
+    inputs = [] if proc is None else [proc]
+    with Desk(inputs, to_file(wanted.output, force=force), foreign=proc is not None) as desk:
+        with Progress(quiet=form is Form.JSON) as progress:
+            snapshot = collected(
+                root,
+                source,
+                opt.Scope.BORDER,
+                desk,
+                progress,
+                raw=raw_addresses,
+                freeze=freeze,
+                listed=listed,
+            )
+        verdicts = seen[-1] if seen else judge(snapshot, root, Rules(rules))
+        finish(make(snapshot, verdicts, chosen), wanted, desk)

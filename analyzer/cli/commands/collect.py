@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.cli import options as opt
 from analyzer.cli.arguments import default_name, parse_pid
+from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.output import Progress, emit, note
 from analyzer.cli.work import collected
 
@@ -40,10 +41,17 @@ def run(
     if output not in {None, "-"}:
         files.refuse_target(str(output), force=force)
     root = None if pid is None else parse_pid(pid, of_dump=proc is not None)
-    with Progress() as progress:
-        snapshot = collected(root, source, scope, proc, progress, raw=raw_addresses, freeze=freeze)
-    path = output or default_name(snapshot)
-    crz.save(snapshot, path, force=force)
+    inputs = [] if proc is None else [proc]
+    with Desk(inputs, to_file(output, force=force), foreign=proc is not None) as desk:
+        with Progress() as progress:
+            snapshot = collected(
+                root, source, scope, desk, progress, raw=raw_addresses, freeze=freeze
+            )
+        path = output or default_name(snapshot)
+        if path == "-":
+            crz.save(snapshot, path)
+        else:
+            desk.deliver([(path, crz.pack(snapshot))])
     if path != "-":
         emit(f"{files.printable_path(path)}\n")
     note(_written(snapshot))

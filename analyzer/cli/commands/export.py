@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.cli import options as opt
 from analyzer.cli.arguments import newest_snapshot, parse_pid
+from analyzer.cli.desk import Desk, to_tree
 from analyzer.cli.output import emit, note
 from analyzer.errors import BadInputError
 
@@ -38,7 +39,6 @@ def run(
     prints the files written. All snapshots are written or, when one cannot be, none.
     """
     from analyzer import extras
-    from analyzer.export import write
     from analyzer.files import printable_path
     from analyzer.writers.export import Form
 
@@ -46,22 +46,19 @@ def run(
     if bool(parquet) == bool(csv):
         raise BadInputError("say --parquet DIR or --csv DIR, one of them")
     form = Form.PARQUET if parquet else Form.CSV
-    paths = write(
-        str(parquet or csv),
-        _files(files or [newest_snapshot()], form, pid, rules.value),
-        force=force,
-    )
+    names = list(dict.fromkeys(files or [newest_snapshot()]))
+    with Desk(names, to_tree(str(parquet or csv), force=force)) as desk:
+        paths = desk.deliver(_files(desk, names, form, pid, rules.value))
     emit("".join(f"{printable_path(path)}\n" for path in paths))
 
 
 def _files(
-    names: Sequence[str], form: Form, pid: str | None, rules: str
+    desk: Desk, names: Sequence[str], form: Form, pid: str | None, rules: str
 ) -> Iterator[tuple[str, bytes]]:
-    from analyzer import crz
     from analyzer.writers import export as writer
 
-    for name in dict.fromkeys(names):
-        snapshot = crz.load(name)
+    for name in names:
+        snapshot = desk.load(name)
         report = _report(snapshot, pid, rules)
         if report is None:
             note(f"cranalyze: {name} is of a whole host: no verdicts without --pid N")

@@ -10,6 +10,7 @@ import typer
 
 from analyzer.cli import options as opt
 from analyzer.cli.arguments import newest_snapshot, parse_kinds, parse_pid
+from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.output import note
 from analyzer.cli.work import write
 from analyzer.errors import BadInputError
@@ -70,20 +71,24 @@ def run(
     JSON. Tasks and objects are nodes, counted references edges. With
     --scope host a snapshot of the whole machine needs no --pid.
     """
-    from analyzer import crz, extras, files, network
-    from analyzer.writers import graph_files
+    from analyzer import extras, files
 
     extras.need("graph", "networkx", "pyarrow")
     chosen = form or _form_of(output)
     if output not in {None, "-"}:
         files.refuse_target(str(output), force=force)
-    snapshot = crz.load(file or newest_snapshot())
     root = None if pid is None else parse_pid(pid, of_dump=True)
     ignored = parse_kinds(ignore, "--ignore")
-    plan = network.plan(snapshot, root, scope=scope, rules=rules, ignore=ignored)
-    for line in _notes(plan):
-        note(f"cranalyze: {line}")
-    write(graph_files.render(plan.build(), chosen), output, force=force)
+    name = file or newest_snapshot()
+    with Desk([name], to_file(output, force=force)) as desk:
+        from analyzer import network
+        from analyzer.writers import graph_files
+
+        snapshot = desk.load(name)
+        plan = network.plan(snapshot, root, scope=scope, rules=rules, ignore=ignored)
+        for line in _notes(plan):
+            note(f"cranalyze: {line}")
+        write(graph_files.render(plan.build(), chosen), output, desk)
 
 
 def _form_of(output: str | None) -> Form:

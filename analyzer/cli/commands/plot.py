@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import glob
 import os
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
 from analyzer.cli import completion
 from analyzer.cli import options as opt
 from analyzer.cli.arguments import newest_snapshot, parse_pid
+from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.output import emit, note
 from analyzer.cli.work import whole_report
 from analyzer.errors import BadInputError, CranalyzeError
-
-if TYPE_CHECKING:
-    from analyzer.plots.base import Plot
-    from analyzer.report import Report
 
 EXAMPLES: Final = (
     "cranalyze plot -o border.svg",
@@ -61,7 +58,7 @@ def run(
     are here.
     """
     from analyzer import crz, extras, plots
-    from analyzer.files import refuse_target, write_file
+    from analyzer.files import refuse_target
     from analyzer.plots import base
 
     if listed:
@@ -76,32 +73,30 @@ def run(
         crz.refuse_stdout("a picture")
     else:
         refuse_target(output, force=force)
-    data = base.render(plot, _reports(plot, files or [], pid, rules.value), chosen)
-    if output == "-":
-        crz.to_stdout(data, "a picture")
-    else:
-        write_file(output, data, force=force)
-
-
-def _reports(plot: Plot, files: list[str], pid: str | None, rules: str) -> list[Report]:
-    names = list(dict.fromkeys(files))
+    names = list(dict.fromkeys(files or []))
     if len(names) > 1 and not plot.many:
         raise BadInputError(f"--kind {plot.name} is of one snapshot, not of {len(names)}: name one")
-    if plot.many and not names:
-        names = _alike(newest_snapshot(), pid)
-    return [whole_report(name, pid, rules) for name in names or [newest_snapshot()]]
+    newest = "" if names else newest_snapshot()
+    here = sorted(path for path in glob.glob("*.crz") if os.path.isfile(path))
+    every = names or (here if plot.many else [newest])
+    with Desk(every, to_file(output, force=force)) as desk:
+        chosen_names = _alike(desk, newest, here, pid) if plot.many and not names else every
+        reports = [whole_report(desk, name, pid, rules.value) for name in chosen_names]
+        data = base.render(plot, reports, chosen)
+        if output == "-":
+            crz.to_stdout(data, "a picture")
+        else:
+            desk.deliver([(output, data)])
 
 
-def _alike(newest: str, pid: str | None) -> list[str]:
+def _alike(desk: Desk, newest: str, here: list[str], pid: str | None) -> list[str]:
     """Return the snapshots here that are of the same boot and process as the newest."""
-    from analyzer import crz
-
-    meta = crz.load(newest).meta
+    meta = desk.load(newest).meta
     root = meta["subject"]["pid"] if pid is None else parse_pid(pid, of_dump=True)
     found = []
-    for name in sorted(path for path in glob.glob("*.crz") if os.path.isfile(path)):
+    for name in here:
         try:
-            other = crz.load(name).meta
+            other = desk.load(name).meta
         except CranalyzeError as error:
             note(f"cranalyze: left out: {error}")
             continue

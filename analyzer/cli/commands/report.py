@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from analyzer.cli import options as opt
-from analyzer.cli.arguments import obey_policy
+from analyzer.cli.arguments import newest_snapshot, obey_policy
+from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.work import asked, chosen_form, finish, judged
 
 EXAMPLES: Final = (
@@ -57,4 +58,6 @@ def run(  # noqa: PLR0913 - an option each
     )  # fmt: skip
     obey_policy(settings.load(config), subtree=subtree, live=False)
     chosen = wanted.options("report", fail_on, ignore, subtree=subtree, gate=check)
-    finish(make(*judged(file, pid, rules), chosen), wanted)
+    name = file or newest_snapshot()
+    with Desk([name], to_file(wanted.output, force=force)) as desk:
+        finish(make(*judged(desk, name, pid, rules), chosen), wanted, desk)
