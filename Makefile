@@ -14,7 +14,9 @@ help: ## list the targets
 demo: .venv/.stamp ## build a small leaking container, check it, explain what was found
 	@.venv/bin/cranalyze demo $(ARGS)
 
-test: unit live ## run the whole suite (as root: all of it, else what a user may)
+test: .venv/.stamp ## run the whole suite (as root: all of it, else what a user may)
+	@failed=; for half in unit live; do $(MAKE) --no-print-directory $$half || failed="$$failed $$half"; done; \
+	    if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
 # ARGS may choose of the one half or of the other only: that nothing is left (5) is no failure.
 unit: .venv/.stamp ## run the tests that need no live kernel, on all processors: seconds

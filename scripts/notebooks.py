@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from analyzer.snapshot import Snapshot
     from analyzer.tables import Mask, Table
@@ -102,7 +102,27 @@ def executed(path: Path) -> Notebook:
         manager.transport, manager.ip = "ipc", f"{own}/kernel"
         client.execute()
     result: Notebook = json.loads(nbformat.writes(notebook))
+    for cell in result["cells"]:
+        if cell["cell_type"] == "code":
+            cell["outputs"] = joined(cell["outputs"])
     return result
+
+
+def joined(outputs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a cell's outputs with what was printed in one piece.
+
+    How many messages it came in is a matter of time.
+    """
+    found: list[dict[str, Any]] = []
+    for output in outputs:
+        last = found[-1] if found else {"output_type": ""}
+        if output["output_type"] == last["output_type"] == "stream" and (
+            output["name"] == last["name"]
+        ):
+            last["text"] = _joined(last["text"]) + _joined(output["text"])
+        else:
+            found.append(dict(output))
+    return found
 
 
 # --- render

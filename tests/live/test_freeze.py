@@ -80,7 +80,7 @@ def state(tid: int) -> str:
 
 
 def settle(holds: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not holds():
         if time.monotonic() > deadline:
             return False
@@ -113,7 +113,7 @@ def test_a_thousand_threads_stand_still_and_run_again() -> None:
             assert states(sorted(everyone)) == {"t": 1004}
         assert held.left == ()
         assert held.gaps() == []
-        assert 0 < held.seconds < 2
+        assert 0 < held.seconds < 20  # milliseconds, where nobody else wants the processors
         assert runs(process)
 
 
@@ -324,9 +324,9 @@ def test_a_parent_in_vfork_is_left_and_not_waited_for_long() -> None:
         (parent,) = running.info["outside"]
         assert states([parent]) == {"D": 1}
         started = time.monotonic()
-        with frozen(parent, lambda: descendants(parent), timeout=4) as held:
+        with frozen(parent, lambda: descendants(parent), timeout=40) as held:
             assert held.tids == {running.info["root"]}
-            assert time.monotonic() - started < 4
+            assert time.monotonic() - started < 30
         assert [(one.tid, one.why) for one in held.left] == [(parent, "blocked (D)")]
         assert states([parent]) == {"D": 1}
         assert "TracerPid:\t0\n" in Path(f"/proc/{parent}/status").read_text()
@@ -371,7 +371,7 @@ def test_a_tree_that_forks_faster_than_it_is_stopped_is_named() -> None:
             ):
                 pass
             assert caught.value.exit_code == EXIT_UNDECIDED
-            assert time.monotonic() - started < 10
+            assert time.monotonic() - started < 60
         assert runs(process)
 
 
@@ -397,7 +397,7 @@ def test_a_process_that_blocks_ptrace_is_an_error_and_no_hang() -> None:
                 frozen(process.pid, tree(process)),
             ):
                 pass
-            assert time.monotonic() - started < 10
+            assert time.monotonic() - started < 60
             others = set(descendants(process.pid)) - {process.pid, int(thread)}
             assert settle(lambda: set(states(sorted(others))) == {"S"})
 

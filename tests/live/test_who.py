@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import fixtures
+from tests import own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,34 +108,18 @@ def test_what_names_no_object_is_a_usage_error(asked: str) -> None:
     assert cranalyze("who", asked)[0] == 2
 
 
-def test_the_census_names_every_reference_of_a_quiet_machine() -> None:
+def test_the_census_names_every_reference_of_what_we_made() -> None:
     """FILE, tables, memories, sets of namespaces, and all namespaces but the initial ones."""
     kinds = {"FILE", "FILE_TABLE", "FS", "SIGHAND", "MM", "NSPROXY", "UTS_NS", "IPC_NS", "MNT_NS",
              "NET_NS", "PID_NS", "USER_NS", "CGROUP_NS", "TIME_NS", "PIPE", "SOCKET"}  # fmt: skip
-    with fixtures.start("contained"), fixtures.start("scm"):
-        # Other programs run meanwhile: this asks for one quiet moment.
-        census, wrong = counted(kinds)
-        for _ in range(9):
-            if not wrong:
-                break
-            time.sleep(0.3)
-            census, wrong = counted(kinds)
-    assert wrong == []
+    with fixtures.start("contained") as one, fixtures.start("scm") as other:
+        code, said = cranalyze("census", "--json")
+        assert own.uneven([one.info["root"], other.info["root"]], kinds) == []
+    assert code == 0
+    census = json.loads(said)
     keys = {"kind", "objects", "refcount", "named", "unnamed", "unstable"}
     assert all(keys <= set(kind) for kind in census["kinds"])
     assert kinds <= {kind["kind"] for kind in census["kinds"]}
-
-
-def counted(kinds: set[str]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Take a census; return it, and what is not even of these kinds."""
-    code, said = cranalyze("census", "--json")
-    assert code == 0
-    census = json.loads(said)
-    wrong = [
-        one for one in census["residual"]
-        if one["stable"] and not one["initial"] and one["kind"] in kinds
-    ]  # fmt: skip
-    return census, wrong
 
 
 FUSE = """

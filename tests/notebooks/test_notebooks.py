@@ -126,7 +126,7 @@ def actors() -> set[int]:
             command = (folder / "cmdline").read_bytes()
         except OSError:
             continue
-        if b"/actors.py\0" in command:
+        if os.fsencode(ROOT / "notebooks" / "actors.py") in command.split(b"\0"):
             found.add(int(folder.name))
     return found
 
@@ -180,6 +180,16 @@ def test_a_kernel_that_is_killed_leaves_no_process() -> None:
         ["timeout", "10", "tail", "--pid", str(root), "-f", "/dev/null"], check=False
     )
     assert stop.returncode == 0
+
+
+def test_what_is_printed_in_two_messages_is_one_block() -> None:
+    """A busy machine's kernel flushes between two lines of one print."""
+    parts = [("stdout", "a\n"), ("stdout", "b\n"), ("stderr", "c\n"), ("stdout", ["d", "\n"])]
+    given = [{"output_type": "stream", "name": name, "text": text} for name, text in parts]
+    picture = {"output_type": "display_data", "data": {"image/png": ""}}
+    found = notebooks.joined([*given[:2], picture, *given[1:]])
+    assert [one.get("text") for one in found] == ["a\nb\n", None, "b\n", "c\n", ["d", "\n"]]
+    assert given[0]["text"] == "a\n"
 
 
 @named
