@@ -2,7 +2,7 @@
 
 A raw kernel address gives the layout of the kernel away (KASLR). What matters for a reader is only
 whether two addresses are the same, so tables carry SipHash-2-4 (Aumasson and Bernstein, 2012) of
-them under a key.
+them under a key. So it is with where the mappings of a process start.
 
 So that snapshots of one boot can be compared, there is one key for each boot, as for printk's: it
 is derived from the boot id and a secret that only its owner (root) can read,
@@ -29,12 +29,14 @@ from analyzer.files import whole_in
 
 if TYPE_CHECKING:
     from analyzer.snapshot import Snapshot
+    from analyzer.tables import Table
 
 U64 = npt.NDArray[np.uint64]
 
 KEY_BYTES: Final = 16
 KEY_FILE: Final = "address.key"
 _RUNTIME: Final = "/run/cranalyze"
+_MAPPING: Final = "vma"  # the association whose slot is an address
 _OTHERS: Final = 0o077
 _OTHERS_WRITE: Final = 0o022
 
@@ -51,8 +53,30 @@ def hashed(snapshot: Snapshot, key: bytes | None = None) -> Snapshot:
         mask = {"address": table.missing["address"]} if "address" in table.missing else {}
         column = siphash(table["address"], key)
         changed[name] = tables.with_columns(table, {"address": column}, mask)
+    changed["references"] = _mappings_hashed(snapshot.tables["references"], key)
     meta = {**snapshot.meta, "addresses": "hashed", "address_key": key_id(key)}
     return replace(snapshot, meta=meta, tables=changed)
+
+
+def mappings_hashed(snapshot: Snapshot, key: bytes | None = None) -> Snapshot:
+    """Return the snapshot with a hash for where each mapping starts, as `hashed` does it too.
+
+    The addresses of a process give its own layout away (ASLR).
+    """
+    references = _mappings_hashed(
+        snapshot.tables["references"], key or secrets.token_bytes(KEY_BYTES)
+    )
+    return replace(snapshot, tables={**snapshot.tables, "references": references})
+
+
+def _mappings_hashed(table: Table, key: bytes) -> Table:
+    words = table.vocabulary["association"]
+    mapping = table["association"] == (words.index(_MAPPING) if _MAPPING in words else -1)
+    slots = table["slot"].copy()
+    told = siphash(slots[mapping].astype(np.uint64), key)
+    slots[mapping] = (told >> np.uint64(1)).astype(np.int64)  # a slot has a sign
+    mask = {"slot": table.missing["slot"]} if "slot" in table.missing else {}
+    return tables.with_columns(table, {"slot": slots}, mask)
 
 
 def key_id(key: bytes) -> str:

@@ -16,6 +16,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from analyzer.files import whole
+from analyzer.privacy import Redaction
 from analyzer.procfs import facts, identity, refusals, tarball
 from analyzer.procfs.fs import ProcFs
 from analyzer.procfs.identity import Recording
@@ -38,14 +39,26 @@ def script() -> str:
 
 
 def dump(
-    pid: int | None, out: Path, *, force: bool = False, progress: Progress = lambda _: None
+    pid: int | None,
+    out: Path,
+    *,
+    force: bool = False,
+    redact: bool = False,
+    progress: Progress = lambda _: None,
 ) -> None:
     """Write the tar `out` with all that a replay for `pid` (None: for any process) needs.
 
     It is there when it is complete, and replaces another only with `force` (see `files.whole`).
+    With `redact` it has hashes for names, paths and cgroups (`analyzer.privacy`).
     Raises BadInputError when it cannot be written, and as the procfs source does.
     """
     entries = record(pid, progress=progress)
+    if redact:
+        redaction = Redaction.of(boot_id())
+        entries = {path: redaction.entry(path, entry) for path, entry in entries.items()}
+        told = _facts(ProcFs(procfs.LIVE))
+        told = replace(told, host=redaction.word(told.host))
+        entries[facts.PATH] = facts.text(told).encode()
     progress("writing")
     with whole(os.fspath(out), force=force) as file:
         tarball.write(entries, file)

@@ -54,6 +54,10 @@ SnapshotFiles = Annotated[
 What = Annotated[
     list[str], typer.Argument(metavar="OBJECT", help="PID:FD, a path, net:[N], pipe:[N], ...")
 ]
+Redact = Annotated[
+    bool,
+    typer.Option("--redact", help="Hash names, paths and cgroups; equal ones stay equal."),
+]
 Freeze = Annotated[
     bool,
     typer.Option(

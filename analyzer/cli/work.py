@@ -54,7 +54,12 @@ def collected(
 
 
 def judged(
-    desk: Desk, file: str, pid: str | None = None, rules: str = "modern"
+    desk: Desk,
+    file: str,
+    pid: str | None = None,
+    rules: str = "modern",
+    *,
+    redact: bool = False,
 ) -> tuple[Snapshot, Verdicts]:
     """Return the snapshot of `file` and its verdicts."""
     from analyzer.check.leaks import check as judge
@@ -62,6 +67,10 @@ def judged(
     from analyzer.report import checked_pid
 
     snapshot = desk.load(file)
+    if redact:
+        from analyzer.privacy import Redaction
+
+        snapshot = Redaction.of(snapshot.meta["boot_id"]).snapshot(snapshot)
     root = checked_pid(snapshot, None if pid is None else parse_pid(pid, of_dump=True))
     return snapshot, judge(snapshot, root, Rules(rules))
 

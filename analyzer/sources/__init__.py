@@ -40,6 +40,26 @@ def collect(
     Raises BadInputError, NotPermittedError (KernelSourceError), TargetVanishedError.
     """
     request = asked if isinstance(asked, Request) else Request(asked)
+    snapshot = _taken(
+        request, source, proc, opened, raw_addresses=raw_addresses, drop=drop_privileges
+    )
+    # What is to be looked at here and now (`wanted`) is not given away, and is as it was read.
+    if request.wanted is None and request.pid is not None and not request.host:
+        from analyzer.privacy import only_relevant
+
+        return only_relevant(snapshot)
+    return snapshot
+
+
+def _taken(
+    request: Request,
+    source: str,
+    proc: Path | None,
+    opened: int | None,
+    *,
+    raw_addresses: bool,
+    drop: bool,
+) -> Snapshot:
     if request.freeze and request.pid is None:
         raise BadInputError("--freeze stops a subtree: name its PID")
     if request.freeze and proc is None and not os.path.exists("/proc/self/task"):
@@ -49,17 +69,26 @@ def collect(
     if proc is not None:
         from analyzer.sources import replay
 
-        return replay.collect(proc, request.pid, request.scope, request.progress, opened)
+        told = replay.collect(proc, request.pid, request.scope, request.progress, opened)
+        return told if raw_addresses else _without_mappings(told)
     if source == "procfs":
-        return _procfs(request)
+        told = _procfs(request)
+        return told if raw_addresses else _without_mappings(told)
     from analyzer.memory.probe import KernelSourceError
 
     try:
-        return _kernel(request, raw=raw_addresses, drop=drop_privileges)
+        return _kernel(request, raw=raw_addresses, drop=drop)
     except KernelSourceError as error:
         if source == "kernel":
             raise
-        return _with_note(_procfs(request), f"no refcounts: {error}")
+        told = _with_note(_procfs(request), f"no refcounts: {error}")
+        return told if raw_addresses else _without_mappings(told)
+
+
+def _without_mappings(snapshot: Snapshot) -> Snapshot:
+    from analyzer.addresses import boot_key, mappings_hashed
+
+    return mappings_hashed(snapshot, boot_key(snapshot.meta["boot_id"]))
 
 
 def _kernel(request: Request, *, raw: bool, drop: bool) -> Snapshot:

@@ -24,7 +24,7 @@ ARROWS: list[set[str]] = [
     {"kinds"},
     {"snapshot", "addresses", "crz", "columnar", "integrity"},
     {"check.subtree", "check.links", "check", "freeze", "tracer"},
-    {"procfs"},
+    {"procfs", "privacy"},
     {"sources", "procdump"},
     {"check.leaks", "check.objhash"},
     {"messages", "holders", "grouping", "report", "census", "who"},

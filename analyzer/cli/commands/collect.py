@@ -20,7 +20,7 @@ EXAMPLES: Final = (
 )
 
 
-def run(
+def run(  # noqa: PLR0913 - an option each
     pid: opt.MaybePid = None,
     *,
     output: opt.Output = None,
@@ -29,6 +29,7 @@ def run(
     proc: opt.ProcRoot = None,
     raw_addresses: opt.Raw = False,
     freeze: opt.Freeze = False,
+    redact: opt.Redact = False,
     force: opt.Force = False,
 ) -> None:
     """Keep the reference graph of a subtree in a file."""
@@ -47,6 +48,10 @@ def run(
             snapshot = collected(
                 root, source, scope, desk, progress, raw=raw_addresses, freeze=freeze
             )
+        if redact:
+            from analyzer.privacy import Redaction
+
+            snapshot = Redaction.of(snapshot.meta["boot_id"]).snapshot(snapshot)
         path = output or default_name(snapshot)
         if path == "-":
             crz.save(snapshot, path)

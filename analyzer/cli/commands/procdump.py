@@ -20,6 +20,7 @@ def run(
     *,
     output: opt.Output = None,
     script: opt.AsScript = False,
+    redact: opt.Redact = False,
     force: opt.Force = False,
 ) -> None:
     """Dump /proc for a later collect --proc.
@@ -42,5 +43,5 @@ def run(
         raise BadInputError("a dump cannot go to stdout: name a file with -o")
     files.refuse_target(path, force=force)
     with Progress() as progress:
-        dumper.dump(root, Path(path), force=force, progress=progress)
+        dumper.dump(root, Path(path), force=force, redact=redact, progress=progress)
     emit(f"{files.printable_path(path)}\n")

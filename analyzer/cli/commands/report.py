@@ -31,6 +31,7 @@ def run(  # noqa: PLR0913 - an option each
     tree: opt.AsTree = False,
     html: opt.Html = None,
     everything: opt.All = False,
+    redact: opt.Redact = False,
     short: opt.ColumnsOrOutput = None,
     columns: opt.Columns = None,
     noheadings: opt.NoHeadings = False,
@@ -60,4 +61,4 @@ def run(  # noqa: PLR0913 - an option each
     chosen = wanted.options("report", fail_on, ignore, subtree=subtree, gate=check)
     name = file or newest_snapshot()
     with Desk([name], to_file(wanted.output, force=force)) as desk:
-        finish(make(*judged(desk, name, pid, rules), chosen), wanted, desk)
+        finish(make(*judged(desk, name, pid, rules, redact=redact), chosen), wanted, desk)

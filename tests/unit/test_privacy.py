@@ -1,0 +1,120 @@
+"""What is told of others: no task without a part in it, and with --redact no name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from analyzer import crz, privacy
+from analyzer.addresses import hashed
+from analyzer.check.leaks import check
+from analyzer.privacy import Redaction
+from tests.build import Machine
+from tests.unit.test_cli import leaking, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = b"k" * 16
+
+
+def test_a_border_has_no_task_without_a_part_in_it() -> None:
+    machine = Machine()
+    for tid, ppid in ((1, 0), (50, 1), (77, 50), (100, 77), (200, 1), (201, 200)):
+        machine.task(tid, ppid)
+    for task in (100, 77):
+        machine.object("FILE_TABLE", 1, holders=[(task, "files")])
+    whole = machine.snapshot(100)
+    kept = privacy.only_relevant(whole)
+    assert kept.tables["tasks"]["tid"].tolist() == [1, 50, 77, 100]
+    assert np.array_equal(check(kept).verdict, check(whole).verdict)
+
+
+@pytest.mark.parametrize(
+    ("name", "like"),
+    [
+        ("pipe:[12]", "pipe:[12]"),
+        ("anon_inode:[eventfd]", "anon_inode:[eventfd]"),
+        ("[heap]", "[heap]"),
+        ("/", "/"),
+        ("/srv/secret", "/*/*"),
+        ("/srv/secret (deleted)", "/*/* (deleted)"),
+        ("secret", "*"),
+        ("web:80", "*"),
+        ("secret:[1]", "*"),
+    ],
+)
+def test_names_are_hashed_part_by_part(name: str, like: str) -> None:
+    redaction = Redaction(KEY)
+    told = redaction.name(name)
+    for word in ("srv", "secret", "web:80", "secret:[1]"):
+        told = told.replace(redaction.word(word), "*")
+    assert told == like
+    assert Redaction(b"x" * 16).name("/srv") != redaction.name("/srv")
+
+
+def test_a_redacted_snapshot_is_the_same_without_names() -> None:
+    whole = leaking().snapshot(100)
+    told = Redaction(KEY).snapshot(whole)
+    assert np.array_equal(check(told).verdict, check(whole).verdict)
+    data = crz.pack(told)
+    names = (*whole.tables["tasks"]["comm"].tolist(), *whole.tables["objects"]["name"].tolist())
+    said = told.tables["tasks"]["comm"].tolist() + told.tables["objects"]["name"].tolist()
+    assert not {n for n in names if n} & set(said)
+    assert crz.unpack(data).meta["options"]["redacted"]
+
+
+def test_a_redacted_report_names_nobody(tmp_path: Path) -> None:
+    machine = Machine()
+    machine.task(77, comm="mallory")
+    machine.task(100, 77, comm="alice", nspid=1, cgroup="/user.slice/alice")
+    fds = [machine.object("FILE_TABLE", 1, holders=[(task, "files")]) for task in (100, 77)]
+    machine.object("FILE", 2, name="/home/alice/diary", holders=[(f, "fd", 3) for f in fds])
+    machine.snapshot(100).save(tmp_path / "a.crz")
+    for form in ([], ["--json"], ["--tree"], ["--markdown"], ["--html", "-"]):
+        plain = run("report", "a.crz", "--all", *form, cwd=tmp_path).stdout
+        told = run("report", "a.crz", "--all", "--redact", *form, cwd=tmp_path).stdout
+        assert "mallory" in plain or "diary" in plain
+        assert not {"mallory", "alice", "diary"} & set(told.replace("/", " ").split())
+        assert "mallory" not in told
+        assert "diary" not in told
+
+
+def test_the_entries_of_a_dump_have_no_names() -> None:
+    redaction = Redaction(KEY)
+    entries: dict[str, bytes | str] = {
+        "7/stat": b"7 (a secret) x) S 1 7",
+        "7/status": b"Name:\tsecret\nState:\tS\n",
+        "7/cgroup": b"0::/secret.slice/secret\n",
+        "7/maps": b"00400000-00401000 r-xp 00000000 08:01 7          /srv/secret\n"
+        b"7ff0-7ff1 rw-p 00000000 00:00 0                          [heap]\n",
+        "7/mountinfo": b"22 1 0:21 /secret /mnt/secret rw,noatime shared:7 - overlay secret-x "
+        b"rw,lowerdir=/srv/secret:/secret\n",
+        "7/fd/3": "/srv/secret",
+        "7/ns/net": "net:[4026531840]",
+    }
+    told = {path: redaction.entry(path, content) for path, content in entries.items()}
+    assert told["7/ns/net"] == entries["7/ns/net"]
+    assert isinstance(told["7/stat"], bytes)
+    assert told["7/stat"].endswith(b") S 1 7")
+    assert isinstance(told["7/maps"], bytes)
+    assert b"[heap]" in told["7/maps"]
+    assert isinstance(told["7/mountinfo"], bytes)
+    assert len(told["7/mountinfo"].split()) == 11
+    for path, content in told.items():
+        assert b"secret" not in (content.encode() if isinstance(content, str) else content), path
+
+
+def test_where_mappings_start_is_hashed_with_the_addresses() -> None:
+    machine = Machine()
+    machine.task(100, 1, nspid=1)
+    space = machine.object("MM", 1, holders=[(100, "mm")])
+    table = machine.object("FILE_TABLE", 1, holders=[(100, "files")])
+    machine.object("FILE", 2, holders=[(space, "vma", 0x7F0012345000), (table, "fd", 5)])
+    told = hashed(machine.snapshot(100), KEY).tables["references"]
+    slots = told["slot"][told.known("slot")].tolist()
+    assert 5 in slots
+    assert 0x7F0012345000 not in slots
+    assert min(slots) >= 0
