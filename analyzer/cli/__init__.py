@@ -30,11 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.disable()  # one short run, of columns: what there is of cycles is not worth looking for
     # numpy starts a pool of threads for linear algebra, of which there is none here.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from analyzer.cli import desk
-
-    desk.OURS["process"] = arguments is None
     try:
         with _cleaning_up():
+            from analyzer.cli import desk
+
+            desk.OURS["process"] = arguments is None
             return _streaming(given)
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED
