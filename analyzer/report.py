@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from analyzer.check.objhash import allowed
 from analyzer.check.subtree import INSIDE
 from analyzer.errors import EXIT_LEAK, EXIT_OK, EXIT_UNDECIDED, BadInputError
 from analyzer.grouping import Group, Surroundings, groups
 from analyzer.holders import Holder, holders
 from analyzer.kinds import registry
 from analyzer.messages import message
-from analyzer.model import Basis, Rules, Status, Verdict
+from analyzer.model import TASK, Basis, Rules, Status, Verdict
 from analyzer.writers.text import printable, shorten
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ class Report:
 def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Report:
     """Return the report of a check; `verdicts` are of the same snapshot."""
     subject = _subject(snapshot, verdicts)
-    findings = tuple(_findings(subject, options))
+    findings = (*_findings(subject, options), *_nested(snapshot, verdicts, options))
     codes = verdicts.verdict[verdicts.judged]
     gating = _gating(snapshot.tables["objects"], options) & verdicts.judged
     incomplete = bool(snapshot.meta.get("incomplete", False))
@@ -294,9 +295,53 @@ def _findings(subject: Subject, options: ReportOptions) -> Iterator[Finding]:
         yield Finding(
             "container_init",
             "Not container init",
-            f"pid {subject.pid} is not the init (pid 1) of a pid namespace of its own",
+            f"pid {subject.pid} is not the init (pid 1) of a pid namespace of its own"
+            + _RETURNED.get(subject.rules, ""),
             options.gates(CONTAINER_INIT),
         )
+
+
+_RETURNED: Final = {
+    Rules.SEED: " (the patch of 2009 returned EBUSY)",
+    Rules.LINUX_CR: " (linux-cr returned EINVAL)",
+}
+# What had to be one for all tasks (may_checkpoint_task()): the kind, and how a task has it.
+_UNIFORM: Final = (("MNT_NS", "nsproxy.mnt"), ("NET_NS", "nsproxy.net"), ("PID_NS", "pid"))
+
+
+def _nested(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Iterator[Finding]:
+    """Yield a finding for each kind of namespace that linux-cr refused to find nested."""
+    if verdicts.rules is not Rules.LINUX_CR:
+        return
+    tasks, references = snapshot.tables["tasks"], snapshot.tables["references"]
+    inside = tasks["tid"][verdicts.border.task_side == INSIDE].tolist()
+    for kind, association in _UNIFORM:
+        held = _held_by(references, ("nsproxy", association))
+        of_set = held.get("NSPROXY", {})
+        of_task = {tid: of_set.get(ref, ref) for tid, ref in held.get(TASK, {}).items()}
+        known = {of_task[tid] for tid in inside if tid in of_task}
+        if len(known) > 1:
+            name = registry()[kind].namespace
+            detail = f"the tasks are in {len(known)} {registry()[kind].plural}"
+            yield Finding(
+                "nested_ns",
+                f"Nested {name}_ns unsupported",
+                f"{detail} (linux-cr returned EPERM)",
+                options.gates(kind) and not options.subtree,
+            )
+
+
+def _held_by(references: Table, associations: tuple[str, ...]) -> dict[str, dict[int, int]]:
+    """Return what holders have by `associations`, by their kind and number."""
+    codes = [references.code("association", name) for name in associations]
+    found: dict[str, dict[int, int]] = {}
+    chosen = references.take(np.flatnonzero(np.isin(references["association"], codes)))
+    for kind, holder, target in zip(
+        chosen.words("holder_kind").tolist(), chosen["holder"].tolist(), chosen["target"].tolist(),
+        strict=True,
+    ):  # fmt: skip
+        found.setdefault(kind, {})[holder] = target
+    return found
 
 
 def _subject(snapshot: Snapshot, verdicts: Verdicts) -> Subject:
@@ -368,7 +413,9 @@ def _worst_first(
     return rows[order]
 
 
-_COLUMNS: Final = ("objref", "kind", "address", "refcount", "name", "initial", "ino", "dev")
+_COLUMNS: Final = (
+    "objref", "kind", "address", "refcount", "name", "initial", "ino", "dev", "deleted",
+)  # fmt: skip
 _Fact = tuple[Any, ...]
 
 
@@ -385,14 +432,16 @@ def _facts(snapshot: Snapshot, rows: npt.NDArray[np.intp]) -> Iterator[_Fact]:
 def _object(
     fact: _Fact, numbers: tuple[int, ...], by: tuple[Holder, ...], rules: Rules, *, gates: bool
 ) -> ReportObject:
-    objref, kind, address, refcount, name, initial, ino, dev = fact
+    objref, kind, address, refcount, name, initial, ino, dev, deleted = fact
     verdict, users, observer = _VERDICTS[numbers[0]], numbers[2], numbers[3]
     pointer = None if address is None else f"{address:016x}"
     said = None
-    if verdict in _LEAKS and refcount is not None:
+    if verdict in _LEAKS and refcount is not None and _BASES[numbers[1]] is not Basis.STRUCTURAL:
+        counted = users + allowed(rules, kind, observer)
         said = message(
-            rules, kind, users + observer, refcount, objref=objref, pointer=pointer, name=name
-        )
+            rules, kind, counted, refcount,
+            objref=objref, pointer=pointer, name=name, deleted=bool(deleted),
+        )  # fmt: skip
     return ReportObject(
         objref=objref,
         kind=kind,

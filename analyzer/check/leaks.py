@@ -80,7 +80,11 @@ def check(snapshot: Snapshot, pid: int | None = None, rules: Rules = Rules.MODER
         observer=observer,
         unnamed=np.where(known, objects["refcount"] - users - outside - observer, 0),
         judged=judged,
-        verdict=np.where(judged, _verdicts(objects, structural, *held), NOT_JUDGED).astype(np.int8),
+        verdict=np.where(
+            judged,
+            _verdicts(objects, structural, users + _allowed(objects, observer, rules), outside),
+            NOT_JUDGED,
+        ).astype(np.int8),
         basis=np.where(judged, _bases(known, structural), NOT_JUDGED).astype(np.int8),
         weight=weight,
     )
@@ -115,9 +119,15 @@ def _held(sides: Border, weight: Integers, side: int, objects: int) -> Integers:
     return held
 
 
-def _verdicts(
-    objects: Table, structural: Mask, users: Integers, outside: Integers, observer: Integers
-) -> Codes:
+def _allowed(objects: Table, observer: Integers, rules: Rules) -> Integers:
+    """Return how many of the observer's references are no leak (see `objhash.allowed`)."""
+    if rules is not Rules.SEED:
+        return observer
+    files = kind_flags(objects, lambda kind: kind.name == "FILE")
+    return np.where(files, observer.clip(max=1), 0)
+
+
+def _verdicts(objects: Table, structural: Mask, expected: Integers, outside: Integers) -> Codes:
     known, count = objects.known("refcount"), objects["refcount"]
     leaks = (outside > 0) & (structural | ~known)
     decided = [
@@ -125,8 +135,8 @@ def _verdicts(
         (~known, Verdict.UNKNOWN),
         (~objects["stable"], Verdict.UNSTABLE),
         (structural, Verdict.CONTAINED),
-        (count > users + observer, Verdict.USAGE_LEAK),
-        (count < users + observer, Verdict.OVERCOUNT),
+        (count > expected, Verdict.USAGE_LEAK),
+        (count < expected, Verdict.OVERCOUNT),
     ]
     codes = [np.int8(_VERDICT[verdict]) for _, verdict in decided]
     return np.select([where for where, _ in decided], codes, np.int8(_VERDICT[Verdict.CONTAINED]))

@@ -232,12 +232,25 @@ def judge(machine: Machine, sides: dict[Node, Side], node: Node, users: int) -> 
             weight[sides[reference.holder]] += reference.weight
     outside, observer = weight[Side.OUTSIDE], weight[Side.OBSERVER]
     unnamed = 0 if thing.refcount is None else thing.refcount - users - outside - observer
-    verdict, basis = decide(thing, users, outside, observer)
+    verdict, basis = decide(thing, users, outside, observer, machine.rules)
     return Judgement(users, outside, observer, unnamed, verdict, basis)
 
 
-def decide(thing: Object, users: int, outside: int, observer: int) -> tuple[Verdict, Basis]:
+def allowed(rules: Rules, kind: str, observer: int) -> int:
+    """Return how many of the observer's references are no leak: all, but the seed's were counted.
+
+    It added one for the image file (ctx->file), once, and knew of nothing else that it held.
+    """
+    if rules is not Rules.SEED:
+        return observer
+    return min(observer, 1) if kind == "FILE" else 0
+
+
+def decide(
+    thing: Object, users: int, outside: int, observer: int, rules: Rules
+) -> tuple[Verdict, Basis]:
     """Return the verdict from the counts alone."""
+    expected = users + allowed(rules, thing.kind.name, observer)
     if thing.refcount is None:
         return (Verdict.USAGE_LEAK if outside else Verdict.UNKNOWN), Basis.WITNESSED
     if thing.kind.judged is Judged.STRUCTURAL:
@@ -245,9 +258,9 @@ def decide(thing: Object, users: int, outside: int, observer: int) -> tuple[Verd
         return (Verdict.USAGE_LEAK if outside else contained), Basis.STRUCTURAL
     if not thing.stable:
         return Verdict.UNSTABLE, Basis.PROVEN
-    if thing.refcount > users + observer:
+    if thing.refcount > expected:
         return Verdict.USAGE_LEAK, Basis.PROVEN
-    if thing.refcount < users + observer:
+    if thing.refcount < expected:
         return Verdict.OVERCOUNT, Basis.PROVEN
     return Verdict.CONTAINED, Basis.PROVEN
 

@@ -201,7 +201,7 @@ def _messages(report: Report, *, everything: bool) -> Iterator[str]:
     entries = [e for group in shown if everything or not _is_bundle(group) for e in group.objects]
     lines = [printable(line) for e in entries for line in (e.message or "").split("\n") if line]
     if lines:
-        yield _details("What the 2009 kernel would have said", _block(lines))
+        yield _details("In the words of the patch of 2009", _block(lines))
 
 
 def _block(lines: Sequence[str]) -> str:

@@ -140,6 +140,26 @@ def test_5_the_image_file_shared_with_an_outside_checkpointer(
     assert numbers(machine, file, rules) == (USAGE_LEAK, 3, 4)
 
 
+def test_5_an_outside_checkpointer_whose_own_descriptor_is_the_image_file(
+    machine: Machine, rules: Rules
+) -> None:
+    """Its descriptor and its fget(): the seed added one for ctx->file, and no more."""
+    machine.task(CHECKPOINTER, observer=True)
+    fds, own = table(machine, 1, ROOT), table(machine, 1, CHECKPOINTER)
+    file = machine.object("FILE", 3, holders=[(fds, "fd", 3), (own, "fd", 3), (own, "fd", 4)])
+    verdict, _, count = numbers(machine, file, rules)
+    assert (verdict, count) == (USAGE_LEAK if rules is SEED else CONTAINED, 4)
+
+
+def test_5_a_namespace_that_the_checkpointer_is_in(machine: Machine, rules: Rules) -> None:
+    """The seed's context had an image file, and nothing else."""
+    machine.task(CHECKPOINTER, observer=True)
+    sets = [nsproxy(machine, 1, tid) for tid in (ROOT, CHECKPOINTER)]
+    uts = machine.object("UTS_NS", 2, holders=[(one, "nsproxy.uts") for one in sets])
+    expected = USAGE_LEAK if rules is SEED else CONTAINED
+    assert judge(machine, rules)[uts.objref].verdict is expected
+
+
 def executable(machine: Machine, space: Obj) -> Obj:
     mapped = [(space, "vma", start << 12) for start in (1, 2, 3)]
     return machine.object("FILE", 4, holders=[(space, "exe"), *mapped])

@@ -96,3 +96,18 @@ def test_the_man_page_has_no_line_that_roff_would_take_for_a_request() -> None:
 )
 def test_roff_escapes(text: str, roff: str) -> None:
     assert docs._roff(text) == roff
+
+
+def _tests_in(text: str) -> set[str]:
+    return set(re.findall(r"^def (test_\w+)\(", text, re.MULTILINE))
+
+
+def test_every_case_of_the_rules_has_its_test() -> None:
+    page = (docs.ROOT / "docs" / "rules.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", page))
+    tests = docs.ROOT / "tests"
+    live = _tests_in((tests / "live" / "test_rules.py").read_text())
+    written = live.union(*(_tests_in(path.read_text()) for path in tests.glob("unit/*.py")))
+    assert named
+    assert named <= written
+    assert live <= named

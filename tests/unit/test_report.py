@@ -245,6 +245,43 @@ def test_the_kernels_words_and_numbers(rules: Rules, kind: str, said: str) -> No
     assert message(rules, kind, 1, 2, objref=7, pointer=pointer, name=None) == said
 
 
+@pytest.mark.parametrize(
+    ("name", "deleted", "said"),
+    [
+        ("/var/log/app.log", False, "app.log (app.log)"),
+        ("/srv/gone (deleted)", True, "gone (gone)"),
+        ("/srv/odd (deleted)", False, "odd (deleted) (odd (deleted))"),
+        ("pipe:[4711]", False, " ()"),
+        ("socket:[4711]", False, " ()"),
+        ("net:[4026532000]", False, " ()"),
+        ("anon_inode:[eventfd]", False, "[eventfd] ([eventfd])"),
+        ("anon_inode:inotify", False, "inotify (inotify)"),
+        ("/", False, "/ (/)"),
+        (f"/srv/{'x' * 36}", False, f" ({'x' * 36})"),
+    ],
+)
+def test_the_seeds_line_of_a_name(name: str, said: str, *, deleted: bool) -> None:
+    lines = message(
+        Rules.SEED, "FILE", 1, 2, objref=7, pointer=None, name=name, deleted=deleted
+    ).split("\n")
+    assert lines[1] == f"check_obj_isolated: filename is {said}"
+
+
+def test_linux_cr_calls_mount_namespaces_by_their_name() -> None:
+    said = message(Rules.LINUX_CR, "MNT_NS", 1, 2, objref=7, pointer=None, name=None)
+    assert "[str MOUNTS NS]Usage leak (3 != 2)" in said
+
+
+def test_what_is_judged_by_its_holders_has_no_arithmetic_line() -> None:
+    made, _, _ = machine()
+    tids = (100, 500)
+    made.task(500, 1)
+    sets = [made.object("NSPROXY", 1, holders=[(tid, "nsproxy")]) for tid in tids]
+    made.object("NET_NS", 2, holders=[(one, "nsproxy.net") for one in sets])
+    entry = the(reported(made), "NET_NS")
+    assert (entry.verdict, entry.message) == (Verdict.USAGE_LEAK, None)
+
+
 def test_what_we_hold_ourselves_is_counted_as_the_kernels_context_was() -> None:
     made, outside, inside = machine()
     made.task(500, 1, observer=True)
