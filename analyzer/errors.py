@@ -35,6 +35,12 @@ class NotPermittedError(CranalyzeError):
     exit_code = EXIT_PERMISSION
 
 
+class UnseenError(CranalyzeError):
+    """The subject is there, but could not be read: neither it nor its absence is seen (exit 3)."""
+
+    exit_code = EXIT_UNDECIDED
+
+
 class TargetVanishedError(CranalyzeError):
     """The subject exited, or its pid was reused, before it was read (exit code 5)."""
 

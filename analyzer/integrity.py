@@ -60,6 +60,7 @@ _META: Final[tuple[tuple[str, Callable[[Any], bool], str, bool], ...]] = (
     ("monotonic_ns", _is_count, "is no time", False),
     ("passes", _is_count, "is no number", False),
     ("subject.pid", _is_pid, "is no number of a process", False),
+    ("subject.local_pid", _is_pid, "is no number of a process", True),
     ("subject.start_time", _is_start, "is no time", True),
     ("subject.selector", lambda value: type(value) is str, "is no text", True),
     ("source.name", lambda value: type(value) is str, "is no text", False),

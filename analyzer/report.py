@@ -105,10 +105,13 @@ class ReportObject(NamedTuple):
 class Subject:
     """What was checked, where and when; `container_init` is None when that is not known.
 
+    `pid` is of the initial pid namespace; `local_pid` what it was asked for as, None if not known:
+    another one where cranalyze runs in a pid namespace of its own.
     `frozen_seconds` is how long the subtree was held still, 0 if it was not `frozen`.
     """
 
     pid: int
+    local_pid: int | None
     comm: str
     tasks: int
     container_init: bool | None
@@ -223,7 +226,7 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
         objects=objects,
         groups=groups(objects, _surroundings(snapshot, verdicts, subject.pid)),
         findings=findings,
-        gaps=tuple(_gaps(snapshot.tables["gaps"])),
+        gaps=gaps_of(snapshot),
         notes=tuple(snapshot.meta["source"].get("notes", ())),
         incomplete=incomplete,
         leaks_ignored=_count(codes, _LEAKS) - _count(verdicts.verdict[gating], _LEAKS),
@@ -349,8 +352,10 @@ def _subject(snapshot: Snapshot, verdicts: Verdicts) -> Subject:
     pid = verdicts.pid
     row = int(np.flatnonzero(tasks["tid"] == pid)[0])
     nspid = tasks.value("nspid", row)
+    asked = meta["subject"]
     return Subject(
         pid=pid,
+        local_pid=asked.get("local_pid") if asked["pid"] == pid else None,
         comm=tasks.value("comm", row),
         tasks=int((verdicts.border.task_side == INSIDE).sum()),
         container_init=None if nspid is None else nspid == 1,
@@ -472,9 +477,10 @@ def device_number(dev: int) -> str:
     return f"{major}:{(dev & 0xFF) | (dev >> 12 & 0xFFFFFF00)}"
 
 
-def _gaps(gaps: Table) -> Iterator[Gap]:
-    for index in range(len(gaps)):
-        yield Gap(**gaps.row(index))
+def gaps_of(snapshot: Snapshot) -> tuple[Gap, ...]:
+    """Return what could not be read."""
+    gaps = snapshot.tables["gaps"]
+    return tuple(Gap(**gaps.row(index)) for index in range(len(gaps)))
 
 
 def _surroundings(snapshot: Snapshot, verdicts: Verdicts, pid: int) -> Surroundings:

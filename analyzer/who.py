@@ -10,6 +10,7 @@ namespace, a message in a queue, a loop device).
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import re
 from dataclasses import dataclass
@@ -18,12 +19,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.check.links import Links, links, reach
-from analyzer.errors import BadInputError
+from analyzer.errors import EXIT_OK, EXIT_UNDECIDED, BadInputError
 from analyzer.holders import in_words
 from analyzer.kinds import namespace_kinds, registry
 from analyzer.model import TASK, Rules
 from analyzer.procfs.glance import look
 from analyzer.procfs.places import Place, directories, mounted_at, mounts, swaps
+from analyzer.sources.tasks import exists, proc_levels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,12 +91,17 @@ class Answer:
     """What was asked, and the objects that it is; none when there is no such object.
 
     `silent` are the processes whose directories are on a filesystem that does not answer.
+    `pid` is the process that was asked for, in the initial pid namespace: another number than was
+    said where cranalyze is in one of its own. It is `unsure` that there is no such object where
+    something could not be read that may hold it, or /proc shows it.
     """
 
     asked: str
     held: tuple[Held, ...]
     places: tuple[Place, ...] = ()
     silent: tuple[int, ...] = ()
+    pid: int | None = None
+    unsure: bool = False
 
     @property
     def found(self) -> bool:
@@ -126,7 +133,7 @@ class Query:
     def rows(self, snapshot: Snapshot) -> Rows:
         """Return the rows of the objects that are meant."""
         if self.pid is not None:
-            return self._of_process(snapshot, self.pid)
+            return self._of_process(snapshot, known_as(snapshot, self.pid))
         objects = snapshot.tables["objects"]
         found = np.isin(objects["kind"], [objects.code("kind", kind) for kind in self.kinds])
         for name, value in (("ino", self.ino), ("dev", self.dev)):
@@ -135,6 +142,15 @@ class Query:
         if self.format is not None:
             found &= objects.known("mode") & (objects["mode"] & _IFMT == self.format)
         return np.flatnonzero(found)
+
+    def missed(self, snapshot: Snapshot) -> bool:
+        """Tell whether an object that was not found may be there all the same.
+
+        What processes have, /proc knows; the rest nobody knows where there are gaps.
+        """
+        if self.pid is not None:
+            return _has(self.pid, self.fd, self.kinds)
+        return bool(len(snapshot.tables["gaps"])) or _linked(self.asked)
 
     def _of_process(self, snapshot: Snapshot, pid: int) -> Rows:
         references, objects = snapshot.tables["references"], snapshot.tables["objects"]
@@ -150,6 +166,40 @@ class Query:
             & np.isin(references["holder"], rows + 1)
         )
         return np.unique(references["target"][slot] - 1)
+
+
+def known_as(snapshot: Snapshot, pid: int) -> int:
+    """Return what the tables call process `pid` of our own pid namespace, -1 if there is none."""
+    named: dict[int, int] = snapshot.meta.get("named", {})
+    return named.get(pid, pid)
+
+
+def _has(pid: int, fd: int | None, kinds: tuple[str, ...]) -> bool:
+    """Ask /proc whether a process has a descriptor, or a part; the kernel, if /proc is not ours."""
+    if proc_levels() != 0:
+        return exists(pid)
+    if fd is not None:
+        return os.path.lexists(f"/proc/{pid}/fd/{fd}")
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            status = file.read()
+    except OSError:
+        return False
+    dead = re.search(rb"^State:\s+[XZ]", status, re.MULTILINE) is not None
+    return not dead and ("MM" not in kinds or b"\nVmSize:" in status)
+
+
+def _linked(target: str) -> bool:
+    """Ask /proc whether a descriptor, or a namespace of a task, is called so."""
+    links = (*glob.iglob("/proc/[0-9]*/ns/*"), *glob.iglob("/proc/[0-9]*/fd/*"))
+    return any(_target(link) == target for link in links)
+
+
+def _target(link: str) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""
 
 
 def parse(asked: str) -> Query:
@@ -225,7 +275,23 @@ def answer(snapshot: Snapshot, query: Query) -> Answer:
     """Find the objects that `query` means in a host-wide, detailed snapshot, and their holders."""
     graph = _Graph(snapshot)
     held = tuple(graph.held(int(row)) for row in query.rows(snapshot))
-    return Answer(query.asked, held, *query.places())
+    places, silent = query.places()
+    return Answer(
+        query.asked,
+        held,
+        places,
+        silent,
+        pid=None if query.pid is None else known_as(snapshot, query.pid),
+        unsure=not held and not places and (bool(silent) or query.missed(snapshot)),
+    )
+
+
+def exit_code(answers: Sequence[Answer]) -> int:
+    """Return what the program exits with: 1 where there is no such object, 3 if that is unsure."""
+    lost = [answer for answer in answers if not answer.found]
+    if any(answer.unsure for answer in lost):
+        return EXIT_UNDECIDED
+    return 1 if lost else EXIT_OK
 
 
 def upward(snapshot: Snapshot, rows: Sequence[int]) -> Mask:

@@ -40,7 +40,7 @@ EXIT_CODES: Final = {
     errors.EXIT_LEAK: "`check` (or `report --check`) found a leak (EBUSY, as the system call of "
     "2009 returned)",
     errors.EXIT_UNDECIDED: "`check` could not decide: something is unknown, unstable, or could "
-    "not be read",
+    "not be read; `who`: not found, but not all could be read",
     1: "`who`: there is no such object",
     errors.EXIT_USAGE: "usage, or bad input",
     errors.EXIT_PERMISSION: "not permitted",
@@ -378,7 +378,9 @@ JSON_KEYS: Final = {
     "exit_code": "what the program exits with",
     "advisory": "leaks do not count (--subtree)",
     "incomplete": "a part of the subtree could not be read",
-    "subject.pid": "root of the subtree",
+    "subject.pid": "root of the subtree, as the initial pid namespace numbers it (or the dump)",
+    "subject.local_pid": "as it was asked for: cranalyze may be in another pid namespace; null when"
+    " not known",
     "subject.comm": "what the root calls itself",
     "subject.tasks": "threads in the subtree",
     "subject.container_init": "the root is pid 1 of a pid namespace; null when not known",

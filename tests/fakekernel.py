@@ -135,6 +135,14 @@ class FakeKernel:
         self.relist()
         return pid
 
+    def nest(self, tid: int, namespace: int, number: int) -> None:
+        """Give a task a number in a pid namespace below the first, too."""
+        pid, numbers = self._numbers[tid], self._offset("pid", "numbers")
+        second = pid + numbers + (self.layout.sizeof("upid") or 0)
+        self.put(pid, "pid", "level", 1)
+        self.put(second, "upid", "nr", number)
+        self.put(second, "upid", "ns", namespace)
+
     def gone(self, tid: int) -> None:
         """Take a number off the table, as when its task is reaped."""
         del self._numbers[tid]
@@ -143,6 +151,14 @@ class FakeKernel:
     def relist(self) -> None:
         """Make the tree of numbers anew."""
         self.put(self.namespace, "pid_namespace", "idr.idr_rt.xa_head", self._node(18, 0, 0))
+
+    def rebuild(self) -> None:
+        """Let the tree of numbers be another one, of the same numbers, at each read from now on."""
+        path = "idr.idr_rt.xa_head"
+        trees = [self._node(18, 0, 0) for _ in range(16)]
+        self.between = lambda read: self.put(
+            self.namespace, "pid_namespace", path, trees[read % len(trees)]
+        )
 
     def _node(self, shift: int, first: int, above: int) -> int:
         node = self.make("xa_node", {"shift": shift, "parent": above})

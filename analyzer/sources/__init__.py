@@ -64,6 +64,8 @@ def _taken(
         raise BadInputError("--freeze stops a subtree: name its PID")
     if request.freeze and proc is None and not os.path.exists("/proc/self/task"):
         raise NotPermittedError("--freeze needs /proc; mount it: mount -t proc proc /proc")
+    if proc is None and request.freeze:
+        _require_own_proc(request.pid)
     if source not in SOURCES:
         raise BadInputError(f"unknown source {source!r}: choose one of {', '.join(SOURCES)}")
     if proc is not None:
@@ -115,12 +117,24 @@ def _dropped(works: Callable[[], bool]) -> str:
     return ""
 
 
+def _require_own_proc(pid: int | None) -> None:
+    """Raise BadInputError where /proc calls another process `pid` than we do."""
+    from analyzer.sources.tasks import proc_levels
+
+    if pid is not None and os.path.exists("/proc/1") and proc_levels() != 0:
+        raise BadInputError(
+            f"/proc is of another pid namespace than this, where {pid} is another process: "
+            "mount ours (mount -t proc proc /proc)"
+        )
+
+
 def _procfs(request: Request) -> Snapshot:
     from analyzer.sources import procfs
 
     def read() -> Snapshot:
         return procfs.collect(request.pid, scope=request.scope, progress=request.progress)
 
+    _require_own_proc(request.pid)
     if not request.freeze or request.pid is None:
         return read()
     from analyzer.freeze import descendants, frozen

@@ -156,21 +156,21 @@ def _by_inode(objects: Table, row: int) -> str | None:
 
 def _askable(references: Table, tasks: Tasks) -> dict[int, int]:
     """Map each descriptor table and mm to a task, by the id that /proc knows it by."""
-    local = dict(zip(tasks.table["tid"].tolist(), tasks.local.tolist(), strict=True))
+    shown = dict(zip(tasks.table["tid"].tolist(), tasks.shown.tolist(), strict=True))
     by_task = references["holder_kind"] == references.code("holder_kind", TASK)
     which = [references.code("association", name) for name in ("files", "mm")]
     rows = np.flatnonzero(by_task & np.isin(references["association"], which))
     pairs = zip(
         references["target"][rows].tolist(), references["holder"][rows].tolist(), strict=True
     )
-    return {target: local[tid] for target, tid in reversed(list(pairs)) if local[tid]}
+    return {target: shown[tid] for target, tid in reversed(list(pairs)) if shown[tid]}
 
 
 def _with_cgroups(tasks: Tasks) -> Table:
-    paths = np.full(len(tasks.local), None, object)
-    for row, (tgid, local) in enumerate(zip(tasks.table["tgid"], tasks.local, strict=True)):
-        if local and tgid == tasks.table["tid"][row] and not tasks.table["kthread"][row]:
-            paths[row] = _cgroup(int(local))
+    paths = np.full(len(tasks.shown), None, object)
+    for row, (tgid, shown) in enumerate(zip(tasks.table["tgid"], tasks.shown, strict=True)):
+        if shown and tgid == tasks.table["tid"][row] and not tasks.table["kthread"][row]:
+            paths[row] = _cgroup(int(shown))
     gone = np.fromiter((path is None for path in paths), np.bool_, len(paths))
     return tables.with_columns(tasks.table, {"cgroup": paths}, {"cgroup": gone})
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from analyzer import tables
 from analyzer.check.subtree import INSIDE, task_sides
-from analyzer.errors import TargetVanishedError
+from analyzer.errors import TargetVanishedError, UnseenError
 from analyzer.freeze import Frozen, frozen
 from analyzer.kinds import registry
 from analyzer.kinds._initial import hosts
@@ -82,13 +82,17 @@ def collect(memory: Memory, request: Request) -> Snapshot:
 
     Raises BadInputError and TargetVanishedError for a subject that cannot be one.
     """
-    with _still(memory, request) as held:
-        passes, reading, check = _settled(memory, request, held)
-    bare = _snapshot(request, reading, check, _Run(passes, held))
+    tries = READINGS
+    while True:
+        tries -= 1
+        with _still(memory, request) as held:
+            passes, reading, check = _settled(memory, request, held)
+        bare = _snapshot(request, reading, check, _Run(passes, held))
+        shown = detail(memory, bare) if request.detailed else bare
+        if request.enough(shown) or not tries:
+            break
     request.progress("naming")
-    chosen = reading.collected
-    if request.wanted is not None:
-        chosen = request.wanted(detail(memory, bare) if request.detailed else bare)
+    chosen = reading.collected if request.wanted is None else request.wanted(shown)
     return describe(memory, bare, reading.tasks, chosen, cgroups=request.wanted is None)
 
 
@@ -98,7 +102,7 @@ def _still(memory: Memory, request: Request) -> AbstractContextManager[Frozen | 
         return nullcontext()
 
     def threads() -> Iterable[int]:
-        tasks = task_list.read(memory)
+        tasks = task_list.settled(memory, request.pid)
         inside = member(tasks.address, _subtree(tasks, request.pid))
         return [tid for tid in tasks.local[inside].tolist() if tid]
 
@@ -129,9 +133,11 @@ def _subtree(tasks: Tasks, pid: int | None) -> U64:
     if pid is None:
         return unique(tasks.address)
     row = tasks.row_of(pid)
+    if row < 0 and task_list.exists(pid):
+        raise UnseenError(f"process {pid} is there, but could not be found in memory: try again")
     if row < 0:
         raise TargetVanishedError(f"no process {pid}: it has exited, or never was")
-    side = task_sides(tasks.table, int(tasks.table["tid"][row]))
+    side = task_sides(tasks.table, tasks.known_as(pid))
     return unique(tasks.address[side == INSIDE])
 
 
@@ -142,7 +148,7 @@ def _start_time(tasks: Tasks, pid: int) -> int:
 def _read(
     memory: Memory, pid: int | None, *, host: bool, helpers: frozenset[int] = frozenset()
 ) -> _Reading:
-    tasks = task_list.read(memory, helpers)
+    tasks = task_list.settled(memory, pid, helpers)
     expansion = expand(memory, tasks.address, _subtree(tasks, pid))
     expansion = expansion if host else relevant(expansion)
     numbering = number(expansion)
@@ -156,7 +162,7 @@ def _read(
 def _read_again(
     memory: Memory, pid: int | None, first: _Reading, helpers: frozenset[int] = frozenset()
 ) -> _Check:
-    tasks = task_list.read(memory, helpers)
+    tasks = task_list.settled(memory, pid, helpers)
     inside = _subtree(tasks, pid)
     if pid is not None and _start_time(tasks, pid) != _start_time(first.tasks, pid):
         raise TargetVanishedError(f"process {pid} exited while it was read, and its pid was reused")
@@ -211,7 +217,8 @@ def _snapshot(request: Request, reading: _Reading, check: _Check, run: _Run) -> 
         "stable": ~check.moved,
     }
     meta = run_facts(
-        pid=pid,
+        pid=None if pid is None else tasks.known_as(pid),
+        local_pid=pid,
         start_time=None if pid is None else _start_time(tasks, pid),
         source="kernel",
         capabilities={"refcounts": True, "identity": True, "nsproxy": True},
@@ -225,6 +232,7 @@ def _snapshot(request: Request, reading: _Reading, check: _Check, run: _Run) -> 
             "frozen_seconds": run.held.seconds if run.held else 0.0,
             "addresses": "raw",
             "incomplete": incomplete,
+            "named": {pid: tasks.known_as(pid) for pid in request.named},
         },
         {
             "tasks": tasks.table,
@@ -253,14 +261,15 @@ def _gaps(request: Request, reading: _Reading, check: _Check) -> list[dict[str, 
         torn = int(member(holders, collected.get(kind, _NOBODY)).sum())
         if torn:
             what = registry()[kind].plural if torn > 1 else registry()[kind].title
-            gaps.append(_gap(f"{torn} {what} of the {whose}", "changed while it was read"))
+            gaps.append(_gap(request, f"{torn} {what} of the {whose}", "changed while it was read"))
     if reading.tasks.torn:
-        gaps.append(_gap("the tree of process ids", "was rebuilt while it was read"))
+        gaps.append(_gap(request, "the tree of process ids", "was rebuilt while it was read"))
     if check.appeared and request.pid is not None:  # on a whole machine something always does
-        gaps.append(_gap(f"{check.appeared} objects", "kept appearing while it was read"))
+        gaps.append(_gap(request, f"{check.appeared} objects", "kept appearing while it was read"))
     return gaps
 
 
-def _gap(where: str, why: str) -> dict[str, object]:
-    effect = f"{why}: references may be missing; try again on a quiet subtree, or --freeze"
+def _gap(request: Request, where: str, why: str) -> dict[str, object]:
+    calmer = "" if request.pid is None else " on a quiet subtree, or --freeze"
+    effect = f"{why}: references may be missing; try again{calmer}"
     return {"where": where, "syscall": "bpf_probe_read_kernel", "errno": None, "effect": effect}

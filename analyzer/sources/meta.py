@@ -24,12 +24,14 @@ def run_facts(
     start_time: int | None,
     source: str,
     capabilities: Mapping[str, bool],
+    local_pid: int | None = None,
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the meta data of a snapshot that is being made now, on this machine.
 
-    `pid` is the root of the subtree as the user gave it (None for the whole machine), `start_time`
-    its start in nanoseconds since boot.
+    `pid` is the root of the subtree (None for the whole machine) as the tables call it, `local_pid`
+    as the user does, who may be in another pid namespace than the initial one; `start_time` is its
+    start in nanoseconds since boot.
     """
     return {
         "format": SNAPSHOT_FORMAT,
@@ -42,6 +44,7 @@ def run_facts(
         "monotonic_ns": time.monotonic_ns(),
         "subject": {
             "pid": pid,
+            "local_pid": pid if local_pid is None else local_pid,
             "start_time": start_time,
             "selector": "host" if pid is None else "pid",
         },

@@ -24,7 +24,9 @@ class Request:
     `scope` "border" keeps the collected objects and all that holds them, "host" everything.
     `freeze` stops the subtree while it is read. `wanted` chooses the objects that are described and
     named, by a mask of the objects table; None means those of the subtree. It is shown a snapshot
-    without names, and `detailed`, one in which all objects are described.
+    without names, and `detailed`, one in which all objects are described; all is read anew, a few
+    times, until that is `enough`. `named` are more pids to be translated into those of the tables:
+    `meta["named"]`, -1 for one that there is not.
     """
 
     pid: int | None
@@ -32,6 +34,8 @@ class Request:
     freeze: bool = False
     wanted: Wanted | None = None
     detailed: bool = False
+    enough: Callable[[Snapshot], bool] = lambda _: True
+    named: tuple[int, ...] = ()
     progress: Progress = lambda _: None
 
     @property

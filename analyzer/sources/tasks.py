@@ -12,6 +12,8 @@ those of the others are found through the run queues. They hold the initial name
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from analyzer.tables import Table
 
 _PF_KTHREAD: Final = 0x00200000
+_PAUSES: Final = (0.001, 0.01, 0.05)  # seconds, after each reading that was not whole
 _IDR: Final = "idr.idr_rt.xa_head"
 
 # include/linux/sched.h, in the order that /proc/PID/stat tests them; the bits of exit_state are
@@ -46,19 +49,41 @@ _FIELDS: Final = {
 class Tasks:
     """The task table, and the addresses and local thread ids that belong to its rows.
 
-    `local` are the ids in our own pid namespace (what /proc and the user call them), 0 for a task
-    that is not visible there. `torn` tells that some may be missing.
+    `local` are the ids in our own pid namespace (what the user and system calls call them), `shown`
+    those in that of /proc, which need not be ours: 0 for a task that is not visible there. `torn`
+    tells that some may be missing.
     """
 
     table: Table
     address: U64
     local: npt.NDArray[np.int64]
+    shown: npt.NDArray[np.int64]
     torn: bool
 
     def row_of(self, pid: int) -> int:
         """Return the row of the task that we call `pid`, -1 when there is none."""
         rows = np.flatnonzero(self.local == pid)
         return int(rows[0]) if len(rows) else -1
+
+    def known_as(self, pid: int) -> int:
+        """Return the id in the initial pid namespace, and so in the table, of what we call `pid`.
+
+        -1 when there is none.
+        """
+        row = self.row_of(pid)
+        return int(self.table["tid"][row]) if row >= 0 else -1
+
+
+def settled(memory: Memory, pid: int | None, helpers: frozenset[int] = frozenset()) -> Tasks:
+    """Read every task, again after a pause if some may be missing, or `pid` is that exists."""
+    tasks = read(memory, helpers)
+    for pause in _PAUSES:
+        hidden = pid is not None and tasks.row_of(pid) < 0 and exists(pid)
+        if not hidden and not tasks.torn:
+            break
+        time.sleep(pause)
+        tasks = read(memory, helpers)
+    return tasks
 
 
 def read(memory: Memory, helpers: frozenset[int] = frozenset()) -> Tasks:
@@ -82,10 +107,43 @@ def read(memory: Memory, helpers: frozenset[int] = frozenset()) -> Tasks:
     column["observer"] = column["leader"] == mine["leader"][0]
     parent = memory.gather(column["parent"], "task_struct", {"tgid": "tgid"})
     column["ppid"] = np.where(parent.ok & (column["tgid"] > 0), parent["tgid"], 0)
-    local, nspid = _ids(memory, column, own)
+    level = memory.gather(mine["pid"], "pid", {"level": "level"})["level"]
+    own_level, above = int(level[0]), proc_levels()
+    local = _ids(memory, column, mine["pid"], own_level)
+    if above == 0:
+        shown = local
+    elif above is None or above > own_level:
+        shown = np.zeros_like(local)
+    else:
+        shown = _ids(memory, column, mine["pid"], own_level - above)
     started = column["tgid"][np.isin(local, list(helpers))]
     column["observer"] |= np.isin(column["tgid"], started)
-    return Tasks(_table(column, nspid), column["address"], local, torn)
+    table = _table(column, _innermost(memory, column["pid"]))
+    return Tasks(table, column["address"], local, shown, torn)
+
+
+def proc_levels(status: str = "/proc/self/status") -> int | None:
+    """Return how many levels above our own pid namespace /proc's is; None where it shows us not.
+
+    NSpid has our id in each namespace from that of /proc to our own (proc_pid_status(5)).
+    """
+    try:
+        with open(status, "rb") as file:
+            said = [line.split()[1:] for line in file if line.startswith(b"NSpid:")]
+    except OSError:
+        return None
+    return len(said[0]) - 1 if said else 0
+
+
+def exists(pid: int) -> bool:
+    """Tell whether the kernel knows a task that we call `pid` (kill(2) with signal 0)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _numbered_tasks(memory: Memory, own_pid: U64) -> tuple[U64, U64, bool]:
@@ -128,18 +186,20 @@ def _numbered(memory: Memory, column: dict[str, npt.NDArray[Any]]) -> npt.NDArra
 
 
 def _ids(
-    memory: Memory, column: dict[str, npt.NDArray[Any]], own: U64
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    own_pid = memory.gather(own, "task_struct", {"pid": "thread_pid"})["pid"]
-    own_level = memory.gather(own_pid, "pid", {"level": "level"})["level"]
-    namespace, _ = _upid(memory, own_pid, own_level)
+    memory: Memory, column: dict[str, npt.NDArray[Any]], own_pid: U64, at: int
+) -> npt.NDArray[np.int64]:
+    """Return the ids in the namespace that we are in at level `at`; 0 for who is not in it."""
+    if at == 0:
+        return np.where(column["tid"] > 0, column["tid"], 0)
+    namespace, _ = _upid(memory, own_pid, np.full(1, at))
     level = memory.gather(column["pid"], "pid", {"level": "level"})["level"]
-    _, innermost = _upid(memory, column["pid"], level)
-    if own_level[0] == 0:
-        return np.where(column["tid"] > 0, column["tid"], 0), innermost
-    theirs, local = _upid(memory, column["pid"], np.full_like(level, own_level[0]))
-    visible = (theirs == namespace[0]) & (level >= own_level[0])
-    return np.where(visible, local, 0), innermost
+    theirs, local = _upid(memory, column["pid"], np.full_like(level, at))
+    return np.where((theirs == namespace[0]) & (level >= at), local, 0)
+
+
+def _innermost(memory: Memory, pids: U64) -> npt.NDArray[np.int64]:
+    level = memory.gather(pids, "pid", {"level": "level"})["level"]
+    return _upid(memory, pids, level)[1]
 
 
 def _upid(memory: Memory, pids: U64, level: npt.NDArray[Any]) -> tuple[U64, npt.NDArray[np.int64]]:

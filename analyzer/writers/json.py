@@ -82,6 +82,7 @@ def _subject(report: Report) -> Json:
     subject = report.subject
     return {
         "pid": subject.pid,
+        "local_pid": subject.local_pid,
         "comm": valid(subject.comm),
         "tasks": subject.tasks,
         "container_init": subject.container_init,

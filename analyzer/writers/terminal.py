@@ -146,6 +146,8 @@ def _about(report: Report) -> str:
     subject = report.subject
     others = subject.tasks - 1
     tree = f"pid {subject.pid} ({printable(subject.comm)})"
+    if subject.local_pid not in {None, subject.pid}:
+        tree += f", which is {subject.local_pid} in the pid namespace of cranalyze,"
     if others:
         tree += f" and {number(others)} other {plural(others, 'task')}"
     seen = {"kernel": "the kernel's memory", "procfs": "/proc", "replay": "a dump of /proc"}
@@ -319,13 +321,14 @@ def _unseen(page: _Page, report: Report) -> Iterator[list[Line]]:
         lines += page.lines(printable(note), first="  - ")
     most = len(report.gaps) if page.all else _MOST_GAPS
     for gap in report.gaps[:most]:
-        lines += page.lines(_gap(gap), first="  - ")
+        lines += page.lines(gap_in_words(gap), first="  - ")
     if len(report.gaps) > most:
         lines += page.lines(f"and {number(len(report.gaps) - most)} more (--all)", first="  - ")
     yield lines
 
 
-def _gap(gap: Gap) -> str:
+def gap_in_words(gap: Gap) -> str:
+    """Say in one line what could not be read, why, and what that does."""
     call = printable(gap.syscall)
     reason = os.strerror(gap.errno) if gap.errno else ""
     cause = ": ".join(part for part in (call, reason) if part)

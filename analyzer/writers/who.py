@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from analyzer.kinds import registry, title_of
 from analyzer.model import JSON_FORMAT, TASK
-from analyzer.writers.terminal import MIN_WIDTH, Line
+from analyzer.writers.terminal import MIN_WIDTH, Line, gap_in_words
 from analyzer.writers.terminal import to_text as joined
 from analyzer.writers.text import printable, valid, wrap
 from analyzer.writers.wording import listing, number, plural
@@ -16,6 +16,7 @@ from analyzer.writers.wording import listing, number, plural
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from analyzer.report import Gap
     from analyzer.who import Answer, Held, Node
 
 _T = TypeVar("_T")
@@ -26,8 +27,8 @@ _MOST_NAMED: Final = 8
 _MOST_LISTED: Final = 50
 
 
-def to_json(answers: Sequence[Answer], exit_code: int) -> str:
-    """Return the answers as JSON, ending in a newline."""
+def to_json(answers: Sequence[Answer], gaps: Sequence[Gap], exit_code: int) -> str:
+    """Return the answers, and what could not be read, as JSON, ending in a newline."""
     envelope = {
         "cranalyze": JSON_FORMAT,
         "command": "who",
@@ -35,6 +36,8 @@ def to_json(answers: Sequence[Answer], exit_code: int) -> str:
         "answers": [
             {**_plain(asdict(a)), "found": a.found} for a in answers
         ],
+        "incomplete": bool(gaps),
+        "gaps": [_plain(asdict(gap)) for gap in gaps],
         "errors": [],
     }  # fmt: skip
     return f"{json.dumps(envelope, indent=1)}\n"
@@ -50,19 +53,28 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON
     return value
 
 
-def to_text(answers: Sequence[Answer], width: int = 80, *, colour: bool = False) -> str:
+def to_text(
+    answers: Sequence[Answer], gaps: Sequence[Gap], width: int = 80, *, colour: bool = False
+) -> str:
     """Return the answers as lines of at most `width` cells."""
     cells = max(width, MIN_WIDTH)
     lines = [line for answer in answers for line in _answer(answer, cells)]
+    for gap in gaps:
+        lines += [Line(text, "bad") for text in wrap(gap_in_words(gap), cells, "gap: ", 5)]
     return joined(lines, colour=colour)
 
 
 def _answer(answer: Answer, cells: int) -> Iterator[Line]:
     asked = printable(answer.asked)
     if not answer.found:
-        yield from (Line(text, "bad") for text in wrap(f"{asked}: no such object", cells))
+        said = "not found, but it may be there: not all could be read"
+        said = said if answer.unsure else "no such object"
+        yield from (Line(text, "bad") for text in wrap(f"{asked}: {said}", cells))
         yield from _silence(answer.silent, cells)
         return
+    if answer.pid is not None and not asked.startswith(f"{answer.pid}:"):
+        said = f"{asked} is of process {answer.pid} of the initial pid namespace, as are all below"
+        yield from (Line(text) for text in wrap(said, cells))
     for held in answer.held[:_MOST_LISTED]:
         yield from (Line(text, "strong") for text in wrap(_title(held), cells))
         yield from _nodes(held.by, cells, 2)

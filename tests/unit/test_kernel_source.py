@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -9,19 +11,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analyzer import errors
+from analyzer import who as asking
 from analyzer.check import leaks
-from analyzer.errors import TargetVanishedError
+from analyzer.errors import TargetVanishedError, UnseenError
 from analyzer.kinds import registry
 from analyzer.memory.sets import find, member, unique
 from analyzer.memory.trees import lasting
 from analyzer.model import Verdict
+from analyzer.report import Gap, ReportOptions, make
 from analyzer.sources import kernel, tasks
 from analyzer.sources.assemble import Numbering
 from analyzer.sources.request import Request
+from analyzer.who import Answer
+from analyzer.writers import terminal
+from analyzer.writers import who as writer
 from tests.fakekernel import FIRST, FakeKernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from analyzer.snapshot import Snapshot
 
@@ -228,12 +237,12 @@ class TestTasks:
     def test_a_tree_that_is_rebuilt_all_the_time_is_a_gap_and_keeps_what_was_seen(self) -> None:
         fake = FakeKernel()
         fake.task(FIRST + 10)
-        fake.between = lambda read: fake.relist() if read < 40 else None
+        fake.rebuild()
         found = tasks.read(fake.memory())
         assert found.torn
         assert FIRST + 10 in found.table["tid"].tolist()
         scene = Scene()
-        scene.fake.between = lambda _: scene.fake.relist()
+        scene.fake.rebuild()
         snapshot = scene.snapshot()
         assert snapshot.meta["incomplete"]
         assert "tree of process ids" in snapshot.tables["gaps"]["where"].tolist()[0]
@@ -264,3 +273,82 @@ def _empty_slot(fake: FakeKernel, tid: int) -> None:
     for at in range(0, fake._end, 8):
         if fake.bytes[at : at + 8].tobytes() == pid:
             fake.bytes[at : at + 8] = 0
+
+
+class TestAbsence:
+    """Who was not found is absent only if the kernel says so too."""
+
+    def test_who_exists_and_is_not_found_is_looked_for_again(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        scene = Scene()
+        monkeypatch.setattr(tasks, "exists", lambda _: True)
+        scene.fake.gone(ROOT)
+        with pytest.raises(UnseenError, match="is there, but could not be found") as raised:
+            scene.snapshot()
+        assert raised.value.exit_code == errors.EXIT_UNDECIDED
+        scene = Scene()
+        number = scene.fake._numbers.pop(ROOT)
+        scene.fake.relist()
+        first = scene.fake.reads
+
+        def back(read: int) -> None:
+            if read == first + 60:
+                scene.fake._numbers[ROOT] = number
+                scene.fake.relist()
+
+        scene.fake.between = back
+        assert ROOT in scene.snapshot().tables["tasks"]["tid"].tolist()
+
+    @pytest.mark.parametrize(
+        ("said", "levels"),
+        [
+            (b"Name:\tx\nNSpid:\t7\n", 0),
+            (b"NSpid:\t4711\t7\n", 1),
+            (b"NSpid:\t9\t8\t7\n", 2),
+            (b"x\n", 0),
+        ],
+    )
+    def test_whose_numbers_proc_has(self, said: bytes, levels: int, tmp_path: Path) -> None:
+        (tmp_path / "status").write_bytes(said)
+        assert tasks.proc_levels(str(tmp_path / "status")) == levels
+        assert tasks.proc_levels(str(tmp_path / "nobody")) is None
+
+    def test_who_says_not_found_and_the_gaps(self) -> None:
+        gap = Gap("2 tables", "bpf_probe_read_kernel", None, "changed")
+        unsure, absent = Answer("net:[1]", (), unsure=True), Answer("net:[2]", ())
+        assert [asking.exit_code(answers) for answers in ([unsure, absent], [absent])] == [3, 1]
+        text = writer.to_text([unsure, absent], [gap])
+        assert text.splitlines() == [
+            "net:[1]: not found, but it may be there: not all could be read",
+            "net:[2]: no such object",
+            "gap: 2 tables (bpf_probe_read_kernel): changed",
+        ]
+        said = json.loads(writer.to_json([unsure], [gap], 3))
+        assert said["incomplete"]
+        assert said["gaps"] == [asdict(gap)]
+        assert said["answers"][0]["unsure"]
+
+
+class TestNumberSpaces:
+    """What we call a process is not what the tables call it, in a pid namespace of our own."""
+
+    def test_a_pid_is_translated_at_the_door(self) -> None:
+        scene = Scene()
+        nested = scene.fake.make("pid_namespace")
+        scene.fake.nest(FIRST, nested, 8)
+        scene.fake.nest(ROOT, nested, 7)
+        scene.hold(["files"])
+        request = Request(7, scope="host", named=(8, 9))
+        snapshot = kernel.collect(scene.fake.memory(), request)
+        subject = snapshot.meta["subject"]
+        assert (subject["pid"], subject["local_pid"]) == (ROOT, 7)
+        assert snapshot.meta["named"] == {8: FIRST, 9: -1}
+        report = make(snapshot, leaks.check(snapshot), ReportOptions())
+        assert (report.subject.pid, report.subject.local_pid) == (ROOT, 7)
+        assert "which is 7 in the pid namespace of cranalyze" in " ".join(
+            terminal.to_text(terminal.render(report, 200), colour=False).split()
+        )
+        with pytest.raises(TargetVanishedError):
+            scene.snapshot(ROOT)
+        assert tasks.read(scene.fake.memory()).row_of(1) == -1

@@ -72,7 +72,7 @@ def run(  # noqa: PLR0913 - an option each
 
     def listed(snapshot: Snapshot) -> npt.NDArray[np.bool_]:
         # What is named afterwards does not change the verdicts: they are worked out once.
-        seen.append(judge(snapshot, root, Rules(rules)))
+        seen.append(judge(snapshot, rules=Rules(rules)))
         return shown(seen[-1], everything=wanted.everything)
 
     inputs = [] if proc is None else [proc]
@@ -88,5 +88,5 @@ def run(  # noqa: PLR0913 - an option each
                 freeze=freeze,
                 listed=listed,
             )
-        verdicts = seen[-1] if seen else judge(snapshot, root, Rules(rules))
+        verdicts = seen[-1] if seen else judge(snapshot, rules=Rules(rules))
         finish(make(snapshot, verdicts, chosen), wanted, desk)

@@ -26,9 +26,11 @@ def run(what: opt.What, *, json: opt.AsJson = False) -> None:
     """Tell who still holds an object, on the whole machine.
 
     Name PID:FD, PID:mm (files, fs, sighand, nsproxy), a path, a mount point, net:[N] (or another
-    namespace), pipe:[N] or socket:[N]. Exits with 1 if there is no such object.
+    namespace), pipe:[N] or socket:[N]. Exits with 1 if there is no such object,
+    3 if none was found but not all could be read.
     """
     from analyzer import who as asking
+    from analyzer.report import gaps_of
     from analyzer.sources import collect as take
     from analyzer.sources.request import Request
     from analyzer.writers import who as writer
@@ -38,13 +40,20 @@ def run(what: opt.What, *, json: opt.AsJson = False) -> None:
     def wanted(snapshot: Snapshot) -> npt.NDArray[np.bool_]:
         return asking.upward(snapshot, [row for q in queries for row in q.rows(snapshot)])
 
+    def enough(snapshot: Snapshot) -> bool:
+        return all(len(q.rows(snapshot)) or not q.missed(snapshot) for q in queries)
+
+    pids = tuple(query.pid for query in queries if query.pid is not None)
     with Progress(quiet=json) as progress:
-        asked = Request(None, wanted=wanted, detailed=True, progress=progress)
+        asked = Request(
+            None, wanted=wanted, detailed=True, enough=enough, named=pids, progress=progress
+        )
         snapshot = take(asked, source="kernel", drop_privileges=True)
     answers = [asking.answer(snapshot, query) for query in queries]
-    code = 0 if all(answer.found for answer in answers) else 1
+    gaps = gaps_of(snapshot)
+    code = asking.exit_code(answers)
     if json:
-        emit(writer.to_json(answers, code))
+        emit(writer.to_json(answers, gaps, code))
     else:
-        emit(writer.to_text(answers, columns(), colour=coloured()))
+        emit(writer.to_text(answers, gaps, columns(), colour=coloured()))
     raise typer.Exit(code)
