@@ -20,8 +20,8 @@ TOP = {
     "objects", "findings", "gaps", "notes", "errors",
 }  # fmt: skip
 SUBJECT = {
-    "pid", "comm", "tasks", "container_init", "host", "boot_id", "kernel", "collected_at",
-    "source", "rules", "frozen", "frozen_seconds",
+    "pid", "local_pid", "comm", "tasks", "container_init", "host", "boot_id", "kernel",
+    "collected_at", "source", "rules", "frozen", "frozen_seconds",
 }  # fmt: skip
 SUMMARY = {
     "objects", "checked", "contained", "usage_leak", "overcount", "unstable", "unknown",
