@@ -98,12 +98,15 @@ def _strangers() -> Iterator[None]:
 def pair() -> None:
     """Be two strangers that share what they have, in the namespaces of who started us."""
     _linux.die_with_parent()
+    above = os.getppid()
     kept = [*_segment(), *_ring(), *_sockets(), *os.pipe()]
     kept += [os.open("/etc/passwd", os.O_RDONLY), os.open("/dev/null", os.O_RDWR)]
     _context()
+    leader = os.getpid()
     if os.fork() == 0:
         _linux.die_with_parent()
-    while True:  # both: the parent until it is killed, and then the child is
+        above = leader
+    while os.getppid() == above:  # it may have died before we could ask to be told
         os.close(os.dup(kept[-1]))
         select.select([], [], [], 0.05)
 
