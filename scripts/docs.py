@@ -430,7 +430,7 @@ JSON_KEYS: Final = {
     "objects[].holders[].tasks[].side": "its side",
     "objects[].holders[].detail": "the reference in words: fd 5 (cloexec)",
     "objects[].holders[].via": "what the holder is reached through, in words, or null",
-    "findings[].finding": "what else speaks against the subtree: container_init",
+    "findings[].finding": "what else speaks against the subtree: container_init, nested_ns",
     "findings[].message": "the kernel's message",
     "findings[].detail": "the same in words",
     "findings[].gates": "it decides the answer",
