@@ -3,7 +3,8 @@
     python -m tests.hostile.kill --kills 500 --seed 7 collect procdump
 
 By SIGKILL, SIGTERM, SIGHUP, SIGINT, or a reader that goes away, sent to it alone or to its process
-group as a terminal does; and with --freeze in the moment in which the subtree stands still. After
+group as a terminal does; in the moment in which it writes, and with --freeze in that in which the
+subtree stands still. After
 each: the exit code is the one that there is for it, no traceback, no file but whole ones (after
 anything but SIGKILL all of a command's or none), nothing hidden, nobody stopped or traced, nothing
 mounted, and none of its processes, BPF programs or maps is left. Only what the driver itself has
@@ -147,8 +148,10 @@ class Driver:
         files = self._files()
         for _ in range(count):
             way = self.random.choice(WAYS)
-            frozen = "frozen" in command and self.random.random() < 0.5
-            found = self._kill(command, way, self.random.uniform(0, took), files, frozen=frozen)
+            moments = ["", *(["frozen"] if "frozen" in command else []),
+                       *(["writing"] if " -o " in COMMANDS[command] else [])]  # fmt: skip
+            moment = self.random.choice(moments)
+            found = self._kill(command, way, self.random.uniform(0, took), files, moment)
             if found.wrong:
                 yield found
         loaded = [
@@ -178,13 +181,14 @@ class Driver:
         return {str(path.relative_to(work)) for path in work.rglob("*") if path.is_file()}
 
     def _kill(
-        self, command: str, way: signal.Signals, after: float, whole: set[str], *, frozen: bool
+        self, command: str, way: signal.Signals, after: float, whole: set[str], moment: str
     ) -> Found:
         self._clean()
-        found = Found(command, f"{way.name}{' while frozen' if frozen else ''}", after)
+        found = Found(command, f"{way.name}{moment and f' while {moment}'}", after)
         started = self._start(COMMANDS[command])
-        if frozen:
-            _until(lambda: self._stopped() or started.poll() is not None)
+        if moment:
+            now = self._stopped if moment == "frozen" else self._writing
+            _until(lambda: now() or started.poll() is not None)
         else:
             time.sleep(after)
         assert started.stdout is not None
@@ -243,6 +247,17 @@ class Driver:
                     if wanted in Path(f"/proc/{name}/environ").read_bytes().split(b"\0"):
                         found.append(int(name))
         return found
+
+    def _writing(self) -> bool:
+        """Tell whether a file in the folder is open, with a name or not yet."""
+        work = str(self.folder / "work")
+        for pid in self._running():
+            with contextlib.suppress(OSError):
+                for name in os.listdir(f"/proc/{pid}/fd"):
+                    at = os.readlink(f"/proc/{pid}/fd/{name}")
+                    if at.startswith(f"{work}/") and not at.endswith("given.crz"):
+                        return True
+        return False
 
     def _stopped(self) -> list[str]:
         """Return who of the subtree is stopped, or traced."""
@@ -359,6 +374,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("command", nargs="*", choices=[[], *COMMANDS])
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up
     wrong = 0
     with Driver(given.seed) as driver:
         for command in given.command or COMMANDS:
