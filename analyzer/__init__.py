@@ -81,11 +81,13 @@ def check(
     rules: str = "modern",
     everything: bool = False,
     subtree: bool = False,
+    strict: bool = False,
 ) -> Report:
     """Check the subtree of `pid`, by default the one that the snapshot was taken of.
 
     `rules` is "modern", "linux-cr" or "seed". The report's `objects` are those that are not
-    contained, or with `everything` all that were judged; with `subtree` leaks are advisory.
+    contained, or with `everything` all that were judged; with `subtree` leaks are advisory, with
+    `strict` a container may have no namespace of the host's at all.
     Raises BadInputError, TargetVanishedError.
     """
     from analyzer.check.leaks import check as judge
@@ -93,7 +95,8 @@ def check(
     from analyzer.report import ReportOptions, checked_pid, make
 
     verdicts = judge(snapshot, checked_pid(snapshot, pid), Rules(rules))
-    return make(snapshot, verdicts, ReportOptions("check", everything, subtree, gate=True))
+    options = ReportOptions("check", everything, subtree=subtree, gate=True, strict=strict)
+    return make(snapshot, verdicts, options)
 
 
 def graph(

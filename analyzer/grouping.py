@@ -49,23 +49,28 @@ class Group:
     """Objects that one line or paragraph speaks of; a SINGLE has one, STDIO those of one holder.
 
     `origin` is the ancestor that stdio was inherited from: (pid, name), None when it is not one.
+    `of_container` tells of namespaces of the host's whether the root is a container's init (None:
+    not known).
     """
 
     bundle: Bundle
     objects: tuple[ReportObject, ...]
     origin: tuple[int, str] | None = None
+    of_container: bool | None = None
 
 
 @dataclass(frozen=True)
 class Surroundings:
     """What grouping needs to know besides the objects.
 
-    The root, its ancestors (nearest first), and the NSPROXYs that hold the host's namespaces only.
+    The root, its ancestors (nearest first), the NSPROXYs that hold the host's namespaces only, and
+    whether the root is the init of a container.
     """
 
     pid: int
     ancestors: tuple[int, ...]
     host_sets: frozenset[int]
+    container_init: bool | None = None
 
 
 def groups(objects: Sequence[ReportObject], around: Surroundings) -> tuple[Group, ...]:
@@ -78,7 +83,10 @@ def groups(objects: Sequence[ReportObject], around: Surroundings) -> tuple[Group
         found.setdefault((bundle, apart), []).append(entry)
         origins[bundle, apart] = origin
     rank = {bundle: index for index, bundle in enumerate(Bundle)}
-    made = [Group(key[0], tuple(members), origins[key]) for key, members in found.items()]
+    made = [
+        Group(key[0], tuple(members), origins[key], around.container_init)
+        for key, members in found.items()
+    ]
     return tuple(sorted(made, key=lambda group: rank[group.bundle]))
 
 

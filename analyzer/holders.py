@@ -48,7 +48,8 @@ class Holder(NamedTuple):
     """One reference: its side, its place, and what holds it.
 
     `objref` is the holding object, None for a task (then `tid`). `tasks` are all that lead to it.
-    `via` are their descriptors that do ("fd 4"), where nothing else of theirs does.
+    `via` are their descriptors that do ("fd 4"), where nothing else of theirs does. One that is
+    `shared` is inside, and led to from outside as well.
     """
 
     side: Side
@@ -61,6 +62,11 @@ class Holder(NamedTuple):
     tasks: tuple[TaskRef, ...]
     detail: str
     via: tuple[str, ...] = ()
+    shared: bool = False
+
+    def holds_from(self, side: Side) -> bool:
+        """Tell whether something of a side holds by it: of both sides where it is shared."""
+        return self.side is side or (self.shared and side is Side.OUTSIDE)
 
     def led_by(self, side: Side) -> tuple[TaskRef, ...]:
         """Return the tasks of a side that lead to it; all of them where none is of that side."""
@@ -96,17 +102,29 @@ def _made(snapshot: Snapshot, border: Border, weight: Integers, chosen: Rows) ->
         references["slot"].tolist(), references.known("slot").tolist(),
         weight.tolist(), references.words("holder_kind").tolist(),
         references["holder"].tolist(), references.words("detail").tolist(),
-        border.holder_row[chosen].tolist(), by_task,
+        border.holder_row[chosen].tolist(), by_task, border.shared[chosen].tolist(),
         strict=True,
     )  # fmt: skip
-    for side, association, number, has_slot, counts, kind, holder, detail, row, is_task in held:
+    for (
+        side,
+        association,
+        number,
+        has_slot,
+        counts,
+        kind,
+        holder,
+        detail,
+        row,
+        is_task,
+        both,
+    ) in held:
         slot = number if has_slot else None
         yield Holder(
             _SIDES[side], association, slot, counts, TASK if is_task else kind,
             None if is_task else holder, holder if is_task else None,
             (leaders.task(row),) if is_task else leaders.of(row),
             in_words(association, slot, detail),
-            () if is_task or kind in ONE_PROCESS else leaders.via(row),
+            () if is_task or kind in ONE_PROCESS else leaders.via(row), both,
         )  # fmt: skip
 
 

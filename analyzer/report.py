@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from analyzer.check.leaks import NOT_JUDGED
 from analyzer.check.objhash import allowed
 from analyzer.check.subtree import INSIDE
 from analyzer.errors import EXIT_LEAK, EXIT_OK, EXIT_UNDECIDED, BadInputError
 from analyzer.grouping import Group, Surroundings, groups
 from analyzer.holders import Holder, holders
-from analyzer.kinds import registry
+from analyzer.kinds import registry, title_of
 from analyzer.messages import message
 from analyzer.model import TASK, Basis, Rules, Status, Verdict
 from analyzer.writers.text import printable, shorten
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from analyzer.check.leaks import Verdicts
+    from analyzer.check.links import Mask
     from analyzer.snapshot import Snapshot
     from analyzer.tables import Array, Table
     from analyzer.writers.notebook import Page
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 CONTAINER_INIT: Final = "CONTAINER_INIT"
 """What --fail-on and --ignore call the rule that the root must be the init of a container."""
 
+_ANYBODYS: Final = ("TIME_NS", "USER_NS", "CGROUP_NS")
 _VERDICTS: Final = tuple(Verdict)
 _BASES: Final = tuple(Basis)
 _PROVEN: Final = _BASES.index(Basis.PROVEN)
@@ -51,7 +54,8 @@ class ReportOptions:
     page for people does not list them.
     `subtree` is the CHECKPOINT_SUBTREE of linux-cr: leaks are advisory, and the root need not be
     the init of a container. `gate` lets the exit code follow the answer. `fail_on` (when not
-    empty) and `ignore` are kinds, or CONTAINER_INIT, and choose what decides the answer.
+    empty) and `ignore` are kinds, or CONTAINER_INIT, and choose what decides the answer. With
+    `strict`, a container must have even the namespaces to itself that few have (_ANYBODYS).
     """
 
     command: str = "report"
@@ -61,6 +65,7 @@ class ReportOptions:
     gate: bool = False
     fail_on: frozenset[str] = frozenset()
     ignore: frozenset[str] = frozenset()
+    strict: bool = False
 
     def gates(self, kind: str) -> bool:
         """Return whether a leak of `kind` decides the answer."""
@@ -68,7 +73,11 @@ class ReportOptions:
 
 
 class ReportObject(NamedTuple):
-    """One object with its verdict; `refcount` is None when unknown, `holders` are complete."""
+    """One object with its verdict; `refcount` is None when unknown, `holders` are complete.
+
+    `shared` is the part of `users` whose holders are led to from outside as well. `passes` are the
+    namespaces that something outside is in by having the same set of namespaces (NSPROXY).
+    """
 
     objref: int
     kind: str
@@ -87,6 +96,8 @@ class ReportObject(NamedTuple):
     gates: bool
     message: str | None
     holders: tuple[Holder, ...]
+    shared: int = 0
+    passes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Say in one line what it is, its verdict and its numbers."""
@@ -145,12 +156,21 @@ class Summary:
 
 @dataclass(frozen=True)
 class Finding:
-    """What speaks against the subtree without being an object of it."""
+    """What is to be said of the subtree without being an object of it.
+
+    What does not `gate` is ignored, or (`informs`) speaks against nothing.
+    """
 
     finding: str
     message: str
     detail: str
     gates: bool
+    informs: bool = False
+
+    @property
+    def remark(self) -> str:
+        """Return what is added to it: " (ignored)"."""
+        return "" if self.gates or self.informs else " (ignored)"
 
 
 @dataclass(frozen=True)
@@ -209,7 +229,13 @@ class Report:
 def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Report:
     """Return the report of a check; `verdicts` are of the same snapshot."""
     subject = _subject(snapshot, verdicts)
-    findings = (*_findings(subject, options), *_nested(snapshot, verdicts, options))
+    given = _given(snapshot, verdicts) & (subject.container_init is True) & (not options.strict)
+    verdicts = _not_judged(verdicts, given)
+    findings = (
+        *_findings(subject, options),
+        *_nested(snapshot, verdicts, options),
+        *_informs(snapshot.tables["objects"], given),
+    )
     codes = verdicts.verdict[verdicts.judged]
     gating = _gating(snapshot.tables["objects"], options) & verdicts.judged
     incomplete = bool(snapshot.meta.get("incomplete", False))
@@ -224,7 +250,7 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
         subject=subject,
         summary=_summary(verdicts, codes),
         objects=objects,
-        groups=groups(objects, _surroundings(snapshot, verdicts, subject.pid)),
+        groups=groups(objects, _surroundings(snapshot, verdicts, subject)),
         findings=findings,
         gaps=gaps_of(snapshot),
         notes=tuple(snapshot.meta["source"].get("notes", ())),
@@ -347,6 +373,31 @@ def _held_by(references: Table, associations: tuple[str, ...]) -> dict[str, dict
     return found
 
 
+def _given(snapshot: Snapshot, verdicts: Verdicts) -> Mask:
+    """Return which objects are namespaces of the host's that a container is not asked to leave."""
+    objects = snapshot.tables["objects"]
+    kinds = [objects.code("kind", kind) for kind in _ANYBODYS]
+    given: Mask = verdicts.border.collected & objects["initial"] & np.isin(objects["kind"], kinds)
+    return given & (verdicts.rules is Rules.MODERN)  # no other judges them
+
+
+def _not_judged(verdicts: Verdicts, rows: Mask) -> Verdicts:
+    return replace(
+        verdicts,
+        judged=verdicts.judged & ~rows,
+        verdict=np.where(rows, np.int8(NOT_JUDGED), verdicts.verdict),
+        basis=np.where(rows, np.int8(NOT_JUDGED), verdicts.basis),
+    )
+
+
+def _informs(objects: Table, given: Mask) -> Iterator[Finding]:
+    kinds = [registry()[kind] for kind in np.unique(objects.words("kind")[given]).tolist()]
+    if kinds:
+        said = f"{' and '.join(kind.namespace for kind in kinds)} namespace"
+        said += "s" if len(kinds) > 1 else ""
+        yield Finding("host_namespaces", "Has the host's", said, gates=False, informs=True)
+
+
 def _subject(snapshot: Snapshot, verdicts: Verdicts) -> Subject:
     tasks, meta = snapshot.tables["tasks"], snapshot.meta
     pid = verdicts.pid
@@ -391,12 +442,30 @@ def _objects(
         verdicts.verdict[rows].tolist(), verdicts.basis[rows].tolist(),
         verdicts.users[rows].tolist(), verdicts.observer[rows].tolist(),
         verdicts.outside[rows].tolist(), verdicts.unnamed[rows].tolist(),
+        verdicts.shared[rows].tolist(),
         strict=True,
     )  # fmt: skip
-    return tuple(
+    made = (
         _object(fact, number, by, verdicts.rules, gates=options.gates(fact[1]))
         for fact, number, by in zip(facts, numbers, held, strict=True)
     )
+    passes = _passes(snapshot, verdicts)
+    return tuple(one._replace(passes=passes.get(one.objref, ())) for one in made)
+
+
+def _passes(snapshot: Snapshot, verdicts: Verdicts) -> dict[int, tuple[str, ...]]:
+    """Return by set of namespaces those of its own that it is shared with the outside by."""
+    objects, references = snapshot.tables["objects"], snapshot.tables["references"]
+    border = verdicts.border
+    by_set = references["holder_kind"] == references.code("holder_kind", "NSPROXY")
+    rows = np.flatnonzero(border.shared & by_set & ~objects["initial"][border.target_row])
+    found: dict[int, dict[str, None]] = {}
+    for row in rows.tolist():
+        target = int(border.target_row[row])
+        kind = objects.value("kind", target)
+        name = objects.value("name", target) or title_of(kind, int(objects["objref"][target]))
+        found.setdefault(int(references["holder"][row]), {})[name] = None
+    return {objref: tuple(names) for objref, names in found.items()}
 
 
 def _holders(
@@ -465,6 +534,7 @@ def _object(
         gates=gates,
         message=said,
         holders=by,
+        shared=numbers[6],
     )
 
 
@@ -483,9 +553,12 @@ def gaps_of(snapshot: Snapshot) -> tuple[Gap, ...]:
     return tuple(Gap(**gaps.row(index)) for index in range(len(gaps)))
 
 
-def _surroundings(snapshot: Snapshot, verdicts: Verdicts, pid: int) -> Surroundings:
+def _surroundings(snapshot: Snapshot, verdicts: Verdicts, subject: Subject) -> Surroundings:
     return Surroundings(
-        pid, _ancestors(snapshot.tables["tasks"], pid), _host_sets(snapshot, verdicts)
+        subject.pid,
+        _ancestors(snapshot.tables["tasks"], subject.pid),
+        _host_sets(snapshot, verdicts),
+        subject.container_init,
     )
 
 

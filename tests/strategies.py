@@ -102,7 +102,7 @@ PLACES_OF: Final = {
     kind: [(place, targets) for (by, place), targets in PLACES.items() if by == kind]
     for kind, _ in PLACES
 }
-PLAIN: Final[Mapping[str, object]] = {"start_time": 0, "comm": "", "state": "S", "initial": False}
+PLAIN: Final[Mapping[str, object]] = {"start_time": 0, "comm": "", "state": "S"}
 MANY: Final = {"fd": 3, "vma": 2}  # places that a holder has several of
 WEIGHTS: Final = st.sampled_from([1, 1, 1, 1, 2, 3])
 PLENTY: Final = {"FILE": 4, "FILE_TABLE": 3, "MM": 3, "NSPROXY": 3}
@@ -125,6 +125,7 @@ class AnObject:
     kind: str
     refcount: int | None = None
     stable: bool = True
+    initial: bool = False
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,11 @@ def graphs(draw: st.DrawFn, *, outsiders: bool = True) -> Graph:
     able = [task.tgid for task in graph.tasks if not task.observer and not task.kthread]
     graph.root = draw(st.sampled_from(able)) if outsiders else able[0]
     drawn = [name for name, many in POOL.items() for _ in range(draw(many))]
-    graph.objects = [AnObject(number, kind) for number, kind in enumerate(drawn, 1)]
+    hosts = draw(st.sampled_from([0, 0, 1])) if outsiders else 0
+    graph.objects = [
+        AnObject(n, kind, initial=bool(hosts and registry()[kind].namespace and n % 2))
+        for n, kind in enumerate(drawn, 1)
+    ]
     direct = draw(st.booleans())
     for holder, association, fitting in _places(graph):
         if (holder[0] == TASK and association.startswith("nsproxy.")) > direct:

@@ -37,7 +37,8 @@ class Verdicts:
     """What the check says, a value per row of objects.
 
     `users`, `outside` and `observer` are the weights held from each side (int64), `unnamed` what
-    the refcount has beyond them (negative for an overcount, 0 when it is unknown). `verdict` and
+    the refcount has beyond them (negative for an overcount, 0 when it is unknown). `shared` is the
+    part of `users` whose holders are led to from outside as well. `verdict` and
     `basis` are codes into VERDICTS and BASES, NOT_JUDGED where not `judged`. `weight` is, per row
     of references, what each one counts for under the rules: 0 when it is not counted.
     """
@@ -53,6 +54,7 @@ class Verdicts:
     verdict: Codes
     basis: Codes
     weight: Integers
+    shared: Integers
 
 
 def check(snapshot: Snapshot, pid: int | None = None, rules: Rules = Rules.MODERN) -> Verdicts:
@@ -66,6 +68,7 @@ def check(snapshot: Snapshot, pid: int | None = None, rules: Rules = Rules.MODER
     weight = _weights(snapshot, sides, rules)
     held = [_held(sides, weight, side, len(objects)) for side in (INSIDE, OUTSIDE, OBSERVER)]
     users, outside, observer = held
+    shared = _sum(sides, snapshot.tables["references"]["weight"], sides.shared, len(objects))
     known = objects.known("refcount")
     judged = sides.collected & kind_flags(
         objects, lambda kind: kind.judged is not Judged.NOT and rules in kind.rules
@@ -82,11 +85,14 @@ def check(snapshot: Snapshot, pid: int | None = None, rules: Rules = Rules.MODER
         judged=judged,
         verdict=np.where(
             judged,
-            _verdicts(objects, structural, users + _allowed(objects, observer, rules), outside),
+            _verdicts(
+                objects, structural, users + _allowed(objects, observer, rules), outside, shared
+            ),
             NOT_JUDGED,
         ).astype(np.int8),
         basis=np.where(judged, _bases(known, structural), NOT_JUDGED).astype(np.int8),
         weight=weight,
+        shared=shared,
     )
 
 
@@ -113,7 +119,10 @@ def _weights(snapshot: Snapshot, sides: Border, rules: Rules) -> Integers:
 
 
 def _held(sides: Border, weight: Integers, side: int, objects: int) -> Integers:
-    rows = sides.counted & (sides.reference_side == side)
+    return _sum(sides, weight, sides.counted & (sides.reference_side == side), objects)
+
+
+def _sum(sides: Border, weight: Integers, rows: Mask, objects: int) -> Integers:
     held = np.zeros(objects, np.int64)
     np.add.at(held, sides.target_row[rows], weight[rows])
     return held
@@ -127,9 +136,11 @@ def _allowed(objects: Table, observer: Integers, rules: Rules) -> Integers:
     return np.where(files, observer.clip(max=1), 0)
 
 
-def _verdicts(objects: Table, structural: Mask, expected: Integers, outside: Integers) -> Codes:
+def _verdicts(
+    objects: Table, structural: Mask, expected: Integers, outside: Integers, shared: Integers
+) -> Codes:
     known, count = objects.known("refcount"), objects["refcount"]
-    leaks = (outside > 0) & (structural | ~known)
+    leaks = (outside > 0) & ~known | structural & (outside + shared > 0)
     decided = [
         (leaks, Verdict.USAGE_LEAK),
         (~known, Verdict.UNKNOWN),

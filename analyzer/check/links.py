@@ -37,7 +37,8 @@ class Links:
 
     `node` numbers all holders: the rows of tasks, then those of objects. `target` is a row of
     objects. `counted` marks the references that the rules know, `collects` those of them through
-    which the subtree is followed.
+    which the subtree is followed, `leads` those by which one stands behind what their target holds.
+    `hosts` marks the objects that are an initial namespace.
     """
 
     tasks: int
@@ -47,6 +48,8 @@ class Links:
     target: Rows
     counted: Mask
     collects: Mask
+    leads: Mask
+    hosts: Mask
 
     def reach(self, start: Mask, over: Mask) -> Mask:
         """Return which nodes (tasks, then objects) are in `start` or led to from there.
@@ -83,6 +86,8 @@ def links(snapshot: Snapshot, rules: Rules) -> Links:
     node[~by_task] = _found(objects["objref"], references["holder"][~by_task], "object")
     node[~by_task] += len(tasks)
     counted = association_flags(references, lambda a: rules in a.rules)
+    hosts = objects["initial"] & kind_flags(objects, lambda kind: bool(kind.namespace))
+    own = ~np.append(np.zeros(len(tasks), np.bool_), hosts)[node]
     return Links(
         tasks=len(tasks),
         objects=len(objects),
@@ -90,7 +95,9 @@ def links(snapshot: Snapshot, rules: Rules) -> Links:
         node=node,
         target=_found(objects["objref"], references["target"], "object"),
         counted=counted,
-        collects=counted & association_flags(references, lambda a: a.collects),
+        collects=counted & own & association_flags(references, lambda a: a.collects),
+        leads=counted & association_flags(references, lambda a: a.leads),
+        hosts=hosts,
     )
 
 

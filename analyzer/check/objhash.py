@@ -41,14 +41,27 @@ class Node(NamedTuple):
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the check says of one object: counts by side, verdict, and what that rests on."""
+    """What the check says of one object: counts by side, verdict, and what that rests on.
+
+    `shared` is the part of `users` whose holders are led to from outside as well.
+    """
 
     users: int
     outside: int
     observer: int
     unnamed: int
+    shared: int
     verdict: Verdict
     basis: Basis
+
+
+class Held(NamedTuple):
+    """The weight that an object is held with from each side; `shared` is of `users`."""
+
+    users: int
+    outside: int
+    observer: int
+    shared: int
 
 
 @dataclass(frozen=True)
@@ -68,6 +81,12 @@ class Object:
     kind: Kind
     refcount: int | None
     stable: bool
+    initial: bool
+
+    @property
+    def hosts(self) -> bool:
+        """Tell whether it is a namespace of the host's, which is outside whoever is in it."""
+        return self.initial and bool(self.kind.namespace)
 
 
 @dataclass(frozen=True)
@@ -96,7 +115,7 @@ class ObjHash:
     """The hash: the users of each object, and the objects collected, in order of first sight."""
 
     machine: Machine
-    leaky: set[Node]  # objects of a derived kind that are not the subtree's alone
+    leaky: set[Node]  # the host's namespaces, objects of a derived kind not the subtree's alone
     users: dict[Node, int] = field(default_factory=lambda: defaultdict(int))
     collected: dict[Node, None] = field(default_factory=dict)
 
@@ -114,6 +133,8 @@ class ObjHash:
         if target in self.collected or not reference.association.collects:
             return False
         self.collected[target] = None
+        if self.machine.objects[target].hosts:
+            return True  # what is reached only through it is not the subtree's
         for deeper in self.machine.held_by.get(target, ()):
             self.collect(deeper)
         return True
@@ -140,8 +161,9 @@ def find_ref_leaks(snapshot: Snapshot, pid: int, rules: Rules) -> dict[int, Judg
     inside = list(task_tree(machine, pid))
     outside = [n for n, t in machine.tasks.items() if n not in inside and not t.observer]
     observer = [n for n, t in machine.tasks.items() if t.observer]
-    led_outside = reach(machine, [*outside, *unrooted(machine)])
-    objhash = ObjHash(machine, set(not_alone(machine, led_outside)))
+    hosts = [node for node, thing in machine.objects.items() if thing.hosts]
+    led_outside = reach(machine, [*outside, *unrooted(machine), *hosts])
+    objhash = ObjHash(machine, {*hosts, *not_alone(machine, led_outside)})
     for task in inside:
         objhash.collect_task(task)
     alone = set(only_held_inside(machine, inside, led_outside)) - objhash.leaky
@@ -157,7 +179,7 @@ def find_ref_leaks(snapshot: Snapshot, pid: int, rules: Rules) -> dict[int, Judg
         | dict.fromkeys(inside, Side.INSIDE)
     )
     return {
-        node.number: judge(machine, sides, node, objhash.users[node])
+        node.number: judge(machine, sides, led_outside, node, objhash.users[node])
         for node in objhash.collected
         if is_judged(machine.objects[node].kind, rules)
     }
@@ -174,14 +196,15 @@ def task_tree(machine: Machine, pid: int) -> Iterator[Node]:
 
 
 def reach(machine: Machine, start: Iterable[Node]) -> set[Node]:
-    """Return the nodes that are in `start` or led to from there by counted references."""
+    """Return the nodes that are in `start` or led to from there by counted references that lead."""
     reached: set[Node] = set()
     todo = list(start)
     while todo:
         node = todo.pop()
         if node not in reached:
             reached.add(node)
-            todo += [reference.target for reference in machine.held_by.get(node, ())]
+            held = machine.held_by.get(node, ())
+            todo += [reference.target for reference in held if reference.association.leads]
     return reached
 
 
@@ -223,17 +246,22 @@ def is_judged(kind: Kind, rules: Rules) -> bool:
     return kind.judged is not Judged.NOT and rules in kind.rules
 
 
-def judge(machine: Machine, sides: dict[Node, Side], node: Node, users: int) -> Judgement:
+def judge(
+    machine: Machine, sides: dict[Node, Side], led_outside: set[Node], node: Node, users: int
+) -> Judgement:
     """Return the judgement of one collected object."""
     thing = machine.objects[node]
     weight = dict.fromkeys(Side, 0)
+    shared = 0
     for reference in machine.references:
         if reference.target == node:
-            weight[sides[reference.holder]] += reference.weight
+            side = sides[reference.holder]
+            weight[side] += reference.weight
+            shared += reference.weight * (side is Side.INSIDE and reference.holder in led_outside)
     outside, observer = weight[Side.OUTSIDE], weight[Side.OBSERVER]
     unnamed = 0 if thing.refcount is None else thing.refcount - users - outside - observer
-    verdict, basis = decide(thing, users, outside, observer, machine.rules)
-    return Judgement(users, outside, observer, unnamed, verdict, basis)
+    verdict, basis = decide(thing, Held(users, outside, observer, shared), machine.rules)
+    return Judgement(users, outside, observer, unnamed, shared, verdict, basis)
 
 
 def allowed(rules: Rules, kind: str, observer: int) -> int:
@@ -246,16 +274,16 @@ def allowed(rules: Rules, kind: str, observer: int) -> int:
     return min(observer, 1) if kind == "FILE" else 0
 
 
-def decide(
-    thing: Object, users: int, outside: int, observer: int, rules: Rules
-) -> tuple[Verdict, Basis]:
+def decide(thing: Object, held: Held, rules: Rules) -> tuple[Verdict, Basis]:
     """Return the verdict from the counts alone."""
-    expected = users + allowed(rules, thing.kind.name, observer)
+    expected = held.users + allowed(rules, thing.kind.name, held.observer)
+    structural = thing.kind.judged is Judged.STRUCTURAL
+    seen = held.outside + (held.shared if structural else 0)
     if thing.refcount is None:
-        return (Verdict.USAGE_LEAK if outside else Verdict.UNKNOWN), Basis.WITNESSED
-    if thing.kind.judged is Judged.STRUCTURAL:
+        return (Verdict.USAGE_LEAK if seen else Verdict.UNKNOWN), Basis.WITNESSED
+    if structural:
         contained = Verdict.CONTAINED if thing.stable else Verdict.UNSTABLE
-        return (Verdict.USAGE_LEAK if outside else contained), Basis.STRUCTURAL
+        return (Verdict.USAGE_LEAK if seen else contained), Basis.STRUCTURAL
     if not thing.stable:
         return Verdict.UNSTABLE, Basis.PROVEN
     if thing.refcount > expected:
@@ -289,7 +317,12 @@ def _objects(table: Table) -> Iterator[tuple[Node, Object]]:
         kind = registry()[table.value("kind", row)]
         yield (
             Node(kind.name, table.value("objref", row)),
-            Object(kind, table.value("refcount", row), table.value("stable", row)),
+            Object(
+                kind,
+                table.value("refcount", row),
+                table.value("stable", row),
+                table.value("initial", row),
+            ),
         )
 
 

@@ -11,6 +11,10 @@ side; an object that holds another takes its side from what leads to it:
   with are its own, if nobody else has them; so is the pipe of an automount of its own.)
 - not collected, and only the observer leads to it: the observer's.
 - otherwise outside. So is what no task leads to: whatever keeps it is not in the subtree.
+
+The host's own namespaces are outside, whoever is in them: what is reached only through one is not
+the subtree's. And what is inside may be led to from outside too (a set of namespaces that a process
+outside has as well): what it holds is held from both sides, by one reference, that is `shared`.
 """
 
 from __future__ import annotations
@@ -42,7 +46,8 @@ class Border:
 
     A reference has the side of its holder, and is `counted` if the rules know its association.
     `holder_row` is a row of tasks where `by_task`, of objects elsewhere; `target_row` a row of
-    objects.
+    objects. `shared` are references from the inside whose holder something outside leads to as
+    well.
     """
 
     task_side: Codes
@@ -53,6 +58,7 @@ class Border:
     by_task: Mask
     holder_row: Rows
     target_row: Rows
+    shared: Mask
 
 
 def require_root(tasks: Table, pid: int) -> None:
@@ -104,30 +110,40 @@ def border(snapshot: Snapshot, pid: int, rules: Rules) -> Border:
     task_side = task_sides(snapshot.tables["tasks"], pid)
     edges = links(snapshot, rules)
     collected = edges.reach(_nodes(edges, task_side == INSIDE), edges.collects)[edges.tasks :]
-    object_side = _object_sides(snapshot, edges, task_side, collected)
+    led = _led(edges, task_side)
+    object_side = _object_sides(snapshot, edges, led, collected)
+    reference_side = np.concatenate([task_side, object_side])[edges.node]
     return Border(
         task_side=task_side,
         collected=collected,
         object_side=object_side,
-        reference_side=np.concatenate([task_side, object_side])[edges.node],
+        reference_side=reference_side,
         counted=edges.counted,
         by_task=edges.by_task,
         holder_row=np.where(edges.by_task, edges.node, edges.node - edges.tasks),
         target_row=edges.target,
+        shared=edges.counted & (reference_side == INSIDE) & led[OUTSIDE][edges.node],
     )
 
 
-def _object_sides(snapshot: Snapshot, edges: Links, task_side: Codes, collected: Mask) -> Codes:
-    led = [edges.reach(_nodes(edges, task_side == side), edges.counted) for side in range(3)]
-    unrooted = ~(led[INSIDE] | led[OUTSIDE] | led[OBSERVER])
-    unrooted[: edges.tasks] = False
-    outside = (led[OUTSIDE] | edges.reach(unrooted, edges.counted))[edges.tasks :]
+def _led(edges: Links, task_side: Codes) -> list[Mask]:
+    """Return by side which nodes its tasks lead to; outside also what no task leads to."""
+    led = [edges.reach(_nodes(edges, task_side == side), edges.leads) for side in range(3)]
+    others = ~(led[INSIDE] | led[OUTSIDE] | led[OBSERVER])
+    others[: edges.tasks] = False
+    others[edges.tasks :] |= edges.hosts
+    led[OUTSIDE] |= edges.reach(others, edges.leads)
+    return led
+
+
+def _object_sides(snapshot: Snapshot, edges: Links, led: list[Mask], collected: Mask) -> Codes:
+    outside = led[OUTSIDE][edges.tasks :]
     derived = kind_flags(snapshot.tables["objects"], lambda kind: kind.derived)
     unseen = _held_unseen(snapshot, edges)
-    outside |= derived & unseen
+    outside = outside | (derived & unseen)
     only_holds = kind_flags(snapshot.tables["objects"], lambda kind: kind.judged is Judged.NOT)
     alone = (only_holds | ~unseen) & led[INSIDE][edges.tasks :] & ~outside
-    inside = (collected & ~(derived & outside)) | alone
+    inside = (collected & ~edges.hosts & ~(derived & outside)) | alone
     observer = led[OBSERVER][edges.tasks :] & ~outside
     return np.select([inside, observer], [INSIDE, OBSERVER], OUTSIDE).astype(np.int8)
 

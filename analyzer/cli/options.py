@@ -132,6 +132,10 @@ Subtree = Annotated[
     bool,
     typer.Option("--subtree", help="The root need be no container; leaks are advisory."),
 ]
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="Of the host's, time, user and cgroup namespaces are leaks too."),
+]
 FailOn = Annotated[
     str | None,
     typer.Option(

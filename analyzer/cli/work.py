@@ -111,7 +111,14 @@ class Asked(NamedTuple):
     force: bool
 
     def options(
-        self, command: str, fail_on: str | None, ignore: str | None, *, subtree: bool, gate: bool
+        self,
+        command: str,
+        fail_on: str | None,
+        ignore: str | None,
+        *,
+        subtree: bool,
+        gate: bool,
+        strict: bool,
     ) -> ReportOptions:
         """Return what is asked of the report itself, in its own terms."""
         from analyzer.report import ReportOptions
@@ -125,6 +132,7 @@ class Asked(NamedTuple):
             gate=gate,
             fail_on=parse_kinds(fail_on, "--fail-on"),
             ignore=parse_kinds(ignore, "--ignore"),
+            strict=strict,
         )
 
 

@@ -54,13 +54,15 @@ class Association:
 
     `words` says it to people ("fd {slot}"). A reference that does not collect is counted, but the
     subtree is not followed through it: a namespace pins the user namespace that owns it, and that
-    does not make the owner a part of the container.
+    does not make the owner a part of the container. One that does not lead keeps the object's
+    memory and no more: who has one end of a connection does not stand behind what the other holds.
     """
 
     name: str
     words: str
     rules: frozenset[Rules] = MODERN_ONLY
     collects: bool = True
+    leads: bool = True
 
 
 @dataclass(frozen=True)

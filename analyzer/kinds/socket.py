@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 SCM: Final = Association("scm", "in flight in its queue")
 BACKLOG: Final = Association("backlog", "has yet to be accepted by it")
 # A peer is not a part of the container for being talked to.
-PEER: Final = Association("peer", "connected to it", SINCE_LINUX_CR, collects=False)
+PEER: Final = Association("peer", "connected to it", SINCE_LINUX_CR, collects=False, leads=False)
 DEAD_PEER: Final = Association("peer.closed", "was connected to it", SINCE_LINUX_CR)
 PEER_CRED: Final = Association("peer_cred", "remembers it of its other end")
 PEER_PID: Final = Association("peer_pid", "remembers it of its other end")

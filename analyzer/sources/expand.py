@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.kinds import registry
+from analyzer.kinds._initial import hosts
 from analyzer.kinds.base import Association, Edges, Judged, Kind
 from analyzer.memory.bpf import plausible
 from analyzer.memory.sets import member, unique
@@ -77,7 +78,7 @@ def expand(memory: Memory, tasks: U64, inside: U64) -> Expansion:
         if not walk.round():
             break
     torn = {name: unique(*parts) for name, parts in walk.torn.items()}
-    return Expansion(tuple(walk.blocks), _collected(walk.blocks, inside), torn)
+    return Expansion(tuple(walk.blocks), _collected(memory, walk.blocks, inside), torn)
 
 
 class _Walk:
@@ -124,8 +125,9 @@ class _Walk:
                 self.torn.setdefault(kind.name, []).append(holders[edges.torn])
 
 
-def _collected(blocks: Sequence[Block], inside: U64) -> Mapping[str, U64]:
+def _collected(memory: Memory, blocks: Sequence[Block], inside: U64) -> Mapping[str, U64]:
     """Find what the inside tasks own: follow the references that collect, from kind to kind."""
+    kinds = registry()
     collected = {TASK: inside}
     grown = {TASK}
     while grown:
@@ -133,7 +135,10 @@ def _collected(blocks: Sequence[Block], inside: U64) -> Mapping[str, U64]:
         grown = set()
         for block in following:
             known = collected.get(block.target_kind, _NOBODY)
-            reached = block.target[member(block.holder, collected[block.holder_kind])]
+            mine = member(block.holder, collected[block.holder_kind])
+            if kinds[block.holder_kind].namespace:  # through the host's nothing is reached
+                mine &= ~hosts(memory, kinds[block.holder_kind], block.holder)
+            reached = block.target[mine]
             both = unique(known, reached)
             if len(both) > len(known):
                 collected[block.target_kind] = both

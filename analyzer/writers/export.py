@@ -188,8 +188,7 @@ def _verdicts(snapshot: Snapshot, report: Report) -> Table:
     same = ("objref", "kind", "name", "ino", "dev", "initial", "refcount")
     counts = {name: getattr(verdicts, name)[rows] for name in _COUNTS}
     outside = [
-        "; ".join(held_by(Side.OUTSIDE, [h for h in entry.holders if h.side is Side.OUTSIDE]))
-        if entry else ""
+        "; ".join(held_by(Side.OUTSIDE, entry.holders)) if entry else ""
         for entry in entries
     ]  # fmt: skip
     made: dict[str, Any] = {

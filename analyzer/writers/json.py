@@ -113,6 +113,8 @@ def _object(entry: ReportObject, seen: dict[int, list[Json]]) -> Json:
         "observer": entry.observer,
         "outside": entry.outside,
         "unnamed": entry.unnamed,
+        "shared": entry.shared,
+        "passes": [valid(name) for name in entry.passes],
         "gates": entry.gates,
         "message": entry.message if entry.message is None else valid(entry.message),
         "holders": [_holder(holder, seen) for holder in entry.holders],
@@ -122,6 +124,7 @@ def _object(entry: ReportObject, seen: dict[int, list[Json]]) -> Json:
 def _holder(holder: Holder, seen: dict[int, list[Json]]) -> Json:
     return {
         "side": holder.side.value,
+        "shared": holder.shared,
         "association": holder.association,
         "slot": holder.slot,
         "weight": holder.weight,

@@ -93,7 +93,7 @@ def render(report: Report, *, everything: bool = False) -> str:
 def _rule(report: Report) -> Iterator[_Case]:
     name = "the root is the init of a container"
     ignored = report.advisory or not report.options.gates("CONTAINER_INIT")
-    for finding in report.findings:
+    for finding in (one for one in report.findings if not one.informs):
         outcome = "failure" if finding.gates else "skipped"
         yield _Case("rules", name, outcome, finding.finding, finding.message, finding.detail)
     if report.subject.container_init:
@@ -156,7 +156,7 @@ def _body(entry: ReportObject, *, everything: bool) -> Iterator[str]:
     if entry.unnamed > 0 and registry()[entry.kind].unseen:
         yield f"what can hold it unnamed: {registry()[entry.kind].unseen}"
     for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER):
-        said = held_by(side, [holder for holder in entry.holders if holder.side is side])
+        said = held_by(side, entry.holders)
         most = len(said) if everything else _MOST_HOLDERS
         yield from (f"{side.value}: {words}" for words in said[:most])
         if len(said) > most:

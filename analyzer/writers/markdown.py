@@ -19,7 +19,7 @@ from analyzer.kinds import registry
 from analyzer.model import Side, Verdict
 from analyzer.writers.terminal import headline, named, next_step
 from analyzer.writers.text import printable, shorten
-from analyzer.writers.wording import counts, held_by, listing, nouns, number, plural
+from analyzer.writers.wording import counts, held_by, listing, nouns, number, plural, whose
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Sequence
@@ -51,7 +51,7 @@ def render(report: Report, *, everything: bool = False) -> str:
     blocks = [
         f"### {headline(report)}",
         _about(report),
-        *(_finding(finding.message, finding.detail, gates=finding.gates)
+        *(f"**{prose(finding.message)}**: {prose(finding.detail)}{finding.remark}"
           for finding in report.findings),
         *_objects(report, everything=everything),
         *_messages(report, everything=everything),
@@ -93,10 +93,6 @@ def _about(report: Report) -> str:
         f"pid {subject.pid} ({code(subject.comm)}){also} on {code(subject.host)}, "
         f"Linux {prose(subject.kernel)}, {prose(subject.collected_at)}"
     )
-
-
-def _finding(message: str, detail: str, *, gates: bool) -> str:
-    return f"**{prose(message)}**: {prose(detail)}{'' if gates else ' (ignored)'}"
 
 
 # --- the table
@@ -150,7 +146,7 @@ def _bundled(group: Group) -> tuple[str, str]:
             kinds = [registry()[entry.kind] for entry in group.objects]
             names = list(dict.fromkeys(kind.namespace for kind in kinds if kind.namespace))
             shared = f"the host's {listing(names)} {plural(len(names), 'namespace')}"
-            return shared if names else "the set of namespaces", "not a container of its own"
+            return shared if names else "the set of namespaces", whose(group)[2:] or "shared"
         case Bundle.CODE:
             return f"{number(len(group.objects))} executables and libraries", "shared since fork"
         case Bundle.STDIO:
@@ -187,7 +183,7 @@ def _held(entries: Iterable[ReportObject], *, everything: bool) -> str:
 
 
 def _holders(entry: ReportObject, side: Side, *, everything: bool) -> list[str]:
-    said = held_by(side, [holder for holder in entry.holders if holder.side is side])
+    said = held_by(side, entry.holders)
     most = len(said) if everything or len(said) <= _MOST_HOLDERS else _MOST_HOLDERS - 1
     kept = [code(shorten(words, _NAME_CELLS)) for words in said[:most]]
     return [*kept, f"and {number(len(said) - most)} more"] if len(said) > most else kept

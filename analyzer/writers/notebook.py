@@ -158,7 +158,7 @@ def _row(one: ReportObject) -> tuple[str, ...]:
 
 
 def _held(one: ReportObject, side: Side) -> list[str]:
-    return held_by(side, [holder for holder in one.holders if holder.side is side])
+    return held_by(side, one.holders)
 
 
 def _said(sentence: str, about: str) -> str:

@@ -72,7 +72,7 @@ def findings(report: Report) -> str:
     """Return what else speaks against the subtree."""
     return "".join(
         f'<p class="finding"><strong>{text(found.message)}</strong> {text(found.detail)}'
-        f"{'' if found.gates else ' (ignored)'}</p>"
+        f"{found.remark}</p>"
         for found in report.findings
     )
 

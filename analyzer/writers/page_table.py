@@ -145,7 +145,7 @@ def _unnamed(entry: ReportObject) -> str:
 
 
 def _held(entry: ReportObject, side: Side) -> list[str]:
-    return held_by(side, [holder for holder in entry.holders if holder.side is side])
+    return held_by(side, entry.holders)
 
 
 def _detail(entry: ReportObject) -> str:
@@ -176,7 +176,7 @@ def _pairs(entry: ReportObject) -> Iterator[str]:
 
 
 def _holders(side: Side, holders: Iterable[Holder]) -> Iterator[str]:
-    said = held_by(side, [holder for holder in holders if holder.side is side])
+    said = held_by(side, holders)
     if not said:
         return
     name = "of cranalyze" if side is Side.OBSERVER else f"held {side.value}"

@@ -23,6 +23,7 @@ from analyzer.writers.wording import (
     nouns,
     number,
     plural,
+    whose,
 )
 
 if TYPE_CHECKING:
@@ -163,10 +164,10 @@ def _about(report: Report) -> str:
 
 def _findings(page: _Page, report: Report) -> Iterator[list[Line]]:
     for finding in report.findings:
-        ignored = "" if finding.gates else " (ignored)"
         yield page.lines(
-            f"{finding.message}: {printable(finding.detail)}{ignored}",
-            "title",
+            f"{finding.message}{'' if finding.informs else ':'} "
+            f"{printable(finding.detail)}{finding.remark}",
+            "" if finding.informs else "title",
             first="* ",
             indent=2,
         )
@@ -198,6 +199,8 @@ def _single(page: _Page, group: Group) -> list[Line]:
     ignored = "" if entry.gates else " (ignored)"
     lines = _title(page, entry, f"{VERDICTS[entry.verdict]}{ignored}")
     lines += page.lines(counts(entry), indent=2, first="  ")
+    if entry.passes:
+        lines += page.lines(f"shared through it: {listing(entry.passes)}", indent=4, first="  ")
     if (entry.unnamed > 0) and registry()[entry.kind].unseen:
         words = f"what can hold it unnamed: {registry()[entry.kind].unseen}"
         lines += page.lines(words, "faint", indent=4, first="  ")
@@ -228,7 +231,7 @@ def named(entry: ReportObject) -> str:
 
 
 def _held(page: _Page, entry: ReportObject, side: Side) -> list[Line]:
-    said = held_by(side, [holder for holder in entry.holders if holder.side is side])
+    said = held_by(side, entry.holders)
     most = len(said) if page.all else _MOST_HOLDERS
     kept = said if len(said) <= most else [*said[: most - 1], None]
     lines: list[Line] = []
@@ -264,7 +267,7 @@ def _host(page: _Page, group: Group) -> list[Line]:
     said = "shares its set of namespaces with what is outside"
     if names:
         said = f"shares the host's {listing(names)} {plural(len(names), 'namespace')}"
-    lines = page.lines(f"{said}: not a container of its own", "title", first="* ")
+    lines = page.lines(f"{said}{whose(group)}", "title", first="* ")
     return lines + _listed(page, group)
 
 

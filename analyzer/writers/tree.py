@@ -33,6 +33,7 @@ from analyzer.writers.wording import (
     nouns,
     number,
     plural,
+    whose,
 )
 
 if TYPE_CHECKING:
@@ -259,9 +260,9 @@ def _since(group: Group) -> str:
 def _holders(page: _Page, group: Group) -> Iterator[str]:
     if group.bundle is Bundle.HOST:
         them = "it" if len(group.objects) == 1 else "them"
-        yield f"the whole host is in {them}: not a container of its own"
+        yield f"the whole host is in {them}{whose(group)}"
         return
-    outside = [h for entry in group.objects for h in entry.holders if h.side is Side.OUTSIDE]
+    outside = [holder for entry in group.objects for holder in entry.holders]
     said = list(dict.fromkeys(held_by(Side.OUTSIDE, outside)))
     most = page.most(len(said), _MOST_HOLDERS)
     yield from (f"outside: {words}" for words in said[:most])

@@ -13,6 +13,7 @@ from analyzer.writers.text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from analyzer.grouping import Group
     from analyzer.holders import Holder, TaskRef
     from analyzer.model import Side
     from analyzer.report import ReportObject
@@ -65,8 +66,9 @@ def counts(entry: ReportObject) -> str:
         return f"{users}{seen}, refcount unknown"
     said = f"{users}, refcount {number(entry.refcount)}"
     if entry.basis is Basis.STRUCTURAL:
-        return f"{said}; judged by its holders, {number(entry.outside)} of them outside"
-    parts = []
+        how = _through(entry) or f"{number(entry.outside)} of them outside"
+        return f"{said}; judged by its holders, {how}"
+    parts = [words] if (words := _through(entry)) else []
     if entry.observer:
         parts.append(f"{number(entry.observer)} held by cranalyze")
     if entry.outside:
@@ -80,14 +82,30 @@ def counts(entry: ReportObject) -> str:
     return f"{said}: {', '.join(parts)}" if parts else said
 
 
+def _through(entry: ReportObject) -> str:
+    # Where others hold it by themselves, they are enough.
+    if not entry.shared or entry.outside:
+        return ""
+    shared = [title_of(h.kind, h.objref) for h in entry.holders if h.shared]
+    what = listing(list(dict.fromkeys(shared))) or plural(entry.shared, "holder")
+    return f"shared through {what}"
+
+
+def whose(group: Group) -> str:
+    """Return what is added to the host's namespaces: that the root is no container, if so."""
+    return ": not a container of its own" if group.of_container is False else ""
+
+
 def held_by(side: Side, holders: Iterable[Holder]) -> list[str]:
-    """Return lines that say who holds how: "bash (77): fd 0, fd 1", "app (80) and 3 more: uses it".
+    """Return lines that say who of a side holds how: "bash (77): fd 0, fd 1".
 
     Holders of processes that hold in the same way are said together. Of what is held from inside
     only the tasks inside are named: others that lead to the holder are told where it is listed.
     """
     places: dict[tuple[str, int | None], list[Holder]] = {}
     for holder in holders:
+        if not holder.holds_from(side):
+            continue
         key = holder.tid if holder.objref is None else holder.objref
         places.setdefault((holder.kind, key), []).append(holder)
     said: dict[tuple[str, str], list[TaskRef]] = {}

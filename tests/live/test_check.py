@@ -12,6 +12,7 @@ import pytest
 import fixtures
 from analyzer import census
 from analyzer.check import leaks
+from analyzer.check.subtree import INSIDE
 from analyzer.kinds import registry
 from analyzer.kinds.base import Judged
 from analyzer.model import Rules
@@ -101,6 +102,44 @@ def test_proc_witnesses_leaks_and_never_claims_containment(scene: dict[str, Any]
         assert graph.verdict(objref) == "usage_leak", expected
 
 
+@pytest.mark.bpf
+def test_the_sources_never_disagree_as_contained_against_leak(scene: dict[str, Any]) -> None:
+    """What /proc saw outside, the kernel source does not call contained.
+
+    But UTS, IPC, MNT and so on by the letter, where it says that they are shared.
+    """
+    kernel, proc = (
+        judged(collect(scene["root"], source=source), scene["root"])
+        for source in ("kernel", "procfs")
+    )
+    for place in places(kernel):
+        mine, theirs = kernel.find(place), proc.find(place)
+        if mine and theirs and proc.verdict(theirs) == "usage_leak":
+            shared = kernel.verdicts.shared[mine - 1] > 0
+            assert kernel.verdict(mine) != "contained" or shared, place
+
+
+def places(graph: Graph) -> Iterator[dict[str, Any]]:
+    """Where the tasks of the subtree, and their tables, hold something."""
+    border = graph.verdicts.border
+    mine = (border.reference_side == INSIDE) & border.counted
+    tasks: dict[int, int] = {}
+    for row in np.flatnonzero(mine & border.by_task).tolist():
+        tid, name = (graph.references.value(c, row) for c in ("holder", "association"))
+        if name in {"files", "fs", "mm", "sighand"}:
+            yield {"tid": tid, "association": name}
+        if name == "nsproxy":
+            yield from ({"tid": tid, "association": f"nsproxy.{n}"} for n in NAMESPACES)
+        if name == "files":
+            tasks.setdefault(graph.references.value("target", row), tid)
+    table = graph.references
+    fds = table["association"] == table.code("association", "fd")
+    for row in np.flatnonzero(mine & fds).tolist():
+        if (holder := table.value("holder", row)) in tasks:
+            yield {"tid": tasks[holder], "association": "fd", "slot": table.value("slot", row)}
+
+
+NAMESPACES = ("uts", "ipc", "mnt", "net", "cgroup", "time")
 # What /proc cannot identify: a file that is only mapped, sets of namespaces.
 BLIND = {"vma", "exe", "nsproxy"}
 

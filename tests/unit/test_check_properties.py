@@ -14,7 +14,7 @@ from analyzer.check import subtree
 from analyzer.check.leaks import BASES, VERDICTS, check
 from analyzer.check.objhash import Judgement, find_ref_leaks
 from analyzer.kinds import associations, registry
-from analyzer.model import TASK, Rules, Verdict
+from analyzer.model import TASK, Basis, Rules, Verdict
 from tests.strategies import (
     PLACES,
     AnObject,
@@ -44,6 +44,7 @@ def judgements(graph: Graph, verdicts: Verdicts) -> dict[int, Judgement]:
             int(verdicts.outside[row]),
             int(verdicts.observer[row]),
             int(verdicts.unnamed[row]),
+            int(verdicts.shared[row]),
             VERDICTS[verdicts.verdict[row]],
             BASES[verdicts.basis[row]],
         )
@@ -135,11 +136,14 @@ def test_without_its_outside_holders_an_object_is_contained(graph: Graph, rules:
     verdicts = check(graph.snapshot(), graph.root, rules)
     outside = verdicts.border.counted & (verdicts.border.reference_side == subtree.OUTSIDE)
     for number, judgement in judgements(graph, verdicts).items():
-        assert (judgement.verdict is Verdict.USAGE_LEAK) == (judgement.outside > 0)
-        ended = {row for row in np.flatnonzero(outside) if graph.references[row].target == number}
+        structural = judgement.basis is Basis.STRUCTURAL
+        others = judgement.outside + (judgement.shared if structural else 0)
+        assert (judgement.verdict is Verdict.USAGE_LEAK) == (others > 0)
+        theirs = outside | verdicts.border.shared if structural else outside
+        ended = {row for row in np.flatnonzero(theirs) if graph.references[row].target == number}
         without = graph.copy()
         without.references = [r for row, r in enumerate(graph.references) if row not in ended]
-        recount(without, number, -judgement.outside)
+        recount(without, number, -others)
         # What only a descriptor shared with the outside led to is no more the subtree's at all.
         after = judged(without, rules).get(number)
         assert after is None or after.verdict is Verdict.CONTAINED

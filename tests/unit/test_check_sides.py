@@ -129,6 +129,59 @@ def test_the_old_rules_do_not_know_nsfs(machine: Machine, rules: Rules) -> None:
     assert verdict(machine, uts, rules) == (Verdict.USAGE_LEAK, Basis.PROVEN)
 
 
+def shared_set(machine: Machine) -> dict[str, Obj]:
+    """Let the root and an outsider have one set of namespaces, none of the host's."""
+    sets = machine.object("NSPROXY", 2, holders=[(ROOT, "nsproxy"), (OUTSIDER, "nsproxy")])
+    return {
+        kind: machine.object(kind, 1, holders=[(sets, f"nsproxy.{name}")])
+        for kind, name in (("UTS_NS", "uts"), ("NET_NS", "net"), ("PID_NS", "pid_for_children"))
+    }
+
+
+@pytest.mark.parametrize("kind", ["NET_NS", "PID_NS"])
+def test_a_shared_set_of_namespaces_hides_no_outsider(machine: Machine, kind: str) -> None:
+    """What is judged by its holders is judged by all tasks behind them."""
+    made = shared_set(machine)
+    assert verdict(machine, made[kind]) == (Verdict.USAGE_LEAK, Basis.STRUCTURAL)
+    found = check(machine.snapshot(), ROOT)
+    row = made[kind].objref - 1
+    assert (found.users[row], found.outside[row], found.shared[row]) == (1, 0, 1)
+
+
+def test_by_the_letter_a_shared_set_is_one_user(machine: Machine) -> None:
+    made = shared_set(machine)
+    assert verdict(machine, made["UTS_NS"]) == (Verdict.CONTAINED, Basis.PROVEN)
+    assert check(machine.snapshot(), ROOT).shared[made["UTS_NS"].objref - 1] == 1
+
+
+def test_the_other_end_of_a_connection_does_not_stand_behind_ours(machine: Machine) -> None:
+    sets = machine.object("NSPROXY", 1, holders=[(ROOT, "nsproxy")])
+    ends = []
+    for task in (ROOT, OUTSIDER):
+        fds = machine.object("FILE_TABLE", 1, holders=[(task, "files")])
+        file = machine.object("FILE", 1, holders=[(fds, "fd", 3)])
+        ends.append(machine.object("SOCKET", 3, holders=[(file, "sock", None, 2)]))
+    for end, other in (ends, ends[::-1]):
+        machine.reference(end, other, "peer")
+    holders = [(sets, "nsproxy.net"), (ends[0], "socket")]
+    net = machine.object("NET_NS", 2, holders=holders)
+    assert verdict(machine, net) == (Verdict.CONTAINED, Basis.STRUCTURAL)
+    assert verdict(machine, ends[0])[0] is Verdict.USAGE_LEAK
+
+
+@pytest.mark.parametrize("hosts", [False, True])
+def test_what_is_reached_only_through_the_hosts_namespace_is_not_inside(
+    machine: Machine, *, hosts: bool
+) -> None:
+    sets = machine.object("NSPROXY", 1, holders=[(ROOT, "nsproxy")])
+    ipc = machine.object("IPC_NS", 1, initial=hosts, holders=[(sets, "nsproxy.ipc")])
+    segment = machine.object("SHM", None, holders=[(ipc, "shm", 7)])
+    pages = machine.object("FILE", 1, holders=[(segment, "shm.file")])
+    judged = find_ref_leaks(machine.snapshot(), ROOT, Rules.MODERN)
+    assert (pages.objref in judged) is not hosts
+    assert bool(check(machine.snapshot(), ROOT).judged[pages.objref - 1]) is not hosts
+
+
 def test_a_bind_mount_of_the_namespace_is_outside(machine: Machine) -> None:
     uts, *_ = own_uts_open_on_nsfs(machine, dentry=2)
     assert verdict(machine, uts) == (Verdict.USAGE_LEAK, Basis.PROVEN)

@@ -219,7 +219,7 @@ def test_columns_of_a_file(snapshot: str, tmp_path: Path) -> None:
     ran = run("report", snapshot, "-o", "PID,ASSOC,NAME", "-Q", "PID == 88", "-n")
     assert (ran.returncode, len(ran.stdout.splitlines())) == (0, 2)
     assert ran.stdout.startswith("88 7       /var/log/")
-    assert ran.stderr == ("cranalyze: 2 of 10 objects are listed (-Q); the answer is of all\n")
+    assert ran.stderr == ("cranalyze: 2 of 11 objects are listed (-Q); the answer is of all\n")
     there = tmp_path / "there"
     assert run("report", snapshot, "-o", "KIND", "-o", str(there)).stdout == ""
     assert there.read_text().splitlines()[:2] == ["KIND", "FILE"]
@@ -230,11 +230,11 @@ def test_a_filter_narrows_every_form_and_never_the_answer(snapshot: str) -> None
     asked = ("report", snapshot, "--check", "-Q", "FD == 5")
     ran = run(*asked)
     assert ran.returncode == 16
-    assert ran.stdout.startswith("not contained: 9 of 13 objects")
+    assert ran.stdout.startswith("not contained: 10 of 13 objects")
     assert "application.log" in ran.stdout
     assert "/dev/pts/0" not in ran.stdout
     found = json.loads(run(*asked, "--json").stdout)
-    assert (len(found["objects"]), found["summary"]["usage_leak"]) == (1, 8)
+    assert (len(found["objects"]), found["summary"]["usage_leak"]) == (1, 9)
     assert found["exit_code"] == 16
     assert "/dev/pts/0" not in run(*asked, "--tree").stdout
     assert run("report", snapshot, "-Q", "true").stderr == ""

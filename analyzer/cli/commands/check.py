@@ -46,6 +46,7 @@ def run(  # noqa: PLR0913 - an option each
     raw_addresses: opt.Raw = False,
     freeze: opt.Freeze = False,
     subtree: opt.Subtree = False,
+    strict: opt.Strict = False,
     fail_on: opt.FailOn = None,
     ignore: opt.Ignore = None,
     config: opt.Config = None,
@@ -66,7 +67,7 @@ def run(  # noqa: PLR0913 - an option each
         noheadings=noheadings, everything=everything, force=force,
     )  # fmt: skip
     obey_policy(settings.load(config), subtree=subtree, live=True)
-    chosen = wanted.options("check", fail_on, ignore, subtree=subtree, gate=True)
+    chosen = wanted.options("check", fail_on, ignore, subtree=subtree, gate=True, strict=strict)
 
     seen: list[Verdicts] = []
 

@@ -40,6 +40,7 @@ def run(  # noqa: PLR0913 - an option each
     force: opt.Force = False,
     check: opt.Gate = False,
     subtree: opt.Subtree = False,
+    strict: opt.Strict = False,
     fail_on: opt.FailOn = None,
     ignore: opt.Ignore = None,
     config: opt.Config = None,
@@ -58,7 +59,7 @@ def run(  # noqa: PLR0913 - an option each
         noheadings=noheadings, everything=everything, force=force,
     )  # fmt: skip
     obey_policy(settings.load(config), subtree=subtree, live=False)
-    chosen = wanted.options("report", fail_on, ignore, subtree=subtree, gate=check)
+    chosen = wanted.options("report", fail_on, ignore, subtree=subtree, gate=check, strict=strict)
     name = file or newest_snapshot()
     with Desk([name], to_file(wanted.output, force=force)) as desk:
         finish(make(*judged(desk, name, pid, rules, redact=redact), chosen), wanted, desk)
