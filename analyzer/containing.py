@@ -156,7 +156,8 @@ def _adopted(snapshot: Snapshot, root: int, pids: Iterable[int]) -> Snapshot:
 def _outsiders(snapshot: Snapshot, verdicts: Verdicts, decides: Mask) -> dict[int, str]:
     """Return the processes outside that hold what is judged, by pid, each with one way it does."""
     objects, kernel = snapshot.tables["objects"], _kernel_threads(snapshot)
-    rows = np.flatnonzero(verdicts.judged & decides & (verdicts.outside > 0))
+    theirs = (verdicts.outside > 0) | (_structural(verdicts) & (verdicts.shared > 0))
+    rows = np.flatnonzero(verdicts.judged & decides & theirs)
     found: dict[int, str] = {}
     for row, held in _held(snapshot, verdicts, rows):
         for holder in held:
@@ -169,8 +170,21 @@ def _outsiders(snapshot: Snapshot, verdicts: Verdicts, decides: Mask) -> dict[in
 def _held(snapshot: Snapshot, verdicts: Verdicts, rows: Rows) -> Iterator[tuple[int, list[Holder]]]:
     """Yield each row of objects with what holds it from outside."""
     made = holders(snapshot, verdicts.border, verdicts.weight, rows)
+    structural = _structural(verdicts)
     for row, held in zip(rows.tolist(), made, strict=True):
-        yield row, [holder for holder in held if holder.side is Side.OUTSIDE]
+        yield (
+            row,
+            [
+                holder
+                for holder in held
+                if holder.side is Side.OUTSIDE or (holder.shared and structural[row])
+            ],
+        )
+
+
+def _structural(verdicts: Verdicts) -> Mask:
+    found: Mask = verdicts.basis == BASES.index(Basis.STRUCTURAL)
+    return found
 
 
 def _deciding(objects: Table, ignore: frozenset[str], *, initial: bool) -> Mask:

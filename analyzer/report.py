@@ -77,6 +77,7 @@ class ReportObject(NamedTuple):
 
     `shared` is the part of `users` whose holders are led to from outside as well. `passes` are the
     namespaces that something outside is in by having the same set of namespaces (NSPROXY).
+    `uncounted` hold it too, and the rules do not know them.
     """
 
     objref: int
@@ -98,6 +99,17 @@ class ReportObject(NamedTuple):
     holders: tuple[Holder, ...]
     shared: int = 0
     passes: tuple[str, ...] = ()
+    uncounted: tuple[Holder, ...] = ()
+
+    @property
+    def uncounted_weight(self) -> int:
+        """Return how many of its references are of holders that the rules do not count."""
+        return sum(holder.weight for holder in self.uncounted)
+
+    @property
+    def unexplained(self) -> int:
+        """Return how many of its references are of nobody that was found (never negative)."""
+        return max(self.unnamed - self.uncounted_weight, 0)
 
     def __repr__(self) -> str:
         """Say in one line what it is, its verdict and its numbers."""
@@ -450,7 +462,24 @@ def _objects(
         for fact, number, by in zip(facts, numbers, held, strict=True)
     )
     passes = _passes(snapshot, verdicts)
-    return tuple(one._replace(passes=passes.get(one.objref, ())) for one in made)
+    others = _uncounted(snapshot, verdicts, rows)
+    return tuple(
+        one._replace(passes=passes.get(one.objref, ()), uncounted=by)
+        for one, by in zip(made, others, strict=True)
+    )
+
+
+def _uncounted(
+    snapshot: Snapshot, verdicts: Verdicts, rows: npt.NDArray[np.intp]
+) -> list[tuple[Holder, ...]]:
+    """Return by object the holders that the rules do not count: of the modern ones, none."""
+    if verdicts.rules is Rules.MODERN:
+        return [()] * len(rows)
+    told = ~snapshot.tables["objects"]["initial"][rows]
+    weight = snapshot.tables["references"]["weight"]
+    border = replace(verdicts.border, counted=~verdicts.border.counted & (weight > 0))
+    found = holders(snapshot, border, weight, rows[told])
+    return [next(found) if tell else () for tell in told.tolist()]
 
 
 def _passes(snapshot: Snapshot, verdicts: Verdicts) -> dict[int, tuple[str, ...]]:

@@ -189,7 +189,7 @@ def links_of(objects: Iterable[ReportObject], things: dict[str, Node]) -> Iterat
                 yield Link(key, target, holder.side, words, holder.weight)
         if not_named(entry):
             things.setdefault(UNNAMED, _NOT_NAMED)
-            yield Link(UNNAMED, target, Side.OUTSIDE, "not named", entry.unnamed)
+            yield Link(UNNAMED, target, Side.OUTSIDE, "not named", entry.unexplained)
 
 
 def not_named(entry: ReportObject) -> bool:
@@ -198,7 +198,7 @@ def not_named(entry: ReportObject) -> bool:
     Not of what kept changing while it was read: its numbers are of different moments.
     """
     proven = entry.basis is Basis.PROVEN and entry.verdict is Verdict.USAGE_LEAK
-    return proven and entry.unnamed > 0
+    return proven and entry.unexplained > 0
 
 
 _NOT_NAMED: Final = Node(UNNAMED, RIGHT, UNNAMED, "not named", Side.OUTSIDE)

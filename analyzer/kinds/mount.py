@@ -39,6 +39,24 @@ def mounted(memory: Memory, namespaces: U64) -> Iterator[Edges]:
     yield Edges(MOUNT, "MOUNT", mounts.owner[ours], mounts.value[ours], torn=mounts.torn)
 
 
+def points(memory: Memory, namespaces: U64, superblocks: U64) -> npt.NDArray[np.object_]:
+    """Return where each superblock is mounted in its mount namespace, "" where that is not seen."""
+    distinct = np.unique(namespaces)
+    mounts = _mounts(memory, distinct)
+    read = memory.gather(mounts.value, "mount", {"sb": "mnt.mnt_sb", "root": "mnt.mnt_root"})
+    at: dict[tuple[int, int], int] = {}
+    met = zip(distinct[mounts.owner[read.ok]].tolist(), read["sb"][read.ok].tolist(),
+              np.flatnonzero(read.ok).tolist(), strict=True)  # fmt: skip
+    for namespace, superblock, index in met:
+        at.setdefault((namespace, superblock), index)
+    wanted = zip(namespaces.tolist(), superblocks.tolist(), strict=True)
+    chosen = np.array([at.get(pair, -1) for pair in wanted], np.intp)
+    found = np.full(len(chosen), "", object)
+    seen = np.flatnonzero(chosen >= 0)
+    found[seen] = paths(memory, mounts.value[chosen[seen]], read["root"][chosen[seen]])
+    return found
+
+
 def _mounts(memory: Memory, namespaces: U64) -> Elements:
     # An rb-tree since 6.8 (2eea9ce4310d "mounts: keep list of mounts in an rbtree").
     if memory.has("mnt_namespace", "mounts.rb_node"):

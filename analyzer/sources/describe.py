@@ -11,6 +11,8 @@ import numpy as np
 from analyzer import tables
 from analyzer.kinds import registry
 from analyzer.kinds.file import dentry_names
+from analyzer.kinds.mount import points
+from analyzer.kinds.superblock import SHOWN
 from analyzer.model import TASK
 from analyzer.sources.names import Namer
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 _OF_INODES: Final = ("ino", "dev", "mode")
 _PROC: Final = Path("/proc")
 _IFMT: Final = 0o170000
+_MOST_WORDS: Final = 1 << 14
+_MOST_HOLDING: Final = 1_000  # files that are named for what they hold
 _NUMBERED: Final = {0o140000: "socket", 0o010000: "pipe"}  # inode(7)
 
 
@@ -46,9 +50,32 @@ def describe(
     described = _described(memory, snapshot.tables["objects"], chosen)
     named = _named(memory, snapshot, described, tasks, chosen)
     changed = {**snapshot.tables, "objects": named}
+    changed["references"] = _placed(memory, snapshot.tables["references"], named)
     if cgroups:
         changed["tasks"] = _with_cgroups(tasks)
     return replace(snapshot, tables=changed)
+
+
+def _placed(memory: Memory, references: Table, objects: Table) -> Table:
+    """Say where what holds something, as it is mounted, is mounted."""
+    shows = references["association"] == references.code("association", SHOWN.name)
+    holds = references["holder"][references["holder_kind"] == references.code(
+        "holder_kind", "SUPERBLOCK")]  # fmt: skip
+    rows = np.flatnonzero(shows & np.isin(references["target"], holds))
+    if not len(rows):
+        return references
+    address = objects["address"]
+    ends = (address[references[end][rows] - 1] for end in ("holder", "target"))
+    where = points(memory, *ends)
+    words = tuple(dict.fromkeys([*references.vocabulary["detail"], *filter(None, where)]))
+    code = {word: number for number, word in enumerate(words[:_MOST_WORDS])}
+    codes = references["detail"].copy()
+    codes[rows] = [code.get(point, -1) for point in where]
+    return replace(
+        references,
+        columns={**references.columns, "detail": codes},
+        vocabulary={**references.vocabulary, "detail": words[:_MOST_WORDS]},
+    )
 
 
 def _described(memory: Memory, objects: Table, chosen: Mask) -> Table:
@@ -81,6 +108,7 @@ def _named(memory: Memory, snapshot: Snapshot, objects: Table, tasks: Tasks, cho
     borrowed = _borrowed(references, objects, chosen)
     files = chosen & (objects["kind"] == objects.code("kind", "FILE"))
     files[references["holder"][borrowed] - 1] = True
+    files[_holding(references, objects, chosen)] = True
     if files.any():
         namer = Namer(references, _askable(references, tasks), _PROC)
         for objref, name in namer.names(objects["objref"][files]).items():
@@ -144,6 +172,15 @@ def _borrowed(references: Table, objects: Table, chosen: Mask) -> npt.NDArray[np
     target = references["target"] - 1
     lends = references["holder_kind"] == references.code("holder_kind", "FILE")
     return np.flatnonzero(lends & chosen[target] & np.isin(objects["kind"][target], kinds))
+
+
+def _holding(references: Table, objects: Table, chosen: Mask) -> npt.NDArray[np.intp]:
+    """Return the rows of files by which somebody holds what is named, or its credentials."""
+    target = references["target"] - 1
+    wanted = chosen & ~objects["initial"] | (objects["kind"] == objects.code("kind", "CRED"))
+    by_file = references["holder_kind"] == references.code("holder_kind", "FILE")
+    rows: npt.NDArray[np.intp] = np.unique(references["holder"][by_file & wanted[target]] - 1)
+    return rows[:_MOST_HOLDING]
 
 
 def _by_inode(objects: Table, row: int) -> str | None:

@@ -34,7 +34,7 @@ from analyzer.model import SCHEMAS, Basis, ColumnSpec, Schema, Side, Verdict
 from analyzer.report import device_number
 from analyzer.tables import build
 from analyzer.writers.text import printable, valid
-from analyzer.writers.wording import held_by
+from analyzer.writers.wording import held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -188,7 +188,7 @@ def _verdicts(snapshot: Snapshot, report: Report) -> Table:
     same = ("objref", "kind", "name", "ino", "dev", "initial", "refcount")
     counts = {name: getattr(verdicts, name)[rows] for name in _COUNTS}
     outside = [
-        "; ".join(held_by(Side.OUTSIDE, entry.holders)) if entry else ""
+        "; ".join(held(entry, Side.OUTSIDE)) if entry else ""
         for entry in entries
     ]  # fmt: skip
     made: dict[str, Any] = {

@@ -118,6 +118,7 @@ def _object(entry: ReportObject, seen: dict[int, list[Json]]) -> Json:
         "gates": entry.gates,
         "message": entry.message if entry.message is None else valid(entry.message),
         "holders": [_holder(holder, seen) for holder in entry.holders],
+        "uncounted": [_holder(holder, seen) for holder in entry.uncounted],
     }
 
 
@@ -131,6 +132,7 @@ def _holder(holder: Holder, seen: dict[int, list[Json]]) -> Json:
         "holder": {"kind": holder.kind, "objref": holder.objref, "tid": holder.tid},
         "tasks": _tasks(holder.tasks, seen),
         "via": list(holder.via),
+        "things": [valid(route.thing) for route in holder.routes if route.thing],
         "detail": valid(holder.detail),
     }
 

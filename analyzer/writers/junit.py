@@ -33,7 +33,7 @@ from analyzer.kinds import registry
 from analyzer.model import Side, Status, Verdict
 from analyzer.writers.terminal import headline, named
 from analyzer.writers.text import printable
-from analyzer.writers.wording import counts, held_by, number
+from analyzer.writers.wording import counts, held, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -153,10 +153,10 @@ def _message(entry: ReportObject, *, advisory: bool) -> str:
 
 def _body(entry: ReportObject, *, everything: bool) -> Iterator[str]:
     yield f"{registry()[entry.kind].title} {named(entry)}: {counts(entry)}"
-    if entry.unnamed > 0 and registry()[entry.kind].unseen:
+    if entry.unexplained > 0 and registry()[entry.kind].unseen:
         yield f"what can hold it unnamed: {registry()[entry.kind].unseen}"
     for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER):
-        said = held_by(side, entry.holders)
+        said = held(entry, side)
         most = len(said) if everything else _MOST_HOLDERS
         yield from (f"{side.value}: {words}" for words in said[:most])
         if len(said) > most:

@@ -19,7 +19,7 @@ from analyzer.kinds import registry
 from analyzer.model import Side, Verdict
 from analyzer.writers.terminal import headline, named, next_step
 from analyzer.writers.text import printable, shorten
-from analyzer.writers.wording import counts, held_by, listing, nouns, number, plural, whose
+from analyzer.writers.wording import counts, held, listing, nouns, number, plural, whose
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Sequence
@@ -174,7 +174,7 @@ def _held(entries: Iterable[ReportObject], *, everything: bool) -> str:
     lines = []
     for entry in entries:
         lines.append(f"- {_title(entry)}: {counts(entry)}")
-        if entry.unnamed > 0 and registry()[entry.kind].unseen:
+        if entry.unexplained > 0 and registry()[entry.kind].unseen:
             lines.append(f"  - what can hold it unnamed: {registry()[entry.kind].unseen}")
         for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER):
             held = _holders(entry, side, everything=everything)
@@ -183,7 +183,7 @@ def _held(entries: Iterable[ReportObject], *, everything: bool) -> str:
 
 
 def _holders(entry: ReportObject, side: Side, *, everything: bool) -> list[str]:
-    said = held_by(side, entry.holders)
+    said = held(entry, side)
     most = len(said) if everything or len(said) <= _MOST_HOLDERS else _MOST_HOLDERS - 1
     kept = [code(shorten(words, _NAME_CELLS)) for words in said[:most]]
     return [*kept, f"and {number(len(said) - most)} more"] if len(said) > most else kept

@@ -21,7 +21,7 @@ from analyzer.kinds import registry
 from analyzer.model import Basis, Side
 from analyzer.writers.terminal import headline, named
 from analyzer.writers.text import printable, shorten
-from analyzer.writers.wording import VERDICTS, counts, held_by, nouns, number, plural
+from analyzer.writers.wording import VERDICTS, counts, held, nouns, number, plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -146,7 +146,7 @@ def _in(made: Report, wanted: Callable[[Bundle], bool]) -> list[ReportObject]:
 def _row(one: ReportObject) -> tuple[str, ...]:
     held = _held(one, Side.OUTSIDE)
     more = [f"and {number(len(held) - _MOST_HOLDERS)} more"] if held[_MOST_HOLDERS:] else []
-    unnamed = [f"{number(one.unnamed)} not named"] if one.unnamed > 0 else []
+    unnamed = [f"{number(one.unexplained)} not named"] if one.unexplained > 0 else []
     return (
         registry()[one.kind].title,
         named(one),
@@ -158,7 +158,7 @@ def _row(one: ReportObject) -> tuple[str, ...]:
 
 
 def _held(one: ReportObject, side: Side) -> list[str]:
-    return held_by(side, one.holders)
+    return held(one, side)
 
 
 def _said(sentence: str, about: str) -> str:

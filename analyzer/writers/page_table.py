@@ -17,12 +17,11 @@ from analyzer.writers.page_parts import BASES, text, verdict_mark, words_of
 from analyzer.writers.svg import mark
 from analyzer.writers.terminal import named
 from analyzer.writers.text import printable, shorten
-from analyzer.writers.wording import VERDICTS, counts, held_by, number
+from analyzer.writers.wording import VERDICTS, counts, held, number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from analyzer.holders import Holder
     from analyzer.report import Report, ReportObject
 
 MOST_ROWS: Final = 2000
@@ -145,7 +144,7 @@ def _unnamed(entry: ReportObject) -> str:
 
 
 def _held(entry: ReportObject, side: Side) -> list[str]:
-    return held_by(side, entry.holders)
+    return held(entry, side)
 
 
 def _detail(entry: ReportObject) -> str:
@@ -163,8 +162,8 @@ def _pairs(entry: ReportObject) -> Iterator[str]:
     if entry.name and len(printable(entry.name)) > _NAME:
         yield f'<dt>name<dd class="name">{text(entry.name)}'
     for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER):
-        yield from _holders(side, entry.holders)
-    if entry.unnamed > 0 and registry()[entry.kind].unseen:
+        yield from _holders(side, entry)
+    if entry.unexplained > 0 and registry()[entry.kind].unseen:
         yield f"<dt>can hold it unnamed<dd>{text(registry()[entry.kind].unseen)}"
     if entry.message:
         yield f"<dt>kernel<dd class=code>{'<br>'.join(map(text, entry.message.splitlines()))}"
@@ -175,8 +174,8 @@ def _pairs(entry: ReportObject) -> Iterator[str]:
             yield f"<dt>{name}<dd class=code>{value}"
 
 
-def _holders(side: Side, holders: Iterable[Holder]) -> Iterator[str]:
-    said = held_by(side, holders)
+def _holders(side: Side, entry: ReportObject) -> Iterator[str]:
+    said = held(entry, side)
     if not said:
         return
     name = "of cranalyze" if side is Side.OBSERVER else f"held {side.value}"

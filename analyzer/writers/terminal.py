@@ -18,7 +18,7 @@ from analyzer.writers.text import printable, shorten, wrap
 from analyzer.writers.wording import (
     VERDICTS,
     counts,
-    held_by,
+    held,
     listing,
     nouns,
     number,
@@ -201,7 +201,7 @@ def _single(page: _Page, group: Group) -> list[Line]:
     lines += page.lines(counts(entry), indent=2, first="  ")
     if entry.passes:
         lines += page.lines(f"shared through it: {listing(entry.passes)}", indent=4, first="  ")
-    if (entry.unnamed > 0) and registry()[entry.kind].unseen:
+    if (entry.unexplained > 0) and registry()[entry.kind].unseen:
         words = f"what can hold it unnamed: {registry()[entry.kind].unseen}"
         lines += page.lines(words, "faint", indent=4, first="  ")
     for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER):
@@ -231,7 +231,7 @@ def named(entry: ReportObject) -> str:
 
 
 def _held(page: _Page, entry: ReportObject, side: Side) -> list[Line]:
-    said = held_by(side, entry.holders)
+    said = held(entry, side)
     most = len(said) if page.all else _MOST_HOLDERS
     kept = said if len(said) <= most else [*said[: most - 1], None]
     lines: list[Line] = []

@@ -268,7 +268,7 @@ def _holders(page: _Page, group: Group) -> Iterator[str]:
     yield from (f"outside: {words}" for words in said[:most])
     if len(said) > most:
         yield f"outside: and {number(len(said) - most)} more holders (--all)"
-    unnamed = sum(max(entry.unnamed, 0) for entry in group.objects)
+    unnamed = sum(entry.unexplained for entry in group.objects)
     if unnamed:
         verb = "is" if unnamed == 1 else "are"
         yield f"{number(unnamed)} {plural(unnamed, 'reference')} the kernel holds {verb} not named"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from analyzer.grouping import Group
-    from analyzer.holders import Holder, TaskRef
+    from analyzer.holders import Holder, Route, TaskRef
     from analyzer.model import Side
     from analyzer.report import ReportObject
 
@@ -73,10 +73,12 @@ def counts(entry: ReportObject) -> str:
         parts.append(f"{number(entry.observer)} held by cranalyze")
     if entry.outside:
         parts.append(f"{number(entry.outside)} held from outside")
-    if entry.unnamed > 0:
-        verb = "is" if entry.unnamed == 1 else "are"
-        words = plural(entry.unnamed, "reference")
-        parts.append(f"{number(entry.unnamed)} {words} the kernel holds {verb} not named")
+    if entry.uncounted:
+        parts.append(f"{number(entry.uncounted_weight)} not counted by these rules")
+    if entry.unexplained:
+        verb = "is" if entry.unexplained == 1 else "are"
+        words = plural(entry.unexplained, "reference")
+        parts.append(f"{number(entry.unexplained)} {words} the kernel holds {verb} not named")
     if entry.unnamed < 0:
         parts.append(f"{number(-entry.unnamed)} fewer than the users found")
     return f"{said}: {', '.join(parts)}" if parts else said
@@ -96,6 +98,15 @@ def whose(group: Group) -> str:
     return ": not a container of its own" if group.of_container is False else ""
 
 
+def held(entry: ReportObject, side: Side) -> list[str]:
+    """Return lines that say who of a side holds an object how, counted by the rules or not."""
+    others = held_by(side, entry.uncounted)
+    return [
+        *held_by(side, entry.holders),
+        *(f"{line} (not counted by these rules)" for line in others),
+    ]
+
+
 def held_by(side: Side, holders: Iterable[Holder]) -> list[str]:
     """Return lines that say who of a side holds how: "bash (77): fd 0, fd 1".
 
@@ -108,17 +119,28 @@ def held_by(side: Side, holders: Iterable[Holder]) -> list[str]:
             continue
         key = holder.tid if holder.objref is None else holder.objref
         places.setdefault((holder.kind, key), []).append(holder)
-    said: dict[tuple[str, str], list[TaskRef]] = {}
+    said: dict[tuple[str, str, str], list[TaskRef]] = {}
     for same in places.values():
-        said.setdefault((_what(same[0]), _where(same)), []).extend(same[0].led_by(side))
-    return [f"{_who(what, tasks)}: {where}" for (what, where), tasks in said.items()]
+        for route in same[0].routes_of(side):
+            how = route.detail or _where(same)
+            way = (_what(same[0], route), printable(route.thing), how)
+            said.setdefault(way, []).extend(route.tasks)
+    return [_line(what, thing, how, tasks) for (what, thing, how), tasks in said.items()]
 
 
-def _what(holder: Holder) -> str:
-    if holder.kind in ONE_PROCESS and holder.tasks:
+def _line(what: str, thing: str, how: str, tasks: Sequence[TaskRef]) -> str:
+    """Return "fd 4 of app (80), /etc/passwd: HOW", "bind mount /x in the host's namespace"."""
+    if thing and not tasks:
+        return thing
+    whose = _who(what, tasks)
+    return f"{whose}, {thing}: {how}" if thing else f"{whose}: {how}"
+
+
+def _what(holder: Holder, route: Route) -> str:
+    if route.via and route.tasks:
+        return by_descriptor(route.via)
+    if holder.kind in ONE_PROCESS and route.tasks:
         return ""
-    if holder.via and holder.tasks:
-        return by_descriptor(holder.via)
     return title_of(holder.kind, holder.objref)
 
 

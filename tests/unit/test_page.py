@@ -449,7 +449,7 @@ def test_report_writes_the_page_once(snapshot: Path, tmp_path: Path) -> None:
     ran = run(*words, cwd=tmp_path)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
     text = (tmp_path / "out.html").read_text("utf-8")
-    assert "not contained: 9 of 13 objects" in Page(text).text
+    assert "not contained: 10 of 13 objects" in Page(text).text
     assert run("report", str(snapshot), "--html", "-").stdout == text
     again = run(*words, cwd=tmp_path)
     assert (again.returncode, again.stderr.count("\n")) == (2, 1)

@@ -16,6 +16,7 @@ from analyzer import containing, questions
 from analyzer.check.leaks import check
 from analyzer.check.objhash import find_ref_leaks
 from analyzer.errors import BadInputError
+from analyzer.holders import ONE_PROCESS
 from analyzer.kinds import associations, registry
 from analyzer.kinds.base import Judged
 from analyzer.model import TASK, Rules, Side, Verdict
@@ -368,7 +369,7 @@ def compare_groups(graph: Graph, found: nx.MultiDiGraph[str], ignore: set[str]) 
     wanted = {n for n, d in found.nodes(data=True) if d["kind"] in JUDGED - ignore}
     pairs: nx.Graph[int] = nx.Graph()
     pairs.add_edges_from((p, q) for p in held for q in held if p < q and held[p] & held[q] & wanted)
-    groups = questions.sharing_groups(found, ignore=ignore)
+    groups = questions.sharing_groups(found, ignore=ignore, initial=True)
     components = [{process.pid for process in group.processes} for group in groups]
     assert sorted(map(sorted, components)) == sorted(map(sorted, nx.connected_components(pairs)))
     assert [len(c) for c in components] == sorted((len(c) for c in components), reverse=True)
@@ -461,24 +462,42 @@ def outsiders(graph: Graph, snapshot: Snapshot, ignore: set[str]) -> set[int]:
     sides = {(TASK, t.tid): int(border.task_side[n]) for n, t in enumerate(graph.tasks)}
     sides |= {(o.kind, o.objref): int(border.object_side[n]) for n, o in enumerate(graph.objects)}
     kinds = {thing.objref: thing.kind for thing in graph.objects}
-    counted = [r for r in graph.references if Rules.MODERN in associations()[r.association].rules]
     outside = list(Side).index(Side.OUTSIDE)
-    reached: set[Any] = {
-        (r.holder_kind, r.holder)
-        for r in counted
-        if r.target in judged and kinds[r.target] not in ignore
-        and sides[r.holder_kind, r.holder] == outside
-    }  # fmt: skip
-    while True:
-        held = {r.target for r in counted if (kinds[r.target], r.target) in reached}
-        more = {(r.holder_kind, r.holder) for r in counted if r.target in held} - reached
-        if not more:
-            break
-        reached |= more
+    reached: set[Any] = set()
+    for row, r in enumerate(graph.references):
+        structural = registry()[kinds[r.target]].judged is Judged.STRUCTURAL
+        theirs = sides[r.holder_kind, r.holder] == outside
+        theirs |= structural and bool(border.shared[row])
+        if theirs and r.target in judged and kinds[r.target] not in ignore:
+            reached |= leading(graph, (r.holder_kind, r.holder), (kinds[r.target], r.target))
     return {
         t.tgid for t in graph.tasks
         if (TASK, t.tid) in reached and sides[TASK, t.tid] == outside and not t.kthread
     }  # fmt: skip
+
+
+def leading(graph: Graph, start: tuple[str, int], target: tuple[str, int]) -> set[Any]:
+    """The tasks on the way up, through no namespace, no mount, and not through the target."""
+    if start[0] == TASK:
+        return {start}
+    kinds = {thing.objref: thing.kind for thing in graph.objects}
+    by: dict[tuple[str, int], list[tuple[str, int]]] = {}
+    for r in graph.references:
+        if associations()[r.association].leads:
+            by.setdefault((kinds[r.target], r.target), []).append((r.holder_kind, r.holder))
+    tasks: set[Any] = set()
+    seen, todo = {start, target}, [start]
+    while todo:
+        for holder in by.get(todo.pop(), ()):
+            own = [up for up in by.get(holder, ()) if up[0] == TASK]
+            if holder[0] == TASK:
+                tasks.add(holder)
+            elif holder[0] in ONE_PROCESS and own:
+                tasks.update(own)
+            elif not (registry()[holder[0]].namespace or holder[0] == "MOUNT" or holder in seen):
+                seen.add(holder)
+                todo.append(holder)
+    return tasks
 
 
 @half_as_often

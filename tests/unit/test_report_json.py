@@ -29,9 +29,21 @@ SUMMARY = {
 }  # fmt: skip
 OBJECT = {
     "objref", "kind", "address", "name", "ino", "dev", "initial", "verdict", "basis", "users",
-    "refcount", "observer", "outside", "unnamed", "shared", "passes", "gates", "message", "holders",
+    "refcount", "observer", "outside", "unnamed", "shared", "passes", "uncounted", "gates",
+    "message", "holders",
 }  # fmt: skip
-HOLDER = {"side", "shared", "association", "slot", "weight", "holder", "tasks", "detail", "via"}
+HOLDER = {
+    "side",
+    "shared",
+    "things",
+    "association",
+    "slot",
+    "weight",
+    "holder",
+    "tasks",
+    "detail",
+    "via",
+}
 
 
 def leaking() -> Machine:
