@@ -8,13 +8,14 @@ cheap.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from analyzer.check.links import association_flags, kind_flags, reach
 from analyzer.kinds import associations, registry, title_of
-from analyzer.model import TASK, Side
+from analyzer.model import TASK, Rules, Side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -122,6 +123,22 @@ def holders(
     last = np.searchsorted(targets, rows, "right").tolist()
     for start, end in zip(first, last, strict=True):
         yield tuple(made[start:end])
+
+
+def uncounted(
+    snapshot: Snapshot, border: Border, rules: Rules, rows: Rows
+) -> list[tuple[Holder, ...]]:
+    """Return by object of `rows` the holders that the rules do not count: the modern know all.
+
+    Not of the host's namespaces, which have them by the thousand.
+    """
+    if rules is Rules.MODERN:
+        return [()] * len(rows)
+    told = ~snapshot.tables["objects"]["initial"][rows]
+    weight = snapshot.tables["references"]["weight"]
+    others = replace(border, counted=~border.counted & (weight > 0))
+    found = holders(snapshot, others, weight, rows[told])
+    return [next(found) if tell else () for tell in told.tolist()]
 
 
 def _made(snapshot: Snapshot, border: Border, weight: Integers, chosen: Rows) -> Iterator[Holder]:

@@ -18,7 +18,7 @@ from analyzer.check.objhash import allowed
 from analyzer.check.subtree import INSIDE
 from analyzer.errors import EXIT_LEAK, EXIT_OK, EXIT_UNDECIDED, BadInputError
 from analyzer.grouping import Group, Surroundings, groups
-from analyzer.holders import Holder, holders
+from analyzer.holders import Holder, holders, uncounted
 from analyzer.kinds import registry, title_of
 from analyzer.messages import message
 from analyzer.model import TASK, Basis, Rules, Status, Verdict
@@ -462,24 +462,11 @@ def _objects(
         for fact, number, by in zip(facts, numbers, held, strict=True)
     )
     passes = _passes(snapshot, verdicts)
-    others = _uncounted(snapshot, verdicts, rows)
+    others = uncounted(snapshot, verdicts.border, verdicts.rules, rows)
     return tuple(
         one._replace(passes=passes.get(one.objref, ()), uncounted=by)
         for one, by in zip(made, others, strict=True)
     )
-
-
-def _uncounted(
-    snapshot: Snapshot, verdicts: Verdicts, rows: npt.NDArray[np.intp]
-) -> list[tuple[Holder, ...]]:
-    """Return by object the holders that the rules do not count: of the modern ones, none."""
-    if verdicts.rules is Rules.MODERN:
-        return [()] * len(rows)
-    told = ~snapshot.tables["objects"]["initial"][rows]
-    weight = snapshot.tables["references"]["weight"]
-    border = replace(verdicts.border, counted=~verdicts.border.counted & (weight > 0))
-    found = holders(snapshot, border, weight, rows[told])
-    return [next(found) if tell else () for tell in told.tolist()]
 
 
 def _passes(snapshot: Snapshot, verdicts: Verdicts) -> dict[int, tuple[str, ...]]:
