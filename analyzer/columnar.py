@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analyzer import arrow
+from analyzer import arrow, limits
 from analyzer.errors import BadInputError
 from analyzer.tables import DTYPES, build
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 MAX_ROWS: Final = 64_000_000
 MAX_DECODED: Final = 8 << 30
+MAX_TEXT: Final = 1 << 16  # bytes of one text: PATH_MAX is 4096 (include/uapi/linux/limits.h)
+LEAST_ROWS: Final = 100_000
+ROWS_A_BYTE: Final = 2  # a million rows that are as alike as can be take 1.3 bytes each
 MAX_COLUMNS: Final = 256
 _MOST_WORDS: Final = 32_000  # categories are int16 codes
 
@@ -56,16 +59,23 @@ def from_parquet(content: bytes, schema: Schema, rows: int, name: str) -> Table:
     """
     try:
         metadata = pq.read_metadata(pa.BufferReader(content))
-        _check_sizes(metadata, rows, name)
+        _check_sizes(metadata, rows, len(content), name)
         present = _check_schema(metadata.schema.to_arrow_schema(), schema, name)
         words = [spec.name for spec in present if spec.type in {"text", "category"}]
-        file = pq.ParquetFile(pa.BufferReader(content), metadata=metadata, read_dictionary=words)
-        read = file.read(columns=[spec.name for spec in present], use_threads=False)
-        columns = {spec.name: _from_arrow(read.column(spec.name), spec, name) for spec in present}
+        with limits.memory_of(len(content)):
+            file = pq.ParquetFile(
+                pa.BufferReader(content), metadata=metadata, read_dictionary=words
+            )
+            read = file.read(columns=[spec.name for spec in present], use_threads=False)
+            columns = {
+                spec.name: _from_arrow(read.column(spec.name), spec, name) for spec in present
+            }
+    except MemoryError as error:
+        most = limits.memory(len(content)) >> 20
+        said = f"{len(content):,} bytes may not take more than {most:,} MiB of memory"
+        raise BadInputError(f"{name}: {said}: refused") from error
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise BadInputError(f"{name}: not a readable Parquet table: {_brief(error)}") from error
-    except MemoryError as error:
-        raise BadInputError(f"{name}: does not fit into memory: refused") from error
     return build(
         schema,
         {column: values for column, (values, _, _) in columns.items()},
@@ -88,7 +98,7 @@ def _to_arrow(table: Table, spec: ColumnSpec) -> Any:  # noqa: ANN401 - pyarrow 
     return arrow.numbers(column, table.missing.get(spec.name))
 
 
-def _check_sizes(metadata: Any, rows: int, name: str) -> None:  # noqa: ANN401 - as above
+def _check_sizes(metadata: Any, rows: int, size: int, name: str) -> None:  # noqa: ANN401 - as above
     if metadata.num_columns > MAX_COLUMNS:
         raise BadInputError(f"{name}: {metadata.num_columns} columns: refused")
     # Not the column chunks: over a damaged description of one, pyarrow 26 ends the process.
@@ -100,6 +110,11 @@ def _check_sizes(metadata: Any, rows: int, name: str) -> None:  # noqa: ANN401 -
         )
     sizes = [group.total_byte_size for group in groups]
     decoded = max(sum(sizes), rows * 8 * metadata.num_columns)
+    most = LEAST_ROWS + ROWS_A_BYTE * size
+    if rows > most:
+        raise BadInputError(
+            f"{name}: {rows:,} rows in {size:,} bytes (the limit is {most:,}): refused"
+        )
     if rows > MAX_ROWS or decoded > MAX_DECODED or min([*sizes, rows]) < 0:
         raise BadInputError(
             f"{name}: would unpack to {rows:,} rows, {decoded >> 20:,} MiB "
@@ -176,6 +191,9 @@ def _decode_words(array: Any, spec: ColumnSpec, name: str) -> Read:  # noqa: ANN
     words = array.dictionary.to_pylist()
     if None in words:
         raise BadInputError(f"{name}: column {spec.name} has a word that is none: damaged")
+    longest = max(map(len, words), default=0)
+    if longest > MAX_TEXT:
+        raise BadInputError(f"{name}: column {spec.name} has a text of {longest:,} bytes: refused")
     if spec.type == "text":
         texts = np.array([*(os.fsdecode(word) for word in words), None], dtype=object)
         return texts[indices], None, ()

@@ -39,6 +39,7 @@ MAX_MANIFEST: Final = 16 << 20
 MAX_MEMBERS: Final = 64
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the oldest a ZIP can say: equal snapshots, equal files
 _ENCRYPTED: Final = 0x1
+_PART: Final = 1 << 20
 
 
 def save(snapshot: Snapshot, path: str | os.PathLike[str], *, force: bool = False) -> None:
@@ -178,12 +179,25 @@ def _manifest(snapshot: Snapshot, members: Mapping[str, bytes]) -> dict[str, Any
 
 def _read(file: IO[bytes], name: str) -> bytes:
     try:
-        data = file.read(MAX_FILE + 1)
+        data = _content(file)
     except OSError as error:
         raise _unreadable(name, error) from error
     if len(data) > MAX_FILE:
         raise BadInputError(f"{printable_path(name)} is larger than {MAX_FILE >> 30} GiB: refused")
     return data
+
+
+def _content(file: IO[bytes]) -> bytes:
+    """Return what is in a file, up to a little more than MAX_FILE bytes.
+
+    By parts: read(2) of so much at once asks for so much memory, whatever the file has.
+    """
+    parts: list[bytes] = []
+    left = MAX_FILE + 1
+    while left > 0 and (part := file.read(min(left, _PART))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 @contextlib.contextmanager

@@ -51,17 +51,21 @@ def _entries(file: IO[bytes], path: Path) -> Entries:
     magic = file.read(len(textdump.MAGIC))
     file.seek(0)
     if magic == textdump.MAGIC:
-        return textdump.unpack(file.read(MAX_FILE), str(path))
+        data = file.read(MAX_FILE + 1)
+        if len(data) > MAX_FILE:
+            raise BadInputError(f"{path}: a dump as text is at most {MAX_FILE >> 20} MiB: refused")
+        return textdump.unpack(data, str(path))
+    most = tarball.most(os.fstat(file.fileno()).st_size)
     if magic.startswith(_GZIP):
         with gzip.open(file) as unpacked:
-            return dict(tarball.read(unpacked, str(path)))
+            return dict(tarball.read(unpacked, str(path), most))
     if magic.startswith(_ZSTD):
         extras.need(f"{path}: a dump that zstd has compressed", "pyarrow")
         import pyarrow as pa  # slow, and for this format only
 
         with pa.CompressedInputStream(pa.PythonFile(file), "zstd") as stream:
-            return dict(tarball.read(stream, str(path)))
-    return dict(tarball.read(file, str(path)))
+            return dict(tarball.read(stream, str(path), most))
+    return dict(tarball.read(file, str(path), most))
 
 
 def _in_entries(entries: Entries, path: Path) -> ProcFs:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from analyzer.procfs.files import Slots
     from analyzer.procfs.fs import ProcFs
     from analyzer.procfs.gaps import GapLog
+    from analyzer.procfs.mappings import Mapped, Use
     from analyzer.procfs.namespaces import Membership
     from analyzer.procfs.nslink import NamespaceLink
     from analyzer.procfs.sharing import Groups
@@ -100,25 +101,29 @@ class Tables(Graph):
 
     def add_mapped(self, fs: ProcFs, log: GapLog) -> None:
         """Add the mapped files and the executable of each address space of interest."""
+        files: list[Mapped] = []
+        uses: list[tuple[int, Use]] = []  # by which address space; the file is one of `files`
         for index, objref in self._objref[What.VM].items():
-            found, uses = mappings.read(fs, self._groups[What.VM][index][0], log)
-            first = self.objects(
-                "FILE",
-                len(found),
-                **_described([file.path for file in found]),
-                ino=[file.ino for file in found],
-                dev=[file.dev for file in found],
+            found, mine = mappings.read(fs, self._groups[What.VM][index][0], log)
+            uses += [(objref, use._replace(file=len(files) + use.file)) for use in mine]
+            files += found
+        first = self.objects(
+            "FILE",
+            len(files),
+            **_described([file.path for file in files]),
+            ino=[file.ino for file in files],
+            dev=[file.dev for file in files],
+        )
+        for association in ("exe", "vma"):
+            some = [pair for pair in uses if (pair[1].start is None) == (association == "exe")]
+            self.references(
+                "MM",
+                association,
+                [objref for objref, _ in some],
+                [first + use.file for _, use in some],
+                slot=[use.start for _, use in some],
+                detail=[use.permissions for _, use in some],
             )
-            for association in ("exe", "vma"):
-                mine = [use for use in uses if (use.start is None) == (association == "exe")]
-                self.references(
-                    "MM",
-                    association,
-                    [objref] * len(mine),
-                    [first + use.file for use in mine],
-                    slot=[use.start for use in mine],
-                    detail=[use.permissions for use in mine],
-                )
 
     def add_namespaces(
         self, members: Sequence[Membership], opened: Opened, initial: Collection[NamespaceLink]

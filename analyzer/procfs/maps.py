@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from analyzer.procfs.parse import decode, malformed, number, unescape
@@ -32,31 +33,39 @@ def parse(data: bytes, where: str) -> list[Mapping]:
     """Parse the file's content; BadInputError for a malformed line."""
     found: list[Mapping] = []
     for row, line in enumerate(data.split(b"\n"), 1):
-        field = line.split(None, _FIELDS)
-        if not field:
+        span, _, rest = line.partition(b" ")  # a path may end with blanks
+        if not line.strip():
             continue
-        if len(field) < _FIELDS:
-            raise malformed(where, row, "expected START-END PERMS OFFSET DEV INODE [PATH]")
-        if field[4] != b"0" or field[3] != b"00:00":
-            try:
-                found.append(_mapping(field))
-            except ValueError:
-                raise malformed(where, row, "expected hexadecimal numbers and rwxp") from None
+        try:
+            told = _rest(rest)
+            if told is not None:
+                found.append(Mapping(number(span.partition(b"-")[0], base=16), *told))
+        except IndexError:
+            raise malformed(
+                where, row, "expected START-END PERMS OFFSET DEV INODE [PATH]"
+            ) from None
+        except ValueError:
+            raise malformed(where, row, "expected hexadecimal numbers and rwxp") from None
     return found
+
+
+# All processes that run one program have the same lines but for the addresses.
+@lru_cache(maxsize=1 << 14)
+def _rest(line: bytes) -> tuple[str, int, int, str] | None:
+    """Return permissions, device, inode and path; None for what maps no file."""
+    field = line.split(None, _FIELDS - 1)
+    if field[3] == b"0" and field[2] == b"00:00":
+        return None
+    major, _, minor = field[2].partition(b":")
+    return (
+        _permissions(field[0]),
+        os.makedev(number(major, base=16, below=_U32), number(minor, base=16, below=_U32)),
+        number(field[3], below=1 << 64),
+        decode(unescape(field[4])) if len(field) == _FIELDS else "",
+    )
 
 
 def _permissions(word: bytes) -> str:
     if not _PERMISSIONS.fullmatch(word):
         raise ValueError(word)
     return word.decode()
-
-
-def _mapping(field: list[bytes]) -> Mapping:
-    major, _, minor = field[3].partition(b":")
-    return Mapping(
-        start=number(field[0].partition(b"-")[0], base=16),
-        permissions=_permissions(field[1]),
-        dev=os.makedev(number(major, base=16, below=_U32), number(minor, base=16, below=_U32)),
-        ino=number(field[4], below=1 << 64),
-        path=decode(unescape(field[_FIELDS])) if len(field) > _FIELDS else "",
-    )

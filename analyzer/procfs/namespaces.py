@@ -5,6 +5,7 @@ Which nsproxy holds them cannot be seen, so the task itself holds them here, by 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.kinds import associations, namespace_kinds
@@ -37,21 +38,26 @@ class Membership(NamedTuple):
     @property
     def association(self) -> str:
         """The place in the task that holds it."""
-        return _ASSOCIATION.get(self.link, f"nsproxy.{self.link}")
+        return _association(self.link)
+
+
+@lru_cache(maxsize=1 << 10)
+def _association(link: str) -> str:
+    return _ASSOCIATION.get(link) or f"nsproxy.{link}"
 
 
 def read(fs: ProcFs, tasks: Iterable[Task], log: GapLog) -> list[Membership]:
     """Read the namespaces of `tasks`; what is refused goes to `log`."""
     found: list[Membership] = []
+    known = associations()
     for task in tasks:
         links = _links(fs, task, log)
         for link, target in sorted(zip(links.names, links.targets, strict=True)):
             namespace = nslink.parse(target)
             if namespace is None:
                 continue
-            member = Membership(task.tid, link, namespace)
-            if member.association in associations():  # else a later kernel's, or a dump's
-                found.append(member)
+            if _association(link) in known:  # else it is a later kernel's, or a dump's
+                found.append(Membership(task.tid, link, namespace))
     return found
 
 

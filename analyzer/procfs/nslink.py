@@ -7,6 +7,7 @@ filesystem can: its link begins with a slash.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 _LINK: Final = re.compile(r"([a-z]+):\[([0-9]{1,10})\]\Z", re.ASCII)
@@ -20,6 +21,7 @@ class NamespaceLink(NamedTuple):
     ino: int
 
 
+@lru_cache(maxsize=1 << 14)  # few are met, by every task
 def parse(text: str) -> NamespaceLink | None:
     """Return the namespace that a link leads to; None when it leads to something else."""
     match = _LINK.match(text)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MAX_CONTENT: Final = 64 << 20  # of one file
 MAX_NAME: Final = 1 << 16  # of an extended header; a path or a link is at most 4 KiB
 MAX_TOTAL: Final = 4 << 30  # of all; 1,000,000 descriptors make about 1.5 GiB
+_LEAST_TOTAL: Final = 64 << 20
+_RATIO: Final = 256  # zstd makes 60 of a dump of 20,000 processes that are all alike
 
 _BLOCK: Final = 512
 _BLANK_SUM: Final = 8 * ord(" ")  # the checksum is made with its own field blank
@@ -51,10 +53,11 @@ class Readable(Protocol):
 
 
 class _Stream:
-    """Reads blocks of `stream` until MAX_TOTAL."""
+    """Reads blocks of `stream`, `most` bytes at most."""
 
-    def __init__(self, stream: Readable, where: str) -> None:
+    def __init__(self, stream: Readable, where: str, most: int) -> None:
         self._stream = stream
+        self._most = most
         self._where = where
         self._read = 0
 
@@ -64,8 +67,8 @@ class _Stream:
     def take(self, size: int) -> bytes:
         """Return exactly `size` bytes."""
         self._read += size
-        if self._read > MAX_TOTAL:
-            raise self.error(f"it unpacks to more than {MAX_TOTAL >> 30} GiB")
+        if self._read > self._most:
+            raise self.error(f"it unpacks to more than {self._most >> 20:,} MiB, the limit for it")
         data = self._stream.read(size)
         while len(data) < size:
             more = self._stream.read(size - len(data))
@@ -81,13 +84,18 @@ class _Stream:
         return self.take(-(-size // _BLOCK) * _BLOCK)[:size]
 
 
-def read(stream: Readable, where: str) -> Iterator[tuple[str, bytes | str]]:
+def most(size: int) -> int:
+    """Return the most bytes that an archive of `size` bytes, compressed or not, may unpack to."""
+    return min(MAX_TOTAL, _LEAST_TOTAL + _RATIO * size)
+
+
+def read(stream: Readable, where: str, limit: int = MAX_TOTAL) -> Iterator[tuple[str, bytes | str]]:
     """Yield name and content (bytes) or target (str) of the files and links of an archive.
 
     Folders are passed over. BadInputError for anything else, a name with ``..`` or a leading slash,
     an archive that is cut short, and sizes beyond the limits.
     """
-    source = _Stream(stream, where)
+    source = _Stream(stream, where, limit)
     extended = _Extended()
     while (header := source.take(_BLOCK)).strip(b"\0"):
         kind, size = _checked(source, header)

@@ -230,6 +230,17 @@ def test_an_archive_that_unpacks_without_end_is_refused(
         open_dump(path)
 
 
+def test_what_an_archive_unpacks_to_follows_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tarball, "_LEAST_TOTAL", 1 << 20)
+    path = tmp_path / "d.tar.gz"
+    size = 4 << 20
+    path.write_bytes(gzip.compress(tar_of((member("1/stat", size=size), bytes(size)))))
+    with pytest.raises(BadInputError, match=r"unpacks to more than \d MiB, the limit for it"):
+        open_dump(path)
+
+
 @pytest.mark.parametrize("make", [os.mkfifo, lambda p: p.symlink_to("/dev/zero")])
 def test_a_special_file_is_not_waited_for(make: Callable[[Path], None], tmp_path: Path) -> None:
     make(tmp_path / "d")

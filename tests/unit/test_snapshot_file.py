@@ -445,7 +445,11 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
         ),
         "is unknown to this version",
     ),
-    "bomb": (lambda: zipped(replace("gaps", bomb(90_000_000))), "would unpack to 90,000,000 rows"),
+    "bomb": (lambda: zipped(replace("gaps", bomb(90_000_000))), "90,000,000 rows in .* bytes"),
+    "giant word": (
+        lambda: zipped(with_column("tasks", "comm", pa.array([bytes(1 << 20), b"x"]))),
+        "column comm has a text of 1,048,576 bytes",
+    ),
     "path": (lambda: zipped(members() | {"../../etc/cron.d/x": b""}), "is a path, not a table"),
     "absolute": (lambda: zipped(members() | {"/etc/x": b""}), "is a path, not a table"),
     "crowd": (

@@ -1,0 +1,1 @@
+"""Input from strangers, by the thousand: see `mutate`."""
