@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import networkx as nx
     from matplotlib.axes import Axes
 
+    from analyzer.model import Drawn, Kept, PlotName, RulesName, SourceName
     from analyzer.report import Report
     from analyzer.snapshot import Snapshot
 
@@ -40,8 +41,8 @@ importlib.import_module("analyzer.check")
 def collect(
     pid: int | None,
     *,
-    source: str = "auto",
-    scope: str = "border",
+    source: SourceName = "auto",
+    scope: Kept = "border",
     proc: str | os.PathLike[str] | None = None,
     freeze: bool = False,
     raw_addresses: bool = False,
@@ -78,7 +79,7 @@ def check(
     snapshot: Snapshot,
     pid: int | None = None,
     *,
-    rules: str = "modern",
+    rules: RulesName = "modern",
     everything: bool = False,
     subtree: bool = False,
     strict: bool = False,
@@ -88,7 +89,7 @@ def check(
     `rules` is "modern", "linux-cr" or "seed". The report's `objects` are those that are not
     contained, or with `everything` all that were judged; with `subtree` leaks are advisory, with
     `strict` a container may have no namespace of the host's at all.
-    Raises BadInputError, TargetVanishedError.
+    Raises BadInputError (for other rules too), TargetVanishedError.
     """
     from analyzer.check.leaks import check as judge
     from analyzer.model import Rules
@@ -103,8 +104,8 @@ def graph(
     snapshot: Snapshot,
     pid: int | None = None,
     *,
-    scope: str = "border",
-    rules: str = "modern",
+    scope: Drawn = "border",
+    rules: RulesName = "modern",
     ignore: Iterable[str] = (),
 ) -> nx.MultiDiGraph[str]:
     """Return the reference graph (see `analyzer.network`): an edge from each holder to each object.
@@ -122,7 +123,7 @@ def graph(
 
 def plot(
     what: Report | Snapshot | Sequence[Report | Snapshot],
-    kind: str = "border",
+    kind: PlotName = "border",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw a report, or a snapshot of which one is made (see `analyzer.plots`), with matplotlib.
@@ -139,11 +140,13 @@ def plot(
     return plots.draw(kind, given, ax)
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562
-    homes = {"Report": "analyzer.report", "Snapshot": "analyzer.snapshot"}
-    if name not in homes:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(homes[name]), name)
+if not TYPE_CHECKING:  # a type checker would take every misspelt name for one that is there
+
+    def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562
+        homes = {"Report": "analyzer.report", "Snapshot": "analyzer.snapshot"}
+        if name not in homes:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(homes[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from analyzer.check.leaks import Verdicts
     from analyzer.holders import Holder
+    from analyzer.model import RulesName
     from analyzer.tables import Table
 
     Mask = npt.NDArray[np.bool_]
@@ -114,7 +115,7 @@ def closure(
     snapshot: Snapshot,
     pid: int | None = None,
     *,
-    rules: str = "modern",
+    rules: RulesName = "modern",
     ignore: Iterable[str] = (),
     initial: bool = True,
 ) -> Closure:

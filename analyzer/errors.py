@@ -6,7 +6,10 @@ command line prints errors; everything else raises them.
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 EXIT_OK: Final = 0
 EXIT_USAGE: Final = 2
@@ -15,6 +18,8 @@ EXIT_PERMISSION: Final = 4
 EXIT_VANISHED: Final = 5
 EXIT_LEAK: Final = 16
 EXIT_INTERNAL: Final = 70
+
+_LONGEST: Final = 64  # letters of a word that are looked at for what it may mean
 
 
 class CranalyzeError(Exception):
@@ -27,6 +32,25 @@ class BadInputError(CranalyzeError):
     """The arguments, or a file that was given, cannot be used (exit code 2)."""
 
     exit_code = EXIT_USAGE
+
+
+def no_such(what: str, word: str, known: Iterable[str], more: str = "") -> BadInputError:
+    """Return the error for a `word` that is none of `known`: with the nearest, and all there are.
+
+    `what` says what it is not ("no kind"); `more` ends the line.
+    """
+    names = list(known)
+    said = f"{what} {word or 'without a name'}{nearest(word, names)}"
+    return BadInputError(f"{said}; there are: {', '.join(names)}{more}")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return " (did you mean X?)" for the nearest of `known`, "" where none is near."""
+    from difflib import get_close_matches
+
+    folded = {name.casefold(): name for name in known}
+    near = get_close_matches(word.casefold()[:_LONGEST], folded, n=1)
+    return f" (did you mean {folded[near[0]]}?)" if near else ""
 
 
 class NotPermittedError(CranalyzeError):

@@ -74,7 +74,7 @@ def whole(path: str, *, force: bool) -> Iterator[IO[bytes]]:
             os.close(folder)
     except FileExistsError:
         raise BadInputError(
-            f"{printable_path(path)} exists: --force replaces it, -o writes elsewhere"
+            f"{printable_path(path)} exists: --force replaces it, --output writes elsewhere"
         ) from None
     except OSError as error:
         raise BadInputError(why_not_written(path, error)) from error
@@ -218,7 +218,7 @@ def refuse_target(path: str, *, force: bool) -> None:
         if os.path.exists(path) and not os.path.isfile(path):
             raise BadInputError(f"{shown} is no regular file: use -o - and redirect stdout")
         if not force:
-            raise BadInputError(f"{shown} exists: --force replaces it, -o writes elsewhere")
+            raise BadInputError(f"{shown} exists: --force replaces it, --output writes elsewhere")
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise BadInputError(f"cannot write {shown}: there is no folder {printable_path(folder)}")

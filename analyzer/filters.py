@@ -26,7 +26,7 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer import extras
-from analyzer.errors import BadInputError
+from analyzer.errors import BadInputError, nearest
 from analyzer.filter_nodes import (
     EQUAL,
     ORDERED,
@@ -205,7 +205,9 @@ def _named(token: _Token) -> Node:
     name = token.text.upper()
     if name not in by_name():
         raise _error(
-            token, f"no such column (text is in quotes); columns are: {', '.join(by_name())}"
+            token,
+            f"no such column{nearest(name, by_name())}; text is in quotes, "
+            f"and columns are: {', '.join(by_name())}",
         )
     return Name(name)
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from analyzer.errors import BadInputError
+from analyzer.errors import BadInputError, no_such
 from analyzer.kinds import registry
 
 if TYPE_CHECKING:
@@ -124,12 +124,12 @@ def with_finer(rows: Sequence[Row], keep: Sequence[bool], level: Level) -> tuple
 
 
 def parse_columns(text: str) -> tuple[Column, ...]:
-    """Return the columns of a comma list; a leading + puts them after the default ones.
+    """Return the columns of a comma list, in any case; after a + they follow the default ones.
 
     Raises BadInputError, which lists the columns, for one that there is not.
     """
     more = text.startswith("+")
-    words = [word.strip() for word in text.removeprefix("+").split(",")]
+    words = [word.strip().upper() for word in text.removeprefix("+").split(",")]
     if not any(words):
         words = []
     names = (*DEFAULT, *words) if more else tuple(words)
@@ -150,10 +150,7 @@ def by_name() -> Mapping[str, Column]:
 
 def _column(name: str) -> Column:
     if name not in _BY_NAME:
-        raise BadInputError(
-            f"no column {name or 'without a name'}; columns are: {', '.join(_BY_NAME)} "
-            f"(a file of this name is written ./{name or 'NAME'})"
-        )
+        raise no_such("no column", name, _BY_NAME, "; a file to write is --output FILE")
     return _BY_NAME[name]
 
 

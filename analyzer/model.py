@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
+from analyzer.errors import no_such
+
 SNAPSHOT_FORMAT: Final = 1
 JSON_FORMAT: Final = 1
 
@@ -52,6 +54,10 @@ class Rules(StrEnum):
     LINUX_CR = "linux-cr"
     SEED = "seed"
 
+    @classmethod
+    def _missing_(cls, value: object) -> Rules:
+        raise no_such("no rules", str(value), cls)
+
 
 class Status(StrEnum):
     """The answer to "is this subtree contained?"."""
@@ -61,6 +67,21 @@ class Status(StrEnum):
     UNDECIDED = "undecided"
     ERROR = "error"
 
+
+RulesName = Literal["modern", "linux-cr", "seed"]
+"""The values of Rules."""
+
+SourceName = Literal["auto", "kernel", "procfs"]
+"""What a snapshot may be asked of: the keys of `analyzer.sources.SOURCES`."""
+
+Kept = Literal["border", "host"]
+"""How much of a machine a snapshot keeps."""
+
+Drawn = Literal["border", "subtree", "host"]
+"""How much of a snapshot is in a graph: the values of `analyzer.network.Scope`."""
+
+PlotName = Literal["border", "dumbbell", "heatmap", "life", "namespaces", "sets"]
+"""The names of `analyzer.plots.registry`."""
 
 ColumnType = Literal["i64", "u64", "bool", "category", "text"]
 _OF_TYPE: Final = {"i64": (-(1 << 63), (1 << 63) - 1), "u64": (0, (1 << 64) - 1), "bool": (0, 1)}

@@ -49,7 +49,7 @@ from analyzer import extras
 from analyzer.check.leaks import BASES, VERDICTS, check
 from analyzer.check.links import kind_flags, links, reach
 from analyzer.check.subtree import INSIDE
-from analyzer.errors import BadInputError
+from analyzer.errors import no_such
 from analyzer.holders import in_words
 from analyzer.kinds import registry
 from analyzer.model import TASK, Rules, Side
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from analyzer.check.leaks import Verdicts
+    from analyzer.model import Drawn, RulesName
     from analyzer.report import Report
     from analyzer.snapshot import Snapshot
     from analyzer.tables import Table
@@ -184,8 +185,8 @@ def graph(
     snapshot: Snapshot,
     pid: int | None = None,
     *,
-    scope: str = "border",
-    rules: str = "modern",
+    scope: Drawn = "border",
+    rules: RulesName = "modern",
     ignore: Iterable[str] = (),
 ) -> nx.MultiDiGraph[str]:
     """Return the reference graph of a snapshot, by default of the subtree that it was taken of.
@@ -213,7 +214,7 @@ def plan(
     `report.checked_pid`), and for kinds and associations that this version does not know.
     """
     if scope not in tuple(Scope):
-        raise BadInputError(f"no scope {scope!r}; there are: {', '.join(Scope)}")
+        raise no_such("no scope", scope, Scope)
     subject = snapshot.meta["subject"]["pid"]
     if scope == Scope.HOST and pid is None and subject is None:
         return _unchecked(snapshot, Rules(rules))

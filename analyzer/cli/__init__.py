@@ -43,16 +43,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _streaming(given: list[str]) -> int:
-    from analyzer.cli.output import counted_streams, note
+    from analyzer.cli.output import counted_streams, note, say_the_end
 
     with counted_streams():
+        done = False
         try:
-            return _guarded(given)
+            code, done = _guarded(given)
         except BrokenPipeError:
             return _EXIT_PIPE
         except KeyboardInterrupt:
             note(f"{_NAME}: interrupted")
             raise
+        finally:
+            say_the_end(done=done)
+        return code
 
 
 class _EndedError(BaseException):
@@ -84,7 +88,8 @@ def _end(number: int, _: object) -> None:
     raise _EndedError(number)
 
 
-def _guarded(given: list[str]) -> int:
+def _guarded(given: list[str]) -> tuple[int, bool]:
+    """Return the exit code, and whether the work was done."""
     try:
         code = _run(given)
         if sys.stdout is not None:
@@ -92,8 +97,8 @@ def _guarded(given: list[str]) -> int:
     except (BrokenPipeError, KeyboardInterrupt):
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it gets one line and a code
-        return _failed(given, error)
-    return code
+        return _failed(given, error), False
+    return code, True
 
 
 def _run(given: list[str]) -> int:

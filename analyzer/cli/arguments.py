@@ -6,11 +6,12 @@ import glob
 import os
 import re
 from datetime import UTC, datetime
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from analyzer import program
-from analyzer.cli.output import note
-from analyzer.errors import BadInputError, NotPermittedError
+from analyzer.cli.output import note, note_at_the_end
+from analyzer.errors import BadInputError, NotPermittedError, no_such
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,11 +60,8 @@ def parse_kinds(text: str | None, option: str) -> frozenset[str]:
         raise BadInputError(f"{option} needs a kind, such as FILE or UTS_NS")
     for word in named:
         if word not in known:
-            raise BadInputError(f"{option}: no kind {word}; there are: {', '.join(sorted(known))}")
+            raise no_such(f"{option}: no kind", word, sorted(known))
     return frozenset(named)
-
-
-_COLUMNS: Final = re.compile(r"\+|\+?[A-Z0-9_.:%,-]*[A-Z][A-Z0-9_.:%,-]*")
 
 
 def split_output(
@@ -71,39 +69,58 @@ def split_output(
 ) -> tuple[str | None, str | None]:
     """Return (columns, file) of what `-o` was given, and of `--columns` and `--output`.
 
-    Capitals, digits and ``_.:%-`` in a comma list are columns, perhaps after a +; all else is a
-    file, as is everything with a slash. BadInputError when either is said twice.
+    What `-o` is given are columns, unless it is clearly a file's name: with a dot or a slash in it,
+    or ``-``. BadInputError when either is said twice.
     """
     given = [(columns, "columns"), (file, "a file")]
-    given += [(word, "columns" if _COLUMNS.fullmatch(word) else "a file") for word in short]
+    given += [(word, "a file" if is_file(word) else "columns") for word in short]
     said: dict[str, str] = {}
     for value, what in given:
         if value is None:
             continue
         if not value and what == "a file":
-            raise BadInputError("-o is empty: name columns (KIND,PID,NAME) or a file to write")
+            raise BadInputError("--output is empty: name the file to write")
         if what in said:
             raise BadInputError(f"{what} to write: {said[what]} and {value}, say one")
         said[what] = value
     return said.get("columns"), said.get("a file")
 
 
+def is_file(word: str) -> bool:
+    """Return whether what `-o` was given can only be a file."""
+    from analyzer.listing import by_name
+
+    named = any(part.strip().upper() in by_name() for part in word.removeprefix("+").split(","))
+    return word == "-" or (not named and any(mark in word for mark in "./"))
+
+
 def newest_snapshot() -> str:
-    """Return the newest ``*.crz`` of the current folder; BadInputError when there is none."""
+    """Return the newest ``*.crz`` of the current folder, and say which that is.
+
+    BadInputError when there is none.
+    """
     found = [path for path in glob.glob("*.crz") if os.path.isfile(path)]
     if not found:
         raise BadInputError(
             "no *.crz here: name a snapshot, or make one with cranalyze collect PID"
         )
-    return max(found, key=lambda path: (os.stat(path).st_mtime_ns, path))
+    newest = max(found, key=lambda path: (os.stat(path).st_mtime_ns, path))
+    note_at_the_end(f"cranalyze: {newest} is the newest *.crz here")
+    return newest
 
 
 def default_name(snapshot: Snapshot) -> str:
-    """Return HOST-PID-TIME.crz."""
+    """Return HOST-PID-TIME.crz, or HOST-PID-TIME-2.crz and so on where that is there already."""
     pid = snapshot.meta["subject"]["pid"]
     host = re.sub(r"[^A-Za-z0-9._]+", "-", snapshot.meta["host"]).strip("-.") or "host"
     at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    return f"{host[:64]}-{'host' if pid is None else pid}-{at}.crz"
+    name = f"{host[:64]}-{'host' if pid is None else pid}-{at}"
+    more = next(more for more in count(1) if not os.path.lexists(_numbered(name, more)))
+    return _numbered(name, more)
+
+
+def _numbered(name: str, more: int) -> str:
+    return f"{name}.crz" if more == 1 else f"{name}-{more}.crz"
 
 
 def obey_policy(settings: Settings, *, subtree: bool, live: bool) -> None:

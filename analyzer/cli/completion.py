@@ -29,8 +29,6 @@ def columns(incomplete: str) -> list[str]:
     """Return the comma lists of columns that `incomplete` can become, by one more."""
     from analyzer.listing import names_of_columns
 
-    if incomplete != incomplete.upper():
-        return []  # a file, where -o can be one
     more = "+" if incomplete.startswith("+") else ""
     return [f"{more}{text}" for text in _lists(incomplete[len(more) :], names_of_columns())]
 

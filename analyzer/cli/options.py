@@ -94,15 +94,17 @@ Output = Annotated[
 ColumnsOrOutput = Annotated[
     list[str] | None,
     typer.Option(
-        "-o", metavar="COLS|FILE", show_default=False, autocompletion=completion.columns,
-        help="List these columns (+COLS: after the usual ones), or write there (-: stdout).",
+        "-o", metavar="COLS", show_default=False, autocompletion=completion.columns,
+        help="List these columns: KIND,PID,NAME and so on (+COLS: after the usual ones).",
     ),
 ]  # fmt: skip
-OutputFile = Annotated[str | None, typer.Option("--output", metavar="FILE", help="Write there.")]
+OutputFile = Annotated[
+    str | None, typer.Option("--output", metavar="FILE", help="Write there; - is stdout.")
+]
 Columns = Annotated[
     str | None,
     typer.Option(
-        "--columns", metavar="COLS", help="List these columns: KIND,PID,NAME and so on.",
+        "--columns", metavar="COLS", help="The same as -o.",
         autocompletion=completion.columns,
     ),
 ]  # fmt: skip

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _MOST_COLUMNS: Final = 120
+_NO_LIMIT: Final = 1 << 20
 _CLEAR: Final = "\r\x1b[K"
+_AT_THE_END: Final[list[str]] = []
 
 
 class _Counted(io.RawIOBase):
@@ -82,8 +84,21 @@ def _counted(stream: Any, name: str) -> Any:  # noqa: ANN401 - None where it is 
     # As typeshed has it a raw stream is none that text can be wrapped around; it is.
     wrapped: Any = raw
     return io.TextIOWrapper(
-        wrapped, stream.encoding, "backslashreplace", newline="\n", write_through=True
+        wrapped,
+        _asked_for() or stream.encoding,
+        "backslashreplace",
+        newline="\n",
+        write_through=True,
     )
+
+
+def _asked_for() -> str | None:
+    # In the locale C Python speaks UTF-8 all the same (PEP 540); who asks for C by name wants
+    # ASCII. (LC_CTYPE is Python's own by then, PEP 538.)
+    environ = os.environ
+    if not sys.flags.utf8_mode or environ.get("PYTHONUTF8") or environ.get("PYTHONIOENCODING"):
+        return None
+    return "ascii" if (environ.get("LC_ALL") or environ.get("LANG")) in {"C", "POSIX"} else None
 
 
 def emit(text: str) -> None:
@@ -97,12 +112,24 @@ def emit(text: str) -> None:
 def speak_utf8() -> None:
     """Let stdout be UTF-8 whatever the locale is: what is written says so of itself."""
     if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(encoding="utf-8")
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def note(text: str) -> None:
     """Say one line about the work, or an error, on stderr; where that fails, to nobody."""
     _say(f"{printable(text)}\n")
+
+
+def note_at_the_end(text: str) -> None:
+    """Say one line about the work once it is done: a failure is one line, and no other."""
+    _AT_THE_END.append(text)
+
+
+def say_the_end(*, done: bool) -> None:
+    """Say what was left for the end, if all is `done`; forget it."""
+    for text in _AT_THE_END if done else ():
+        note(text)
+    _AT_THE_END.clear()
 
 
 def _say(text: str) -> None:
@@ -112,8 +139,17 @@ def _say(text: str) -> None:
             sys.stderr.flush()
 
 
-def columns() -> int:
-    """Return how wide the report may be: the terminal's width ($COLUMNS), 80 without one."""
+def columns(otherwise: int = _NO_LIMIT, *, stdout: bool = True) -> int:
+    """Return how wide a report may be: $COLUMNS, else the terminal's width.
+
+    A pipe and a file (not `stdout`) set no limit, but for `otherwise`: whoever looks for something
+    in them finds it in one line.
+    """
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given[:9]) > 0:
+        return min(int(given[:9]), _MOST_COLUMNS)
+    if not stdout or sys.stdout is None or not sys.stdout.isatty():
+        return otherwise
     return min(shutil.get_terminal_size((80, 24)).columns, _MOST_COLUMNS)
 
 
@@ -137,7 +173,7 @@ class Progress:
     def __call__(self, text: str) -> None:
         """Show `text` in place of what was shown."""
         if self._live:
-            _say(f"{_CLEAR}{printable(text)[: columns() - 1]}")
+            _say(f"{_CLEAR}{printable(text)[: columns(80) - 1]}")
 
     def __enter__(self) -> Self:
         return self

@@ -6,7 +6,6 @@ import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from analyzer.cli.output import columns as terminal_columns
 from analyzer.cli.output import note
 from analyzer.errors import BadInputError
 
@@ -86,9 +85,7 @@ def table(report: Report, view: View, *, json: bool, stdout: bool) -> str:
         _say(len({row.at for row in listed.rows}), len(report.objects))
     if json:
         return columns.render_json(report, listed)
-    cut = terminal_columns() if stdout and sys.stdout is not None and sys.stdout.isatty() else None
-    spoken = encoding(stdout=stdout)
-    return columns.render(listed, cut, headings=view.headings, encoding=spoken)
+    return columns.render(listed, headings=view.headings, encoding=encoding(stdout=stdout))
 
 
 def encoding(*, stdout: bool) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import typer
 
 from analyzer.cli.arguments import parse_kinds, parse_pid, split_output
-from analyzer.cli.output import coloured, columns, emit, speak_utf8
+from analyzer.cli.output import coloured, columns, emit, note, speak_utf8
 from analyzer.cli.view import View, chosen_view, encoding, narrowed, table
 from analyzer.errors import BadInputError
 
@@ -109,6 +109,7 @@ class Asked(NamedTuple):
     view: View
     everything: bool
     force: bool
+    by_o: bool = False  # the file was named by -o, which is for columns
 
     def options(
         self,
@@ -152,10 +153,11 @@ def asked(
     """
     short, columns, file = outputs
     listed, output = split_output(short or (), columns, file)
+    by_o = output is not None and output in (short or ())
     output = target(output, html, force=force)
     whole = form not in {Form.TEXT, Form.JSON}
     view = chosen_view(listed, filter_, noheadings=noheadings, whole=whole)
-    return Asked(form, output, view, everything or form is Form.HTML, force)
+    return Asked(form, output, view, everything or form is Form.HTML, force, by_o)
 
 
 def target(output: str | None, html: str | None, *, force: bool) -> str | None:
@@ -163,7 +165,7 @@ def target(output: str | None, html: str | None, *, force: bool) -> str | None:
     if html is None:
         return output
     if output is not None:
-        raise BadInputError(f"--html {html} names its file already: leave -o out")
+        raise BadInputError(f"--html {html} names its file already: leave --output out")
     if html != "-":
         from analyzer import files
 
@@ -179,10 +181,27 @@ def finish(result: Report, asked: Asked, desk: Desk) -> None:
     else:
         shown = narrowed(result, asked.view)
         text = _written(shown, asked.form, everything=asked.everything, stdout=stdout)
-    if asked.form is Form.HTML:
+    if asked.form not in {Form.TEXT, Form.TREE}:
         speak_utf8()
-    write(text, asked.output, desk)
+    write(text, asked.output, _told(asked), desk)
     raise typer.Exit(result.exit_code)
+
+
+def _told(asked: Asked) -> str:
+    what = _FORMS[asked.form]
+    if asked.view.columns:
+        what = "the columns" if asked.form is Form.TEXT else "the columns as JSON"
+    return f"{what} (-o is for columns: a file is --output)" if asked.by_o else what
+
+
+_FORMS: Final = {
+    Form.TEXT: "the report",
+    Form.JSON: "the report as JSON",
+    Form.MARKDOWN: "the report as Markdown",
+    Form.JUNIT: "the report as JUnit XML",
+    Form.TREE: "the process tree",
+    Form.HTML: "the page",
+}
 
 
 def _written(result: Report, form: Form, *, everything: bool, stdout: bool) -> str:
@@ -203,7 +222,10 @@ def _written(result: Report, form: Form, *, everything: bool, stdout: bool) -> s
             from analyzer.writers import terminal, tree
 
             lines = tree.render(
-                result, columns(), everything=everything, encoding=encoding(stdout=stdout)
+                result,
+                columns(stdout=stdout),
+                everything=everything,
+                encoding=encoding(stdout=stdout),
             )
             return terminal.to_text(lines, colour=stdout and coloured())
         case Form.HTML:
@@ -213,13 +235,17 @@ def _written(result: Report, form: Form, *, everything: bool, stdout: bool) -> s
         case Form.TEXT:
             from analyzer.writers import terminal
 
-            lines = terminal.render(result, columns(), everything=everything)
+            lines = terminal.render(result, columns(stdout=stdout), everything=everything)
             return terminal.to_text(lines, colour=stdout and coloured())
 
 
-def write(text: str, output: str | None, desk: Desk) -> None:
-    """Write text to stdout (None, "-") or to a file that is then whole; BadInputError if not."""
+def write(text: str, output: str | None, what: str, desk: Desk) -> None:
+    """Write text to stdout (None, "-") or to a file that is then whole; BadInputError if not.
+
+    Of a file it is said that it is there, and `what` is in it.
+    """
     if output in {None, "-"}:
         emit(text)
-    else:
-        desk.deliver([(str(output), text.encode("utf-8", "backslashreplace"))])
+        return
+    desk.deliver([(str(output), text.encode("utf-8", "backslashreplace"))])
+    note(f"cranalyze: wrote {output}: {what}")

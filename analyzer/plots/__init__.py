@@ -12,10 +12,9 @@ import pkgutil
 from functools import cache
 from typing import TYPE_CHECKING
 
-from analyzer.errors import BadInputError
+from analyzer.errors import BadInputError, no_such
 from analyzer.plots.base import Plot
 from analyzer.writers.text import printable
-from analyzer.writers.wording import listing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,9 +39,7 @@ def registry() -> Mapping[str, Plot]:
 def named(name: str) -> Plot:
     """Return the plot called `name`; BadInputError, which lists them, when there is none."""
     if name not in registry():
-        raise BadInputError(
-            f"there is no plot {printable(name)}; there are {listing(list(registry()))}"
-        )
+        raise no_such("there is no plot", printable(name), registry())
     return registry()[name]
 
 

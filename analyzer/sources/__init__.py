@@ -10,7 +10,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from analyzer.errors import BadInputError, NotPermittedError
+from analyzer.errors import BadInputError, NotPermittedError, no_such
 from analyzer.sources.request import Request
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _taken(
     if proc is None and request.freeze:
         _require_own_proc(request.pid)
     if source not in SOURCES:
-        raise BadInputError(f"unknown source {source!r}: choose one of {', '.join(SOURCES)}")
+        raise no_such("no source", source, SOURCES)
     if proc is not None:
         from analyzer.sources import replay
 

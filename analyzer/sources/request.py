@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from analyzer.errors import no_such
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     Wanted = Callable[[Snapshot], npt.NDArray[np.bool_]]
 
 Progress = Callable[[str], None]
+
+_SCOPES: Final = ("border", "host")
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,11 @@ class Request:
     enough: Callable[[Snapshot], bool] = lambda _: True
     named: tuple[int, ...] = ()
     progress: Progress = lambda _: None
+
+    def __post_init__(self) -> None:
+        """Refuse a scope that there is not, with BadInputError."""
+        if self.scope not in _SCOPES:
+            raise no_such("no scope", self.scope, _SCOPES)
 
     @property
     def host(self) -> bool:

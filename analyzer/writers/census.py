@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from analyzer.model import JSON_FORMAT
 from analyzer.writers.terminal import MIN_WIDTH, Line
 from analyzer.writers.terminal import to_text as joined
-from analyzer.writers.text import printable, shorten, valid, wrap
+from analyzer.writers.text import printable, valid, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ def _lines(census: Census, cells: int) -> Iterator[Line]:
         yield Line("")
         yield Line("not even:")
     for one in others[:_MOST]:
-        yield Line(shorten(f"  {_residual(one)}", cells))
+        yield from (Line(text) for text in wrap(_residual(one), cells, "  ", 4))
     if len(others) > _MOST:
         yield Line(f"  and {len(others) - _MOST:,} more (--json lists them)")
     host = sum(one.initial for one in census.residual)

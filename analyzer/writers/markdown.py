@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _MOST_ROWS: Final = 25
 _MOST_HOLDERS: Final = 4
 _MOST_GAPS: Final = 10
-_NAME_CELLS: Final = 160
+_NAME_CELLS: Final = 300  # letters of a name: an issue takes 65,536; --all has the whole names
 _LONGEST_RUN: Final = 8  # of backticks: cmark takes no run of 80 for a code span
 
 _HARMLESS: Final = re.compile(r"(?!.*\bgh-\d)[A-Za-z0-9 ,.:;()/'%+-]*", re.IGNORECASE)
@@ -129,17 +129,18 @@ def _is_bundle(group: Group) -> bool:
 
 def _row(group: Group, *, everything: bool) -> tuple[str, ...]:
     if _is_bundle(group):
-        return (*_bundled(group), "", "", "", "")
+        return (*_bundled(group, everything=everything), "", "", "", "")
     entry = group.objects[0]
     ignored = "" if entry.gates else " (ignored)"
     refcount = "?" if entry.refcount is None else number(entry.refcount)
     return (
-        _title(entry), f"{_SAID[entry.verdict]}{ignored}", number(entry.users), refcount,
-        number(entry.outside), "<br>".join(_holders(entry, Side.OUTSIDE, everything=everything)),
+        _title(entry, everything=everything), f"{_SAID[entry.verdict]}{ignored}",
+        number(entry.users), refcount, number(entry.outside),
+        "<br>".join(_holders(entry, Side.OUTSIDE, everything=everything)),
     )  # fmt: skip
 
 
-def _bundled(group: Group) -> tuple[str, str]:
+def _bundled(group: Group, *, everything: bool) -> tuple[str, str]:
     what = nouns(group.objects)
     match group.bundle:
         case Bundle.HOST:
@@ -150,7 +151,7 @@ def _bundled(group: Group) -> tuple[str, str]:
         case Bundle.CODE:
             return f"{number(len(group.objects))} executables and libraries", "shared since fork"
         case Bundle.STDIO:
-            names = [code(shorten(named(entry), _NAME_CELLS)) for entry in group.objects]
+            names = [_name(named(entry), everything=everything) for entry in group.objects]
             who = "outside" if group.origin is None else f"{code(group.origin[1])} "
             of = f"{who}({group.origin[0]})" if group.origin else who
             return f"standard streams: {', '.join(names)}", f"shared with {of}"
@@ -158,11 +159,15 @@ def _bundled(group: Group) -> tuple[str, str]:
             return what, _SAID[group.objects[0].verdict]
 
 
-def _title(entry: ReportObject) -> str:
+def _name(text: str, *, everything: bool) -> str:
+    return code(text if everything else shorten(text, _NAME_CELLS))
+
+
+def _title(entry: ReportObject, *, everything: bool = True) -> str:
     kind = registry()[entry.kind].title
     if not entry.name:
         return f"{kind} no. {entry.objref}"
-    name = code(shorten(named(entry), _NAME_CELLS))
+    name = _name(named(entry), everything=everything)
     return name if entry.name.startswith(f"{kind}:[") else f"{kind} {name}"
 
 
@@ -173,7 +178,7 @@ def _members(group: Group) -> str:
 def _held(entries: Iterable[ReportObject], *, everything: bool) -> str:
     lines = []
     for entry in entries:
-        lines.append(f"- {_title(entry)}: {counts(entry)}")
+        lines.append(f"- {_title(entry, everything=everything)}: {counts(entry)}")
         if entry.unexplained > 0 and registry()[entry.kind].unseen:
             lines.append(f"  - what can hold it unnamed: {registry()[entry.kind].unseen}")
         for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER):
@@ -185,7 +190,7 @@ def _held(entries: Iterable[ReportObject], *, everything: bool) -> str:
 def _holders(entry: ReportObject, side: Side, *, everything: bool) -> list[str]:
     said = held(entry, side)
     most = len(said) if everything or len(said) <= _MOST_HOLDERS else _MOST_HOLDERS - 1
-    kept = [code(shorten(words, _NAME_CELLS)) for words in said[:most]]
+    kept = [_name(words, everything=everything) for words in said[:most]]
     return [*kept, f"and {number(len(said) - most)} more"] if len(said) > most else kept
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from analyzer.grouping import Bundle
 from analyzer.kinds import registry
 from analyzer.model import Basis, Rules, Side, Status
-from analyzer.writers.text import printable, shorten, wrap
+from analyzer.writers.text import printable, wrap
 from analyzer.writers.wording import (
     VERDICTS,
     counts,
@@ -214,15 +214,8 @@ def _single(page: _Page, group: Group) -> list[Line]:
 
 def _title(page: _Page, entry: ReportObject, said: str) -> list[Line]:
     kind = registry()[entry.kind].title
-    title = "* " if named(entry).startswith(f"{kind}:[") else f"* {kind} "  # not "pipe pipe:[1]"
-    room = page.width - len(title) - len(said) - 2
-    name = named(entry)
-    if room >= min(len(name), MIN_WIDTH // 2):
-        return [Line(f"{title}{shorten(name, room)}: {said}", "title")]
-    return [
-        Line(f"{title}{shorten(name, page.width - len(title) - 1)}:", "title"),
-        *page.lines(said, "title", first="  "),
-    ]
+    title = "" if named(entry).startswith(f"{kind}:[") else f"{kind} "  # not "pipe pipe:[1]"
+    return page.lines(f"{title}{named(entry)}: {said}", "title", first="* ", indent=4)
 
 
 def named(entry: ReportObject) -> str:

@@ -24,7 +24,7 @@ from analyzer.kinds import registry, title_of
 from analyzer.model import Side, Status, Verdict
 from analyzer.outline import outline, shown
 from analyzer.writers.terminal import MIN_WIDTH, Line, headline, named
-from analyzer.writers.text import printable, shorten, wrap
+from analyzer.writers.text import printable, wrap
 from analyzer.writers.wording import (
     VERDICTS,
     by_descriptor,
@@ -52,8 +52,7 @@ _MOST_OUTSIDE: Final = 20
 _TEXT_ROOM: Final = 44  # cells that the deepest line has for its text
 _LEAST_DEPTH: Final = 2
 _STEP: Final = 3  # cells that one level is indented
-_PLACE_ROOM: Final = 16  # cells beside a name, for its number and a place
-_NARROWEST: Final = 20  # cells that a name has at least
+_DEEPEST: Final = 100  # levels that are drawn where no width sets a limit
 
 _ANSWER: Final = {Status.CONTAINED: "good", Status.LEAKS: "bad", Status.UNDECIDED: "unsure"}
 _SAID: Final = (Verdict.OVERCOUNT, Verdict.UNSTABLE)  # that it leaks goes without saying
@@ -63,11 +62,10 @@ class _Glyphs(NamedTuple):
     child: str
     last: str
     through: str
-    ellipsis: str
 
 
-_BOXES: Final = _Glyphs("├─ ", "└─ ", "│  ", "…")
-_ASCII: Final = _Glyphs("|- ", "`- ", "|  ", "~")
+_BOXES: Final = _Glyphs("├─ ", "└─ ", "│  ")
+_ASCII: Final = _Glyphs("|- ", "`- ", "|  ")
 _BLANK: Final = " " * _STEP
 
 
@@ -92,9 +90,6 @@ class _Page:
         wrapped = wrap(self.plain(text), room)
         heads = [first, *[under] * (len(wrapped) - 1)]
         return [Line(f"{head}{line}", style) for head, line in zip(heads, wrapped, strict=True)]
-
-    def name(self, text: str, room: int) -> str:
-        return shorten(self.plain(text), room).replace("…", self.glyphs.ellipsis)
 
     def most(self, many: int, budget: int) -> int:
         return many if self.all else min(many, budget)
@@ -145,7 +140,7 @@ class _Branches:
     def __init__(self, page: _Page, tree: Outline) -> None:
         self._page = page
         self._tree = tree
-        depth = max(_LEAST_DEPTH, (page.width - _TEXT_ROOM) // _STEP)
+        depth = min(max(_LEAST_DEPTH, (page.width - _TEXT_ROOM) // _STEP), _DEEPEST)
         self._shown: Shown = shown(tree, None if page.all else _MOST_PROCESSES, depth)
         self._told: set[int] = set()
 
@@ -223,19 +218,18 @@ def _thing(page: _Page, at: int, thing: Thing, pid: int, prefix: str) -> Iterato
     verdict = thing.group.objects[0].verdict
     ignored = "" if any(entry.gates for entry in thing.group.objects) else " (ignored)"
     how = _since(thing.group) or _how(thing, thing.inside.get(pid, ()), ": ")
-    label = f"[{at}] {_called(page, thing.group, page.width - len(prefix))}"
+    label = f"[{at}] {_called(thing.group)}"
     yield from page.lines(label + how + ignored, "title", first=prefix, hang=4)
     told = [*([VERDICTS[verdict]] if verdict in _SAID else []), *_holders(page, thing.group)]
     for words in told:
         yield from page.lines(words, first=f"{prefix}    ", hang=2)
 
 
-def _called(page: _Page, group: Group, room: int) -> str:
+def _called(group: Group) -> str:
     """Return what a thing is: "open file /etc/passwd", "3 executables and libraries"."""
     objects = group.objects
     if group.bundle is Bundle.STDIO:
-        names = [page.name(named(entry), room // 2) for entry in objects]
-        return f"standard streams: {listing(names)}"
+        return f"standard streams: {listing([named(entry) for entry in objects])}"
     if group.bundle is Bundle.HOST:
         spaces = [registry()[entry.kind].namespace for entry in objects]
         kinds = [name for name in dict.fromkeys(spaces) if name]
@@ -244,13 +238,13 @@ def _called(page: _Page, group: Group, room: int) -> str:
     if group.bundle is Bundle.CODE:
         many = number(len(objects))
         return "1 executable or library" if many == "1" else f"{many} executables and libraries"
-    return _object(page, objects[0], room)
+    return _object(objects[0])
 
 
-def _object(page: _Page, entry: ReportObject, room: int) -> str:
+def _object(entry: ReportObject) -> str:
     title, name = registry()[entry.kind].title, named(entry)
     label = "" if name.startswith(f"{title}:[") else f"{title} "  # not "pipe pipe:[1]"
-    return label + page.name(name, max(room - len(label) - _PLACE_ROOM, _NARROWEST))
+    return label + name
 
 
 def _since(group: Group) -> str:
@@ -321,8 +315,7 @@ def _theirs(page: _Page, tree: Outline, pid: int, numbers: Sequence[int]) -> Ite
     most = page.most(len(numbers), _MOST_THINGS)
     for at in numbers[:most]:
         thing = tree.things[at - 1]
-        called = _called(page, thing.group, page.width - 2)
-        words = f"[{at}] {called}{_how(thing, thing.outside[pid], ': ')}"
+        words = f"[{at}] {_called(thing.group)}{_how(thing, thing.outside[pid], ': ')}"
         yield from page.lines(words, first="  ", hang=4)
     if len(numbers) > most:
         words = _more_things(tree.things[at - 1] for at in numbers[most:])

@@ -40,6 +40,11 @@ def plural(count: int, word: str) -> str:
     return word if count == 1 else f"{word}s"
 
 
+def many(count: int, word: str) -> str:
+    """Return "1 object", "2,000 objects"."""
+    return f"{number(count)} {plural(count, word)}"
+
+
 def listing(words: Sequence[str]) -> str:
     """Return "a", "a and b", "a, b and c"."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

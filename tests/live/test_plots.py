@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from analyzer.model import SourceName
     from analyzer.report import Report
 
 pytestmark = [pytest.mark.live, pytest.mark.bpf]
@@ -59,7 +60,7 @@ class Opener:
         self.process.stdin.flush()
         return self.process.stdout.readline()
 
-    def look(self, source: str = "auto") -> Report:
+    def look(self, source: SourceName = "auto") -> Report:
         return whole(analyzer.check(analyzer.collect(self.process.pid, source=source)))
 
 
@@ -82,7 +83,7 @@ def opener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opener]:
 
 @pytest.mark.parametrize(("source", "by"), [("kernel", BY_ADDRESS), ("procfs", BY_HOLDER)])
 def test_a_process_that_opens_files_is_seen_to_grow(
-    opener: Opener, tmp_path: Path, source: str, by: str
+    opener: Opener, tmp_path: Path, source: SourceName, by: str
 ) -> None:
     """One file stays, one goes, one comes in its place: in the same descriptor."""
     stays, goes, comes = (tmp_path / name for name in ("stays", "goes", "comes"))

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from analyzer.cli import arguments, output
 from analyzer.cli.commands import report
 from analyzer.errors import BadInputError, NotPermittedError
 from analyzer.settings import Settings
-from tests.build import Machine
+from tests.build import Machine, Obj
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -190,7 +191,8 @@ def test_a_report_and_what_it_exits_with(
     ran = run("report", *words, "--json", cwd=folder)
     found = json.loads(ran.stdout)
     assert (ran.returncode, found["exit_code"], found["status"]) == (code, code, status)
-    assert ran.stderr == ""
+    newest = "cranalyze: leak.crz is the newest *.crz here\n"
+    assert ran.stderr == ("" if ".crz" in words[0] else newest)
 
 
 def test_the_report_for_people_is_plain_where_nobody_watches(folder: Path) -> None:
@@ -200,6 +202,61 @@ def test_the_report_for_people_is_plain_where_nobody_watches(folder: Path) -> No
     assert run("report", "leak.crz", cwd=folder, FORCE_COLOR="1").stdout.startswith("\x1b[1;31m")
     both = run("report", "leak.crz", cwd=folder, FORCE_COLOR="1", NO_COLOR="1")
     assert "\x1b" not in both.stdout
+
+
+def test_a_pipe_and_a_file_set_no_limit_to_lines(folder: Path) -> None:
+    made = leaking()
+    name = "/srv/" + "a-long-name/" * 30
+    made.object("FILE", 2, name=name, holders=[(made_table(made), "fd", 3), (100, "exe")])
+    made.snapshot(100).save(folder / "long.crz")
+    assert name in start("report", "long.crz", cwd=folder, COLUMNS="").stdout
+    assert run("report", "long.crz", "--output", "out.txt", cwd=folder, COLUMNS="").returncode == 0
+    assert name in (folder / "out.txt").read_text()
+    narrow = run("report", "long.crz", cwd=folder, COLUMNS="60").stdout
+    assert name in narrow.replace("\n    ", "").replace("\n", "")
+    assert max(map(len, narrow.splitlines())) <= 60
+
+
+def made_table(made: Machine) -> Obj:
+    return made.object("FILE_TABLE", 1, holders=[(77, "files")])
+
+
+def test_who_asks_for_c_gets_ascii(folder: Path) -> None:
+    made = leaking()
+    made.rows["objects"][2]["name"] = "/srv/\xe9"
+    made.snapshot(100).save(folder / "latin.crz")
+    asked = ("report", "latin.crz", "--tree")
+    plain = start(*asked, cwd=folder, LC_ALL="C", PYTHONUTF8="").stdout
+    assert plain.isascii()
+    assert "\\xe9" in plain
+    assert "/srv/\xe9" in start(*asked, cwd=folder, LC_ALL="C.UTF-8").stdout
+    page = start("report", "latin.crz", "--markdown", cwd=folder, LC_ALL="C", PYTHONUTF8="").stdout
+    assert "\xe9" in page
+
+
+def test_a_file_that_was_written_is_told(folder: Path) -> None:
+    ran = run("report", "leak.crz", "--html", "page.html", cwd=folder)
+    assert (ran.stdout, ran.stderr) == ("", "cranalyze: wrote page.html: the page\n")
+    ran = run("report", "leak.crz", "--junit", "-o", "leaks.xml", cwd=folder)
+    said = "the report as JUnit XML (-o is for columns: a file is --output)"
+    assert (ran.stdout, ran.stderr) == ("", f"cranalyze: wrote leaks.xml: {said}\n")
+
+
+def test_an_interrupt_of_the_imports_says_nothing() -> None:
+    # The interrupt comes while the first of what the program imports is imported.
+    code = (
+        "import sys, os, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "class Slow:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'analyzer': os.kill(os.getpid(), signal.SIGINT)\n"
+        "import cranalyze\n"
+        "sys.meta_path.insert(0, Slow())\n"
+        "sys.exit(cranalyze.main())\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(),
+                         capture_output=True, text=True, check=False)  # fmt: skip
+    assert (ran.returncode, ran.stdout, ran.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_the_width_follows_the_terminal(folder: Path) -> None:
@@ -214,7 +271,7 @@ def test_a_report_through_stdin_and_into_a_file(folder: Path) -> None:
     assert json.loads((folder / "out.json").read_text())["status"] == "leaks"
     again = run("report", "leak.crz", "-o", "out.json", cwd=folder)
     assert (again.returncode, again.stderr) == (
-        2, "cranalyze: out.json exists: --force replaces it, -o writes elsewhere\n",
+        2, "cranalyze: out.json exists: --force replaces it, --output writes elsewhere\n",
     )  # fmt: skip
     assert run("report", "leak.crz", "-o", "out.json", "--force", cwd=folder).returncode == 0
 
@@ -245,7 +302,11 @@ WRONG: Final[dict[str, tuple[list[str], int, str]]] = {
     "no option": (["report", "--frob"], 2, "No such option.*cranalyze report --help"),
     "no command": (["frob"], 2, "No such command"),
     "no rules": (["report", "--rules", "mine"], 2, "mine"),
-    "no kind": (["report", "leak.crz", "--ignore", "FILES"], 2, "no kind FILES; there are: .*FILE"),
+    "no kind": (
+        ["report", "leak.crz", "--ignore", "FILES"],
+        2,
+        "no kind FILES .did you mean FILE.*: ACCT",
+    ),
     "empty kinds": (["report", "leak.crz", "--fail-on", ","], 2, "--fail-on needs a kind"),
     "no file": (["report", "absent.crz"], 2, "cannot read absent.crz: No such file"),
     "no snapshot": (["report", "note.txt"], 2, "note.txt is no snapshot"),
@@ -370,6 +431,18 @@ def test_the_default_name_tells_host_pid_and_time() -> None:
     found = arguments.default_name(Machine().snapshot(100, host="we/../b 1\n"))
     assert re.fullmatch(r"we-\.\.-b-1-100-\d{8}T\d{6}Z\.crz", found)
     assert "-host-" in arguments.default_name(Machine().snapshot(None))
+
+
+def test_names_of_one_second_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = set()
+    for _ in range(12):
+        name = arguments.default_name(Machine().snapshot(100))
+        assert name not in found
+        found.add(name)
+        (tmp_path / name).touch()
 
 
 def test_a_pid_of_a_dump_is_not_bound_by_this_machine() -> None:

@@ -113,7 +113,7 @@ def test_a_kind_is_offered_once_in_a_list() -> None:
 def test_columns_are_those_that_the_options_take() -> None:
     assert completion.columns("") == names_of_columns()
     assert completion.columns("+KIND,NA") == ["+KIND,NAME"]
-    assert completion.columns("kind") == []
+    assert completion.columns("kind,cgr") == ["kind,cgroup"]
     assert completion.columns("out/") == []
 
 

@@ -337,7 +337,7 @@ def test_a_report_takes_one_form(tmp_path: Path) -> None:
         ran = run("report", name, form, "--check", cwd=tmp_path)
         assert ran.returncode == 16
         assert ran.stdout.startswith(start)
-        ran = run("report", name, form, "--check", "-o", f"out{form}", cwd=tmp_path)
+        ran = run("report", name, form, "--check", "-o", f"./out{form}", cwd=tmp_path)
         assert (ran.returncode, ran.stdout) == (16, "")
         assert (tmp_path / f"out{form}").read_text().startswith(start)
     ran = run("report", name, "--markdown", "--junit", cwd=tmp_path)

@@ -188,7 +188,10 @@ def test_a_filter_tells_its_columns() -> None:
     [
         ("", "at the end of the filter: expected a column"),
         ("PID == 1 and NAMEE == 'x'", "at character 14, near NAMEE: no such column"),
-        ("KIND == FILE", "near FILE: no such column (text is in quotes); columns are: VERDICT, "),
+        (
+            "KIND == FILE",
+            "near FILE: no such column (did you mean TITLE?); text is in quotes, and columns are: ",
+        ),
         ("PID", "at character 1, near PID: a number alone is neither true nor false"),
         ("DELETED and NAME", "at character 13, near NAME: a string alone"),
         ("NAME and DELETED", "at character 1, near NAME: a string is neither"),

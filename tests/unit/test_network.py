@@ -227,7 +227,7 @@ def test_making_a_graph_leaves_the_collector_as_it_was(
 def test_what_cannot_be_is_said() -> None:
     snapshot = machine().snapshot(100)
     with pytest.raises(BadInputError, match="border, subtree, host"):
-        analyzer.graph(snapshot, scope="everything")
+        analyzer.graph(snapshot, scope="everything")  # type: ignore[arg-type]
     with pytest.raises(BadInputError, match="--pid N"):
         analyzer.graph(machine().snapshot(scope="host"))
     with pytest.raises(TargetVanishedError):

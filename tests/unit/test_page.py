@@ -447,7 +447,8 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_report_writes_the_page_once(snapshot: Path, tmp_path: Path) -> None:
     words = ("report", str(snapshot), "--html", "out.html")
     ran = run(*words, cwd=tmp_path)
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    told = "cranalyze: wrote out.html: the page\n"
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", told)
     text = (tmp_path / "out.html").read_text("utf-8")
     assert "not contained: 10 of 13 objects" in Page(text).text
     assert run("report", str(snapshot), "--html", "-").stdout == text

@@ -12,7 +12,7 @@ import re
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import matplotlib as mpl
 import numpy as np
@@ -25,6 +25,7 @@ import analyzer
 from analyzer import cli, model, plots
 from analyzer.check.leaks import check
 from analyzer.errors import BadInputError
+from analyzer.model import PlotName
 from analyzer.plots import _style, base, border
 from analyzer.plots._identity import BY_ADDRESS, BY_HOLDER
 from analyzer.report import ReportOptions, make
@@ -411,7 +412,7 @@ def test_the_users_settings_are_neither_changed_nor_obeyed() -> None:
 
 def test_axes_of_ones_own_are_drawn_on() -> None:
     figure = Figure(figsize=(16, 8))
-    for ax, kind in zip(figure.subplots(2, 3).flat, KINDS, strict=True):
+    for ax, kind in zip(figure.subplots(2, 3).flat, get_args(PlotName), strict=True):
         given: Axes = ax
         assert analyzer.plot(report("crowd"), kind, given) is given
         assert given.get_title(loc="left")
@@ -434,7 +435,7 @@ def test_without_axes_pyplot_has_a_figure_of_the_right_size() -> None:
 
 def test_an_unknown_plot_lists_the_known_ones() -> None:
     with pytest.raises(BadInputError, match=r"no plot pie\\n; .*dumbbell.*sets"):
-        analyzer.plot(report("leaks"), "pie\n")
+        analyzer.plot(report("leaks"), "pie\n")  # type: ignore[arg-type]
     with pytest.raises(BadInputError, match="of one report, not of 2"):
         analyzer.plot([report("leaks"), report("contained")], "sets")
     with pytest.raises(BadInputError, match="not of 0"):
@@ -524,9 +525,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_command_writes_pictures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command(capsys, "other.crz", "-o", "a.svg") == (0, "")
+    assert command(capsys, "other.crz", "-o", "a.svg") == (
+        0, "cranalyze: wrote a.svg: the plot border\n",
+    )  # fmt: skip
     assert (folder / "a.svg").read_bytes() == rendered("border")
-    assert command(capsys, "--kind", "life", "-o", "life.PNG") == (0, "")
+    assert command(capsys, "--kind", "life", "-o", "life.PNG")[0] == 0
     taken = [reported(snapshot) for snapshot in snapshots(**LATER)]
     expected = base.render(plots.named("life"), taken, "png")
     assert (folder / "life.PNG").read_bytes() == expected, "all here but that of another boot"
@@ -542,7 +545,7 @@ REFUSED = [
     ([], "name the picture"),
     (["-o", "0.crz", "--format", "png"], "0.crz exists"),
     (["-o", "no/a.png"], "there is no folder no"),
-    (["--kind", "pie", "-o", "a.png"], "no plot pie; there are border, dumbbell, heatmap, life,"),
+    (["--kind", "pie", "-o", "a.png"], "no plot pie; there are: border, dumbbell, heatmap, life,"),
     (["0.crz", "1.crz", "-o", "a.png"], "--kind border is of one snapshot, not of 2"),
     (["0.crz", "other.crz", "--kind", "life", "-o", "a.png"], "different boots"),
 ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EXAMPLES: Final = (
     "sudo cranalyze check 4711",
     "sudo cranalyze check 4711 --json --ignore USER_NS",
-    "sudo cranalyze check 4711 --junit -o leaks.xml",
+    "sudo cranalyze check 4711 --junit --output leaks.xml",
     "cranalyze check $$ --subtree",
 )
 

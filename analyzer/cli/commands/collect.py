@@ -63,9 +63,8 @@ def run(  # noqa: PLR0913 - an option each
 
 
 def _written(snapshot: Snapshot) -> str:
+    from analyzer.writers.wording import many
+
     rows = {name: len(table) for name, table in snapshot.tables.items()}
-    gaps = f", {rows['gaps']} gaps" if rows["gaps"] else ""
-    return (
-        f"cranalyze: {rows['tasks']:,} tasks, {rows['objects']:,} objects, "
-        f"{rows['references']:,} references{gaps}; source: {snapshot.meta['source']['name']}"
-    )
+    told = [many(rows[name], name[:-1]) for name in rows if name != "gaps" or rows[name]]
+    return f"cranalyze: {', '.join(told)}; source: {snapshot.meta['source']['name']}"

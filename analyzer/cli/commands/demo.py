@@ -19,5 +19,5 @@ def run() -> None:
     """
     from analyzer import demo as show
 
-    for part in show.play(columns(), colour=coloured()):
+    for part in show.play(columns(80), colour=coloured()):
         emit(part)

@@ -11,7 +11,7 @@ import typer
 from analyzer.cli import options as opt
 from analyzer.cli.arguments import newest_snapshot, parse_kinds, parse_pid
 from analyzer.cli.desk import Desk, to_file
-from analyzer.cli.output import note
+from analyzer.cli.output import note, speak_utf8
 from analyzer.cli.work import write
 from analyzer.errors import BadInputError
 
@@ -83,12 +83,17 @@ def run(
     with Desk([name], to_file(output, force=force)) as desk:
         from analyzer import network
         from analyzer.writers import graph_files
+        from analyzer.writers.wording import many
 
         snapshot = desk.load(name)
         plan = network.plan(snapshot, root, scope=scope, rules=rules, ignore=ignored)
         for line in _notes(plan):
             note(f"cranalyze: {line}")
-        write(graph_files.render(plan.build(), chosen), output, desk)
+        built = plan.build()
+        speak_utf8()
+        nodes, edges = built.number_of_nodes(), built.number_of_edges()
+        told = f"a graph of {many(nodes, 'node')} and {many(edges, 'edge')}"
+        write(graph_files.render(built, chosen), output, told, desk)
 
 
 def _form_of(output: str | None) -> Form:

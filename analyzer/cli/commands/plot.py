@@ -87,6 +87,7 @@ def run(
             crz.to_stdout(data, "a picture")
         else:
             desk.deliver([(output, data)])
+            note(f"cranalyze: wrote {output}: the plot {plot.name}")
 
 
 def _alike(desk: Desk, newest: str, here: list[str], pid: str | None) -> list[str]:

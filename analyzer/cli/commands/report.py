@@ -16,7 +16,7 @@ EXAMPLES: Final = (
     "cranalyze report --markdown",
     "cranalyze report --tree",
     "cranalyze report --html page.html",
-    "cranalyze report -o PID,COMMAND,ASSOC,NAME -Q 'SIDE == \"outside\"'",
+    "cranalyze report -o PID,ASSOC,NAME -Q 'SIDE == \"outside\" and not INITIAL'",
 )
 
 

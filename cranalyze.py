@@ -1,0 +1,20 @@
+"""The command `cranalyze` from its first instruction on: interrupted, it ends without a word.
+
+Until `analyzer.cli.main` has its own way of being interrupted there are only imports, of which a
+traceback would tell nobody anything.
+"""
+
+import _signal as signal  # what `signal` is made of: that would import a good deal more
+
+_HANDLED = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else it is ignored
+if _HANDLED:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def main() -> int:
+    """Run the command line and return the exit code."""
+    from analyzer.cli import main as run
+
+    if _HANDLED:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return run()
