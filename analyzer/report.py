@@ -50,8 +50,8 @@ _DOUBTS: Final = (Verdict.UNSTABLE, Verdict.UNKNOWN)
 class ReportOptions:
     """What was asked for.
 
-    With `brief`, the holders of the host's own namespaces are left out: there are thousands, and a
-    page for people does not list them.
+    With `brief`, the holders of the host's own namespaces are left out: there are thousands, of
+    which nobody reads a list. They are counted all the same.
     `subtree` is the CHECKPOINT_SUBTREE of linux-cr: leaks are advisory, and the root need not be
     the init of a container. `gate` lets the exit code follow the answer. `fail_on` (when not
     empty) and `ignore` are kinds, or CONTAINER_INIT, and choose what decides the answer. With

@@ -25,11 +25,6 @@ class View:
     headings: bool = True
     filter: Node | None = None
 
-    @property
-    def names_holders(self) -> bool:
-        """Whether every holder has to be known for it."""
-        return bool(self.columns) or self.filter is not None
-
 
 WHOLE: Final = View()
 

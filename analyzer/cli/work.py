@@ -124,11 +124,10 @@ class Asked(NamedTuple):
         """Return what is asked of the report itself, in its own terms."""
         from analyzer.report import ReportOptions
 
-        names_all = self.everything or self.view.names_holders
         return ReportOptions(
             command=command,
             all=self.everything,
-            brief=self.form is not Form.JSON and not names_all,
+            brief=not self.everything,
             subtree=subtree,
             gate=gate,
             fail_on=parse_kinds(fail_on, "--fail-on"),

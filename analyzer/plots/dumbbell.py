@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer import palette
-from analyzer.grouping import Bundle
+from analyzer.grouping import FEWEST_ALIKE, Bundle, is_namespace
 from analyzer.kinds import registry
 from analyzer.model import Basis, Side, Verdict
 from analyzer.plots import _style
@@ -24,7 +24,7 @@ from analyzer.plots.base import (
 )
 from analyzer.report import whole
 from analyzer.writers.terminal import headline
-from analyzer.writers.wording import number, plural
+from analyzer.writers.wording import nouns, number, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -61,12 +61,13 @@ class _Row(NamedTuple):
 def dumbbell(report: Report, ax: Axes | None = None) -> Axes:
     """Draw users against refcount of every object that is not contained.
 
-    One row an object, the largest surplus first; the host's namespaces and then code that both
-    sides map come after the rest. A dot is what the subtree holds (users); a diamond
-    what was seen with the holders outside (and cranalyze itself); a ring the kernel's own refcount.
-    A solid line leads to holders that have a name, a dotted one to references that nobody could
-    name. Where users reach the ring, the object is contained; where nothing leaks, the sums by kind
-    are shown instead. The axis is logarithmic where counts are far apart.
+    One row an object, or several alike whose rows would be equal, the largest surplus first; the
+    host's namespaces and then code that both sides map come after the rest. A dot is what the
+    subtree holds (users); a diamond what was seen with the holders outside (and cranalyze itself);
+    a ring the kernel's own refcount. A solid line leads to holders that have a name, a dotted one
+    to references that nobody could name. Where users reach the ring, the object is contained; where
+    nothing leaks, the sums by kind are shown instead. The axis is logarithmic where counts are far
+    apart.
 
     Returns the axes: `ax`, or new ones. Raises nothing of its own.
     """
@@ -99,11 +100,37 @@ def _rows(report: Report, most: int) -> list[_Row]:
     # What could not be decided has nothing to show: one line says how much of it there is.
     unknown = len(worst) - len(told)
     last = [_only(more(unknown, "that could not be decided"))] if unknown else []
-    room = most - len(last)
-    if len(told) > room:
-        last = [_only(more(len(told) - room + 1)), *last]
-        told = told[: room - 1]
-    return [*map(_row, told), *last]
+    folds, room = _folded(told), most - len(last)
+    if len(folds) > room:
+        # The last of them have no room, but for namespaces.
+        rank = sorted(range(len(folds)), key=lambda at: (not is_namespace(folds[at][0]), at))
+        kept = sorted(rank[: room - 1])
+        left = sum(map(len, folds)) - sum(len(folds[at]) for at in kept)
+        last = [_only(more(left)), *last]
+        folds = [folds[at] for at in kept]
+    return [*map(_row_of, folds), *last]
+
+
+def _folded(told: Sequence[ReportObject]) -> list[list[ReportObject]]:
+    """Return the objects, those together whose rows would be equal: many, and no namespaces."""
+    same: dict[object, list[ReportObject]] = {}
+    for entry in told:
+        numbers = entry.users, entry.refcount, entry.outside, entry.observer, entry.unnamed
+        alone = entry.objref if is_namespace(entry) else None
+        same.setdefault((entry.kind, entry.verdict, numbers, alone), []).append(entry)
+    folds = [[entry] for entries in same.values() if len(entries) < FEWEST_ALIKE
+             for entry in entries]  # fmt: skip
+    folds += [entries for entries in same.values() if len(entries) >= FEWEST_ALIKE]
+    place = {entry.objref: at for at, entry in enumerate(told)}
+    return sorted(folds, key=lambda entries: place[entries[0].objref])
+
+
+def _row_of(entries: Sequence[ReportObject]) -> _Row:
+    row = _row(entries[0])
+    if len(entries) == 1:
+        return row
+    remark = f"{row.remark}, each" if row.remark else "each"
+    return row._replace(label=nouns(entries), remark=remark)
 
 
 def _only(label: str) -> _Row:

@@ -60,10 +60,25 @@ class _Life(NamedTuple):
         return self.verdicts[-1] is None
 
     @property
+    def away(self) -> bool:
+        return not self.came and not self.went and None in self.verdicts
+
+    @property
+    def freed(self) -> bool:
+        there = [verdict for verdict in self.verdicts if verdict]
+        return there[-1] not in _LEAKS and any(verdict in _LEAKS for verdict in there)
+
+    @property
+    def wavered(self) -> bool:
+        there = {verdict in _LEAKS for verdict in self.verdicts if verdict}
+        return len(set(self.verdicts) - {None}) > 1 and len(there) == 1
+
+    @property
     def rank(self) -> tuple[int, int]:
         first = next(i for i, verdict in enumerate(self.verdicts) if verdict)
         leaks = any(verdict in _LEAKS for verdict in self.verdicts)
-        changes = (self.shared_late, self.came, self.went, leaks, True)
+        changed = self.away or self.freed or self.wavered
+        changes = (self.shared_late, self.came, self.went, changed, leaks, True)
         return changes.index(True), first
 
 
@@ -93,7 +108,7 @@ def _picture(reports: Sequence[Report], room: Room | None) -> Picture:
     wide = label_room(room, _MOST_LABEL)
     labels = [_style.fitting(one.label, _style.LABEL, wide) for one in shown]
     if rest:
-        same = all(one.rank[0] > 2 for one in lives[len(shown) :])  # noqa: PLR2004 - see rank
+        same = all(one.rank[0] > 3 for one in lives[len(shown) :])  # noqa: PLR2004 - see rank
         labels.append(more(rest, "that were always there" if same else "more"))
     start = ordered[0].snapshot.meta["monotonic_ns"]
     times = [(report.snapshot.meta["monotonic_ns"] - start) / 1e9 for report in ordered]
@@ -128,9 +143,13 @@ def _title(lives: Sequence[_Life], count: int) -> str:
     said = f"from {number(first)} to {number(last)} {plural(last, 'object')}"
     said += f" in {number(count)} snapshots"
     changes = {
-        "new": sum(one.came for one in lives),
-        "gone": sum(one.went for one in lives),
+        "new": sum(one.came and not one.went for one in lives),
+        "gone": sum(one.went and not one.came for one in lives),
+        "there in between": sum(one.came and one.went for one in lives),
+        "away for a while": sum(one.away for one in lives),
         "shared late": sum(one.shared_late for one in lives),
+        "no longer shared": sum(one.freed for one in lives),
+        "undecided at times": sum(one.wavered for one in lives),
     }
     words = [f"{number(n)} {word}" for word, n in changes.items() if n]
     return f"{said}: {', '.join(words) or 'all the same'}"

@@ -10,6 +10,7 @@ from analyzer.model import JSON_FORMAT
 from analyzer.writers.terminal import MIN_WIDTH, Line
 from analyzer.writers.terminal import to_text as joined
 from analyzer.writers.text import printable, valid, wrap
+from analyzer.writers.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,14 +57,17 @@ def _lines(census: Census, cells: int) -> Iterator[Line]:
     others = [one for one in census.residual if not one.initial]
     if others:
         yield Line("")
-        yield Line("not even:")
+        yield Line("refcount and what is named differ:")
     for one in others[:_MOST]:
         yield from (Line(text) for text in wrap(_residual(one), cells, "  ", 4))
     if len(others) > _MOST:
         yield Line(f"  and {len(others) - _MOST:,} more (--json lists them)")
     host = sum(one.initial for one in census.residual)
     if host:
-        said = f"{host} initial namespaces are the kernel's own too: no equality is claimed."
+        are = "is" if host == 1 else "are"
+        said = (
+            f"{many(host, 'initial namespace')} {are} the kernel's own too: no equality is claimed."
+        )
         yield Line("")
         yield from (Line(text) for text in wrap(said, cells))
     for gap in census.gaps:
@@ -71,13 +75,13 @@ def _lines(census: Census, cells: int) -> Iterator[Line]:
 
 
 def _headline(census: Census) -> str:
-    about = f"{census.references:,} references of {census.tasks:,} tasks"
+    about = f"{many(census.references, 'reference')} of {many(census.tasks, 'task')}"
     if census.exact:
         return f"every reference is named: {about}"
     left = sum(kind.unnamed for kind in census.kinds)
     over = sum(kind.overnamed for kind in census.kinds)
     more = f", {over:,} named that the kernel does not count" if over else ""
-    return f"{left:,} references are not named{more}: {about}"
+    return f"{many(left, 'reference')} {'is' if left == 1 else 'are'} not named{more}: {about}"
 
 
 def _residual(one: Residual) -> str:

@@ -41,7 +41,9 @@ def to_text(found: Sequence[Capability], width: int = 80, *, colour: bool = Fals
     """Return the capabilities as lines of at most `width` cells."""
     cells = max(width, MIN_WIDTH)
     about = f"cranalyze {__version__} on Linux {platform.release()}, {platform.machine()}"
-    lines = [Line(text) for text in wrap(printable(about), cells)]
+    works = _source(found) == "kernel"
+    lines = [Line(text, "good" if works else "bad") for text in wrap(_summary(found), cells)]
+    lines += [Line(""), *(Line(text) for text in wrap(printable(about), cells))]
     for one in found:
         style, said = ("good", "yes") if one.ok else ("bad", "no")
         first = f"{said:4}{one.name}: "
@@ -51,7 +53,6 @@ def to_text(found: Sequence[Capability], width: int = 80, *, colour: bool = Fals
             lines += [
                 Line(t) for t in wrap(f"what to do: {printable(one.remedy)}", cells, " " * 4, 6)
             ]
-    lines += [Line(text) for text in wrap(_summary(found), cells)]
     return joined(lines, colour=colour)
 
 

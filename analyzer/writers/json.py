@@ -4,6 +4,12 @@ Keys and meanings are fixed (a test holds them); keys may be added. Each object 
 text is ASCII, everything else escaped, so that it is safe on any terminal. A name is the name as it
 is; only a byte in it that is no UTF-8 becomes the four characters ``\xNN``, since JSON has no bytes
 (a snapshot file keeps them).
+
+The tasks that lead to a holder are many, and the same for many holders: each task is in `tasks`
+once, each set of them in `task_sets` once, as numbers of rows of `tasks` (from 0), and a holder has
+the number of its set. Beside it are the first eight tasks of its own side, in full. The holders of
+the host's own namespaces (nearly everything that runs) are listed with --all only; the counts are
+always there.
 """
 
 from __future__ import annotations
@@ -18,11 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from analyzer.holders import Holder, TaskRef
-    from analyzer.report import Report, ReportObject
+    from analyzer.report import Report, ReportObject, ReportOptions
 
 Json = dict[str, Any]
 
-_LISTS: Final = ("objects", "findings", "gaps", "errors")
+_LISTS: Final = ("objects", "tasks", "findings", "gaps", "errors")
+_MOST_TASKS: Final = 8  # in full with a holder
 
 
 def render(report: Report) -> str:
@@ -42,6 +49,8 @@ def render_error(command: str, message: str, exit_code: int) -> str:
             "subject": None,
             "summary": None,
             "objects": [],
+            "tasks": [],
+            "task_sets": [],
             "findings": [],
             "gaps": [],
             "errors": [error],
@@ -51,7 +60,8 @@ def render_error(command: str, message: str, exit_code: int) -> str:
 
 def document(report: Report) -> Json:
     """Return the report as plain dicts, lists, strings and numbers."""
-    seen: dict[int, list[Json]] = {}
+    seen = _Tasks()
+    objects = [_object(entry, seen, report.options) for entry in report.objects]
     return {
         "cranalyze": JSON_FORMAT,
         "command": report.command,
@@ -63,7 +73,9 @@ def document(report: Report) -> Json:
         "summary": {
             name: getattr(report.summary, name) for name in report.summary.__dataclass_fields__
         },
-        "objects": [_object(entry, seen) for entry in report.objects],
+        "objects": objects,
+        "tasks": [_task(task) for task in seen.tasks],
+        "task_sets": seen.sets,
         "findings": [
             {"finding": f.finding, "message": f.message, "detail": f.detail, "gates": f.gates}
             for f in report.findings
@@ -97,7 +109,7 @@ def _subject(report: Report) -> Json:
     }
 
 
-def _object(entry: ReportObject, seen: dict[int, list[Json]]) -> Json:
+def _object(entry: ReportObject, seen: _Tasks, options: ReportOptions) -> Json:
     return {
         "objref": entry.objref,
         "kind": entry.kind,
@@ -117,12 +129,13 @@ def _object(entry: ReportObject, seen: dict[int, list[Json]]) -> Json:
         "passes": [valid(name) for name in entry.passes],
         "gates": entry.gates,
         "message": entry.message if entry.message is None else valid(entry.message),
+        "holders_listed": not (options.brief and entry.initial),
         "holders": [_holder(holder, seen) for holder in entry.holders],
         "uncounted": [_holder(holder, seen) for holder in entry.uncounted],
     }
 
 
-def _holder(holder: Holder, seen: dict[int, list[Json]]) -> Json:
+def _holder(holder: Holder, seen: _Tasks) -> Json:
     return {
         "side": holder.side.value,
         "shared": holder.shared,
@@ -130,22 +143,39 @@ def _holder(holder: Holder, seen: dict[int, list[Json]]) -> Json:
         "slot": holder.slot,
         "weight": holder.weight,
         "holder": {"kind": holder.kind, "objref": holder.objref, "tid": holder.tid},
-        "tasks": _tasks(holder.tasks, seen),
+        "tasks": [_task(task) for task in holder.led_by(holder.side)[:_MOST_TASKS]],
+        "task_set": seen.number(holder.tasks),
         "via": list(holder.via),
         "things": [valid(route.thing) for route in holder.routes if route.thing],
         "detail": valid(holder.detail),
     }
 
 
-def _tasks(tasks: tuple[TaskRef, ...], seen: dict[int, list[Json]]) -> list[Json]:
-    # The holders of a report share their tuples of tasks, which stay alive as long as it does.
-    key = id(tasks)
-    if key not in seen:
-        seen[key] = [
-            {"tid": t.tid, "tgid": t.tgid, "comm": valid(t.comm), "side": t.side.value}
-            for t in tasks
-        ]
-    return seen[key]
+class _Tasks:
+    """The tasks that lead to holders, each once, and the sets of them that do."""
+
+    def __init__(self) -> None:
+        self.tasks: list[TaskRef] = []
+        self.sets: list[list[int]] = []
+        self._place: dict[int, int] = {}
+        self._seen: dict[int, int] = {}
+
+    def number(self, tasks: tuple[TaskRef, ...]) -> int:
+        # The holders of a report share their tuples of tasks, which stay alive as long as it does.
+        if id(tasks) not in self._seen:
+            self._seen[id(tasks)] = len(self.sets)
+            self.sets.append([self._at(task) for task in tasks])
+        return self._seen[id(tasks)]
+
+    def _at(self, task: TaskRef) -> int:
+        if task.tid not in self._place:
+            self._place[task.tid] = len(self.tasks)
+            self.tasks.append(task)
+        return self._place[task.tid]
+
+
+def _task(task: TaskRef) -> Json:
+    return {"tid": task.tid, "tgid": task.tgid, "comm": valid(task.comm), "side": task.side.value}
 
 
 def _lines(envelope: Json) -> str:

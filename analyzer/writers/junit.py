@@ -120,13 +120,17 @@ def _objects(report: Report, *, everything: bool) -> Iterator[_Case]:
 
 
 def _bounded(cases: Iterable[_Case]) -> Iterator[_Case]:
-    """Yield cases for as long as a reader takes them, and one for each sort of the others."""
+    """Yield cases for as long as a reader takes them, and one for each sort of the others.
+
+    Namespaces are never among those.
+    """
     room = _MOST_BYTES
+    never = {kind.name for kind in registry().values() if kind.namespace} | {"NSPROXY"}
     left: Counter[_Case] = Counter()
     for case in cases:
         words = escape(case.name + case.message + case.text, quote=False)
         room -= len(words.encode("utf-8", "backslashreplace")) + _MARKUP
-        if room > 0:
+        if room > 0 or case.group in never:
             yield case
         else:
             left[case._replace(name="", message="", text="")] += 1

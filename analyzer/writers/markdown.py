@@ -14,7 +14,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Final
 
-from analyzer.grouping import Bundle
+from analyzer.grouping import Bundle, cut
 from analyzer.kinds import registry
 from analyzer.model import Side, Verdict
 from analyzer.writers.terminal import headline, named, next_step
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from analyzer.report import Gap, Report, ReportObject
 
 _MOST_ROWS: Final = 25
+_MOST_NAMES: Final = 3
 _MOST_HOLDERS: Final = 4
 _MOST_GAPS: Final = 10
 _NAME_CELLS: Final = 300  # letters of a name: an issue takes 65,536; --all has the whole names
@@ -99,7 +100,7 @@ def _about(report: Report) -> str:
 
 
 def _objects(report: Report, *, everything: bool) -> Iterator[str]:
-    shown, left = _split(report.groups, _MOST_ROWS if not everything else None)
+    shown, left = cut(report.groups, _MOST_ROWS if not everything else None)
     leaks = [group for group in shown if group.bundle is not Bundle.CONTAINED]
     if leaks:
         rows = [_row(group, everything=everything) for group in leaks]
@@ -116,18 +117,14 @@ def _objects(report: Report, *, everything: bool) -> Iterator[str]:
         yield _details("Who holds them", _held(singles, everything=everything))
 
 
-def _split(groups: Sequence[Group], most: int | None) -> tuple[list[Group], list[ReportObject]]:
-    singles = [group for group in groups if not _is_bundle(group)]
-    dropped = {id(group) for group in singles[most:]} if most is not None else set()
-    left = [entry for group in singles if id(group) in dropped for entry in group.objects]
-    return [group for group in groups if id(group) not in dropped], left
-
-
 def _is_bundle(group: Group) -> bool:
-    return group.bundle not in {Bundle.SINGLE, Bundle.UNSTABLE}
+    alone = group.bundle is Bundle.UNSTABLE and len(group.objects) == 1
+    return group.bundle is not Bundle.SINGLE and not alone
 
 
 def _row(group: Group, *, everything: bool) -> tuple[str, ...]:
+    if group.bundle is Bundle.ALIKE:
+        return _alike(group, everything=everything)
     if _is_bundle(group):
         return (*_bundled(group, everything=everything), "", "", "", "")
     entry = group.objects[0]
@@ -138,6 +135,32 @@ def _row(group: Group, *, everything: bool) -> tuple[str, ...]:
         number(entry.users), refcount, number(entry.outside),
         "<br>".join(_holders(entry, Side.OUTSIDE, everything=everything)),
     )  # fmt: skip
+
+
+def _alike(group: Group, *, everything: bool) -> tuple[str, ...]:
+    first = group.objects[0]
+    names = [_name(named(entry), everything=everything) for entry in group.objects[:_MOST_NAMES]]
+    rest = len(group.objects) - len(names)
+    more = [f"{number(rest)} more"] if rest else []
+    held = _holders(first, Side.OUTSIDE, everything=everything)
+    alike = [f"and {number(len(group.objects) - 1)} more in the same way"] if held else []
+    ignored = "" if first.gates else " (ignored)"
+    return (
+        f"{nouns(group.objects)}: {listing([*names, *more])}",
+        f"{_SAID[first.verdict]}{ignored}",
+        *(_span(getattr(entry, name) for entry in group.objects)
+          for name in ("users", "refcount", "outside")),
+        "<br>".join([*held, *alike]),
+    )  # fmt: skip
+
+
+def _span(found: Iterable[int | None]) -> str:
+    """Return what a count of several is: "2 each", "1 to 3 each"."""
+    known = [count for count in found if count is not None]
+    if not known:
+        return "?"
+    least, most = min(known), max(known)
+    return f"{number(least)} each" if least == most else f"{number(least)} to {number(most)} each"
 
 
 def _bundled(group: Group, *, everything: bool) -> tuple[str, str]:
@@ -198,7 +221,7 @@ def _holders(entry: ReportObject, side: Side, *, everything: bool) -> list[str]:
 
 
 def _messages(report: Report, *, everything: bool) -> Iterator[str]:
-    shown, _ = _split(report.groups, None if everything else _MOST_ROWS)
+    shown, _ = cut(report.groups, None if everything else _MOST_ROWS)
     entries = [e for group in shown if everything or not _is_bundle(group) for e in group.objects]
     lines = [printable(line) for e in entries for line in (e.message or "").split("\n") if line]
     if lines:

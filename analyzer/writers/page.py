@@ -16,6 +16,7 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING, Final
 
+from analyzer.grouping import fitting
 from analyzer.model import Verdict
 from analyzer.report import whole
 from analyzer.scene import MOST_DRAWN, parts, scenes
@@ -44,7 +45,7 @@ def render(report: Report) -> str:
     """Return the page as HTML, valid UTF-8; objects that the report leaves out are on it too."""
     report = whole(report)
     objects = _ordered(report)
-    listed = objects[:MOST_ROWS]
+    listed = fitting(objects, report.groups, MOST_ROWS)
     made = parts(report)
     drawn, still = scenes(made, (MOST_DRAWN, _MOST_PRINTED))
     answer = headline(report)
@@ -59,7 +60,7 @@ def render(report: Report) -> str:
         "count": f"{number(len(listed))} {plural(len(listed), 'object')}",
         "filters": page_table.filters(listed),
         "table": page_table.table(listed),
-        "cut": page_table.cut(report),
+        "cut": page_table.cut(report, listed),
         "picture": svg.render(still, f"Who holds what: {answer}") if still.nodes else _EMPTY,
         "legend": page_parts.legend(
             map(svg.look_of, drawn.nodes), folds=any(node.members for node in drawn.nodes)

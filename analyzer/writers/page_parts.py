@@ -65,7 +65,7 @@ def subject_line(report: Report) -> str:
 
 def next_step(report: Report) -> str:
     """Return how to go on; that more could be listed is for a terminal, a page lists all."""
-    return text(terminal.next_step(report).partition("; --all")[0].removesuffix(".") + ".")
+    return text(terminal.next_step(report).partition("; --")[0].removesuffix(".") + ".")
 
 
 def findings(report: Report) -> str:

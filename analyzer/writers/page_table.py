@@ -11,13 +11,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from analyzer import palette
+from analyzer.grouping import Bundle
 from analyzer.kinds import registry
 from analyzer.model import Basis, Side, Verdict
 from analyzer.writers.page_parts import BASES, text, verdict_mark, words_of
 from analyzer.writers.svg import mark
 from analyzer.writers.terminal import named
 from analyzer.writers.text import printable, shorten
-from analyzer.writers.wording import VERDICTS, counts, held, number
+from analyzer.writers.wording import VERDICTS, counts, held, nouns, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,14 +92,17 @@ def table(objects: Sequence[ReportObject]) -> str:
     )
 
 
-def cut(report: Report) -> str:
+def cut(report: Report, listed: Sequence[ReportObject]) -> str:
     """Return a line on what is not listed."""
-    total = len(report.objects)
-    if total <= MOST_ROWS:
+    total, told = len(report.objects), {entry.objref for entry in listed}
+    left = [entry for entry in report.objects if entry.objref not in told]
+    if not left:
         return ""
+    alike = {e.objref for g in report.groups if g.bundle is Bundle.ALIKE for e in g.objects}
+    like = " like others that are listed" if all(e.objref in alike for e in left) else ""
     return (
-        f'<p class="hint">{number(MOST_ROWS)} of {number(total)} objects are listed, '
-        "the worst first; <code>--json</code> has all of them.</p>"
+        f'<p class="hint">{number(len(told))} of {number(total)} objects are listed, the worst '
+        f"first; left out: {text(nouns(left))}{like}. <code>--json</code> has all of them.</p>"
     )
 
 

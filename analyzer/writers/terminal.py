@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from analyzer.grouping import Bundle
+from analyzer.grouping import Bundle, Group, cut
 from analyzer.kinds import registry
 from analyzer.model import Basis, Rules, Side, Status
 from analyzer.writers.text import printable, wrap
@@ -20,6 +20,7 @@ from analyzer.writers.wording import (
     counts,
     held,
     listing,
+    many,
     nouns,
     number,
     plural,
@@ -29,13 +30,17 @@ from analyzer.writers.wording import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from analyzer.grouping import Group
     from analyzer.report import Gap, Report, ReportObject
 
 MIN_WIDTH: Final = 40
 _MOST_SINGLES: Final = 25
 _MOST_HOLDERS: Final = 4
 _MOST_GAPS: Final = 10
+_MOST_NAMES: Final = 3
+_PINNED: Final = (
+    "the message of the 2009 patches; both of its numbers count the reference that their own table "
+    "of objects held"
+)
 
 _COLOURS: Final = {
     "good": "\x1b[1;32m",
@@ -110,13 +115,18 @@ def next_step(report: Report) -> str:
         return f"nothing: {own}{', but for what is ignored' if report.leaks_ignored else ''}."
     if report.status is Status.UNDECIDED and report.subject.source != "kernel":
         return "cranalyze doctor says what is needed to read the kernel's own refcounts."
+    everything = report.options.all
     if report.status is Status.UNDECIDED:
         hold = "" if report.subject.frozen else "with --freeze, or "
-        return f"run it again {hold}when the subtree is quieter; --all lists every object."
+        more = "" if everything else "; --all lists every object"
+        return f"run it again {hold}when the subtree is quieter{more}."
     bundles = {group.bundle for group in report.groups}
-    if bundles & {Bundle.SINGLE, Bundle.STDIO}:
-        return "close or reopen what is shared, or --ignore KIND; --all and --json list everything."
-    return "give it namespaces of its own, or --subtree; --all and --json list everything."
+    more = "--json has everything." if everything else "--all and --json list everything."
+    if bundles & {Bundle.SINGLE, Bundle.ALIKE, Bundle.STDIO}:
+        ignore = "" if report.options.ignore else ", or --ignore KIND"
+        return f"close or reopen what is shared{ignore}; {more}"
+    advise = "" if report.advisory else ", or --subtree"
+    return f"give it namespaces of its own{advise}; {more}"
 
 
 def _rule_only(report: Report) -> str:
@@ -174,20 +184,16 @@ def _findings(page: _Page, report: Report) -> Iterator[list[Line]]:
 
 
 def _blocks(page: _Page, report: Report) -> Iterator[list[Line]]:
-    singles = 0
-    left: list[ReportObject] = []
-    for group in report.groups:
-        if group.bundle in {Bundle.SINGLE, Bundle.UNSTABLE}:
-            singles += 1
-            if singles > _MOST_SINGLES and not page.all:
-                left.extend(group.objects)
-                continue
-        elif left:
-            yield _rest(page, left)
-            left = []
+    shown, left = cut(report.groups, None if page.all else _MOST_SINGLES)
+    own = [group for group in shown if group.bundle in {Bundle.SINGLE, Bundle.ALIKE}]
+    for group in own:
         yield _BLOCKS[group.bundle](page, group)
     if left:
         yield _rest(page, left)
+    if any(entry.message for group in own for entry in group.objects):
+        yield page.lines(_PINNED, "faint", first="  kernel: ")
+    for group in shown[len(own) :]:
+        yield _BLOCKS[group.bundle](page, group)
 
 
 def _rest(page: _Page, left: Sequence[ReportObject]) -> list[Line]:
@@ -210,6 +216,49 @@ def _single(page: _Page, group: Group) -> list[Line]:
         for line in entry.message.split("\n"):
             lines += page.lines(printable(line), "faint", first="  kernel   ")
     return lines
+
+
+def _alike(page: _Page, group: Group) -> list[Line]:
+    if page.all or len(group.objects) == 1:
+        singles = [_single(page, Group(Bundle.SINGLE, (entry,))) for entry in group.objects]
+        return [line for lines in singles for line in (*lines, Line(""))][:-1]
+    first, rest = group.objects[0], len(group.objects) - 1
+    ignored = "" if first.gates else " (ignored)"
+    lines = page.lines(
+        f"{nouns(group.objects)}: {VERDICTS[first.verdict]}{ignored}", "title", first="* ", indent=4
+    )
+    lines += page.lines(f"{some_names(group)} (--all lists them)", first="  ", indent=4)
+    lines += page.lines(counts_of(group), first="  ", indent=4)
+    for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER):
+        said = held(first, side)
+        more = f"; {number(rest)} more in the same way"
+        for at, words in enumerate(said[:_MOST_HOLDERS]):
+            lines += page.lines(f"{words}{more}", first=f"  {'' if at else side.value:8} ")
+    return lines
+
+
+def some_names(group: Group) -> str:
+    """Return the first names of a group that has many, and how many more there are."""
+    names = [named(entry) for entry in group.objects[:_MOST_NAMES]]
+    return listing([*names, f"{number(len(group.objects) - len(names))} more"])
+
+
+def counts_of(group: Group) -> str:
+    """Return what `counts` says of each of a group, or the sums where it is not the same."""
+    said = {counts(entry) for entry in group.objects}
+    if len(said) == 1:
+        return f"each: {said.pop()}"
+    users, outside = (sum(getattr(e, name) for e in group.objects) for name in ("users", "outside"))
+    unnamed = sum(entry.unexplained for entry in group.objects)
+    left = f", {number(unnamed)} not named" if unnamed else ""
+    return f"together: {many(users, 'user')} inside, {number(outside)} held from outside{left}"
+
+
+def _unstable(page: _Page, group: Group) -> list[Line]:
+    if len(group.objects) == 1:
+        return _single(page, group)
+    said = f"{nouns(group.objects)} kept changing while they were read"
+    return [*page.lines(said, "title", first="* ", indent=4), *_listed(page, group)]
 
 
 def _title(page: _Page, entry: ReportObject, said: str) -> list[Line]:
@@ -300,7 +349,8 @@ def _listed(page: _Page, group: Group) -> list[Line]:
 
 _BLOCKS: Final[dict[Bundle, Callable[[_Page, Group], list[Line]]]] = {
     Bundle.SINGLE: _single,
-    Bundle.UNSTABLE: _single,
+    Bundle.ALIKE: _alike,
+    Bundle.UNSTABLE: _unstable,
     Bundle.STDIO: _stdio,
     Bundle.HOST: _host,
     Bundle.CODE: _code,

@@ -23,7 +23,7 @@ from analyzer.holders import ONE_PROCESS
 from analyzer.kinds import registry, title_of
 from analyzer.model import Side, Status, Verdict
 from analyzer.outline import outline, shown
-from analyzer.writers.terminal import MIN_WIDTH, Line, headline, named
+from analyzer.writers.terminal import MIN_WIDTH, Line, headline, named, some_names
 from analyzer.writers.text import printable, wrap
 from analyzer.writers.wording import (
     VERDICTS,
@@ -55,6 +55,7 @@ _STEP: Final = 3  # cells that one level is indented
 _DEEPEST: Final = 100  # levels that are drawn where no width sets a limit
 
 _ANSWER: Final = {Status.CONTAINED: "good", Status.LEAKS: "bad", Status.UNDECIDED: "unsure"}
+_SEVERAL: Final = {Bundle.ALIKE, Bundle.UNSTABLE}
 _SAID: Final = (Verdict.OVERCOUNT, Verdict.UNSTABLE)  # that it leaks goes without saying
 
 
@@ -235,6 +236,8 @@ def _called(group: Group) -> str:
         kinds = [name for name in dict.fromkeys(spaces) if name]
         words = f"{listing(kinds)} {plural(len(kinds), 'namespace')}" if kinds else "namespaces"
         return f"the host's {words}"
+    if group.bundle in _SEVERAL and len(objects) > 1:
+        return f"{nouns(objects)}: {some_names(group)}"
     if group.bundle is Bundle.CODE:
         many = number(len(objects))
         return "1 executable or library" if many == "1" else f"{many} executables and libraries"
@@ -256,10 +259,13 @@ def _holders(page: _Page, group: Group) -> Iterator[str]:
         them = "it" if len(group.objects) == 1 else "them"
         yield f"the whole host is in {them}{whose(group)}"
         return
-    outside = [holder for entry in group.objects for holder in entry.holders]
+    told = group.objects[:1] if group.bundle is Bundle.ALIKE and not page.all else group.objects
+    outside = [holder for entry in told for holder in entry.holders]
     said = list(dict.fromkeys(held_by(Side.OUTSIDE, outside)))
     most = page.most(len(said), _MOST_HOLDERS)
-    yield from (f"outside: {words}" for words in said[:most])
+    rest = len(group.objects) - len(told)
+    more = f"; {number(rest)} more in the same way" if rest else ""
+    yield from (f"outside: {words}{more}" for words in said[:most])
     if len(said) > most:
         yield f"outside: and {number(len(said) - most)} more holders (--all)"
     unnamed = sum(entry.unexplained for entry in group.objects)

@@ -125,7 +125,7 @@ def test_it_says_what_the_terminal_says(made: Machine) -> None:
     report = reported(made)
     shown = rendered(report)
     assert headline(report) in shown.text
-    assert next_step(report).partition(";")[0].rstrip(".") + "." in shown.text
+    assert next_step(whole(report)).partition(";")[0].rstrip(".") + "." in shown.text
     assert "--all" not in shown.text
     for count in vars(report.summary).values():
         assert str(count) in shown.words
@@ -194,7 +194,7 @@ def test_more_objects_than_fit_are_cut_and_it_says_so(monkeypatch: pytest.Monkey
         monkeypatch.setattr(module, "MOST_ROWS", 50)
     shown = rendered(reported(many(57)))
     assert len(shown.attribute("tr", "data-key")) == 50
-    assert "50 of 58 objects are listed, the worst first; --json has all" in shown.text
+    assert "50 of 58 objects are listed, the worst first; left out: " in shown.text
     assert shown.data["total"] == 58
     assert len(shown.data["objects"]) == 50
 

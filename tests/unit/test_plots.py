@@ -315,7 +315,7 @@ def test_no_title_disagrees_with_the_check(name: str) -> None:
 
 
 def test_what_has_no_room_is_counted() -> None:
-    assert "… and 1,961 more\n" in said(drawn("dumbbell", "many"))
+    assert "1 outside, each" in said(drawn("dumbbell", "many"))
     assert "2,000 open files\n" in said(drawn("border", "many"))
     assert "… and 41 more\n" in said(drawn("heatmap", "crowd"))
     assert "… and 45 more: " in said(drawn("sets", "crowd"))

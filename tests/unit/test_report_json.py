@@ -17,7 +17,7 @@ from tests.strategies import Graph, counted_graphs
 
 TOP = {
     "cranalyze", "command", "status", "exit_code", "advisory", "incomplete", "subject", "summary",
-    "objects", "findings", "gaps", "notes", "errors",
+    "objects", "tasks", "task_sets", "findings", "gaps", "notes", "errors",
 }  # fmt: skip
 SUBJECT = {
     "pid", "local_pid", "comm", "tasks", "container_init", "host", "boot_id", "kernel",
@@ -30,20 +30,12 @@ SUMMARY = {
 OBJECT = {
     "objref", "kind", "address", "name", "ino", "dev", "initial", "verdict", "basis", "users",
     "refcount", "observer", "outside", "unnamed", "shared", "passes", "uncounted", "gates",
-    "message", "holders",
+    "message", "holders", "holders_listed",
 }  # fmt: skip
 HOLDER = {
-    "side",
-    "shared",
-    "things",
-    "association",
-    "slot",
-    "weight",
-    "holder",
-    "tasks",
-    "detail",
-    "via",
-}
+    "side", "shared", "things", "association", "slot", "weight", "holder", "tasks", "task_set",
+    "detail", "via",
+}  # fmt: skip
 
 
 def leaking() -> Machine:
@@ -125,3 +117,31 @@ def test_any_machine_gives_json_whose_numbers_add_up(graph: Graph, rules: Rules)
         for side, held in (("inside", "users"), ("outside", "outside"), ("observer", "observer")):
             weights = [h["weight"] for h in entry["holders"] if h["side"] == side]
             assert sum(weights) == entry[held]
+
+
+def test_each_task_is_told_once_and_the_hosts_holders_only_when_all_is_asked_for() -> None:
+    made = Machine()
+    made.task(1, 0, comm="init")
+    made.task(100, 1, comm="app", nspid=1)
+    for tid in range(101, 400):
+        made.task(tid, 100, tgid=100)
+    fds = made.object("FILE_TABLE", 300, holders=[(tid, "files") for tid in range(100, 400)])
+    for slot in range(200):
+        made.object("FILE", 2, name=f"/srv/{slot}", holders=[(fds, "fd", slot)])
+    sets = made.object("NSPROXY", 301, holders=[(tid, "nsproxy") for tid in (1, *range(100, 400))])
+    made.object("UTS_NS", 2, initial=True, holders=[(sets, "nsproxy.uts")])
+    snapshot = made.snapshot(100)
+    verdicts = check(snapshot)
+    text = writer.render(make(snapshot, verdicts, ReportOptions("check", all=True)))
+    found = json.loads(text)
+    assert [task["tid"] for task in found["tasks"]].count(399) == 1
+    (file,) = [o for o in found["objects"] if o["name"] == "/srv/7"]
+    (holder,) = file["holders"]
+    assert len(holder["tasks"]) == 8
+    led = [found["tasks"][at]["tid"] for at in found["task_sets"][holder["task_set"]]]
+    assert sorted(led) == list(range(100, 400))
+    assert len(text) < 400_000
+    brief = json.loads(writer.render(make(snapshot, verdicts, ReportOptions(brief=True))))
+    (uts,) = [o for o in brief["objects"] if o["kind"] == "UTS_NS"]
+    assert (uts["holders"], uts["holders_listed"]) == ([], False)
+    assert uts["users"] + uts["outside"] == 1

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from analyzer.check.leaks import check
 from analyzer.doctor import Capability
+from analyzer.grouping import cut, fitting, is_namespace
 from analyzer.model import Rules
 from analyzer.report import ReportOptions, make
 from analyzer.writers import doctor as doctor_writer
-from analyzer.writers import terminal
+from analyzer.writers import markdown, terminal
 from analyzer.writers.text import printable, shorten, valid, width, wrap
 from tests.build import Machine
 from tests.strategies import Graph, counted_graphs
@@ -156,8 +157,54 @@ def test_a_long_list_is_cut_on_a_terminal_unless_everything_is_asked_for() -> No
     report = reported(made)
     assert len(report.objects) == 101
     text = page(report)
-    assert "and 76 open files more (--all lists them)" in text
+    assert "* 100 open files: referenced from outside" in text
+    assert "/srv/0, /srv/1, /srv/2 and 97 more (--all lists them)" in text
     assert "more" not in page(report, everything=True)
+
+
+def crowded() -> Machine:
+    made = leaking()
+    pool = [made.object("FILE_TABLE", 1, holders=[(tid, "files")]) for tid in (100, 88)]
+    for slot in range(2100):
+        made.object("FILE", 2, name=f"/srv/{slot}", holders=[(t, "fd", slot + 9) for t in pool])
+    sets = made.object("NSPROXY", 9, holders=[(100, "nsproxy"), (88, "nsproxy")])
+    made.object("UTS_NS", 3, name="uts:[7]", holders=[(sets, "nsproxy.uts")])
+    for number in range(30):
+        held = [(pool[0], "fd", 5000 + number)]
+        made.object("FILE", 2, name=f"/run/{number}", holders=held, stable=False)
+        name, task = f"/var/{number}", 1000 + number
+        made.task(task, 1)
+        table = made.object("FILE_TABLE", 1, holders=[(task, "files")])
+        made.object(
+            "FILE", 2, name=name, holders=[(pool[0], "fd", 6000 + number), (table, "fd", 3)]
+        )
+    return made
+
+
+def test_alike_ones_are_folded_before_anything_is_cut_and_never_a_namespace() -> None:
+    report = reported(crowded())
+    text = page(report, 200)
+    assert "2,100 open files: referenced from outside" in text
+    assert "/srv/0, /srv/1, /srv/2 and 2,097 more (--all lists them)" in text
+    assert "each: 1 user inside, refcount 2: 1 held from outside" in text
+    assert "; 2,099 more in the same way" in text
+    assert "31 open files kept changing while they were read" in text
+    assert "uts:[7]: referenced from outside" in text
+    assert "more (--all lists them)" in text
+    assert text.count("referenced from outside") < 40
+    kept, left = cut(report.groups, 25)
+    assert all(any(entry in group.objects for group in kept)
+               for entry in report.objects if is_namespace(entry))  # fmt: skip
+    assert not any(is_namespace(entry) for entry in left)
+    listed = fitting(report.objects, report.groups, 100)
+    names = {entry.name for entry in listed}
+    assert names >= {"uts:[7]", "/srv/0", "/var/0", "/var/24"}
+    assert len(listed) == 100
+    assert listed == [entry for entry in report.objects if entry in listed]
+    assert "uts:[7]" in markdown.render(report)
+    assert "1 each" in markdown.render(report)
+    every = page(report, 200, everything=True)
+    assert all(f"/srv/{number}:" in every for number in range(2100))
 
 
 def test_colours_are_only_around_the_text() -> None:
