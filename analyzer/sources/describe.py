@@ -45,7 +45,7 @@ def describe(
 ) -> Snapshot:
     """Return the snapshot with the `chosen` objects (and all namespaces) described and named.
 
-    With `cgroups`, the tasks of the subtree get their cgroup too.
+    With `cgroups`, the tasks get their cgroup too.
     """
     described = _described(memory, snapshot.tables["objects"], chosen)
     named = _named(memory, snapshot, described, tasks, chosen)

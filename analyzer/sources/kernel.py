@@ -93,7 +93,9 @@ def collect(memory: Memory, request: Request) -> Snapshot:
             break
     request.progress("naming")
     chosen = reading.collected if request.wanted is None else request.wanted(shown)
-    return describe(memory, bare, reading.tasks, chosen, cgroups=request.wanted is None)
+    # Not for a question to the whole machine: its answer names nobody's.
+    cgroups = request.pid is not None or request.wanted is None
+    return describe(memory, bare, reading.tasks, chosen, cgroups=cgroups)
 
 
 def _still(memory: Memory, request: Request) -> AbstractContextManager[Frozen | None]:
@@ -265,7 +267,8 @@ def _gaps(request: Request, reading: _Reading, check: _Check) -> list[dict[str, 
     if reading.tasks.torn:
         gaps.append(_gap(request, "the tree of process ids", "was rebuilt while it was read"))
     if check.appeared and request.pid is not None:  # on a whole machine something always does
-        gaps.append(_gap(request, f"{check.appeared} objects", "kept appearing while it was read"))
+        what = "object" if check.appeared == 1 else "objects"
+        gaps.append(_gap(request, f"{check.appeared} {what}", "kept appearing while it was read"))
     return gaps
 
 

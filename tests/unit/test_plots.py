@@ -26,7 +26,7 @@ from analyzer import cli, model, plots
 from analyzer.check.leaks import check
 from analyzer.errors import BadInputError
 from analyzer.model import PlotName
-from analyzer.plots import _style, base, border
+from analyzer.plots import _style, base, border, life
 from analyzer.plots._identity import BY_ADDRESS, BY_HOLDER
 from analyzer.report import ReportOptions, make
 from analyzer.snapshot import Snapshot
@@ -565,3 +565,19 @@ def test_the_command_refuses_in_one_line(
 
 def test_one_snapshot_has_no_history_and_says_so() -> None:
     assert title(drawn("life", "leaks")) == "only one snapshot: 6 objects"
+
+
+def test_the_headline_of_life_says_what_its_rows_show() -> None:
+    leak, calm = model.Verdict.USAGE_LEAK, model.Verdict.CONTAINED
+    doubt = model.Verdict.UNSTABLE
+    lives = [
+        life._Life("freed", (leak, leak, calm)), life._Life("late", (calm, calm, leak)),
+        life._Life("between", (None, leak, None)), life._Life("away", (calm, None, calm)),
+        life._Life("wavered", (calm, doubt, calm)), life._Life("new", (None, calm, calm)),
+    ]  # fmt: skip
+    said = life._title(lives, 3)
+    assert said.endswith(
+        ": 1 new, 1 there in between, 1 away for a while, 1 shared late, 1 no longer shared, "
+        "1 undecided at times"
+    )
+    assert life._title([life._Life("same", (leak, leak))], 2).endswith(": all the same")

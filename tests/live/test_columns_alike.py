@@ -1,0 +1,50 @@
+"""What a column says does not depend on the command: check and collect, report say the same."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import fixtures
+from analyzer.listing import names_of_columns
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.live]
+
+CRANALYZE = (sys.executable, "-m", "analyzer")
+FILTER = "SIDE == 'inside' and not INITIAL"  # what others hold is theirs to change meanwhile
+# Numbers of a snapshot, and what counts others' references too.
+OF_A_READING = {"OBJREF", "HOLDER", "REFCOUNT", "OUTSIDE", "UNNAMED", "MESSAGE", "VERDICT", "BASIS"}
+
+
+def rows(*words: str) -> list[dict[str, Any]]:
+    asked = ("--all", "--json", "-o", ",".join(names_of_columns()), "-Q", FILTER)
+    done = subprocess.run(
+        [*CRANALYZE, *words, *asked], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode in {0, 3, 16}, done.stderr
+    return sorted(
+        ({k: v for k, v in row.items() if k not in OF_A_READING}
+         for row in json.loads(done.stdout)["rows"]),
+        key=lambda row: json.dumps(row, sort_keys=True),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("source", [pytest.param("kernel", marks=pytest.mark.bpf), "procfs"])
+def test_every_column_says_the_same_both_ways(tmp_path: Path, source: str) -> None:
+    path = str(tmp_path / "a.crz")
+    with fixtures.start("kinds") as running:
+        pid = str(running.info["root"])
+        collect = ("collect", pid, "--source", source, "--output", path)
+        subprocess.run([*CRANALYZE, *collect], check=True, timeout=120)
+        live = rows("check", pid, "--source", source)
+        kept = rows("report", path)
+    assert live
+    assert any(row["CGROUP"] for row in live)
+    assert live == kept
