@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 import fixtures
 from analyzer.listing import names_of_columns
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = [pytest.mark.live]
 
@@ -48,3 +47,16 @@ def test_every_column_says_the_same_both_ways(tmp_path: Path, source: str) -> No
     assert live
     assert any(row["CGROUP"] for row in live)
     assert live == kept
+
+
+def test_three_snapshots_of_one_second_are_three_files(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with fixtures.start("kinds") as running:
+        command = [*CRANALYZE, "collect", str(running.info["root"]), "--source", "procfs"]
+        started = [
+            subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+            for _ in range(3)
+        ]
+        codes = [one.wait(120) for one in started]
+    assert codes == [0, 0, 0]
+    assert len(list(tmp_path.glob("*.crz"))) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
 from analyzer.cli import options as opt
@@ -52,14 +53,34 @@ def run(  # noqa: PLR0913 - an option each
             from analyzer.privacy import Redaction
 
             snapshot = Redaction.of(snapshot.meta["boot_id"]).snapshot(snapshot)
-        path = output or default_name(snapshot)
+        path = output or ""
         if path == "-":
             crz.save(snapshot, path)
-        else:
+        elif path or proc is not None:
+            path = path or default_name(snapshot)
             desk.deliver([(path, crz.pack(snapshot))])
+        else:
+            path = _named(desk, snapshot)
     if path != "-":
         emit(f"{files.printable_path(path)}\n")
     note(_written(snapshot))
+
+
+def _named(desk: Desk, snapshot: Snapshot) -> str:
+    """Write a snapshot under a name of its own, which is returned: others may be as quick."""
+    from analyzer import crz
+    from analyzer.errors import BadInputError
+
+    data = crz.pack(snapshot)
+    while True:
+        path = default_name(snapshot)
+        try:
+            desk.deliver([(path, data)])
+        except BadInputError:
+            if not os.path.lexists(path):
+                raise
+        else:
+            return path
 
 
 def _written(snapshot: Snapshot) -> str:
