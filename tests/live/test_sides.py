@@ -18,6 +18,7 @@ from analyzer.model import Side
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from analyzer.model import SourceName
     from analyzer.report import Report, ReportObject
 
 pytestmark = [pytest.mark.live, pytest.mark.bpf, pytest.mark.needs("root", "tool:unshare")]
@@ -96,7 +97,7 @@ def test_another_namespace_of_the_hosts_is_a_leak(shared: str) -> None:
 
 
 @pytest.mark.parametrize("source", ["kernel", "procfs"])
-def test_who_has_the_same_set_of_namespaces_is_in_each_of_them(source: str) -> None:
+def test_who_has_the_same_set_of_namespaces_is_in_each_of_them(source: SourceName) -> None:
     with unshared("--net", "--fork", alone=False) as (outsider, root):
         report = analyzer.check(analyzer.collect(root, source=source))
     held = of_kind(report, "NET_NS").holders

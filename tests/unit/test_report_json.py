@@ -140,7 +140,7 @@ def test_each_task_is_told_once_and_the_hosts_holders_only_when_all_is_asked_for
     assert len(holder["tasks"]) == 8
     led = [found["tasks"][at]["tid"] for at in found["task_sets"][holder["task_set"]]]
     assert sorted(led) == list(range(100, 400))
-    assert len(text) < 400_000
+    assert len(text) < 600_000  # 5 MB, were the tasks of each holder told
     brief = json.loads(writer.render(make(snapshot, verdicts, ReportOptions(brief=True))))
     (uts,) = [o for o in brief["objects"] if o["kind"] == "UTS_NS"]
     assert (uts["holders"], uts["holders_listed"]) == ([], False)
