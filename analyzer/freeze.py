@@ -19,7 +19,8 @@ import sys
 import time
 from array import array
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Self
 
 from analyzer import tracer
@@ -37,6 +38,9 @@ _SHOWN: Final = 5  # thread ids in the line of a gap
 
 _SEEN_MEANWHILE: Final = "not stopped: it ran on while it was read, what it changed is unstable"
 _BLOCKED: Final = "not stopped: it sleeps in the kernel, and stops before it returns from there"
+
+
+Outcomes = dict[int, tuple[int, int]]
 
 
 class FreezeError(CranalyzeError):
@@ -66,8 +70,20 @@ class Frozen:
     tids: frozenset[int]
     left: tuple[Left, ...]
     helper: int
+    stop: Callable[[], Outcomes] = field(repr=False)
     seconds: float = 0.0
     expired: bool = False
+
+    @property
+    def blocked(self) -> frozenset[int]:
+        """The threads that were not stopped, and do not go on before they are."""
+        return frozenset(one.tid for one in self.left if one.effect == _BLOCKED)
+
+    def renew(self) -> None:
+        """Look for threads that were not there, or not seen, before, and stop them too."""
+        outcomes = self.stop()
+        self.tids = frozenset(tid for tid, (what, _) in outcomes.items() if what == tracer.STOPPED)
+        self.left = tuple(filter(None, (_left(tid, *one) for tid, one in outcomes.items())))
 
     def gaps(self) -> list[dict[str, object]]:
         """Return the rows of the table of gaps that tell what was not stopped."""
@@ -111,10 +127,10 @@ def frozen(
     ptrace(2); NotPermittedError when none of it may be traced; and what `subtree` raises.
     """
     with _Helper(timeout, limit) as helper:
-        outcomes = _stop_all(helper, pid, subtree, timeout)
-        tids = frozenset(tid for tid, (what, _) in outcomes.items() if what == tracer.STOPPED)
-        left = tuple(_left(tid, *outcome) for tid, outcome in outcomes.items())
-        held = Frozen(tids, tuple(one for one in left if one), helper.pid)
+        known: Outcomes = {}
+        stop = partial(_stop_all, helper, pid, subtree, timeout, known)
+        held = Frozen(frozenset(), (), helper.pid, stop)
+        held.renew()
         _require_any(pid, held)
         try:
             yield held
@@ -152,13 +168,13 @@ def _children(process: int, thread: str) -> list[int]:
         return []
 
 
-Outcomes = dict[int, tuple[int, int]]
-
-
 def _stop_all(
-    helper: _Helper, pid: int, subtree: Callable[[], Iterable[int]], timeout: float
+    helper: _Helper,
+    pid: int,
+    subtree: Callable[[], Iterable[int]],
+    timeout: float,
+    known: Outcomes,
 ) -> Outcomes:
-    known: Outcomes = {}
     own = {helper.pid, os.getpid(), *map(int, os.listdir("/proc/self/task"))}
     deadline = time.monotonic() + _PATIENCE * timeout
     for _ in range(ROUNDS):

@@ -43,7 +43,7 @@ class Basis(StrEnum):
     """What a verdict rests on."""
 
     PROVEN = "proven"  # the kernel's own refcount
-    WITNESSED = "witnessed"  # an outside holder was seen; no refcount
+    WITNESSED = "witnessed"  # an outside holder was seen; no refcount, or one that moved
     STRUCTURAL = "structural"  # the sides of the holders; arithmetic alone misleads
 
 
@@ -205,7 +205,11 @@ OBJECTS: Final = Schema(
         ),
         _C("name", "text", "what people call it: a path, pipe:[N], net:[N], ...", nullable=True),
         _C("initial", "bool", "an initial namespace (or one's creation): the host's"),
-        _C("stable", "bool", "two readings of its count and of its users agreed"),
+        _C(
+            "stable",
+            "bool",
+            "the readings of its count and of who holds it agreed, and left no doubt",
+        ),
         _C("ino", "u64", "inode number; of a namespace its nsfs inode", nullable=True),
         _C("dev", "u64", "device of the inode's filesystem, as makedev(3)", nullable=True),
         _C("mode", "i64", "st_mode of the inode", nullable=True, least=0, most=0xFFFF),

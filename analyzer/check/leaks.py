@@ -74,6 +74,11 @@ def check(snapshot: Snapshot, pid: int | None = None, rules: Rules = Rules.MODER
         objects, lambda kind: kind.judged is not Judged.NOT and rules in kind.rules
     )
     structural = kind_flags(objects, lambda kind: kind.judged is Judged.STRUCTURAL)
+    expected = users + _allowed(objects, observer, rules)
+    seen = outside + np.where(structural, shared, 0)
+    verdict, basis = _decided(
+        objects, structural, _named(snapshot, sides), expected, seen, outside + observer
+    )
     return Verdicts(
         pid=root,
         rules=rules,
@@ -83,14 +88,8 @@ def check(snapshot: Snapshot, pid: int | None = None, rules: Rules = Rules.MODER
         observer=observer,
         unnamed=np.where(known, objects["refcount"] - users - outside - observer, 0),
         judged=judged,
-        verdict=np.where(
-            judged,
-            _verdicts(
-                objects, structural, users + _allowed(objects, observer, rules), outside, shared
-            ),
-            NOT_JUDGED,
-        ).astype(np.int8),
-        basis=np.where(judged, _bases(known, structural), NOT_JUDGED).astype(np.int8),
+        verdict=np.where(judged, verdict, NOT_JUDGED).astype(np.int8),
+        basis=np.where(judged, basis, NOT_JUDGED).astype(np.int8),
         weight=weight,
         shared=shared,
     )
@@ -136,23 +135,40 @@ def _allowed(objects: Table, observer: Integers, rules: Rules) -> Integers:
     return np.where(files, observer.clip(max=1), 0)
 
 
-def _verdicts(
-    objects: Table, structural: Mask, expected: Integers, outside: Integers, shared: Integers
-) -> Codes:
-    known, count = objects.known("refcount"), objects["refcount"]
-    leaks = (outside > 0) & ~known | structural & (outside + shared > 0)
+def _named(snapshot: Snapshot, sides: Border) -> Integers:
+    """Return the weight of all references to each object, whatever the rules make of it."""
+    named = np.zeros(len(snapshot.tables["objects"]), np.int64)
+    weight = snapshot.tables["references"]["weight"]
+    np.add.at(named, sides.target_row[sides.counted], weight[sides.counted])
+    return named
+
+
+def _decided(
+    objects: Table,
+    structural: Mask,
+    named: Integers,
+    expected: Integers,
+    seen: Integers,
+    others: Integers,
+) -> tuple[Codes, Codes]:
+    """Return verdicts and bases; `seen` is what decides from outside, `others` all not inside."""
+    known, count, stable = objects.known("refcount"), objects["refcount"], objects["stable"]
+    held = seen > 0
+    judged = np.where(structural, np.int8(_BASIS[Basis.STRUCTURAL]), np.int8(_BASIS[Basis.PROVEN]))
+    by_sight = np.int8(_BASIS[Basis.WITNESSED])
+    # A count that moved proves nothing: what is seen outside does, if the count has room for it.
+    witnessed = ~stable & known & held & (others < count)
+    impossible = stable & known & held & (named > count) & ~objects["initial"]
     decided = [
-        (leaks, Verdict.USAGE_LEAK),
+        (witnessed, Verdict.USAGE_LEAK),
+        (~stable | impossible, Verdict.UNSTABLE),
+        (held & (structural | ~known), Verdict.USAGE_LEAK),
         (~known, Verdict.UNKNOWN),
-        (~objects["stable"], Verdict.UNSTABLE),
         (structural, Verdict.CONTAINED),
         (count > expected, Verdict.USAGE_LEAK),
         (count < expected, Verdict.OVERCOUNT),
     ]
     codes = [np.int8(_VERDICT[verdict]) for _, verdict in decided]
-    return np.select([where for where, _ in decided], codes, np.int8(_VERDICT[Verdict.CONTAINED]))
-
-
-def _bases(known: Mask, structural: Mask) -> Codes:
-    judged = np.where(structural, np.int8(_BASIS[Basis.STRUCTURAL]), np.int8(_BASIS[Basis.PROVEN]))
-    return np.where(known, judged, np.int8(_BASIS[Basis.WITNESSED]))
+    contained = np.int8(_VERDICT[Verdict.CONTAINED])
+    verdict: Codes = np.select([where for where, _ in decided], codes, contained)
+    return verdict, np.where(~known | (witnessed & ~structural), by_sight, judged)

@@ -56,12 +56,16 @@ class Judgement:
 
 
 class Held(NamedTuple):
-    """The weight that an object is held with from each side; `shared` is of `users`."""
+    """The weight that an object is held with from each side; `shared` is of `users`.
+
+    `named` is the weight of all its references, whatever the rules make of it.
+    """
 
     users: int
     outside: int
     observer: int
     shared: int
+    named: int
 
 
 @dataclass(frozen=True)
@@ -260,7 +264,9 @@ def judge(
             shared += reference.weight * (side is Side.INSIDE and reference.holder in led_outside)
     outside, observer = weight[Side.OUTSIDE], weight[Side.OBSERVER]
     unnamed = 0 if thing.refcount is None else thing.refcount - users - outside - observer
-    verdict, basis = decide(thing, Held(users, outside, observer, shared), machine.rules)
+    verdict, basis = decide(
+        thing, Held(users, outside, observer, shared, sum(weight.values())), machine.rules
+    )
     return Judgement(users, outside, observer, unnamed, shared, verdict, basis)
 
 
@@ -279,18 +285,32 @@ def decide(thing: Object, held: Held, rules: Rules) -> tuple[Verdict, Basis]:
     expected = held.users + allowed(rules, thing.kind.name, held.observer)
     structural = thing.kind.judged is Judged.STRUCTURAL
     seen = held.outside + (held.shared if structural else 0)
+    basis = Basis.STRUCTURAL if structural else Basis.PROVEN
     if thing.refcount is None:
-        return (Verdict.USAGE_LEAK if seen else Verdict.UNKNOWN), Basis.WITNESSED
+        return unproven(thing, seen), Basis.WITNESSED
+    if not thing.stable:  # its count proves nothing: who is seen outside does, if there is room
+        if seen and held.outside + held.observer < thing.refcount:
+            return Verdict.USAGE_LEAK, Basis.STRUCTURAL if structural else Basis.WITNESSED
+        return Verdict.UNSTABLE, basis
+    if seen and held.named > thing.refcount and not thing.initial:  # impossible
+        return Verdict.UNSTABLE, basis
     if structural:
-        contained = Verdict.CONTAINED if thing.stable else Verdict.UNSTABLE
-        return (Verdict.USAGE_LEAK if seen else contained), Basis.STRUCTURAL
+        return (Verdict.USAGE_LEAK if seen else Verdict.CONTAINED), basis
+    return compared(thing.refcount, expected), basis
+
+
+def unproven(thing: Object, seen: int) -> Verdict:
+    """Return the verdict on an object whose count is not known; it may be dead."""
     if not thing.stable:
-        return Verdict.UNSTABLE, Basis.PROVEN
-    if thing.refcount > expected:
-        return Verdict.USAGE_LEAK, Basis.PROVEN
-    if thing.refcount < expected:
-        return Verdict.OVERCOUNT, Basis.PROVEN
-    return Verdict.CONTAINED, Basis.PROVEN
+        return Verdict.UNSTABLE
+    return Verdict.USAGE_LEAK if seen else Verdict.UNKNOWN
+
+
+def compared(refcount: int, expected: int) -> Verdict:
+    """Return the verdict of the arithmetic."""
+    if refcount == expected:
+        return Verdict.CONTAINED
+    return Verdict.USAGE_LEAK if refcount > expected else Verdict.OVERCOUNT
 
 
 def read_machine(snapshot: Snapshot, rules: Rules) -> Machine:

@@ -2,14 +2,15 @@
 
 The kind of an open file is known by its `f_op`, the address of a table in the kernel. Rather than
 ask the symbol table for it (which may be hidden), we open one file of each kind ourselves, find it
-through our own descriptor table, and read its `f_op`.
+through our own descriptor table, and read its `f_op`. The files stay open for as long as we read
+(`samples`): the memory of one that is closed is soon another's, who would be told for it.
 """
 
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -17,12 +18,28 @@ import numpy as np
 from analyzer.memory.sets import unique
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from analyzer.kinds.base import U64, FileType
     from analyzer.memory.reader import Memory
 
+_SHOWN: Final = 4  # files of each `f_op`: some may be closed by the time that they are asked
+_NO_ROWS: Final = np.empty(0, np.int64)
+
 _learnt: WeakKeyDictionary[Memory, Mapping[str, int]] = WeakKeyDictionary()
+
+
+@contextmanager
+def samples(memory: Memory, types: Sequence[FileType]) -> Iterator[None]:
+    """Learn the types of files before anything is read, and keep the samples open meanwhile.
+
+    So they are ours, in our own table, for all readings; in no table that is read are they closed
+    and made again as somebody else's.
+    """
+    with ExitStack() as stack:
+        if memory not in _learnt:
+            _learnt[memory] = _learn(memory, types, stack)
+        yield
 
 
 def file_operations(memory: Memory, types: Sequence[FileType]) -> Mapping[str, int]:
@@ -31,9 +48,8 @@ def file_operations(memory: Memory, types: Sequence[FileType]) -> Mapping[str, i
     One that cannot be made here (no such feature, no permission) or has no sample is 0, which no
     file has.
     """
-    if memory not in _learnt:
-        _learnt[memory] = _learn(memory, types)
-    return _learnt[memory]
+    with samples(memory, types):
+        return _learnt[memory]
 
 
 def recognised(
@@ -41,21 +57,23 @@ def recognised(
 ) -> Mapping[str, set[int]]:
     """Return the `f_op` of each type that has no sample, by name, as found among `files`.
 
-    `ops` are their `f_op`; one file of each is shown to the types.
+    `ops` are their `f_op`; a few files of each are shown to the types.
     """
     asking = {file_type.name: file_type.recognise for file_type in types if file_type.recognise}
     distinct = unique(ops) if asking else ops[:0]
-    shown = files[[int(np.argmax(ops == one)) for one in distinct]]
-    return {
-        name: set(distinct[recognise(memory, shown)].tolist()) for name, recognise in asking.items()
-    }
+    at = np.concatenate([np.flatnonzero(ops == one)[:_SHOWN] for one in distinct] or [_NO_ROWS])
+    shown, theirs = files[at], ops[at]
+    told = {name: recognise(memory, shown) for name, recognise in asking.items()}
+    # One that is another file by now told of that.
+    now = memory.gather(shown, "file", {"ops": "f_op"})
+    same = now.ok & (now["ops"] == theirs)
+    return {name: set(theirs[same & mask].tolist()) for name, mask in told.items()}
 
 
-def _learn(memory: Memory, types: Sequence[FileType]) -> Mapping[str, int]:
-    with ExitStack() as stack:
-        fds = {file_type.name: _sample(stack, file_type) for file_type in types}
-        files = _own_files(memory, list(fds.values()))
-        ops = memory.gather(files, "file", {"ops": "f_op"})["ops"]
+def _learn(memory: Memory, types: Sequence[FileType], stack: ExitStack) -> Mapping[str, int]:
+    fds = {file_type.name: _sample(stack, file_type) for file_type in types}
+    files = _own_files(memory, list(fds.values()))
+    ops = memory.gather(files, "file", {"ops": "f_op"})["ops"]
     return {name: int(op) for name, op in zip(fds, ops, strict=True)}
 
 

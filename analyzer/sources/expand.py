@@ -78,7 +78,7 @@ def expand(memory: Memory, tasks: U64, inside: U64) -> Expansion:
         if not walk.round():
             break
     torn = {name: unique(*parts) for name, parts in walk.torn.items()}
-    return Expansion(tuple(walk.blocks), _collected(memory, walk.blocks, inside), torn)
+    return Expansion(tuple(walk.blocks), collected_by(memory, walk.blocks, inside), torn)
 
 
 class _Walk:
@@ -110,23 +110,27 @@ class _Walk:
         return kind.finder.find(self._memory, new) if new else _NOBODY
 
     def _ask(self, kind: Kind, holders: U64) -> None:
-        for edges in chain(
-            _pointers(self._memory, kind, holders), _walked(self._memory, kind, holders)
-        ):
-            good = plausible(edges.target)
-            block = Block(
-                edges.association, kind.name, edges.target_kind,
-                holders[edges.holder], edges.target, edges.slot, edges.detail, edges.weight,
-            )  # fmt: skip
-            block = block if good.all() else block.take(good)
+        for block, torn in asked(self._memory, kind, holders):
             self.blocks.append(block)
             self._met.setdefault(block.target_kind, []).append(block.target)
-            if edges.torn is not None and edges.torn.any():
-                self.torn.setdefault(kind.name, []).append(holders[edges.torn])
+            if len(torn):
+                self.torn.setdefault(kind.name, []).append(torn)
 
 
-def _collected(memory: Memory, blocks: Sequence[Block], inside: U64) -> Mapping[str, U64]:
-    """Find what the inside tasks own: follow the references that collect, from kind to kind."""
+def asked(memory: Memory, kind: Kind, holders: U64) -> Iterator[tuple[Block, U64]]:
+    """Yield what `holders` of one kind hold, and which of them could not be read whole."""
+    for edges in chain(_pointers(memory, kind, holders), _walked(memory, kind, holders)):
+        good = plausible(edges.target)
+        block = Block(
+            edges.association, kind.name, edges.target_kind,
+            holders[edges.holder], edges.target, edges.slot, edges.detail, edges.weight,
+        )  # fmt: skip
+        block = block if good.all() else block.take(good)
+        yield block, _NOBODY if edges.torn is None else holders[edges.torn]
+
+
+def collected_by(memory: Memory, blocks: Sequence[Block], inside: U64) -> Mapping[str, U64]:
+    """Find what the `inside` tasks (sorted) own: follow what collects, from kind to kind."""
     kinds = registry()
     collected = {TASK: inside}
     grown = {TASK}

@@ -1,9 +1,13 @@
 """The kernel source: the reference graph read from the kernel's memory, with its own refcounts.
 
 Nothing is atomic, so the subtree is read three times: first the references of all tasks and the
-counts of the objects, then twice the subtree's references and the counts again. If a count or a
-number of users moved, all is read anew, up to three times; what moves even then is unstable. A
-subtree can be held still meanwhile (`freeze.py`); then one more reading is enough.
+counts of the objects, then twice the subtree's references and the counts again. Then those outside
+that hold what the subtree holds are asked once more (`verify.py`). If a count moved, or who holds
+an object, all is read anew, up to three times; what moves even then is unstable. A subtree can be
+held still meanwhile (`freeze.py`); then one more reading is enough.
+
+What is in the tables was seen twice. A count that they do not explain proves something only if
+nothing can have come and gone meanwhile: else that object is unstable too.
 
 We hold no reference to anything while reading: what cranalyze itself holds (its descriptors, its
 mappings) is in the tables like everybody's, as the observer's.
@@ -11,8 +15,9 @@ mappings) is in the tables like everybody's, as the observer's.
 
 from __future__ import annotations
 
+import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -21,8 +26,10 @@ from analyzer import tables
 from analyzer.check.subtree import INSIDE, task_sides
 from analyzer.errors import TargetVanishedError, UnseenError
 from analyzer.freeze import Frozen, frozen
-from analyzer.kinds import registry
+from analyzer.kinds import file_types, registry
 from analyzer.kinds._initial import hosts
+from analyzer.kinds.base import Judged
+from analyzer.memory.calibrate import samples
 from analyzer.memory.sets import member, unique
 from analyzer.model import GAPS
 from analyzer.snapshot import Snapshot
@@ -31,38 +38,57 @@ from analyzer.sources.assemble import Numbering, number, objects, references
 from analyzer.sources.describe import describe, detail
 from analyzer.sources.expand import Expansion, counts, expand, relevant
 from analyzer.sources.meta import run_facts
+from analyzer.sources.verify import born, confirmed, pulse, seen_again, signatures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
-    from analyzer.kinds.base import I64, U64, Mask
+    from analyzer.kinds.base import I64, U64, Kind, Mask
     from analyzer.memory.reader import Memory
     from analyzer.sources.request import Request
     from analyzer.sources.tasks import Tasks
+    from analyzer.sources.verify import Born, Pulse
 
 READINGS: Final = 4  # the first, and three more for what moved
+_PATIENCE: Final = 2.0  # seconds, after which what moved is not read anew
+_HELD: Final = "TtZX"  # state letters of tasks that do not run until somebody lets them
 _NOBODY: Final = np.empty(0, np.uint64)
 
 
 @dataclass(frozen=True)
 class _Reading:
+    """One reading. `expansion` has what matters, `everything` all that was met."""
+
     tasks: Tasks
+    inside: U64
+    who: Born
+    pulse: Pulse
     expansion: Expansion
     numbering: Numbering
     refcount: I64
     counted: Mask
-    users: I64
+    signature: U64
     collected: Mask
     initial: Mask
 
 
 @dataclass(frozen=True)
 class _Check:
-    """What the second reading of the subtree says of the first."""
+    """What a second look at the subtree says of the first.
+
+    `moved` are objects whose count or holders are not the same, or that are dead; `appeared` is
+    how many were not there before; `doubtful` are those whose count is not explained by what holds
+    them, while something can have come and gone.
+    """
 
     moved: Mask
     appeared: int
-    torn: Expansion
+    again: Expansion
+    tasks: Tasks
+    outsiders: Born
+    still: bool
+    childless: bool
+    doubtful: Mask
 
     @property
     def quiet(self) -> bool:
@@ -85,7 +111,7 @@ def collect(memory: Memory, request: Request) -> Snapshot:
     tries = READINGS
     while True:
         tries -= 1
-        with _still(memory, request) as held:
+        with samples(memory, file_types()), _still(memory, request) as held:
             passes, reading, check = _settled(memory, request, held)
         bare = _snapshot(request, reading, check, _Run(passes, held))
         shown = detail(memory, bare) if request.detailed else bare
@@ -119,6 +145,7 @@ def _settled(memory: Memory, request: Request, held: Frozen | None) -> tuple[int
     rests: it is read twice, and what moved is unstable.
     """
     helpers = frozenset({held.helper}) if held else frozenset()
+    until = time.monotonic() + _PATIENCE
     passes = 0
     while True:
         passes += 1
@@ -126,9 +153,14 @@ def _settled(memory: Memory, request: Request, held: Frozen | None) -> tuple[int
         reading = _read(memory, request.pid, host=request.host, helpers=helpers)
         check = _read_again(memory, request.pid, reading, helpers)
         if check.quiet and not held and request.pid is not None:
-            check = _read_again(memory, request.pid, reading)
-        if check.quiet or passes == READINGS or request.pid is None:
+            check = _read_again(memory, request.pid, reading, helpers)
+        last = passes == READINGS or time.monotonic() > until or request.pid is None
+        if request.pid is not None and (check.quiet or last):
+            reading, check = _verified(memory, reading, check)
+        if last or (check.quiet and not check.doubtful.any()):
             return passes, reading, check
+        if held:
+            held.renew()
 
 
 def _subtree(tasks: Tasks, pid: int | None) -> U64:
@@ -151,12 +183,15 @@ def _read(
     memory: Memory, pid: int | None, *, host: bool, helpers: frozenset[int] = frozenset()
 ) -> _Reading:
     tasks = task_list.settled(memory, pid, helpers)
-    expansion = expand(memory, tasks.address, _subtree(tasks, pid))
+    inside, who = _subtree(tasks, pid), born(tasks)
+    beat = pulse(memory, who, inside)
+    expansion = expand(memory, tasks.address, inside)
     expansion = expansion if host else relevant(expansion)
     numbering = number(expansion)
     return _Reading(
-        tasks, expansion, numbering, *_counts(memory, numbering),
-        users=_users(expansion, numbering), collected=_collected(expansion, numbering),
+        tasks, inside, who, beat, expansion, numbering, *_counts(memory, numbering),
+        signature=signatures(expansion, numbering, who),
+        collected=_collected(expansion, numbering),
         initial=_initial(memory, numbering),
     )  # fmt: skip
 
@@ -165,19 +200,98 @@ def _read_again(
     memory: Memory, pid: int | None, first: _Reading, helpers: frozenset[int] = frozenset()
 ) -> _Check:
     tasks = task_list.settled(memory, pid, helpers)
-    inside = _subtree(tasks, pid)
+    inside, who = _subtree(tasks, pid), born(tasks)
     if pid is not None and _start_time(tasks, pid) != _start_time(first.tasks, pid):
         raise TargetVanishedError(f"process {pid} exited while it was read, and its pid was reused")
     again = expand(memory, inside, inside)
     refcount, counted = _counts(memory, first.numbering)
     moved = (refcount != first.refcount) | (counted != first.counted)
-    moved |= _users(again, first.numbering) != first.users
+    moved |= signatures(again, first.numbering, who) != first.signature
+    moved |= _dead(memory, first)
     appeared = sum(
         int((~member(addresses, first.expansion.collected.get(kind, _NOBODY))).sum())
         for kind, addresses in again.collected.items()
     )
+    beat = pulse(memory, who, inside)
     # The host's own namespaces are everybody's: they move, and mean nothing for the subtree.
-    return _Check(moved & first.collected & ~first.initial, appeared, again)
+    return _Check(
+        moved & first.collected & ~first.initial, appeared, again, tasks,
+        outsiders=who.without(inside),
+        still=first.pulse.still(beat),
+        childless=first.pulse.childless(beat),
+        doubtful=np.zeros(len(moved), np.bool_),
+    )  # fmt: skip
+
+
+def _verified(memory: Memory, reading: _Reading, check: _Check) -> tuple[_Reading, _Check]:
+    """Return the reading with what was seen twice, and the check with what that leaves open."""
+    expansion = reading.expansion
+    if not check.quiet:
+        later = born(check.tasks)
+        expansion = seen_again(memory, expansion, check.again, reading.who, later)
+    hosts = _by_kind(reading.numbering, reading.initial)
+    expansion, lost = confirmed(
+        memory, reading.expansion, expansion, hosts, reading.who, check.outsiders, quiet=check.quiet
+    )
+    parts = [member(at, lost.get(kind, _NOBODY)) for kind, at in reading.numbering.address.items()]
+    less = np.concatenate([np.empty(0, np.bool_), *parts])
+    reading = replace(reading, expansion=expansion)
+    unexplained = _unexplained(reading) & reading.collected & ~reading.initial
+    return reading, replace(check, doubtful=unexplained & (less | ~_whole(reading, check)))
+
+
+def _by_kind(numbering: Numbering, chosen: Mask) -> Mapping[str, U64]:
+    """Return the addresses of the chosen objects, sorted, by kind."""
+    return {
+        kind: unique(at[chosen[numbering.first[kind] - 1 :][: len(at)]])
+        for kind, at in numbering.address.items()
+    }
+
+
+def _unexplained(reading: _Reading) -> Mask:
+    """Mark the judged objects that more or less references are counted of than are known."""
+    held = np.zeros(len(reading.numbering) + 1, np.int64)
+    for block in reading.expansion.blocks:
+        numbers, known = reading.numbering.find(block.target_kind, block.target)
+        weight = np.int64(1) if block.weight is None else block.weight[known]
+        np.add.at(held, numbers[known], weight)
+    judged = _of_kinds(reading.numbering, lambda kind: kind.judged is not Judged.NOT)
+    mask: Mask = judged & reading.counted & (reading.refcount != held[1:])
+    return mask
+
+
+def _whole(reading: _Reading, check: _Check) -> Mask:
+    """Mark the objects of which no holder can have been missed.
+
+    Their own count tells how many there are, so it takes that the subtree was read whole, and that
+    nobody can have come and gone. Where the holders decide, all of the machine must have been.
+    """
+    torn = {**reading.expansion.torn, **check.again.torn}
+    mine = any(
+        member(holders, reading.expansion.collected.get(kind, _NOBODY)).any()
+        for kind, holders in torn.items()
+    )
+    listed = not reading.tasks.torn and not check.tasks.torn
+    settled = listed and not mine and check.quiet and (check.still or check.childless)
+    by_holders = _of_kinds(reading.numbering, lambda kind: kind.judged is Judged.STRUCTURAL)
+    mask: Mask = np.where(by_holders, settled and not torn, settled)
+    return mask
+
+
+def _dead(memory: Memory, reading: _Reading) -> Mask:
+    """Mark the judged objects whose count says that they are being freed, or something else."""
+
+    def counts_here(kind: Kind) -> bool:
+        paths = [counter.path for counter in kind.counters]
+        return kind.judged is not Judged.NOT and bool(memory.layout.first(kind.struct, paths))
+
+    mask: Mask = _of_kinds(reading.numbering, counts_here) & ~reading.counted
+    return mask
+
+
+def _of_kinds(numbering: Numbering, test: Callable[[Kind], bool]) -> Mask:
+    parts = [np.full(len(at), test(registry()[kind])) for kind, at in numbering.address.items()]
+    return np.concatenate([np.empty(0, np.bool_), *parts])
 
 
 def _counts(memory: Memory, numbering: Numbering) -> tuple[I64, Mask]:
@@ -186,18 +300,6 @@ def _counts(memory: Memory, numbering: Numbering) -> tuple[I64, Mask]:
     refcount = np.concatenate([np.empty(0, np.int64), *(values for values, _ in read)])
     known = np.concatenate([np.empty(0, np.bool_), *(mask for _, mask in read)])
     return refcount, known
-
-
-def _users(expansion: Expansion, numbering: Numbering) -> I64:
-    """Count the references that collected holders hold on each object."""
-    users = np.zeros(len(numbering) + 1, np.int64)
-    for block in expansion.blocks:
-        mine = expansion.collected.get(block.holder_kind, _NOBODY)
-        numbers, held = numbering.find(block.target_kind, block.target)
-        held &= member(block.holder, mine)
-        weight = None if block.weight is None else block.weight[held]
-        users += np.bincount(numbers[held], weight, len(users)).astype(np.int64)
-    return users[1:]
 
 
 def _collected(expansion: Expansion, numbering: Numbering) -> Mask:
@@ -213,10 +315,13 @@ def _snapshot(request: Request, reading: _Reading, check: _Check, run: _Run) -> 
     gaps = _gaps(request, reading, check)
     incomplete = bool(gaps) or (run.held is not None and run.held.expired)
     gaps += run.held.gaps() if run.held else []
+    stood = run.held is not None and _stood_still(reading, check, run.held)
+    if run.held is not None and not stood and not run.held.gaps():
+        gaps.append(_gap(request, "the subtree", "was not stopped as a whole"))
     columns = {
         "refcount": reading.refcount,
         "initial": reading.initial,
-        "stable": ~check.moved,
+        "stable": ~(check.moved | check.doubtful),
     }
     meta = run_facts(
         pid=None if pid is None else tasks.known_as(pid),
@@ -230,7 +335,7 @@ def _snapshot(request: Request, reading: _Reading, check: _Check, run: _Run) -> 
             **meta,
             "scope": request.scope,
             "passes": run.passes,
-            "frozen": run.held is not None,
+            "frozen": stood,
             "frozen_seconds": run.held.seconds if run.held else 0.0,
             "addresses": "raw",
             "incomplete": incomplete,
@@ -247,6 +352,21 @@ def _snapshot(request: Request, reading: _Reading, check: _Check, run: _Run) -> 
     )
 
 
+def _stood_still(reading: _Reading, check: _Check, held: Frozen) -> bool:
+    """Tell whether every thread was stopped, by two lists that are whole, and none ran."""
+    if held.expired or not check.still or reading.tasks.torn or check.tasks.torn:
+        return False
+    return all(_stopped(tasks, reading.inside, held) for tasks in (reading.tasks, check.tasks))
+
+
+def _stopped(tasks: Tasks, inside: U64, held: Frozen) -> bool:
+    state = tasks.table["state"]
+    letters = [tasks.table.code("state", letter) for letter in _HELD]
+    fixed = np.isin(state, letters) | np.isin(tasks.local, [*held.tids, *held.blocked])
+    mine = member(tasks.address, inside) & ~tasks.table["observer"]
+    return bool(fixed[mine].all())
+
+
 def _initial(memory: Memory, numbering: Numbering) -> Mask:
     """Mark the host's own namespaces, and its set of them."""
     parts = [
@@ -259,7 +379,7 @@ def _gaps(request: Request, reading: _Reading, check: _Check) -> list[dict[str, 
     collected = reading.expansion.collected
     whose = "machine" if request.pid is None else "subtree"
     gaps = []
-    for kind, holders in {**reading.expansion.torn, **check.torn.torn}.items():
+    for kind, holders in {**reading.expansion.torn, **check.again.torn}.items():
         torn = int(member(holders, collected.get(kind, _NOBODY)).sum())
         if torn:
             what = registry()[kind].plural if torn > 1 else registry()[kind].title
@@ -269,6 +389,8 @@ def _gaps(request: Request, reading: _Reading, check: _Check) -> list[dict[str, 
     if check.appeared and request.pid is not None:  # on a whole machine something always does
         what = "object" if check.appeared == 1 else "objects"
         gaps.append(_gap(request, f"{check.appeared} {what}", "kept appearing while it was read"))
+    elif check.doubtful.any() and not (check.still or check.childless):
+        gaps.append(_gap(request, "the subtree", "ran and may have forked while it was read"))
     return gaps
 
 

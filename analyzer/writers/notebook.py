@@ -38,7 +38,7 @@ _WORD: Final = ' style="text-align:left"'  # Jupyter sets every cell to the righ
 _NUMBER: Final = ' style="text-align:right"'
 _BASES: Final = {
     Basis.PROVEN: "proven by the kernel's own count",
-    Basis.WITNESSED: "witnessed: the kernel's own count is not known",
+    Basis.WITNESSED: "witnessed: the kernel's own count is not known, or moved",
     Basis.STRUCTURAL: "judged by who holds it",
 }
 _SIDES: Final = (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER)

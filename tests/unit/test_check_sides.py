@@ -302,7 +302,7 @@ def test_without_a_refcount_a_leak_can_only_be_witnessed(
     ("kind", "outside", "expected"),
     [
         ("FS", False, (Verdict.UNSTABLE, Basis.PROVEN)),
-        ("FS", True, (Verdict.UNSTABLE, Basis.PROVEN)),
+        ("FS", True, (Verdict.USAGE_LEAK, Basis.WITNESSED)),
         ("PID_NS", False, (Verdict.UNSTABLE, Basis.STRUCTURAL)),
         ("PID_NS", True, (Verdict.USAGE_LEAK, Basis.STRUCTURAL)),
     ],
@@ -314,3 +314,20 @@ def test_what_moved_is_unstable_unless_its_holder_is_what_counts(
     tids = [ROOT, OUTSIDER] if outside else [ROOT]
     thing = machine.object(kind, 7, stable=False, holders=[(tid, association) for tid in tids])
     assert verdict(machine, thing) == expected
+
+
+@pytest.mark.parametrize("kind", ["FS", "PID_NS"])
+@pytest.mark.parametrize(("count", "stable"), [(1, True), (2, True), (1, False), (None, False)])
+def test_more_holders_than_counts_or_a_dead_count_are_unstable(
+    machine: Machine, kind: str, count: int | None, *, stable: bool
+) -> None:
+    association = {"FS": "fs", "PID_NS": "pid"}[kind]
+    holders = [(tid, association) for tid in (ROOT, ROOT, OUTSIDER)]
+    thing = machine.object(kind, count, stable=stable, holders=holders)
+    assert verdict(machine, thing)[0] is Verdict.UNSTABLE
+
+
+def test_the_count_of_what_is_the_hosts_is_not_held_against_its_holders(machine: Machine) -> None:
+    holders = [(tid, "pid") for tid in (ROOT, OUTSIDER)]
+    thing = machine.object("PID_NS", 1, initial=True, holders=holders)
+    assert verdict(machine, thing) == (Verdict.USAGE_LEAK, Basis.STRUCTURAL)

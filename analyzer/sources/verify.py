@@ -1,0 +1,285 @@
+"""What was read, held against a second look: who holds what, who ran, who is still there.
+
+Sums prove nothing: one thread ends, another one comes, and six are six. So two readings agree on an
+object only if the same holders hold it at the same places (`signatures`), a holder being the same
+if it is the same task, not one of its successors at the same address. What both did not see is not
+counted (`seen_again`). A `struct file` or `struct sock` may be reused while it is read
+(SLAB_TYPESAFE_BY_RCU), so what is held from outside is asked once more after the counts
+(`confirmed`): from the far end back to the task, so that every link of a chain was there while the
+others were. Whether anything can have come and gone in between is told by the tasks themselves
+(`Pulse`): one that did not run did nothing, and where no process id was given, nobody was born.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.kinds import registry
+from analyzer.kinds.pid import innermost
+from analyzer.memory.sets import find, member, unique
+from analyzer.model import TASK
+from analyzer.sources.expand import asked, collected_by
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from analyzer.kinds.base import I64, U64, Mask
+    from analyzer.memory.reader import Memory
+    from analyzer.sources.assemble import Numbering
+    from analyzer.sources.expand import Block, Expansion
+    from analyzer.sources.tasks import Tasks
+
+_NOBODY: Final = np.empty(0, np.uint64)
+_ROUNDS: Final = 2  # of asking what is held from outside once more
+
+
+@dataclass(frozen=True)
+class Born:
+    """Which task each address is: one number for (address, id, time of birth)."""
+
+    address: U64
+    number: U64
+
+    def of(self, addresses: U64) -> U64:
+        """Return the numbers of tasks, 0 for one that is not known."""
+        at, there = find(self.address, addresses)
+        numbers = np.zeros(len(addresses), np.uint64)
+        numbers[there] = self.number[at[there]]
+        return numbers
+
+    def without(self, addresses: U64) -> Born:
+        """Return it without some tasks (sorted)."""
+        rest = ~member(self.address, addresses)
+        return Born(self.address[rest], self.number[rest])
+
+
+def born(tasks: Tasks) -> Born:
+    """Return who the tasks of one reading are."""
+    order = np.argsort(tasks.address, kind="stable")
+    number = _mixed(tasks.address, tasks.table["tid"], tasks.table["start_time"])
+    return Born(tasks.address[order], number[order])
+
+
+def signatures(expansion: Expansion, numbering: Numbering, who: Born) -> U64:
+    """Return, for each object, a number that tells which collected holders hold it, and where."""
+    total = np.zeros(len(numbering) + 1, np.uint64)
+    for block in expansion.blocks:
+        numbers, held = numbering.find(block.target_kind, block.target)
+        held &= member(block.holder, expansion.collected.get(block.holder_kind, _NOBODY))
+        np.add.at(total, numbers[held], _edges(block, who)[held])
+    return total[1:]
+
+
+def seen_again(
+    memory: Memory, expansion: Expansion, again: Expansion, who: Born, later: Born
+) -> Expansion:
+    """Keep those references of collected holders that `again`, a later reading, has as well.
+
+    What is collected follows: what only the first reading led to is not, and holds nothing.
+    """
+    keys = unique(*(_edges(b, later) for b in again.blocks))
+    inside, before = expansion.collected[TASK], expansion.collected
+    blocks = [
+        b.take(~member(b.holder, before.get(b.holder_kind, _NOBODY)) | member(_edges(b, who), keys))
+        for b in expansion.blocks
+    ]
+    collected = collected_by(memory, blocks, inside[member(inside, again.collected[TASK])])
+    lost = {
+        kind: addresses[~member(addresses, collected.get(kind, _NOBODY))]
+        for kind, addresses in before.items()
+    }
+    blocks = [b.take(~member(b.holder, lost.get(b.holder_kind, _NOBODY))) for b in blocks]
+    return replace(expansion, blocks=tuple(blocks), collected=collected)
+
+
+def confirmed(
+    memory: Memory,
+    first: Expansion,
+    expansion: Expansion,
+    hosts: Mapping[str, U64],
+    who: Born,
+    later: Born,
+    *,
+    quiet: bool,
+) -> tuple[Expansion, Mapping[str, U64]]:
+    """Keep those references from outside that are there still, and of holders that are.
+
+    Asked is what leads to the collected objects, but for the host's own (`hosts`), which everybody
+    holds. `later` are the tasks that are there now and are not inside. A holder that a task led to
+    in the `first` reading must still be led to; one that no task ever led to counts only if all was
+    `quiet`: it may be on its way to one. Returns the expansion, and what lost a reference, by kind.
+    """
+    deciding = _deciding(expansion, hosts)
+    if not any(rows.any() for rows in deciding):
+        return expansion, {}
+    good = [
+        rows & _same(block, who, later)
+        for block, rows in zip(expansion.blocks, deciding, strict=True)
+    ]
+    for _ in range(_ROUNDS):
+        good = _asked_again(memory, expansion.blocks, good, who)
+    kept = [~rows | fine for rows, fine in zip(deciding, good, strict=True)]
+    led = _led_to(expansion.blocks, kept)
+    before = _led_to(first.blocks, [np.ones(len(b.target), np.bool_) for b in first.blocks])
+    lost: dict[str, list[U64]] = {}
+    blocks = []
+    for block, rows, keep in zip(expansion.blocks, deciding, kept, strict=True):
+        if block.holder_kind == TASK:
+            rooted = keep
+        else:
+            rooted = member(block.holder, led.get(block.holder_kind, _NOBODY))
+            if quiet:
+                rooted |= ~member(block.holder, before.get(block.holder_kind, _NOBODY))
+        gone = rows & ~(keep & rooted)
+        if gone.any():
+            lost.setdefault(block.target_kind, []).append(block.target[gone])
+        blocks.append(block.take(~gone))
+    return (
+        replace(expansion, blocks=tuple(blocks)),
+        {kind: unique(*parts) for kind, parts in lost.items()},
+    )
+
+
+def _same(block: Block, who: Born, later: Born) -> Mask:
+    if block.holder_kind != TASK:
+        return np.ones(len(block.target), np.bool_)
+    now = later.of(block.holder)
+    same: Mask = (now != 0) & (now == who.of(block.holder))
+    return same
+
+
+def _deciding(expansion: Expansion, hosts: Mapping[str, U64]) -> list[Mask]:
+    """Find the references from outside that lead, over whatever, to what is collected."""
+    collected = expansion.collected
+    matters = {
+        kind: addresses[~member(addresses, hosts.get(kind, _NOBODY))]
+        for kind, addresses in collected.items()
+        if kind != TASK
+    }
+    outside = [~member(b.holder, collected.get(b.holder_kind, _NOBODY)) for b in expansion.blocks]
+    grown = set(matters)
+    while grown:
+        leading = [
+            (b, rows)
+            for b, rows in zip(expansion.blocks, outside, strict=True)
+            if b.target_kind in grown and b.holder_kind != TASK
+        ]
+        grown = set()
+        for block, rows in leading:
+            known = matters.get(block.holder_kind, _NOBODY)
+            holds = block.holder[rows & member(block.target, matters[block.target_kind])]
+            both = unique(known, holds[~member(holds, hosts.get(block.holder_kind, _NOBODY))])
+            if len(both) > len(known):
+                matters[block.holder_kind] = both
+                grown.add(block.holder_kind)
+    return [
+        rows & member(b.target, matters.get(b.target_kind, _NOBODY))
+        for b, rows in zip(expansion.blocks, outside, strict=True)
+    ]
+
+
+def _asked_again(
+    memory: Memory, blocks: Sequence[Block], good: Sequence[Mask], who: Born
+) -> list[Mask]:
+    """Ask the holders again, the far ends first, and drop what they do not hold any more."""
+    kept = list(good)
+    for kind in reversed([*registry().values()]):
+        rows = [i for i, b in enumerate(blocks) if b.holder_kind == kind.name and kept[i].any()]
+        if not rows:
+            continue
+        holders = unique(*(blocks[i].holder[kept[i]] for i in rows))
+        keys = unique(*(_edges(b, who) for b, _ in asked(memory, kind, holders)))
+        for i in rows:
+            kept[i] = kept[i] & member(_edges(blocks[i], who), keys)
+    return kept
+
+
+def _led_to(blocks: Sequence[Block], chosen: Sequence[Mask]) -> Mapping[str, U64]:
+    """Find what tasks lead to, over the chosen references, by kind."""
+    led: dict[str, U64] = {}
+    grown = {TASK}
+    while grown:
+        leading = [(b, c) for b, c in zip(blocks, chosen, strict=True) if b.holder_kind in grown]
+        grown = set()
+        for block, rows in leading:
+            known = led.get(block.target_kind, _NOBODY)
+            if block.holder_kind != TASK:
+                rows = rows & member(block.holder, led[block.holder_kind])  # noqa: PLW2901
+            both = unique(known, block.target[rows])
+            if len(both) > len(known):
+                led[block.target_kind] = both
+                grown.add(block.target_kind)
+    return led
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """What tells that tasks ran, and that any were born, by comparing two of them.
+
+    `turns` has who each task is and how often it gave up the processor (sorted); `running` is
+    whether one of them has it, or waits for it. `births` is how far the process ids of their pid
+    namespaces have come: each new task gets one.
+    """
+
+    turns: U64
+    running: bool
+    births: U64
+
+    def still(self, later: Pulse) -> bool:
+        """Tell whether none of the tasks ran between the two."""
+        same = np.array_equal(self.turns, later.turns)
+        return same and not self.running and not later.running
+
+    def childless(self, later: Pulse) -> bool:
+        """Tell whether no task can have been made between the two."""
+        return bool(len(self.births)) and np.array_equal(self.births, later.births)
+
+
+def pulse(memory: Memory, who: Born, inside: U64) -> Pulse:
+    """Feel the pulse of the `inside` tasks."""
+    read = memory.gather(
+        inside, "task_struct",
+        {
+            "own": "nvcsw", "forced": "nivcsw", "state": ("__state", "state"),
+            "exit": "exit_state", "pid": "thread_pid",
+        },
+        optional={"on_cpu": "on_cpu"},
+    )  # fmt: skip
+    turns = np.sort(_mixed(who.of(inside), read["own"], read["forced"]))
+    ready = (read["state"] == 0) & (read["exit"] == 0)
+    if "on_cpu" in read:
+        ready |= read["on_cpu"] != 0
+    namespace, _ = innermost(memory, read["pid"])
+    namespaces = unique(namespace[namespace != 0])
+    births = memory.gather(namespaces, "pid_namespace", {"next": "idr.idr_next"})
+    return Pulse(
+        turns,
+        bool((ready | ~read.ok).any()),
+        _mixed(namespaces, births["next"]) if births.ok.all() else _NOBODY,
+    )
+
+
+def _edges(block: Block, who: Born) -> U64:
+    """Return a number for each reference: who holds what, where, with which weight."""
+    place = zlib.crc32(f"{block.holder_kind} {block.association.name}".encode())
+    holder = who.of(block.holder) if block.holder_kind == TASK else block.holder
+    return _mixed(
+        np.full(len(block.target), place, np.uint64), holder, block.target,
+        *(part for part in (block.slot, block.weight) if part is not None),
+    )  # fmt: skip
+
+
+def _mixed(*columns: U64 | I64) -> U64:
+    """Mix columns into one that is different wherever one of them is (splitmix64)."""
+    mixed = np.zeros(len(columns[0]), np.uint64)
+    for column in columns:
+        mixed = mixed ^ column.astype(np.uint64)
+        mixed = mixed + np.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        mixed = mixed ^ (mixed >> np.uint64(31))
+    return mixed
