@@ -32,7 +32,7 @@ lint: .venv/.stamp ## ruff, mypy --strict, and shellcheck where it is installed
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
-	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh analyzer/procdump.sh .ci/run; fi
+	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh analyzer/sources/procdump.sh .ci/run; fi
 
 format: .venv/.stamp ## let ruff rewrite what it can
 	$(PYTHON) -m ruff check --fix .

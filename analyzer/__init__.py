@@ -8,7 +8,7 @@
     report = analyzer.check(snapshot)       # users versus refcount
     report.status, report.summary.usage_leak
     snapshot.objects                        # pandas frames: .tasks .objects .references .gaps
-    graph = analyzer.graph(snapshot)        # networkx: who holds what (see analyzer.questions)
+    graph = analyzer.graph(snapshot)        # networkx: who holds what (see analyzer.graph.questions)
     analyzer.plot(report, "dumbbell")       # matplotlib: pictures (see analyzer.plots)
 
 Importing this imports neither numpy nor pandas; the first call does.
@@ -19,7 +19,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from analyzer._version import __version__
+from analyzer.core.version import __version__
 
 if TYPE_CHECKING:
     import os
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     import networkx as nx
     from matplotlib.axes import Axes
 
-    from analyzer.model import Drawn, Kept, PlotName, RulesName, SourceName
-    from analyzer.report import Report
-    from analyzer.snapshot import Snapshot
+    from analyzer.core.model import Drawn, Kept, PlotName, RulesName, SourceName
+    from analyzer.report.value import Report
+    from analyzer.snapshot.value import Snapshot
 
 __all__ = ["Report", "Snapshot", "__version__", "check", "collect", "graph", "load", "plot"]
 
@@ -70,7 +70,7 @@ def collect(
 
 def load(path: str | os.PathLike[str]) -> Snapshot:
     """Read a snapshot file (``*.crz``); "-" is stdin. Raises BadInputError if it is not one."""
-    from analyzer import crz
+    from analyzer.snapshot import crz
 
     return crz.load(path)
 
@@ -92,8 +92,8 @@ def check(
     Raises BadInputError (for other rules too), TargetVanishedError.
     """
     from analyzer.check.leaks import check as judge
-    from analyzer.model import Rules
-    from analyzer.report import ReportOptions, checked_pid, make
+    from analyzer.core.model import Rules
+    from analyzer.report.value import ReportOptions, checked_pid, make
 
     verdicts = judge(snapshot, checked_pid(snapshot, pid), Rules(rules))
     options = ReportOptions("check", everything, subtree=subtree, gate=True, strict=strict)
@@ -108,15 +108,15 @@ def graph(
     rules: RulesName = "modern",
     ignore: Iterable[str] = (),
 ) -> nx.MultiDiGraph[str]:
-    """Return the reference graph (see `analyzer.network`): an edge from each holder to each object.
+    """Return the reference graph (see `analyzer.graph.build`): an edge from each holder to each object.
 
     `scope` is "border" (what is not contained, and all that leads to it), "subtree" (all that the
     subtree of `pid` holds, and all that leads to it) or "host" (the whole snapshot, for which a
     `pid` is not needed). Kinds to `ignore` bring nothing into the border.
-    A large graph warns first (`analyzer.network.CostWarning`).
+    A large graph warns first (`analyzer.graph.build.CostWarning`).
     Raises BadInputError, TargetVanishedError.
     """
-    from analyzer import network
+    from analyzer.graph import build as network
 
     return network.graph(snapshot, pid, scope=scope, rules=rules, ignore=ignore)
 
@@ -143,7 +143,7 @@ def plot(
 if not TYPE_CHECKING:  # a type checker would take every misspelt name for one that is there
 
     def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562
-        homes = {"Report": "analyzer.report", "Snapshot": "analyzer.snapshot"}
+        homes = {"Report": "analyzer.report.value", "Snapshot": "analyzer.snapshot.value"}
         if name not in homes:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(importlib.import_module(homes[name]), name)

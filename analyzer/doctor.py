@@ -10,11 +10,11 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from analyzer import program, syscall
-from analyzer.errors import NotPermittedError
+from analyzer.core import program, syscall
+from analyzer.core.errors import NotPermittedError
 from analyzer.memory import capability
 from analyzer.memory.features import missing
-from analyzer.memory.layout import BtfError, running_kernel
+from analyzer.memory.fields import BtfError, running_kernel
 from analyzer.memory.probe import probe
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from analyzer.demo_stage import NAMESPACES, call_me, contained, end, map_ids, sleep_for_ever
+from analyzer.demo.stage import NAMESPACES, call_me, contained, end, map_ids, sleep_for_ever
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

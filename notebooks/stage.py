@@ -27,7 +27,7 @@ from analyzer.memory.probe import probe
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from analyzer.snapshot import Snapshot
+    from analyzer.snapshot.value import Snapshot
 
 HERE: Final = Path(__file__).resolve().parent
 DATA: Final = HERE / "data"

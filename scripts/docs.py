@@ -22,11 +22,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args, get_type_hin
 
 import typer
 
-from analyzer import errors, filters, kinds, listing, program, settings
-from analyzer._version import __version__
+from analyzer import kinds
 from analyzer.cli.app import app
+from analyzer.core import errors, program, settings
+from analyzer.core.model import SCHEMAS, TASK, Basis, ColumnSpec, Rules, Side, Status, Verdict
+from analyzer.core.version import __version__
 from analyzer.kinds.base import Association, Judged, Kind
-from analyzer.model import SCHEMAS, TASK, Basis, ColumnSpec, Rules, Side, Status, Verdict
+from analyzer.report import columns as listing
+from analyzer.report import filters
 from analyzer.writers import export
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from analyzer.memory.btf import MAGIC, BtfError
-from analyzer.memory.layout import VMLINUX, Layout
+from analyzer.memory.fields import VMLINUX, Layout
 from analyzer.memory.modules import MODULES, Types, loaded
 from tests import questions
 from tests.recording import every_scene, recorded
@@ -42,7 +42,7 @@ from tests.recording import every_scene, recorded
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from analyzer.memory.layout import Answer
+    from analyzer.memory.fields import Answer
 
 _HEADER: Final = struct.Struct("<HBBIIIII")
 _START: Final = _HEADER.pack(MAGIC, 1, 0, _HEADER.size, 0, 0, 0, 0)[:12]

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from analyzer.snapshot import Snapshot
-    from analyzer.tables import Mask, Table
+    from analyzer.snapshot.tables import Mask, Table
+    from analyzer.snapshot.value import Snapshot
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 NOTEBOOKS: Final = ROOT / "notebooks"
@@ -242,7 +242,7 @@ def reduced(snapshot: Snapshot, facts: Mapping[str, Any]) -> Snapshot:
     """
     import numpy as np
 
-    from analyzer import tables
+    from analyzer.snapshot import tables
 
     tasks, objects, references = (snapshot.tables[n] for n in ("tasks", "objects", "references"))
     inside, kept = _matters(snapshot, facts)
@@ -274,8 +274,8 @@ def _matters(snapshot: Snapshot, facts: Mapping[str, Any]) -> tuple[Mask, Mask]:
     import numpy as np
 
     from analyzer.check.subtree import INSIDE, border
-    from analyzer.model import Rules
-    from analyzer.who import parse, upward
+    from analyzer.core.model import Rules
+    from analyzer.lookup.who import parse, upward
 
     tasks, objects = snapshot.tables["tasks"], snapshot.tables["objects"]
     if "root" in facts:
@@ -308,7 +308,7 @@ def _usual_place(name: str) -> str:
 def _changed(table: Table, column: str, change: Callable[[str], str]) -> Table:
     import numpy as np
 
-    from analyzer import tables
+    from analyzer.snapshot import tables
 
     values = [None if value is None else change(value) for value in table[column].tolist()]
     made = np.array([*values, None], object)[:-1]

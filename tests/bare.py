@@ -12,7 +12,7 @@ from importlib.abc import MetaPathFinder
 from typing import TYPE_CHECKING
 
 from analyzer.cli import main
-from analyzer.extras import GIVES
+from analyzer.core.extras import GIVES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

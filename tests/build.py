@@ -14,9 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from analyzer import model
-from analyzer.snapshot import Snapshot
-from analyzer.tables import Table, build
+from analyzer.core import model
+from analyzer.snapshot.tables import Table, build
+from analyzer.snapshot.value import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,7 +20,7 @@ import numpy as np
 
 from analyzer.memory.bpf import CHASE_END, CHASE_FAULT, CHASE_TORN, plausible
 from analyzer.memory.btf import Field
-from analyzer.memory.layout import Layout
+from analyzer.memory.fields import Layout
 from analyzer.memory.reader import Memory
 
 if TYPE_CHECKING:

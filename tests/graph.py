@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analyzer.model import TASK, Verdict
+from analyzer.core.model import TASK, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from analyzer.check.leaks import Verdicts
-    from analyzer.snapshot import Snapshot
+    from analyzer.snapshot.value import Snapshot
 
 # Where what is not held by a task itself is held: association -> how the task leads there.
 _VIA = {"fd": "files", "exe": "mm", "vma": "mm", "cred.user_ns": "cred"}

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analyzer import census
 from analyzer.check import leaks
+from analyzer.lookup import census
 from analyzer.sources import collect
 from analyzer.sources.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from analyzer.snapshot import Snapshot
+    from analyzer.snapshot.value import Snapshot
 
 _TRIES = 6
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import fixtures
 from analyzer.memory.bpf import Engine
-from analyzer.memory.layout import VMLINUX, Layout
+from analyzer.memory.fields import VMLINUX, Layout
 from analyzer.memory.modules import from_folder
 from analyzer.memory.reader import Memory
 from analyzer.sources.kernel import collect

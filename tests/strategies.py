@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from analyzer.core.model import SCHEMAS, TASK, Rules
 from analyzer.kinds import associations, registry
-from analyzer.model import SCHEMAS, TASK, Rules
-from analyzer.snapshot import Snapshot
+from analyzer.snapshot.value import Snapshot
 from tests.build import META, table
 
 if TYPE_CHECKING:

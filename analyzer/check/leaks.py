@@ -14,15 +14,15 @@ import numpy as np
 from analyzer.check.links import association_flags, kind_flags
 from analyzer.check.objhash import SEED_COUNTS_PER_TASK
 from analyzer.check.subtree import INSIDE, OBSERVER, OUTSIDE, border
-from analyzer.errors import BadInputError
+from analyzer.core.errors import BadInputError
+from analyzer.core.model import Basis, Rules, Verdict
 from analyzer.kinds.base import Judged
-from analyzer.model import Basis, Rules, Verdict
 
 if TYPE_CHECKING:
     from analyzer.check.links import Codes, Integers, Mask
     from analyzer.check.subtree import Border
-    from analyzer.snapshot import Snapshot
-    from analyzer.tables import Table
+    from analyzer.snapshot.tables import Table
+    from analyzer.snapshot.value import Snapshot
 
 VERDICTS: Final = tuple(Verdict)
 BASES: Final = tuple(Basis)

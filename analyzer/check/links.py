@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.errors import BadInputError
+from analyzer.core.errors import BadInputError
+from analyzer.core.model import TASK
 from analyzer.kinds import associations, registry
-from analyzer.memory.sets import find
-from analyzer.model import TASK
+from analyzer.memory.distinct import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from analyzer.core.model import Rules
     from analyzer.kinds.base import Association, Kind
-    from analyzer.model import Rules
-    from analyzer.snapshot import Snapshot
-    from analyzer.tables import Table
+    from analyzer.snapshot.tables import Table
+    from analyzer.snapshot.value import Snapshot
 
 Codes = npt.NDArray[np.int8]
 Integers = npt.NDArray[np.int64]

@@ -18,16 +18,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.check.subtree import require_root
+from analyzer.core.model import TASK, Basis, Rules, Side, Verdict
 from analyzer.kinds import associations, registry
 from analyzer.kinds.base import Judged
-from analyzer.model import TASK, Basis, Rules, Side, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from analyzer.kinds.base import Association, Kind
-    from analyzer.snapshot import Snapshot
-    from analyzer.tables import Table
+    from analyzer.snapshot.tables import Table
+    from analyzer.snapshot.value import Snapshot
 
 SEED_COUNTS_PER_TASK: Final = frozenset({"fd", "exe", "nsproxy.uts", "nsproxy.ipc"})
 

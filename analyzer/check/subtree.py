@@ -25,14 +25,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.check.links import kind_flags, links, rows_of
-from analyzer.errors import BadInputError, TargetVanishedError
+from analyzer.core.errors import BadInputError, TargetVanishedError
 from analyzer.kinds.base import Judged
 
 if TYPE_CHECKING:
     from analyzer.check.links import Codes, Integers, Links, Mask, Rows
-    from analyzer.model import Rules
-    from analyzer.snapshot import Snapshot
-    from analyzer.tables import Table
+    from analyzer.core.model import Rules
+    from analyzer.snapshot.tables import Table
+    from analyzer.snapshot.value import Snapshot
 
 # Codes into tuple(model.Side).
 INSIDE: Final = 0

@@ -121,7 +121,7 @@ def _run(given: list[str]) -> int:
 
 
 def _failed(given: list[str], error: Exception) -> int:
-    from analyzer.errors import EXIT_INTERNAL, CranalyzeError
+    from analyzer.core.errors import EXIT_INTERNAL, CranalyzeError
 
     if os.environ.get("CRANALYZE_DEBUG") == "1":
         import traceback
@@ -154,7 +154,7 @@ def _say(given: list[str], said: str, code: int) -> None:
     note(f"{_NAME}: {said}")
     if "--json" not in given:
         return
-    from analyzer.errors import BadInputError
+    from analyzer.core.errors import BadInputError
     from analyzer.writers.json import render_error
 
     command = next((word for word in given if not word.startswith("-")), "")

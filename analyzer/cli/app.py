@@ -6,7 +6,6 @@ from typing import Annotated, Final
 
 import typer
 
-from analyzer import program
 from analyzer.cli.commands import (
     census,
     check,
@@ -21,6 +20,7 @@ from analyzer.cli.commands import (
     who,
 )
 from analyzer.cli.output import emit
+from analyzer.core import program
 
 app: Final = typer.Typer(
     name="cranalyze",
@@ -34,7 +34,7 @@ app: Final = typer.Typer(
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - how typer calls it
     if wanted:
-        from analyzer._version import __version__
+        from analyzer.core.version import __version__
 
         emit(f"cranalyze {__version__}\n")
         raise typer.Exit

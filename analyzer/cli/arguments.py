@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from analyzer import program
 from analyzer.cli.output import note, note_at_the_end
-from analyzer.errors import BadInputError, NotPermittedError, no_such
+from analyzer.core import program
+from analyzer.core.errors import BadInputError, NotPermittedError, no_such
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analyzer.settings import Settings
-    from analyzer.snapshot import Snapshot
+    from analyzer.core.settings import Settings
+    from analyzer.snapshot.value import Snapshot
 
 _PID_MAX_LIMIT: Final = 1 << 22  # the largest that kernel.pid_max can be (include/linux/threads.h)
 
@@ -52,7 +52,7 @@ def _pid_max() -> int:
 def parse_kinds(text: str | None, option: str) -> frozenset[str]:
     """Return the kinds of a comma list; BadInputError for one that is not there."""
     from analyzer.kinds import registry
-    from analyzer.report import CONTAINER_INIT
+    from analyzer.report.value import CONTAINER_INIT
 
     known = {*registry(), CONTAINER_INIT}
     named = [word.strip().upper() for word in (text or "").split(",") if word.strip()]
@@ -88,7 +88,7 @@ def split_output(
 
 def is_file(word: str) -> bool:
     """Return whether what `-o` was given can only be a file."""
-    from analyzer.listing import by_name
+    from analyzer.report.columns import by_name
 
     named = any(part.strip().upper() in by_name() for part in word.removeprefix("+").split(","))
     return word == "-" or (not named and any(mark in word for mark in "./"))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _NO_KIND: Final = "base"
-_CONTAINER_INIT: Final = "CONTAINER_INIT"  # as analyzer.report has it
+_CONTAINER_INIT: Final = "CONTAINER_INIT"  # as analyzer.report.value has it
 _PICTURES: Final = ("pdf", "png", "svg")  # as analyzer.plots.base has them
 
 
@@ -27,7 +27,7 @@ def kinds(incomplete: str) -> list[str]:
 
 def columns(incomplete: str) -> list[str]:
     """Return the comma lists of columns that `incomplete` can become, by one more."""
-    from analyzer.listing import names_of_columns
+    from analyzer.report.columns import names_of_columns
 
     more = "+" if incomplete.startswith("+") else ""
     return [f"{more}{text}" for text in _lists(incomplete[len(more) :], names_of_columns())]

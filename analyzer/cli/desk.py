@@ -17,13 +17,13 @@ import sys
 from typing import IO, TYPE_CHECKING, Final, Self
 
 from analyzer.cli.output import note
-from analyzer.errors import BadInputError, CranalyzeError, NotPermittedError
-from analyzer.files import uninterrupted, write_all, write_file
+from analyzer.core.errors import BadInputError, CranalyzeError, NotPermittedError
+from analyzer.core.files import uninterrupted, write_all, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from analyzer.snapshot import Snapshot
+    from analyzer.snapshot.value import Snapshot
 
     Deliver = Callable[[Iterable[tuple[str, bytes]]], list[str]]
 
@@ -49,10 +49,10 @@ def to_file(path: str | None, *, force: bool) -> Deliver:
 
 
 def to_tree(folder: str, *, force: bool) -> Deliver:
-    """Return what writes files into `folder`, all or none (see `analyzer.export`)."""
+    """Return what writes files into `folder`, all or none (see `analyzer.writers.folder`)."""
 
     def deliver(files: Iterable[tuple[str, bytes]]) -> list[str]:
-        from analyzer.export import write
+        from analyzer.writers.folder import write
 
         return write(folder, ((_inner(name), data) for name, data in files), force=force)
 
@@ -107,7 +107,7 @@ class Desk:
 
     def load(self, name: str) -> Snapshot:
         """Return the snapshot in the file `name`; raises BadInputError as `crz.load`."""
-        from analyzer import crz
+        from analyzer.snapshot import crz
 
         file = self._opened.get(name)
         if isinstance(file, CranalyzeError):
@@ -135,7 +135,7 @@ class Desk:
 
 
 def _opened(name: str) -> IO[bytes] | int | CranalyzeError:
-    from analyzer import crz
+    from analyzer.snapshot import crz
 
     try:
         if name != "-" and os.path.isdir(name):

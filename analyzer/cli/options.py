@@ -26,7 +26,7 @@ class Scope(StrEnum):
 
 
 class RuleSet(StrEnum):
-    """Whose check; the values of `analyzer.model.Rules`."""
+    """Whose check; the values of `analyzer.core.model.Rules`."""
 
     MODERN = "modern"
     LINUX_CR = "linux-cr"

@@ -9,9 +9,9 @@ import shutil
 import sys
 from typing import IO, TYPE_CHECKING, Any, Final, Self
 
-from analyzer.errors import BadInputError
-from analyzer.files import write_all
-from analyzer.writers.text import printable
+from analyzer.core.errors import BadInputError
+from analyzer.core.files import write_all
+from analyzer.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from analyzer.cli.output import note
-from analyzer.errors import BadInputError
+from analyzer.core.errors import BadInputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analyzer.filter_nodes import Node
-    from analyzer.listing import Column, Row
-    from analyzer.report import Report
+    from analyzer.report.columns import Column, Row
+    from analyzer.report.expression import Node
+    from analyzer.report.value import Report
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def chosen_view(
         raise BadInputError("-o COL,... makes a table, or JSON with --json: no other form has any")
     if columns is None and filter_ is None:
         return WHOLE
-    from analyzer.filters import parse
-    from analyzer.listing import parse_columns
+    from analyzer.report.columns import parse_columns
+    from analyzer.report.filters import parse
 
     return View(
         () if columns is None else parse_columns(columns),
@@ -72,7 +72,7 @@ def narrowed(report: Report, view: View) -> Report:
 
 def table(report: Report, view: View, *, json: bool, stdout: bool) -> str:
     """Return the report in the columns of the view, as lines of text or as JSON."""
-    from analyzer.listing import Listing
+    from analyzer.report.columns import Listing
     from analyzer.writers import columns
 
     listed = Listing(view.columns, tuple(_filtered(report, view)))
@@ -89,8 +89,8 @@ def encoding(*, stdout: bool) -> str:
 
 
 def _filtered(report: Report, view: View) -> Sequence[Row]:
-    from analyzer.filter_nodes import columns_of, matches
-    from analyzer.listing import finest, listing, with_finer
+    from analyzer.report.columns import finest, listing, with_finer
+    from analyzer.report.expression import columns_of, matches
 
     if view.filter is None:
         return listing(report, view.columns).rows

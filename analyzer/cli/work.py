@@ -11,7 +11,7 @@ import typer
 from analyzer.cli.arguments import parse_kinds, parse_pid, split_output
 from analyzer.cli.output import coloured, columns, emit, note, speak_utf8
 from analyzer.cli.view import View, chosen_view, encoding, narrowed, table
-from analyzer.errors import BadInputError
+from analyzer.core.errors import BadInputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from analyzer.cli import options as opt
     from analyzer.cli.desk import Desk
     from analyzer.cli.output import Progress
-    from analyzer.report import Report, ReportOptions
-    from analyzer.snapshot import Snapshot
+    from analyzer.report.value import Report, ReportOptions
+    from analyzer.snapshot.value import Snapshot
 
 
 def collected(
@@ -63,12 +63,12 @@ def judged(
 ) -> tuple[Snapshot, Verdicts]:
     """Return the snapshot of `file` and its verdicts."""
     from analyzer.check.leaks import check as judge
-    from analyzer.model import Rules
-    from analyzer.report import checked_pid
+    from analyzer.core.model import Rules
+    from analyzer.report.value import checked_pid
 
     snapshot = desk.load(file)
     if redact:
-        from analyzer.privacy import Redaction
+        from analyzer.sources.privacy import Redaction
 
         snapshot = Redaction.of(snapshot.meta["boot_id"]).snapshot(snapshot)
     root = checked_pid(snapshot, None if pid is None else parse_pid(pid, of_dump=True))
@@ -77,7 +77,7 @@ def judged(
 
 def whole_report(desk: Desk, file: str, pid: str | None = None, rules: str = "modern") -> Report:
     """Return the report of `file` that lists every object: what pictures are made of."""
-    from analyzer.report import ReportOptions, make
+    from analyzer.report.value import ReportOptions, make
 
     return make(*judged(desk, file, pid, rules), ReportOptions("report", all=True))
 
@@ -122,7 +122,7 @@ class Asked(NamedTuple):
         strict: bool,
     ) -> ReportOptions:
         """Return what is asked of the report itself, in its own terms."""
-        from analyzer.report import ReportOptions
+        from analyzer.report.value import ReportOptions
 
         return ReportOptions(
             command=command,
@@ -166,7 +166,7 @@ def target(output: str | None, html: str | None, *, force: bool) -> str | None:
     if output is not None:
         raise BadInputError(f"--html {html} names its file already: leave --output out")
     if html != "-":
-        from analyzer import files
+        from analyzer.core import files
 
         files.refuse_target(html, force=force)
     return html

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analyzer.memory.sets import member
+from analyzer.memory.distinct import member
 from analyzer.memory.walk import Elements, hlists, rings
 
 if TYPE_CHECKING:

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from analyzer.core.model import Rules
     from analyzer.kinds.base import U64, Describe, Edges, Walk
     from analyzer.memory.reader import Memory
-    from analyzer.model import Rules
 
 OWNER: Final = Association("owner", "owned by it", collects=False)
 PARENT: Final = Association("parent", "is a child of it", collects=False)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from analyzer.model import Rules
+from analyzer.core.model import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -14,7 +14,7 @@ import numpy as np
 
 from analyzer.kinds._namespace import namespace
 from analyzer.kinds.base import Association, Edges, FileType
-from analyzer.memory.sets import unique
+from analyzer.memory.distinct import unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

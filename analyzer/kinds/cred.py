@@ -14,7 +14,7 @@ import numpy as np
 from analyzer.kinds._initial import initial
 from analyzer.kinds.base import Association, Counter, Edges, Judged, Kind, Pointer
 from analyzer.kinds.ucounts import charged
-from analyzer.memory.sets import member, unique
+from analyzer.memory.distinct import member, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

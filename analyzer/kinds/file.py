@@ -23,9 +23,9 @@ from analyzer.kinds._overlay import FILE_TYPES
 from analyzer.kinds._paths import paths
 from analyzer.kinds._proc_pid import FILE_OWNER, owners
 from analyzer.kinds._proc_pid import FILE_TYPES as PROC_TYPES
+from analyzer.kinds._recognise import file_operations, recognised
 from analyzer.kinds.base import ALL_RULES, Counter, Edges, Kind
 from analyzer.kinds.cred import OPENED, opened
-from analyzer.memory.calibrate import file_operations, recognised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer import syscall
+from analyzer.core import syscall
 from analyzer.kinds import _io_requests as requests
 from analyzer.kinds.base import Association, Edges, FileType, Judged, Kind, Pointer
 from analyzer.memory.walk import arrays

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.kinds.base import Association, Finder, Judged, Kind, Pointer
-from analyzer.memory.sets import unique
+from analyzer.memory.distinct import unique
 from analyzer.memory.walk import rings
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import numpy as np
 from analyzer.kinds._initial import initial
 from analyzer.kinds._sock import NET, names, namespaces
 from analyzer.kinds.base import Association, Edges, Judged, Kind
-from analyzer.memory.sets import find, unique
+from analyzer.memory.distinct import find, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

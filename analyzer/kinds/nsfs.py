@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.kinds.base import Association, Counter, Edges, FileType, Finder, Judged, Kind
-from analyzer.memory.sets import unique
+from analyzer.memory.distinct import unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.model import TASK
 from analyzer.kinds import _blocked, io_uring, tty
 from analyzer.kinds.base import (
     ALL_RULES,
@@ -26,7 +27,6 @@ from analyzer.kinds.base import (
     Pointer,
 )
 from analyzer.kinds.pid import innermost
-from analyzer.model import TASK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from analyzer import syscall
-from analyzer.errors import NotPermittedError
+from analyzer.core import syscall
+from analyzer.core.errors import NotPermittedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

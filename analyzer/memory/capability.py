@@ -12,8 +12,8 @@ import pwd
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from analyzer import syscall
-from analyzer.errors import NotPermittedError
+from analyzer.core import syscall
+from analyzer.core.errors import NotPermittedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

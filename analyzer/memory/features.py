@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from analyzer.memory.layout import Layout
+    from analyzer.memory.fields import Layout
 
 
 @dataclass(frozen=True)

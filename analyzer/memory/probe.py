@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from analyzer import program
-from analyzer.errors import NotPermittedError
+from analyzer.core import program
+from analyzer.core.errors import NotPermittedError
 from analyzer.memory import capability
-from analyzer.memory import layout as layouts
+from analyzer.memory import fields as layouts
 from analyzer.memory.bpf import Engine, LoadError
-from analyzer.memory.layout import BtfError, running_kernel
+from analyzer.memory.fields import BtfError, running_kernel
 from analyzer.memory.reader import Memory, MissingFieldError
 
 _LOCKDOWN: Final = Path("/sys/kernel/security/lockdown")

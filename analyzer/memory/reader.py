@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.errors import NotPermittedError
+from analyzer.core.errors import NotPermittedError
 from analyzer.memory.bpf import MAX_READ, U8, U64, Mask
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from analyzer.memory.btf import Field
-    from analyzer.memory.layout import Layout
+    from analyzer.memory.fields import Layout
 
 Path = str | Sequence[str]
 Column = npt.NDArray[Any]

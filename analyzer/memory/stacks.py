@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from analyzer import syscall
+from analyzer.core import syscall
 from analyzer.memory.walk import arrays
 
 if TYPE_CHECKING:

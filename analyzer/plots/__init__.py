@@ -12,17 +12,17 @@ import pkgutil
 from functools import cache
 from typing import TYPE_CHECKING
 
-from analyzer.errors import BadInputError, no_such
+from analyzer.core.errors import BadInputError, no_such
+from analyzer.core.text import printable
 from analyzer.plots.base import Plot
-from analyzer.writers.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
 
-    from analyzer.report import Report
-    from analyzer.snapshot import Snapshot
+    from analyzer.report.value import Report
+    from analyzer.snapshot.value import Snapshot
 
 
 @cache
@@ -50,7 +50,7 @@ def draw(kind: str, given: Sequence[Report | Snapshot], ax: Axes | None = None) 
     """
     from analyzer import check
     from analyzer.plots.base import drawn
-    from analyzer.snapshot import Snapshot as Taken
+    from analyzer.snapshot.value import Snapshot as Taken
 
     plot = named(kind)
     if len(given) != 1 and not (plot.many and given):

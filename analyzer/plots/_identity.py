@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from analyzer.errors import BadInputError
+from analyzer.core.errors import BadInputError
+from analyzer.core.model import Side
 from analyzer.kinds import registry
-from analyzer.model import Side
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
 
-    from analyzer.report import Report, ReportObject
+    from analyzer.report.value import Report, ReportObject
 
 BY_ADDRESS: Final = "by kernel address and inode"
 BY_HOLDER: Final = "by process, descriptor and inode (no addresses that compare)"

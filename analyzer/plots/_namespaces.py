@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from analyzer.holders import ONE_PROCESS, Holder, holders
+from analyzer.core.model import TASK, Side, Verdict
 from analyzer.kinds import namespace_kinds, registry, title_of
-from analyzer.model import TASK, Side, Verdict
 from analyzer.plots._style import drawable
-from analyzer.writers.wording import number, plural, who
+from analyzer.report.holders import ONE_PROCESS, Holder, holders
+from analyzer.report.wording import number, plural, who
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from analyzer.report import Report
+    from analyzer.report.value import Report
 
 _LEADS: Final = ("nsproxy", "cred", "real_cred")  # of a task, to what holds its namespaces
 _MEMBER: Final = ("pid", "cred.user_ns")

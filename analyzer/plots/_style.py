@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from analyzer.writers.text import printable, shorten, width
+from analyzer.core.text import printable, shorten, width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

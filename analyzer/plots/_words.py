@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from analyzer.core.model import Side, Status, Verdict
 from analyzer.kinds import registry, title_of
-from analyzer.model import Side, Status, Verdict
 from analyzer.plots._style import BODY, drawable, fitting
-from analyzer.scene import process_names
+from analyzer.scene.scene import process_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from analyzer.report import Report, ReportObject
+    from analyzer.report.value import Report, ReportObject
 
 _MOST: Final = 2.2  # inches of a name
 VERDICTS: Final = {

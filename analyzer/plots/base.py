@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from analyzer import extras
-from analyzer.errors import BadInputError
+from analyzer.core import extras
+from analyzer.core.errors import BadInputError
+from analyzer.core.text import printable
 from analyzer.plots import _style
-from analyzer.writers.text import printable
-from analyzer.writers.wording import listing, number
+from analyzer.report.wording import listing, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from analyzer.report import Report
+    from analyzer.report.value import Report
 
 FORMATS: Final[Mapping[str, Mapping[str, Any]]] = {
     "png": {"metadata": {"Software": None}},

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import numpy as np
 
-from analyzer import palette
-from analyzer.layout import LEFT, MIDDLE, RIGHT
-from analyzer.model import Side, Verdict
+from analyzer.core.model import Side, Verdict
 from analyzer.plots import _style
 from analyzer.plots._words import VERDICTS, about
 from analyzer.plots.base import Picture, Plot, Room, drawn, nothing
-from analyzer.report import whole
-from analyzer.scene import UNNAMED, Scene, scene
+from analyzer.report.value import whole
+from analyzer.report.wording import number
+from analyzer.scene import palette
+from analyzer.scene.layout import LEFT, MIDDLE, RIGHT
+from analyzer.scene.scene import UNNAMED, Scene, scene
 from analyzer.writers.terminal import headline
-from analyzer.writers.wording import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-    from analyzer.report import Report
-    from analyzer.scene import Edge, Node
+    from analyzer.report.value import Report
+    from analyzer.scene.scene import Edge, Node
 
 _ROW: Final = 0.25
 _TALLEST: Final = 46  # rows of the highest column

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from analyzer import palette
-from analyzer.grouping import FEWEST_ALIKE, Bundle, is_namespace
+from analyzer.core.model import Basis, Side, Verdict
 from analyzer.kinds import registry
-from analyzer.model import Basis, Side, Verdict
 from analyzer.plots import _style
 from analyzer.plots._words import about, leaks, object_label
 from analyzer.plots.base import (
@@ -22,9 +20,11 @@ from analyzer.plots.base import (
     nothing,
     rows_axis,
 )
-from analyzer.report import whole
+from analyzer.report.grouping import FEWEST_ALIKE, Bundle, is_namespace
+from analyzer.report.value import whole
+from analyzer.report.wording import nouns, number, plural
+from analyzer.scene import palette
 from analyzer.writers.terminal import headline
-from analyzer.writers.wording import nouns, number, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-    from analyzer.report import Report, ReportObject
+    from analyzer.report.value import Report, ReportObject
 
 _MOST_ROWS: Final = 40
 _WIDTH: Final = 4.2

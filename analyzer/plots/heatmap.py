@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from analyzer import palette
+from analyzer.core.model import Side
 from analyzer.kinds import registry
-from analyzer.model import Side
 from analyzer.plots import _style
 from analyzer.plots._words import Keeper, about, finding, kept
 from analyzer.plots.base import (
@@ -24,9 +23,10 @@ from analyzer.plots.base import (
     nothing,
     rows_axis,
 )
-from analyzer.report import whole
-from analyzer.scene import crowd, not_named
-from analyzer.writers.wording import number, plural
+from analyzer.report.value import whole
+from analyzer.report.wording import number, plural
+from analyzer.scene import palette
+from analyzer.scene.scene import crowd, not_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-    from analyzer.report import Report, ReportObject
+    from analyzer.report.value import Report, ReportObject
 
 _MOST_ROWS: Final = 20  # of a side
 _COLUMN: Final = 0.5

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from analyzer import palette
-from analyzer.model import Verdict
+from analyzer.core.model import Verdict
 from analyzer.plots import _style
 from analyzer.plots._identity import how, identified, same_subject
 from analyzer.plots._words import VERDICTS, about, object_label
@@ -21,8 +20,9 @@ from analyzer.plots.base import (
     room_of,
     rows_axis,
 )
-from analyzer.report import whole
-from analyzer.writers.wording import number, plural
+from analyzer.report.value import whole
+from analyzer.report.wording import number, plural
+from analyzer.scene import palette
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-    from analyzer.report import Report, ReportObject
+    from analyzer.report.value import Report, ReportObject
 
 _MOST_ROWS: Final = 40
 _WIDTH: Final = 4.6

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from analyzer import palette
-from analyzer.model import Side, Verdict
+from analyzer.core.model import Side, Verdict
 from analyzer.plots import _style
 from analyzer.plots._namespaces import Namespace, State, namespaces_of, pins_of
 from analyzer.plots._words import about, finding
 from analyzer.plots.base import ROW, Picture, Plot, Room, drawn, more, room_of
-from analyzer.writers.wording import number, plural
+from analyzer.report.wording import number, plural
+from analyzer.scene import palette
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-    from analyzer.report import Report
+    from analyzer.report.value import Report
 
 _MOST_ROWS: Final = 44
 _STEP: Final = 0.26  # inches from an owner to what it owns

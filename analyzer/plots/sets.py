@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from analyzer import palette
-from analyzer.model import Side
+from analyzer.core.model import Side
 from analyzer.plots import _style
 from analyzer.plots._words import Keeper, about, finding, kept
 from analyzer.plots.base import (
@@ -23,9 +22,10 @@ from analyzer.plots.base import (
     room_of,
     rows_axis,
 )
-from analyzer.report import whole
-from analyzer.scene import not_named
-from analyzer.writers.wording import number, plural
+from analyzer.report.value import whole
+from analyzer.report.wording import number, plural
+from analyzer.scene import palette
+from analyzer.scene.scene import not_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-    from analyzer.report import Report, ReportObject
+    from analyzer.report.value import Report, ReportObject
 
     _Held = Sequence[tuple[ReportObject, frozenset[Keeper]]]
 

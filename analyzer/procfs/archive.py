@@ -13,8 +13,8 @@ import zlib
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Final
 
-from analyzer import extras
-from analyzer.errors import BadInputError
+from analyzer.core import extras
+from analyzer.core.errors import BadInputError
 from analyzer.procfs import tarball, textdump
 from analyzer.procfs.fs import MAX_FILE, FolderFs, MemoryFs, ProcFs
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from analyzer.core.model import TASK
 from analyzer.kinds import namespace_kinds
-from analyzer.model import TASK
 from analyzer.procfs import mappings, nslink
-from analyzer.procfs.graph import Graph
+from analyzer.procfs.chunks import Graph
 from analyzer.procfs.kcmp import What
 
 if TYPE_CHECKING:

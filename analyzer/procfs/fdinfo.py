@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from analyzer.model import OBJECTS
+from analyzer.core.model import OBJECTS
 from analyzer.procfs.parse import in_column, malformed
 
 CLOEXEC: Final = 0o2000000  # O_CLOEXEC, include/uapi/asm-generic/fcntl.h

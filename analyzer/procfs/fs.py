@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from analyzer.errors import BadInputError
+from analyzer.core.errors import BadInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from analyzer import tables
-from analyzer.model import GAPS
+from analyzer.core.model import GAPS
+from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from analyzer.tables import Table
+    from analyzer.snapshot.tables import Table
 
 EVERYBODY: Final = 0
 OTHERS: Final = -1  # processes that are not known, but not of the subtree

@@ -15,7 +15,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final, Protocol
 
-from analyzer.model import GAPS
+from analyzer.core.model import GAPS
 from analyzer.procfs.kcmp import Classes, Member, What, classify, comparer
 from analyzer.procfs.parse import in_column, malformed
 

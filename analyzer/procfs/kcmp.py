@@ -17,7 +17,7 @@ from enum import IntEnum
 from functools import cache
 from typing import Final, Generic, TypeVar
 
-from analyzer.syscall import number
+from analyzer.core.syscall import number
 
 Member = tuple[int, int]
 """A task and a descriptor of it, (tid, fd); the second is 0 where tasks are compared."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from analyzer.errors import BadInputError
+from analyzer.core.errors import BadInputError
 
 if TYPE_CHECKING:
-    from analyzer.model import ColumnSpec
+    from analyzer.core.model import ColumnSpec
 
 _I64: Final = 1 << 63
 

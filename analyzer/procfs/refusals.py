@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from analyzer.model import GAPS
+from analyzer.core.model import GAPS
 from analyzer.procfs.fs import Links, ProcFs
 from analyzer.procfs.parse import decode, in_column, malformed
 

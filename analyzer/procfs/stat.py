@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from analyzer.model import TASKS
+from analyzer.core.model import TASKS
 from analyzer.procfs.parse import decode, in_column, malformed, number
 
 _PF_EXITING: Final = 0x00000004  # include/linux/sched.h

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from analyzer.model import TASKS, ColumnSpec
+from analyzer.core.model import TASKS, ColumnSpec
 from analyzer.procfs.parse import in_column, malformed
 
 _USER: Final = ColumnSpec("uid", "u64", "a user's id", most=(1 << 32) - 1)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer import tables
-from analyzer.errors import NotPermittedError
-from analyzer.model import TASKS
+from analyzer.core.errors import NotPermittedError
+from analyzer.core.model import TASKS
 from analyzer.procfs import cgroup, stat, status
 from analyzer.procfs.fs import vanished
 from analyzer.procfs.gaps import refusal
+from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from analyzer.procfs.facts import Facts
     from analyzer.procfs.fs import ProcFs
     from analyzer.procfs.gaps import GapLog
-    from analyzer.tables import Table
+    from analyzer.snapshot.tables import Table
 
 _ID: Final = re.compile(r"[1-9][0-9]{0,8}")
 _UNLISTED: Final = "the process, or some of its threads, and all that they hold is missing"

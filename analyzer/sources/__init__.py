@@ -10,14 +10,14 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from analyzer.errors import BadInputError, NotPermittedError, no_such
+from analyzer.core.errors import BadInputError, NotPermittedError, no_such
 from analyzer.sources.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from analyzer.snapshot import Snapshot
+    from analyzer.snapshot.value import Snapshot
 
 SOURCES: Final = ("auto", "kernel", "procfs")
 
@@ -45,7 +45,7 @@ def collect(
     )
     # What is to be looked at here and now (`wanted`) is not given away, and is as it was read.
     if request.wanted is None and request.pid is not None and not request.host:
-        from analyzer.privacy import only_relevant
+        from analyzer.sources.privacy import only_relevant
 
         return only_relevant(snapshot)
     return snapshot
@@ -88,14 +88,14 @@ def _taken(
 
 
 def _without_mappings(snapshot: Snapshot) -> Snapshot:
-    from analyzer.addresses import boot_key, mappings_hashed
+    from analyzer.snapshot.addresses import boot_key, mappings_hashed
 
     return mappings_hashed(snapshot, boot_key(snapshot.meta["boot_id"]))
 
 
 def _kernel(request: Request, *, raw: bool, drop: bool) -> Snapshot:
-    from analyzer.addresses import boot_key, hashed
     from analyzer.memory.probe import open_memory
+    from analyzer.snapshot.addresses import boot_key, hashed
     from analyzer.sources import kernel
 
     with open_memory() as memory:
@@ -137,7 +137,7 @@ def _procfs(request: Request) -> Snapshot:
     _require_own_proc(request.pid)
     if not request.freeze or request.pid is None:
         return read()
-    from analyzer.freeze import descendants, frozen
+    from analyzer.sources.freeze import descendants, frozen
 
     root = request.pid
     with frozen(root, lambda: descendants(root)) as held:

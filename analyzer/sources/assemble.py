@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from analyzer import tables
+from analyzer.core.model import OBJECTS, REFERENCES, TASK
 from analyzer.kinds import associations, registry
-from analyzer.memory.sets import find, member, unique
-from analyzer.model import OBJECTS, REFERENCES, TASK
+from analyzer.memory.distinct import find, member, unique
+from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from analyzer.kinds.base import I64, U64, Mask
+    from analyzer.snapshot.tables import Table
     from analyzer.sources.expand import Block, Expansion
     from analyzer.sources.tasks import Tasks
-    from analyzer.tables import Table
 
 
 @dataclass(frozen=True)

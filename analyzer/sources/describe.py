@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analyzer import tables
+from analyzer.core.model import TASK
 from analyzer.kinds import registry
 from analyzer.kinds.file import dentry_names
 from analyzer.kinds.mount import points
 from analyzer.kinds.superblock import SHOWN
-from analyzer.model import TASK
+from analyzer.snapshot import tables
 from analyzer.sources.names import Namer
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from analyzer.kinds.base import Mask
     from analyzer.memory.reader import Memory
-    from analyzer.snapshot import Snapshot
+    from analyzer.snapshot.tables import Table
+    from analyzer.snapshot.value import Snapshot
     from analyzer.sources.tasks import Tasks
-    from analyzer.tables import Table
 
 _OF_INODES: Final = ("ino", "dev", "mode")
 _PROC: Final = Path("/proc")

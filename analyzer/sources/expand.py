@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.core.model import TASK
 from analyzer.kinds import registry
 from analyzer.kinds._initial import hosts
 from analyzer.kinds.base import Association, Edges, Judged, Kind
 from analyzer.memory.bpf import plausible
-from analyzer.memory.sets import member, unique
-from analyzer.model import TASK
+from analyzer.memory.distinct import member, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

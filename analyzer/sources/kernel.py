@@ -22,21 +22,21 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer import tables
 from analyzer.check.subtree import INSIDE, task_sides
-from analyzer.errors import TargetVanishedError, UnseenError
-from analyzer.freeze import Frozen, frozen
+from analyzer.core.errors import TargetVanishedError, UnseenError
+from analyzer.core.model import GAPS
 from analyzer.kinds import file_types, registry
 from analyzer.kinds._initial import hosts
+from analyzer.kinds._recognise import samples
 from analyzer.kinds.base import Judged
-from analyzer.memory.calibrate import samples
-from analyzer.memory.sets import member, unique
-from analyzer.model import GAPS
-from analyzer.snapshot import Snapshot
+from analyzer.memory.distinct import member, unique
+from analyzer.snapshot import tables
+from analyzer.snapshot.value import Snapshot
 from analyzer.sources import tasks as task_list
 from analyzer.sources.assemble import Numbering, number, objects, references
 from analyzer.sources.describe import describe, detail
 from analyzer.sources.expand import Expansion, counts, expand, relevant
+from analyzer.sources.freeze import Frozen, frozen
 from analyzer.sources.meta import run_facts
 from analyzer.sources.verify import born, confirmed, pulse, seen_again, signatures
 

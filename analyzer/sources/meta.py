@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from analyzer._version import __version__
-from analyzer.model import SNAPSHOT_FORMAT
+from analyzer.core.model import SNAPSHOT_FORMAT
+from analyzer.core.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

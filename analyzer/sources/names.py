@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from analyzer.tables import Table
+    from analyzer.snapshot.tables import Table
 
 Names = dict[int, str]
 

@@ -13,14 +13,14 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from analyzer.errors import NotPermittedError, TargetVanishedError
+from analyzer.core.errors import NotPermittedError, TargetVanishedError
 from analyzer.procfs import kcmp, mountinfo, tasks
 from analyzer.procfs.facts import Facts
 from analyzer.procfs.fs import ProcFs
 from analyzer.procfs.gaps import OTHERS, Failure
 from analyzer.procfs.identity import Asked, Presumed
-from analyzer.procfs.view import read
-from analyzer.snapshot import Snapshot
+from analyzer.procfs.reading import read
+from analyzer.snapshot.value import Snapshot
 from analyzer.sources.meta import run_facts
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from analyzer.procfs.identity import Identity
-    from analyzer.procfs.view import Progress, View
+    from analyzer.procfs.reading import Progress, View
 
 _UNTOLD: Final = "what is shared cannot be told: kcmp(2) is not to be had for this /proc"
 _HIDEPID: Final = re.compile(r"hidepid=(2|4|invisible|ptraceable)")

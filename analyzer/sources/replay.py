@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from analyzer._version import __version__
-from analyzer.model import SNAPSHOT_FORMAT
+from analyzer.core.model import SNAPSHOT_FORMAT
+from analyzer.core.version import __version__
 from analyzer.procfs import facts, identity, refusals
 from analyzer.procfs.archive import open_dump
 from analyzer.procfs.gaps import Failure
 from analyzer.procfs.identity import Presumed
 from analyzer.procfs.parse import decode
-from analyzer.procfs.view import read
+from analyzer.procfs.reading import read
 from analyzer.sources.procfs import BLIND, capabilities, snapshot
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from analyzer.procfs.facts import Facts
     from analyzer.procfs.fs import ProcFs
     from analyzer.procfs.identity import Identity
-    from analyzer.procfs.view import Progress
-    from analyzer.snapshot import Snapshot
+    from analyzer.procfs.reading import Progress
+    from analyzer.snapshot.value import Snapshot
 
 _UNTOLD: Final = (
     "the dump has no identities: which descriptors and tables are one object is not known; "

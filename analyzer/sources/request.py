@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from analyzer.errors import no_such
+from analyzer.core.errors import no_such
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from analyzer.snapshot import Snapshot
+    from analyzer.snapshot.value import Snapshot
 
     Wanted = Callable[[Snapshot], npt.NDArray[np.bool_]]
 

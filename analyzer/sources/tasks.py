@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from analyzer import tables
-from analyzer.memory.sets import unique
+from analyzer.core.model import TASKS
+from analyzer.memory.distinct import unique
 from analyzer.memory.trees import lasting
-from analyzer.model import TASKS
+from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
     from analyzer.kinds.base import U64
     from analyzer.memory.reader import Memory
-    from analyzer.tables import Table
+    from analyzer.snapshot.tables import Table
 
 _PF_KTHREAD: Final = 0x00200000
 _PAUSES: Final = (0.001, 0.01, 0.05)  # seconds, after each reading that was not whole

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.model import TASK
 from analyzer.kinds import registry
 from analyzer.kinds.pid import innermost
-from analyzer.memory.sets import find, member, unique
-from analyzer.model import TASK
+from analyzer.memory.distinct import find, member, unique
 from analyzer.sources.expand import asked, collected_by
 
 if TYPE_CHECKING:

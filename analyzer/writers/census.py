@@ -6,16 +6,16 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-from analyzer.model import JSON_FORMAT
+from analyzer.core.model import JSON_FORMAT
+from analyzer.core.text import printable, valid, wrap
+from analyzer.report.wording import many
 from analyzer.writers.terminal import MIN_WIDTH, Line
 from analyzer.writers.terminal import to_text as joined
-from analyzer.writers.text import printable, valid, wrap
-from analyzer.writers.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from analyzer.census import Census, Residual
+    from analyzer.lookup.census import Census, Residual
 
 _MOST: Final = 40
 _COLUMNS: Final = ("objects", "refcount", "named", "unnamed", "unstable")

@@ -11,14 +11,14 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from analyzer.core.text import printable, valid, width
 from analyzer.writers.json import document
-from analyzer.writers.text import printable, valid, width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analyzer.listing import Column, Listing, Value
-    from analyzer.report import Report
+    from analyzer.report.columns import Column, Listing, Value
+    from analyzer.report.value import Report
 
 _MISSING: Final = "-"
 _GAP: Final = " "

@@ -7,11 +7,11 @@ import platform
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from analyzer._version import __version__
-from analyzer.model import JSON_FORMAT
+from analyzer.core.model import JSON_FORMAT
+from analyzer.core.text import printable, valid, wrap
+from analyzer.core.version import __version__
 from analyzer.writers.terminal import MIN_WIDTH, Line
 from analyzer.writers.terminal import to_text as joined
-from analyzer.writers.text import printable, valid, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

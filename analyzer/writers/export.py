@@ -29,19 +29,19 @@ from urllib.parse import quote
 
 import numpy as np
 
-from analyzer.errors import BadInputError
-from analyzer.model import SCHEMAS, Basis, ColumnSpec, Schema, Side, Verdict
-from analyzer.report import device_number
-from analyzer.tables import build
-from analyzer.writers.text import printable, valid
-from analyzer.writers.wording import held
+from analyzer.core.errors import BadInputError
+from analyzer.core.model import SCHEMAS, Basis, ColumnSpec, Schema, Side, Verdict
+from analyzer.core.text import printable, valid
+from analyzer.report.value import device_number
+from analyzer.report.wording import held
+from analyzer.snapshot.tables import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from analyzer.report import Report
-    from analyzer.snapshot import Snapshot
-    from analyzer.tables import Table
+    from analyzer.report.value import Report
+    from analyzer.snapshot.tables import Table
+    from analyzer.snapshot.value import Snapshot
 
 _C = ColumnSpec
 
@@ -222,7 +222,7 @@ def _parquet(table: Table, name: str, at: datetime) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from analyzer import arrow
+    from analyzer.snapshot import arrow
 
     moment = np.array([round(at.timestamp() * 1_000_000)])
     times = arrow.numbers(moment, kind=pa.timestamp("us", tz="UTC"))
@@ -234,7 +234,7 @@ def _parquet(table: Table, name: str, at: datetime) -> bytes:
 def _csv(table: Table, name: str, at: datetime) -> bytes:
     from pyarrow import csv
 
-    from analyzer import arrow
+    from analyzer.snapshot import arrow
 
     times = arrow.strings([f"{at:%Y-%m-%dT%H:%M:%SZ}"])
     sink = io.BytesIO()
@@ -251,7 +251,7 @@ def _cell(text: str) -> str:
 def _arrow(table: Table, name: str, times: Any, say: Callable[[str], str]) -> Any:  # noqa: ANN401 - pyarrow has no types
     import pyarrow as pa
 
-    from analyzer import arrow
+    from analyzer.snapshot import arrow
 
     first = arrow.numbers(np.zeros(len(table), np.int64))
     keys = [arrow.strings([name]).take(first), times.take(first)]
@@ -261,7 +261,7 @@ def _arrow(table: Table, name: str, times: Any, say: Callable[[str], str]) -> An
 
 
 def _column(table: Table, spec: ColumnSpec, say: Callable[[str], str]) -> Any:  # noqa: ANN401 - as above
-    from analyzer import arrow
+    from analyzer.snapshot import arrow
 
     values, known = table[spec.name], table.known(spec.name)
     if spec.type == "category":

@@ -9,7 +9,7 @@ dot       Graphviz                    placed: ``dot -Tsvg FILE`` draws the colum
 json      d3, networkx, jq            node-link: ``networkx.node_link_graph(data, edges="edges")``
 ========= =========================== ==============================================================
 
-Each has all nodes, edges and attributes of the graph (`analyzer.network`); DOT only those that a
+Each has all nodes, edges and attributes of the graph (`analyzer.graph.build`); DOT only those that a
 drawing uses, and kind, verdict, side and the numbers. In GEXF the `words` of an edge are its label.
 A node has its place as ``x`` and ``y`` (inside | objects | outside, y upwards; not in JSON), unless
 the graph is too large to look at. Gephi merges parallel edges unless its import dialog is told not
@@ -35,11 +35,11 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
+from analyzer.core.model import Side, Verdict
+from analyzer.core.text import printable, shorten, valid
 from analyzer.kinds import registry
-from analyzer.layout import three_columns
-from analyzer.model import Side, Verdict
-from analyzer.palette import GREY, SIDES, VERDICTS
-from analyzer.writers.text import printable, shorten, valid
+from analyzer.scene.layout import three_columns
+from analyzer.scene.palette import GREY, SIDES, VERDICTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -17,14 +17,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from analyzer.model import JSON_FORMAT, Status
-from analyzer.writers.text import valid
+from analyzer.core.model import JSON_FORMAT, Status
+from analyzer.core.text import valid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from analyzer.holders import Holder, TaskRef
-    from analyzer.report import Report, ReportObject, ReportOptions
+    from analyzer.report.holders import Holder, TaskRef
+    from analyzer.report.value import Report, ReportObject, ReportOptions
 
 Json = dict[str, Any]
 

@@ -29,16 +29,16 @@ from collections import Counter
 from html import escape
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from analyzer.core.model import Side, Status, Verdict
+from analyzer.core.text import printable
 from analyzer.kinds import registry
-from analyzer.model import Side, Status, Verdict
+from analyzer.report.wording import counts, held, number
 from analyzer.writers.terminal import headline, named
-from analyzer.writers.text import printable
-from analyzer.writers.wording import counts, held, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from analyzer.report import Gap, Report, ReportObject
+    from analyzer.report.value import Gap, Report, ReportObject
 
 _CLASS: Final = "cranalyze"
 _MOST_HOLDERS: Final = 50

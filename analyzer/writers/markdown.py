@@ -14,18 +14,18 @@ import os
 import re
 from typing import TYPE_CHECKING, Final
 
-from analyzer.grouping import Bundle, cut
+from analyzer.core.model import Side, Verdict
+from analyzer.core.text import printable, shorten
 from analyzer.kinds import registry
-from analyzer.model import Side, Verdict
+from analyzer.report.grouping import Bundle, cut
+from analyzer.report.wording import counts, held, listing, nouns, number, plural, whose
 from analyzer.writers.terminal import headline, named, next_step
-from analyzer.writers.text import printable, shorten
-from analyzer.writers.wording import counts, held, listing, nouns, number, plural, whose
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Sequence
 
-    from analyzer.grouping import Group
-    from analyzer.report import Gap, Report, ReportObject
+    from analyzer.report.grouping import Group
+    from analyzer.report.value import Gap, Report, ReportObject
 
 _MOST_ROWS: Final = 25
 _MOST_NAMES: Final = 3

@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer.grouping import Bundle
+from analyzer.core.model import Basis, Side
+from analyzer.core.text import printable, shorten
 from analyzer.kinds import registry
-from analyzer.model import Basis, Side
+from analyzer.report.grouping import Bundle
+from analyzer.report.wording import VERDICTS, counts, held, nouns, number, plural
 from analyzer.writers.terminal import headline, named
-from analyzer.writers.text import printable, shorten
-from analyzer.writers.wording import VERDICTS, counts, held, nouns, number, plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
-    from analyzer.report import Report, ReportObject
-    from analyzer.snapshot import Snapshot
+    from analyzer.report.value import Report, ReportObject
+    from analyzer.snapshot.value import Snapshot
 
 MOST: Final = 20
 """How many rows a table has at most."""

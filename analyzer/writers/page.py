@@ -16,18 +16,18 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING, Final
 
-from analyzer.grouping import fitting
-from analyzer.model import Verdict
-from analyzer.report import whole
-from analyzer.scene import MOST_DRAWN, parts, scenes
+from analyzer.core.model import Verdict
+from analyzer.report.grouping import fitting
+from analyzer.report.value import whole
+from analyzer.report.wording import number, plural
+from analyzer.scene.scene import MOST_DRAWN, parts, scenes
 from analyzer.writers import page_data, page_parts, page_table, svg
 from analyzer.writers.page_parts import text
 from analyzer.writers.page_table import MOST_ROWS
 from analyzer.writers.terminal import headline
-from analyzer.writers.wording import number, plural
 
 if TYPE_CHECKING:
-    from analyzer.report import Report, ReportObject
+    from analyzer.report.value import Report, ReportObject
 
 # What cytoscape.js would add to the page itself, were it not there already.
 _CONTAINER: Final = ".__________cytoscape_container{position:relative}"

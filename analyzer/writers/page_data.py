@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analyzer.layout import three_columns
-from analyzer.model import Side, Verdict
-from analyzer.scene import MOST_DRAWN
+from analyzer.core.model import Side, Verdict
+from analyzer.core.text import shorten
+from analyzer.scene.layout import three_columns
+from analyzer.scene.scene import MOST_DRAWN
 from analyzer.writers import svg
-from analyzer.writers.text import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from analyzer.report import ReportObject
-    from analyzer.scene import Link, Node, Parts, Scene
+    from analyzer.report.value import ReportObject
+    from analyzer.scene.scene import Link, Node, Parts, Scene
 
 _MOST_MEMBERS: Final = 4000
 _MOST_LINKS: Final = 20_000

@@ -11,19 +11,19 @@ import html
 import os
 from typing import TYPE_CHECKING, Final
 
-from analyzer import palette
-from analyzer._version import __version__
-from analyzer.model import Basis, Rules, Side, Status, Verdict
-from analyzer.scene import UNNAMED
+from analyzer.core.model import Basis, Rules, Side, Status, Verdict
+from analyzer.core.text import printable
+from analyzer.core.version import __version__
+from analyzer.report.wording import number, plural
+from analyzer.scene import palette
+from analyzer.scene.scene import UNNAMED
 from analyzer.writers import terminal
 from analyzer.writers.svg import mark
-from analyzer.writers.text import printable
-from analyzer.writers.wording import number, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from analyzer.report import Gap, Report, ReportObject
+    from analyzer.report.value import Gap, Report, ReportObject
 
 _MOST_GAPS: Final = 1000
 

@@ -10,20 +10,20 @@ import html
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from analyzer import palette
-from analyzer.grouping import Bundle
+from analyzer.core.model import Basis, Side, Verdict
+from analyzer.core.text import printable, shorten
 from analyzer.kinds import registry
-from analyzer.model import Basis, Side, Verdict
+from analyzer.report.grouping import Bundle
+from analyzer.report.wording import VERDICTS, counts, held, nouns, number
+from analyzer.scene import palette
 from analyzer.writers.page_parts import BASES, text, verdict_mark, words_of
 from analyzer.writers.svg import mark
 from analyzer.writers.terminal import named
-from analyzer.writers.text import printable, shorten
-from analyzer.writers.wording import VERDICTS, counts, held, nouns, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from analyzer.report import Report, ReportObject
+    from analyzer.report.value import Report, ReportObject
 
 MOST_ROWS: Final = 2000
 """How many objects a page lists, the worst first."""

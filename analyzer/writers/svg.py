@@ -12,18 +12,18 @@ import html
 import math
 from typing import TYPE_CHECKING, Final
 
-from analyzer import palette
+from analyzer.core.model import TASK, Side
+from analyzer.core.text import printable, shorten
 from analyzer.kinds import registry
-from analyzer.layout import LEFT, MIDDLE, RIGHT
-from analyzer.model import TASK, Side
-from analyzer.scene import UNNAMED
-from analyzer.writers.text import printable, shorten
-from analyzer.writers.wording import number, plural
+from analyzer.report.wording import number, plural
+from analyzer.scene import palette
+from analyzer.scene.layout import LEFT, MIDDLE, RIGHT
+from analyzer.scene.scene import UNNAMED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from analyzer.scene import Edge, Node, Scene
+    from analyzer.scene.scene import Edge, Node, Scene
 
 COLUMN: Final = 200
 """The distance of two columns of a picture, in pixels."""

@@ -11,11 +11,11 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from analyzer.grouping import Bundle, Group, cut
+from analyzer.core.model import Basis, Rules, Side, Status
+from analyzer.core.text import printable, wrap
 from analyzer.kinds import registry
-from analyzer.model import Basis, Rules, Side, Status
-from analyzer.writers.text import printable, wrap
-from analyzer.writers.wording import (
+from analyzer.report.grouping import Bundle, Group, cut
+from analyzer.report.wording import (
     VERDICTS,
     counts,
     held,
@@ -30,7 +30,7 @@ from analyzer.writers.wording import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from analyzer.report import Gap, Report, ReportObject
+    from analyzer.report.value import Gap, Report, ReportObject
 
 MIN_WIDTH: Final = 40
 _MOST_SINGLES: Final = 25

@@ -18,14 +18,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from analyzer.grouping import Bundle
-from analyzer.holders import ONE_PROCESS
+from analyzer.core.model import Side, Status, Verdict
+from analyzer.core.text import printable, wrap
 from analyzer.kinds import registry, title_of
-from analyzer.model import Side, Status, Verdict
-from analyzer.outline import outline, shown
-from analyzer.writers.terminal import MIN_WIDTH, Line, headline, named, some_names
-from analyzer.writers.text import printable, wrap
-from analyzer.writers.wording import (
+from analyzer.report.grouping import Bundle
+from analyzer.report.holders import ONE_PROCESS
+from analyzer.report.tree import outline, shown
+from analyzer.report.wording import (
     VERDICTS,
     by_descriptor,
     held_by,
@@ -35,14 +34,15 @@ from analyzer.writers.wording import (
     plural,
     whose,
 )
+from analyzer.writers.terminal import MIN_WIDTH, Line, headline, named, some_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from analyzer.grouping import Group
-    from analyzer.holders import Holder
-    from analyzer.outline import Outline, Shown, Thing
-    from analyzer.report import Report, ReportObject
+    from analyzer.report.grouping import Group
+    from analyzer.report.holders import Holder
+    from analyzer.report.tree import Outline, Shown, Thing
+    from analyzer.report.value import Report, ReportObject
 
 _MOST_PROCESSES: Final = 100
 _MOST_THINGS: Final = 10  # told in full under one process, and again by their number

@@ -6,18 +6,18 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from analyzer.core.model import JSON_FORMAT, TASK
+from analyzer.core.text import printable, valid, wrap
 from analyzer.kinds import registry, title_of
-from analyzer.model import JSON_FORMAT, TASK
+from analyzer.report.wording import listing, number, plural
 from analyzer.writers.terminal import MIN_WIDTH, Line, gap_in_words
 from analyzer.writers.terminal import to_text as joined
-from analyzer.writers.text import printable, valid, wrap
-from analyzer.writers.wording import listing, number, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from analyzer.report import Gap
-    from analyzer.who import Answer, Held, Node
+    from analyzer.lookup.who import Answer, Held, Node
+    from analyzer.report.value import Gap
 
 _T = TypeVar("_T")
 

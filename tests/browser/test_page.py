@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from analyzer.scene import MOST_DRAWN
+from analyzer.core.text import printable
+from analyzer.scene.scene import MOST_DRAWN
 from analyzer.writers import page
-from analyzer.writers.text import printable
 from tests.build import Machine
 from tests.unit.test_page import NASTY, many, named
 from tests.unit.test_report_terminal import contained, leaking, reported

@@ -30,16 +30,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from analyzer import crz, syscall
-from analyzer.errors import CranalyzeError
+from analyzer.core import syscall
+from analyzer.core.errors import CranalyzeError
 from analyzer.procfs.archive import open_dump
+from analyzer.snapshot import crz
 from tests.build import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
-    from analyzer.snapshot import Snapshot
+    from analyzer.snapshot.value import Snapshot
 
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE: Final = 60.0  # seconds that anything may take on a busy machine

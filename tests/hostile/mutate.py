@@ -33,7 +33,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from analyzer.errors import CranalyzeError
+from analyzer.core.errors import CranalyzeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -88,8 +88,8 @@ def outputs(snapshot: Any, rng: random.Random) -> Iterator[str]:  # noqa: ANN401
     """Yield what one of the ways to write a report makes of a snapshot."""
     from analyzer.check.leaks import check
     from analyzer.cli.view import chosen_view, narrowed, table
-    from analyzer.model import Rules
-    from analyzer.report import ReportOptions, checked_pid, make
+    from analyzer.core.model import Rules
+    from analyzer.report.value import ReportOptions, checked_pid, make
     from analyzer.writers import json as as_json
     from analyzer.writers import junit, markdown, page, terminal, tree
 
@@ -123,7 +123,7 @@ def outputs(snapshot: Any, rng: random.Random) -> Iterator[str]:  # noqa: ANN401
 
 
 def _snapshots() -> list[dict[str, bytes]]:
-    from analyzer import crz
+    from analyzer.snapshot import crz
     from tests.unit.test_snapshot_file import machine
 
     notebooks = Path(__file__).parents[2] / "notebooks" / "data"
@@ -141,7 +141,7 @@ _BASES: list[dict[str, bytes]] = []
 
 def snapshot(rng: random.Random, __: Path) -> Iterator[str]:
     """Mutate one to four values of a snapshot, and report on it."""
-    from analyzer import crz
+    from analyzer.snapshot import crz
 
     if not _BASES:
         _BASES.extend(_snapshots())
@@ -322,7 +322,7 @@ def _as_folder(entries: dict[str, bytes | str], path: Path) -> None:
 
 def config(rng: random.Random, folder: Path) -> Iterator[str]:
     """Mutate a configuration."""
-    from analyzer import settings
+    from analyzer.core import settings
 
     words = [
         "[policy]", "\n", "subtree_allowed", "=", "true", "false", "9" * 5000, "0x" + "f" * 5000,
@@ -341,8 +341,8 @@ def filter_(rng: random.Random, _: Path) -> Iterator[str]:
     """Put words of the filter language together, and filter by them."""
     from analyzer.check.leaks import check
     from analyzer.cli.view import chosen_view, narrowed
-    from analyzer.model import Rules
-    from analyzer.report import ReportOptions, make
+    from analyzer.core.model import Rules
+    from analyzer.report.value import ReportOptions, make
     from analyzer.writers import terminal
     from tests.unit.test_snapshot_file import machine
 
@@ -414,7 +414,7 @@ def btf(rng: random.Random, _: Path) -> Iterator[str]:
 def cache(rng: random.Random, folder: Path) -> Iterator[str]:
     """Mutate the cache of layouts, its hash made right."""
     from analyzer.memory.btf import Btf, BtfError
-    from analyzer.memory.layout import Layout
+    from analyzer.memory.fields import Layout
 
     def refuse() -> Btf:
         raise BtfError("no BTF")
@@ -455,7 +455,7 @@ def one(name: str, seed: str, folder: Path) -> bool:
         for text in target(random.Random(seed), folder):  # noqa: S311 - not for secrets
             look_at(text)
     except CranalyzeError as error:
-        from analyzer.writers.text import printable
+        from analyzer.core.text import printable
 
         look_at(printable(str(error)))
         return False

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import fixtures
-from analyzer import census
 from analyzer.check import leaks
 from analyzer.check.subtree import INSIDE
+from analyzer.core.model import Rules
 from analyzer.kinds import registry
 from analyzer.kinds.base import Judged
-from analyzer.model import Rules
+from analyzer.lookup import census
 from analyzer.sources import collect
 from analyzer.sources.request import Request
 from tests import own
@@ -24,7 +24,7 @@ from tests.graph import Graph
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from analyzer.snapshot import Snapshot
+    from analyzer.snapshot.value import Snapshot
 
 pytestmark = pytest.mark.live
 

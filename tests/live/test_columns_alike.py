@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import fixtures
-from analyzer.listing import names_of_columns
+from analyzer.report.columns import names_of_columns
 
 pytestmark = [pytest.mark.live]
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from analyzer import demo, syscall
+from analyzer.core import syscall
+from analyzer.demo import show as demo
 from analyzer.memory import capability
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import fixtures
-from analyzer.errors import EXIT_UNDECIDED, NotPermittedError, TargetVanishedError
-from analyzer.freeze import FreezeError, descendants, frozen
+from analyzer.core.errors import EXIT_UNDECIDED, NotPermittedError, TargetVanishedError
+from analyzer.sources.freeze import FreezeError, descendants, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -171,7 +171,7 @@ def test_threads_that_replace_their_process_are_stopped() -> None:
 
 HOLDER = """
 sys.path.insert(0, sys.argv[1])
-from analyzer.freeze import descendants, frozen
+from analyzer.sources.freeze import descendants, frozen
 pid = int(sys.argv[2])
 with frozen(pid, lambda: descendants(pid)) as held:
     say(held.helper)

@@ -14,7 +14,7 @@ import pytest
 
 import analyzer
 import fixtures
-from analyzer import containing, questions
+from analyzer.graph import containing, questions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

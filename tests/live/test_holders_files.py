@@ -16,13 +16,13 @@ import pytest
 
 import fixtures
 from analyzer.check import leaks
-from analyzer.model import TASK, Side, Verdict
+from analyzer.core.model import TASK, Side, Verdict
 from analyzer.sources import collect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from analyzer.snapshot import Snapshot
+    from analyzer.snapshot.value import Snapshot
     from fixtures._start import Info
 
 pytestmark = [pytest.mark.live, pytest.mark.bpf]

@@ -12,12 +12,12 @@ import pytest
 
 import fixtures
 from analyzer.check import leaks
-from analyzer.model import TASK, Side, Verdict
+from analyzer.core.model import TASK, Side, Verdict
 from analyzer.sources import collect
 from tests import own
 
 if TYPE_CHECKING:
-    from analyzer.snapshot import Snapshot
+    from analyzer.snapshot.value import Snapshot
 
 pytestmark = [pytest.mark.live, pytest.mark.bpf]
 

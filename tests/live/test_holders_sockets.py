@@ -12,8 +12,8 @@ import pytest
 import fixtures
 from analyzer.check import leaks
 from analyzer.check.subtree import INSIDE, OUTSIDE
+from analyzer.core.model import TASK, Rules
 from analyzer.memory.probe import open_memory
-from analyzer.model import TASK, Rules
 from analyzer.sources import kernel
 from analyzer.sources.request import Request
 from tests import own
@@ -22,7 +22,7 @@ from tests.graph import Graph
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from analyzer.snapshot import Snapshot
+    from analyzer.snapshot.value import Snapshot
 
 pytestmark = [pytest.mark.live, pytest.mark.bpf]
 

@@ -11,8 +11,8 @@ import pytest
 
 import analyzer
 import fixtures
-from analyzer.model import Side
-from analyzer.writers.wording import held
+from analyzer.core.model import Side
+from analyzer.report.wording import held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,15 +20,15 @@ import analyzer
 from analyzer import plots
 from analyzer.plots import base
 from analyzer.plots._identity import BY_ADDRESS, BY_HOLDER
-from analyzer.report import whole
+from analyzer.report.value import whole
 from tests.build import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from analyzer.model import SourceName
-    from analyzer.report import Report
+    from analyzer.core.model import SourceName
+    from analyzer.report.value import Report
 
 pytestmark = [pytest.mark.live, pytest.mark.bpf]
 

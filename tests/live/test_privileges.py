@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from analyzer import crz
+from analyzer.snapshot import crz
 from tests.unit.test_cli import CRANALYZE, environment, leaking, start
 
 if TYPE_CHECKING:

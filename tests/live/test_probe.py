@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from analyzer import syscall
-from analyzer.memory import layout, probe
+from analyzer.core import syscall
+from analyzer.memory import fields as layout
+from analyzer.memory import probe
 from analyzer.memory.bpf import LoadError
 
 if TYPE_CHECKING:

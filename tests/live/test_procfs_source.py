@@ -15,18 +15,17 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 import fixtures
-from analyzer import procdump
 from analyzer.check import leaks
-from analyzer.errors import BadInputError, TargetVanishedError
-from analyzer.model import Rules
+from analyzer.core.errors import BadInputError, TargetVanishedError
+from analyzer.core.model import Rules
 from analyzer.procfs.fs import ProcFs
-from analyzer.sources import procfs, replay
+from analyzer.sources import procdump, procfs, replay
 from tests.graph import Graph
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from analyzer.snapshot import Snapshot
+    from analyzer.snapshot.value import Snapshot
 
 pytestmark = pytest.mark.live
 

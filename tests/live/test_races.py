@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from analyzer.check import leaks
-from analyzer.freeze import FreezeError
+from analyzer.core.model import Verdict
 from analyzer.kinds import file_types
-from analyzer.memory.calibrate import samples
-from analyzer.model import Verdict
+from analyzer.kinds._recognise import samples
 from analyzer.sources import kernel
+from analyzer.sources.freeze import FreezeError
 from analyzer.sources.request import Request
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import fixtures
-from analyzer.errors import BadInputError, TargetVanishedError
+from analyzer.core.errors import BadInputError, TargetVanishedError
 from analyzer.sources import collect, kernel
 from analyzer.sources.request import Request
 

@@ -11,12 +11,12 @@ import pytest
 
 import fixtures
 from analyzer.check import leaks
-from analyzer.model import Rules, Verdict
-from analyzer.report import ReportOptions, make
+from analyzer.core.model import Rules, Verdict
+from analyzer.report.value import ReportOptions, make
 from analyzer.sources import collect
 
 if TYPE_CHECKING:
-    from analyzer.report import Report, ReportObject
+    from analyzer.report.value import Report, ReportObject
 
 pytestmark = [pytest.mark.live, pytest.mark.bpf]
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 import analyzer
-from analyzer.model import Side
+from analyzer.core.model import Side
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from analyzer.model import SourceName
-    from analyzer.report import Report, ReportObject
+    from analyzer.core.model import SourceName
+    from analyzer.report.value import Report, ReportObject
 
 pytestmark = [pytest.mark.live, pytest.mark.bpf, pytest.mark.needs("root", "tool:unshare")]
 

@@ -12,7 +12,7 @@ import pytest
 
 import fixtures
 from analyzer.check import leaks
-from analyzer.model import Verdict
+from analyzer.core.model import Verdict
 from analyzer.sources import kernel
 from analyzer.sources.request import Request
 

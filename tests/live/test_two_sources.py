@@ -13,9 +13,9 @@ import pytest
 import fixtures
 from analyzer.check import leaks
 from analyzer.kinds.file import dentry_names
-from analyzer.listing import COLUMNS, listing
 from analyzer.memory.probe import open_memory
-from analyzer.report import ReportOptions, make
+from analyzer.report.columns import COLUMNS, listing
+from analyzer.report.value import ReportOptions, make
 from analyzer.sources import collect
 from analyzer.sources import kernel as source
 from analyzer.sources.request import Request
@@ -23,9 +23,9 @@ from analyzer.sources.request import Request
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from analyzer.listing import Row
-    from analyzer.report import Report
-    from analyzer.snapshot import Snapshot
+    from analyzer.report.columns import Row
+    from analyzer.report.value import Report
+    from analyzer.snapshot.value import Snapshot
 
 pytestmark = [pytest.mark.live, pytest.mark.bpf, pytest.mark.needs("root", "kcmp")]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from analyzer.addresses import KEY_FILE, boot_key, hashed, key_id, siphash
+from analyzer.snapshot.addresses import KEY_FILE, boot_key, hashed, key_id, siphash
 from tests.build import Machine
 
 if TYPE_CHECKING:

@@ -7,8 +7,11 @@ from typing import Any, get_args
 import pytest
 
 import analyzer
-from analyzer import containing, model, network, plots, sources
-from analyzer.errors import BadInputError
+from analyzer import plots, sources
+from analyzer.core import model
+from analyzer.core.errors import BadInputError
+from analyzer.graph import build as network
+from analyzer.graph import containing
 from analyzer.sources.request import Request
 from tests.build import Machine
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer import arrow
+from analyzer.snapshot import arrow
 
 MASKS = st.lists(st.booleans(), max_size=40)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from analyzer.memory.btf import Btf, BtfError, Field
-from analyzer.memory.layout import Layout
+from analyzer.memory.fields import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -241,7 +241,7 @@ class TestLayout:
         def full(_: object) -> bytes:
             raise OSError(errno.ENOSPC, "full")
 
-        monkeypatch.setattr("analyzer.memory.layout._packed", full)
+        monkeypatch.setattr("analyzer.memory.fields._packed", full)
         layout, _ = self.layout(maker, tmp_path / "layout.json")
         layout.sizeof("thing")
         layout.save()

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from analyzer.check import subtree
 from analyzer.check.leaks import BASES, VERDICTS, check
 from analyzer.check.objhash import Judgement, find_ref_leaks
+from analyzer.core.model import TASK, Basis, Rules, Verdict
 from analyzer.kinds import associations, registry
-from analyzer.model import TASK, Basis, Rules, Verdict
 from tests.strategies import (
     PLACES,
     AnObject,

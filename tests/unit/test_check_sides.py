@@ -9,8 +9,8 @@ import pytest
 from analyzer.check.leaks import BASES, VERDICTS, check
 from analyzer.check.objhash import find_ref_leaks
 from analyzer.check.subtree import INSIDE, OBSERVER, OUTSIDE, task_sides
-from analyzer.errors import BadInputError, CranalyzeError, TargetVanishedError
-from analyzer.model import Basis, Rules, Verdict
+from analyzer.core.errors import BadInputError, CranalyzeError, TargetVanishedError
+from analyzer.core.model import Basis, Rules, Verdict
 from tests.build import Machine, Obj
 
 ROOT: Final = 100

@@ -13,7 +13,7 @@ import pytest
 
 from analyzer.check.leaks import VERDICTS, check
 from analyzer.check.objhash import find_ref_leaks
-from analyzer.model import Rules, Verdict
+from analyzer.core.model import Rules, Verdict
 from tests.build import Machine, Obj
 
 if TYPE_CHECKING:

@@ -17,11 +17,12 @@ from unittest import mock
 
 import pytest
 
-from analyzer import cli, settings
+from analyzer import cli
 from analyzer.cli import arguments, output
 from analyzer.cli.commands import report
-from analyzer.errors import BadInputError, NotPermittedError
-from analyzer.settings import Settings
+from analyzer.core import settings
+from analyzer.core.errors import BadInputError, NotPermittedError
+from analyzer.core.settings import Settings
 from tests.build import Machine, Obj
 
 if TYPE_CHECKING:

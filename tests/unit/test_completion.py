@@ -12,11 +12,11 @@ import pytest
 
 from analyzer import plots
 from analyzer.cli import completion
-from analyzer.errors import BadInputError
+from analyzer.core.errors import BadInputError
 from analyzer.kinds import registry
-from analyzer.listing import names_of_columns
 from analyzer.plots import base
-from analyzer.report import CONTAINER_INIT
+from analyzer.report.columns import names_of_columns
+from analyzer.report.value import CONTAINER_INIT
 from tests.unit.test_cli import run
 
 ROOT: Final = Path(__file__).parents[2]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.core.model import TASK
 from analyzer.kinds import associations, registry
 from analyzer.kinds.base import Judged, Kind
-from analyzer.model import TASK
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "analyzer"

@@ -8,10 +8,10 @@ import re
 import pytest
 
 from analyzer.check.leaks import check
+from analyzer.core.model import SCHEMAS
 from analyzer.kinds import associations, registry
-from analyzer.listing import COLUMNS
-from analyzer.model import SCHEMAS
-from analyzer.report import ReportOptions, make
+from analyzer.report.columns import COLUMNS
+from analyzer.report.value import ReportOptions, make
 from analyzer.writers import json as writer
 from scripts import docs
 from tests.build import Machine

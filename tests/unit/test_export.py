@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer import export
-from analyzer import files as writing
 from analyzer.check.leaks import check
-from analyzer.errors import BadInputError
-from analyzer.model import Rules
-from analyzer.report import ReportOptions, make
+from analyzer.core import files as writing
+from analyzer.core.errors import BadInputError
+from analyzer.core.model import Rules
+from analyzer.report.value import ReportOptions, make
 from analyzer.writers import export as writer
+from analyzer.writers import folder as export
 from analyzer.writers.export import Form, files, snapshot_name
 from tests.build import Machine
 from tests.unit.test_cli import run
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from analyzer.snapshot import Snapshot
+    from analyzer.snapshot.value import Snapshot
 
 NASTY: Final = 'a\udcff\n\x1b[2J\u202e"quoted", =x\r'
 HOSTS: Final = ("web1", "a/b", "..", "h=1", "100%", "\u00e9t\u00e9", "a b", "x\udcff\n")

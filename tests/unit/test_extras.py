@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from analyzer import extras
+from analyzer.core import extras
 from tests.build import Machine
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from analyzer import files
-from analyzer.errors import BadInputError
+from analyzer.core import files
+from analyzer.core.errors import BadInputError
 from tests.build import Machine
 from tests.unit.test_cli import CRANALYZE, environment
 

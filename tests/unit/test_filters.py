@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.filter_nodes import (
+from analyzer.core.text import valid
+from analyzer.report.columns import COLUMNS, by_name, listing
+from analyzer.report.expression import (
     And,
     Compare,
     Constant,
@@ -24,14 +26,12 @@ from analyzer.filter_nodes import (
     to_text,
     type_of,
 )
-from analyzer.filters import MAX_LENGTH, MAX_NESTING, FilterError, parse
-from analyzer.listing import COLUMNS, by_name, listing
-from analyzer.writers.text import valid
+from analyzer.report.filters import MAX_LENGTH, MAX_NESTING, FilterError, parse
 from tests.build import Machine
 from tests.unit.test_report_terminal import NASTY, leaking, reported
 
 if TYPE_CHECKING:
-    from analyzer.listing import Row
+    from analyzer.report.columns import Row
 
 
 def varied() -> Machine:

@@ -21,17 +21,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import analyzer
-from analyzer import network
 from analyzer.cli.commands import graph as command
+from analyzer.core.text import printable, valid
+from analyzer.graph import build as network
 from analyzer.writers import graph_files
-from analyzer.writers.text import printable, valid
 from tests.build import Machine
 from tests.unit.test_cli import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from analyzer.model import Drawn
+    from analyzer.core.model import Drawn
 
 NASTY = "a\udcff\n\x1b[2J\u202eevil\x00\ufffe</data>]]>&amp;&lt;\"'\\N\\"
 Y = "{http://www.yworks.com/xml/graphml}"

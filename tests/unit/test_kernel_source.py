@@ -11,19 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer import errors
-from analyzer import who as asking
 from analyzer.check import leaks
-from analyzer.errors import TargetVanishedError, UnseenError
+from analyzer.core import errors
+from analyzer.core.errors import TargetVanishedError, UnseenError
+from analyzer.core.model import Verdict
 from analyzer.kinds import registry
-from analyzer.memory.sets import find, member, unique
+from analyzer.lookup import who as asking
+from analyzer.lookup.who import Answer
+from analyzer.memory.distinct import find, member, unique
 from analyzer.memory.trees import lasting
-from analyzer.model import Verdict
-from analyzer.report import Gap, ReportOptions, make
+from analyzer.report.value import Gap, ReportOptions, make
 from analyzer.sources import kernel, tasks
 from analyzer.sources.assemble import Numbering
 from analyzer.sources.request import Request
-from analyzer.who import Answer
 from analyzer.writers import terminal
 from analyzer.writers import who as writer
 from tests.fakekernel import FIRST, FakeKernel
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from analyzer.snapshot import Snapshot
+    from analyzer.snapshot.value import Snapshot
 
 ROOT: Final = FIRST + 10
 

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.layout import LEFT, MIDDLE, RIGHT, three_columns
+from analyzer.scene.layout import LEFT, MIDDLE, RIGHT, three_columns
 
 if TYPE_CHECKING:
     import numpy.typing as npt

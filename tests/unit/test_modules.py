@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from analyzer.memory.btf import Btf, Field
-from analyzer.memory.layout import Layout
+from analyzer.memory.fields import Layout
 from analyzer.memory.modules import MODULES, Types, from_folder, loaded
 from tests.unit.test_btf import STRUCT, Maker
 

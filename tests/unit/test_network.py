@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 
 import analyzer
-from analyzer import network
 from analyzer.check.objhash import find_ref_leaks
-from analyzer.errors import BadInputError, TargetVanishedError
+from analyzer.core.errors import BadInputError, TargetVanishedError
+from analyzer.core.model import TASK, Rules, Verdict
+from analyzer.graph import build as network
 from analyzer.kinds import associations
-from analyzer.model import TASK, Rules, Verdict
 from tests.build import Machine, Obj
 from tests.strategies import Graph, counted_graphs, half_as_often
 
@@ -243,6 +243,6 @@ def test_a_kind_of_a_newer_version_is_refused(pid: int | None) -> None:
 
 
 def test_no_module_hides_the_function() -> None:
-    for name in ("analyzer.network", "analyzer.questions", "analyzer.cli.commands.graph"):
+    for name in ("analyzer.graph.build", "analyzer.graph.questions", "analyzer.cli.commands.graph"):
         importlib.import_module(name)
     assert callable(analyzer.graph)

@@ -19,7 +19,7 @@ from tests.strategies import Graph, counted_graphs
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from analyzer.report import Report
+    from analyzer.report.value import Report
 
 NASTY = "</script><img src=x onerror=alert(1)>\"'&\x1b[2J\n\u202e\udcff"
 TAGS = {"div", "p", "b", "br", "table", "thead", "tbody", "tr", "th", "td"}

@@ -16,7 +16,7 @@ import pytest
 from analyzer.kinds import registry
 from analyzer.memory.btf import Field
 from analyzer.memory.features import FEATURES, missing
-from analyzer.memory.layout import Layout
+from analyzer.memory.fields import Layout
 from tests import questions
 from tests.questions import Question, field
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from analyzer import extras
+from analyzer.core import extras
 
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "locks").glob("*.txt"))

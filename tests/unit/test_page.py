@@ -21,18 +21,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.check.leaks import check
-from analyzer.report import ReportOptions, make, whole
-from analyzer.scene import MOST_DRAWN, parts, scene
+from analyzer.core.text import printable
+from analyzer.report.value import ReportOptions, make, whole
+from analyzer.scene.scene import MOST_DRAWN, parts, scene
 from analyzer.writers import page, page_table, svg
 from analyzer.writers.page_data import document, dumps
 from analyzer.writers.terminal import headline, next_step
-from analyzer.writers.text import printable
 from tests.build import Machine
 from tests.unit.test_cli import run
 from tests.unit.test_report_terminal import contained, leaking, reported, unprivileged
 
 if TYPE_CHECKING:
-    from analyzer.report import Report
+    from analyzer.report.value import Report
 
 GOLDEN: Final = Path(__file__).parents[1] / "golden"
 ASSETS: Final = files("analyzer") / "assets"

@@ -7,9 +7,9 @@ from typing import Final
 import pytest
 
 from analyzer.check.leaks import check
-from analyzer.model import Rules, Side
-from analyzer.report import ReportOptions, make
-from analyzer.writers.wording import counts, held, held_by
+from analyzer.core.model import Rules, Side
+from analyzer.report.value import ReportOptions, make
+from analyzer.report.wording import counts, held, held_by
 from tests.build import Machine, Obj
 
 ROOT: Final = 100

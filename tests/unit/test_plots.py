@@ -22,15 +22,16 @@ from matplotlib.patches import PathPatch
 from matplotlib.text import Text
 
 import analyzer
-from analyzer import cli, model, plots
+from analyzer import cli, plots
 from analyzer.check.leaks import check
-from analyzer.errors import BadInputError
-from analyzer.model import PlotName
+from analyzer.core import model
+from analyzer.core.errors import BadInputError
+from analyzer.core.model import PlotName
 from analyzer.plots import _style, base, border, life
 from analyzer.plots._identity import BY_ADDRESS, BY_HOLDER
-from analyzer.report import ReportOptions, make
-from analyzer.snapshot import Snapshot
-from analyzer.tables import build
+from analyzer.report.value import ReportOptions, make
+from analyzer.snapshot.tables import build
+from analyzer.snapshot.value import Snapshot
 from analyzer.writers.terminal import headline
 from tests.build import Machine, Obj
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.axes import Axes
 
-    from analyzer.report import Report
+    from analyzer.report.value import Report
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "plots"
 NASTY = "a\udcff\n\x1b[2J$x_{1}^$ 中文 \U0001fae0\u202eevil/" + "long/" * 60

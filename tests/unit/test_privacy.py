@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from analyzer import crz, privacy
-from analyzer.addresses import hashed
 from analyzer.check.leaks import check
-from analyzer.privacy import Redaction
+from analyzer.snapshot import crz
+from analyzer.snapshot.addresses import hashed
+from analyzer.sources import privacy
+from analyzer.sources.privacy import Redaction
 from tests.build import Machine
 from tests.unit.test_cli import leaking, run
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.errors import BadInputError
+from analyzer.core.errors import BadInputError
 from analyzer.procfs import fs as proc
 from analyzer.procfs import refusals, tarball, textdump
 from analyzer.procfs.archive import open_dump

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.errors import BadInputError
+from analyzer.core.errors import BadInputError
 from analyzer.procfs import (
     cgroup,
     facts,

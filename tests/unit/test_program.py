@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from analyzer import program
+from analyzer.core import program
 from scripts import docs
 
 if TYPE_CHECKING:

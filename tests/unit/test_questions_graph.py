@@ -12,21 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import analyzer
-from analyzer import containing, questions
 from analyzer.check.leaks import check
 from analyzer.check.objhash import find_ref_leaks
-from analyzer.errors import BadInputError
-from analyzer.holders import ONE_PROCESS
+from analyzer.core.errors import BadInputError
+from analyzer.core.model import TASK, Rules, Side, Verdict
+from analyzer.graph import containing, questions
 from analyzer.kinds import associations, registry
 from analyzer.kinds.base import Judged
-from analyzer.model import TASK, Rules, Side, Verdict
+from analyzer.report.holders import ONE_PROCESS
 from tests.build import Machine, Obj
 from tests.strategies import Graph, counted_graphs, half_as_often
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from analyzer.snapshot import Snapshot
+    from analyzer.snapshot.value import Snapshot
 
 JUDGED = {kind.name for kind in registry().values() if kind.judged is not Judged.NOT}
 

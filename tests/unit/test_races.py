@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from analyzer.check import leaks
+from analyzer.core.model import Basis, Verdict
 from analyzer.kinds import registry
-from analyzer.memory.calibrate import recognised
-from analyzer.model import Basis, Verdict
+from analyzer.kinds._recognise import recognised
 from analyzer.sources import kernel
 from analyzer.sources.request import Request
 from tests.fakekernel import FIRST, FakeKernel

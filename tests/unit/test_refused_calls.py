@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from analyzer import sources, syscall
-from analyzer.errors import NotPermittedError
+from analyzer import sources
+from analyzer.core import syscall
+from analyzer.core.errors import NotPermittedError
 from analyzer.memory import bpf, capability
 from analyzer.procfs import tasks
 from analyzer.procfs.fs import ProcFs

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from analyzer.check import leaks
-from analyzer.errors import BadInputError, TargetVanishedError
-from analyzer.model import Rules
+from analyzer.core.errors import BadInputError, TargetVanishedError
+from analyzer.core.model import Rules
 from analyzer.procfs import facts, identity, refusals, textdump
 from analyzer.sources import collect, replay
 from tests.graph import Graph
 
 if TYPE_CHECKING:
-    from analyzer.snapshot import Snapshot
+    from analyzer.snapshot.value import Snapshot
 
 DUMPS = Path(__file__).parents[2] / "fixtures" / "dumps"
 Entries = dict[str, bytes | str]

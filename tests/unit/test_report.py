@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from analyzer.check.leaks import check
-from analyzer.errors import BadInputError
-from analyzer.grouping import Bundle
-from analyzer.messages import message
-from analyzer.model import Rules, Side, Status, Verdict
-from analyzer.report import Report, ReportOptions, checked_pid, make
+from analyzer.core.errors import BadInputError
+from analyzer.core.model import Rules, Side, Status, Verdict
+from analyzer.report.grouping import Bundle
+from analyzer.report.messages import message
+from analyzer.report.value import Report, ReportOptions, checked_pid, make
 from tests.build import Holder, Machine, Obj
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from analyzer.report import ReportObject
+    from analyzer.report.value import ReportObject
 
 SHELL, ROOT, CHILD = 77, 100, 101
 

@@ -15,11 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer import crz
 from analyzer.check.leaks import check
 from analyzer.cli.arguments import split_output
-from analyzer.errors import BadInputError
-from analyzer.listing import (
+from analyzer.core.errors import BadInputError
+from analyzer.report.columns import (
     COLUMNS,
     DEFAULT,
     LEVELS,
@@ -31,7 +30,8 @@ from analyzer.listing import (
     parse_columns,
     with_finer,
 )
-from analyzer.report import ReportOptions, make
+from analyzer.report.value import ReportOptions, make
+from analyzer.snapshot import crz
 from analyzer.writers.columns import render
 from tests.strategies import Graph, counted_graphs, half_as_often
 from tests.unit.test_cli import run
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from analyzer.listing import Column
-    from analyzer.report import Report
+    from analyzer.report.columns import Column
+    from analyzer.report.value import Report
 
 TYPES = {"string": str, "number": int, "boolean": bool}
 LSFD = "SIDE,COMMAND,PID,ASSOC,FD,MODE,STTYPE,FLAGS,DEV,MNTID,POS,DELETED,INODE,NAME"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.check.leaks import check
-from analyzer.model import Rules
-from analyzer.report import ReportOptions, make
+from analyzer.core.model import Rules
+from analyzer.report.value import ReportOptions, make
 from analyzer.writers import json as writer
 from tests.build import Machine
 from tests.strategies import Graph, counted_graphs

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.check.leaks import check
-from analyzer.model import Rules, Status
-from analyzer.report import ReportOptions, make
+from analyzer.core.model import Rules, Status
+from analyzer.report.value import ReportOptions, make
 from analyzer.writers import junit
 from analyzer.writers.junit import render
 from tests.build import Machine

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from analyzer.check.leaks import check
-from analyzer.model import Rules
-from analyzer.report import ReportOptions, make
+from analyzer.core.model import Rules
+from analyzer.core.text import printable
+from analyzer.report.value import ReportOptions, make
 from analyzer.writers.markdown import code, prose, render
-from analyzer.writers.text import printable
 from tests.build import Machine
 from tests.strategies import Graph, counted_graphs, half_as_often
 from tests.unit.test_report_terminal import contained, hostile, leaking, reported, unprivileged

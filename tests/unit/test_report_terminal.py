@@ -16,20 +16,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.check.leaks import check
+from analyzer.core.model import Rules
+from analyzer.core.text import printable, shorten, valid, width, wrap
 from analyzer.doctor import Capability
-from analyzer.grouping import cut, fitting, is_namespace
-from analyzer.model import Rules
-from analyzer.report import ReportOptions, make
+from analyzer.report.grouping import cut, fitting, is_namespace
+from analyzer.report.value import ReportOptions, make
 from analyzer.writers import doctor as doctor_writer
 from analyzer.writers import markdown, terminal
-from analyzer.writers.text import printable, shorten, valid, width, wrap
 from tests.build import Machine
 from tests.strategies import Graph, counted_graphs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from analyzer.report import Report
+    from analyzer.report.value import Report
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NASTY = "a\udcff\n\x1b[2J\x9b31m\u202eevil\u200b\r"

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.check.leaks import check
-from analyzer.model import Rules
-from analyzer.outline import outline, shown
-from analyzer.report import ReportOptions, make
+from analyzer.core.model import Rules
+from analyzer.core.text import width
+from analyzer.report.tree import outline, shown
+from analyzer.report.value import ReportOptions, make
 from analyzer.writers import terminal, tree
-from analyzer.writers.text import width
 from tests.build import Machine
 from tests.strategies import Graph, counted_graphs, half_as_often
 from tests.unit.test_cli import run
@@ -34,7 +34,7 @@ from tests.unit.test_report_terminal import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from analyzer.report import Report
+    from analyzer.report.value import Report
 
 
 def grown(deep: int, wide: int, *, every: int = 10) -> Machine:
@@ -212,7 +212,7 @@ def test_colours_are_only_around_the_text() -> None:
 
 
 def test_the_command_line_draws_it(tmp_path: object) -> None:
-    from analyzer import crz
+    from analyzer.snapshot import crz
 
     path = f"{tmp_path}/a.crz"
     crz.save(leaking().snapshot(100), path)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 
 from analyzer.check.leaks import check
-from analyzer.layout import LEFT, MIDDLE, RIGHT
-from analyzer.model import Rules, Side, Verdict
-from analyzer.report import Report, ReportOptions, make, whole
-from analyzer.scene import UNNAMED, Node, Scene, links_of, scene
+from analyzer.core.model import Rules, Side, Verdict
+from analyzer.report.value import Report, ReportOptions, make, whole
+from analyzer.scene.layout import LEFT, MIDDLE, RIGHT
+from analyzer.scene.scene import UNNAMED, Node, Scene, links_of, scene
 from tests.build import Machine
 from tests.strategies import Graph, counted_graphs
 

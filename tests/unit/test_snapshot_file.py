@@ -19,11 +19,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer import columnar, crz, files
-from analyzer.errors import BadInputError
-from analyzer.model import SCHEMAS, ColumnSpec, Schema
-from analyzer.snapshot import Snapshot, frame, from_frame
-from analyzer.tables import Table, build
+from analyzer.core import files
+from analyzer.core.errors import BadInputError
+from analyzer.core.model import SCHEMAS, ColumnSpec, Schema
+from analyzer.snapshot import columnar, crz
+from analyzer.snapshot.tables import Table, build
+from analyzer.snapshot.value import Snapshot, frame, from_frame
 from tests.build import Machine
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ def run(*, json: opt.AsJson = False) -> None:
 
     Kind by kind; what does not come out even is listed object by object.
     """
-    from analyzer import census as counting
+    from analyzer.lookup import census as counting
     from analyzer.sources import collect as take
     from analyzer.sources.request import Request
     from analyzer.writers import census as writer

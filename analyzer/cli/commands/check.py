@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from analyzer.check.leaks import Verdicts
-    from analyzer.snapshot import Snapshot
+    from analyzer.snapshot.value import Snapshot
 
 EXAMPLES: Final = (
     "sudo cranalyze check 4711",
@@ -55,10 +55,10 @@ def run(  # noqa: PLR0913 - an option each
 
     Exits with 16 if it is not, 3 if that could not be decided.
     """
-    from analyzer import settings
     from analyzer.check.leaks import check as judge
-    from analyzer.model import Rules
-    from analyzer.report import make, shown
+    from analyzer.core import settings
+    from analyzer.core.model import Rules
+    from analyzer.report.value import make, shown
 
     root = parse_pid(pid, of_dump=proc is not None)
     form = chosen_form(json=json, markdown=markdown, junit=junit, tree=tree, html=html is not None)

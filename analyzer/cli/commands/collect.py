@@ -12,7 +12,7 @@ from analyzer.cli.output import Progress, emit, note
 from analyzer.cli.work import collected
 
 if TYPE_CHECKING:
-    from analyzer.snapshot import Snapshot
+    from analyzer.snapshot.value import Snapshot
 
 EXAMPLES: Final = (
     "sudo cranalyze collect 4711",
@@ -34,8 +34,9 @@ def run(  # noqa: PLR0913 - an option each
     force: opt.Force = False,
 ) -> None:
     """Keep the reference graph of a subtree in a file."""
-    from analyzer import crz, extras, files
-    from analyzer.errors import BadInputError
+    from analyzer.core import extras, files
+    from analyzer.core.errors import BadInputError
+    from analyzer.snapshot import crz
 
     extras.need("collect", "pyarrow")
     if pid is None and scope is not opt.Scope.HOST:
@@ -50,7 +51,7 @@ def run(  # noqa: PLR0913 - an option each
                 root, source, scope, desk, progress, raw=raw_addresses, freeze=freeze
             )
         if redact:
-            from analyzer.privacy import Redaction
+            from analyzer.sources.privacy import Redaction
 
             snapshot = Redaction.of(snapshot.meta["boot_id"]).snapshot(snapshot)
         path = output or ""
@@ -68,8 +69,8 @@ def run(  # noqa: PLR0913 - an option each
 
 def _named(desk: Desk, snapshot: Snapshot) -> str:
     """Write a snapshot under a name of its own, which is returned: others may be as quick."""
-    from analyzer import crz
-    from analyzer.errors import BadInputError
+    from analyzer.core.errors import BadInputError
+    from analyzer.snapshot import crz
 
     data = crz.pack(snapshot)
     while True:
@@ -84,7 +85,7 @@ def _named(desk: Desk, snapshot: Snapshot) -> str:
 
 
 def _written(snapshot: Snapshot) -> str:
-    from analyzer.writers.wording import many
+    from analyzer.report.wording import many
 
     rows = {name: len(table) for name, table in snapshot.tables.items()}
     told = [many(rows[name], name[:-1]) for name in rows if name != "gaps" or rows[name]]

@@ -17,7 +17,7 @@ def run() -> None:
 
     Everything is its own, and nothing is left behind.
     """
-    from analyzer import demo as show
+    from analyzer.demo import show
 
     for part in show.play(columns(80), colour=coloured()):
         emit(part)

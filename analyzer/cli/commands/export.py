@@ -8,13 +8,13 @@ from analyzer.cli import options as opt
 from analyzer.cli.arguments import newest_snapshot, parse_pid
 from analyzer.cli.desk import Desk, to_tree
 from analyzer.cli.output import emit, note
-from analyzer.errors import BadInputError
+from analyzer.core.errors import BadInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from analyzer.report import Report
-    from analyzer.snapshot import Snapshot
+    from analyzer.report.value import Report
+    from analyzer.snapshot.value import Snapshot
     from analyzer.writers.export import Form
 
 EXAMPLES: Final = (
@@ -38,8 +38,8 @@ def run(
     Into DIR/TABLE/date=YYYY-MM-DD/host=NAME/, which DuckDB, Spark and pandas read as they are;
     prints the files written. All snapshots are written or, when one cannot be, none.
     """
-    from analyzer import extras
-    from analyzer.files import printable_path
+    from analyzer.core import extras
+    from analyzer.core.files import printable_path
     from analyzer.writers.export import Form
 
     extras.need("export", "pyarrow")
@@ -67,8 +67,8 @@ def _files(
 
 def _report(snapshot: Snapshot, pid: str | None, rules: str) -> Report | None:
     from analyzer.check.leaks import check as judge
-    from analyzer.model import Rules
-    from analyzer.report import ReportOptions, checked_pid, make
+    from analyzer.core.model import Rules
+    from analyzer.report.value import ReportOptions, checked_pid, make
 
     if pid is None and snapshot.meta["subject"]["pid"] is None:
         return None

@@ -13,10 +13,10 @@ from analyzer.cli.arguments import newest_snapshot, parse_kinds, parse_pid
 from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.output import note, speak_utf8
 from analyzer.cli.work import write
-from analyzer.errors import BadInputError
+from analyzer.core.errors import BadInputError
 
 if TYPE_CHECKING:
-    from analyzer.network import Plan
+    from analyzer.graph.build import Plan
 
 EXAMPLES: Final = (
     "cranalyze graph -o leak.graphml",
@@ -26,7 +26,7 @@ EXAMPLES: Final = (
 
 
 class Scope(StrEnum):
-    """How much of the snapshot is in the graph; the values of `analyzer.network.Scope`."""
+    """How much of the snapshot is in the graph; the values of `analyzer.graph.build.Scope`."""
 
     BORDER = "border"
     SUBTREE = "subtree"
@@ -71,7 +71,7 @@ def run(
     JSON. Tasks and objects are nodes, counted references edges. With
     --scope host a snapshot of the whole machine needs no --pid.
     """
-    from analyzer import extras, files
+    from analyzer.core import extras, files
 
     extras.need("graph", "networkx", "pyarrow")
     chosen = form or _form_of(output)
@@ -81,9 +81,9 @@ def run(
     ignored = parse_kinds(ignore, "--ignore")
     name = file or newest_snapshot()
     with Desk([name], to_file(output, force=force)) as desk:
-        from analyzer import network
+        from analyzer.graph import build as network
+        from analyzer.report.wording import many
         from analyzer.writers import graph_files
-        from analyzer.writers.wording import many
 
         snapshot = desk.load(name)
         plan = network.plan(snapshot, root, scope=scope, rules=rules, ignore=ignored)
@@ -109,7 +109,7 @@ def _form_of(output: str | None) -> Form:
 
 def _notes(plan: Plan) -> list[str]:
     """Say what a reader of the file should know first: its cost, and why it is empty or crowded."""
-    from analyzer import network
+    from analyzer.graph import build as network
 
     said = [f"{plan.cost}, and as much again to write it"] if plan.cost.high else []
     kept = plan.snapshot.meta["scope"]

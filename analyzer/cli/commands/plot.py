@@ -14,7 +14,7 @@ from analyzer.cli.arguments import newest_snapshot, parse_pid
 from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.output import emit, note
 from analyzer.cli.work import whole_report
-from analyzer.errors import BadInputError, CranalyzeError
+from analyzer.core.errors import BadInputError, CranalyzeError
 
 EXAMPLES: Final = (
     "cranalyze plot -o border.svg",
@@ -57,9 +57,11 @@ def run(
     As png, svg or pdf. The kind life takes several snapshots of one process; by default all that
     are here.
     """
-    from analyzer import crz, extras, plots
-    from analyzer.files import refuse_target
+    from analyzer import plots
+    from analyzer.core import extras
+    from analyzer.core.files import refuse_target
     from analyzer.plots import base
+    from analyzer.snapshot import crz
 
     if listed:
         emit("".join(f"{plot.name:12}{plot.summary}\n" for plot in plots.registry().values()))

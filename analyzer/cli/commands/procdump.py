@@ -30,9 +30,9 @@ def run(
     """
     from pathlib import Path
 
-    from analyzer import files
-    from analyzer import procdump as dumper
-    from analyzer.errors import BadInputError
+    from analyzer.core import files
+    from analyzer.core.errors import BadInputError
+    from analyzer.sources import procdump as dumper
 
     if script:
         emit(dumper.script())

@@ -49,8 +49,8 @@ def run(  # noqa: PLR0913 - an option each
 
     Exits with 0 whatever that is, unless --check asks for more.
     """
-    from analyzer import extras, settings
-    from analyzer.report import make
+    from analyzer.core import extras, settings
+    from analyzer.report.value import make
 
     extras.need("report", "pyarrow")
     form = chosen_form(json=json, markdown=markdown, junit=junit, tree=tree, html=html is not None)

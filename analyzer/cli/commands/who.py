@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from analyzer.snapshot import Snapshot
+    from analyzer.snapshot.value import Snapshot
 
 EXAMPLES: Final = (
     "sudo cranalyze who 4711:3",
@@ -29,8 +29,8 @@ def run(what: opt.What, *, json: opt.AsJson = False) -> None:
     namespace), pipe:[N] or socket:[N]. Exits with 1 if there is no such object,
     3 if none was found but not all could be read.
     """
-    from analyzer import who as asking
-    from analyzer.report import gaps_of
+    from analyzer.lookup import who as asking
+    from analyzer.report.value import gaps_of
     from analyzer.sources import collect as take
     from analyzer.sources.request import Request
     from analyzer.writers import who as writer

@@ -1,0 +1,1 @@
+"""What everything else speaks of: the vocabulary, errors, system calls, settings, text."""

@@ -1,0 +1,257 @@
+"""The vocabulary of cranalyze as types, and the schema of its four tables.
+
+An **object** is a counted kernel object of some **kind** (FILE, MM, UTS_NS, ...). A **holder**
+(a task, or another object) holds a **reference** to it at some place, the **association** (`fd`,
+`exe`, `vma`, `nsproxy.uts`, ...), perhaps at a **slot** (the fd number, the start of a mapping).
+The check compares an object's **users**, the weight of the references held from inside the
+subtree, with its own **refcount**.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Literal
+
+from analyzer.core.errors import no_such
+
+SNAPSHOT_FORMAT: Final = 1
+JSON_FORMAT: Final = 1
+
+TASK: Final = "TASK"  # the holder kind of a task; everything else in holder_kind is an object kind
+
+
+class Side(StrEnum):
+    """Where a holder stands: in the subtree, outside of it, or in cranalyze itself."""
+
+    INSIDE = "inside"
+    OUTSIDE = "outside"
+    OBSERVER = "observer"
+
+
+class Verdict(StrEnum):
+    """What the check says of one object."""
+
+    USAGE_LEAK = "usage_leak"
+    OVERCOUNT = "overcount"
+    UNSTABLE = "unstable"
+    UNKNOWN = "unknown"
+    CONTAINED = "contained"
+
+
+class Basis(StrEnum):
+    """What a verdict rests on."""
+
+    PROVEN = "proven"  # the kernel's own refcount
+    WITNESSED = "witnessed"  # an outside holder was seen; no refcount, or one that moved
+    STRUCTURAL = "structural"  # the sides of the holders; arithmetic alone misleads
+
+
+class Rules(StrEnum):
+    """Whose check: the patch of April 2009, the last linux-cr, or a 6.x kernel's."""
+
+    MODERN = "modern"
+    LINUX_CR = "linux-cr"
+    SEED = "seed"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Rules:
+        raise no_such("no rules", str(value), cls)
+
+
+class Status(StrEnum):
+    """The answer to "is this subtree contained?"."""
+
+    CONTAINED = "contained"
+    LEAKS = "leaks"
+    UNDECIDED = "undecided"
+    ERROR = "error"
+
+
+RulesName = Literal["modern", "linux-cr", "seed"]
+"""The values of Rules."""
+
+SourceName = Literal["auto", "kernel", "procfs"]
+"""What a snapshot may be asked of: the keys of `analyzer.sources.SOURCES`."""
+
+Kept = Literal["border", "host"]
+"""How much of a machine a snapshot keeps."""
+
+Drawn = Literal["border", "subtree", "host"]
+"""How much of a snapshot is in a graph: the values of `analyzer.graph.build.Scope`."""
+
+PlotName = Literal["border", "dumbbell", "heatmap", "life", "namespaces", "sets"]
+"""The names of `analyzer.plots.registry`."""
+
+ColumnType = Literal["i64", "u64", "bool", "category", "text"]
+_OF_TYPE: Final = {"i64": (-(1 << 63), (1 << 63) - 1), "u64": (0, (1 << 64) - 1), "bool": (0, 1)}
+
+
+@dataclass(frozen=True)
+class ColumnSpec:
+    """One column of a table: its type, whether values may be missing, and what it means.
+
+    `category` is a small vocabulary (kept as codes), `text` are bytes from strangers, held as
+    str with surrogateescape so that nothing is lost. `least` and `most` are what a number can be,
+    by default what its type can hold; what comes from outside is held to them where it enters.
+    """
+
+    name: str
+    type: ColumnType
+    meaning: str
+    nullable: bool = False
+    unit: str = ""
+    least: int | None = None
+    most: int | None = None
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Return the least and the most that a number of this column can be."""
+        least, most = _OF_TYPE.get(self.type, (0, 0))
+        return (least if self.least is None else self.least,
+                most if self.most is None else self.most)  # fmt: skip
+
+    def holds(self, number: int | None) -> bool:
+        """Tell whether a number (or that there is none) fits into this column."""
+        if number is None:
+            return self.nullable
+        least, most = self.limits
+        return least <= number <= most
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of one table, in order."""
+
+    name: str
+    columns: tuple[ColumnSpec, ...]
+
+    def column(self, name: str) -> ColumnSpec:
+        """Return the column `name`; KeyError when the table has none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+
+_C = ColumnSpec
+_I32: Final = (1 << 31) - 1
+_U32: Final = (1 << 32) - 1
+_EXACT: Final = 1 << 53  # what every reader of JSON keeps exact (RFC 8259, section 6)
+_HALF: Final = 1 << 62  # the difference of two such does not wrap
+_MOST_WEIGHT: Final = 1 << 32  # a table of as many rows as may be does not wrap 64 bits
+MAX_ERRNO: Final = 4095  # include/linux/err.h
+
+TASKS: Final = Schema(
+    "tasks",
+    (
+        _C(
+            "tid",
+            "i64",
+            "thread id in the initial pid namespace; -N is the idle task of CPU N",
+            least=-_I32,
+            most=_I32,
+        ),
+        _C("tgid", "i64", "thread group (process) id", least=-_I32, most=_I32),
+        _C(
+            "ppid",
+            "i64",
+            "process id of the real parent, 0 when there is none",
+            least=-_I32,
+            most=_I32,
+        ),
+        _C("start_time", "u64", "start, guards against a reused tid", unit="ns since boot"),
+        _C("comm", "text", "name of the thread, as it calls itself"),
+        _C("kthread", "bool", "a kernel thread"),
+        _C("state", "category", "state letter as in proc_pid_stat(5): R S D T t Z X I ..."),
+        _C(
+            "nspid",
+            "i64",
+            "thread id in its innermost pid namespace",
+            nullable=True,
+            least=-_I32,
+            most=_I32,
+        ),
+        _C("cgroup", "text", "path in the cgroup v2 (or first) hierarchy", nullable=True),
+        _C("address", "u64", "task_struct", nullable=True),
+        _C("observer", "bool", "cranalyze itself, or something that it started"),
+    ),
+)
+
+OBJECTS: Final = Schema(
+    "objects",
+    (
+        _C(
+            "objref",
+            "i64",
+            "number of the object, from 1, in order of first encounter",
+            least=1,
+            most=_EXACT,
+        ),
+        _C("kind", "category", "kind of object: FILE, MM, UTS_NS, ..."),
+        _C(
+            "address",
+            "u64",
+            "kernel address (a salted hash unless raw ones were asked for)",
+            nullable=True,
+        ),
+        _C(
+            "refcount",
+            "i64",
+            "the object's own count; missing when unknown",
+            nullable=True,
+            least=-_HALF,
+            most=_HALF,
+        ),
+        _C("name", "text", "what people call it: a path, pipe:[N], net:[N], ...", nullable=True),
+        _C("initial", "bool", "an initial namespace (or one's creation): the host's"),
+        _C(
+            "stable",
+            "bool",
+            "the readings of its count and of who holds it agreed, and left no doubt",
+        ),
+        _C("ino", "u64", "inode number; of a namespace its nsfs inode", nullable=True),
+        _C("dev", "u64", "device of the inode's filesystem, as makedev(3)", nullable=True),
+        _C("mode", "i64", "st_mode of the inode", nullable=True, least=0, most=0xFFFF),
+        _C("flags", "i64", "open(2) flags of a file", nullable=True, least=0, most=(1 << 32) - 1),
+        _C("pos", "i64", "file offset", nullable=True, unit="bytes"),
+        _C("mnt_id", "i64", "mount id of a file", nullable=True, least=-_I32, most=_I32),
+        _C("deleted", "bool", "a file whose name is gone, as /proc says", nullable=True),
+    ),
+)
+
+REFERENCES: Final = Schema(
+    "references",
+    (
+        _C("holder_kind", "category", "TASK or the kind of the holding object"),
+        _C("holder", "i64", "tid, or objref of the holding object"),
+        _C("target", "i64", "objref of the object held"),
+        _C("association", "category", "the place in the holder: fd, exe, vma, nsproxy.uts, ..."),
+        _C("slot", "i64", "fd number, start of the mapping, ...", nullable=True),
+        _C(
+            "weight",
+            "i64",
+            "how many counts of the target this reference accounts for",
+            least=0,
+            most=_MOST_WEIGHT,
+        ),
+        _C(
+            "detail",
+            "category",
+            "what else is known: r-xp of a mapping, cloexec of an fd",
+            nullable=True,
+        ),
+    ),
+)
+
+GAPS: Final = Schema(
+    "gaps",
+    (
+        _C("where", "text", "what could not be read"),
+        _C("syscall", "text", "the call or read that failed"),
+        _C("errno", "i64", "its error number", nullable=True, least=0, most=MAX_ERRNO),
+        _C("effect", "text", "what that does to the result"),
+    ),
+)
+
+SCHEMAS: Final = {schema.name: schema for schema in (TASKS, OBJECTS, REFERENCES, GAPS)}

@@ -1,0 +1,1 @@
+"""The demo: a small leaking container of its own, and what cranalyze says of it."""

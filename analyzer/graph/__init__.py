@@ -1,0 +1,1 @@
+"""The reference graph in networkx, and questions to it."""

@@ -1,0 +1,180 @@
+"""Where the running kernel keeps its fields: BTF answers, remembered on disk by build id.
+
+Parsing vmlinux's BTF takes some 100 ms, and one run asks for a hundred fields of it. The answers
+(offset, size, ...) are kept in `$XDG_CACHE_HOME/cranalyze/layout-BUILDID.json`, behind the SHA-256
+of them. Where the file or a folder on the way to it is another user's, or a link, it is neither
+read nor written (`files.open_own`); one that is damaged is an empty one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import struct
+from dataclasses import astuple
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from analyzer.core.files import open_own, own_folder, whole_in
+from analyzer.memory import modules
+from analyzer.memory.btf import BtfError, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from analyzer.memory.btf import Btf
+
+VMLINUX: Final = Path("/sys/kernel/btf/vmlinux")
+_NOTES: Final = Path("/sys/kernel/notes")
+_BUILD_ID_NOTE: Final = 3  # NT_GNU_BUILD_ID
+_CACHE_FORMAT: Final = 2
+_MAX_CACHE: Final = 1 << 20
+
+Answer = list[int] | int | None
+
+
+class Layout:
+    """Field, size and enumerator look-ups on one kernel.
+
+    `load` is called for the BTF only when the cache cannot answer; `cache` may be None.
+    """
+
+    def __init__(self, load: Callable[[], Btf], cache: Path | None = None) -> None:
+        """Read the cache; a missing or damaged one is an empty one."""
+        self._load = load
+        self._cache = cache
+        self._answers: dict[str, Answer] = _read_cache(cache) if cache else {}
+        self._known = len(self._answers)
+
+    @cached_property
+    def _btf(self) -> Btf:
+        return self._load()
+
+    def field(self, struct_name: str, path: str) -> Field | None:
+        """Return where `path` is in `struct_name`, None when this kernel has no such field."""
+        key = f"{struct_name}:{path}"
+        if key not in self._answers:
+            found = self._btf.field(struct_name, path)
+            self._answers[key] = None if found is None else [int(v) for v in astuple(found)]
+        answer = self._answers[key]
+        if not isinstance(answer, list):
+            return None
+        offset, size, signed, pointer, elements, shift, bits = answer
+        return Field(offset, size, bool(signed), bool(pointer), elements, shift, bits)
+
+    def first(self, struct_name: str, paths: Sequence[str]) -> tuple[str, Field] | None:
+        """Return the first of `paths` (newest kernel first) that exists, with its field."""
+        for path in paths:
+            found = self.field(struct_name, path)
+            if found is not None:
+                return path, found
+        return None
+
+    def sizeof(self, struct_name: str) -> int | None:
+        """Return the size of a struct in bytes, None when this kernel has none of that name."""
+        return self._number(f"sizeof:{struct_name}", lambda: self._btf.sizeof(struct_name))
+
+    def enumerator(self, enum_name: str, constant: str) -> int | None:
+        """Return the value of a constant of `enum enum_name`, None when there is none."""
+        key = f"enum:{enum_name}:{constant}"
+        return self._number(key, lambda: self._btf.enumerator(enum_name, constant))
+
+    def _number(self, key: str, ask: Callable[[], int | None]) -> int | None:
+        if key not in self._answers:
+            self._answers[key] = ask()
+        answer = self._answers[key]
+        return answer if isinstance(answer, int) else None
+
+    def save(self) -> None:
+        """Write the cache if there is something new in it; failure to do so is harmless."""
+        if self._cache is None or len(self._answers) == self._known:
+            return
+        with contextlib.suppress(OSError):
+            folder = own_folder(os.fspath(self._cache.parent), make=True)
+            try:
+                with whole_in(folder, self._cache.name, force=True) as file:
+                    file.write(_packed(self._answers))
+            finally:
+                os.close(folder)
+            self._known = len(self._answers)
+
+
+def running_kernel() -> Layout:
+    """Return the layout of the running kernel. Raises OSError or BtfError when it has no BTF."""
+    if not VMLINUX.exists():
+        raise FileNotFoundError(2, os.strerror(2), str(VMLINUX))
+    build = build_id()
+    # With another set of modules there are other answers.
+    build = "-".join((build, *modules.loaded(VMLINUX.parent))) if build else ""
+    return Layout(
+        lambda: modules.from_folder(VMLINUX.parent), _cache_path(build) if build else None
+    )
+
+
+def build_id(notes: Path = _NOTES) -> str:
+    """Return the kernel's build id in hex, "" when it tells none.
+
+    Taken from the ELF notes in /sys/kernel/notes (elf(5), NT_GNU_BUILD_ID); the version string is
+    mixed in, for kernels whose build ids were made equal by a reproducible build.
+    """
+    try:
+        data = notes.read_bytes()
+    except OSError:
+        return ""
+    at = 0
+    while at + 12 <= len(data):
+        name_size, size, kind = struct.unpack_from("<3I", data, at)
+        start = at + 12 + (name_size + 3 & ~3)
+        if kind == _BUILD_ID_NOTE and data[at + 12 : at + 15] == b"GNU":
+            version = " ".join(os.uname()[2:4]).encode()
+            return hashlib.sha256(data[start : start + size] + version).hexdigest()[:32]
+        at = start + (size + 3 & ~3)
+    return ""
+
+
+def _cache_path(build: str) -> Path | None:
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if not base.startswith("/"):  # the XDG specification: relative paths are to be ignored
+        home = os.environ.get("HOME", "")
+        if not home.startswith("/"):
+            return None
+        base = f"{home}/.cache"
+    return Path(base) / "cranalyze" / f"layout-{build}.json"
+
+
+def _packed(answers: dict[str, Answer]) -> bytes:
+    text = json.dumps({"format": _CACHE_FORMAT, "answers": answers}).encode()
+    return hashlib.sha256(text).hexdigest().encode() + b"\n" + text
+
+
+def _read_cache(path: Path) -> dict[str, Answer]:
+    try:
+        fd = open_own(os.fspath(path))
+    except OSError:
+        return {}
+    with os.fdopen(fd, "rb") as file:
+        data = file.read(_MAX_CACHE + 1)
+    digest, _, text = data.partition(b"\n")
+    if len(data) > _MAX_CACHE or hashlib.sha256(text).hexdigest().encode() != digest:
+        return {}
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(content, dict) or content.get("format") != _CACHE_FORMAT:
+        return {}
+    answers = content.get("answers")
+    return answers if isinstance(answers, dict) and all(map(_sound, answers.values())) else {}
+
+
+def _sound(answer: object) -> bool:
+    if isinstance(answer, list):
+        numbers = len(answer) == len(Field.__slots__) and all(type(v) is int for v in answer)
+        return numbers and Field(*answer).sane
+    return answer is None or (type(answer) is int and 0 <= answer < 1 << 32)
+
+
+__all__ = ["BtfError", "Layout", "build_id", "running_kernel"]

@@ -1,0 +1,166 @@
+"""What /proc shows of a machine: the one reading that a live /proc and a dump have in common.
+
+`read` makes the four tables. Whose descriptors, mappings and namespaces are read in full is
+decided by the scope: those of the subtree, or ("host") everybody's. Of the others only what they
+share with these is of interest. Every task is in the table of tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from analyzer.check.subtree import INSIDE, task_sides
+from analyzer.core.errors import TargetVanishedError
+from analyzer.procfs import files, mounts, namespaces, nslink, tasks
+from analyzer.procfs.build import Tables
+from analyzer.procfs.gaps import GapLog
+from analyzer.procfs.kcmp import What
+from analyzer.procfs.sharing import Sharing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from analyzer.procfs.facts import Facts
+    from analyzer.procfs.fs import ProcFs
+    from analyzer.procfs.identity import Identity
+    from analyzer.procfs.nslink import NamespaceLink
+    from analyzer.procfs.sharing import Groups
+    from analyzer.procfs.tasks import Task
+    from analyzer.snapshot.tables import Table
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class View:
+    """One reading of `fs`.
+
+    `subtree` are the processes of the subject, `certain` whether identity was told and not
+    presumed, `notes` lines for people, `tables` all but that of the gaps, which `log` makes.
+    """
+
+    fs: ProcFs
+    facts: Facts
+    log: GapLog
+    tasks: Sequence[Task]
+    subtree: frozenset[int]
+    certain: bool
+    notes: Sequence[str]
+    tables: Mapping[str, Table]
+
+    def start_time(self, pid: int) -> int:
+        """Return when process `pid` started, in nanoseconds since boot."""
+        return self.facts.nanoseconds(self.leader(pid).stat.start_ticks)
+
+    def leader(self, pid: int) -> Task:
+        """Return the first thread of process `pid`."""
+        return next(task for task in self.tasks if task.tid == pid)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What the steps share; `full` are the tasks (by tid) that are read in full."""
+
+    fs: ProcFs
+    tasks: Sequence[Task]
+    identity: Identity
+    full: frozenset[int]
+    log: GapLog
+
+    def concerns(self, group: Sequence[Task]) -> bool:
+        return any(task.tid in self.full for task in group)
+
+
+def read(
+    fs: ProcFs,
+    facts: Facts,
+    identity: Identity,
+    pid: int | None,
+    *,
+    host: bool,
+    progress: Progress,
+) -> View:
+    """Read the subtree of `pid` (None: all) and what it shares; `identity` tells what is one.
+
+    Raises BadInputError and TargetVanishedError as `check.subtree.task_sides` does.
+    """
+    log = GapLog()
+    progress("tasks")
+    found = tasks.read(fs, log)
+    table = tasks.table(found, facts)
+    inside = _inside(table, pid)
+    full = frozenset(table["tid"].tolist()) if host else frozenset(inside["tid"].tolist())
+    reading = _Reading(fs, found, identity, full, log)
+    out, notes = _graph(reading, progress)
+    subtree = frozenset(inside["tgid"].tolist())
+    made = {"tasks": table, **out.tables()}
+    return View(fs, facts, log, found, subtree, identity.certain, notes, made)
+
+
+def _inside(table: Table, pid: int | None) -> Table:
+    if pid is None:
+        return table
+    if pid not in table["tid"]:
+        raise TargetVanishedError(f"there is no process {pid}")
+    return table.take(task_sides(table, pid) == INSIDE)
+
+
+def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, list[str]]:
+    fs, log = reading.fs, reading.log
+    progress("what tasks share")
+    groups = _groups(reading)
+    members = namespaces.read(fs, reading.tasks, log)
+    of_interest = {m.namespace for m in members if m.tid in reading.full}
+    progress("open files")
+    one_each = [group[0] for group in groups[What.FILES]]
+    slots = _slots(reading, groups[What.FILES], of_interest)
+    of_interest |= _namespaces_of(slots)
+    told = files.details(fs, slots, slots.kept(), one_each)
+    seen = mounts.read(fs, reading.tasks, members)
+    out = Tables(groups, reading.concerns)
+    out.add_shared(slots)
+    opened = out.add_files(slots, told, mounts.devices(seen))
+    progress("mappings")
+    out.add_mapped(fs, log)
+    first = namespaces.initial(reading.tasks, members)
+    out.add_namespaces([m for m in members if m.namespace in of_interest], opened, first)
+    return out, [*_alike(reading, slots, one_each), *_pinned(mounts.pins(seen), of_interest)]
+
+
+def _groups(reading: _Reading) -> dict[What, Groups]:
+    sharing = Sharing(reading.fs, reading.identity, reading.full, reading.log)
+    return {
+        what: sharing.groups(what, reading.tasks, everybody=what is What.FILES)
+        for what in What
+        if what is not What.FILE
+    }
+
+
+def _slots(reading: _Reading, groups: Groups, of_interest: set[NamespaceLink]) -> files.Slots:
+    one_each = [group[0] for group in groups]
+    concerned = [reading.concerns(group) for group in groups]
+    links = {nslink.text(namespace) for namespace in of_interest}
+    slots = files.walk(reading.fs, one_each, concerned, links, reading.log)
+    files.identify(slots, one_each, reading.identity, reading.log)
+    return slots
+
+
+def _namespaces_of(slots: files.Slots) -> set[NamespaceLink]:
+    found = (nslink.parse(link) for link in set(slots.link))
+    return {namespace for namespace in found if namespace is not None}
+
+
+def _alike(reading: _Reading, slots: files.Slots, one_each: Sequence[Task]) -> list[str]:
+    alike = files.look_shared(reading.fs, slots, one_each)
+    told = "look shared with another process; only kcmp(2) on the live machine can tell"
+    return [f"{alike} descriptors {told}"] if alike else []
+
+
+def _pinned(pins: Sequence[mounts.Pin], of_interest: set[NamespaceLink]) -> list[str]:
+    return [
+        f"{nslink.text(pin.namespace)} is mounted on {pin.point} as process {pin.pid} sees it"
+        for pin in pins
+        if pin.namespace in of_interest
+    ]

@@ -1,0 +1,420 @@
+"""The columns of a report: its objects as rows, for tables, filters and scripts.
+
+Where a column means what one of lsfd(1)'s means, it has that name and that type. What a row is
+follows from the columns that are asked for: it is as fine as the finest of them (`Column.of`).
+
+========= ====================================================================================
+object    one row an object
+reference one row for each reference to it that has a name
+process   one row for each process that holds by that reference (of the holder's own side)
+thread    one row for each thread of such a process
+========= ====================================================================================
+
+So ``-o KIND,NAME`` lists each object once, and ``-o PID,COMMAND,ASSOC,NAME`` lists what lsfd would.
+An object without a named holder, and a holder that no task leads to, still have a row: what is not
+known is missing there (None, printed as "-"). Names are as they are; whoever prints escapes them.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from analyzer.core.errors import BadInputError, no_such
+from analyzer.kinds import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from analyzer.report.holders import Holder, TaskRef
+    from analyzer.report.value import Report, ReportObject
+    from analyzer.snapshot.value import Snapshot
+
+Level = Literal["object", "reference", "process", "thread"]
+LEVELS: Final[tuple[Level, ...]] = ("object", "reference", "process", "thread")
+
+Value = str | int | bool | None
+
+
+class Inode(NamedTuple):
+    """What the snapshot knows of an object, beyond its report: mostly of files."""
+
+    mode: int | None
+    flags: int | None
+    pos: int | None
+    mnt_id: int | None
+    deleted: bool | None
+    machine: str
+
+
+class Task(NamedTuple):
+    """A thread as its row of tasks tells it; a process is its first thread."""
+
+    tid: int
+    tgid: int
+    ppid: int
+    comm: str
+    kthread: bool
+    nspid: int | None
+    cgroup: str | None
+
+
+class Row(NamedTuple):
+    """One row: an object (number `at` of the report), and as much else as its level asks for."""
+
+    at: int
+    entry: ReportObject
+    inode: Inode
+    holder: Holder | None = None
+    process: Task | None = None
+    thread: Task | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, lsfd's type of it, what it means, and what a row must be to have it.
+
+    `get` returns its value for a row that is at least so fine; None is missing.
+    """
+
+    name: str
+    type: Literal["string", "number", "boolean"]
+    meaning: str
+    of: Level
+    get: Callable[[Row], Value]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Rows of a report and the columns that they are told in."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+    def values(self, column: Column) -> list[Value]:
+        """Return the values of one column, a plain Python object per row."""
+        return [column.get(row) for row in self.rows]
+
+
+def listing(report: Report, columns: Sequence[Column], level: Level = "object") -> Listing:
+    """Return the rows that `columns` ask for, or finer ones where `level` is finer.
+
+    They are in the order of the report (worst first), then of the holders (inside first), then of
+    the tasks.
+    """
+    return Listing(tuple(columns), tuple(_rows(report, finest(columns, level))))
+
+
+def finest(columns: Iterable[Column], level: Level = "object") -> Level:
+    """Return the finest level that `columns` (or `level`) need."""
+    return LEVELS[max(map(LEVELS.index, (level, *(column.of for column in columns))))]
+
+
+def with_finer(rows: Sequence[Row], keep: Sequence[bool], level: Level) -> tuple[Row, ...]:
+    """Return the rows of `level` that have a finer row which is kept, each once."""
+    depth = {"object": 1, "reference": 2, "process": 3, "thread": 4}[level]
+    found: dict[tuple[int, ...], Row] = {}
+    for row, wanted in zip(rows, keep, strict=True):
+        if wanted:
+            found.setdefault(_key(row)[:depth], row)
+    return tuple(found.values())
+
+
+def parse_columns(text: str) -> tuple[Column, ...]:
+    """Return the columns of a comma list, in any case; after a + they follow the default ones.
+
+    Raises BadInputError, which lists the columns, for one that there is not.
+    """
+    more = text.startswith("+")
+    words = [word.strip().upper() for word in text.removeprefix("+").split(",")]
+    if not any(words):
+        words = []
+    names = (*DEFAULT, *words) if more else tuple(words)
+    if not names:
+        raise BadInputError(f"no column is named; columns are: {', '.join(names_of_columns())}")
+    return tuple(_column(name) for name in dict.fromkeys(names))
+
+
+def names_of_columns() -> list[str]:
+    """Return the names of all columns, in the order of the documentation."""
+    return [column.name for column in COLUMNS]
+
+
+def by_name() -> Mapping[str, Column]:
+    """Return the columns by name."""
+    return _BY_NAME
+
+
+def _column(name: str) -> Column:
+    if name not in _BY_NAME:
+        raise no_such("no column", name, _BY_NAME, "; a file to write is --output FILE")
+    return _BY_NAME[name]
+
+
+# --- rows
+
+
+def _rows(report: Report, level: Level) -> Iterator[Row]:
+    fine = LEVELS.index(level)
+    known = _tasks(report.snapshot) if fine > 1 else {}
+    led = cache(lambda tasks: _led(tasks, known, every=level == "thread"))
+    for at, (entry, inode) in enumerate(zip(report.objects, _inodes(report), strict=True)):
+        if not fine or not entry.holders:
+            yield Row(at, entry, inode)
+            continue
+        for holder in entry.holders:
+            if fine == 1 or not holder.tasks:
+                yield Row(at, entry, inode, holder)
+                continue
+            for process, thread in led(_own(holder)):
+                yield Row(at, entry, inode, holder, process, thread)
+
+
+def _key(row: Row) -> tuple[int, ...]:
+    return (
+        row.at,
+        id(row.holder),  # the report keeps its holders: none is made anew
+        -1 if row.process is None else row.process.tgid,
+        -1 if row.thread is None else row.thread.tid,
+    )
+
+
+def _inodes(report: Report) -> Iterator[Inode]:
+    import numpy as np  # not at the top: the names of the columns are completed by the shell
+
+    objects = report.snapshot.tables["objects"]
+    refs = np.array([entry.objref for entry in report.objects], np.int64)
+    order = np.argsort(objects["objref"], kind="stable")
+    told = objects.take(order[np.searchsorted(objects["objref"], refs, sorter=order)])
+    columns = []
+    for name in Inode._fields[:-1]:
+        values, known = told[name].tolist(), told.known(name).tolist()
+        columns.append([v if k else None for v, k in zip(values, known, strict=True)])
+    machine = str(report.snapshot.meta["machine"])
+    return (Inode._make((*fact, machine)) for fact in zip(*columns, strict=True))
+
+
+def _tasks(snapshot: Snapshot) -> Mapping[int, Task]:
+    tasks = snapshot.tables["tasks"]
+    columns = []
+    for name in Task._fields:
+        values, known = tasks[name].tolist(), tasks.known(name).tolist()
+        columns.append([v if k else None for v, k in zip(values, known, strict=True)])
+    return {row[0]: Task(*row) for row in zip(*columns, strict=True)}
+
+
+# Of what is held from one side the tasks of that side are told, unless there are none.
+def _own(holder: Holder) -> tuple[TaskRef, ...]:
+    return holder.led_by(holder.side)
+
+
+def _led(
+    tasks: tuple[TaskRef, ...], known: Mapping[int, Task], *, every: bool
+) -> tuple[tuple[Task, Task], ...]:
+    if every:
+        return tuple((known.get(t.tgid, known[t.tid]), known[t.tid]) for t in tasks)
+    first: dict[int, int] = {}
+    for task in tasks:
+        first.setdefault(task.tgid, task.tid)
+    return tuple((known.get(tgid, known[tid]), known[tid]) for tgid, tid in first.items())
+
+
+# --- cells
+
+_TYPES: Final = {
+    stat.S_IFREG: "REG",
+    stat.S_IFDIR: "DIR",
+    stat.S_IFCHR: "CHR",
+    stat.S_IFBLK: "BLK",
+    stat.S_IFIFO: "FIFO",
+    stat.S_IFSOCK: "SOCK",
+    stat.S_IFLNK: "LINK",
+}
+
+# include/uapi/asm-generic/fcntl.h, in the order in which lsfd tells them. O_LARGEFILE is left out:
+# every file of a 64-bit process has it.
+_FLAGS: Final = (
+    (0o1, "wronly"), (0o2, "rdwr"), (0o2000, "append"), (0o4000, "nonblock"), (0o10000, "dsync"),
+    (0o20000, "fasync"), (0o40000, "direct"), (0o200000, "directory"), (0o400000, "nofollow"),
+    (0o1000000, "noatime"), (0o4000000, "_sync"), (0o10000000, "path"),
+    (0o20000000, "_tmpfile"),
+)  # fmt: skip
+_O_PATH: Final = 0o10000000
+# arch/arm64/include/uapi/asm/fcntl.h
+_ARM_BITS: Final = {"directory": 0o40000, "nofollow": 0o100000, "direct": 0o200000}
+
+# What lsfd calls the places that it knows by another name.
+_LSFD_PLACES: Final = {
+    "nsproxy.pid_for_children": "pid4c",
+    "nsproxy.time_for_children": "time4c",
+    "cred.user_ns": "user",
+    "pid": "pid",
+} | {f"nsproxy.{name}": name for name in ("cgroup", "ipc", "mnt", "net", "time", "uts")}
+
+
+def _sttype(row: Row) -> str | None:
+    mode = row.inode.mode
+    if mode is None:
+        return None
+    # Within the kernel they are regular files (seen on 6.18), but for stat(2) they are of no type.
+    anonymous = (row.entry.name or "").startswith("anon_inode:")
+    return "UNKN" if anonymous else _TYPES.get(stat.S_IFMT(mode), "UNKN")
+
+
+@cache
+def _flag_words(flags: int, machine: str) -> str:
+    other = _ARM_BITS if machine in {"aarch64", "arm64"} else {}
+    return ",".join(word for bit, word in _FLAGS if flags & other.get(word, bit))
+
+
+def _flags(row: Row) -> str | None:
+    flags = row.inode.flags
+    return None if flags is None else _flag_words(flags, row.inode.machine)
+
+
+def _mode(row: Row) -> str | None:
+    holder, flags = row.holder, row.inode.flags
+    if holder is not None and holder.association == "vma":
+        return holder.detail.rpartition("(")[2][:3]
+    if holder is None or flags is None:
+        return None
+    return "---" if flags & _O_PATH else ("r--", "-w-", "rw-", "---")[flags & 3]
+
+
+def _assoc(row: Row) -> str | None:
+    holder = row.holder
+    if holder is None:
+        return None
+    if holder.association == "fd":
+        return str(holder.slot)
+    if holder.association == "vma":
+        return "shm" if holder.detail.endswith("s)") else "mem"
+    return _LSFD_PLACES.get(holder.association, holder.association)
+
+
+def _fd(row: Row) -> int | None:
+    holder = row.holder
+    return holder.slot if holder is not None and holder.association == "fd" else None
+
+
+def _holder(row: Row) -> str | None:
+    holder = row.holder
+    if holder is None:
+        return None
+    return f"{holder.kind}:{holder.tid if holder.objref is None else holder.objref}"
+
+
+def _message(row: Row) -> str | None:
+    return row.entry.message and row.entry.message.replace("\n", "; ")
+
+
+def _of_entry(name: str) -> Callable[[Row], Value]:
+    return lambda row: getattr(row.entry, name)
+
+
+def _of_word(name: str) -> Callable[[Row], Value]:
+    return lambda row: getattr(row.entry, name).value
+
+
+def _of_inode(name: str) -> Callable[[Row], Value]:
+    return lambda row: getattr(row.inode, name)
+
+
+def _of_holder(name: str) -> Callable[[Row], Value]:
+    return lambda row: None if row.holder is None else getattr(row.holder, name)
+
+
+def _of_process(name: str) -> Callable[[Row], Value]:
+    return lambda row: None if row.process is None else getattr(row.process, name)
+
+
+def _tid(row: Row) -> int | None:
+    return None if row.thread is None else row.thread.tid
+
+
+def _side(row: Row) -> str | None:
+    return None if row.holder is None else row.holder.side.value
+
+
+def _title(row: Row) -> str:
+    return registry()[row.entry.kind].title
+
+
+_Kind = Literal["string", "number", "boolean"]
+_Get = Callable[[Row], Value]
+
+
+def _object(name: str, kind: _Kind, get: _Get, meaning: str) -> Column:
+    return Column(name, kind, meaning, "object", get)
+
+
+def _reference(name: str, kind: _Kind, get: _Get, meaning: str) -> Column:
+    return Column(name, kind, meaning, "reference", get)
+
+
+def _process(name: str, kind: _Kind, get: _Get, meaning: str) -> Column:
+    return Column(name, kind, meaning, "process", get)
+
+
+COLUMNS: Final = (
+    _object("VERDICT", "string", _of_word("verdict"),
+       "usage_leak, overcount, unstable, unknown or contained"),
+    _object("BASIS", "string", _of_word("basis"),
+       "what the verdict rests on: proven, witnessed or structural"),
+    _object("KIND", "string", _of_entry("kind"), "kind of object: FILE, MM, UTS_NS, ..."),
+    _object("TITLE", "string", _title, "the kind in words: open file, uts namespace, ..."),
+    _object("OBJREF", "number", _of_entry("objref"), "number of the object in the snapshot"),
+    _object("ADDRESS", "string", _of_entry("address"),
+       "kernel address, a salted hash unless raw ones were asked for"),
+    _object("USERS", "number", _of_entry("users"), "weight held from inside"),
+    _object("REFCOUNT", "number", _of_entry("refcount"), "the object's own count"),
+    _object("OUTSIDE", "number", _of_entry("outside"), "weight held by named outside holders"),
+    _object("OBSERVER", "number", _of_entry("observer"), "weight held by cranalyze itself"),
+    _object("UNNAMED", "number", _of_entry("unnamed"),
+       "what the refcount has beyond USERS, OUTSIDE and OBSERVER"),
+    _object("INITIAL", "boolean", _of_entry("initial"), "a namespace of the host's own"),
+    _object("GATES", "boolean", _of_entry("gates"),
+       "whether a leak of this kind decides the answer (--fail-on, --ignore)"),
+    _object("MESSAGE", "string", _message, "the leak as the kernel patch would have said it"),
+    _object("NAME", "string", _of_entry("name"), "path, pipe:[N], net:[N], ...; as lsfd"),
+    _object("INODE", "number", _of_entry("ino"), "inode number; as lsfd"),
+    _object("DEV", "string", _of_entry("dev"), "device of the filesystem, MAJ:MIN; as lsfd"),
+    _object("STTYPE", "string", _sttype,
+       "type of the inode: REG, DIR, CHR, BLK, FIFO, SOCK, LINK, UNKN; as lsfd"),
+    _object("FLAGS", "string", _flags,
+       "open(2) flags of a file; as lsfd, but for largefile, and cloexec, which is an fd's"),
+    _object("POS", "number", _of_inode("pos"), "offset of an open file in bytes; as lsfd"),
+    _object("MNTID", "number", _of_inode("mnt_id"), "mount of an open file; as lsfd"),
+    _object("DELETED", "boolean", _of_inode("deleted"),
+       "a file whose name is gone, as /proc says"),
+    _reference("SIDE", "string", _side, "where the holder stands: inside, outside, observer"),
+    _reference("ASSOC", "string", _assoc,
+       "place in the holder, in lsfd's words: the number of an fd, exe, mem, shm, uts, ..."),
+    _reference("ASSOCIATION", "string", _of_holder("association"),
+       "place in the holder: fd, exe, vma, nsproxy.uts, ..."),
+    _reference("FD", "number", _fd, "file descriptor; as lsfd"),
+    _reference("SLOT", "number", _of_holder("slot"),
+       "which of such places: the fd, the start of the mapping, ..."),
+    _reference("MODE", "string", _mode, "access, rwx: of a mapping or the file; as lsfd"),
+    _reference("WEIGHT", "number", _of_holder("weight"),
+       "how many counts the reference accounts for"),
+    _reference("HOLDER", "string", _holder,
+       "what holds: FILE_TABLE:7 is the object with OBJREF 7, TASK:7 the thread with TID 7"),
+    _reference("DETAIL", "string", _of_holder("detail"), "the place in words: fd 5 (cloexec)"),
+    _process("COMMAND", "string", _of_process("comm"), "name of the process; as lsfd"),
+    _process("PID", "number", _of_process("tgid"), "process that holds; as lsfd"),
+    _process("PPID", "number", _of_process("ppid"), "its parent, 0 when there is none"),
+    _process("NSPID", "number", _of_process("nspid"), "its id in its own pid namespace"),
+    _process("KTHREAD", "boolean", _of_process("kthread"), "a kernel thread; as lsfd"),
+    _process("CGROUP", "string", _of_process("cgroup"), "its control group"),
+    Column("TID", "number", "thread that holds; as lsfd -l", "thread", _tid),
+)  # fmt: skip
+"""Every column, in the order of the documentation."""
+
+DEFAULT: Final = ("VERDICT", "KIND", "USERS", "REFCOUNT", "OUTSIDE", "UNNAMED", "NAME")
+"""The columns of `-o +...`, before those that are named."""
+
+_BY_NAME: Final = {column.name: column for column in COLUMNS}

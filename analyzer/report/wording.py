@@ -1,0 +1,185 @@
+"""How a report says things to people: numbers, plurals, counts, and who holds what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from analyzer.core.model import Basis, Verdict
+from analyzer.core.text import printable
+from analyzer.kinds import registry, title_of
+from analyzer.report.holders import ONE_PROCESS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from analyzer.core.model import Side
+    from analyzer.report.grouping import Group
+    from analyzer.report.holders import Holder, Route, TaskRef
+    from analyzer.report.value import ReportObject
+
+_MOST_NAMED: Final = 3
+
+VERDICTS: Final = {
+    Verdict.USAGE_LEAK: "referenced from outside",
+    Verdict.OVERCOUNT: "more users than references",
+    Verdict.UNSTABLE: "kept changing while it was read",
+    Verdict.UNKNOWN: "undecided",
+    Verdict.CONTAINED: "contained",
+}
+"""What is said of an object, by its verdict."""
+
+
+def number(count: int) -> str:
+    """Return a number with its thousands set apart."""
+    return f"{count:,}"
+
+
+def plural(count: int, word: str) -> str:
+    """Return the word in its form for `count` things."""
+    return word if count == 1 else f"{word}s"
+
+
+def many(count: int, word: str) -> str:
+    """Return "1 object", "2,000 objects"."""
+    return f"{number(count)} {plural(count, word)}"
+
+
+def listing(words: Sequence[str]) -> str:
+    """Return "a", "a and b", "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def nouns(objects: Iterable[ReportObject]) -> str:
+    """Return "3 open files and 1 address space"."""
+    kinds = registry()
+    found = Counter(entry.kind for entry in objects)
+    order = sorted(found, key=lambda kind: (-found[kind], kinds[kind].order))
+    return listing(
+        [
+            f"{number(found[k])} {kinds[k].title if found[k] == 1 else kinds[k].plural}"
+            for k in order
+        ]
+    )
+
+
+def counts(entry: ReportObject) -> str:
+    """Return users against refcount, and where the rest is."""
+    users = f"{number(entry.users)} {plural(entry.users, 'user')} inside"
+    if entry.refcount is None:
+        seen = f", {number(entry.outside)} seen outside" if entry.outside else ""
+        return f"{users}{seen}, refcount unknown"
+    said = f"{users}, refcount {number(entry.refcount)}"
+    if entry.basis is Basis.STRUCTURAL:
+        how = _through(entry) or f"{number(entry.outside)} of them outside"
+        return f"{said}; judged by its holders, {how}"
+    parts = [words] if (words := _through(entry)) else []
+    if entry.observer:
+        parts.append(f"{number(entry.observer)} held by cranalyze")
+    if entry.outside:
+        parts.append(f"{number(entry.outside)} held from outside")
+    if entry.uncounted:
+        parts.append(f"{number(entry.uncounted_weight)} not counted by these rules")
+    if entry.unexplained:
+        verb = "is" if entry.unexplained == 1 else "are"
+        words = plural(entry.unexplained, "reference")
+        parts.append(f"{number(entry.unexplained)} {words} the kernel holds {verb} not named")
+    if entry.unnamed < 0:
+        parts.append(f"{number(-entry.unnamed)} fewer than the users found")
+    return f"{said}: {', '.join(parts)}" if parts else said
+
+
+def _through(entry: ReportObject) -> str:
+    # Where others hold it by themselves, they are enough.
+    if not entry.shared or entry.outside:
+        return ""
+    shared = [title_of(h.kind, h.objref) for h in entry.holders if h.shared]
+    what = listing(list(dict.fromkeys(shared))) or plural(entry.shared, "holder")
+    return f"shared through {what}"
+
+
+def whose(group: Group) -> str:
+    """Return what is added to the host's namespaces: that the root is no container, if so."""
+    return ": not a container of its own" if group.of_container is False else ""
+
+
+def held(entry: ReportObject, side: Side) -> list[str]:
+    """Return lines that say who of a side holds an object how, counted by the rules or not."""
+    others = held_by(side, entry.uncounted)
+    return [
+        *held_by(side, entry.holders),
+        *(f"{line} (not counted by these rules)" for line in others),
+    ]
+
+
+def held_by(side: Side, holders: Iterable[Holder]) -> list[str]:
+    """Return lines that say who of a side holds how: "bash (77): fd 0, fd 1".
+
+    Holders of processes that hold in the same way are said together. Of what is held from inside
+    only the tasks inside are named: others that lead to the holder are told where it is listed.
+    """
+    places: dict[tuple[str, int | None], list[Holder]] = {}
+    for holder in holders:
+        if not holder.holds_from(side):
+            continue
+        key = holder.tid if holder.objref is None else holder.objref
+        places.setdefault((holder.kind, key), []).append(holder)
+    said: dict[tuple[str, str, str], list[TaskRef]] = {}
+    for same in places.values():
+        for route in same[0].routes_of(side):
+            how = route.detail or _where(same)
+            way = (_what(same[0], route), printable(route.thing), how)
+            said.setdefault(way, []).extend(route.tasks)
+    return [_line(what, thing, how, tasks) for (what, thing, how), tasks in said.items()]
+
+
+def _line(what: str, thing: str, how: str, tasks: Sequence[TaskRef]) -> str:
+    """Return "fd 4 of app (80), /etc/passwd: HOW", "bind mount /x in the host's namespace"."""
+    if thing and not tasks:
+        return thing
+    whose = _who(what, tasks)
+    return f"{whose}, {thing}: {how}" if thing else f"{whose}: {how}"
+
+
+def _what(holder: Holder, route: Route) -> str:
+    if route.via and route.tasks:
+        return by_descriptor(route.via)
+    if holder.kind in ONE_PROCESS and route.tasks:
+        return ""
+    return title_of(holder.kind, holder.objref)
+
+
+def by_descriptor(via: Sequence[str]) -> str:
+    """Return "fd 4", "fd 4 and fd 5", "fd 4, fd 5, fd 6 and 9 more"."""
+    more = [f"{number(len(via) - _MOST_NAMED)} more"] if len(via) > _MOST_NAMED else []
+    return listing([*via[:_MOST_NAMED], *more])
+
+
+def _who(what: str, tasks: Sequence[TaskRef]) -> str:
+    if not tasks:
+        return f"{what}, which no task leads to"
+    return f"{what} of {who(tasks)}" if what else who(tasks)
+
+
+def who(tasks: Sequence[TaskRef]) -> str:
+    """Return the processes of the tasks: "bash (77), app (80, 4 threads) and 2 more"."""
+    processes: dict[int, list[TaskRef]] = {}
+    for task in dict.fromkeys(tasks):
+        processes.setdefault(task.tgid, []).append(task)
+    said = [_process(pid, threads) for pid, threads in list(processes.items())[:_MOST_NAMED]]
+    if len(processes) > _MOST_NAMED:
+        said.append(f"{number(len(processes) - _MOST_NAMED)} more")
+    return listing(said) if said else ""
+
+
+def _process(pid: int, threads: Sequence[TaskRef]) -> str:
+    comm = next((task.comm for task in threads if task.tid == pid), threads[0].comm)
+    many = f", {number(len(threads))} threads" if len(threads) > 1 else ""
+    return f"{printable(comm)} ({pid}{many})"
+
+
+def _where(holders: Sequence[Holder]) -> str:
+    found: Counter[str] = Counter()
+    for holder in holders:
+        found[printable(holder.detail)] += 1
+    return ", ".join(word if n == 1 else f"{word} {n} times" for word, n in found.items())

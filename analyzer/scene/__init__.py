@@ -1,0 +1,1 @@
+"""What pictures show of a report, and where: one scene, one layout, one palette."""

@@ -1,0 +1,158 @@
+"""What a snapshot from a file must fulfil before anything is computed from it.
+
+The check indexes by what the tables say of each other; a file in which they contradict each other
+is refused here, with one line, rather than met there.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from analyzer.core.errors import BadInputError
+from analyzer.core.model import SCHEMAS, TASK, TASKS
+from analyzer.kinds import associations, registry
+from analyzer.snapshot.value import META_KEYS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from analyzer.snapshot.tables import Array, Table
+
+_I64: Final = 1 << 63
+_MOST_SECONDS: Final = 1e9
+_STATE: Final = re.compile(r"[A-Za-z]")
+_SLOTS: Final = {"fd": (0, (1 << 31) - 1)}  # the rest are addresses, or numbers that say nothing
+
+
+def _is_number(value: object, least: float, most: float) -> bool:
+    """Tell whether a value from JSON is a number (not true, not NaN) from `least` to `most`."""
+    fits = type(value) in {int, float} and least <= value <= most  # type: ignore[operator]
+    return bool(fits)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < _I64
+
+
+def _is_pid(value: object) -> bool:
+    return value is None or (type(value) is int and TASKS.column("tid").holds(value))
+
+
+def _is_start(value: object) -> bool:
+    return value is None or _is_count(value)
+
+
+def _is_notes(value: object) -> bool:
+    return type(value) is list and all(type(note) is str for note in value)
+
+
+def _is_flags(value: object) -> bool:
+    return type(value) is dict and all(type(flag) is bool for flag in value.values())
+
+
+# What a value of the meta must be beyond its type, and what is said of one that is not. The last
+# is whether it may be left out.
+_META: Final[tuple[tuple[str, Callable[[Any], bool], str, bool], ...]] = (
+    ("format", _is_count, "is no version", False),
+    ("monotonic_ns", _is_count, "is no time", False),
+    ("passes", _is_count, "is no number", False),
+    ("subject.pid", _is_pid, "is no number of a process", False),
+    ("subject.local_pid", _is_pid, "is no number of a process", True),
+    ("subject.start_time", _is_start, "is no time", True),
+    ("subject.selector", lambda value: type(value) is str, "is no text", True),
+    ("source.name", lambda value: type(value) is str, "is no text", False),
+    ("source.notes", _is_notes, "is no list of texts", True),
+    ("source.capabilities", _is_flags, "are not all true or false", True),
+    ("frozen_seconds", lambda value: _is_number(value, 0, _MOST_SECONDS), "is no time", True),
+    ("incomplete", lambda value: type(value) is bool, "is not true or false", True),
+    ("address_key", lambda value: type(value) is str, "is no text", True),
+)
+
+
+def check_meta(meta: Mapping[str, Any], name: str) -> None:
+    """Raise BadInputError when a value of the meta is missing, or is not what it must be."""
+    for key, types in META_KEYS.items():
+        if type(meta.get(key)) not in types:
+            raise BadInputError(f"{name}: meta.{key} is missing or wrong: damaged, collect again")
+    for path, fits, said, optional in _META:
+        place: Any = meta
+        *folders, last = path.split(".")
+        for folder in folders:
+            place = place[folder]
+        if last not in place:
+            if not optional:
+                raise BadInputError(f"{name}: meta.{path} is missing: damaged, collect again")
+        elif not fits(place[last]):
+            raise BadInputError(f"{name}: meta.{path} {said}: damaged, collect again")
+
+
+def check_ranges(tables: Mapping[str, Table], name: str) -> None:
+    """Raise BadInputError for a number that its column cannot hold (see `model.SCHEMAS`)."""
+    for schema in SCHEMAS.values():
+        for spec in schema.columns:
+            if spec.type in {"i64", "u64"}:
+                values = tables[schema.name][spec.name]
+                known = tables[schema.name].known(spec.name)
+                _in_range(values[known], spec.limits, f"{name}: {schema.name}.{spec.name}")
+    references = tables["references"]
+    for association, limits in _SLOTS.items():
+        rows = references["association"] == references.code("association", association)
+        slots = references["slot"][rows & references.known("slot")]
+        _in_range(slots, limits, f"{name}: references.slot (of {association})")
+    for state in tables["tasks"].vocabulary["state"]:
+        if not _STATE.fullmatch(state):
+            raise BadInputError(f"{name}: tasks.state {state[:20]!a} is no letter: damaged")
+
+
+def _in_range(values: Array, limits: tuple[int, int], where: str) -> None:
+    if len(values):
+        least, most = int(values.min()), int(values.max())
+        wrong = least if least < limits[0] else most
+        if least < limits[0] or most > limits[1]:
+            raise BadInputError(
+                f"{where} is {wrong}; it can be {limits[0]} to {limits[1]}: damaged, collect again"
+            )
+
+
+def check_references(tables: Mapping[str, Table], name: str) -> None:
+    """Raise BadInputError when the tables name something that is not in them, or twice."""
+    tasks, objects, references = (tables[key] for key in ("tasks", "objects", "references"))
+    _unique(tasks["tid"], f"{name}: tasks.tid")
+    _unique(objects["objref"], f"{name}: objects.objref")
+    by_task = references["holder_kind"] == references.code("holder_kind", TASK)
+    holders = references["holder"]
+    _within(holders[by_task], tasks["tid"], f"{name}: references.holder (of tasks)")
+    _within(holders[~by_task], objects["objref"], f"{name}: references.holder")
+    _within(references["target"], objects["objref"], f"{name}: references.target")
+    _known(objects.vocabulary["kind"], registry(), f"{name}: kind of object")
+    _known(references.vocabulary["holder_kind"], registry(), f"{name}: kind of holder")
+    _known(references.vocabulary["association"], associations(), f"{name}: association")
+    _present(objects["kind"], f"{name}: objects.kind")
+    for column in ("holder_kind", "association"):
+        _present(references[column], f"{name}: references.{column}")
+
+
+def _unique(values: Array, where: str) -> None:
+    if len(np.unique(values)) != len(values):
+        raise BadInputError(f"{where} has the same value twice: damaged, collect again")
+
+
+def _within(values: Array, known: Array, where: str) -> None:
+    lost = values[~np.isin(values, known)]
+    if len(lost):
+        raise BadInputError(f"{where} names {lost[0]}, which is not in the snapshot: damaged")
+
+
+def _known(words: Iterable[str], known: Mapping[str, object], where: str) -> None:
+    for word in words:
+        if word not in known:
+            shown = word.encode("ascii", "backslashreplace").decode()
+            raise BadInputError(f"{where} {shown!r} is unknown to this version: upgrade cranalyze")
+
+
+def _present(codes: Array, where: str) -> None:
+    if len(codes) and int(codes.min()) < 0:
+        raise BadInputError(f"{where} lacks a value: damaged, collect again")

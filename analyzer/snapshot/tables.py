@@ -1,0 +1,202 @@
+"""A table as numpy columns: what every source builds and everything else reads.
+
+`Table` is deliberately little: columns by name, a mask for what is missing, codes and a vocabulary
+for the category columns. Arrow and pandas are made from it at the edges (`snapshot.py`), so that a
+check of 100,000 files imports neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from analyzer.core.model import ColumnSpec, Schema
+
+Array = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+
+DTYPES: Final[Mapping[str, np.dtype[Any]]] = {
+    "i64": np.dtype(np.int64),
+    "u64": np.dtype(np.uint64),
+    "bool": np.dtype(np.bool_),
+    "category": np.dtype(np.int16),
+    "text": np.dtype(object),
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of equal length that follow `schema`.
+
+    `columns[name]` has the dtype of DTYPES; a category holds codes into `vocabulary[name]`, -1
+    when missing; `missing[name]` marks what is missing in a nullable column of another type (the
+    value there is 0, False or None) and may be absent when nothing is.
+    """
+
+    schema: Schema
+    columns: Mapping[str, Array]
+    missing: Mapping[str, Mask] = field(default_factory=dict)
+    vocabulary: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.columns[self.schema.columns[0].name])
+
+    def __getitem__(self, name: str) -> Array:
+        """Return a column as it is stored (codes for a category)."""
+        return self.columns[name]
+
+    def known(self, name: str) -> Mask:
+        """Return where a value of column `name` is known."""
+        if self.schema.column(name).type == "category":
+            result: Mask = self.columns[name] >= 0
+            return result
+        if name in self.missing:
+            return ~self.missing[name]
+        return np.ones(len(self), np.bool_)
+
+    def code(self, name: str, value: str) -> int:
+        """Return the code of `value` in the category column `name`, -2 when it never occurs."""
+        words = self.vocabulary[name]
+        return words.index(value) if value in words else -2
+
+    def words(self, name: str) -> Array:
+        """Return a category column as an object array of str (None when missing)."""
+        return np.array([*self.vocabulary[name], None], dtype=object)[self.columns[name]]
+
+    def value(self, name: str, row: int) -> Any:  # noqa: ANN401 - the columns differ in type
+        """Return one value as a plain Python object, None when it is missing."""
+        column = self.columns[name]
+        if self.schema.column(name).type == "category":
+            code = int(column[row])
+            return self.vocabulary[name][code] if code >= 0 else None
+        if name in self.missing and self.missing[name][row]:
+            return None
+        value = column[row]
+        return value.item() if isinstance(value, np.generic) else value
+
+    def row(self, index: int) -> dict[str, Any]:
+        """Return one row as a dict of plain Python objects."""
+        return {column.name: self.value(column.name, index) for column in self.schema.columns}
+
+    def take(self, rows: Array) -> Table:
+        """Return the table of the given row numbers (or of a boolean mask)."""
+        return Table(
+            self.schema,
+            {name: column[rows] for name, column in self.columns.items()},
+            {name: mask[rows] for name, mask in self.missing.items()},
+            self.vocabulary,
+        )
+
+
+def build(
+    schema: Schema,
+    columns: Mapping[str, Array | Sequence[Any] | None],
+    *,
+    missing: Mapping[str, Mask] | None = None,
+    vocabulary: Mapping[str, Sequence[str]] | None = None,
+) -> Table:
+    """Build a table; a nullable column that is not given is missing throughout.
+
+    Category columns are given as codes with their `vocabulary`, or as a sequence of str. A None in
+    a sequence is a missing value. Raises ValueError for unequal lengths or a column that is
+    neither given nor nullable.
+    """
+    lengths = {len(column) for column in columns.values() if column is not None}
+    if len(lengths) > 1:
+        msg = f"columns of table {schema.name} differ in length: {sorted(lengths)}"
+        raise ValueError(msg)
+    count = lengths.pop() if lengths else 0
+    out: dict[str, Array] = {}
+    absent: dict[str, Mask] = {}
+    words: dict[str, tuple[str, ...]] = {}
+    for spec in schema.columns:
+        given = columns.get(spec.name)
+        if given is None and count and not spec.nullable:
+            msg = f"table {schema.name} lacks its column {spec.name}"
+            raise ValueError(msg)
+        mask = (missing or {}).get(spec.name)
+        known_words = (vocabulary or {}).get(spec.name)
+        values, mask, spelled = _column(spec, given, count, mask, known_words)
+        out[spec.name] = values
+        if spec.type == "category":
+            words[spec.name] = spelled
+        elif mask is not None and mask.any():
+            absent[spec.name] = mask
+    return Table(schema, out, absent, words)
+
+
+def empty(schema: Schema) -> Table:
+    """Return a table of no rows."""
+    return build(schema, {})
+
+
+def _column(
+    spec: ColumnSpec,
+    given: Array | Sequence[Any] | None,
+    count: int,
+    mask: Mask | None,
+    words: Sequence[str] | None,
+) -> tuple[Array, Mask | None, tuple[str, ...]]:
+    dtype = DTYPES[spec.type]
+    if given is None:
+        fill = -1 if spec.type == "category" else (None if spec.type == "text" else 0)
+        return np.full(count, fill, dtype), np.ones(count, np.bool_), tuple(words or ())
+    if spec.type == "category":
+        codes, spelled = _codes(given, words)
+        return codes, None, spelled
+    if spec.type == "text":
+        column = _objects(given)
+        gone = np.fromiter((v is None for v in column), np.bool_, count)
+        return column, gone if mask is None else mask | gone, ()
+    if isinstance(given, np.ndarray) and given.dtype != object:
+        return given.astype(dtype, copy=False), mask, ()
+    gone = np.fromiter((v is None for v in given), np.bool_, count)
+    column = np.fromiter((0 if v is None else v for v in given), dtype, count)
+    return column, gone if mask is None else mask | gone, ()
+
+
+def _objects(given: Array | Sequence[Any]) -> Array:
+    if isinstance(given, np.ndarray) and given.dtype == object:
+        return given
+    column = np.empty(len(given), object)
+    column[:] = list(given)
+    return column
+
+
+def _codes(
+    given: Array | Sequence[Any], words: Sequence[str] | None
+) -> tuple[Array, tuple[str, ...]]:
+    if isinstance(given, np.ndarray) and given.dtype != object:
+        return given.astype(np.int16, copy=False), tuple(words or ())
+    spelled = list(words or ())
+    index = {word: code for code, word in enumerate(spelled)}
+    codes = np.empty(len(given), np.int16)
+    for row, word in enumerate(given):
+        if word is None:
+            codes[row] = -1
+            continue
+        if word not in index:
+            index[word] = len(spelled)
+            spelled.append(word)
+        codes[row] = index[word]
+    return codes, tuple(spelled)
+
+
+def with_columns(
+    table: Table, columns: Mapping[str, Array], missing: Mapping[str, Mask] | None = None
+) -> Table:
+    """Return the table with some columns (not category ones) replaced."""
+    absent = {name: mask for name, mask in table.missing.items() if name not in columns}
+    absent |= {name: mask for name, mask in (missing or {}).items() if mask.any()}
+    cast = {
+        name: column.astype(DTYPES[table.schema.column(name).type], copy=False)
+        for name, column in columns.items()
+    }
+    return Table(table.schema, {**table.columns, **cast}, absent, table.vocabulary)

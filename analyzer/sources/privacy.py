@@ -1,0 +1,208 @@
+"""What a snapshot tells of others, and how to give one away: fewer tasks, and hashes for names.
+
+`only_relevant` leaves out of a border the tasks that have no part in it, and names none that only
+shares what is the host's. `redacted` puts keyed
+hashes in the place of what people chose: names of processes, hosts and files (each part of a path
+by itself, so that a folder stays one), and cgroups. Equal words have equal hashes under one key, so
+that tables still join; without the key nobody can try words. What the kernel itself calls things
+(``pipe:[1234]``, ``[eventfd]``), numbers and times stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import replace
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.check.subtree import INSIDE, task_sides
+from analyzer.core.model import TASK
+from analyzer.snapshot import tables
+from analyzer.snapshot.addresses import boot_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from analyzer.snapshot.tables import Table
+    from analyzer.snapshot.value import Snapshot
+
+Mask = npt.NDArray[np.bool_]
+I64 = npt.NDArray[np.int64]
+
+UNNAMED: Final = "?"
+_KERNELS: Final = re.compile(
+    r"(?:anon_inode:)?\[[\w:.-]*\]|anon_inode:[\w:-]*|/?"
+    r"|(?:pipe|socket|net|uts|ipc|mnt|pid|user|cgroup|time|\w+_for_children):\[\d+\]"
+)
+_DELETED: Final = " (deleted)"
+_PATH: Final = re.compile(r"/[^\s,;:'\")]+")
+_COMM: Final = re.compile(r"(\bpid \d+ )\([^)]*\)")
+_STAT: Final = re.compile(rb"\A(\d+ \()(.*)(\) )", re.DOTALL)
+_STATUS: Final = re.compile(rb"\A(Name:\t)(.*)$", re.MULTILINE)
+_CGROUP: Final = re.compile(rb"^(\d+:[^:\n]*:)(.*)$", re.MULTILINE)
+_MAPPED: Final = re.compile(rb"^(\S+ \S{4} \S+ \S+ \d+ +)(.+)$", re.MULTILINE)
+
+
+def only_relevant(snapshot: Snapshot) -> Snapshot:
+    """Return a border with only the tasks that have a part in it.
+
+    Those are the subtree's, and those that hold something, with all that they descend from.
+    Whoever holds nothing but what is the host's (its namespaces, and what leads to them) is counted
+    there and not named: no name and no cgroup is kept of it.
+    """
+    table, references = snapshot.tables["tasks"], snapshot.tables["references"]
+    by_task = _held_by_tasks(references)
+    inside = task_sides(table, snapshot.meta["subject"]["pid"]) == INSIDE
+    theirs = _leads(snapshot, table["tid"][inside], by_task)
+    holders = references["holder"]
+    named = inside | table["observer"]
+    named |= np.isin(table["tid"], holders[by_task & theirs[references["target"]]])
+    named = _with_ancestors(table, named)
+    kept = _with_ancestors(table, named | np.isin(table["tid"], holders[by_task]))
+    nameless = {name: table[name].copy() for name in ("comm", "cgroup")}
+    nameless["comm"][~named] = UNNAMED
+    nameless["cgroup"][~named] = None
+    masks = {"cgroup": ~table.known("cgroup") | ~named}
+    told = tables.with_columns(table, nameless, masks).take(kept)
+    return replace(snapshot, tables={**snapshot.tables, "tasks": told})
+
+
+def _held_by_tasks(references: Table) -> Mask:
+    kinds = references.vocabulary["holder_kind"]
+    held: Mask = references["holder_kind"] == (kinds.index(TASK) if TASK in kinds else -1)
+    return held
+
+
+def _leads(snapshot: Snapshot, inside: I64, by_task: Mask) -> Mask:
+    """Mark, by objref, what the subtree holds and is not the host's, and all that leads to it."""
+    objects, references = snapshot.tables["objects"], snapshot.tables["references"]
+    holder, target = references["holder"], references["target"]
+    hosts = np.zeros(int(objects["objref"].max(initial=0)) + 1, np.bool_)
+    hosts[objects["objref"][objects["initial"]]] = True
+    between = np.flatnonzero(~by_task)
+    found = np.zeros(len(hosts), np.bool_)
+    found[target[by_task & np.isin(holder, inside)]] = True
+    for start, end in ((holder, target), (target, holder)):
+        found &= ~hosts
+        while True:
+            more = found.copy()
+            more[end[between[found[start[between]]]]] = True
+            more &= ~hosts
+            if (more == found).all():
+                break
+            found = more
+    return found
+
+
+def _with_ancestors(table: Table, kept: Mask) -> Mask:
+    """Add the first threads of processes, and all that started them."""
+    while True:
+        more = kept | np.isin(table["tid"], table["tgid"][kept])
+        more |= np.isin(table["tid"], table["ppid"][kept])
+        if (more == kept).all():
+            return kept
+        kept = more
+
+
+class Redaction:
+    """Hashes under one key: `of` a machine's boot where its secret can be had, else a new one."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    @classmethod
+    def of(cls, boot_id: str) -> Redaction:
+        """Return the one under which what is redacted in this boot joins, or one of its own."""
+        return cls(boot_key(boot_id) or secrets.token_bytes(16))
+
+    def word(self, text: str) -> str:
+        """Return twelve hex digits for a name."""
+        data = text.encode("utf-8", "surrogateescape")
+        return blake2b(data, digest_size=6, key=self._key, person=b"cranalyze words").hexdigest()
+
+    def name(self, text: str) -> str:
+        """Return what stands for a path, part by part, or for another name."""
+        if _KERNELS.fullmatch(text):
+            return text
+        path = text.removesuffix(_DELETED)
+        parts = path.split("/") if "/" in path else [path]
+        hashed = "/".join(part and self.word(part) for part in parts)
+        return hashed + (_DELETED if text.endswith(_DELETED) else "")
+
+    def prose(self, text: str) -> str:
+        """Return a sentence of ours without the paths and the names of processes in it."""
+        told = _COMM.sub(lambda found: f"{found[1]}({self.word(found[0])})", text)
+        return _PATH.sub(lambda found: self.name(found[0]), told)
+
+    def snapshot(self, snapshot: Snapshot) -> Snapshot:
+        """Return the snapshot without names."""
+        say = {"tasks": {"comm": self.word, "cgroup": self.name}, "objects": {"name": self.name},
+               "gaps": {"where": self.prose, "effect": self.prose}}  # fmt: skip
+        changed = {name: _mapped(snapshot.tables[name], columns) for name, columns in say.items()}
+        meta, source = snapshot.meta, snapshot.meta["source"]
+        notes = [self.prose(note) for note in source.get("notes", ())]
+        more = {"host": self.word(meta["host"]), "source": {**source, "notes": notes}}
+        more["options"] = {**meta["options"], "redacted": True}
+        return replace(snapshot, meta={**meta, **more}, tables={**snapshot.tables, **changed})
+
+    def entry(self, path: str, content: bytes | str) -> bytes | str:
+        """Return the entry `path` of a dump of /proc (a link is str) without names."""
+        if isinstance(content, str):
+            return self.name(content)
+        match path.rpartition("/")[2]:
+            case "stat":
+                told = _STAT.sub(lambda m: m[1] + self._bytes(m[2]) + m[3], content)
+            case "status":
+                told = _STATUS.sub(lambda m: m[1] + self._bytes(m[2]), content)
+            case "cgroup":
+                told = _CGROUP.sub(lambda m: m[1] + self._path(m[2]), content)
+            case "maps":
+                told = _MAPPED.sub(lambda m: m[1] + self._path(m[2]), content)
+            case "mountinfo":
+                told = b"".join(map(self._mount, content.splitlines(keepends=True)))
+            case _:
+                told = content
+        return told
+
+    def _mount(self, line: bytes) -> bytes:
+        words = line.split(b" ")
+        dash = words.index(b"-") if b"-" in words else len(words)
+        named = [3, 4]
+        if dash + 2 < len(words) and words[dash + 2] != words[dash + 1]:
+            named.append(dash + 2)  # the source; where there is none, it is called as its type
+        for at in named:
+            if at < len(words):
+                words[at] = self._path(words[at])
+        for at in range(dash + 3, len(words)):
+            end = b"\n" if words[at].endswith(b"\n") else b""
+            told = words[at].removesuffix(b"\n").split(b",")
+            words[at] = b",".join(self._option(option) for option in told) + end
+        return b" ".join(words)
+
+    def _option(self, option: bytes) -> bytes:
+        name, equals, value = option.partition(b"=")
+        if b"/" in value:
+            return name + equals + b":".join(map(self._path, value.split(b":")))
+        return self._path(option) if b"/" in option else option
+
+    def _bytes(self, data: bytes) -> bytes:
+        return self.word(data.decode("utf-8", "surrogateescape")).encode()
+
+    def _path(self, data: bytes) -> bytes:
+        told = self.name(data.decode("utf-8", "surrogateescape"))
+        return told.encode("utf-8", "surrogateescape")
+
+
+def _mapped(table: Table, columns: Mapping[str, Callable[[str], str]]) -> Table:
+    changed = {}
+    for name, say in columns.items():
+        told = {text: say(text) for text in set(table[name].tolist()) if text is not None}
+        column = np.empty(len(table), object)
+        column[:] = [told.get(text) for text in table[name].tolist()]
+        changed[name] = column
+    masks = {name: table.missing[name] for name in changed if name in table.missing}
+    return tables.with_columns(table, changed, masks)

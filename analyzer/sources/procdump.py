@@ -1,0 +1,98 @@
+"""Makes dumps of /proc that the replay source reads.
+
+`script` is a shell script for a machine without Python. `dump` reads this machine as the procfs
+source does and keeps what it read, with the answers of kcmp(2) beside it: replaying the dump gives
+the same snapshot.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from analyzer.core.files import whole
+from analyzer.procfs import facts, identity, refusals, tarball
+from analyzer.procfs.fs import ProcFs
+from analyzer.procfs.identity import Recording
+from analyzer.procfs.record import Recorder
+from analyzer.sources import procfs
+from analyzer.sources.meta import boot_id
+from analyzer.sources.privacy import Redaction
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from analyzer.procfs.reading import Progress
+
+Entries = dict[str, bytes | str]
+
+
+def script() -> str:
+    """Return the POSIX shell script that makes a dump, as `cranalyze procdump --script` prints."""
+    return resources.files("analyzer").joinpath("procdump.sh").read_text("utf-8")
+
+
+def dump(
+    pid: int | None,
+    out: Path,
+    *,
+    force: bool = False,
+    redact: bool = False,
+    progress: Progress = lambda _: None,
+) -> None:
+    """Write the tar `out` with all that a replay for `pid` (None: for any process) needs.
+
+    It is there when it is complete, and replaces another only with `force` (see `files.whole`).
+    With `redact` it has hashes for names, paths and cgroups (`analyzer.sources.privacy`).
+    Raises BadInputError when it cannot be written, and as the procfs source does.
+    """
+    entries = record(pid, progress=progress)
+    if redact:
+        redaction = Redaction.of(boot_id())
+        entries = {path: redaction.entry(path, entry) for path, entry in entries.items()}
+        told = _facts(ProcFs(procfs.LIVE))
+        told = replace(told, host=redaction.word(told.host))
+        entries[facts.PATH] = facts.text(told).encode()
+    progress("writing")
+    with whole(os.fspath(out), force=force) as file:
+        tarball.write(entries, file)
+
+
+def record(
+    pid: int | None,
+    *,
+    only: Collection[int] | None = None,
+    progress: Progress = lambda _: None,
+) -> Entries:
+    """Return the entries of a dump for `pid`: contents as bytes, links as str.
+
+    `only` are the processes that it is to know of, all by default.
+    """
+    live = ProcFs(procfs.LIVE)
+    recorder, answers = Recorder(live, only), Recording(procfs.who_to_ask(live))
+    procfs.collect(pid, proc=recorder, identity=answers, progress=progress)
+    entries: Entries = {facts.PATH: facts.text(_facts(live)).encode()}
+    if answers.certain:
+        entries[identity.PATH] = answers.text().encode()
+    if recorder.refused:
+        entries[refusals.PATH] = refusals.text(recorder.refused).encode()
+    return {**entries, **recorder.entries, facts.COMPLETE: b""}
+
+
+def _facts(fs: ProcFs) -> facts.Facts:
+    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return replace(
+        procfs.facts(fs),
+        kernel=platform.release(),
+        machine=platform.machine(),
+        host=os.uname().nodename,
+        boot_id=boot_id(),
+        collected_at=now,
+        monotonic_ns=time.monotonic_ns(),
+    )
