@@ -8,7 +8,7 @@
     report = analyzer.check(snapshot)       # users versus refcount
     report.status, report.summary.usage_leak
     snapshot.objects                        # pandas frames: .tasks .objects .references .gaps
-    graph = analyzer.graph(snapshot)        # networkx: who holds what (see analyzer.graph.questions)
+    graph = analyzer.graph(snapshot)        # networkx: who holds what (see analyzer.questions)
     analyzer.plot(report, "dumbbell")       # matplotlib: pictures (see analyzer.plots)
 
 Importing this imports neither numpy nor pandas; the first call does.
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Report", "Snapshot", "__version__", "check", "collect", "graph", "load", "plot"]
 
-# The package of this name comes first, so that importing it later does not hide the function.
-importlib.import_module("analyzer.check")
+# The packages of these names come first, so that importing them later hides no function.
+for _room in ("check", "graph"):
+    importlib.import_module(f"analyzer.{_room}")
 
 
 def collect(
@@ -108,7 +109,7 @@ def graph(
     rules: RulesName = "modern",
     ignore: Iterable[str] = (),
 ) -> nx.MultiDiGraph[str]:
-    """Return the reference graph (see `analyzer.graph.build`): an edge from each holder to each object.
+    """Return the reference graph (see `analyzer.graph.build`): an edge a reference.
 
     `scope` is "border" (what is not contained, and all that leads to it), "subtree" (all that the
     subtree of `pid` holds, and all that leads to it) or "host" (the whole snapshot, for which a
@@ -140,6 +141,7 @@ def plot(
     return plots.draw(kind, given, ax)
 
 
+<<<<<<< HEAD
 if not TYPE_CHECKING:  # a type checker would take every misspelt name for one that is there
 
     def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562
@@ -147,6 +149,15 @@ if not TYPE_CHECKING:  # a type checker would take every misspelt name for one t
         if name not in homes:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(importlib.import_module(homes[name]), name)
+=======
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562
+    homes = {"Report": "analyzer.report.value", "Snapshot": "analyzer.snapshot.value"}
+    if name in homes:
+        return getattr(importlib.import_module(homes[name]), name)
+    if name in {"containing", "questions"}:  # modules that people call by these short names
+        return importlib.import_module(f"analyzer.graph.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+>>>>>>> f80b876 (Rooms in the order of the flow: one list, one hook, arrows held for types too)
 
 
 def __dir__() -> list[str]:

@@ -8,7 +8,7 @@ with all attributes; ``networkx.from_pandas_edgelist`` makes one of the same ref
 attributes, without those of nodes. Each runs in a new process of its own, they take turns, and the
 best of the rounds counts. Bytes are what is resident more with the graph than before.
 
-Prints seconds and bytes for one node or reference: `analyzer.graph.build` estimates a graph by them.
+Prints seconds and bytes for one node or reference: `analyzer.graph.build` estimates by them.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from analyzer.kinds.base import Association, Judged, Kind
 from analyzer.report import columns as listing
 from analyzer.report import filters
 from analyzer.writers import export
+from scripts import rooms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -622,7 +623,18 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def contributing_page() -> str:
+    """Return CONTRIBUTING.md with the picture of the rooms as they are."""
+    before, rest = (ROOT / "CONTRIBUTING.md").read_text().split(_ROOMS_BEGIN)
+    after = rest.split(_ROOMS_END)[1]
+    return f"{before}{_ROOMS_BEGIN}\n{_block('', [rooms.picture()])}\n{_ROOMS_END}{after}"
+
+
+_ROOMS_BEGIN: Final = "<!-- rooms: written by `make docs` -->"
+_ROOMS_END: Final = "<!-- end of rooms -->"
+
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "CONTRIBUTING.md": contributing_page,
     "docs/commands.md": commands_page,
     "docs/columns.md": columns_page,
     "docs/report-columns.md": report_columns_page,

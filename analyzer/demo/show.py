@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from analyzer.report.value import Report
     from analyzer.snapshot.value import Snapshot
 
-_STAGE: Final = Path(__file__).with_name("demo_stage.py")
+_STAGE: Final = Path(__file__).with_name("stage.py")
 _PATIENCE: Final = 5.0  # seconds
 _KINDS: Final = ("user", "uts", "ipc", "pid", "net", "mnt", "cgroup", "time")
 

@@ -1,8 +1,8 @@
 """A report as a tree of processes, and what each shares outward: what `report --tree` draws.
 
-A `Thing` is what is told together: an object, or a bundle of them (`analyzer.report.grouping`). `outline`
-says which processes hold it, inside and outside; `shown` which processes of a tree that is too
-deep or too wide have a line of their own, and under which other one it stands.
+A `Thing` is what is told together: an object, or a bundle of them (`analyzer.report.grouping`).
+`outline` says which processes hold it, inside and outside; `shown` which processes of a tree that
+is too deep or too wide have a line of their own, and under which other one it stands.
 """
 
 from __future__ import annotations

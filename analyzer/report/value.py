@@ -18,6 +18,7 @@ from analyzer.check.objhash import allowed
 from analyzer.check.subtree import INSIDE
 from analyzer.core.errors import EXIT_LEAK, EXIT_OK, EXIT_UNDECIDED, BadInputError
 from analyzer.core.model import TASK, Basis, Rules, Status, Verdict
+from analyzer.core.notebook import display
 from analyzer.core.text import printable, shorten
 from analyzer.kinds import registry, title_of
 from analyzer.report.grouping import Group, Surroundings, groups
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
 
     from analyzer.check.leaks import Verdicts
     from analyzer.check.links import Mask
+    from analyzer.core.notebook import Page
     from analyzer.snapshot.tables import Array, Table
     from analyzer.snapshot.value import Snapshot
-    from analyzer.writers.notebook import Page
 
 CONTAINER_INIT: Final = "CONTAINER_INIT"
 """What --fail-on and --ignore call the rule that the root must be the init of a container."""
@@ -119,9 +120,8 @@ class ReportObject(NamedTuple):
         return f"<{self.kind} {self.objref}{name}: {self.verdict.value}, {numbers}>"
 
     def _repr_html_(self) -> str:
-        from analyzer.writers import notebook
-
-        return notebook.entry(self)
+        html: str = display("entry", self)
+        return html
 
 
 @dataclass(frozen=True)
@@ -228,14 +228,12 @@ class Report:
 
     def show(self, height: int = 640) -> Page:
         """Return the page of ``report --html``, for Jupyter to show; `height` is in pixels."""
-        from analyzer.writers import notebook
-
-        return notebook.page(self, height)
+        page: Page = display("page", self, height)
+        return page
 
     def _repr_html_(self) -> str:
-        from analyzer.writers import notebook
-
-        return notebook.report(self)
+        html: str = display("report", self)
+        return html
 
 
 def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Report:

@@ -1,8 +1,8 @@
 """A snapshot: the four tables and what is known about their making.
 
 `Snapshot.tasks`, `.objects`, `.references` and `.gaps` are pandas frames of the tables, made when
-they are first asked for. The columns are those of `analyzer.core.model.SCHEMAS` (each with its meaning
-and unit there); their dtypes follow from the type of the column:
+they are first asked for. The columns are those of `analyzer.core.model.SCHEMAS` (each with its
+meaning and unit there); their dtypes follow from the type of the column:
 
 ======== ======================= ===================================================
 type     dtype                   where values may be missing
@@ -25,6 +25,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core import extras
+from analyzer.core.notebook import display
 from analyzer.snapshot.tables import build
 
 if TYPE_CHECKING:
@@ -96,9 +97,8 @@ class Snapshot:
         return f"<Snapshot of {subject}: {rows}>"
 
     def _repr_html_(self) -> str:
-        from analyzer.writers import notebook
-
-        return notebook.snapshot(self)
+        html: str = display("snapshot", self)
+        return html
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write the snapshot to `path` (see `analyzer.snapshot.crz.save`)."""

@@ -1,7 +1,7 @@
 """Stopping a subtree for a moment, so that what is read of it is true of one instant.
 
 Every thread is stopped with PTRACE_SEIZE and PTRACE_INTERRUPT, by a small process of ours
-(`analyzer.sources.tracer`), again and again until a fresh listing of the subtree shows nobody new. No
+(`tracer`), again and again until a fresh listing of the subtree shows nobody new. No
 signal is sent and nothing is visible to parents; a job that was stopped stays stopped, a signal
 that was on its way arrives. Whatever happens to us, the kernel lets everything go on.
 

@@ -1,4 +1,4 @@
-"""The process that stops others: started by `analyzer.sources.freeze`, a program of the standard library.
+"""The process that stops others: started by `freeze`, a program of the standard library.
 
 It is a process of its own because attaching can block in the kernel where no signal but SIGKILL
 reaches (a tracee in the middle of execve(2) holds the lock that PTRACE_SEIZE takes), and because it

@@ -9,7 +9,7 @@ dot       Graphviz                    placed: ``dot -Tsvg FILE`` draws the colum
 json      d3, networkx, jq            node-link: ``networkx.node_link_graph(data, edges="edges")``
 ========= =========================== ==============================================================
 
-Each has all nodes, edges and attributes of the graph (`analyzer.graph.build`); DOT only those that a
+Each has all nodes, edges and attributes of a graph (`analyzer.graph.build`); DOT only those that a
 drawing uses, and kind, verdict, side and the numbers. In GEXF the `words` of an edge are its label.
 A node has its place as ``x`` and ``y`` (inside | objects | outside, y upwards; not in JSON), unless
 the graph is too large to look at. Gephi merges parallel edges unless its import dialog is told not

@@ -11,12 +11,12 @@ reach nothing outside of it.
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.model import Basis, Side
+from analyzer.core.notebook import Page
 from analyzer.core.text import printable, shorten
 from analyzer.kinds import registry
 from analyzer.report.grouping import Bundle
@@ -45,25 +45,6 @@ _SIDES: Final = (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER)
 _COLUMNS: Final = ("object", "name", "verdict", "users", "refcount", "held from outside by")
 _OF_HOLDERS: Final = ("side", "holder")
 _OF_KINDS: Final = ("kind", "objects", "references to them")
-
-
-@dataclass(frozen=True, repr=False)
-class Page:
-    """A page in a frame, for Jupyter to show; `height` is in pixels."""
-
-    content: str
-    height: int
-
-    def __repr__(self) -> str:
-        """Say what it is: the content is long."""
-        return f"<the page of a report, {len(self.content):,} characters of HTML>"
-
-    def _repr_html_(self) -> str:
-        return (
-            f'<iframe srcdoc="{html.escape(self.content)}" sandbox="allow-scripts" '
-            f'title="cranalyze report" width="100%" height="{self.height:d}" '
-            'style="border:0"></iframe>'
-        )
 
 
 def page(report: Report, height: int) -> Page:

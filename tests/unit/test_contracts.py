@@ -11,66 +11,10 @@ import pytest
 from analyzer.core.model import TASK
 from analyzer.kinds import associations, registry
 from analyzer.kinds.base import Judged, Kind
+from scripts import rooms
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "analyzer"
-
-# Data flows from left to right: a module imports only from its own group and those before it.
-# What a subtree is (check.subtree) is shared by the sources, which have to know the border.
-ARROWS: list[set[str]] = [
-    {"_version", "errors", "limits", "syscall", "model", "program"},
-    {"tables", "extras", "arrow", "settings", "writers.text", "palette", "layout", "files"},
-    {"memory"},
-    {"kinds"},
-    {"snapshot", "addresses", "crz", "columnar", "integrity"},
-    {"check.subtree", "check.links", "check", "freeze", "tracer"},
-    {"procfs", "privacy"},
-    {"sources", "procdump"},
-    {"check.leaks", "check.objhash"},
-    {"messages", "holders", "grouping", "report", "census", "who"},
-    {"listing", "filter_nodes", "filters", "outline"},
-    {"network", "freeing", "questions", "containing"},
-    {"scene"},
-    {"writers", "plots", "doctor", "export"},
-    {"demo", "demo_stage"},
-    {"cli"},
-]
-
-# The one arrow that points back: Jupyter asks a value itself for its HTML (`_repr_html_`), and
-# people ask a report for its page (`show`). Both only hand over to the writer.
-SHOWS_ITSELF = {"_repr_html_", "show"}
-
-
-def group(module: str) -> int:
-    """Return the place of a module (without "analyzer.") in the arrows."""
-    for name in (module, module.rsplit(".", 1)[0], module.split(".", 1)[0]):
-        for place, names in enumerate(ARROWS):
-            if name in names:
-                return place
-    pytest.fail(f"analyzer.{module} has no place in ARROWS")
-
-
-def imported(tree: ast.AST) -> set[str]:
-    """Return the modules of ours that run-time code imports (not those for type checkers)."""
-    found = set()
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            continue
-        if isinstance(node, ast.FunctionDef) and node.name in SHOWS_ITSELF:
-            continue
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("analyzer."):
-            found.add((node.module or "").removeprefix("analyzer."))
-        elif isinstance(node, ast.ImportFrom) and node.module == "analyzer":
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.Import):
-            found |= {
-                a.name.removeprefix("analyzer.")
-                for a in node.names
-                if a.name.startswith("analyzer.")
-            }
-        else:
-            found |= imported(node)
-    return found
 
 
 def modules() -> list[str]:
@@ -81,12 +25,14 @@ def modules() -> list[str]:
     return [name.removesuffix(".__init__") for name in names]
 
 
-@pytest.mark.parametrize("module", modules())
-def test_data_flows_one_way(module: str) -> None:
-    path = PACKAGE / (module.replace(".", "/") + ".py")
-    path = path if path.exists() else PACKAGE / module.replace(".", "/") / "__init__.py"
-    wrong = {name for name in imported(ast.parse(path.read_text())) if group(name) > group(module)}
-    assert not wrong
+def test_every_room_has_its_place() -> None:
+    assert rooms.rooms() == {room for row in rooms.ROOMS for room in row}
+
+
+@pytest.mark.parametrize(("room", "used"), sorted(rooms.arrows()))
+def test_data_flows_one_way(room: str, used: str) -> None:
+    """No arrow runs up, at run time or for types; `analyzer.core.notebook` is the one hook."""
+    assert rooms.place(used) < rooms.place(room), rooms.arrows()[room, used]
 
 
 @pytest.mark.parametrize("module", modules())

@@ -220,7 +220,7 @@ def test_under_sudo_the_file_belongs_to_the_caller(
 
 def test_a_snapshot_goes_through_a_pipe(tmp_path: Path) -> None:
     crz.save(machine().snapshot(100), tmp_path / "a.crz")
-    code = "from analyzer import crz; crz.save(crz.load('-'), '-')"
+    code = "from analyzer.snapshot import crz; crz.save(crz.load('-'), '-')"
     with open(tmp_path / "a.crz", "rb") as file:
         ran = subprocess.run(
             [sys.executable, "-c", code], stdin=file, capture_output=True, check=True
