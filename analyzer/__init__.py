@@ -141,23 +141,15 @@ def plot(
     return plots.draw(kind, given, ax)
 
 
-<<<<<<< HEAD
 if not TYPE_CHECKING:  # a type checker would take every misspelt name for one that is there
 
     def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562
         homes = {"Report": "analyzer.report.value", "Snapshot": "analyzer.snapshot.value"}
-        if name not in homes:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(homes[name]), name)
-=======
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562
-    homes = {"Report": "analyzer.report.value", "Snapshot": "analyzer.snapshot.value"}
-    if name in homes:
-        return getattr(importlib.import_module(homes[name]), name)
-    if name in {"containing", "questions"}:  # modules that people call by these short names
-        return importlib.import_module(f"analyzer.graph.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
->>>>>>> f80b876 (Rooms in the order of the flow: one list, one hook, arrows held for types too)
+        if name in homes:
+            return getattr(importlib.import_module(homes[name]), name)
+        if name in {"containing", "questions"}:  # modules that people call by these short names
+            return importlib.import_module(f"analyzer.graph.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -15,6 +15,7 @@ ROOMS: Final[tuple[tuple[str, ...], ...]] = (
     ("core",),
     ("memory",),
     ("kinds",),
+    ("relations",),
     ("snapshot",),
     ("check",),
     ("procfs",),

@@ -1,4 +1,4 @@
-"""The vocabulary of cranalyze as types, and the schema of its four tables.
+"""The vocabulary of cranalyze as types, and the schema of its tables.
 
 An **object** is a counted kernel object of some **kind** (FILE, MM, UTS_NS, ...). A **holder**
 (a task, or another object) holds a **reference** to it at some place, the **association** (`fd`,
@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from analyzer.core.errors import no_such
 
-SNAPSHOT_FORMAT: Final = 1
+SNAPSHOT_FORMAT: Final = 2
 JSON_FORMAT: Final = 1
 
 TASK: Final = "TASK"  # the holder kind of a task; everything else in holder_kind is an object kind
@@ -57,6 +57,17 @@ class Rules(StrEnum):
     @classmethod
     def _missing_(cls, value: object) -> Rules:
         raise no_such("no rules", str(value), cls)
+
+
+class Impact(StrEnum):
+    """What it means that something crosses the border, worst first."""
+
+    REACHES_OUT = "reaches out"  # the subtree can act on the host's tree, tasks or network
+    SHARED_STATE = "shared state"  # both sides can change it
+    LOST = "lost on checkpoint"
+    PINS = "pins"  # keeps something alive, or from being unmounted, reused
+    WATCHES = "watches"
+    BY_DESIGN = "by design"  # what every container has
 
 
 class Status(StrEnum):
@@ -132,6 +143,16 @@ class Schema:
             if column.name == name:
                 return column
         raise KeyError(name)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that is known of the state of an object: its name, type and meaning."""
+
+    name: str
+    type: Literal["number", "text"]
+    meaning: str
+    unit: str = ""
 
 
 _C = ColumnSpec
@@ -254,4 +275,36 @@ GAPS: Final = Schema(
     ),
 )
 
-SCHEMAS: Final = {schema.name: schema for schema in (TASKS, OBJECTS, REFERENCES, GAPS)}
+RELATIONS: Final = Schema(
+    "relations",
+    (
+        _C("relation", "category", "what the two ends have to do with each other: posix-lock, ..."),
+        _C("left_kind", "category", "TASK or the kind of the left end"),
+        _C("left", "i64", "tid, or objref of the left end"),
+        _C("left_role", "category", "what the left end is in it: cwd, owner, ...", nullable=True),
+        _C("right_kind", "category", "TASK or the kind of the right end"),
+        _C("right", "i64", "tid, or objref of the right end"),
+        _C("slot", "i64", "fd number, signal, ...", nullable=True),
+        _C("impact", "category", "where it is not the relation's own", nullable=True),
+        _C("stable", "bool", "two readings agreed on it"),
+        _C("detail", "text", "what else is known of it", nullable=True),
+    ),
+)
+
+FACTS: Final = Schema(
+    "facts",
+    (
+        _C("kind", "category", "TASK or the kind of the object"),
+        _C("ref", "i64", "tid, or objref of the object"),
+        _C("fact", "category", "which fact: see docs/facts.md"),
+        _C("number", "i64", "its value, of a number", nullable=True),
+        _C("text", "text", "its value, of a word", nullable=True),
+    ),
+)
+
+SCHEMAS: Final = {
+    schema.name: schema for schema in (TASKS, OBJECTS, REFERENCES, GAPS, RELATIONS, FACTS)
+}
+
+SINCE: Final = {"relations": 2, "facts": 2}
+"""The schema version of a snapshot file in which a table first was; 1 for all others."""

@@ -15,6 +15,8 @@ from analyzer.kinds.base import Association, FileType, Kind
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from analyzer.core.model import Fact
+
 
 @cache
 def registry() -> Mapping[str, Kind]:
@@ -38,6 +40,14 @@ def associations() -> Mapping[str, Association]:
 def file_types() -> tuple[FileType, ...]:
     """Return every type of open file that holds an object, of every kind."""
     return tuple(file_type for kind in registry().values() for file_type in kind.file_types)
+
+
+@cache
+def facts() -> Mapping[str, Fact]:
+    """Return every fact that a kind, or a type of open file, can tell, by name."""
+    states = [kind.state for kind in registry().values()]
+    states += [file_type.state for file_type in file_types()]
+    return {fact.name: fact for state in states if state is not None for fact in state.facts}
 
 
 def title_of(kind: str, objref: int | None) -> str:

@@ -46,6 +46,31 @@ def paths(memory: Memory, mounts: U64, dentries: U64) -> npt.NDArray[np.object_]
     return np.array([path.decode("utf-8", "surrogateescape") or "/" for path in found], object)
 
 
+def within(memory: Memory, dentries: U64) -> npt.NDArray[np.object_]:
+    """Return the path (str) of each dentry in its own filesystem, whatever that is mounted at."""
+    found = [b""] * len(dentries)
+    who, at = np.arange(len(dentries)), dentries
+    for _ in range(_MOST_STEPS):
+        if not len(who):
+            break
+        name, above = _entries(memory, at)
+        up = (above != at) & (above != 0)
+        for index in np.flatnonzero(up):
+            found[who[index]] = b"/" + name[index] + found[who[index]]
+        who, at = who[up], above[up]
+    return np.array([path.decode("utf-8", "surrogateescape") or "/" for path in found], object)
+
+
+def alias_names(memory: Memory, inodes: U64) -> npt.NDArray[np.object_]:
+    """Return the path of each inode in its own filesystem, by its first name; "" without one."""
+    read = memory.gather(inodes, "inode", {"first": ("i_dentry.first",)})
+    has = np.flatnonzero(read.ok & (read["first"] != 0))
+    link = np.uint64(memory.offset("dentry", ("d_u.d_alias", "d_alias")))
+    names = np.full(len(inodes), "", object)
+    names[has] = within(memory, read["first"][has] - link)
+    return names
+
+
 def _entries(memory: Memory, dentries: U64) -> tuple[list[bytes], U64]:
     read = memory.gather(
         dentries, "dentry",

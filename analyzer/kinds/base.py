@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from analyzer.core.model import Rules
+from analyzer.core.model import Fact, Rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,6 +101,18 @@ Names = Callable[["Memory", "U64"], "npt.NDArray[np.object_]"]
 
 
 @dataclass(frozen=True)
+class State:
+    """What a kind, or a type of open file, can say of the state of an object.
+
+    `read` is given n addresses and returns a column for each fact that this kernel knows: integers
+    for a number, str objects for a text ("" is not known); or a masked array, where some lack it.
+    """
+
+    facts: tuple[Fact, ...]
+    read: Callable[[Memory, U64], Mapping[str, npt.NDArray[Any]]]
+
+
+@dataclass(frozen=True)
 class FileType:
     """Open files that hold an object: recognised by their `f_op`, and asked by `walk`.
 
@@ -116,6 +128,7 @@ class FileType:
     walk: Walk
     associations: tuple[Association, ...]
     recognise: Callable[[Memory, U64], Mask] | None = None
+    state: State | None = None
 
 
 @dataclass(frozen=True)
@@ -139,7 +152,7 @@ class Kind:
     that is `named_by_files` is called what a file that holds it is called. `unseen` says what else
     can hold one, and is not looked at.
     `derived` kinds take their side from what holds them. `initial` names an object that is the
-    host's by its inode number (include/uapi/linux/nsfs.h).
+    host's by its inode number (include/uapi/linux/nsfs.h). `state` reads what it can say of itself.
     """
 
     name: str
@@ -164,6 +177,7 @@ class Kind:
     initial_ino: int = 0
     named_by_files: bool = False
     unseen: str = ""
+    state: State | None = None
 
     @property
     def associations(self) -> Sequence[Association]:

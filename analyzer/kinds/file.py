@@ -75,12 +75,11 @@ def _describe(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
         _shown_inodes(memory, files, read["inode"]), "inode",
         {"ino": "i_ino", "mode": "i_mode", "sb": "i_sb", "links": "i_nlink"},
     )  # fmt: skip
-    device = memory.gather(inode["sb"], "super_block", {"dev": "s_dev"})["dev"].astype(np.uint64)
     mount = read["mnt"] - np.uint64(memory.offset("mount", "mnt"))
     return {
         "ino": inode["ino"],
         "mode": inode["mode"].astype(np.int64),
-        "dev": makedev(device >> np.uint64(_MINOR_BITS), device & np.uint64(0xFFFFF)),
+        "dev": device_of(memory, inode["sb"]),
         "flags": read["flags"].astype(np.int64),
         "pos": read["pos"].astype(np.int64),
         "mnt_id": memory.gather(mount, "mount", {"id": "mnt_id"})["id"].astype(np.int64),
@@ -138,6 +137,13 @@ def _in_place(name: str, magic: int) -> str:
     if magic == _PIDFS_MAGIC:
         return "anon_inode:[pidfd]"  # fs/pidfs.c, pidfs_dname()
     return f"anon_inode:{name[1:]}" if magic == _ANON_INODE_MAGIC else name
+
+
+def device_of(memory: Memory, superblocks: U64) -> U64:
+    """Return the device of each filesystem, as stat(2) gives it."""
+    read = memory.gather(superblocks, "super_block", {"dev": "s_dev"})
+    device = read["dev"].astype(np.uint64)
+    return makedev(device >> np.uint64(_MINOR_BITS), device & np.uint64(0xFFFFF))
 
 
 def makedev(major: U64, minor: U64) -> U64:

@@ -7,14 +7,17 @@ pipe to somebody outside shows in no file's count: it shows here. linux-cr did n
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analyzer.kinds.base import Association, Counter, Edges, FileType, Kind
+from analyzer.core.model import Fact
+from analyzer.kinds.base import Association, Counter, Edges, FileType, Kind, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    import numpy.typing as npt
 
     from analyzer.kinds.base import U64, Mask
     from analyzer.memory.reader import Memory
@@ -44,6 +47,39 @@ def _of_files(memory: Memory, files: U64) -> Iterator[Edges]:
         yield Edges(association, "PIPE", at, read["pipe"][at])
 
 
+def _state(memory: Memory, pipes: U64) -> Mapping[str, npt.NDArray[Any]]:
+    read = memory.gather(pipes, "pipe_inode_info", {"readers": "readers", "writers": "writers"})
+    return {
+        "readers": np.ma.masked_array(read["readers"], ~read.ok),
+        "writers": np.ma.masked_array(read["writers"], ~read.ok),
+        "unread": np.ma.masked_array(_unread(memory, pipes), ~read.ok),
+    }
+
+
+def _unread(memory: Memory, pipes: U64) -> npt.NDArray[np.int64]:
+    """Add up the lengths of the buffers between tail and head, as FIONREAD does (pipe_ioctl())."""
+    read = memory.gather(
+        pipes, "pipe_inode_info",
+        {"head": "head", "tail": "tail", "ring": "ring_size", "bufs": "bufs"},
+    )  # fmt: skip
+    head, tail = read["head"].astype(np.int64), read["tail"].astype(np.int64)
+    wrap = np.int64(1) << (8 * read["head"].dtype.itemsize)
+    used = np.where(read.ok, np.minimum((head - tail) % wrap, read["ring"]), 0).astype(np.int64)
+    owner = np.repeat(np.arange(len(pipes)), used)
+    ordinal = np.arange(len(owner)) - np.repeat(np.cumsum(used) - used, used)
+    slot = (tail[owner] + ordinal) & (read["ring"].astype(np.int64)[owner] - 1)
+    size = memory.layout.sizeof("pipe_buffer") or 0
+    buffers = read["bufs"][owner] + (slot * size).astype(np.uint64)
+    lengths = memory.gather(buffers, "pipe_buffer", {"len": "len"})["len"]
+    return np.bincount(owner, lengths, len(pipes)).astype(np.int64)
+
+
+_FACTS: Final = (
+    Fact("readers", "number", "open files that read from the pipe"),
+    Fact("writers", "number", "open files that write to the pipe"),
+    Fact("unread", "number", "what was written and not yet read", unit="bytes"),
+)
+
 KIND: Final = Kind(
     name="PIPE",
     struct="pipe_inode_info",
@@ -55,4 +91,5 @@ KIND: Final = Kind(
     counters=(Counter("files"),),
     file_types=(FileType("pipe", None, _of_files, _ENDS, _are_pipes),),
     named_by_files=True,
+    state=State(_FACTS, _state),
 )

@@ -21,12 +21,13 @@ from analyzer.core.model import TASK, Basis, Rules, Status, Verdict
 from analyzer.core.notebook import display
 from analyzer.core.text import printable, shorten
 from analyzer.kinds import registry, title_of
+from analyzer.report.crossed import Crossed, crossed, doubtful
 from analyzer.report.grouping import Group, Surroundings, groups
 from analyzer.report.holders import Holder, holders, uncounted
 from analyzer.report.messages import message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -55,7 +56,8 @@ class ReportOptions:
     which nobody reads a list. They are counted all the same.
     `subtree` is the CHECKPOINT_SUBTREE of linux-cr: leaks are advisory, and the root need not be
     the init of a container. `gate` lets the exit code follow the answer. `fail_on` (when not
-    empty) and `ignore` are kinds, or CONTAINER_INIT, and choose what decides the answer. With
+    empty) and `ignore` are kinds, relations, impacts ("reaches-out") or CONTAINER_INIT, and choose
+    what decides the answer. `references_only` leaves out what crosses without being counted. With
     `strict`, a container must have even the namespaces to itself that few have (_ANYBODYS).
     """
 
@@ -67,6 +69,7 @@ class ReportOptions:
     fail_on: frozenset[str] = frozenset()
     ignore: frozenset[str] = frozenset()
     strict: bool = False
+    references_only: bool = False
 
     def gates(self, kind: str) -> bool:
         """Return whether a leak of `kind` decides the answer."""
@@ -210,6 +213,7 @@ class Report:
     summary: Summary
     objects: tuple[ReportObject, ...]
     groups: tuple[Group, ...]
+    crossings: tuple[Crossed, ...]
     findings: tuple[Finding, ...]
     gaps: tuple[Gap, ...]
     notes: tuple[str, ...]
@@ -250,7 +254,15 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
     gating = _gating(snapshot.tables["objects"], options) & verdicts.judged
     incomplete = bool(snapshot.meta.get("incomplete", False))
     unsure = incomplete or (subject.container_init is None and _rule_gates(options))
-    status = _status(verdicts.verdict[gating], findings, unsure=unsure)
+    crossings = (
+        ()
+        if options.references_only
+        else crossed(snapshot, verdicts, fail_on=options.fail_on, ignore=options.ignore)
+    )
+    crosses = any(one.gates and one.stable for one in crossings)
+    unsure |= doubtful(crossings)
+    leaks = crosses or any(finding.gates for finding in findings)
+    status = _status(verdicts.verdict[gating], leaks=leaks, unsure=unsure)
     objects = _objects(snapshot, verdicts, options)
     return Report(
         command=options.command,
@@ -261,6 +273,7 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
         summary=_summary(verdicts, codes),
         objects=objects,
         groups=groups(objects, _surroundings(snapshot, verdicts, subject)),
+        crossings=crossings,
         findings=findings,
         gaps=gaps_of(snapshot),
         notes=tuple(snapshot.meta["source"].get("notes", ())),
@@ -304,8 +317,8 @@ def checked_pid(snapshot: Snapshot, pid: int | None) -> int:
     return int(subject if pid is None else pid)
 
 
-def _status(gating: Array, findings: Iterable[Finding], *, unsure: bool) -> Status:
-    if _count(gating, _LEAKS) or any(finding.gates for finding in findings):
+def _status(gating: Array, *, leaks: bool, unsure: bool) -> Status:
+    if leaks or _count(gating, _LEAKS):
         return Status.LEAKS
     return Status.UNDECIDED if unsure or _count(gating, _DOUBTS) else Status.CONTAINED
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from analyzer.core.model import Basis, Verdict
+from analyzer.core.model import TASK, Basis, Verdict
 from analyzer.core.text import printable
 from analyzer.kinds import registry, title_of
 from analyzer.report.holders import ONE_PROCESS
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from analyzer.core.model import Side
+    from analyzer.relations.base import Relation
+    from analyzer.report.crossed import Tie
     from analyzer.report.grouping import Group
     from analyzer.report.holders import Holder, Route, TaskRef
     from analyzer.report.value import ReportObject
@@ -131,6 +133,22 @@ def held_by(side: Side, holders: Iterable[Holder]) -> list[str]:
             way = (_what(same[0], route), printable(route.thing), how)
             said.setdefault(way, []).extend(route.tasks)
     return [_line(what, thing, how, tasks) for (what, thing, how), tasks in said.items()]
+
+
+def tie_words(tie: Tie, relation: Relation) -> str:
+    """Return one end of a crossing: "fd 3 of reader (77): has it open", "sh (5): leads it"."""
+    left = bool(tie.role or tie.detail) or relation.shared
+    does = relation.left if left else relation.right
+    more = ", ".join(word for word in (tie.role, tie.detail) if word)
+    return f"{_end(tie)}: {does} ({more})" if more else f"{_end(tie)}: {does}"
+
+
+def _end(tie: Tie) -> str:
+    if tie.kind == TASK or registry()[tie.kind].namespace:
+        return tie.words
+    if not tie.tasks:
+        return listing([tie.words, *tie.things])
+    return f"{by_descriptor(tie.via)} of {who(tie.tasks)}" if tie.via else who(tie.tasks)
 
 
 def _line(what: str, thing: str, how: str, tasks: Sequence[TaskRef]) -> str:

@@ -1,7 +1,8 @@
 """The snapshot file, `*.crz`: a ZIP of zstd-compressed Parquet tables and a manifest.
 
 The members are stored, so that `unzip` and any Parquet reader can open a table in place:
-`tasks.parquet`, `objects.parquet`, `references.parquet`, `gaps.parquet`, and `manifest.json` with
+`tasks.parquet`, `objects.parquet`, `references.parquet`, `gaps.parquet`, `relations.parquet`,
+`facts.parquet` (the last two since schema 2), and `manifest.json` with
 the meta, the schema version, and the SHA-256, the size and the number of rows of each table. A text
 column (names that processes and files give themselves) is Parquet binary, byte for byte; a category
 column is a dictionary of strings.
@@ -31,7 +32,7 @@ from analyzer.core.files import (
     write_all,
     write_file,
 )
-from analyzer.core.model import SCHEMAS, SNAPSHOT_FORMAT
+from analyzer.core.model import SCHEMAS, SINCE, SNAPSHOT_FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -123,7 +124,12 @@ def unpack(data: bytes, name: str = "snapshot") -> Snapshot:
 
     extras.need("a snapshot file", "pyarrow")
     from analyzer.snapshot.columnar import from_parquet
-    from analyzer.snapshot.integrity import check_meta, check_ranges, check_references
+    from analyzer.snapshot.integrity import (
+        check_ends,
+        check_meta,
+        check_ranges,
+        check_references,
+    )
     from analyzer.snapshot.value import Snapshot as Made
 
     if not data:
@@ -133,13 +139,17 @@ def unpack(data: bytes, name: str = "snapshot") -> Snapshot:
         manifest = _read_manifest(archive, infos, name)
         tables: dict[str, Table] = {}
         for schema in SCHEMAS.values():
+            if manifest["schema"] < SINCE.get(schema.name, 1):
+                continue
             content, rows = _table_bytes(archive, infos, manifest, f"{schema.name}.parquet", name)
             tables[schema.name] = from_parquet(content, schema, rows, f"{name}: {schema.name}")
     meta = manifest["meta"]
     check_meta(meta, name)
     check_ranges(tables, name)
     check_references(tables, name)
-    return Made(meta, tables)
+    made = Made(meta, tables)
+    check_ends(made.tables, name)
+    return made
 
 
 def refuse_stdout(what: str) -> None:
@@ -225,7 +235,9 @@ def _explained(name: str) -> Iterator[None]:
 def _members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
     infos = archive.infolist()
     if len(infos) > MAX_MEMBERS:
-        raise BadInputError(f"{name}: {len(infos)} members; a snapshot has 5: refused")
+        raise BadInputError(
+            f"{name}: {len(infos)} members; a snapshot has {len(SCHEMAS) + 1}: refused"
+        )
     found: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
         if reason := _unfit(info, found):

@@ -135,6 +135,19 @@ def check_references(tables: Mapping[str, Table], name: str) -> None:
         _present(references[column], f"{name}: references.{column}")
 
 
+def check_ends(tables: Mapping[str, Table], name: str) -> None:
+    """Raise BadInputError when a relation or a fact is of something that is not in the tables."""
+    ends = (("relations", "left"), ("relations", "right"), ("facts", "ref"))
+    for table_name, column in ends:
+        table = tables[table_name]
+        kind = "kind" if column == "ref" else f"{column}_kind"
+        by_task = table[kind] == table.code(kind, TASK)
+        where = f"{name}: {table_name}.{column}"
+        _within(table[column][by_task], tables["tasks"]["tid"], f"{where} (of tasks)")
+        _within(table[column][~by_task], tables["objects"]["objref"], where)
+        _present(table[kind], f"{name}: {table_name}.{kind}")
+
+
 def _unique(values: Array, where: str) -> None:
     if len(np.unique(values)) != len(values):
         raise BadInputError(f"{where} has the same value twice: damaged, collect again")

@@ -25,8 +25,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core import extras
+from analyzer.core.model import SCHEMAS
 from analyzer.core.notebook import display
-from analyzer.snapshot.tables import build
+from analyzer.snapshot.tables import build, empty
 
 if TYPE_CHECKING:
     import os
@@ -62,12 +63,19 @@ META_KEYS: Final[Mapping[str, tuple[type, ...]]] = {
 class Snapshot:
     """The reference graph of a machine, or of a border, at one moment.
 
-    `meta` has the keys of META_KEYS; `tables` are the four of `model.SCHEMAS` by name. The
-    properties `tasks`, `objects`, `references` and `gaps` are the same as pandas frames.
+    `meta` has the keys of META_KEYS; `tables` are those of `model.SCHEMAS` by name; one that
+    is not given is empty. The properties `tasks`, `objects`, `references`, `gaps`, `relations` and
+    `facts` are the same as pandas frames.
     """
 
     meta: Meta
     tables: Mapping[str, Table]
+
+    def __post_init__(self) -> None:
+        """Add the tables that a source, or an older file, does not have: empty."""
+        absent = {name: empty(SCHEMAS[name]) for name in SCHEMAS if name not in self.tables}
+        if absent:
+            object.__setattr__(self, "tables", {**self.tables, **absent})
 
     @cached_property
     def tasks(self) -> pd.DataFrame:
@@ -88,6 +96,16 @@ class Snapshot:
     def gaps(self) -> pd.DataFrame:
         """Return what could not be read: where, syscall, errno (Int64), effect."""
         return frame(self.tables["gaps"])
+
+    @cached_property
+    def relations(self) -> pd.DataFrame:
+        """Return what is no counted reference: relation, left, right, roles, impact, detail."""
+        return frame(self.tables["relations"])
+
+    @cached_property
+    def facts(self) -> pd.DataFrame:
+        """Return the state of objects and tasks: kind, ref, fact, number (Int64) or text."""
+        return frame(self.tables["facts"])
 
     def __repr__(self) -> str:
         """Say in one line of what it is, and how much."""

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from analyzer.sources.tasks import Tasks
 
 
+_NOBODY = np.empty(0, np.uint64)
+
+
 @dataclass(frozen=True)
 class Numbering:
     """The objects by kind: addresses in order of number, and the number of the first of each."""
@@ -63,8 +66,11 @@ class Numbering:
         return sum(len(addresses) for addresses in self.address.values())
 
 
-def number(expansion: Expansion) -> Numbering:
-    """Give numbers to the objects of `expansion`: what its references lead to, and its holders."""
+def number(expansion: Expansion, ends: Mapping[str, U64]) -> Numbering:
+    """Give numbers to the objects of `expansion`: what its references lead to, and its holders.
+
+    `ends` are more objects by kind, that no reference leads to: ends of relations.
+    """
     address: dict[str, U64] = {}
     first: dict[str, int] = {}
     count = 1
@@ -77,6 +83,8 @@ def number(expansion: Expansion) -> Numbering:
         if registry()[name].finder is not None:  # nothing may lead to what was found in a list
             holding = unique(*(b.holder for b in expansion.blocks if b.holder_kind == name))
             met += [(holding[:0], holding)] * bool(len(holding))
+        related = ends.get(name, _NOBODY)
+        met += [(related[:0], related)] * bool(len(related))
         if not met:
             continue
         found = np.concatenate([part for parts in zip(*met, strict=True) for part in parts])

@@ -14,6 +14,7 @@ from analyzer.kinds.file import dentry_names
 from analyzer.kinds.mount import points
 from analyzer.kinds.superblock import SHOWN
 from analyzer.snapshot import tables
+from analyzer.sources import facts
 from analyzer.sources.names import Namer
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def describe(
     """
     described = _described(memory, snapshot.tables["objects"], chosen)
     named = _named(memory, snapshot, described, tasks, chosen)
-    changed = {**snapshot.tables, "objects": named}
+    told = facts.table(memory, named, chosen)
+    changed = {**snapshot.tables, "objects": named, "facts": told}
     changed["references"] = _placed(memory, snapshot.tables["references"], named)
     if cgroups:
         changed["tasks"] = _with_cgroups(tasks)
@@ -122,6 +124,7 @@ def _named(memory: Memory, snapshot: Snapshot, objects: Table, tasks: Tasks, cho
     for row in borrowed.tolist():
         target = references["target"][row] - 1
         names[target] = names[target] or names[references["holder"][row] - 1]
+    _from_files(snapshot.tables["relations"], names)
     gone = np.fromiter((name is None for name in names), np.bool_, len(names))
     named = tables.with_columns(objects, {"name": names}, {"name": gone})
     return _with_inodes(memory, named, references, borrowed)
@@ -153,6 +156,15 @@ def _from_dentries(
     gone = objects.known("deleted")[rows] & objects["deleted"][rows]
     for row, name, deleted in zip(rows.tolist(), found, gone.tolist(), strict=True):
         names[row] = f"{name} (deleted)" if name and deleted else name or None
+
+
+def _from_files(relations: Table, names: npt.NDArray[np.object_]) -> None:
+    """Call an inode what an open file of it is called: that path has its mounts in it."""
+    by_file = relations["left_kind"] == relations.code("left_kind", "FILE")
+    of_inode = relations["right_kind"] == relations.code("right_kind", "INODE")
+    rows = np.flatnonzero(by_file & of_inode)
+    for left, right in zip(relations["left"][rows], relations["right"][rows], strict=True):
+        names[right - 1] = names[left - 1] or names[right - 1]
 
 
 def _from_namespaces(references: Table, names: npt.NDArray[np.object_]) -> None:

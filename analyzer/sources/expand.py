@@ -166,9 +166,13 @@ def _walked(memory: Memory, kind: Kind, holders: U64) -> Iterable[Edges]:
     return kind.walk(memory, holders) if kind.walk else ()
 
 
-def relevant(expansion: Expansion) -> Expansion:
-    """Keep what is collected, and what leads to it."""
-    keep = {name: addresses for name, addresses in expansion.collected.items() if name != TASK}
+def relevant(expansion: Expansion, ends: Mapping[str, U64]) -> Expansion:
+    """Keep what is collected, the `ends` of relations (sorted, by kind), and what leads to them."""
+    kinds = (set(expansion.collected) | set(ends)) - {TASK}
+    keep = {
+        name: unique(expansion.collected.get(name, _NOBODY), ends.get(name, _NOBODY))
+        for name in kinds
+    }
     grown = set(keep)
     while grown:
         leading = [b for b in expansion.blocks if b.target_kind in grown and b.holder_kind != TASK]

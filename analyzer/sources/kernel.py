@@ -32,6 +32,7 @@ from analyzer.kinds.base import Judged
 from analyzer.memory.distinct import member, unique
 from analyzer.snapshot import tables
 from analyzer.snapshot.value import Snapshot
+from analyzer.sources import relate
 from analyzer.sources import tasks as task_list
 from analyzer.sources.assemble import Numbering, number, objects, references
 from analyzer.sources.describe import describe, detail
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from analyzer.kinds.base import I64, U64, Kind, Mask
     from analyzer.memory.reader import Memory
+    from analyzer.sources.relate import Found
     from analyzer.sources.request import Request
     from analyzer.sources.tasks import Tasks
     from analyzer.sources.verify import Born, Pulse
@@ -70,6 +72,9 @@ class _Reading:
     signature: U64
     collected: Mask
     initial: Mask
+    whole: Expansion
+    everyone: U64
+    related: Found
 
 
 @dataclass(frozen=True)
@@ -113,12 +118,16 @@ def collect(memory: Memory, request: Request) -> Snapshot:
         tries -= 1
         with samples(memory, file_types()), _still(memory, request) as held:
             passes, reading, check = _settled(memory, request, held)
+            found = relate.find(memory, reading.whole, reading.everyone, host=request.host)
+        reading = replace(reading, related=relate.again(reading.related, found))
         bare = _snapshot(request, reading, check, _Run(passes, held))
         shown = detail(memory, bare) if request.detailed else bare
         if request.enough(shown) or not tries:
             break
     request.progress("naming")
-    chosen = reading.collected if request.wanted is None else request.wanted(shown)
+    chosen = reading.collected
+    if request.wanted is not None:
+        chosen = request.wanted(shown) | relate.ends_in(bare.tables["relations"], len(chosen))
     # Not for a question to the whole machine: its answer names nobody's.
     cgroups = request.pid is not None or request.wanted is None
     return describe(memory, bare, reading.tasks, chosen, cgroups=cgroups)
@@ -185,14 +194,15 @@ def _read(
     tasks = task_list.settled(memory, pid, helpers)
     inside, who = _subtree(tasks, pid), born(tasks)
     beat = pulse(memory, who, inside)
-    expansion = expand(memory, tasks.address, inside)
-    expansion = expansion if host else relevant(expansion)
-    numbering = number(expansion)
+    whole, everyone = expand(memory, tasks.address, inside), unique(tasks.address)
+    related = relate.find(memory, whole, everyone, host=host)
+    expansion = whole if host else relevant(whole, related.ends())
+    numbering = number(expansion, related.ends())
     return _Reading(
         tasks, inside, who, beat, expansion, numbering, *_counts(memory, numbering),
         signature=signatures(expansion, numbering, who),
         collected=_collected(expansion, numbering),
-        initial=_initial(memory, numbering),
+        initial=_initial(memory, numbering), whole=whole, everyone=everyone, related=related,
     )  # fmt: skip
 
 
@@ -344,6 +354,7 @@ def _snapshot(request: Request, reading: _Reading, check: _Check, run: _Run) -> 
         {
             "tasks": tasks.table,
             "objects": objects(reading.numbering, columns, {"refcount": ~reading.counted}),
+            "relations": relate.table(reading.related, reading.numbering, tasks),
             "references": references(reading.expansion.blocks, reading.numbering, tasks),
             "gaps": tables.build(GAPS, {name: [gap[name] for gap in gaps] for name in gaps[0]})
             if gaps
@@ -384,6 +395,8 @@ def _gaps(request: Request, reading: _Reading, check: _Check) -> list[dict[str, 
         if torn:
             what = registry()[kind].plural if torn > 1 else registry()[kind].title
             gaps.append(_gap(request, f"{torn} {what} of the {whose}", "changed while it was read"))
+    for name, why in reading.related.missing:
+        gaps.append(_gap(request, f"relations of the kind {name}", why))
     if reading.tasks.torn:
         gaps.append(_gap(request, "the tree of process ids", "was rebuilt while it was read"))
     if check.appeared and request.pid is not None:  # on a whole machine something always does

@@ -23,6 +23,7 @@ from analyzer.core.text import valid
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from analyzer.report.crossed import Crossed, Tie
     from analyzer.report.holders import Holder, TaskRef
     from analyzer.report.value import Report, ReportObject, ReportOptions
 
@@ -62,6 +63,7 @@ def document(report: Report) -> Json:
     """Return the report as plain dicts, lists, strings and numbers."""
     seen = _Tasks()
     objects = [_object(entry, seen, report.options) for entry in report.objects]
+    crossings = [_crossing(one, seen) for one in report.crossings]
     return {
         "cranalyze": JSON_FORMAT,
         "command": report.command,
@@ -77,8 +79,11 @@ def document(report: Report) -> Json:
         "tasks": [_task(task) for task in seen.tasks],
         "task_sets": seen.sets,
         "findings": [
-            {"finding": f.finding, "message": f.message, "detail": f.detail, "gates": f.gates}
-            for f in report.findings
+            *(
+                {"finding": f.finding, "message": f.message, "detail": f.detail, "gates": f.gates}
+                for f in report.findings
+            ),
+            *crossings,
         ],
         "gaps": [
             {"where": valid(g.where), "syscall": valid(g.syscall), "errno": g.errno,
@@ -176,6 +181,38 @@ class _Tasks:
 
 def _task(task: TaskRef) -> Json:
     return {"tid": task.tid, "tgid": task.tgid, "comm": valid(task.comm), "side": task.side.value}
+
+
+def _crossing(one: Crossed, seen: _Tasks) -> Json:
+    return {
+        "finding": "crossing",
+        "message": valid(one.title),
+        "detail": "; ".join(valid(tie.detail) for tie in one.ties if tie.detail),
+        "gates": one.gates,
+        "relation": one.relation,
+        "impact": one.impact.value,
+        "stable": one.stable,
+        "alone": one.alone,
+        "ends": [_tie(tie, seen) for tie in one.ties],
+        "meeting": None if one.meeting is None else _tie(one.meeting, seen),
+    }
+
+
+def _tie(tie: Tie, seen: _Tasks) -> Json:
+    return {
+        "side": tie.side.value,
+        "kind": tie.kind,
+        "objref": tie.objref,
+        "tid": tie.tid,
+        "name": tie.name if tie.name is None else valid(tie.name),
+        "role": tie.role,
+        "slot": tie.slot,
+        "detail": valid(tie.detail),
+        "task_set": seen.number(tie.tasks),
+        "tasks": [_task(task) for task in tie.tasks[:_MOST_TASKS]],
+        "via": list(tie.via),
+        "things": [valid(thing) for thing in tie.things],
+    }
 
 
 def _lines(envelope: Json) -> str:

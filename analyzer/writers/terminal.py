@@ -8,12 +8,14 @@ words. A listing is cut at a number of lines unless everything is asked for; JSO
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from analyzer.core.model import Basis, Rules, Side, Status
+from analyzer.core.model import Basis, Impact, Rules, Side, Status
 from analyzer.core.text import printable, wrap
 from analyzer.kinds import registry
+from analyzer.relations import relations
 from analyzer.report.grouping import Bundle, Group, cut
 from analyzer.report.wording import (
     VERDICTS,
@@ -24,12 +26,14 @@ from analyzer.report.wording import (
     nouns,
     number,
     plural,
+    tie_words,
     whose,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from analyzer.report.crossed import Crossed
     from analyzer.report.value import Gap, Report, ReportObject
 
 MIN_WIDTH: Final = 40
@@ -82,7 +86,9 @@ def render(report: Report, width: int = 80, *, everything: bool = False) -> list
     style = _ANSWER_STYLE[report.status]
     lines = page.lines(headline(report), style, indent=2)
     lines += page.lines(_about(report), "faint", indent=2)
-    for block in (*_findings(page, report), *_blocks(page, report), *_unseen(page, report)):
+    lines += page.lines(across(report), "title", indent=2) if report.crossings else []
+    blocks = (*_findings(page, report), *_crossings(page, report), *_blocks(page, report))
+    for block in (*blocks, *_unseen(page, report)):
         lines += [Line(""), *block]
     return [*lines, Line(""), *page.lines(next_step(report), indent=6, first="next: ")]
 
@@ -99,7 +105,11 @@ def headline(report: Report) -> str:
     leaks = summary.usage_leak + summary.overcount
     outside = f"{number(leaks)} of {total} {'is' if leaks == 1 else 'are'} referenced from outside"
     if report.status is Status.LEAKS:
+        crosses = any(one.gates for one in report.crossings)
+        only = _none(total, summary.checked) + " referenced from outside, but see below"
         said = f"not contained: {outside}" if leaks else f"not contained: {_rule_only(report)}"
+        if crosses and not leaks and not any(finding.gates for finding in report.findings):
+            said = f"not contained: {only}"
         return said + (" (advisory)" if report.advisory else "")
     if report.status is Status.UNDECIDED:
         return f"undecided: {_doubt(report, total)}"
@@ -108,8 +118,22 @@ def headline(report: Report) -> str:
     return f"contained: {_none(total, summary.checked)} referenced from outside"
 
 
+def across(report: Report) -> str:
+    """Return how much crosses the border without being counted, and what it means at worst."""
+    outward = [one for one in report.crossings if not one.alone]
+    if not outward:
+        count = len(report.crossings)
+        return f"{number(count)} {plural(count, 'thing')} inside that a checkpoint has to know of"
+    count, impacts = len(outward), Counter(one.impact for one in outward)
+    said = listing([f"{number(n)} {impact.value}" for impact, n in impacts.items()])
+    verb = "crosses" if count == 1 else "cross"
+    return f"{number(count)} {plural(count, 'thing')} {verb} the border that no count shows: {said}"
+
+
 def next_step(report: Report) -> str:
     """Return one line on how to go on."""
+    if report.status is Status.CONTAINED and any(not one.alone for one in report.crossings):
+        return "look at what crosses the border; --references-only leaves it out."
     if report.status is Status.CONTAINED:
         own = "the subtree is on its own"
         return f"nothing: {own}{', but for what is ignored' if report.leaks_ignored else ''}."
@@ -181,6 +205,41 @@ def _findings(page: _Page, report: Report) -> Iterator[list[Line]]:
             first="* ",
             indent=2,
         )
+
+
+def _crossings(page: _Page, report: Report) -> Iterator[list[Line]]:
+    told = [one for one in report.crossings if one.impact is not Impact.BY_DESIGN or page.all]
+    most = len(told) if page.all else _MOST_SINGLES
+    for one in told[:most]:
+        yield _crossing(page, one)
+    if len(told) > most:
+        words = f"and {number(len(told) - most)} more that cross the border (--all lists them)"
+        yield page.lines(words, "title", first="* ")
+    rest = [one for one in report.crossings if one not in told]
+    if rest:
+        names = listing([printable(one.ties[0].words) for one in rest[:3]])
+        more = f" and {number(len(rest) - 3)} more" if len(rest) > 3 else ""  # noqa: PLR2004
+        yield page.lines(f"by design: {names}{more} (--all lists them)", "title", first="* ")
+
+
+def _crossing(page: _Page, one: Crossed) -> list[Line]:
+    relation = relations()[one.relation]
+    ignored = "" if one.stable else ", kept changing while it was read"
+    lines = page.lines(
+        f"{printable(one.title)} ({one.impact.value}{ignored})", "title", first="* ", indent=2
+    )
+    for side in (Side.OUTSIDE, Side.INSIDE):
+        said = list(dict.fromkeys(tie_words(tie, relation) for tie in one.of(side)))
+        most = len(said) if page.all else _MOST_HOLDERS
+        for n, text in enumerate(said[:most]):
+            lines += page.lines(printable(text), first=f"  {'' if n else side.value:8} ")
+        if len(said) > most:
+            lines += page.lines(f"and {number(len(said) - most)} more", first=f"  {'':8} ")
+    if one.meeting is not None:
+        lines += page.lines(
+            printable(f"{one.meeting.words}: {relation.right}"), first="  at       "
+        )
+    return lines
 
 
 def _blocks(page: _Page, report: Report) -> Iterator[list[Line]]:

@@ -1,0 +1,151 @@
+"""Crossings: relations with ends on both sides of the border. No verdict depends on them.
+
+Objects have the side that the check gives them, tasks their own. What only cranalyze itself has to
+do with is left out. Ends that are alike (the same relation to the same thing) are one crossing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from analyzer.check.links import rows_of
+from analyzer.check.subtree import INSIDE, OBSERVER, OUTSIDE
+from analyzer.core.errors import BadInputError
+from analyzer.core.model import TASK, Impact, Side
+from analyzer.relations import relations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from analyzer.check.links import Codes, Rows
+    from analyzer.check.subtree import Border
+    from analyzer.relations.base import Relation
+    from analyzer.snapshot.tables import Table
+    from analyzer.snapshot.value import Snapshot
+
+_SIDES: Final = tuple(Side)
+_IMPACTS: Final = tuple(Impact)
+
+
+class End(NamedTuple):
+    """One end of a relation: a task (`kind` TASK) or an object, by its row in its table."""
+
+    kind: str
+    row: int
+    side: Side
+    role: str
+    slot: int | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Things on both sides that have to do with each other.
+
+    `ends` are the left ends and, unless the relation is shared, the right one; at `meeting` those
+    of a shared one meet.
+    """
+
+    relation: str
+    impact: Impact
+    ends: tuple[End, ...]
+    meeting: End | None
+    stable: bool
+
+    @property
+    def alone(self) -> bool:
+        """Tell whether all ends are inside."""
+        return all(end.side is Side.INSIDE for end in self.ends)
+
+
+def crossings(snapshot: Snapshot, border: Border) -> list[Crossing]:
+    """Return what crosses the border, worst impact first; BadInputError for unknown relations."""
+    table = snapshot.tables["relations"]
+    if not len(table):
+        return []
+    found = _Found(
+        table, *_sides(snapshot, border, table, "left"), *_sides(snapshot, border, table, "right")
+    )
+    made: list[Crossing] = []
+    known = relations()
+    for code, name in enumerate(table.vocabulary["relation"]):
+        rows = np.flatnonzero((table["relation"] == code) & (found.left_side != OBSERVER))
+        if not len(rows):
+            continue
+        if name not in known:
+            raise BadInputError(f"the snapshot speaks of {name!r}, unknown to this version")
+        made += (found.shared if known[name].shared else found.direct)(known[name], rows)
+    return sorted(made, key=lambda one: (one.alone, _IMPACTS.index(one.impact), one.relation))
+
+
+def _sides(snapshot: Snapshot, border: Border, table: Table, end: str) -> tuple[Rows, Codes]:
+    by_task = table[f"{end}_kind"] == table.code(f"{end}_kind", TASK)
+    row = np.empty(len(table), np.intp)
+    row[by_task] = rows_of(snapshot.tables["tasks"]["tid"], table[end][by_task])
+    row[~by_task] = rows_of(snapshot.tables["objects"]["objref"], table[end][~by_task])
+    if (row < 0).any():
+        raise BadInputError("the snapshot has relations of what is not in it")
+    sides = np.empty(len(table), np.int8)
+    sides[by_task] = border.task_side[row[by_task]]
+    mine = border.collected[row[~by_task]]
+    sides[~by_task] = np.where(mine, INSIDE, border.object_side[row[~by_task]])
+    return row, sides
+
+
+@dataclass(frozen=True)
+class _Found:
+    table: Table
+    left: Rows
+    left_side: Codes
+    right: Rows
+    right_side: Codes
+
+    def shared(self, relation: Relation, rows: Rows) -> Iterator[Crossing]:
+        """Yield a crossing for each thing at which both sides meet (or, alone, one of them)."""
+        for group in self._groups(rows, by_impact=False):
+            sides = self.left_side[group]
+            if (sides == INSIDE).any() and (relation.alone or (sides == OUTSIDE).any()):
+                ends = tuple(self._left(row) for row in group.tolist())
+                yield self._made(relation, group, ends, self._right(int(group[0])))
+
+    def direct(self, relation: Relation, rows: Rows) -> Iterator[Crossing]:
+        """Yield a crossing for each right end, and what it has to do with on the other side."""
+        one, other = self.left_side[rows], self.right_side[rows]
+        crosses = (one != other) & (other != OBSERVER)
+        if relation.alone:
+            crosses |= (one == INSIDE) & (other == INSIDE)
+        for group in self._groups(rows[crosses], by_impact=True):
+            ends = (*(self._left(row) for row in group.tolist()), self._right(int(group[0])))
+            yield self._made(relation, group, ends, None)
+
+    def _groups(self, rows: Rows, *, by_impact: bool) -> Sequence[Rows]:
+        if not len(rows):
+            return []
+        impact = self.table["impact"][rows] if by_impact else np.zeros(len(rows), np.int16)
+        keys = np.stack((self.table["right_kind"][rows], self.right[rows], impact), axis=1)
+        order = np.lexsort((rows, *keys.T))
+        starts = np.flatnonzero((keys[order][1:] != keys[order][:-1]).any(axis=1)) + 1
+        return np.split(rows[order], starts)
+
+    def _made(
+        self, relation: Relation, group: Rows, ends: tuple[End, ...], meeting: End | None
+    ) -> Crossing:
+        given = [self.table.value("impact", row) for row in group.tolist()]
+        impacts = [relation.impact if word is None else Impact(word) for word in given]
+        stable = bool(self.table["stable"][group].all())
+        return Crossing(relation.name, min(impacts, key=_IMPACTS.index), ends, meeting, stable)
+
+    def _left(self, row: int) -> End:
+        table = self.table
+        return End(
+            table.value("left_kind", row), int(self.left[row]), _SIDES[self.left_side[row]],
+            table.value("left_role", row) or "", table.value("slot", row),
+            table.value("detail", row) or "",
+        )  # fmt: skip
+
+    def _right(self, row: int) -> End:
+        kind = self.table.value("right_kind", row)
+        return End(kind, int(self.right[row]), _SIDES[self.right_side[row]], "", None, "")

@@ -1,0 +1,146 @@
+"""What a kind of relation is: data, and how it is found in a reading of the kernel's memory.
+
+A relation is what two things have to do with each other without one holding a counted reference to
+the other: a lock on a file that somebody else reads, a session whose leader is outside, a working
+directory on a mount of another mount namespace. It has two ends, each a task or an object. It is
+never counted, it never collects, and no verdict of the check depends on it.
+
+A relation with one end inside and one outside of a subtree is a *crossing*. Where many can meet at
+one thing (the open files of one inode, the processes of one session), the thing is the right end
+of each, the relation is `shared`, and what crosses are left ends of both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from analyzer.core.model import Impact
+    from analyzer.kinds.base import I64, U64, Association
+    from analyzer.memory.reader import Memory
+
+    Words = npt.NDArray[np.object_]
+
+T = TypeVar("T")
+
+_NOBODY = np.empty(0, np.uint64)
+
+
+class Block(Protocol):
+    """References of one association, as a source reads them: addresses of holders and targets."""
+
+    @property
+    def association(self) -> Association:
+        """Return the place in the holder."""
+
+    @property
+    def holder_kind(self) -> str:
+        """Return the kind of the holders."""
+
+    @property
+    def holder(self) -> U64:
+        """Return the holders."""
+
+    @property
+    def target(self) -> U64:
+        """Return what each holds."""
+
+    @property
+    def slot(self) -> I64 | None:
+        """Return where in the holder, if the association has slots."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What a reading met: addresses by kind (sorted), and the references between them.
+
+    `inside` are those that the subtree owns. In a reading of the whole machine there are none.
+    """
+
+    memory: Memory
+    met: Mapping[str, U64]
+    inside: Mapping[str, U64]
+    blocks: Sequence[Block]
+    _made: dict[object, Any] = field(default_factory=dict)
+
+    def all(self, kind: str) -> U64:
+        """Return every object of a kind (tasks too, as TASK), sorted."""
+        return self.met.get(kind, _NOBODY)
+
+    def held(self, *associations: str) -> tuple[U64, U64, I64]:
+        """Return holders, targets and slots (-1 is none) of all references of associations."""
+        blocks = [b for b in self.blocks if b.association.name in associations]
+        if not blocks:
+            return _NOBODY, _NOBODY, np.empty(0, np.int64)
+        slots = [np.full(len(b.target), -1) if b.slot is None else b.slot for b in blocks]
+        return (
+            np.concatenate([b.holder for b in blocks]),
+            np.concatenate([b.target for b in blocks]),
+            np.concatenate(slots),
+        )
+
+    def once(self, make: Callable[[World], T]) -> T:
+        """Return what `make` makes of this world: made once, for all relations that ask."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        found: T = self._made[make]
+        return found
+
+
+@dataclass(frozen=True)
+class Related:
+    """Relations found: n left ends of one kind, n right ends of another, by address.
+
+    `slot` (int64, -1 is none), `detail` and `role` of the left end (str objects, "" is none) say
+    more; `impact` is one of Impact where it differs from the relation's own.
+    """
+
+    left_kind: str
+    left: U64
+    right_kind: str
+    right: U64
+    slot: I64 | None = None
+    detail: Words | None = None
+    role: Words | None = None
+    impact: Words | None = None
+
+
+Find = Callable[[World], Iterable[Related]]
+
+
+@dataclass(frozen=True)
+class Relation:
+    """One kind of relation.
+
+    `title` is what a crossing is called ("on a mount of another mount namespace"), `left` and
+    `right` what each end is in it ("leads it"), `impact` what it means for who asks, `next` what
+    closes it. One that is told `alone` is a finding also where all ends are inside: a checkpoint
+    has to know of it. `kernel` finds it in the kernel's memory, `procfs` tells whether /proc shows
+    it (`analyzer.procfs.relations`), `unseen` what of it nobody can see.
+    """
+
+    name: str
+    title: str
+    plural: str
+    left: str
+    right: str
+    impact: Impact
+    next: str
+    shared: bool = False
+    alone: bool = False
+    kernel: Find | None = None
+    procfs: bool = False
+    unseen: str = ""
+
+
+def words(count: int, text: str = "") -> Words:
+    """Return a column of `count` equal texts."""
+    column = np.empty(count, object)
+    column[:] = text
+    return column

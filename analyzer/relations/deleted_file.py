@@ -1,0 +1,54 @@
+"""deleted-file: a file without a name any more, which lives because somebody has it open or mapped.
+
+A checkpoint has to carry its content (CRIU calls it a ghost file, and refuses large ones), also
+when nobody else has it. If the other side has it too, by an open file of its own, each gets a copy
+of its own after a restore: what they shared is gone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.core.model import Impact
+from analyzer.relations._files import files
+from analyzer.relations.base import Related, Relation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.relations.base import World
+
+_TYPE: Final = 0o170000
+_FILES: Final = (0o100000, 0o010000, 0o040000)  # regular, FIFO, directory
+
+
+def _find(world: World) -> Iterator[Related]:
+    found = world.once(files)
+    read = world.memory.gather(
+        found.inode, "inode", {"mode": "i_mode", "links": "i_nlink", "alias": "i_dentry.first"}
+    )
+    kind = read["mode"].astype(np.int64) & _TYPE
+    gone = found.good & read.ok & (read["links"] == 0) & np.isin(kind, _FILES)
+    # What never had a name is no deleted file: pipes and anonymous inodes have no such link count,
+    # but a memfd is one by design.
+    at = np.flatnonzero(gone & (read["alias"] != 0))
+    size = world.memory.gather(found.inode[at], "inode", {"size": "i_size"})["size"]
+    detail = np.array([f"{n} bytes" for n in size.tolist()], object)
+    yield Related("FILE", found.address[at], "INODE", found.inode[at], detail=detail)
+
+
+RELATION: Final = Relation(
+    name="deleted-file",
+    title="deleted, and in use",
+    plural="deleted, and in use",
+    left="has it open",
+    right="is deleted",
+    impact=Impact.LOST,
+    next="close it on one side; CRIU: --ghost-limit SIZE for a large one",
+    shared=True,
+    alone=True,
+    kernel=_find,
+    procfs=True,
+)

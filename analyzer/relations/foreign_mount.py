@@ -1,0 +1,108 @@
+"""foreign-mount: a file, root or working directory on a mount of somebody else's mount namespace.
+
+A path is walked from the mount that it starts on, not through the mount namespace of who walks: a
+descriptor of a directory, or a working directory, that lies on a mount of the host's namespace is a
+door to the host's file tree, whatever the container's own root is (CVE-2024-21626). `mnt_ns` of the
+mount tells (fs/mount.h); it is NULL once the mount was detached (umount2(2), MNT_DETACH), and then
+the door is to the filesystem, which others may have mounted still. The kernel's internal mounts
+(pipes, sockets, memfds) are of no namespace and are no door.
+
+A process that lives in the host's mount namespace has its files there: no crossing.
+"""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.core.model import Impact
+from analyzer.kinds._paths import paths
+from analyzer.memory.bpf import plausible
+from analyzer.memory.distinct import member, unique
+from analyzer.relations._files import files, mount_of
+from analyzer.relations.base import Related, Relation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from analyzer.kinds.base import U64, Mask
+    from analyzer.memory.reader import Memory
+    from analyzer.relations.base import Words, World
+
+_TYPE: Final = 0o170000
+_WRITE: Final = 0x2  # FMODE_WRITE
+_MEMORY_DEVICES: Final = 1  # the major of null, zero, full, random (admin-guide/devices.txt)
+
+
+def _find(world: World) -> Iterator[Related]:
+    own = world.inside.get("MNT_NS", np.empty(0, np.uint64))
+    if len(own):
+        yield from _of_files(world, own)
+        yield from _of_places(world, own)
+
+
+def _of_files(world: World, own: U64) -> Iterator[Related]:
+    found = world.once(files)
+    mine = found.good & member(found.address, world.inside.get("FILE", own[:0]))
+    for kind, target, at in _outside(world, found.mount, mine, own):
+        yield Related(
+            "FILE", found.address[at], kind, target,
+            detail=paths(world.memory, found.mount[at], found.dentry[at]),
+            impact=_impacts(world.memory, found.inode[at], found.mode[at] & _WRITE != 0),
+        )  # fmt: skip
+
+
+def _of_places(world: World, own: U64) -> Iterator[Related]:
+    memory, address = world.memory, world.inside.get("FS", own[:0])
+    for role, field in (("cwd", "pwd"), ("root", "root")):
+        read = memory.gather(
+            address, "fs_struct", {"mnt": f"{field}.mnt", "dentry": f"{field}.dentry"}
+        )
+        mount = mount_of(memory, read["mnt"])
+        for kind, target, at in _outside(world, mount, read.ok, own):
+            said = np.full(len(at), role, object)
+            detail = paths(memory, mount[at], read["dentry"][at])
+            yield Related("FS", address[at], kind, target, detail=detail, role=said)
+
+
+def _outside(
+    world: World, mount: U64, mine: Mask, own: U64
+) -> Iterator[tuple[str, U64, npt.NDArray[np.intp]]]:
+    """Yield what is the door's other side: a mount namespace, or a filesystem others mounted."""
+    at = np.flatnonzero(mine & (mount != 0))
+    read = world.memory.gather(mount[at], "mount", {"ns": "mnt_ns", "sb": "mnt.mnt_sb"})
+    namespace = read["ns"]
+    foreign = read.ok & plausible(namespace) & ~member(namespace, own)
+    foreign &= member(namespace, world.all("MNT_NS"))  # an anonymous one is nobody's
+    yield "MNT_NS", namespace[foreign], at[foreign]
+    holder, shown, _ = world.held("superblock")
+    elsewhere = unique(shown[~member(holder, own)])
+    detached = read.ok & (namespace == 0) & member(read["sb"], elsewhere)
+    yield "SUPERBLOCK", read["sb"][detached], at[detached]
+
+
+def _impacts(memory: Memory, inodes: U64, writes: Mask) -> Words:
+    read = memory.gather(inodes, "inode", {"mode": "i_mode", "dev": "i_rdev"})
+    kind = read["mode"].astype(np.int64) & _TYPE
+    harmless = (kind == stat.S_IFCHR) & (read["dev"].astype(np.int64) >> 20 == _MEMORY_DEVICES)
+    return np.select(
+        [kind == stat.S_IFDIR, harmless, writes],
+        [Impact.REACHES_OUT.value, Impact.BY_DESIGN.value, Impact.SHARED_STATE.value],
+        Impact.PINS.value,
+    ).astype(object)
+
+
+RELATION: Final = Relation(
+    name="foreign-mount",
+    title="on a mount of another mount namespace",
+    plural="on mounts of other mount namespaces",
+    left="is there",
+    right="has it mounted",
+    impact=Impact.REACHES_OUT,
+    next="close it, or chdir(2) into the own root, before the first program of the container runs",
+    kernel=_find,
+)

@@ -1,0 +1,141 @@
+"""What crosses the border without being a counted reference, with both ends named.
+
+Each `Crossed` says what the ends are, on which side, and which tasks and descriptors lead to them.
+Worst impact first; what has nobody outside (`alone`) comes last. Whether one gates is decided here:
+under the rules `modern` what reaches out and what is shared state does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from analyzer.check.crossings import crossings
+from analyzer.core.model import TASK, Impact, Rules, Side
+from analyzer.kinds import registry, title_of
+from analyzer.relations import relations
+from analyzer.report.holders import Leaders
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from analyzer.check.crossings import Crossing, End
+    from analyzer.check.leaks import Verdicts
+    from analyzer.report.holders import TaskRef
+    from analyzer.snapshot.value import Snapshot
+
+GATING: Final = frozenset({Impact.REACHES_OUT, Impact.SHARED_STATE})
+_ROLES: Final = {"cwd": "working directory", "root": "root directory"}
+
+
+class Tie(NamedTuple):
+    """One end: an object (`objref`) or a task (`tid`), its part in the relation, who leads to it.
+
+    `via` are the descriptors that lead to it, `things` what keeps it without a task; `words` what it is ("open file /x", "sleep (7)").
+    """
+
+    side: Side
+    kind: str
+    objref: int | None
+    tid: int | None
+    name: str | None
+    role: str
+    slot: int | None
+    detail: str
+    words: str
+    tasks: tuple[TaskRef, ...]
+    via: tuple[str, ...]
+    things: tuple[str, ...]
+
+
+class Crossed(NamedTuple):
+    """One crossing: its relation, what it means, and its ends; `meeting` is what they share."""
+
+    relation: str
+    impact: Impact
+    title: str
+    ties: tuple[Tie, ...]
+    meeting: Tie | None
+    stable: bool
+    alone: bool
+    gates: bool
+
+    def of(self, side: Side) -> tuple[Tie, ...]:
+        """Return the ends of a side."""
+        return tuple(tie for tie in self.ties if tie.side is side)
+
+
+def word(impact: Impact) -> str:
+    """Return an impact as --fail-on and --ignore spell it: "reaches-out"."""
+    return impact.value.replace(" ", "-")
+
+
+def crossed(
+    snapshot: Snapshot,
+    verdicts: Verdicts,
+    *,
+    fail_on: frozenset[str],
+    ignore: frozenset[str],
+) -> tuple[Crossed, ...]:
+    """Return what crosses the border of a checked snapshot, worst first."""
+    found = crossings(snapshot, verdicts.border)
+    if not found:
+        return ()
+    ends = [end for one in found for end in (*one.ends, one.meeting) if end is not None]
+    ties = _Ties(snapshot, verdicts, ends)
+    return tuple(
+        ties.crossed(one, gates=_gates(one, verdicts.rules, fail_on, ignore)) for one in found
+    )
+
+
+def _gates(one: Crossing, rules: Rules, fail_on: frozenset[str], ignore: frozenset[str]) -> bool:
+    names = {one.relation, word(one.impact)}
+    if one.alone or rules is not Rules.MODERN or names & ignore:
+        return False
+    return bool(names & fail_on) if fail_on else one.impact in GATING
+
+
+class _Ties:
+    def __init__(self, snapshot: Snapshot, verdicts: Verdicts, ends: Iterable[End]) -> None:
+        self._objects, self._tasks = snapshot.tables["objects"], snapshot.tables["tasks"]
+        wanted = np.zeros(len(self._objects), np.bool_)
+        wanted[[end.row for end in ends if end.kind != TASK]] = True
+        self._leaders = Leaders(snapshot, verdicts.border, wanted)
+
+    def crossed(self, one: Crossing, *, gates: bool) -> Crossed:
+        ties = tuple(self.tie(end) for end in one.ends)
+        meeting = None if one.meeting is None else self.tie(one.meeting)
+        first = next((tie for tie in ties if tie.side is Side.INSIDE), ties[0])
+        title = f"{first.words}: {relations()[one.relation].title}"
+        return Crossed(one.relation, one.impact, title, ties, meeting, one.stable, one.alone, gates)
+
+    def tie(self, end: End) -> Tie:
+        if end.kind == TASK:
+            task = self._leaders.task(end.row)
+            return Tie(
+                end.side, TASK, None, task.tid, task.comm, end.role, end.slot, end.detail,
+                f"{task.comm} ({task.tgid})", (task,), (), (),
+            )  # fmt: skip
+        name = self._objects.value("name", end.row)
+        objref = int(self._objects["objref"][end.row])
+        kind = registry()[end.kind]
+        title = _ROLES.get(end.role) or kind.title
+        if kind.namespace and self._objects["initial"][end.row]:
+            title = f"the host's {title}"
+        called = end.detail if end.role in _ROLES else name
+        words = f"{title} {called}" if called else title_of(end.kind, objref)
+        routes = self._leaders.routes(end.row, end.row)
+        tasks = self._leaders.joined(routes)
+        own = tuple(task for task in tasks if task.side is end.side)
+        via = tuple(dict.fromkeys(word for route in routes for word in route.via))
+        things = tuple(route.thing for route in routes if route.thing and not route.tasks)
+        return Tie(
+            end.side, end.kind, objref, None, name, end.role, end.slot, end.detail,
+            words, own or tasks, via, things,
+        )  # fmt: skip
+
+
+def doubtful(found: Sequence[Crossed]) -> bool:
+    """Tell whether one that would gate moved while it was read."""
+    return any(one.gates and not one.stable for one in found)

@@ -1,0 +1,210 @@
+"""Find the relations of a reading, keep those that matter, and make their table.
+
+Every relation kind is asked, over the columns of the whole reading. Of a border only what crosses
+it matters: a relation with one end inside, or a thing at which both sides meet. They are found
+twice, after the first reading and after the last; what is not found again has moved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from analyzer.core.model import RELATIONS, TASK, Impact
+from analyzer.kinds import registry
+from analyzer.memory.distinct import member, unique
+from analyzer.memory.reader import MissingFieldError
+from analyzer.relations import relations
+from analyzer.relations.base import Related, World
+from analyzer.snapshot import tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import numpy.typing as npt
+
+    from analyzer.kinds.base import I64, U64, Mask
+    from analyzer.memory.reader import Memory
+    from analyzer.relations.base import Relation
+    from analyzer.snapshot.tables import Table
+    from analyzer.sources.assemble import Numbering
+    from analyzer.sources.expand import Expansion
+    from analyzer.sources.tasks import Tasks
+
+_NOBODY: Final = np.empty(0, np.uint64)
+_IMPACTS: Final = tuple(Impact)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The relations of a reading, with the name of each; `missing` are those that failed, and why.
+
+    `stable` marks, for each, the rows that a second search found again.
+    """
+
+    rows: tuple[tuple[str, Related], ...]
+    stable: tuple[Mask, ...]
+    missing: tuple[tuple[str, str], ...] = ()
+
+    def ends(self) -> Mapping[str, U64]:
+        """Return the objects that are ends, by kind, sorted."""
+        met: dict[str, list[U64]] = {}
+        for _, rows in self.rows:
+            met.setdefault(rows.left_kind, []).append(rows.left)
+            met.setdefault(rows.right_kind, []).append(rows.right)
+        return {kind: unique(*parts) for kind, parts in met.items() if kind != TASK}
+
+
+def find(memory: Memory, expansion: Expansion, tasks: U64, *, host: bool) -> Found:
+    """Return the relations of a whole reading; of a border those that cross it.
+
+    `tasks` are the addresses of all tasks.
+    """
+    world = World(memory, _met(expansion, tasks), expansion.collected, expansion.blocks)
+    found: list[tuple[str, Related]] = []
+    missing = []
+    for relation in relations().values():
+        if relation.kernel is None:
+            continue
+        try:
+            rows = list(relation.kernel(world))
+        except MissingFieldError as error:
+            missing.append((relation.name, str(error)))
+            continue
+        for part in rows:
+            kept = _take(part, _matters(relation, part, world.inside, host=host))
+            if len(kept.left):
+                found.append((relation.name, kept))
+    everything = tuple(np.ones(len(rows.left), np.bool_) for _, rows in found)
+    return Found(tuple(found), everything, tuple(missing))
+
+
+def again(first: Found, second: Found) -> Found:
+    """Return the first search with what the second did not find marked as moved."""
+    seen: dict[tuple[str, str, str], list[npt.NDArray[np.uint64]]] = {}
+    for name, rows in second.rows:
+        seen.setdefault((name, rows.left_kind, rows.right_kind), []).append(_pairs(rows))
+    stable = []
+    for name, rows in first.rows:
+        known = seen.get((name, rows.left_kind, rows.right_kind))
+        there = np.zeros(len(rows.left), np.bool_)
+        if known:
+            there = np.isin(_pairs(rows), np.concatenate(known))
+        stable.append(there)
+    return replace(first, stable=tuple(stable))
+
+
+def _pairs(rows: Related) -> npt.NDArray[np.uint64]:
+    # Two addresses as one number: a chance in 2**64 for a pair is less than memory's own errors.
+    mixed: npt.NDArray[np.uint64] = rows.left * np.uint64(0x9E3779B97F4A7C15) ^ rows.right
+    return mixed
+
+
+def _met(expansion: Expansion, tasks: U64) -> Mapping[str, U64]:
+    met: dict[str, list[U64]] = {TASK: [tasks]}
+    for block in expansion.blocks:
+        met.setdefault(block.target_kind, []).append(block.target)
+        if block.holder_kind != TASK:
+            met.setdefault(block.holder_kind, []).append(block.holder)
+    return {kind: unique(*parts) for kind, parts in met.items()}
+
+
+def _matters(relation: Relation, rows: Related, inside: Mapping[str, U64], *, host: bool) -> Mask:
+    left = member(rows.left, inside.get(rows.left_kind, _NOBODY))
+    if relation.shared:
+        meeting, at = np.unique(rows.right, return_inverse=True)
+        count = np.bincount(at, minlength=len(meeting))
+        ours = np.bincount(at, left, minlength=len(meeting))
+        lonely = relation.alone | (ours < count)
+        both = ((count > 1) | relation.alone) if host else (ours > 0) & lonely
+        shared: Mask = both[at]
+        return shared
+    if host:
+        return np.ones(len(rows.left), np.bool_)
+    if relation.alone:
+        return left | member(rows.right, inside.get(rows.right_kind, _NOBODY))
+    crosses: Mask = left != member(rows.right, inside.get(rows.right_kind, _NOBODY))
+    return crosses
+
+
+def _take(rows: Related, mask: Mask) -> Related:
+    def of(column: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
+        return None if column is None else column[mask]
+
+    return replace(
+        rows, left=rows.left[mask], right=rows.right[mask],
+        slot=of(rows.slot), detail=of(rows.detail), role=of(rows.role), impact=of(rows.impact),
+    )  # fmt: skip
+
+
+def table(found: Found, numbering: Numbering, tasks: Tasks) -> Table:
+    """Make the table of relations; an end without a number (it died meanwhile) drops its row."""
+    kinds, names = (*registry(),), (*relations(),)
+    impacts, roles = [impact.value for impact in _IMPACTS], _roles(found)
+    parts = []
+    for (name, rows), stable in zip(found.rows, found.stable, strict=True):
+        count = len(rows.left)
+        left, has_left = _numbers(rows.left_kind, rows.left, numbering, tasks)
+        right, has_right = _numbers(rows.right_kind, rows.right, numbering, tasks)
+        keep = has_left & has_right
+        part: dict[str, npt.NDArray[Any]] = {
+            "relation": np.full(count, names.index(name), np.int16),
+            "left_kind": np.full(count, kinds.index(rows.left_kind), np.int16),
+            "left": left,
+            "left_role": _codes(rows.role, roles, count),
+            "right_kind": np.full(count, kinds.index(rows.right_kind), np.int16),
+            "right": right,
+            "slot": np.full(count, -1) if rows.slot is None else rows.slot,
+            "impact": _codes(rows.impact, impacts, count),
+            "stable": stable,
+            "detail": np.full(count, None, object) if rows.detail is None else rows.detail,
+        }
+        parts.append({key: values[keep] for key, values in part.items()})
+    if not parts:
+        return tables.empty(RELATIONS)
+    column = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    detail = np.fromiter((text or None for text in column["detail"]), object, len(column["left"]))
+    return tables.build(
+        RELATIONS,
+        {**column, "detail": detail},
+        missing={"slot": column["slot"] < 0},
+        vocabulary={
+            "relation": names, "left_kind": kinds, "right_kind": kinds,
+            "left_role": roles, "impact": impacts,
+        },
+    )  # fmt: skip
+
+
+def ends_in(relations: Table, objects: int) -> Mask:
+    """Return which of the objects (numbered from 1) are ends of relations."""
+    mask = np.zeros(objects, np.bool_)
+    for end in ("left", "right"):
+        by_object = relations[f"{end}_kind"] != relations.code(f"{end}_kind", TASK)
+        mask[relations[end][by_object] - 1] = True
+    return mask
+
+
+def _roles(found: Found) -> list[str]:
+    words = (word for _, rows in found.rows if rows.role is not None for word in rows.role)
+    return [word for word in dict.fromkeys(words) if word]
+
+
+def _codes(
+    words: npt.NDArray[np.object_] | None, known: Iterable[str], count: int
+) -> npt.NDArray[np.int16]:
+    if words is None:
+        return np.full(count, -1, np.int16)
+    code = {word: number for number, word in enumerate(known)}
+    return np.fromiter((code.get(word, -1) for word in words), np.int16, count)
+
+
+def _numbers(kind: str, addresses: U64, numbering: Numbering, tasks: Tasks) -> tuple[I64, Mask]:
+    if kind != TASK:
+        return numbering.find(kind, addresses)
+    order = np.argsort(tasks.address, kind="stable")
+    at = np.searchsorted(tasks.address, addresses, sorter=order).clip(max=len(order) - 1)
+    rows = order[at]
+    tids: I64 = tasks.table["tid"][rows]
+    return tids, tasks.address[rows] == addresses
