@@ -35,7 +35,7 @@ Holder = tuple[Any, ...]  # (tid or Obj, association[, slot[, weight[, detail]]]
 
 @dataclass
 class Machine:
-    """Rows of the four tables."""
+    """Rows of the tables."""
 
     rows: dict[str, list[dict[str, Any]]] = field(
         default_factory=lambda: {name: [] for name in model.SCHEMAS}
@@ -79,6 +79,26 @@ class Machine:
                 "slot": slot,
                 "weight": weight,
                 "detail": detail,
+            }
+        )
+
+    def relation(self, relation: str, left: int | Obj, right: int | Obj, **more: object) -> None:
+        ends: dict[str, Any] = {}
+        for name, end in (("left", left), ("right", right)):
+            ends[f"{name}_kind"] = end.kind if isinstance(end, Obj) else model.TASK
+            ends[name] = end.objref if isinstance(end, Obj) else end
+        row = {"relation": relation, "stable": True} | ends
+        self.rows["relations"].append(row | more)
+
+    def fact(self, of: int | Obj, fact: str, value: int | str) -> None:
+        is_text = isinstance(value, str)
+        self.rows["facts"].append(
+            {
+                "kind": of.kind if isinstance(of, Obj) else model.TASK,
+                "ref": of.objref if isinstance(of, Obj) else of,
+                "fact": fact,
+                "number": None if is_text else value,
+                "text": value if is_text else None,
             }
         )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from analyzer.check.crossings import crossings
+from analyzer.check.subtree import border
 from analyzer.core.model import TASK, Impact, Rules, Side
 from analyzer.kinds import registry, title_of
 from analyzer.relations import relations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from analyzer.check.crossings import Crossing, End
     from analyzer.check.leaks import Verdicts
+    from analyzer.check.subtree import Border
     from analyzer.report.holders import TaskRef
     from analyzer.snapshot.value import Snapshot
 
@@ -79,11 +81,14 @@ def crossed(
     ignore: frozenset[str],
 ) -> tuple[Crossed, ...]:
     """Return what crosses the border of a checked snapshot, worst first."""
-    found = crossings(snapshot, verdicts.border)
-    if not found:
+    if not len(snapshot.tables["relations"]):
         return ()
+    sides = verdicts.border
+    if verdicts.rules is not Rules.MODERN:  # the historic rules do not know all that is inside
+        sides = border(snapshot, verdicts.pid, Rules.MODERN)
+    found = crossings(snapshot, sides)
     ends = [end for one in found for end in (*one.ends, one.meeting) if end is not None]
-    ties = _Ties(snapshot, verdicts, ends)
+    ties = _Ties(snapshot, sides, ends)
     return tuple(
         ties.crossed(one, gates=_gates(one, verdicts.rules, fail_on, ignore)) for one in found
     )
@@ -97,11 +102,11 @@ def _gates(one: Crossing, rules: Rules, fail_on: frozenset[str], ignore: frozens
 
 
 class _Ties:
-    def __init__(self, snapshot: Snapshot, verdicts: Verdicts, ends: Iterable[End]) -> None:
+    def __init__(self, snapshot: Snapshot, sides: Border, ends: Iterable[End]) -> None:
         self._objects, self._tasks = snapshot.tables["objects"], snapshot.tables["tasks"]
         wanted = np.zeros(len(self._objects), np.bool_)
         wanted[[end.row for end in ends if end.kind != TASK]] = True
-        self._leaders = Leaders(snapshot, verdicts.border, wanted)
+        self._leaders = Leaders(snapshot, sides, wanted)
 
     def crossed(self, one: Crossing, *, gates: bool) -> Crossed:
         ties = tuple(self.tie(end) for end in one.ends)

@@ -1,0 +1,190 @@
+"""What crosses the border without being counted: found, named, and never a part of the check."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analyzer.check.crossings import crossings
+from analyzer.check.leaks import check
+from analyzer.core.errors import BadInputError
+from analyzer.core.model import TASK, Impact, Rules, Side, Status
+from analyzer.kinds import facts, registry
+from analyzer.relations import relations
+from analyzer.report.value import Report, ReportOptions, make
+from analyzer.writers import json as writer
+from analyzer.writers.terminal import render, to_text
+from tests.build import Machine, Obj
+from tests.strategies import Graph, counted_graphs
+
+ROOT, OUTSIDER = 100, 50
+
+
+def machine() -> tuple[Machine, Obj, Obj, Obj]:
+    """Return a contained subtree and an outsider, each with an open file; an inode."""
+    made = Machine()
+    made.task(1, 0)
+    made.task(ROOT, 1, nspid=1, comm="app")
+    made.task(OUTSIDER, 1, comm="reader")
+    inside = made.object("FILE_TABLE", 1, holders=[(ROOT, "files")])
+    outside = made.object("FILE_TABLE", 1, holders=[(OUTSIDER, "files")])
+    mine = made.object("FILE", 1, name="/srv/x", holders=[(inside, "fd", 3)])
+    theirs = made.object("FILE", 1, name="/srv/x", holders=[(outside, "fd", 4)])
+    inode = made.object("INODE", None, name="/srv/x")
+    return made, mine, theirs, inode
+
+
+def report(made: Machine, *, rules: Rules = Rules.MODERN, **more: object) -> Report:
+    snapshot = made.snapshot(ROOT)
+    options = ReportOptions("check", gate=True, **more)  # type: ignore[arg-type]
+    return make(snapshot, check(snapshot, rules=rules), options)
+
+
+def text(found: Report) -> str:
+    return " ".join(to_text(render(found, 80)).split())
+
+
+def test_both_ends_of_a_shared_thing_are_named() -> None:
+    made, mine, theirs, inode = machine()
+    made.relation("deleted-file", mine, inode, detail="7 bytes")
+    made.relation("deleted-file", theirs, inode, detail="7 bytes")
+    (one,) = report(made).crossings
+    assert (one.relation, one.impact, one.alone, one.gates) == (
+        "deleted-file", Impact.LOST, False, False,
+    )  # fmt: skip
+    assert {(tie.side, tie.via, tie.tasks[0].comm) for tie in one.ties} == {
+        (Side.INSIDE, ("fd 3",), "app"),
+        (Side.OUTSIDE, ("fd 4",), "reader"),
+    }
+    said = text(report(made))
+    assert "open file /srv/x: deleted, and in use (lost on checkpoint)" in said
+    assert "outside fd 4 of reader (50): has it open (7 bytes)" in said
+    assert "1 thing crosses the border that no count shows" in said
+    assert "on its own" not in said
+
+
+def test_what_is_wholly_inside_is_told_only_of_what_a_checkpoint_has_to_know() -> None:
+    made, mine, _, inode = machine()
+    made.relation("deleted-file", mine, inode)
+    made.task(101, ROOT)
+    made.relation("session", 101, ROOT, left_role="session")
+    (one,) = report(made).crossings
+    assert one.alone
+    assert not one.gates
+    assert report(made).status is Status.CONTAINED
+
+
+def test_what_only_outsiders_do_with_each_other_is_nothing() -> None:
+    made, _, theirs, inode = machine()
+    made.relation("deleted-file", theirs, inode)
+    made.relation("session", OUTSIDER, 1, left_role="session")
+    assert not report(made).crossings
+
+
+def outward(**more: object) -> Machine:
+    made, *_ = machine()
+    place = made.object("FS", 1, holders=[(ROOT, "fs")])
+    spaces = made.object("NSPROXY", 1, holders=[(OUTSIDER, "nsproxy")])
+    host = made.object("MNT_NS", 1, name="mnt:[1]", initial=True, holders=[(spaces, "nsproxy.mnt")])
+    made.relation("foreign-mount", place, host, left_role="cwd", detail="/srv", **more)
+    return made
+
+
+def test_what_reaches_out_gates_and_is_said_first() -> None:
+    found = report(outward())
+    assert (found.status, found.exit_code) == (Status.LEAKS, 16)
+    assert found.summary.usage_leak == 0
+    said = text(found)
+    assert said.startswith("not contained: none of")
+    assert "working directory /srv: on a mount of another mount namespace (reaches out)" in said
+    assert "outside the host's mnt namespace mnt:[1]: has it mounted" in said
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ignore": frozenset({"foreign-mount"})},
+        {"ignore": frozenset({"reaches-out"})},
+        {"fail_on": frozenset({"FILE"})},
+        {"references_only": True},
+    ],
+)
+def test_what_is_not_to_gate_does_not(options: dict[str, Any]) -> None:
+    assert report(outward(), **options).status is Status.CONTAINED
+
+
+def test_by_design_never_gates_unless_it_is_asked_for() -> None:
+    made = outward(impact="by design")
+    assert report(made).status is Status.CONTAINED
+    assert report(made, fail_on=frozenset({"by-design"})).status is Status.LEAKS
+
+
+@pytest.mark.parametrize("rules", [Rules.LINUX_CR, Rules.SEED])
+def test_the_historic_rules_show_it_and_judge_it_not(rules: Rules) -> None:
+    found = report(outward(), rules=rules)
+    assert found.crossings
+    assert not any(one.gates for one in found.crossings)
+
+
+def test_what_moved_is_no_leak() -> None:
+    found = report(outward(stable=False))
+    assert found.status is Status.UNDECIDED
+    assert "kept changing while it was read" in text(found)
+
+
+def test_a_crossing_is_a_finding_in_json() -> None:
+    (finding,) = json.loads(writer.render(report(outward())))["findings"]
+    assert (finding["relation"], finding["impact"]) == ("foreign-mount", "reaches out")
+    assert finding["gates"] is True
+    inside, outside = finding["ends"]
+    assert (inside["side"], inside["role"], inside["detail"]) == ("inside", "cwd", "/srv")
+    assert (outside["side"], outside["kind"], outside["name"]) == ("outside", "MNT_NS", "mnt:[1]")
+
+
+def test_a_relation_of_a_newer_version_is_refused_with_one_line() -> None:
+    made, *_ = machine()
+    made.relation("telepathy", ROOT, OUTSIDER)
+    snapshot = made.snapshot(ROOT)
+    with pytest.raises(BadInputError, match="telepathy"):
+        crossings(snapshot, check(snapshot).border)
+
+
+@given(counted_graphs(), st.data())
+def test_relations_change_no_verdict(graph: Graph, data: st.DataObject) -> None:
+    snapshot = graph.snapshot()
+    before = check(snapshot, graph.root)
+    made = Machine()
+    tids = snapshot.tables["tasks"]["tid"].tolist()
+    for name in data.draw(st.lists(st.sampled_from(list(relations())), max_size=8)):
+        made.relation(name, *data.draw(st.tuples(st.sampled_from(tids), st.sampled_from(tids))))
+    more = made.snapshot().tables["relations"]
+    object.__setattr__(snapshot, "tables", {**snapshot.tables, "relations": more})
+    after = check(snapshot, graph.root)
+    for name in ("users", "outside", "observer", "unnamed", "verdict", "basis"):
+        assert np.array_equal(getattr(before, name), getattr(after, name))
+    crossings(snapshot, after.border)
+
+
+@pytest.mark.parametrize("name", relations())
+def test_a_relation_is_whole(name: str) -> None:
+    one = relations()[name]
+    assert one.name == name == name.lower()
+    assert one.title
+    assert one.plural
+    assert one.left
+    assert one.right
+    assert one.next
+    assert one.kernel or one.procfs
+
+
+def test_a_fact_means_one_thing() -> None:
+    for kind in registry().values():
+        for state in [kind.state, *(t.state for t in kind.file_types)]:
+            for fact in () if state is None else state.facts:
+                assert facts()[fact.name] == fact, f"{kind.name}: {fact.name}"
+    assert TASK in registry()
