@@ -82,7 +82,13 @@ class Machine:
             }
         )
 
-    def relation(self, relation: str, left: int | Obj, right: int | Obj, **more: object) -> None:
+    def relation(
+        self,
+        relation: str,
+        left: int | Obj,
+        right: int | Obj,
+        **more: Any,  # noqa: ANN401 - columns differ in type
+    ) -> None:
         ends: dict[str, Any] = {}
         for name, end in (("left", left), ("right", right)):
             ends[f"{name}_kind"] = end.kind if isinstance(end, Obj) else model.TASK
