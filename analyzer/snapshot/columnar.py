@@ -164,7 +164,7 @@ def _from_arrow(chunked: Any, spec: ColumnSpec, name: str) -> Read:  # noqa: ANN
 def _filled(array: Any, value: int) -> tuple[Array, Mask | None]:  # noqa: ANN401 - as above
     """Return the values, `value` where there is none, and where that is; None for nowhere.
 
-    What Array.to_numpy and Array.fill_null do too, but they import pandas (see `analyzer.snapshot.arrow`).
+    What Array.to_numpy and Array.fill_null do too, but they import pandas (see `arrow`).
     """
     if not len(array):
         return np.empty(0, _dtype(array)), None

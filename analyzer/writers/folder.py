@@ -1,7 +1,7 @@
 """A tree of files, all of it or nothing: where `cranalyze export` writes.
 
-Each file is complete when it appears (`analyzer.core.files`). When one cannot be written, or what comes
-next cannot be made, the files and folders that this run made are taken away again.
+Each file is complete when it appears (`analyzer.core.files`). When one cannot be written, or what
+comes next cannot be made, the files and folders that this run made are taken away again.
 """
 
 from __future__ import annotations
