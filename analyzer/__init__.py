@@ -94,7 +94,8 @@ def check(
     """
     from analyzer.check.leaks import check as judge
     from analyzer.core.model import Rules
-    from analyzer.report.value import ReportOptions, checked_pid, make
+    from analyzer.report.make import checked_pid, make
+    from analyzer.report.value import ReportOptions
 
     verdicts = judge(snapshot, checked_pid(snapshot, pid), Rules(rules))
     options = ReportOptions("check", everything, subtree=subtree, gate=True, strict=strict)

@@ -64,7 +64,7 @@ def judged(
     """Return the snapshot of `file` and its verdicts."""
     from analyzer.check.leaks import check as judge
     from analyzer.core.model import Rules
-    from analyzer.report.value import checked_pid
+    from analyzer.report.make import checked_pid
 
     snapshot = desk.load(file)
     if redact:
@@ -77,7 +77,8 @@ def judged(
 
 def whole_report(desk: Desk, file: str, pid: str | None = None, rules: str = "modern") -> Report:
     """Return the report of `file` that lists every object: what pictures are made of."""
-    from analyzer.report.value import ReportOptions, make
+    from analyzer.report.make import make
+    from analyzer.report.value import ReportOptions
 
     return make(*judged(desk, file, pid, rules), ReportOptions("report", all=True))
 

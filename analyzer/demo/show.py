@@ -18,7 +18,8 @@ from analyzer.check.leaks import check
 from analyzer.core import program
 from analyzer.core.errors import NotPermittedError
 from analyzer.core.text import wrap
-from analyzer.report.value import ReportOptions, make, shown
+from analyzer.report.make import make, shown
+from analyzer.report.value import ReportOptions
 from analyzer.sources import collect
 from analyzer.sources.request import Request
 from analyzer.writers import terminal

@@ -54,7 +54,8 @@ from analyzer.core.model import TASK, Rules, Side
 from analyzer.core.text import printable
 from analyzer.kinds import registry
 from analyzer.report.holders import in_words
-from analyzer.report.value import ReportOptions, checked_pid, device_number, make, shown
+from analyzer.report.make import checked_pid, device_number, make, shown
+from analyzer.report.value import ReportOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

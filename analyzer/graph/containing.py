@@ -32,7 +32,8 @@ from analyzer.core.model import Basis, Rules, Side, Verdict
 from analyzer.core.text import printable
 from analyzer.kinds import registry, title_of
 from analyzer.report.holders import ONE_PROCESS, holders
-from analyzer.report.value import ReportOptions, checked_pid, shown
+from analyzer.report.make import checked_pid, shown
+from analyzer.report.value import ReportOptions
 from analyzer.snapshot.tables import with_columns
 from analyzer.snapshot.value import Snapshot
 

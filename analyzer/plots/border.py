@@ -12,7 +12,7 @@ from analyzer.core.model import Side, Verdict
 from analyzer.plots import _style
 from analyzer.plots._words import VERDICTS, about
 from analyzer.plots.base import Picture, Plot, Room, drawn, nothing
-from analyzer.report.value import whole
+from analyzer.report.make import whole
 from analyzer.report.wording import number
 from analyzer.scene import palette
 from analyzer.scene.layout import LEFT, MIDDLE, RIGHT

@@ -21,7 +21,7 @@ from analyzer.plots.base import (
     rows_axis,
 )
 from analyzer.report.grouping import FEWEST_ALIKE, Bundle, is_namespace
-from analyzer.report.value import whole
+from analyzer.report.make import whole
 from analyzer.report.wording import nouns, number, plural
 from analyzer.scene import palette
 from analyzer.writers.terminal import headline

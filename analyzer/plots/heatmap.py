@@ -23,7 +23,7 @@ from analyzer.plots.base import (
     nothing,
     rows_axis,
 )
-from analyzer.report.value import whole
+from analyzer.report.make import whole
 from analyzer.report.wording import number, plural
 from analyzer.scene import palette
 from analyzer.scene.scene import crowd, not_named

@@ -20,7 +20,7 @@ from analyzer.plots.base import (
     room_of,
     rows_axis,
 )
-from analyzer.report.value import whole
+from analyzer.report.make import whole
 from analyzer.report.wording import number, plural
 from analyzer.scene import palette
 

@@ -34,7 +34,8 @@ _ROLES: Final = {"cwd": "working directory", "root": "root directory"}
 class Tie(NamedTuple):
     """One end: an object (`objref`) or a task (`tid`), its part in the relation, who leads to it.
 
-    `via` are the descriptors that lead to it, `things` what keeps it without a task; `words` what it is ("open file /x", "sleep (7)").
+    `via` are the descriptors that lead to it, `things` what keeps it without a task; `words` what
+    it is ("open file /x", "sleep (7)").
     """
 
     side: Side

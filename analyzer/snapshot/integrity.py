@@ -93,7 +93,7 @@ def check_ranges(tables: Mapping[str, Table], name: str) -> None:
     """Raise BadInputError for a number that its column cannot hold (see `model.SCHEMAS`)."""
     for schema in SCHEMAS.values():
         for spec in schema.columns:
-            if spec.type in {"i64", "u64"}:
+            if schema.name in tables and spec.type in {"i64", "u64"}:
                 values = tables[schema.name][spec.name]
                 known = tables[schema.name].known(spec.name)
                 _in_range(values[known], spec.limits, f"{name}: {schema.name}.{spec.name}")

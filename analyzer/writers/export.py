@@ -32,7 +32,7 @@ import numpy as np
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import SCHEMAS, Basis, ColumnSpec, Schema, Side, Verdict
 from analyzer.core.text import printable, valid
-from analyzer.report.value import device_number
+from analyzer.report.make import device_number
 from analyzer.report.wording import held
 from analyzer.snapshot.tables import build
 

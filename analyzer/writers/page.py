@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import Verdict
 from analyzer.report.grouping import fitting
-from analyzer.report.value import whole
+from analyzer.report.make import whole
 from analyzer.report.wording import number, plural
 from analyzer.scene.scene import MOST_DRAWN, parts, scenes
 from analyzer.writers import page_data, page_parts, page_table, svg

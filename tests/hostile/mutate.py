@@ -89,7 +89,8 @@ def outputs(snapshot: Any, rng: random.Random) -> Iterator[str]:  # noqa: ANN401
     from analyzer.check.leaks import check
     from analyzer.cli.view import chosen_view, narrowed, table
     from analyzer.core.model import Rules
-    from analyzer.report.value import ReportOptions, checked_pid, make
+    from analyzer.report.make import checked_pid, make
+    from analyzer.report.value import ReportOptions
     from analyzer.writers import json as as_json
     from analyzer.writers import junit, markdown, page, terminal, tree
 
@@ -342,7 +343,8 @@ def filter_(rng: random.Random, _: Path) -> Iterator[str]:
     from analyzer.check.leaks import check
     from analyzer.cli.view import chosen_view, narrowed
     from analyzer.core.model import Rules
-    from analyzer.report.value import ReportOptions, make
+    from analyzer.report.make import make
+    from analyzer.report.value import ReportOptions
     from analyzer.writers import terminal
     from tests.unit.test_snapshot_file import machine
 

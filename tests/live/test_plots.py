@@ -20,7 +20,7 @@ import analyzer
 from analyzer import plots
 from analyzer.plots import base
 from analyzer.plots._identity import BY_ADDRESS, BY_HOLDER
-from analyzer.report.value import whole
+from analyzer.report.make import whole
 from tests.build import Machine
 
 if TYPE_CHECKING:

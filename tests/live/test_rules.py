@@ -12,7 +12,8 @@ import pytest
 import fixtures
 from analyzer.check import leaks
 from analyzer.core.model import Rules, Verdict
-from analyzer.report.value import ReportOptions, make
+from analyzer.report.make import make
+from analyzer.report.value import ReportOptions
 from analyzer.sources import collect
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from analyzer.check import leaks
 from analyzer.kinds.file import dentry_names
 from analyzer.memory.probe import open_memory
 from analyzer.report.columns import COLUMNS, listing
-from analyzer.report.value import ReportOptions, make
+from analyzer.report.make import make
+from analyzer.report.value import ReportOptions
 from analyzer.sources import collect
 from analyzer.sources import kernel as source
 from analyzer.sources.request import Request

@@ -16,7 +16,8 @@ from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK, Impact, Rules, Side, Status
 from analyzer.kinds import facts, registry
 from analyzer.relations import relations
-from analyzer.report.value import Report, ReportOptions, make
+from analyzer.report.make import make
+from analyzer.report.value import Report, ReportOptions
 from analyzer.writers import json as writer
 from analyzer.writers.terminal import render, to_text
 from tests.build import Machine, Obj

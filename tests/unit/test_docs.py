@@ -11,7 +11,8 @@ from analyzer.check.leaks import check
 from analyzer.core.model import SCHEMAS
 from analyzer.kinds import associations, registry
 from analyzer.report.columns import COLUMNS
-from analyzer.report.value import ReportOptions, make
+from analyzer.report.make import make
+from analyzer.report.value import ReportOptions
 from analyzer.writers import json as writer
 from scripts import docs
 from tests.build import Machine

@@ -20,7 +20,8 @@ from analyzer.check.leaks import check
 from analyzer.core import files as writing
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import Rules
-from analyzer.report.value import ReportOptions, make
+from analyzer.report.make import make
+from analyzer.report.value import ReportOptions
 from analyzer.writers import export as writer
 from analyzer.writers import folder as export
 from analyzer.writers.export import Form, files, snapshot_name

@@ -20,7 +20,8 @@ from analyzer.lookup import who as asking
 from analyzer.lookup.who import Answer
 from analyzer.memory.distinct import find, member, unique
 from analyzer.memory.trees import lasting
-from analyzer.report.value import Gap, ReportOptions, make
+from analyzer.report.make import make
+from analyzer.report.value import Gap, ReportOptions
 from analyzer.sources import kernel, tasks
 from analyzer.sources.assemble import Numbering
 from analyzer.sources.request import Request

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 
 from analyzer.check.leaks import check
 from analyzer.core.text import printable
-from analyzer.report.value import ReportOptions, make, whole
+from analyzer.report.make import make, whole
+from analyzer.report.value import ReportOptions
 from analyzer.scene.scene import MOST_DRAWN, parts, scene
 from analyzer.writers import page, page_table, svg
 from analyzer.writers.page_data import document, dumps

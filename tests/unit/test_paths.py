@@ -8,7 +8,8 @@ import pytest
 
 from analyzer.check.leaks import check
 from analyzer.core.model import Rules, Side
-from analyzer.report.value import ReportOptions, make
+from analyzer.report.make import make
+from analyzer.report.value import ReportOptions
 from analyzer.report.wording import counts, held, held_by
 from tests.build import Machine, Obj
 

@@ -29,7 +29,8 @@ from analyzer.core.errors import BadInputError
 from analyzer.core.model import PlotName
 from analyzer.plots import _style, base, border, life
 from analyzer.plots._identity import BY_ADDRESS, BY_HOLDER
-from analyzer.report.value import ReportOptions, make
+from analyzer.report.make import make
+from analyzer.report.value import ReportOptions
 from analyzer.snapshot.tables import build
 from analyzer.snapshot.value import Snapshot
 from analyzer.writers.terminal import headline

@@ -12,8 +12,9 @@ from analyzer.check.leaks import check
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import Rules, Side, Status, Verdict
 from analyzer.report.grouping import Bundle
+from analyzer.report.make import checked_pid, make
 from analyzer.report.messages import message
-from analyzer.report.value import Report, ReportOptions, checked_pid, make
+from analyzer.report.value import Report, ReportOptions
 from tests.build import Holder, Machine, Obj
 
 if TYPE_CHECKING:

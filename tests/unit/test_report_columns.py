@@ -30,7 +30,8 @@ from analyzer.report.columns import (
     parse_columns,
     with_finer,
 )
-from analyzer.report.value import ReportOptions, make
+from analyzer.report.make import make
+from analyzer.report.value import ReportOptions
 from analyzer.snapshot import crz
 from analyzer.writers.columns import render
 from tests.strategies import Graph, counted_graphs, half_as_often

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from analyzer.check.leaks import check
 from analyzer.core.model import Rules
-from analyzer.report.value import ReportOptions, make
+from analyzer.report.make import make
+from analyzer.report.value import ReportOptions
 from analyzer.writers import json as writer
 from tests.build import Machine
 from tests.strategies import Graph, counted_graphs

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from analyzer.check.leaks import check
 from analyzer.core.model import Rules, Status
-from analyzer.report.value import ReportOptions, make
+from analyzer.report.make import make
+from analyzer.report.value import ReportOptions
 from analyzer.writers import junit
 from analyzer.writers.junit import render
 from tests.build import Machine

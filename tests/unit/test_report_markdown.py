@@ -19,7 +19,8 @@ from markdown_it import MarkdownIt
 from analyzer.check.leaks import check
 from analyzer.core.model import Rules
 from analyzer.core.text import printable
-from analyzer.report.value import ReportOptions, make
+from analyzer.report.make import make
+from analyzer.report.value import ReportOptions
 from analyzer.writers.markdown import code, prose, render
 from tests.build import Machine
 from tests.strategies import Graph, counted_graphs, half_as_often

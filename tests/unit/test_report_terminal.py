@@ -20,7 +20,8 @@ from analyzer.core.model import Rules
 from analyzer.core.text import printable, shorten, valid, width, wrap
 from analyzer.doctor import Capability
 from analyzer.report.grouping import cut, fitting, is_namespace
-from analyzer.report.value import ReportOptions, make
+from analyzer.report.make import make
+from analyzer.report.value import ReportOptions
 from analyzer.writers import doctor as doctor_writer
 from analyzer.writers import markdown, terminal
 from tests.build import Machine

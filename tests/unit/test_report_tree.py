@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from analyzer.check.leaks import check
 from analyzer.core.model import Rules
 from analyzer.core.text import width
+from analyzer.report.make import make
 from analyzer.report.tree import outline, shown
-from analyzer.report.value import ReportOptions, make
+from analyzer.report.value import ReportOptions
 from analyzer.writers import terminal, tree
 from tests.build import Machine
 from tests.strategies import Graph, counted_graphs, half_as_often

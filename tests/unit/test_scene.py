@@ -9,7 +9,8 @@ from hypothesis import given
 
 from analyzer.check.leaks import check
 from analyzer.core.model import Rules, Side, Verdict
-from analyzer.report.value import Report, ReportOptions, make, whole
+from analyzer.report.make import make, whole
+from analyzer.report.value import Report, ReportOptions
 from analyzer.scene.layout import LEFT, MIDDLE, RIGHT
 from analyzer.scene.scene import UNNAMED, Node, Scene, links_of, scene
 from tests.build import Machine

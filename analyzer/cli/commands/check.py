@@ -58,7 +58,7 @@ def run(  # noqa: PLR0913 - an option each
     from analyzer.check.leaks import check as judge
     from analyzer.core import settings
     from analyzer.core.model import Rules
-    from analyzer.report.value import make, shown
+    from analyzer.report.make import make, shown
 
     root = parse_pid(pid, of_dump=proc is not None)
     form = chosen_form(json=json, markdown=markdown, junit=junit, tree=tree, html=html is not None)

@@ -68,7 +68,8 @@ def _files(
 def _report(snapshot: Snapshot, pid: str | None, rules: str) -> Report | None:
     from analyzer.check.leaks import check as judge
     from analyzer.core.model import Rules
-    from analyzer.report.value import ReportOptions, checked_pid, make
+    from analyzer.report.make import checked_pid, make
+    from analyzer.report.value import ReportOptions
 
     if pid is None and snapshot.meta["subject"]["pid"] is None:
         return None

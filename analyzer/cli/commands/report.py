@@ -50,7 +50,7 @@ def run(  # noqa: PLR0913 - an option each
     Exits with 0 whatever that is, unless --check asks for more.
     """
     from analyzer.core import extras, settings
-    from analyzer.report.value import make
+    from analyzer.report.make import make
 
     extras.need("report", "pyarrow")
     form = chosen_form(json=json, markdown=markdown, junit=junit, tree=tree, html=html is not None)

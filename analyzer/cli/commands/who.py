@@ -30,7 +30,7 @@ def run(what: opt.What, *, json: opt.AsJson = False) -> None:
     3 if none was found but not all could be read.
     """
     from analyzer.lookup import who as asking
-    from analyzer.report.value import gaps_of
+    from analyzer.report.make import gaps_of
     from analyzer.sources import collect as take
     from analyzer.sources.request import Request
     from analyzer.writers import who as writer

@@ -1,0 +1,419 @@
+"""Make the report of a check: every number, verdict, holder and finding, computed once.
+
+What a report is, is in `value`. Nothing is read or printed here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from analyzer.check.leaks import NOT_JUDGED
+from analyzer.check.objhash import allowed
+from analyzer.check.subtree import INSIDE
+from analyzer.core.errors import EXIT_LEAK, EXIT_OK, EXIT_UNDECIDED, BadInputError
+from analyzer.core.model import TASK, Basis, Rules, Status, Verdict
+from analyzer.kinds import registry, title_of
+from analyzer.report.crossed import crossed, doubtful
+from analyzer.report.grouping import Surroundings, groups
+from analyzer.report.holders import Holder, holders, uncounted
+from analyzer.report.messages import message
+from analyzer.report.value import (
+    CONTAINER_INIT,
+    Finding,
+    Gap,
+    Report,
+    ReportObject,
+    ReportOptions,
+    Subject,
+    Summary,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from analyzer.check.leaks import Verdicts
+    from analyzer.check.links import Mask
+    from analyzer.snapshot.tables import Array, Table
+    from analyzer.snapshot.value import Snapshot
+
+_ANYBODYS: Final = ("TIME_NS", "USER_NS", "CGROUP_NS")
+_VERDICTS: Final = tuple(Verdict)
+_BASES: Final = tuple(Basis)
+_PROVEN: Final = _BASES.index(Basis.PROVEN)
+_LEAKS: Final = (Verdict.USAGE_LEAK, Verdict.OVERCOUNT)
+_DOUBTS: Final = (Verdict.UNSTABLE, Verdict.UNKNOWN)
+
+
+def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Report:
+    """Return the report of a check; `verdicts` are of the same snapshot."""
+    subject = _subject(snapshot, verdicts)
+    given = _given(snapshot, verdicts) & (subject.container_init is True) & (not options.strict)
+    verdicts = _not_judged(verdicts, given)
+    findings = (
+        *_findings(subject, options),
+        *_nested(snapshot, verdicts, options),
+        *_informs(snapshot.tables["objects"], given),
+    )
+    codes = verdicts.verdict[verdicts.judged]
+    gating = _gating(snapshot.tables["objects"], options) & verdicts.judged
+    incomplete = bool(snapshot.meta.get("incomplete", False))
+    unsure = incomplete or (subject.container_init is None and _rule_gates(options))
+    crossings = (
+        ()
+        if options.references_only
+        else crossed(snapshot, verdicts, fail_on=options.fail_on, ignore=options.ignore)
+    )
+    crosses = any(one.gates and one.stable for one in crossings)
+    unsure |= doubtful(crossings)
+    leaks = crosses or any(finding.gates for finding in findings)
+    status = _status(verdicts.verdict[gating], leaks=leaks, unsure=unsure)
+    objects = _objects(snapshot, verdicts, options)
+    return Report(
+        command=options.command,
+        status=status,
+        exit_code=_exit_code(status, options),
+        advisory=options.subtree,
+        subject=subject,
+        summary=_summary(verdicts, codes),
+        objects=objects,
+        groups=groups(objects, _surroundings(snapshot, verdicts, subject)),
+        crossings=crossings,
+        findings=findings,
+        gaps=gaps_of(snapshot),
+        notes=tuple(snapshot.meta["source"].get("notes", ())),
+        incomplete=incomplete,
+        leaks_ignored=_count(codes, _LEAKS) - _count(verdicts.verdict[gating], _LEAKS),
+        snapshot=snapshot,
+        verdicts=verdicts,
+        options=options,
+    )
+
+
+def whole(report: Report) -> Report:
+    """Return the same report with every object listed and every holder named."""
+    if report.options.all and not report.options.brief:
+        return report
+    return make(report.snapshot, report.verdicts, replace(report.options, all=True, brief=False))
+
+
+def shown(verdicts: Verdicts, *, everything: bool = False) -> npt.NDArray[np.bool_]:
+    """Return which rows of objects a report lists: what is judged and not contained, or all."""
+    contained = _VERDICTS.index(Verdict.CONTAINED)
+    listed: npt.NDArray[np.bool_] = verdicts.judged & (everything | (verdicts.verdict != contained))
+    return listed
+
+
+def checked_pid(snapshot: Snapshot, pid: int | None) -> int:
+    """Return the root to check: `pid`, or the one that the snapshot was taken of.
+
+    Raises BadInputError when there is neither, or when a border snapshot is of another root.
+    """
+    subject = snapshot.meta["subject"]["pid"]
+    if pid is None and subject is None:
+        raise BadInputError("the snapshot is of the whole host: --pid N names the root to check")
+    if pid is not None and subject is not None and pid != subject:
+        if snapshot.meta["scope"] != "host":
+            raise BadInputError(
+                f"the snapshot is the border of pid {subject}, not of {pid}: "
+                "collect that one, or collect with --scope host"
+            )
+        return pid
+    return int(subject if pid is None else pid)
+
+
+def _status(gating: Array, *, leaks: bool, unsure: bool) -> Status:
+    if leaks or _count(gating, _LEAKS):
+        return Status.LEAKS
+    return Status.UNDECIDED if unsure or _count(gating, _DOUBTS) else Status.CONTAINED
+
+
+def _exit_code(status: Status, options: ReportOptions) -> int:
+    if options.subtree or not options.gate:
+        return EXIT_OK
+    return {Status.LEAKS: EXIT_LEAK, Status.UNDECIDED: EXIT_UNDECIDED}.get(status, EXIT_OK)
+
+
+def _count(codes: Array, verdicts: Sequence[Verdict]) -> int:
+    return int(np.isin(codes, [_VERDICTS.index(verdict) for verdict in verdicts]).sum())
+
+
+def _rule_gates(options: ReportOptions) -> bool:
+    return not options.subtree and options.gates(CONTAINER_INIT)
+
+
+def _gating(objects: Table, options: ReportOptions) -> npt.NDArray[np.bool_]:
+    words = [options.gates(word) for word in objects.vocabulary["kind"]]
+    return np.array([*words, False], np.bool_)[objects["kind"]]
+
+
+def _findings(subject: Subject, options: ReportOptions) -> Iterator[Finding]:
+    if subject.container_init is False and not options.subtree:
+        yield Finding(
+            "container_init",
+            "Not container init",
+            f"pid {subject.pid} is not the init (pid 1) of a pid namespace of its own"
+            + _RETURNED.get(subject.rules, ""),
+            options.gates(CONTAINER_INIT),
+        )
+
+
+_RETURNED: Final = {
+    Rules.SEED: " (the patch of 2009 returned EBUSY)",
+    Rules.LINUX_CR: " (linux-cr returned EINVAL)",
+}
+# What had to be one for all tasks (may_checkpoint_task()): the kind, and how a task has it.
+_UNIFORM: Final = (("MNT_NS", "nsproxy.mnt"), ("NET_NS", "nsproxy.net"), ("PID_NS", "pid"))
+
+
+def _nested(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Iterator[Finding]:
+    """Yield a finding for each kind of namespace that linux-cr refused to find nested."""
+    if verdicts.rules is not Rules.LINUX_CR:
+        return
+    tasks, references = snapshot.tables["tasks"], snapshot.tables["references"]
+    inside = tasks["tid"][verdicts.border.task_side == INSIDE].tolist()
+    for kind, association in _UNIFORM:
+        held = _held_by(references, ("nsproxy", association))
+        of_set = held.get("NSPROXY", {})
+        of_task = {tid: of_set.get(ref, ref) for tid, ref in held.get(TASK, {}).items()}
+        known = {of_task[tid] for tid in inside if tid in of_task}
+        if len(known) > 1:
+            name = registry()[kind].namespace
+            detail = f"the tasks are in {len(known)} {registry()[kind].plural}"
+            yield Finding(
+                "nested_ns",
+                f"Nested {name}_ns unsupported",
+                f"{detail} (linux-cr returned EPERM)",
+                options.gates(kind) and not options.subtree,
+            )
+
+
+def _held_by(references: Table, associations: tuple[str, ...]) -> dict[str, dict[int, int]]:
+    """Return what holders have by `associations`, by their kind and number."""
+    codes = [references.code("association", name) for name in associations]
+    found: dict[str, dict[int, int]] = {}
+    chosen = references.take(np.flatnonzero(np.isin(references["association"], codes)))
+    for kind, holder, target in zip(
+        chosen.words("holder_kind").tolist(), chosen["holder"].tolist(), chosen["target"].tolist(),
+        strict=True,
+    ):  # fmt: skip
+        found.setdefault(kind, {})[holder] = target
+    return found
+
+
+def _given(snapshot: Snapshot, verdicts: Verdicts) -> Mask:
+    """Return which objects are namespaces of the host's that a container is not asked to leave."""
+    objects = snapshot.tables["objects"]
+    kinds = [objects.code("kind", kind) for kind in _ANYBODYS]
+    given: Mask = verdicts.border.collected & objects["initial"] & np.isin(objects["kind"], kinds)
+    return given & (verdicts.rules is Rules.MODERN)  # no other judges them
+
+
+def _not_judged(verdicts: Verdicts, rows: Mask) -> Verdicts:
+    return replace(
+        verdicts,
+        judged=verdicts.judged & ~rows,
+        verdict=np.where(rows, np.int8(NOT_JUDGED), verdicts.verdict),
+        basis=np.where(rows, np.int8(NOT_JUDGED), verdicts.basis),
+    )
+
+
+def _informs(objects: Table, given: Mask) -> Iterator[Finding]:
+    kinds = [registry()[kind] for kind in np.unique(objects.words("kind")[given]).tolist()]
+    if kinds:
+        said = f"{' and '.join(kind.namespace for kind in kinds)} namespace"
+        said += "s" if len(kinds) > 1 else ""
+        yield Finding("host_namespaces", "Has the host's", said, gates=False, informs=True)
+
+
+def _subject(snapshot: Snapshot, verdicts: Verdicts) -> Subject:
+    tasks, meta = snapshot.tables["tasks"], snapshot.meta
+    pid = verdicts.pid
+    row = int(np.flatnonzero(tasks["tid"] == pid)[0])
+    nspid = tasks.value("nspid", row)
+    asked = meta["subject"]
+    return Subject(
+        pid=pid,
+        local_pid=asked.get("local_pid") if asked["pid"] == pid else None,
+        comm=tasks.value("comm", row),
+        tasks=int((verdicts.border.task_side == INSIDE).sum()),
+        container_init=None if nspid is None else nspid == 1,
+        host=meta["host"],
+        boot_id=meta["boot_id"],
+        kernel=meta["kernel"],
+        collected_at=meta["collected_at"],
+        source=meta["source"]["name"],
+        rules=verdicts.rules,
+        frozen=meta["frozen"],
+        frozen_seconds=float(meta.get("frozen_seconds", 0.0)),
+    )
+
+
+def _summary(verdicts: Verdicts, codes: Array) -> Summary:
+    border = verdicts.border
+    return Summary(
+        objects=int(border.collected.sum()),
+        checked=len(codes),
+        **{verdict.value: _count(codes, (verdict,)) for verdict in Verdict},
+        references=int((border.counted & (border.reference_side == INSIDE)).sum()),
+        unnamed=int(verdicts.unnamed[verdicts.basis == _PROVEN].clip(min=0).sum()),
+    )
+
+
+def _objects(
+    snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions
+) -> tuple[ReportObject, ...]:
+    rows = _worst_first(snapshot, verdicts, shown(verdicts, everything=options.all))
+    facts = _facts(snapshot, rows)
+    held = _holders(snapshot, verdicts, rows, brief=options.brief)
+    numbers = zip(
+        verdicts.verdict[rows].tolist(), verdicts.basis[rows].tolist(),
+        verdicts.users[rows].tolist(), verdicts.observer[rows].tolist(),
+        verdicts.outside[rows].tolist(), verdicts.unnamed[rows].tolist(),
+        verdicts.shared[rows].tolist(),
+        strict=True,
+    )  # fmt: skip
+    made = (
+        _object(fact, number, by, verdicts.rules, gates=options.gates(fact[1]))
+        for fact, number, by in zip(facts, numbers, held, strict=True)
+    )
+    passes = _passes(snapshot, verdicts)
+    others = uncounted(snapshot, verdicts.border, verdicts.rules, rows)
+    return tuple(
+        one._replace(passes=passes.get(one.objref, ()), uncounted=by)
+        for one, by in zip(made, others, strict=True)
+    )
+
+
+def _passes(snapshot: Snapshot, verdicts: Verdicts) -> dict[int, tuple[str, ...]]:
+    """Return by set of namespaces those of its own that it is shared with the outside by."""
+    objects, references = snapshot.tables["objects"], snapshot.tables["references"]
+    border = verdicts.border
+    by_set = references["holder_kind"] == references.code("holder_kind", "NSPROXY")
+    rows = np.flatnonzero(border.shared & by_set & ~objects["initial"][border.target_row])
+    found: dict[int, dict[str, None]] = {}
+    for row in rows.tolist():
+        target = int(border.target_row[row])
+        kind = objects.value("kind", target)
+        name = objects.value("name", target) or title_of(kind, int(objects["objref"][target]))
+        found.setdefault(int(references["holder"][row]), {})[name] = None
+    return {objref: tuple(names) for objref, names in found.items()}
+
+
+def _holders(
+    snapshot: Snapshot, verdicts: Verdicts, rows: npt.NDArray[np.intp], *, brief: bool
+) -> list[tuple[Holder, ...]]:
+    told = ~snapshot.tables["objects"]["initial"][rows] | (not brief)
+    found = holders(snapshot, verdicts.border, verdicts.weight, rows[told])
+    return [next(found) if tell else () for tell in told.tolist()]
+
+
+def _worst_first(
+    snapshot: Snapshot, verdicts: Verdicts, listed: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.intp]:
+    objects = snapshot.tables["objects"]
+    rows = np.flatnonzero(listed)
+    ranks = [registry()[word].rank for word in objects.vocabulary["kind"]]
+    rank = np.array([*ranks, 0])[objects["kind"][rows]]
+    order = np.lexsort((objects["objref"][rows], rank, verdicts.verdict[rows]))
+    return rows[order]
+
+
+_COLUMNS: Final = (
+    "objref", "kind", "address", "refcount", "name", "initial", "ino", "dev", "deleted",
+)  # fmt: skip
+_Fact = tuple[Any, ...]
+
+
+def _facts(snapshot: Snapshot, rows: npt.NDArray[np.intp]) -> Iterator[_Fact]:
+    objects = snapshot.tables["objects"].take(rows)
+    columns = []
+    for name in _COLUMNS:
+        values = objects.words("kind").tolist() if name == "kind" else objects[name].tolist()
+        known = objects.known(name).tolist()
+        columns.append([v if k else None for v, k in zip(values, known, strict=True)])
+    return zip(*columns, strict=True)
+
+
+def _object(
+    fact: _Fact, numbers: tuple[int, ...], by: tuple[Holder, ...], rules: Rules, *, gates: bool
+) -> ReportObject:
+    objref, kind, address, refcount, name, initial, ino, dev, deleted = fact
+    verdict, users, observer = _VERDICTS[numbers[0]], numbers[2], numbers[3]
+    pointer = None if address is None else f"{address:016x}"
+    said = None
+    if verdict in _LEAKS and refcount is not None and _BASES[numbers[1]] is not Basis.STRUCTURAL:
+        counted = users + allowed(rules, kind, observer)
+        said = message(
+            rules, kind, counted, refcount,
+            objref=objref, pointer=pointer, name=name, deleted=bool(deleted),
+        )  # fmt: skip
+    return ReportObject(
+        objref=objref,
+        kind=kind,
+        address=pointer and f"0x{pointer}",
+        name=name,
+        ino=ino,
+        dev=None if dev is None else device_number(dev),
+        initial=bool(initial),
+        verdict=verdict,
+        basis=_BASES[numbers[1]],
+        users=users,
+        refcount=refcount,
+        observer=observer,
+        outside=numbers[4],
+        unnamed=numbers[5],
+        gates=gates,
+        message=said,
+        holders=by,
+        shared=numbers[6],
+    )
+
+
+def device_number(dev: int) -> str:
+    """Return a device as people write it, "8:1": as gnu_dev_major(3) and gnu_dev_minor(3) have it.
+
+    (os.major refuses what does not fit its C type.)
+    """
+    major = (dev >> 8 & 0xFFF) | (dev >> 32 & 0xFFFFF000)
+    return f"{major}:{(dev & 0xFF) | (dev >> 12 & 0xFFFFFF00)}"
+
+
+def gaps_of(snapshot: Snapshot) -> tuple[Gap, ...]:
+    """Return what could not be read."""
+    gaps = snapshot.tables["gaps"]
+    return tuple(Gap(**gaps.row(index)) for index in range(len(gaps)))
+
+
+def _surroundings(snapshot: Snapshot, verdicts: Verdicts, subject: Subject) -> Surroundings:
+    return Surroundings(
+        subject.pid,
+        _ancestors(snapshot.tables["tasks"], subject.pid),
+        _host_sets(snapshot, verdicts),
+        subject.container_init,
+    )
+
+
+def _ancestors(tasks: Table, pid: int) -> tuple[int, ...]:
+    parent = dict(zip(tasks["tgid"].tolist(), tasks["ppid"].tolist(), strict=True))
+    chain: list[int] = []
+    at = parent.get(pid, 0)
+    while at > 0 and at not in chain:
+        chain.append(at)
+        at = parent.get(at, 0)
+    return tuple(chain)
+
+
+def _host_sets(snapshot: Snapshot, verdicts: Verdicts) -> frozenset[int]:
+    """Return the sets of namespaces (NSPROXY, by objref) all of whose namespaces are the host's."""
+    objects, border = snapshot.tables["objects"], verdicts.border
+    references = snapshot.tables["references"]
+    of_set = references["holder_kind"] == references.code("holder_kind", "NSPROXY")
+    initial = objects["initial"][border.target_row]
+    some = np.unique(references["holder"][of_set])
+    mixed = np.unique(references["holder"][of_set & ~initial])
+    return frozenset(some.tolist()) - frozenset(mixed.tolist())
