@@ -225,7 +225,7 @@ def test_a_signal_that_ends_a_run_cleans_up_first(
 ) -> None:
     script = (
         "import os, signal, sys\n"
-        "from analyzer import cli, files\n"
+        "from analyzer import cli\nfrom analyzer.core import files\n"
         "def run(_):\n"
         f"    with files.whole({str(tmp_path / 'a')!r}, force=True) as file:\n"
         "        file.write(b'x')\n"
