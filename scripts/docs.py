@@ -485,6 +485,7 @@ def json_page() -> str:
 
 _NOT_PLAIN: Final = {
     "cred.ucounts": ("UCOUNTS",),
+    "f_path.mnt": ("MOUNT",),
     "ns.ucounts": ("UCOUNTS",),
     "nsfs": tuple(kind.name for kind in kinds.namespace_kinds().values()),
     "overlay.upper": ("FILE",),
@@ -498,6 +499,8 @@ _NOT_PLAIN: Final = {
     "pipe.writer": ("PIPE",),
     "poll": ("FILE",),
     "proc.pid": ("PID",),
+    "pwd.mnt": ("MOUNT",),
+    "root.mnt": ("MOUNT",),
     "sock": ("SOCKET", "NET_SOCKET"),
     "syscall": ("FILE",),
 }

@@ -77,6 +77,8 @@ def crossings(snapshot: Snapshot, border: Border) -> list[Crossing]:
             continue
         if name not in known:
             raise BadInputError(f"the snapshot speaks of {name!r}, unknown to this version")
+        if not known[name].told:
+            continue
         made += (found.shared if known[name].shared else found.direct)(known[name], rows)
     return sorted(made, key=lambda one: (one.alone, _IMPACTS.index(one.impact), one.relation))
 

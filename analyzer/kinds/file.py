@@ -26,6 +26,8 @@ from analyzer.kinds._proc_pid import FILE_TYPES as PROC_TYPES
 from analyzer.kinds._recognise import file_operations, recognised
 from analyzer.kinds.base import ALL_RULES, Counter, Edges, Kind
 from analyzer.kinds.cred import OPENED, opened
+from analyzer.kinds.mount import ON, of_vfs, on_detached
+from analyzer.kinds.superblock import device_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,15 +49,15 @@ _NAMED_BY_TYPE: Final = (  # their files have no names that could be deleted
     0x444D4142,  # DMA_BUF_MAGIC
 )
 _FMODE_BACKING: Final = 3 << 24  # include/linux/fs.h: bit 25, bit 24 in newer kernels
-_MINOR_BITS: Final = 20  # include/linux/kdev_t.h: the kernel's own dev_t
 
 
 def _walk(memory: Memory, files: U64) -> Iterator[Edges]:
     types = file_types()
     known = file_operations(memory, types)
-    read = memory.gather(files, "file", {"ops": "f_op", "cred": "f_cred"})
+    read = memory.gather(files, "file", {"ops": "f_op", "cred": "f_cred", "mnt": "f_path.mnt"})
     yield from opened(memory, np.where(read.ok, read["cred"], np.uint64(0)))
     yield owners(memory, files)
+    yield on_detached(memory, np.where(read.ok, read["mnt"], np.uint64(0)), ON)
     found = recognised(memory, types, files[read.ok], read["ops"][read.ok])
     for file_type in types:
         for ops in found.get(file_type.name, {known[file_type.name]}):
@@ -75,7 +77,7 @@ def _describe(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
         _shown_inodes(memory, files, read["inode"]), "inode",
         {"ino": "i_ino", "mode": "i_mode", "sb": "i_sb", "links": "i_nlink"},
     )  # fmt: skip
-    mount = read["mnt"] - np.uint64(memory.offset("mount", "mnt"))
+    mount = of_vfs(memory, read["mnt"])
     return {
         "ino": inode["ino"],
         "mode": inode["mode"].astype(np.int64),
@@ -124,7 +126,7 @@ def _nameless(memory: Memory, dentries: U64) -> Mask:
 def dentry_names(memory: Memory, files: U64) -> npt.NDArray[np.object_]:
     """Return names (str) as /proc/PID/fd would show them; "" where the memory does not tell."""
     read = memory.gather(files, "file", {"mnt": "f_path.mnt", "dentry": "f_path.dentry"})
-    found = paths(memory, read["mnt"] - np.uint64(memory.offset("mount", "mnt")), read["dentry"])
+    found = paths(memory, of_vfs(memory, read["mnt"]), read["dentry"])
     block = memory.gather(read["dentry"], "dentry", {"superblock": "d_sb"})
     magic = memory.gather(block["superblock"], "super_block", {"magic": "s_magic"})
     placed = map(_in_place, found, np.where(magic.ok, magic["magic"], 0).tolist())
@@ -139,21 +141,6 @@ def _in_place(name: str, magic: int) -> str:
     return f"anon_inode:{name[1:]}" if magic == _ANON_INODE_MAGIC else name
 
 
-def device_of(memory: Memory, superblocks: U64) -> U64:
-    """Return the device of each filesystem, as stat(2) gives it."""
-    read = memory.gather(superblocks, "super_block", {"dev": "s_dev"})
-    device = read["dev"].astype(np.uint64)
-    return makedev(device >> np.uint64(_MINOR_BITS), device & np.uint64(0xFFFFF))
-
-
-def makedev(major: U64, minor: U64) -> U64:
-    """Encode device numbers as user space does (glibc's gnu_dev_makedev, for stat(2)'s st_dev)."""
-    low = (minor & np.uint64(0xFF)) | ((major & np.uint64(0xFFF)) << np.uint64(8))
-    high = (minor & np.uint64(0xFFFFFF00)) << np.uint64(12)
-    result: U64 = low | high | ((major & np.uint64(0xFFFFF000)) << np.uint64(32))
-    return result
-
-
 KIND: Final = Kind(
     name="FILE",
     struct="file",
@@ -165,7 +152,7 @@ KIND: Final = Kind(
     counters=(Counter("f_ref.refcnt.counter", bias=1), Counter("f_count.counter")),
     rules=ALL_RULES,
     walk=_walk,
-    walk_associations=(OPENED, FILE_OWNER),
+    walk_associations=(OPENED, FILE_OWNER, ON),
     describe=_describe,
     file_types=(*FILE_TYPES, *PROC_TYPES),
     unseen="direct I/O in flight, a call that a closed descriptor still serves, a swap file, a "

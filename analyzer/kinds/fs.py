@@ -12,6 +12,9 @@ import numpy as np
 
 from analyzer.kinds._proc_pid import PWD, ROOT, kept_by
 from analyzer.kinds.base import SINCE_LINUX_CR, Counter, Edges, Kind
+from analyzer.kinds.mount import PWD as ON_PWD
+from analyzer.kinds.mount import ROOT as ON_ROOT
+from analyzer.kinds.mount import on_detached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +24,13 @@ if TYPE_CHECKING:
 
 
 def _walk(memory: Memory, places: U64) -> Iterator[Edges]:
-    read = memory.gather(places, "fs_struct", {"root": "root.dentry", "pwd": "pwd.dentry"})
-    for association, name in ((ROOT, "root"), (PWD, "pwd")):
+    read = memory.gather(
+        places, "fs_struct",
+        {"root": "root.dentry", "pwd": "pwd.dentry", "root_mnt": "root.mnt", "pwd_mnt": "pwd.mnt"},
+    )  # fmt: skip
+    for association, name, mounted in ((ROOT, "root", ON_ROOT), (PWD, "pwd", ON_PWD)):
         yield from kept_by(memory, np.where(read.ok, read[name], np.uint64(0)), association)
+        yield on_detached(memory, np.where(read.ok, read[f"{name}_mnt"], np.uint64(0)), mounted)
 
 
 KIND: Final = Kind(
@@ -37,5 +44,5 @@ KIND: Final = Kind(
     counters=(Counter("users"),),
     rules=SINCE_LINUX_CR,
     walk=_walk,
-    walk_associations=(ROOT, PWD),
+    walk_associations=(ROOT, PWD, ON_ROOT, ON_PWD),
 )

@@ -12,7 +12,7 @@ import numpy as np
 
 from analyzer.kinds._paths import alias_names
 from analyzer.kinds.base import Judged, Kind
-from analyzer.kinds.file import device_of
+from analyzer.kinds.superblock import device_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

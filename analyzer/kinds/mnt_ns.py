@@ -15,7 +15,6 @@ import numpy as np
 from analyzer.kinds._namespace import Holds, namespace
 from analyzer.kinds.base import SINCE_LINUX_CR, Association, Edges, FileType
 from analyzer.kinds.mount import MOUNT, mounted
-from analyzer.kinds.superblock import SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +45,7 @@ KIND: Final = namespace(
     initial_ino=0xEFFFFFF8,
     old_counters=("count.counter",),
     rules=SINCE_LINUX_CR,
-    holds=Holds(mounted, (MOUNT, SHOWN)),
+    holds=Holds(mounted, (MOUNT,)),
     file_types=tuple(
         FileType(f"proc.{name}", functools.partial(_open_own, name), _of_files, (PROC_MOUNTS,))
         for name in _FILES

@@ -1,60 +1,77 @@
-"""MOUNT: struct mount, a bind mount of a namespace file: what `ip netns add` makes.
+"""MOUNT: struct mount, a filesystem, or a part of one, at a place in a tree of mounts.
 
-A mount is in one mount namespace and pins the dentry at its root (fs/namespace.c, clone_mnt()).
-Mounts of other things pin nothing that is looked at, and are left out. The count of a mount is
-spread over the processors and is not read. Detached mounts (open_tree(2)) are in no tree that could
-be walked: what they hold stays unnamed.
+A mount is in one mount namespace and shows one superblock; a bind mount of a namespace file, what
+`ip netns add` makes, pins the dentry at its root, too (fs/namespace.c, clone_mnt()). The count of a
+mount is spread over the processors and is not read.
+
+One that was detached (umount2(2) with MNT_DETACH), or is in no tree yet (open_tree(2), fsmount(2)),
+is in no mount namespace: what is on it leads to it, and keeps it (`struct path` counts). Mounts of
+the kernel's own, for pipes and sockets, are nobody's and are left out.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analyzer.kinds._paths import paths
-from analyzer.kinds.base import Association, Edges, Judged, Kind, Pointer
+from analyzer.core.model import Fact
+from analyzer.kinds._paths import paths, within
+from analyzer.kinds.base import Association, Edges, Judged, Kind, State
 from analyzer.kinds.nsfs import on_nsfs
-from analyzer.kinds.superblock import shown
+from analyzer.kinds.superblock import READ_ONLY, SHOWN, types
+from analyzer.memory.bpf import plausible
+from analyzer.memory.distinct import find, unique
 from analyzer.memory.trees import rbtrees
 from analyzer.memory.walk import Elements, rings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
 
-    from analyzer.kinds.base import U64, Mask
+    from analyzer.kinds.base import I64, U64, Mask
     from analyzer.memory.reader import Memory
 
 MOUNT: Final = Association("mount", "is mounted in it", collects=False)
 BIND: Final = Association("bind", "bind mount of it")
+ON: Final = Association("f_path.mnt", "is on it, detached", collects=False)
+ROOT: Final = Association("root.mnt", "its root is on it, detached", collects=False)
+PWD: Final = Association("pwd.mnt", "its working directory is on it, detached", collects=False)
+
+_MNT_READONLY: Final = 0x40  # include/linux/mount.h
 
 
 def mounted(memory: Memory, namespaces: U64) -> Iterator[Edges]:
-    """Yield the superblocks and the namespace files that are mounted in mount namespaces."""
+    """Yield the mounts of mount namespaces."""
     mounts = _mounts(memory, namespaces)
-    yield shown(memory, mounts)
-    ours = np.flatnonzero(_of_nsfs(memory, mounts.value))
-    yield Edges(MOUNT, "MOUNT", mounts.owner[ours], mounts.value[ours], torn=mounts.torn)
+    yield Edges(MOUNT, "MOUNT", mounts.owner, mounts.value, torn=mounts.torn)
 
 
-def points(memory: Memory, namespaces: U64, superblocks: U64) -> npt.NDArray[np.object_]:
-    """Return where each superblock is mounted in its mount namespace, "" where that is not seen."""
-    distinct = np.unique(namespaces)
-    mounts = _mounts(memory, distinct)
-    read = memory.gather(mounts.value, "mount", {"sb": "mnt.mnt_sb", "root": "mnt.mnt_root"})
-    at: dict[tuple[int, int], int] = {}
-    met = zip(distinct[mounts.owner[read.ok]].tolist(), read["sb"][read.ok].tolist(),
-              np.flatnonzero(read.ok).tolist(), strict=True)  # fmt: skip
-    for namespace, superblock, index in met:
-        at.setdefault((namespace, superblock), index)
-    wanted = zip(namespaces.tolist(), superblocks.tolist(), strict=True)
-    chosen = np.array([at.get(pair, -1) for pair in wanted], np.intp)
-    found = np.full(len(chosen), "", object)
-    seen = np.flatnonzero(chosen >= 0)
-    found[seen] = paths(memory, mounts.value[chosen[seen]], read["root"][chosen[seen]])
-    return found
+def of_vfs(memory: Memory, vfsmounts: U64) -> U64:
+    """Return the struct mount around each struct vfsmount; 0 stays 0."""
+    offset = np.uint64(memory.offset("mount", "mnt"))
+    return np.where(vfsmounts != 0, vfsmounts - offset, np.uint64(0))
+
+
+def on_detached(memory: Memory, vfsmounts: U64, association: Association) -> Edges:
+    """Return which of the places (their `path.mnt`, 0 is none) are on a mount of no namespace."""
+    mounts = of_vfs(memory, vfsmounts)
+    distinct = unique(mounts[mounts != 0])
+    loose = distinct[detached(memory, distinct)]
+    at = np.flatnonzero(find(loose, mounts)[1])
+    return Edges(association, "MOUNT", at, mounts[at])
+
+
+def detached(memory: Memory, mounts: U64) -> Mask:
+    """Tell which mounts are in no mount namespace, or in one that nobody can be in."""
+    read = memory.gather(mounts, "mount", {"ns": "mnt_ns"})
+    spaces = unique(read["ns"][read.ok & plausible(read["ns"])])
+    # is_anon_ns(), fs/mount.h: the only ones without a number.
+    number = memory.gather(spaces, "mnt_namespace", {"number": ("ns.ns_id", "seq")})
+    anonymous = spaces[number.ok & (number["number"] == 0)]
+    result: Mask = read.ok & ((read["ns"] == 0) | find(anonymous, read["ns"])[1])
+    return result
 
 
 def _mounts(memory: Memory, namespaces: U64) -> Elements:
@@ -69,28 +86,69 @@ def _mounts(memory: Memory, namespaces: U64) -> Elements:
     return Elements(found.owner, found.index, found.value - np.uint64(link), found.torn)
 
 
-def _of_nsfs(memory: Memory, mounts: U64) -> Mask:
-    read = memory.gather(mounts, "mount", {"sb": "mnt.mnt_sb"})
-    result: Mask = read.ok & on_nsfs(memory, read["sb"])
-    return result
+def _walk(memory: Memory, mounts: U64) -> Iterator[Edges]:
+    read = memory.gather(mounts, "mount", {"sb": "mnt.mnt_sb", "root": "mnt.mnt_root"})
+    at = np.flatnonzero(read.ok)
+    yield Edges(SHOWN, "SUPERBLOCK", at, read["sb"][at])
+    ours = at[on_nsfs(memory, read["sb"][at])]
+    yield Edges(BIND, "NSFS", ours, read["root"][ours])
 
 
 def _names(memory: Memory, mounts: U64) -> npt.NDArray[np.object_]:
-    """Return where each is mounted, as its mount namespace sees it."""
-    return paths(memory, mounts, memory.gather(mounts, "mount", {"root": "mnt.mnt_root"})["root"])
+    """Return where each is mounted, as its mount namespace sees it; of what, if it is detached."""
+    read = memory.gather(mounts, "mount", {"root": "mnt.mnt_root", "sb": "mnt.mnt_sb"})
+    names = paths(memory, mounts, read["root"])
+    loose = np.flatnonzero(detached(memory, mounts))
+    kinds = types(memory, read["sb"][loose])
+    names[loose] = [f"(detached {kind})" if kind else "(detached)" for kind in kinds]
+    return names
 
+
+def _state(memory: Memory, mounts: U64) -> Mapping[str, npt.NDArray[Any]]:
+    read = memory.gather(
+        mounts, "mount",
+        {"root": "mnt.mnt_root", "flags": "mnt.mnt_flags", "id": "mnt_id",
+         "group": "mnt_group_id", "master": "mnt_master"},
+    )  # fmt: skip
+    master = memory.gather(read["master"], "mount", {"group": "mnt_group_id"})
+
+    def known(values: npt.NDArray[Any], mask: Mask) -> npt.NDArray[Any]:
+        return np.ma.masked_array(values.astype(np.int64), ~(read.ok & mask))
+
+    always = np.ones(len(mounts), np.bool_)
+    group: I64 = read["group"].astype(np.int64)
+    return {
+        "mount_id": known(read["id"], always),
+        "read_only": known(read["flags"].astype(np.int64) & _MNT_READONLY != 0, always),
+        "detached": known(detached(memory, mounts), always),
+        "peer_group": known(group, group > 0),
+        "master_group": known(master["group"], master.ok & (read["master"] != 0)),
+        "mounts": within(memory, read["root"]),
+    }
+
+
+_FACTS: Final = (
+    Fact("mount_id", "number", "the number of a mount, as in /proc/PID/mountinfo"),
+    READ_ONLY,
+    Fact("detached", "number", "1 if a mount is in no mount namespace"),
+    Fact("peer_group", "number", "mounts of one group get what is mounted in any of them"),
+    Fact("master_group", "number", "the group whose mounts and unmounts a mount follows"),
+    Fact("mounts", "text", "which directory or file of its filesystem a mount shows"),
+)
 
 KIND: Final = Kind(
     name="MOUNT",
     struct="mount",
-    title="mount of a namespace file",
-    plural="mounts of namespace files",
+    title="mount",
+    plural="mounts",
     message="mount",
     order=85,
     rank=92,
     counters=(),
     judged=Judged.NOT,
-    pointers=(Pointer(("mnt.mnt_root",), "NSFS", BIND),),
+    walk=_walk,
+    walk_associations=(SHOWN, BIND),
     names=_names,
     derived=True,
+    state=State(_FACTS, _state),
 )

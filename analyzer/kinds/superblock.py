@@ -9,18 +9,20 @@ process group of the daemon (fs/autofs/inode.c, autofs_fill_super()). The initia
 left out: they are the host's whoever holds them.
 
 All of them are in the kernel's list of superblocks, entered at one that cannot die: the root of the
-initial mount namespace. Each is on the side of the mount namespaces that show it. Mounts that are
-in none (of the kernel's own, detached ones) are not seen, so its count, `s_active`, is not used.
+initial mount namespace. Each is on the side of the mounts that show it. The kernel's own mounts are
+not looked at, so its count, `s_active`, is not used.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from analyzer.core.model import Fact
 from analyzer.kinds._initial import initial
-from analyzer.kinds.base import Association, Edges, Finder, Judged, Kind, Pointer
+from analyzer.kinds._paths import paths
+from analyzer.kinds.base import Association, Edges, Finder, Judged, Kind, Pointer, State
 from analyzer.kinds.pid import remains
 from analyzer.memory.walk import rings
 
@@ -31,9 +33,8 @@ if TYPE_CHECKING:
 
     from analyzer.kinds.base import I64, U64
     from analyzer.memory.reader import Memory
-    from analyzer.memory.walk import Elements
 
-SHOWN: Final = Association("superblock", "has it mounted")
+SHOWN: Final = Association("superblock", "is a mount of it")
 DEVICE: Final = Association("superblock.bdev", "is on it", collects=False)
 OWNER: Final = Association("superblock.user_ns", "was mounted in it", collects=False)
 PIDS: Final = Association("superblock.pid_ns", "is a proc that shows it", collects=False)
@@ -43,16 +44,9 @@ DAEMON: Final = Association("superblock.autofs.pgrp", "is an automount of it", c
 _PROC_MAGIC: Final = 0x9FA0  # include/uapi/linux/magic.h
 _AUTOFS_MAGIC: Final = 0x0187
 _LONGEST: Final = 40  # names of types are shorter
-
-
-def shown(memory: Memory, mounts: Elements) -> Edges:
-    """Return the superblocks that mount namespaces show, given their mounts by namespace."""
-    read = memory.gather(mounts.value, "mount", {"superblock": "mnt.mnt_sb"})
-    owner, superblock = mounts.owner[read.ok], read["superblock"][read.ok]
-    pairs = np.stack((owner.astype(np.uint64), superblock), axis=1)
-    distinct, weight = np.unique(pairs, axis=0, return_counts=True)
-    holder = distinct[:, 0].astype(np.int64)
-    return Edges(SHOWN, "SUPERBLOCK", holder, distinct[:, 1].copy(), weight=weight.astype(np.int64))
+_MINOR_BITS: Final = 20  # include/linux/kdev_t.h
+_SB_RDONLY: Final = 1
+_LOOP_MAJOR: Final = 7  # Documentation/admin-guide/devices.txt
 
 
 def _find(memory: Memory, _: Mapping[str, U64]) -> U64:
@@ -102,13 +96,75 @@ def _of_autofs(memory: Memory, holder: I64, superblocks: U64, info: U64) -> Iter
 def _names(memory: Memory, addresses: U64) -> npt.NDArray[np.object_]:
     """Return the types, and the devices where there are some: "proc", "ext4 (vda)"."""
     read = memory.gather(addresses, "super_block", {"id": "s_id", "type": "s_type"})
-    kind = memory.gather(read["type"], "file_system_type", {"name": "name"})
-    types = _texts(memory, kind["name"])
     names = [
         word if not own or own == word else f"{word} ({own})"
-        for word, own in zip(types, map(_text, read["id"].tolist()), strict=True)
-    ]
+        for word, own in zip(_type_names(memory, read["type"]), map(_text, read["id"].tolist()),
+                             strict=True)
+    ]  # fmt: skip
     return np.array(names, object)
+
+
+def types(memory: Memory, addresses: U64) -> npt.NDArray[np.object_]:
+    """Return the type of each filesystem ("ext4"), "" where it cannot be read."""
+    read = memory.gather(addresses, "super_block", {"type": "s_type"})
+    return np.array(_type_names(memory, read["type"]), object)
+
+
+def _type_names(memory: Memory, file_system_types: U64) -> list[str]:
+    read = memory.gather(file_system_types, "file_system_type", {"name": "name"})
+    return _texts(memory, read["name"])
+
+
+def _describe(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
+    return {"dev": device_of(memory, addresses)}
+
+
+def device_of(memory: Memory, superblocks: U64) -> U64:
+    """Return the device of each filesystem, as stat(2) gives it."""
+    read = memory.gather(superblocks, "super_block", {"dev": "s_dev"})
+    device = read["dev"].astype(np.uint64)
+    return makedev(device >> np.uint64(_MINOR_BITS), device & np.uint64(0xFFFFF))
+
+
+def makedev(major: U64, minor: U64) -> U64:
+    """Encode device numbers as user space does (glibc's gnu_dev_makedev, for stat(2)'s st_dev)."""
+    low = (minor & np.uint64(0xFF)) | ((major & np.uint64(0xFFF)) << np.uint64(8))
+    high = (minor & np.uint64(0xFFFFFF00)) << np.uint64(12)
+    result: U64 = low | high | ((major & np.uint64(0xFFFFF000)) << np.uint64(32))
+    return result
+
+
+def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
+    read = memory.gather(
+        addresses, "super_block",
+        {"dev": "s_dev", "flags": "s_flags", "type": "s_type", "id": "s_id", "bdev": "s_bdev"},
+    )  # fmt: skip
+    device = read["dev"].astype(np.int64)
+    numbers = zip((device >> _MINOR_BITS).tolist(), (device & 0xFFFFF).tolist(), strict=True)
+    on_device = read.ok & (read["bdev"] != 0)
+    return {
+        "filesystem": np.array(_type_names(memory, read["type"]), object),
+        "device": np.array([f"{major}:{minor}" for major, minor in numbers], object),
+        "on": np.where(on_device, np.array([*map(_text, read["id"].tolist())], object), ""),
+        "backing": backing_files(memory, np.where(on_device, read["bdev"], np.uint64(0))),
+        "read_only": np.ma.masked_array(read["flags"].astype(np.int64) & _SB_RDONLY, ~read.ok),
+    }
+
+
+def backing_files(memory: Memory, devices: U64) -> npt.NDArray[np.object_]:
+    """Return the file that is each block device (struct block_device), if it is a loop device."""
+    found = np.full(len(devices), "", object)
+    if not memory.has("loop_device", "lo_backing_file"):
+        return found
+    disk = memory.gather(devices, "block_device", {"disk": "bd_disk"})
+    read = memory.gather(disk["disk"], "gendisk", {"major": "major", "own": "private_data"})
+    at = np.flatnonzero(disk.ok & read.ok & (read["major"] == _LOOP_MAJOR))
+    loop = memory.gather(read["own"][at], "loop_device", {"file": "lo_backing_file"})
+    path = memory.gather(loop["file"], "file", {"mnt": "f_path.mnt", "dentry": "f_path.dentry"})
+    good = np.flatnonzero(loop.ok & path.ok & (loop["file"] != 0))
+    mount = path["mnt"][good] - np.uint64(memory.offset("mount", "mnt"))
+    found[at[good]] = paths(memory, mount, path["dentry"][good])
+    return found
 
 
 def _texts(memory: Memory, addresses: U64) -> list[str]:
@@ -121,6 +177,16 @@ def _texts(memory: Memory, addresses: U64) -> list[str]:
 def _text(data: bytes) -> str:
     return data.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
 
+
+READ_ONLY: Final = Fact("read_only", "number", "1 if nothing can be written through it")
+
+_FACTS: Final = (
+    Fact("filesystem", "text", "the type of a mounted filesystem"),
+    Fact("device", "text", "its number, as in /proc/PID/mountinfo: major:minor"),
+    Fact("on", "text", "the block device that it is on"),
+    Fact("backing", "text", "the file that a loop device is, as its mount namespace sees it"),
+    READ_ONLY,
+)
 
 KIND: Final = Kind(
     name="SUPERBLOCK",
@@ -136,6 +202,8 @@ KIND: Final = Kind(
     walk=_walk,
     walk_associations=(OWNER, PIDS, ASKS, DAEMON),
     names=_names,
+    describe=_describe,
+    state=State(_FACTS, _state),
     finder=Finder(after=("TASK",), find=_find),
     derived=True,
 )

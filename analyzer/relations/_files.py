@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analyzer.kinds._paths import paths
+from analyzer.kinds.mount import of_vfs
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -43,15 +44,9 @@ def files(world: World) -> Files:
         {"inode": "f_inode", "mode": "f_mode", "mnt": "f_path.mnt", "dentry": "f_path.dentry"},
     )  # fmt: skip
     return Files(
-        address, read["inode"], read["mode"].astype(np.int64), mount_of(memory, read["mnt"]),
+        address, read["inode"], read["mode"].astype(np.int64), of_vfs(memory, read["mnt"]),
         read["dentry"], read.ok & (read["inode"] != 0),
     )  # fmt: skip
-
-
-def mount_of(memory: Memory, vfsmounts: U64) -> U64:
-    """Return the struct mount around each struct vfsmount; 0 stays 0."""
-    offset = np.uint64(memory.offset("mount", "mnt"))
-    return np.where(vfsmounts != 0, vfsmounts - offset, np.uint64(0))
 
 
 def places(memory: Memory, mounts: U64) -> npt.NDArray[np.object_]:

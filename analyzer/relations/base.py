@@ -121,8 +121,9 @@ class Relation:
     `title` is what a crossing is called ("on a mount of another mount namespace"), `left` and
     `right` what each end is in it ("leads it"), `impact` what it means for who asks, `next` what
     closes it. One that is told `alone` is a finding also where all ends are inside: a checkpoint
-    has to know of it. `kernel` finds it in the kernel's memory, `procfs` tells whether /proc shows
-    it (`analyzer.procfs.relations`), `unseen` what of it nobody can see.
+    has to know of it. One that is not `told` is never a crossing: it is known of whole machines, to
+    who asks. `kernel` finds it in the kernel's memory, `procfs` tells whether /proc shows it
+    (`analyzer.procfs.relations`), `unseen` what of it nobody can see.
     """
 
     name: str
@@ -134,6 +135,7 @@ class Relation:
     next: str
     shared: bool = False
     alone: bool = False
+    told: bool = True
     kernel: Find | None = None
     procfs: bool = False
     unseen: str = ""

@@ -19,9 +19,10 @@ import numpy as np
 
 from analyzer.core.model import Impact
 from analyzer.kinds._paths import paths
+from analyzer.kinds.mount import of_vfs
 from analyzer.memory.bpf import plausible
 from analyzer.memory.distinct import member, unique
-from analyzer.relations._files import files, mount_of
+from analyzer.relations._files import files
 from analyzer.relations.base import Related, Relation
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _of_places(world: World, own: U64) -> Iterator[Related]:
         read = memory.gather(
             address, "fs_struct", {"mnt": f"{field}.mnt", "dentry": f"{field}.dentry"}
         )
-        mount = mount_of(memory, read["mnt"])
+        mount = of_vfs(memory, read["mnt"])
         for kind, target, at in _outside(world, mount, read.ok, own):
             said = np.full(len(at), role, object)
             detail = paths(memory, mount[at], read["dentry"][at])
@@ -79,8 +80,9 @@ def _outside(
     foreign = read.ok & plausible(namespace) & ~member(namespace, own)
     foreign &= member(namespace, world.all("MNT_NS"))  # an anonymous one is nobody's
     yield "MNT_NS", namespace[foreign], at[foreign]
-    holder, shown, _ = world.held("superblock")
-    elsewhere = unique(shown[~member(holder, own)])
+    holder, mounted, _ = world.held("mount")
+    shows, shown, _ = world.held("superblock")
+    elsewhere = unique(shown[member(shows, unique(mounted[~member(holder, own)]))])
     detached = read.ok & (namespace == 0) & member(read["sb"], elsewhere)
     yield "SUPERBLOCK", read["sb"][detached], at[detached]
 

@@ -265,7 +265,7 @@ class Leaders:
     def _explored(self, row: int, target: int) -> tuple[dict[_Way, list[int]], list[str]]:
         """Return the references of processes on the way up, by way, and the things that are met."""
         ways: dict[_Way, list[int]] = {}
-        things: dict[str, None] = {}
+        things: dict[tuple[int, int], str] = {}
         seen = {row, target}
         todo: list[tuple[int, str]] = [(row, "")]
         while todo:
@@ -282,12 +282,12 @@ class Leaders:
                     ways.setdefault(way, []).append(index)
                 elif above == target:
                     continue
-                elif self._stops[above]:
-                    things[self._kept(at, above, index)] = None
+                elif self._stops[above] and not self._detached(above):
+                    things.setdefault(self._keeps(at, above), self._kept(at, above, index))
                 elif above not in seen:
                     seen.add(above)
                     todo.append((above, how))
-        return ways, list(things)
+        return ways, list(dict.fromkeys(things.values()))
 
     def _kind(self, row: int) -> str:
         kind: str = self._objects.value("kind", row)
@@ -308,12 +308,24 @@ class Leaders:
             return "was opened with credentials of it" if opened else "knows credentials of it"
         return ""
 
+    def _keeps(self, row: int, keeper: int) -> tuple[int, int]:
+        """Return what is told once of a keeper: of a filesystem one place in each namespace."""
+        if self._kind(row) == "SUPERBLOCK" and self._kind(keeper) == "MOUNT":
+            return row, next(self._spaces_of(keeper), keeper)
+        return row, keeper
+
+    def _detached(self, row: int) -> bool:
+        """Tell whether something is a mount of no mount namespace: what is on it keeps it."""
+        return self._kind(row) == "MOUNT" and next(self._spaces_of(row), None) is None
+
     def _kept(self, row: int, keeper: int, index: int) -> str:
         """Return what keeps an object without a task: a mount, or what a namespace has."""
         kind = registry()[self._kind(row)]
         if self._kind(keeper) == "MOUNT":
             where = self._objects.value("name", keeper) or title_of("MOUNT", keeper + 1)
-            return f"bind mount {where} in {self._space_of(keeper)}"
+            of = self._objects.value("name", row) if kind.name == "SUPERBLOCK" else None
+            what = f"{of} mounted at" if of else "bind mount"
+            return f"{what} {where} in {self._space_of(keeper)}"
         name = self._objects.value("name", row) or f"no. {self._objects['objref'][row]}"
         if kind.name == "SUPERBLOCK":
             point = self._references.value("detail", self._rows[index])
@@ -321,8 +333,13 @@ class Leaders:
         return f"{kind.title} {name} of {self._space(keeper)}"
 
     def _space_of(self, mount: int) -> str:
-        held = range(self._ends[mount], self._ends[mount + 1])
-        return next((self._space(self._holder[index]) for index in held), "no mount namespace")
+        return next(map(self._space, self._spaces_of(mount)), "no mount namespace")
+
+    def _spaces_of(self, mount: int) -> Iterator[int]:
+        """Yield the mount namespace that a mount is in, if it is in one."""
+        for index in range(self._ends[mount], self._ends[mount + 1]):
+            if not self._by_task[index] and self._kind(self._holder[index]) == "MNT_NS":
+                yield self._holder[index]
 
     def _space(self, row: int) -> str:
         """Return what a namespace is called: "the host's mount namespace", "... of sleep (7)"."""

@@ -11,8 +11,6 @@ import numpy as np
 from analyzer.core.model import TASK
 from analyzer.kinds import registry
 from analyzer.kinds.file import dentry_names
-from analyzer.kinds.mount import points
-from analyzer.kinds.superblock import SHOWN
 from analyzer.snapshot import tables
 from analyzer.sources import facts
 from analyzer.sources.names import Namer
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 _OF_INODES: Final = ("ino", "dev", "mode")
 _PROC: Final = Path("/proc")
 _IFMT: Final = 0o170000
-_MOST_WORDS: Final = 1 << 14
 _MOST_HOLDING: Final = 1_000  # files that are named for what they hold
 _NUMBERED: Final = {0o140000: "socket", 0o010000: "pipe"}  # inode(7)
 
@@ -52,32 +49,9 @@ def describe(
     named = _named(memory, snapshot, described, tasks, chosen)
     told = facts.table(memory, named, chosen)
     changed = {**snapshot.tables, "objects": named, "facts": told}
-    changed["references"] = _placed(memory, snapshot.tables["references"], named)
     if cgroups:
         changed["tasks"] = _with_cgroups(tasks)
     return replace(snapshot, tables=changed)
-
-
-def _placed(memory: Memory, references: Table, objects: Table) -> Table:
-    """Say where what holds something, as it is mounted, is mounted."""
-    shows = references["association"] == references.code("association", SHOWN.name)
-    holds = references["holder"][references["holder_kind"] == references.code(
-        "holder_kind", "SUPERBLOCK")]  # fmt: skip
-    rows = np.flatnonzero(shows & np.isin(references["target"], holds))
-    if not len(rows):
-        return references
-    address = objects["address"]
-    ends = (address[references[end][rows] - 1] for end in ("holder", "target"))
-    where = points(memory, *ends)
-    words = tuple(dict.fromkeys([*references.vocabulary["detail"], *filter(None, where)]))
-    code = {word: number for number, word in enumerate(words[:_MOST_WORDS])}
-    codes = references["detail"].copy()
-    codes[rows] = [code.get(point, -1) for point in where]
-    return replace(
-        references,
-        columns={**references.columns, "detail": codes},
-        vocabulary={**references.vocabulary, "detail": words[:_MOST_WORDS]},
-    )
 
 
 def _described(memory: Memory, objects: Table, chosen: Mask) -> Table:

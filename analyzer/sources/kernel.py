@@ -125,9 +125,11 @@ def collect(memory: Memory, request: Request) -> Snapshot:
         if request.enough(shown) or not tries:
             break
     request.progress("naming")
-    chosen = reading.collected
+    # Of a whole machine all is shown: mounts too, which nobody collects.
+    chosen = reading.collected if request.pid is not None else np.ones_like(reading.collected)
     if request.wanted is not None:
-        chosen = request.wanted(shown) | relate.ends_in(bare.tables["relations"], len(chosen))
+        chosen = request.wanted(shown)
+    chosen = chosen | relate.ends_in(bare.tables["relations"], len(chosen))
     # Not for a question to the whole machine: its answer names nobody's.
     cgroups = request.pid is not None or request.wanted is None
     return describe(memory, bare, reading.tasks, chosen, cgroups=cgroups)

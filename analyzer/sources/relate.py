@@ -66,7 +66,7 @@ def find(memory: Memory, expansion: Expansion, tasks: U64, *, host: bool) -> Fou
     found: list[tuple[str, Related]] = []
     missing = []
     for relation in relations().values():
-        if relation.kernel is None:
+        if relation.kernel is None or not (relation.told or host):
             continue
         try:
             rows = list(relation.kernel(world))
@@ -177,12 +177,13 @@ def table(found: Found, numbering: Numbering, tasks: Tasks) -> Table:
     )  # fmt: skip
 
 
-def ends_in(relations: Table, objects: int) -> Mask:
-    """Return which of the objects (numbered from 1) are ends of relations."""
+def ends_in(rows: Table, objects: int) -> Mask:
+    """Return which of the objects (numbered from 1) are ends of relations that are told."""
     mask = np.zeros(objects, np.bool_)
+    told = [rows.code("relation", name) for name, one in relations().items() if one.told]
     for end in ("left", "right"):
-        by_object = relations[f"{end}_kind"] != relations.code(f"{end}_kind", TASK)
-        mask[relations[end][by_object] - 1] = True
+        by_object = rows[f"{end}_kind"] != rows.code(f"{end}_kind", TASK)
+        mask[rows[end][by_object & np.isin(rows["relation"], told)] - 1] = True
     return mask
 
 

@@ -164,7 +164,7 @@ def test_a_pipe_into_which_an_automount_outside_writes_leaks() -> None:
         held = Held(collect(info["root"], source="kernel"), info["root"])
     (writer,) = [e for e in _pipe_of(held, "usage_leak") if e.association == "pipe.writer"]
     assert writer.side == "outside"
-    path = ["MNT_NS superblock", "SUPERBLOCK superblock.autofs"]
+    path = ["MNT_NS mount", "MOUNT superblock", "SUPERBLOCK superblock.autofs"]
     assert held.chains(writer.holder, path) == set(info["outside"])
 
 
