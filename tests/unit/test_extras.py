@@ -109,7 +109,8 @@ def test_no_command_imports_pandas(words: str, folder: Path) -> None:
 
 
 def test_writing_a_snapshot_imports_no_pandas(folder: Path) -> None:
-    code = ("import sys\nfrom analyzer.snapshot import crz\ncrz.save(crz.load('leak.crz'), 'b.crz')\n"
+    code = ("import sys\nfrom analyzer.snapshot import crz\n"
+            "crz.save(crz.load('leak.crz'), 'b.crz')\n"
             "sys.exit('pandas' in sys.modules)")  # fmt: skip
     ran = run([sys.executable, "-c", code], cwd=folder)
     assert ran.returncode == 0, ran.stderr
