@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import pytest
@@ -25,23 +25,22 @@ NAMESPACES = (
     "UTS_NS", "IPC_NS", "MNT_NS", "NET_NS", "PID_NS", "USER_NS", "CGROUP_NS", "TIME_NS",
 )  # fmt: skip
 
-# fixture -> name of the namespace, who holds it how (outermost first), how often.
-PINNED = {
-    **{
-        f"bind-{name}": (name, ["MNT_NS mount", "MOUNT bind", "NSFS nsfs"], 1)
+# The fixture, the name of the namespace, who holds it how (outermost first), how often.
+PINNED: Final[tuple[tuple[str, str, list[str], int], ...]] = (
+    *(
+        (f"bind-{name}", name, ["MNT_NS mount", "MOUNT bind", "NSFS nsfs"], 1)
         for name in ("uts", "ipc", "net", "pid", "user", "cgroup", "time")
-    },
-    "mounts-fd": ("mnt", ["FILE_TABLE fd", "FILE proc.mounts"], 3),
-    "proc-net-fd": ("net", ["FILE_TABLE fd", "FILE proc.net"], 3),
-    "tun-net": ("net", ["FILE_TABLE fd", "FILE tun"], 1),
-    "cgroup-fd": ("cgroup", ["FILE_TABLE fd", "FILE cgroup.file"], 1),
-    "message-net": (
-        "net", ["FILE_TABLE fd", "FILE sock", "SOCKET sender", "SOCKET socket"], 1,
     ),
-    "pidfd-dead": ("pid", ["FILE_TABLE fd", "FILE pidfd", "PID pid.ns"], 1),
-    "proc-dead": ("pid", ["FILE_TABLE fd", "FILE proc.pid", "PID pid.ns"], 1),
-    "owner-dead": ("pid", ["FILE_TABLE fd", "FILE file.owner", "PID pid.ns"], 1),
-}  # fmt: skip
+    ("mounts-fd", "mnt", ["FILE_TABLE fd", "FILE proc.mounts"], 3),
+    ("proc-net-fd", "net", ["FILE_TABLE fd", "FILE proc.net"], 3),
+    ("tun-net", "net", ["FILE_TABLE fd", "FILE tun"], 1),
+    ("cgroup-fd", "cgroup", ["FILE_TABLE fd", "FILE cgroup.file"], 1),
+    ("message-net", "net", ["FILE_TABLE fd", "FILE sock", "SOCKET sender", "SOCKET socket"], 1),
+    ("pidfd-dead", "pid", ["FILE_TABLE fd", "FILE pidfd", "PID pid.ns"], 1),
+    ("proc-dead", "pid", ["FILE_TABLE fd", "FILE proc.pid", "PID pid.ns"], 1),
+    ("proc-dead", "net", ["FILE_TABLE fd", "FILE proc.net"], 1),
+    ("owner-dead", "pid", ["FILE_TABLE fd", "FILE file.owner", "PID pid.ns"], 1),
+)
 CONTAINED = (
     "bind-own", "leader-dead", "creds-dead", "proc-dead-own", "message-own", "nested", "autofs",
 )  # fmt: skip
@@ -106,10 +105,9 @@ class Held:
         return str(tuple(Verdict)[self.verdicts.verdict[objref - 1]])
 
 
-@pytest.mark.parametrize("name", PINNED)
-def test_what_pins_a_namespace_is_named(name: str) -> None:
+@pytest.mark.parametrize(("name", "space", "path", "times"), PINNED)
+def test_what_pins_a_namespace_is_named(name: str, space: str, path: list[str], times: int) -> None:
     """Association, holder and task; each reference is named; the namespace leaks."""
-    space, path, times = PINNED[name]
     with fixtures.start(name) as running:
         info = running.info
         ino = os.stat(f"/proc/{info['root']}/ns/{space}").st_ino
@@ -215,7 +213,7 @@ def test_a_stranger_s_bind_mount_is_no_part_of_the_subtree() -> None:
 def test_every_reference_to_a_namespace_of_ours_is_named() -> None:
     """With all of these running at once, in a reading of the whole machine."""
     with ExitStack() as stack:
-        names = (*PINNED, *CONTAINED, "bind-empty", "socket-net")
+        names = (*dict.fromkeys(each[0] for each in PINNED), *CONTAINED, "bind-empty", "socket-net")
         running = [stack.enter_context(fixtures.start(name)) for name in names]
         assert own.uneven([one.info["root"] for one in running], (*NAMESPACES, "NSFS")) == []
 
