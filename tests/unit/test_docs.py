@@ -15,6 +15,7 @@ from analyzer.report.make import make
 from analyzer.report.value import ReportOptions
 from analyzer.writers import json as writer
 from scripts import docs
+from scripts.docs import columns, commands, json_keys, kinds, man
 from tests.build import Machine
 
 
@@ -26,8 +27,8 @@ def test_a_page_is_what_the_code_says(name: str) -> None:
 
 
 def test_every_command_and_option_is_told_with_examples() -> None:
-    page = docs.commands_page()
-    for command in docs.commands()[1:]:
+    page = commands.commands_page()
+    for command in commands.commands()[1:]:
         assert f"## {command.path}\n" in page
         assert command.about
         assert command.examples, command.path
@@ -36,29 +37,29 @@ def test_every_command_and_option_is_told_with_examples() -> None:
 
 
 def test_every_association_has_a_holder_and_a_target() -> None:
-    """One that a walk does not name in one place has to be in docs._NOT_PLAIN."""
-    held = docs.targets()
+    """One that a walk does not name in one place has to be in kinds._NOT_PLAIN."""
+    held = kinds.targets()
     assert set(held) == set(associations())
-    told = {association.name for found in docs.places().values() for _, association in found}
+    told = {association.name for found in kinds.places().values() for _, association in found}
     assert told == set(associations())
 
 
 def test_what_holds_a_file_is_told() -> None:
-    holders = {(kind, association.name) for kind, association in docs.places()["FILE"]}
+    holders = {(kind, association.name) for kind, association in kinds.places()["FILE"]}
     assert {("FILE_TABLE", "fd"), ("MM", "exe"), ("MM", "vma"), ("SOCKET", "scm")} <= holders
     assert {("TASK", "syscall"), ("LOOP", "loop"), ("IO_URING", "io_uring.file")} <= holders
-    page = docs.kinds_page()
+    page = kinds.kinds_page()
     assert all(f"## {kind}\n" in page for kind in registry())
 
 
 def test_every_column_is_told() -> None:
-    page = docs.columns_page()
+    page = columns.columns_page()
     for schema in SCHEMAS.values():
         assert all(f"| `{column.name}` |" in page for column in schema.columns)
 
 
 def test_every_column_of_a_report_is_told_on_the_page_and_in_the_manual() -> None:
-    page, manual = docs.report_columns_page(), docs.man_page()
+    page, manual = columns.report_columns_page(), man.man_page()
     assert all(f"| `{column.name}` |" in page for column in COLUMNS)
     assert all(f"\\fB{column.name}\\fR" in manual for column in COLUMNS)
     assert "and (OUTSIDE > 0 or UNNAMED > 0)" in page
@@ -73,14 +74,16 @@ def test_every_key_of_the_json_is_told_and_no_other() -> None:
     made.gap("pid 7", "openat", 13, "not read")
     snapshot = made.snapshot(100)
     report = make(snapshot, check(snapshot), ReportOptions("check", gate=True))
-    found = set(docs.paths(writer.document(report)))
-    found |= set(docs.paths(json.loads(writer.render_error("check", "no", 2))["errors"], "errors"))
-    assert found - {"errors"} == set(docs.JSON_KEYS)
+    found = set(json_keys.paths(writer.document(report)))
+    found |= set(
+        json_keys.paths(json.loads(writer.render_error("check", "no", 2))["errors"], "errors")
+    )
+    assert found - {"errors"} == set(json_keys.JSON_KEYS)
 
 
 def test_the_man_page_has_no_line_that_roff_would_take_for_a_request() -> None:
     known = {".TH", ".SH", ".SS", ".TP", ".PP", ".br", ".nf", ".fi", '.\\"'}
-    page = docs.man_page()
+    page = man.man_page()
     assert {line.split()[0] for line in page.splitlines() if line[:1] in {".", "'"}} <= known
     assert not re.search(r"\\(?![efR\"&(-])", page)
 
@@ -96,7 +99,7 @@ def test_the_man_page_has_no_line_that_roff_would_take_for_a_request() -> None:
     ],
 )
 def test_roff_escapes(text: str, roff: str) -> None:
-    assert docs._roff(text) == roff
+    assert man.roff(text) == roff
 
 
 def _tests_in(text: str) -> set[str]:

@@ -12,6 +12,7 @@ import pytest
 
 from analyzer.core import program
 from scripts import docs
+from scripts.docs import commands
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,4 +102,4 @@ def test_nothing_that_people_read_says_sudo_with_a_name_that_sudo_does_not_find(
              *root.glob("notebooks/*.ipynb")]  # fmt: skip
     texts = [*helped, *(page.read_text() for page in pages if page.name != "CHANGELOG.md")]
     assert not [text for text in texts if "sudo cranalyze" in text]
-    assert program.ANYWHERE in docs.commands_page()
+    assert program.ANYWHERE in commands.commands_page()

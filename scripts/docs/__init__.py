@@ -1,0 +1,37 @@
+"""Write docs/ from the code: the commands, the columns, the kinds, the JSON, and the man page.
+
+    python -m scripts.docs        # or: make docs
+
+One module writes one family of pages, `PAGES` is the list of all. tests/unit/test_docs.py fails
+when docs/ is not what this would write.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from scripts.docs.columns import columns_page, report_columns_page
+from scripts.docs.commands import commands_page
+from scripts.docs.contributing import contributing_page
+from scripts.docs.export import export_page
+from scripts.docs.json_keys import json_page
+from scripts.docs.kinds import kinds_page
+from scripts.docs.man import man_page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ROOT: Final = Path(__file__).parents[2]
+
+PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "CONTRIBUTING.md": contributing_page,
+    "docs/commands.md": commands_page,
+    "docs/columns.md": columns_page,
+    "docs/report-columns.md": report_columns_page,
+    "docs/export.md": export_page,
+    "docs/json.md": json_page,
+    "docs/kinds.md": kinds_page,
+    "docs/man/cranalyze.1": man_page,
+}
+"""What is written, by its path in the repository."""
