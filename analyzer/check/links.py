@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +25,6 @@ Codes = npt.NDArray[np.int8]
 Integers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.intp]
-
-_T = TypeVar("_T")
 
 _SPREAD: Final = 8  # numbers spread thinner than one in this many are searched for, not indexed
 
@@ -76,8 +74,8 @@ def reach(start: Mask, source: Rows, target: Rows) -> Mask:
 def links(snapshot: Snapshot, rules: Rules) -> Links:
     """Return the references of a snapshot as links between rows.
 
-    BadInputError for a reference to a row that the snapshot lacks, or an association that this
-    version does not know.
+    BadInputError for a reference to a row that the snapshot lacks, or a word that neither this
+    version nor the snapshot's file knows.
     """
     tasks, objects, references = (snapshot.tables[n] for n in ("tasks", "objects", "references"))
     by_task = references["holder_kind"] == references.code("holder_kind", TASK)
@@ -104,14 +102,14 @@ def links(snapshot: Snapshot, rules: Rules) -> Links:
 def association_flags(references: Table, test: Callable[[Association], bool]) -> Mask:
     """Return where the association of a reference passes `test`."""
     known = associations()
-    flags = [test(_known(known.get(w), w)) for w in references.vocabulary["association"]]
+    flags = [test(known[word]) for word in references.vocabulary["association"]]
     return _spread(flags, references["association"])
 
 
 def kind_flags(objects: Table, test: Callable[[Kind], bool]) -> Mask:
     """Return where the kind of an object passes `test`."""
     known = registry()
-    flags = [test(_known(known.get(w), w)) for w in objects.vocabulary["kind"]]
+    flags = [test(known[word]) for word in objects.vocabulary["kind"]]
     return _spread(flags, objects["kind"])
 
 
@@ -135,12 +133,6 @@ def _found(keys: Integers, wanted: Integers, what: str) -> Rows:
         lost = int(wanted[np.argmax(rows < 0)])
         raise BadInputError(f"the snapshot refers to {what} {lost}, which is not in it")
     return rows
-
-
-def _known(found: _T | None, word: str) -> _T:
-    if found is None:
-        raise BadInputError(f"the snapshot speaks of {word!r}, which this version does not know")
-    return found
 
 
 def _spread(flags: list[bool], codes: npt.NDArray[np.int16]) -> Mask:

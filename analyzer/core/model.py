@@ -205,7 +205,7 @@ OBJECTS: Final = Schema(
         _C(
             "objref",
             "i64",
-            "number of the object, from 1, in order of first encounter",
+            "number of the object: its row, from 1, in order of first encounter",
             least=1,
             most=_EXACT,
         ),

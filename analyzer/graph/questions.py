@@ -270,6 +270,7 @@ def _countable(graph: Graph, ignore: frozenset[str], *, initial: bool) -> set[st
         for node, data in graph.nodes(data=True)
         if data["type"] == "object"
         and kinds[data["kind"]].judged is not Judged.NOT
+        and kinds[data["kind"]].rules  # none judge what is known from a file alone
         and data["kind"] not in ignore
         and (initial or not data["initial"])
     }

@@ -10,6 +10,7 @@ import pkgutil
 from functools import cache
 from typing import TYPE_CHECKING
 
+from analyzer.core.registry import Registry
 from analyzer.kinds.base import Association, FileType, Kind
 
 if TYPE_CHECKING:
@@ -19,21 +20,22 @@ if TYPE_CHECKING:
 
 
 @cache
-def registry() -> Mapping[str, Kind]:
+def registry() -> Registry[Kind]:
     """Return the kinds by name, in the order in which they are collected."""
     found = []
     for module in pkgutil.iter_modules(__path__):
         kind = getattr(importlib.import_module(f"{__name__}.{module.name}"), "KIND", None)
         if isinstance(kind, Kind):
             found.append(kind)
-    return {kind.name: kind for kind in sorted(found, key=lambda kind: kind.order)}
+    return Registry({kind.name: kind for kind in sorted(found, key=lambda kind: kind.order)})
 
 
 @cache
-def associations() -> Mapping[str, Association]:
+def associations() -> Registry[Association]:
     """Return every association of every kind by name."""
     own = {a.name: a for kind in registry().values() for a in kind.associations}
-    return own | {a.name: a for file_type in file_types() for a in file_type.associations}
+    held = {a.name: a for file_type in file_types() for a in file_type.associations}
+    return Registry({**own, **held})
 
 
 @cache
@@ -43,11 +45,12 @@ def file_types() -> tuple[FileType, ...]:
 
 
 @cache
-def facts() -> Mapping[str, Fact]:
+def facts() -> Registry[Fact]:
     """Return every fact that a kind, or a type of open file, can tell, by name."""
     states = [kind.state for kind in registry().values()]
     states += [file_type.state for file_type in file_types()]
-    return {fact.name: fact for state in states if state is not None for fact in state.facts}
+    told = (fact for state in states if state is not None for fact in state.facts)
+    return Registry({fact.name: fact for fact in told})
 
 
 def title_of(kind: str, objref: int | None) -> str:

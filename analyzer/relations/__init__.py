@@ -8,19 +8,16 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from functools import cache
-from typing import TYPE_CHECKING
 
 from analyzer.core.model import Impact
+from analyzer.core.registry import Registry
 from analyzer.relations.base import Relation
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _IMPACTS = tuple(Impact)
 
 
 @cache
-def relations() -> Mapping[str, Relation]:
+def relations() -> Registry[Relation]:
     """Return the relations by name, worst impact first."""
     found = []
     for module in pkgutil.iter_modules(__path__):
@@ -28,4 +25,4 @@ def relations() -> Mapping[str, Relation]:
         if isinstance(one, Relation):
             found.append(one)
     order = sorted(found, key=lambda one: (_IMPACTS.index(one.impact), one.name))
-    return {one.name: one for one in order}
+    return Registry({one.name: one for one in order})

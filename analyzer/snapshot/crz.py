@@ -3,13 +3,15 @@
 The members are stored, so that `unzip` and any Parquet reader can open a table in place:
 `tasks.parquet`, `objects.parquet`, `references.parquet`, `gaps.parquet`, `relations.parquet`,
 `facts.parquet` (the last two since schema 2), and `manifest.json` with
-the meta, the schema version, and the SHA-256, the size and the number of rows of each table. A text
+the meta, the schema version, what the words of the tables mean (`vocabulary`: see that module), and
+the SHA-256, the size and the number of rows of each table. A text
 column (names that processes and files give themselves) is Parquet binary, byte for byte; a category
 column is a dictionary of strings.
 
 A file may come from anybody. Sizes are checked against limits, hashes, types and references against
 the schema before anything is used; what does not fit is refused with one line. Every older schema
-version is accepted, a newer one is not. A column this version does not know is ignored.
+version is accepted, a newer one is not. A column this version does not know is ignored, a kind, an
+association or a relation is shown as unknown and not judged.
 """
 
 from __future__ import annotations
@@ -108,9 +110,13 @@ def pack(snapshot: Snapshot) -> bytes:
 
     extras.need("a snapshot file", "pyarrow")
     from analyzer.snapshot.columnar import to_parquet
+    from analyzer.snapshot.tables import only_used
+    from analyzer.snapshot.vocabulary import spoken
 
-    members = {f"{name}.parquet": to_parquet(snapshot.tables[name]) for name in SCHEMAS}
-    text = json.dumps(_manifest(snapshot, members), indent=1, default=_refuse_type)
+    tables = {name: only_used(snapshot.tables[name]) for name in SCHEMAS}
+    members = {f"{name}.parquet": to_parquet(table) for name, table in tables.items()}
+    manifest = {**_manifest(snapshot, members), "vocabulary": spoken(tables)}
+    text = json.dumps(manifest, indent=1, default=_refuse_type)
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for name, data in {MANIFEST: text.encode(), **members}.items():
@@ -131,6 +137,7 @@ def unpack(data: bytes, name: str = "snapshot") -> Snapshot:
         check_references,
     )
     from analyzer.snapshot.value import Snapshot as Made
+    from analyzer.snapshot.vocabulary import understand
 
     if not data:
         raise BadInputError(f"{name} is empty: whatever wrote it did not finish; collect again")
@@ -146,6 +153,7 @@ def unpack(data: bytes, name: str = "snapshot") -> Snapshot:
     meta = manifest["meta"]
     check_meta(meta, name)
     check_ranges(tables, name)
+    understand(manifest.get("vocabulary"), tables, name)
     check_references(tables, name)
     made = Made(meta, tables)
     check_ends(made.tables, name)

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analyzer.core.errors import BadInputError
-from analyzer.core.model import SCHEMAS, TASK, TASKS
-from analyzer.kinds import associations, registry
+from analyzer.core.model import SCHEMAS, TASK, TASKS, Impact
 from analyzer.snapshot.value import META_KEYS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
 
     from analyzer.snapshot.tables import Array, Table
 
@@ -121,15 +120,12 @@ def check_references(tables: Mapping[str, Table], name: str) -> None:
     """Raise BadInputError when the tables name something that is not in them, or twice."""
     tasks, objects, references = (tables[key] for key in ("tasks", "objects", "references"))
     _unique(tasks["tid"], f"{name}: tasks.tid")
-    _unique(objects["objref"], f"{name}: objects.objref")
+    _numbered(objects["objref"], f"{name}: objects.objref")
     by_task = references["holder_kind"] == references.code("holder_kind", TASK)
     holders = references["holder"]
     _within(holders[by_task], tasks["tid"], f"{name}: references.holder (of tasks)")
     _within(holders[~by_task], objects["objref"], f"{name}: references.holder")
     _within(references["target"], objects["objref"], f"{name}: references.target")
-    _known(objects.vocabulary["kind"], registry(), f"{name}: kind of object")
-    _known(references.vocabulary["holder_kind"], registry(), f"{name}: kind of holder")
-    _known(references.vocabulary["association"], associations(), f"{name}: association")
     _present(objects["kind"], f"{name}: objects.kind")
     for column in ("holder_kind", "association"):
         _present(references[column], f"{name}: references.{column}")
@@ -146,11 +142,20 @@ def check_ends(tables: Mapping[str, Table], name: str) -> None:
         _within(table[column][by_task], tables["tasks"]["tid"], f"{where} (of tasks)")
         _within(table[column][~by_task], tables["objects"]["objref"], where)
         _present(table[kind], f"{name}: {table_name}.{kind}")
+    _known(tables["relations"].vocabulary["impact"], [*Impact], f"{name}: impact of a relation")
 
 
 def _unique(values: Array, where: str) -> None:
     if len(np.unique(values)) != len(values):
         raise BadInputError(f"{where} has the same value twice: damaged, collect again")
+
+
+def _numbered(values: Array, where: str) -> None:
+    """Refuse what does not number the objects by row, from 1: everything that reads them does."""
+    wrong = np.flatnonzero(values != np.arange(1, len(values) + 1))
+    if len(wrong):
+        row = int(wrong[0])
+        raise BadInputError(f"{where} is {values[row]} in row {row + 1}: damaged, collect again")
 
 
 def _within(values: Array, known: Array, where: str) -> None:
@@ -159,7 +164,7 @@ def _within(values: Array, known: Array, where: str) -> None:
         raise BadInputError(f"{where} names {lost[0]}, which is not in the snapshot: damaged")
 
 
-def _known(words: Iterable[str], known: Mapping[str, object], where: str) -> None:
+def _known(words: Iterable[str], known: Container[str], where: str) -> None:
     for word in words:
         if word not in known:
             shown = word.encode("ascii", "backslashreplace").decode()

@@ -132,6 +132,18 @@ def build(
     return Table(schema, out, absent, words)
 
 
+def only_used(table: Table) -> Table:
+    """Return the table without the words that no row of a category column has."""
+    columns, words = dict(table.columns), dict(table.vocabulary)
+    for name, vocabulary in table.vocabulary.items():
+        codes = np.unique(table[name])
+        codes = codes[codes >= 0]
+        place = np.full(len(vocabulary) + 1, -1, np.int16)  # the last is that of a missing word
+        place[codes] = np.arange(len(codes))
+        columns[name], words[name] = place[table[name]], tuple(vocabulary[code] for code in codes)
+    return Table(table.schema, columns, table.missing, words)
+
+
 def empty(schema: Schema) -> Table:
     """Return a table of no rows."""
     return build(schema, {})
