@@ -17,6 +17,7 @@ from analyzer.check.subtree import INSIDE, OBSERVER, OUTSIDE, border
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import Basis, Rules, Verdict
 from analyzer.kinds.base import Judged
+from analyzer.snapshot.source import trusted
 
 if TYPE_CHECKING:
     from analyzer.check.links import Codes, Integers, Mask
@@ -62,6 +63,7 @@ def check(snapshot: Snapshot, pid: int | None = None, rules: Rules = Rules.MODER
 
     Errors as `subtree.border`; BadInputError when there is no pid at all.
     """
+    snapshot = trusted(snapshot)
     root = _subject(snapshot) if pid is None else pid
     sides = border(snapshot, root, rules)
     objects = snapshot.tables["objects"]

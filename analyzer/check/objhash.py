@@ -21,6 +21,7 @@ from analyzer.check.subtree import require_root
 from analyzer.core.model import TASK, Basis, Rules, Side, Verdict
 from analyzer.kinds import associations, registry
 from analyzer.kinds.base import Judged
+from analyzer.snapshot.source import trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -315,6 +316,7 @@ def compared(refcount: int, expected: int) -> Verdict:
 
 def read_machine(snapshot: Snapshot, rules: Rules) -> Machine:
     """Return a snapshot as plain Python."""
+    snapshot = trusted(snapshot)
     tasks = {Node(TASK, task.tid): task for task in _tasks(snapshot.tables["tasks"])}
     objects = dict(_objects(snapshot.tables["objects"]))
     by_objref = {node.number: node for node in objects}

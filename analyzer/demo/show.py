@@ -95,7 +95,7 @@ def play(width: int, *, colour: bool) -> Iterator[str]:
         report = _check(facts["root"])
         yield _shown(report, width, colour=colour)
         yield f"(exit code {report.exit_code})\n\n"
-    if report.subject.source != "kernel":
+    if not report.source.refcounts:
         yield _paragraph(_UNPROVEN.format(why=_why()), width)
     if facts["without"]:
         yield _paragraph(_WITHOUT.format(kinds=" or ".join(facts["without"])), width)

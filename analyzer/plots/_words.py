@@ -24,16 +24,14 @@ VERDICTS: Final = {
 }
 """What a legend says of each verdict, in the order in which it does."""
 
-_SEEN: Final = {"kernel": "the kernel's memory", "procfs": "/proc", "replay": "a dump of /proc"}
-
 
 def about(report: Report) -> str:
     """Return which subtree a report is of, and of when."""
     subject = report.subject
-    source = _SEEN.get(subject.source, subject.source)
     rules = "" if subject.rules == "modern" else f", rules {subject.rules}"
     comm, host = (fitting(drawable(name), BODY, _MOST) for name in (subject.comm, subject.host))
     root = f"pid {subject.pid} ({comm}) on {host}"
+    source = drawable(report.source.words)
     return f"{root}, from {source}, {drawable(subject.collected_at)}{rules}{gaps(report)}"
 
 

@@ -15,6 +15,7 @@ from analyzer.check.objhash import allowed
 from analyzer.check.subtree import INSIDE
 from analyzer.core.errors import EXIT_LEAK, EXIT_OK, EXIT_UNDECIDED, BadInputError
 from analyzer.core.model import TASK, Basis, Rules, Status, Verdict
+from analyzer.core.registry import UNKNOWN
 from analyzer.kinds import registry, title_of
 from analyzer.report.crossed import crossed, doubtful
 from analyzer.report.grouping import Surroundings, groups
@@ -30,6 +31,7 @@ from analyzer.report.value import (
     Subject,
     Summary,
 )
+from analyzer.snapshot.source import source_of, trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
     from analyzer.check.leaks import Verdicts
     from analyzer.check.links import Mask
+    from analyzer.snapshot.source import SourceInfo
     from analyzer.snapshot.tables import Array, Table
     from analyzer.snapshot.value import Snapshot
 
@@ -51,6 +54,7 @@ _DOUBTS: Final = (Verdict.UNSTABLE, Verdict.UNKNOWN)
 
 def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Report:
     """Return the report of a check; `verdicts` are of the same snapshot."""
+    snapshot, source = trusted(snapshot), source_of(snapshot)
     subject = _subject(snapshot, verdicts)
     given = _given(snapshot, verdicts) & (subject.container_init is True) & (not options.strict)
     verdicts = _not_judged(verdicts, given)
@@ -85,7 +89,8 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
         crossings=crossings,
         findings=findings,
         gaps=gaps_of(snapshot),
-        notes=tuple(snapshot.meta["source"].get("notes", ())),
+        source=source,
+        notes=_notes(snapshot, verdicts, source),
         incomplete=incomplete,
         leaks_ignored=_count(codes, _LEAKS) - _count(verdicts.verdict[gating], _LEAKS),
         snapshot=snapshot,
@@ -211,6 +216,24 @@ def _given(snapshot: Snapshot, verdicts: Verdicts) -> Mask:
     kinds = [objects.code("kind", kind) for kind in _ANYBODYS]
     given: Mask = verdicts.border.collected & objects["initial"] & np.isin(objects["kind"], kinds)
     return given & (verdicts.rules is Rules.MODERN)  # no other judges them
+
+
+def _notes(snapshot: Snapshot, verdicts: Verdicts, source: SourceInfo) -> tuple[str, ...]:
+    """Return what the source could not see, by itself and this time, and what we do not know."""
+    told = snapshot.meta["source"].get("notes", ())
+    return tuple(dict.fromkeys((*_foreign(snapshot, verdicts), *source.unseen, *told)))
+
+
+def _foreign(snapshot: Snapshot, verdicts: Verdicts) -> Iterator[str]:
+    objects = snapshot.tables["objects"]
+    kinds, counts = np.unique(objects["kind"][verdicts.border.collected], return_counts=True)
+    for code, count in zip(kinds.tolist(), counts.tolist(), strict=True):
+        name = objects.vocabulary["kind"][code]
+        if name not in registry():
+            kind = registry()[name]
+            what, verb = (kind.title, "is") if count == 1 else (kind.plural, "are")
+            said = f"{count:,} {what.removesuffix(f' ({UNKNOWN})')} {verb} {UNKNOWN}"
+            yield f"{said}: shown, and not judged; upgrade cranalyze"
 
 
 def _not_judged(verdicts: Verdicts, rows: Mask) -> Verdicts:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from analyzer.report.crossed import Crossed
     from analyzer.report.grouping import Group
     from analyzer.report.holders import Holder
+    from analyzer.snapshot.source import SourceInfo
     from analyzer.snapshot.value import Snapshot
 
 CONTAINER_INIT: Final = "CONTAINER_INIT"
@@ -195,6 +196,7 @@ class Report:
     crossings: tuple[Crossed, ...]
     findings: tuple[Finding, ...]
     gaps: tuple[Gap, ...]
+    source: SourceInfo
     notes: tuple[str, ...]
     incomplete: bool
     leaks_ignored: int

@@ -31,6 +31,7 @@ from analyzer.kinds._recognise import samples
 from analyzer.kinds.base import Judged
 from analyzer.memory.distinct import member, unique
 from analyzer.snapshot import tables
+from analyzer.snapshot.source import KERNEL
 from analyzer.snapshot.value import Snapshot
 from analyzer.sources import relate
 from analyzer.sources import tasks as task_list
@@ -339,8 +340,7 @@ def _snapshot(request: Request, reading: _Reading, check: _Check, run: _Run) -> 
         pid=None if pid is None else tasks.known_as(pid),
         local_pid=pid,
         start_time=None if pid is None else _start_time(tasks, pid),
-        source="kernel",
-        capabilities={"refcounts": True, "identity": True, "nsproxy": True},
+        source=KERNEL,
     )
     return Snapshot(
         {

@@ -13,7 +13,9 @@ from analyzer.core.model import SNAPSHOT_FORMAT
 from analyzer.core.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from analyzer.snapshot.source import SourceInfo
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -22,8 +24,7 @@ def run_facts(
     *,
     pid: int | None,
     start_time: int | None,
-    source: str,
-    capabilities: Mapping[str, bool],
+    source: SourceInfo,
     local_pid: int | None = None,
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def run_facts(
             "start_time": start_time,
             "selector": "host" if pid is None else "pid",
         },
-        "source": {"name": source, "capabilities": dict(capabilities), "notes": list(notes)},
+        "source": source.meta(notes),
         "scope": "border",
         "options": {},
         "frozen": False,

@@ -20,6 +20,7 @@ from analyzer.procfs.fs import ProcFs
 from analyzer.procfs.gaps import OTHERS, Failure
 from analyzer.procfs.identity import Asked, Presumed
 from analyzer.procfs.reading import read
+from analyzer.snapshot.source import PROCFS
 from analyzer.snapshot.value import Snapshot
 from analyzer.sources.meta import run_facts
 
@@ -29,14 +30,10 @@ if TYPE_CHECKING:
 
     from analyzer.procfs.identity import Identity
     from analyzer.procfs.reading import Progress, View
+    from analyzer.snapshot.source import SourceInfo
 
-_UNTOLD: Final = "what is shared cannot be told: kcmp(2) is not to be had for this /proc"
 _HIDEPID: Final = re.compile(r"hidepid=(2|4|invisible|ptraceable)")
 LIVE: Final = Path("/proc")
-BLIND: Final = (
-    "/proc has no reference counts: a leak can be witnessed, containment cannot be proven",
-    "nsproxies, credentials, files in flight and what the kernel holds cannot be seen in /proc",
-)
 _ARRIVED: Final = Failure(
     "a child that started while it was read", "read", None, "what the child holds is missing"
 )
@@ -67,9 +64,8 @@ def collect(
     meta = run_facts(
         pid=pid,
         start_time=None if pid is None else view.start_time(pid),
-        source="procfs",
-        capabilities=capabilities(view),
-        notes=[*BLIND, *([] if view.certain else [_UNTOLD]), *view.notes],
+        source=able(PROCFS, view),
+        notes=view.notes,
     )
     return snapshot(view, {**meta, "scope": "host" if host else "border"})
 
@@ -80,17 +76,10 @@ def snapshot(view: View, meta: Mapping[str, Any]) -> Snapshot:
     return Snapshot({**meta, "incomplete": incomplete}, {**view.tables, "gaps": view.log.table()})
 
 
-def capabilities(view: View) -> dict[str, bool]:
-    """Return what such a view can tell."""
+def able(source: SourceInfo, view: View) -> SourceInfo:
+    """Return a source with what such a view can tell."""
     others = {task.tgid for task in view.tasks} - view.subtree
-    return {
-        "refcounts": False,
-        "identity": view.certain,
-        "nsproxy": False,
-        "mapped_files": False,
-        "socket_namespaces": False,
-        "all_processes": not view.log.touches({*others, OTHERS}),
-    }
+    return source.able(identity=view.certain, all_processes=not view.log.touches({*others, OTHERS}))
 
 
 def facts(fs: ProcFs) -> Facts:

@@ -18,7 +18,8 @@ from analyzer.procfs.gaps import Failure
 from analyzer.procfs.identity import Presumed
 from analyzer.procfs.parse import decode
 from analyzer.procfs.reading import read
-from analyzer.sources.procfs import BLIND, capabilities, snapshot
+from analyzer.snapshot.source import REPLAY
+from analyzer.sources.procfs import able, snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
     from analyzer.procfs.reading import Progress
     from analyzer.snapshot.value import Snapshot
 
-_UNTOLD: Final = (
-    "the dump has no identities: which descriptors and tables are one object is not known; "
-    "threads are taken to share those of their process"
-)
 _CUT: Final = Failure(
     "the dump", "read", None, "it was cut short while it was made: tasks and files are missing"
 )
@@ -59,8 +56,7 @@ def collect(
     view = read(fs, known, who, pid, host=host, progress=progress)
     if _is_cut(fs):
         view.log.add(_CUT)
-    notes = [*BLIND, *([] if view.certain else [_UNTOLD]), *view.notes]
-    source = {"name": "replay", "capabilities": capabilities(view), "notes": notes}
+    source = able(REPLAY, view).meta(view.notes)
     start = None if pid is None else view.start_time(pid)
     return snapshot(view, {**_meta(known), **_subject(pid, start, host=host), "source": source})
 

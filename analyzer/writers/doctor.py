@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from analyzer.core.model import JSON_FORMAT
 from analyzer.core.text import printable, valid, wrap
 from analyzer.core.version import __version__
+from analyzer.snapshot.source import KERNEL, PROCFS
 from analyzer.writers.terminal import MIN_WIDTH, Line
 from analyzer.writers.terminal import to_text as joined
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from analyzer.doctor import Capability
+    from analyzer.snapshot.source import SourceInfo
 
 
 def to_json(found: Sequence[Capability]) -> str:
@@ -30,7 +32,7 @@ def to_json(found: Sequence[Capability]) -> str:
         "version": __version__,
         "kernel": platform.release(),
         "machine": platform.machine(),
-        "source": _source(found),
+        "source": _source(found).name,
         "capabilities": rows,
         "errors": [],
     }
@@ -41,7 +43,7 @@ def to_text(found: Sequence[Capability], width: int = 80, *, colour: bool = Fals
     """Return the capabilities as lines of at most `width` cells."""
     cells = max(width, MIN_WIDTH)
     about = f"cranalyze {__version__} on Linux {platform.release()}, {platform.machine()}"
-    works = _source(found) == "kernel"
+    works = _source(found).refcounts
     lines = [Line(text, "good" if works else "bad") for text in wrap(_summary(found), cells)]
     lines += [Line(""), *(Line(text) for text in wrap(printable(about), cells))]
     for one in found:
@@ -56,12 +58,12 @@ def to_text(found: Sequence[Capability], width: int = 80, *, colour: bool = Fals
     return joined(lines, colour=colour)
 
 
-def _source(found: Sequence[Capability]) -> str:
+def _source(found: Sequence[Capability]) -> SourceInfo:
     works = any(one.ok for one in found if one.name == "kernel-memory")
-    return "kernel" if works else "procfs"
+    return KERNEL if works else PROCFS
 
 
 def _summary(found: Sequence[Capability]) -> str:
-    if _source(found) == "kernel":
-        return "The kernel source works here: a check can prove leaks and containment."
-    return "Only /proc can be read here: a check can witness leaks, and never prove containment."
+    source = _source(found)
+    works = "The kernel source works" if source.refcounts else f"Only {source.reads} can be read"
+    return f"{works} here: {source.promise}."

@@ -34,11 +34,6 @@ BASES: Final = {
     Basis.STRUCTURAL: "judged by which side its holders are on; it has too many kinds of holders "
     "for arithmetic",
 }
-_SOURCES: Final = {
-    "kernel": "the kernel's memory",
-    "procfs": "/proc, without reference counts",
-    "replay": "a dump of /proc, without reference counts",
-}
 _STATUS: Final = {
     Status.LEAKS: Verdict.USAGE_LEAK,
     Status.UNDECIDED: Verdict.UNKNOWN,
@@ -188,6 +183,7 @@ def facts(report: Report) -> str:
     subject = report.subject
     init = {True: "yes", False: "no", None: "not known"}[subject.container_init]
     frozen = f"for {subject.frozen_seconds * 1000:.0f} ms" if subject.frozen else "no"
+    without = "" if report.source.refcounts else ", without reference counts"
     shown = (
         ("process", f"{subject.pid} ({subject.comm})"),
         ("tasks inside", number(subject.tasks)),
@@ -196,7 +192,7 @@ def facts(report: Report) -> str:
         ("kernel", f"Linux {subject.kernel}"),
         ("boot", subject.boot_id),
         ("read at", subject.collected_at),
-        ("read from", _SOURCES.get(subject.source, subject.source)),
+        ("read from", report.source.words + without),
         ("held still", frozen),
         ("rules", _RULES[subject.rules]),
         ("read by", f"cranalyze {report.snapshot.meta.get('tool_version', '')}"),

@@ -137,8 +137,9 @@ def next_step(report: Report) -> str:
     if report.status is Status.CONTAINED:
         own = "the subtree is on its own"
         return f"nothing: {own}{', but for what is ignored' if report.leaks_ignored else ''}."
-    if report.status is Status.UNDECIDED and report.subject.source != "kernel":
-        return "cranalyze doctor says what is needed to read the kernel's own refcounts."
+    if report.status is Status.UNDECIDED and not report.source.refcounts:
+        there = "" if report.source.live else "check on the machine itself: there "
+        return f"{there}cranalyze doctor says what is needed to read the kernel's own refcounts."
     everything = report.options.all
     if report.status is Status.UNDECIDED:
         hold = "" if report.subject.frozen else "with --freeze, or "
@@ -185,10 +186,8 @@ def _about(report: Report) -> str:
         tree += f", which is {subject.local_pid} in the pid namespace of cranalyze,"
     if others:
         tree += f" and {number(others)} other {plural(others, 'task')}"
-    seen = {"kernel": "the kernel's memory", "procfs": "/proc", "replay": "a dump of /proc"}
-    source = seen.get(subject.source, printable(subject.source))
     parts = [f"{tree} on {printable(subject.host)}", f"Linux {printable(subject.kernel)}",
-             f"from {source}", printable(subject.collected_at)]  # fmt: skip
+             f"from {printable(report.source.words)}", printable(subject.collected_at)]  # fmt: skip
     if subject.frozen:
         parts.append(f"held still for {subject.frozen_seconds * 1000:.0f} ms")
     if subject.rules is not Rules.MODERN:
