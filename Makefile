@@ -25,6 +25,9 @@ unit: .venv/.stamp ## run the tests that need no live kernel, on all processors:
 live: .venv/.stamp ## run the tests that start real processes, one after the other: minutes
 	$(PYTEST) -m live $(ARGS) || [ $$? -eq 5 ]
 
+again: .venv/.stamp ## run once more what failed last
+	$(PYTEST) --last-failed --last-failed-no-failures none $(ARGS) || [ $$? -eq 5 ]
+
 test-lowest: .venv-lowest/.stamp ## run what needs no live kernel on the lowest supported versions
 	.venv-lowest/bin/python -m pytest -n auto -m 'not live and not bpf' -p no:cacheprovider $(ARGS)
 
@@ -69,4 +72,4 @@ clean: ## remove everything that these targets made
 	@scripts/setup.sh .venv-lowest locks/lowest.txt 12
 	@touch $@
 
-.PHONY: help demo test unit live test-lowest lint format docs notebooks pictures bench setup lock clean
+.PHONY: help demo test unit live again test-lowest lint format docs notebooks pictures bench setup lock clean
