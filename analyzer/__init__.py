@@ -84,12 +84,14 @@ def check(
     everything: bool = False,
     subtree: bool = False,
     strict: bool = False,
+    references_only: bool = False,
 ) -> Report:
     """Check the subtree of `pid`, by default the one that the snapshot was taken of.
 
     `rules` is "modern", "linux-cr" or "seed". The report's `objects` are those that are not
     contained, or with `everything` all that were judged; with `subtree` leaks are advisory, with
-    `strict` a container may have no namespace of the host's at all.
+    `strict` a container may have no namespace of the host's at all. With `references_only` nothing
+    is said of what crosses the border without being counted (docs/relations.md).
     Raises BadInputError (for other rules too), TargetVanishedError.
     """
     from analyzer.check.leaks import check as judge
@@ -98,7 +100,10 @@ def check(
     from analyzer.report.value import ReportOptions
 
     verdicts = judge(snapshot, checked_pid(snapshot, pid), Rules(rules))
-    options = ReportOptions("check", everything, subtree=subtree, gate=True, strict=strict)
+    options = ReportOptions(
+        "check", everything, subtree=subtree, gate=True, strict=strict,
+        references_only=references_only,
+    )  # fmt: skip
     return make(snapshot, verdicts, options)
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK
-from analyzer.kinds import associations, registry
+from analyzer.kinds import associations, file_types, registry
 from analyzer.memory.distinct import find
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ Integers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.intp]
 
+_FILE: Final = "FILE"
 _SPREAD: Final = 8  # numbers spread thinner than one in this many are searched for, not indexed
 
 
@@ -97,6 +98,21 @@ def links(snapshot: Snapshot, rules: Rules) -> Links:
         leads=counted & association_flags(references, lambda a: a.leads),
         hosts=hosts,
     )
+
+
+def opened(snapshot: Snapshot) -> tuple[Integers, Integers]:
+    """Return open files and what each is open on (pipes, sockets, ...), by objref.
+
+    What a file only watches is another file, and not told.
+    """
+    objects, references = snapshot.tables["objects"], snapshot.tables["references"]
+    names = [a.name for file_type in file_types() for a in file_type.associations]
+    codes = [references.code("association", name) for name in dict.fromkeys(names)]
+    by_file = references["holder_kind"] == references.code("holder_kind", _FILE)
+    rows = np.flatnonzero(by_file & np.isin(references["association"], codes))
+    held = rows_of(objects["objref"], references["target"][rows])
+    rows = rows[objects["kind"][held] != objects.code("kind", _FILE)]
+    return references["holder"][rows], references["target"][rows]
 
 
 def association_flags(references: Table, test: Callable[[Association], bool]) -> Mask:

@@ -54,14 +54,34 @@ def parse_kinds(text: str | None, option: str) -> frozenset[str]:
     from analyzer.kinds import registry
     from analyzer.report.value import CONTAINER_INIT
 
-    known = {*registry(), CONTAINER_INIT}
-    named = [word.strip().upper() for word in (text or "").split(",") if word.strip()]
+    known = sorted({*registry(), CONTAINER_INIT})
+    return _words(text, known, f"{option}: no kind", f"{option} needs a kind, such as FILE")
+
+
+def parse_words(text: str | None, option: str) -> frozenset[str]:
+    """Return the kinds, impacts and relations of a comma list; BadInputError as above."""
+    from analyzer.core.model import Impact
+    from analyzer.kinds import registry
+    from analyzer.relations import relations
+    from analyzer.report.value import CONTAINER_INIT
+
+    known = [*(impact.word for impact in Impact), *sorted(relations()),
+             *sorted({*registry(), CONTAINER_INIT})]  # fmt: skip
+    needs = f"{option} needs a kind, an impact or a relation, such as FILE or shared-state"
+    return _words(text, known, f"{option}: no kind, impact or relation", needs)
+
+
+def _words(text: str | None, known: Sequence[str], unknown: str, needs: str) -> frozenset[str]:
+    folded: dict[str, list[str]] = {}
+    for name in known:  # a relation may be called as a kind is
+        folded.setdefault(name.casefold(), []).append(name)
+    named = [word.strip() for word in (text or "").split(",") if word.strip()]
     if text is not None and not named:
-        raise BadInputError(f"{option} needs a kind, such as FILE or UTS_NS")
+        raise BadInputError(needs)
     for word in named:
-        if word not in known:
-            raise no_such(f"{option}: no kind", word, sorted(known))
-    return frozenset(named)
+        if word.casefold() not in folded:
+            raise no_such(unknown, word, known)
+    return frozenset(name for word in named for name in folded[word.casefold()])
 
 
 def split_output(

@@ -11,6 +11,7 @@ import pkgutil
 from typing import TYPE_CHECKING, Final
 
 import analyzer
+from analyzer.core.model import Impact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +23,14 @@ _PICTURES: Final = ("pdf", "png", "svg")  # as analyzer.plots.base has them
 
 def kinds(incomplete: str) -> list[str]:
     """Return the comma lists that `incomplete` can become, by one more kind; in its case."""
-    return _lists(incomplete, sorted([*(n.upper() for n in _modules("kinds")), _CONTAINER_INIT]))
+    return _lists(incomplete, _kinds())
+
+
+def words(incomplete: str) -> list[str]:
+    """Return the same by one more kind, impact or relation."""
+    impacts = [impact.word for impact in Impact]
+    named = [name.replace("_", "-") for name in _modules("relations")]
+    return _lists(incomplete, [*_kinds(), *impacts, *named])
 
 
 def columns(incomplete: str) -> list[str]:
@@ -58,10 +66,14 @@ def snapshots(incomplete: str) -> list[str]:
     ]
 
 
+def _kinds() -> list[str]:
+    return sorted([*(name.upper() for name in _modules("kinds")), _CONTAINER_INIT])
+
+
 def _lists(incomplete: str, names: Iterable[str]) -> list[str]:
     before, comma, word = incomplete.rpartition(",")
     said = {name.upper() for name in before.split(",")}
-    found = [name for name in names if name.startswith(word.upper()) and name not in said]
+    found = [n for n in names if n.upper().startswith(word.upper()) and n.upper() not in said]
     return [f"{before}{comma}{name.lower() if word.islower() else name}" for name in found]
 
 

@@ -141,17 +141,29 @@ Strict = Annotated[
 FailOn = Annotated[
     str | None,
     typer.Option(
-        "--fail-on", metavar="KIND,...", help="Only these decide: FILE, UTS_NS and so on.",
-        autocompletion=completion.kinds,
+        "--fail-on", metavar="WORD,...",
+        help="Only these decide: kinds (FILE, UTS_NS), impacts (reaches-out), relations.",
+        autocompletion=completion.words,
     ),
 ]  # fmt: skip
 Ignore = Annotated[
     str | None,
     typer.Option(
-        "--ignore", metavar="KIND,...", help="These do not decide.",
+        "--ignore", metavar="WORD,...", help="These do not decide: kinds, impacts, relations.",
+        autocompletion=completion.words,
+    ),
+]  # fmt: skip
+IgnoreKinds = Annotated[
+    str | None,
+    typer.Option(
+        "--ignore", metavar="KIND,...", help="These bring nothing into the border.",
         autocompletion=completion.kinds,
     ),
 ]  # fmt: skip
+ReferencesOnly = Annotated[
+    bool,
+    typer.Option("--references-only", help="Leave out what crosses the border uncounted."),
+]
 Gate = Annotated[bool, typer.Option("--check", help="Exit as cranalyze check does.")]
 Config = Annotated[
     str | None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import typer
 
-from analyzer.cli.arguments import parse_kinds, parse_pid, split_output
+from analyzer.cli.arguments import parse_pid, parse_words, split_output
 from analyzer.cli.output import coloured, columns, emit, note, speak_utf8
 from analyzer.cli.view import View, chosen_view, encoding, narrowed, table
 from analyzer.core.errors import BadInputError
@@ -121,6 +121,7 @@ class Asked(NamedTuple):
         subtree: bool,
         gate: bool,
         strict: bool,
+        references_only: bool,
     ) -> ReportOptions:
         """Return what is asked of the report itself, in its own terms."""
         from analyzer.report.value import ReportOptions
@@ -131,9 +132,10 @@ class Asked(NamedTuple):
             brief=not self.everything,
             subtree=subtree,
             gate=gate,
-            fail_on=parse_kinds(fail_on, "--fail-on"),
-            ignore=parse_kinds(ignore, "--ignore"),
+            fail_on=parse_words(fail_on, "--fail-on"),
+            ignore=parse_words(ignore, "--ignore"),
             strict=strict,
+            references_only=references_only,
         )
 
 

@@ -69,6 +69,11 @@ class Impact(StrEnum):
     WATCHES = "watches"
     BY_DESIGN = "by design"  # what every container has
 
+    @property
+    def word(self) -> str:
+        """Return it as --fail-on and --ignore spell it: "reaches-out"."""
+        return self.value.replace(" ", "-")
+
 
 class Status(StrEnum):
     """The answer to "is this subtree contained?"."""
@@ -147,12 +152,17 @@ class Schema:
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing that is known of the state of an object: its name, type and meaning."""
+    """One thing that is known of the state of an object: its name, type and meaning.
+
+    The words of a `plain` text are the kernel's own ("stream", "listening"): nobody chose them, so
+    that they stay where names are hashed.
+    """
 
     name: str
     type: Literal["number", "text"]
     meaning: str
     unit: str = ""
+    plain: bool = False
 
 
 _C = ColumnSpec

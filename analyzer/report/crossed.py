@@ -16,15 +16,18 @@ from analyzer.check.subtree import border
 from analyzer.core.model import TASK, Impact, Rules, Side
 from analyzer.kinds import registry, title_of
 from analyzer.relations import relations
+from analyzer.report.facts import of_objects, of_tasks
 from analyzer.report.holders import Leaders
+from analyzer.report.value import NO_FACTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from analyzer.check.crossings import Crossing, End
     from analyzer.check.leaks import Verdicts
     from analyzer.check.subtree import Border
     from analyzer.report.holders import TaskRef
+    from analyzer.report.value import Facts
     from analyzer.snapshot.value import Snapshot
 
 GATING: Final = frozenset({Impact.REACHES_OUT, Impact.SHARED_STATE})
@@ -35,7 +38,7 @@ class Tie(NamedTuple):
     """One end: an object (`objref`) or a task (`tid`), its part in the relation, who leads to it.
 
     `via` are the descriptors that lead to it, `things` what keeps it without a task; `words` what
-    it is ("open file /x", "sleep (7)").
+    it is ("open file /x", "sleep (7)"). `facts` is what is known of its state.
     """
 
     side: Side
@@ -50,6 +53,7 @@ class Tie(NamedTuple):
     tasks: tuple[TaskRef, ...]
     via: tuple[str, ...]
     things: tuple[str, ...]
+    facts: Facts = NO_FACTS
 
 
 class Crossed(NamedTuple):
@@ -67,11 +71,6 @@ class Crossed(NamedTuple):
     def of(self, side: Side) -> tuple[Tie, ...]:
         """Return the ends of a side."""
         return tuple(tie for tie in self.ties if tie.side is side)
-
-
-def word(impact: Impact) -> str:
-    """Return an impact as --fail-on and --ignore spell it: "reaches-out"."""
-    return impact.value.replace(" ", "-")
 
 
 def crossed(
@@ -96,7 +95,7 @@ def crossed(
 
 
 def _gates(one: Crossing, rules: Rules, fail_on: frozenset[str], ignore: frozenset[str]) -> bool:
-    names = {one.relation, word(one.impact)}
+    names = {one.relation, one.impact.word}
     foreign = one.relation not in relations()  # known from a newer version's file: never judged
     if foreign or one.alone or rules is not Rules.MODERN or names & ignore:
         return False
@@ -104,11 +103,14 @@ def _gates(one: Crossing, rules: Rules, fail_on: frozenset[str], ignore: frozens
 
 
 class _Ties:
-    def __init__(self, snapshot: Snapshot, sides: Border, ends: Iterable[End]) -> None:
+    def __init__(self, snapshot: Snapshot, sides: Border, ends: Sequence[End]) -> None:
         self._objects, self._tasks = snapshot.tables["objects"], snapshot.tables["tasks"]
         wanted = np.zeros(len(self._objects), np.bool_)
         wanted[[end.row for end in ends if end.kind != TASK]] = True
         self._leaders = Leaders(snapshot, sides, wanted)
+        self._facts = of_objects(snapshot, self._objects["objref"][wanted].tolist())
+        tasks = np.array([end.row for end in ends if end.kind == TASK], np.intp)
+        self._of_tasks = of_tasks(snapshot, self._tasks["tid"][tasks].tolist())
 
     def crossed(self, one: Crossing, *, gates: bool) -> Crossed:
         ties = tuple(self.tie(end) for end in one.ends)
@@ -123,6 +125,7 @@ class _Ties:
             return Tie(
                 end.side, TASK, None, task.tid, task.comm, end.role, end.slot, end.detail,
                 f"{task.comm} ({task.tgid})", (task,), (), (),
+                self._of_tasks.get(task.tid, NO_FACTS),
             )  # fmt: skip
         name = self._objects.value("name", end.row)
         objref = int(self._objects["objref"][end.row])
@@ -139,7 +142,7 @@ class _Ties:
         things = tuple(route.thing for route in routes if route.thing and not route.tasks)
         return Tie(
             end.side, end.kind, objref, None, name, end.role, end.slot, end.detail,
-            words, own or tasks, via, things,
+            words, own or tasks, via, things, self._facts.get(objref, NO_FACTS),
         )  # fmt: skip
 
 

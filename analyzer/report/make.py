@@ -5,6 +5,7 @@ What a report is, is in `value`. Nothing is read or printed here.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,15 +15,17 @@ from analyzer.check.leaks import NOT_JUDGED
 from analyzer.check.objhash import allowed
 from analyzer.check.subtree import INSIDE
 from analyzer.core.errors import EXIT_LEAK, EXIT_OK, EXIT_UNDECIDED, BadInputError
-from analyzer.core.model import TASK, Basis, Rules, Status, Verdict
+from analyzer.core.model import TASK, Basis, Impact, Rules, Status, Verdict
 from analyzer.core.registry import UNKNOWN
 from analyzer.kinds import registry, title_of
 from analyzer.report.crossed import crossed, doubtful
+from analyzer.report.facts import of_objects
 from analyzer.report.grouping import Surroundings, groups
 from analyzer.report.holders import Holder, holders, uncounted
 from analyzer.report.messages import message
 from analyzer.report.value import (
     CONTAINER_INIT,
+    NO_FACTS,
     Finding,
     Gap,
     Report,
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 
     from analyzer.check.leaks import Verdicts
     from analyzer.check.links import Mask
+    from analyzer.report.crossed import Crossed
     from analyzer.snapshot.source import SourceInfo
     from analyzer.snapshot.tables import Array, Table
     from analyzer.snapshot.value import Snapshot
@@ -83,7 +87,7 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
         exit_code=_exit_code(status, options),
         advisory=options.subtree,
         subject=subject,
-        summary=_summary(verdicts, codes),
+        summary=_summary(verdicts, codes, crossings),
         objects=objects,
         groups=groups(objects, _surroundings(snapshot, verdicts, subject)),
         crossings=crossings,
@@ -276,14 +280,16 @@ def _subject(snapshot: Snapshot, verdicts: Verdicts) -> Subject:
     )
 
 
-def _summary(verdicts: Verdicts, codes: Array) -> Summary:
+def _summary(verdicts: Verdicts, codes: Array, crossings: Sequence[Crossed]) -> Summary:
     border = verdicts.border
+    crosses = Counter(one.impact for one in crossings if not one.alone)
     return Summary(
         objects=int(border.collected.sum()),
         checked=len(codes),
         **{verdict.value: _count(codes, (verdict,)) for verdict in Verdict},
         references=int((border.counted & (border.reference_side == INSIDE)).sum()),
         unnamed=int(verdicts.unnamed[verdicts.basis == _PROVEN].clip(min=0).sum()),
+        crossings={impact.value: crosses[impact] for impact in Impact},
     )
 
 
@@ -306,8 +312,13 @@ def _objects(
     )
     passes = _passes(snapshot, verdicts)
     others = uncounted(snapshot, verdicts.border, verdicts.rules, rows)
+    told = of_objects(snapshot, snapshot.tables["objects"]["objref"][rows].tolist())
     return tuple(
-        one._replace(passes=passes.get(one.objref, ()), uncounted=by)
+        one._replace(
+            passes=passes.get(one.objref, ()),
+            uncounted=by,
+            facts=told.get(one.objref, NO_FACTS),
+        )
         for one, by in zip(made, others, strict=True)
     )
 

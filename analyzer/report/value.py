@@ -9,12 +9,15 @@ worst first), the same bundled for people (`groups`), what else speaks against t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.core.notebook import display
 from analyzer.core.text import printable, shorten
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from analyzer.check.leaks import Verdicts
     from analyzer.core.model import Basis, Rules, Status, Verdict
     from analyzer.core.notebook import Page
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
     from analyzer.report.holders import Holder
     from analyzer.snapshot.source import SourceInfo
     from analyzer.snapshot.value import Snapshot
+
+    Facts = Mapping[str, int | str]
+
+NO_FACTS: Final[Facts] = MappingProxyType({})
 
 CONTAINER_INIT: Final = "CONTAINER_INIT"
 """What --fail-on and --ignore call the rule that the root must be the init of a container."""
@@ -61,7 +68,8 @@ class ReportObject(NamedTuple):
 
     `shared` is the part of `users` whose holders are led to from outside as well. `passes` are the
     namespaces that something outside is in by having the same set of namespaces (NSPROXY).
-    `uncounted` hold it too, and the rules do not know them.
+    `uncounted` hold it too, and the rules do not know them. `facts` is what is known of its state
+    (docs/facts.md), and of what a file is open on.
     """
 
     objref: int
@@ -84,6 +92,7 @@ class ReportObject(NamedTuple):
     shared: int = 0
     passes: tuple[str, ...] = ()
     uncounted: tuple[Holder, ...] = ()
+    facts: Facts = NO_FACTS
 
     @property
     def uncounted_weight(self) -> int:
@@ -136,6 +145,7 @@ class Summary:
     """Numbers: objects collected and judged, verdicts, references from inside, and unnamed ones.
 
     Of what is judged by its holders, arithmetic says nothing: none of its references is unnamed.
+    `crossings` counts, by impact (all of them, worst first), what crosses the border uncounted.
     """
 
     objects: int
@@ -147,6 +157,7 @@ class Summary:
     unknown: int
     references: int
     unnamed: int
+    crossings: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from analyzer.core.model import TASK, Basis, Verdict
 from analyzer.core.text import printable
 from analyzer.kinds import registry, title_of
+from analyzer.report import facts
 from analyzer.report.holders import ONE_PROCESS
 
 if TYPE_CHECKING:
@@ -139,7 +140,8 @@ def tie_words(tie: Tie, relation: Relation) -> str:
     """Return one end of a crossing: "fd 3 of reader (77): has it open", "sh (5): leads it"."""
     left = bool(tie.role or tie.detail) or relation.shared
     does = relation.left if left else relation.right
-    more = ", ".join(word for word in (tie.role, tie.detail) if word)
+    told = tie.role, tie.detail, facts.words(tie.facts)
+    more = ", ".join(dict.fromkeys(word for word in told if word))
     return f"{_end(tie)}: {does} ({more})" if more else f"{_end(tie)}: {does}"
 
 

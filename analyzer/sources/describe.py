@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from analyzer.check.links import opened
 from analyzer.core.model import TASK
 from analyzer.kinds import registry
 from analyzer.kinds.file import dentry_names
@@ -47,11 +48,18 @@ def describe(
     """
     described = _described(memory, snapshot.tables["objects"], chosen)
     named = _named(memory, snapshot, described, tasks, chosen)
-    told = facts.table(memory, named, chosen)
+    told = facts.table(memory, named, _with_opened(snapshot, chosen))
     changed = {**snapshot.tables, "objects": named, "facts": told}
     if cgroups:
         changed["tasks"] = _with_cgroups(tasks)
     return replace(snapshot, tables=changed)
+
+
+def _with_opened(snapshot: Snapshot, chosen: Mask) -> Mask:
+    """Add what the chosen files are open on: a descriptor is told with the state of its pipe."""
+    objref = snapshot.tables["objects"]["objref"]
+    file, thing = opened(snapshot)
+    return chosen | np.isin(objref, thing[np.isin(file, objref[chosen])])
 
 
 def _described(memory: Memory, objects: Table, chosen: Mask) -> Table:

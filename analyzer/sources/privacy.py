@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from analyzer.check.subtree import INSIDE, task_sides
 from analyzer.core.model import TASK
+from analyzer.kinds import facts
 from analyzer.snapshot import tables
 from analyzer.snapshot.addresses import boot_key
 
@@ -38,6 +39,7 @@ _KERNELS: Final = re.compile(
     r"(?:anon_inode:)?\[[\w:.-]*\]|anon_inode:[\w:-]*|/?"
     r"|(?:pipe|socket|net|uts|ipc|mnt|pid|user|cgroup|time|\w+_for_children):\[\d+\]"
 )
+_FIGURES: Final = re.compile(r"[0-9., -]*(?:bytes|pages)?")
 _DELETED: Final = " (deleted)"
 _PATH: Final = re.compile(r"/[^\s,;:'\")]+")
 _COMM: Final = re.compile(r"(\bpid \d+ )\([^)]*\)")
@@ -61,6 +63,7 @@ def only_relevant(snapshot: Snapshot) -> Snapshot:
     holders = references["holder"]
     named = inside | table["observer"]
     named |= np.isin(table["tid"], holders[by_task & theirs[references["target"]]])
+    named |= np.isin(table["tid"], _ends(snapshot, of_tasks=True))
     named = _with_ancestors(table, named)
     kept = _with_ancestors(table, named | np.isin(table["tid"], holders[by_task]))
     nameless = {name: table[name].copy() for name in ("comm", "cgroup")}
@@ -86,8 +89,10 @@ def _leads(snapshot: Snapshot, inside: I64, by_task: Mask) -> Mask:
     between = np.flatnonzero(~by_task)
     found = np.zeros(len(hosts), np.bool_)
     found[target[by_task & np.isin(holder, inside)]] = True
+    crossing = np.zeros(len(hosts), np.bool_)  # what leads to the ends of relations does too
+    crossing[_ends(snapshot, of_tasks=False)] = True
     for start, end in ((holder, target), (target, holder)):
-        found &= ~hosts
+        found = (found | (crossing & (start is target))) & ~hosts
         while True:
             more = found.copy()
             more[end[between[found[start[between]]]]] = True
@@ -96,6 +101,16 @@ def _leads(snapshot: Snapshot, inside: I64, by_task: Mask) -> Mask:
                 break
             found = more
     return found
+
+
+def _ends(snapshot: Snapshot, *, of_tasks: bool) -> I64:
+    """Return the ends of relations: tids, or objrefs."""
+    table = snapshot.tables["relations"]
+    found = []
+    for end in ("left", "right"):
+        by_task = table[f"{end}_kind"] == table.code(f"{end}_kind", TASK)
+        found.append(table[end][by_task == of_tasks])
+    return np.concatenate(found)
 
 
 def _with_ancestors(table: Table, kept: Mask) -> Mask:
@@ -133,6 +148,10 @@ class Redaction:
         hashed = "/".join(part and self.word(part) for part in parts)
         return hashed + (_DELETED if text.endswith(_DELETED) else "")
 
+    def detail(self, text: str) -> str:
+        """Return what stands for a detail or a fact: figures stay, a path is told part by part."""
+        return text if _FIGURES.fullmatch(text) else self.name(text)
+
     def prose(self, text: str) -> str:
         """Return a sentence of ours without the paths and the names of processes in it."""
         told = _COMM.sub(lambda found: f"{found[1]}({self.word(found[0])})", text)
@@ -141,8 +160,10 @@ class Redaction:
     def snapshot(self, snapshot: Snapshot) -> Snapshot:
         """Return the snapshot without names."""
         say = {"tasks": {"comm": self.word, "cgroup": self.name}, "objects": {"name": self.name},
-               "gaps": {"where": self.prose, "effect": self.prose}}  # fmt: skip
+               "gaps": {"where": self.prose, "effect": self.prose},
+               "relations": {"detail": self.detail}, "facts": {"text": self.detail}}  # fmt: skip
         changed = {name: _mapped(snapshot.tables[name], columns) for name, columns in say.items()}
+        changed["facts"] = _with_plain(snapshot.tables["facts"], changed["facts"])
         meta, source = snapshot.meta, snapshot.meta["source"]
         notes = [self.prose(note) for note in source.get("notes", ())]
         more = {"host": self.word(meta["host"]), "source": {**source, "notes": notes}}
@@ -195,6 +216,13 @@ class Redaction:
     def _path(self, data: bytes) -> bytes:
         told = self.name(data.decode("utf-8", "surrogateescape"))
         return told.encode("utf-8", "surrogateescape")
+
+
+def _with_plain(before: Table, hashed: Table) -> Table:
+    """Return facts with the words that nobody chose as they were."""
+    codes = [before.code("fact", name) for name, fact in facts().items() if fact.plain]
+    text = np.where(np.isin(before["fact"], codes), before["text"], hashed["text"])
+    return tables.with_columns(hashed, {"text": text}, dict(hashed.missing))
 
 
 def _mapped(table: Table, columns: Mapping[str, Callable[[str], str]]) -> Table:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from analyzer.report.crossed import Crossed, Tie
     from analyzer.report.holders import Holder, TaskRef
-    from analyzer.report.value import Report, ReportObject, ReportOptions
+    from analyzer.report.value import Facts, Report, ReportObject, ReportOptions
 
 Json = dict[str, Any]
 
@@ -137,6 +137,7 @@ def _object(entry: ReportObject, seen: _Tasks, options: ReportOptions) -> Json:
         "holders_listed": not (options.brief and entry.initial),
         "holders": [_holder(holder, seen) for holder in entry.holders],
         "uncounted": [_holder(holder, seen) for holder in entry.uncounted],
+        "facts": _facts(entry.facts),
     }
 
 
@@ -212,7 +213,12 @@ def _tie(tie: Tie, seen: _Tasks) -> Json:
         "tasks": [_task(task) for task in tie.tasks[:_MOST_TASKS]],
         "via": list(tie.via),
         "things": [valid(thing) for thing in tie.things],
+        "facts": _facts(tie.facts),
     }
+
+
+def _facts(known: Facts) -> Json:
+    return {name: valid(v) if isinstance(v, str) else v for name, v in known.items()}
 
 
 def _lines(envelope: Json) -> str:

@@ -229,6 +229,7 @@ def _properties(suite: ET.Element, report: Report) -> None:
         "rules": subject.rules.value,
         "advisory": str(report.advisory).lower(),
         **{name: str(getattr(summary, name)) for name in summary.__dataclass_fields__},
+        "crossings": str(sum(summary.crossings.values())),
     }
     made = ET.SubElement(suite, "properties")
     for name, value in facts.items():

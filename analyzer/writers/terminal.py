@@ -16,6 +16,7 @@ from analyzer.core.model import Basis, Impact, Rules, Side, Status
 from analyzer.core.text import printable, wrap
 from analyzer.kinds import registry
 from analyzer.relations import relations
+from analyzer.report import facts
 from analyzer.report.grouping import Bundle, Group, cut
 from analyzer.report.wording import (
     VERDICTS,
@@ -85,8 +86,8 @@ def render(report: Report, width: int = 80, *, everything: bool = False) -> list
     page = _Page(max(width, MIN_WIDTH), everything)
     style = _ANSWER_STYLE[report.status]
     lines = page.lines(headline(report), style, indent=2)
+    lines += page.lines(across(report), style, indent=2) if report.crossings else []
     lines += page.lines(_about(report), "faint", indent=2)
-    lines += page.lines(across(report), "title", indent=2) if report.crossings else []
     blocks = (*_findings(page, report), *_crossings(page, report), *_blocks(page, report))
     for block in (*blocks, *_unseen(page, report)):
         lines += [Line(""), *block]
@@ -106,7 +107,7 @@ def headline(report: Report) -> str:
     outside = f"{number(leaks)} of {total} {'is' if leaks == 1 else 'are'} referenced from outside"
     if report.status is Status.LEAKS:
         crosses = any(one.gates for one in report.crossings)
-        only = _none(total, summary.checked) + " referenced from outside, but see below"
+        only = _none(total, summary.checked) + " referenced from outside, but see what crosses"
         said = f"not contained: {outside}" if leaks else f"not contained: {_rule_only(report)}"
         if crosses and not leaks and not any(finding.gates for finding in report.findings):
             said = f"not contained: {only}"
@@ -132,26 +133,48 @@ def across(report: Report) -> str:
 
 def next_step(report: Report) -> str:
     """Return one line on how to go on."""
-    if report.status is Status.CONTAINED and any(not one.alone for one in report.crossings):
-        return "look at what crosses the border; --references-only leaves it out."
+    worst = next((one for one in report.crossings if not one.alone), None)
+    if worst is not None and _is_first(report, worst):
+        how = relations()[worst.relation].next or "look at what crosses the border"
+        return f"{how}; --json has everything."
     if report.status is Status.CONTAINED:
-        own = "the subtree is on its own"
-        return f"nothing: {own}{', but for what is ignored' if report.leaks_ignored else ''}."
+        return f"nothing: {_on_its_own(report)}."
     if report.status is Status.UNDECIDED and not report.source.refcounts:
         there = "" if report.source.live else "check on the machine itself: there "
         return f"{there}cranalyze doctor says what is needed to read the kernel's own refcounts."
-    everything = report.options.all
     if report.status is Status.UNDECIDED:
         hold = "" if report.subject.frozen else "with --freeze, or "
-        more = "" if everything else "; --all lists every object"
+        more = "" if report.options.all else "; --all lists every object"
         return f"run it again {hold}when the subtree is quieter{more}."
+    return _against_leaks(report)
+
+
+def _against_leaks(report: Report) -> str:
     bundles = {group.bundle for group in report.groups}
-    more = "--json has everything." if everything else "--all and --json list everything."
+    more = "--json has everything." if report.options.all else "--all and --json list everything."
     if bundles & {Bundle.SINGLE, Bundle.ALIKE, Bundle.STDIO}:
         ignore = "" if report.options.ignore else ", or --ignore KIND"
         return f"close or reopen what is shared{ignore}; {more}"
     advise = "" if report.advisory else ", or --subtree"
-    return f"give it namespaces of its own{advise}; {more}"
+    if bundles & {Bundle.HOST} or not bundles & {Bundle.CODE}:
+        return f"give it namespaces of its own{advise}; {more}"
+    return f"let it run a program of its own (execve){advise}; {more}"
+
+
+def _is_first(report: Report, worst: Crossed) -> bool:
+    """Tell whether a crossing is what to see to first."""
+    if report.status is Status.CONTAINED:
+        return worst.impact is not Impact.BY_DESIGN
+    return worst.gates and worst.stable
+
+
+def _on_its_own(report: Report) -> str:
+    ignored = ", but for what is ignored" if report.leaks_ignored else ""
+    if report.options.references_only:
+        return f"no object is held from outside{ignored}; what no count shows was left out"
+    if any(not one.alone for one in report.crossings):
+        return f"what crosses is by design{ignored}"
+    return f"the subtree is on its own{ignored}"
 
 
 def _rule_only(report: Report) -> str:
@@ -235,9 +258,9 @@ def _crossing(page: _Page, one: Crossed) -> list[Line]:
         if len(said) > most:
             lines += page.lines(f"and {number(len(said) - most)} more", first=f"  {'':8} ")
     if one.meeting is not None:
-        lines += page.lines(
-            printable(f"{one.meeting.words}: {relation.right}"), first="  at       "
-        )
+        told = facts.words(one.meeting.facts)
+        met = f"{one.meeting.words}: {relation.right}{f' ({told})' if told else ''}"
+        lines += page.lines(printable(met), first="  at       ")
     return lines
 
 
@@ -263,6 +286,8 @@ def _single(page: _Page, group: Group) -> list[Line]:
     ignored = "" if entry.gates else " (ignored)"
     lines = _title(page, entry, f"{VERDICTS[entry.verdict]}{ignored}")
     lines += page.lines(counts(entry), indent=2, first="  ")
+    if entry.facts:
+        lines += page.lines(facts.words(entry.facts), indent=4, first="  ")
     if entry.passes:
         lines += page.lines(f"shared through it: {listing(entry.passes)}", indent=4, first="  ")
     if (entry.unexplained > 0) and registry()[entry.kind].unseen:

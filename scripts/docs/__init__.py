@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from scripts.docs.columns import columns_page, report_columns_page
 from scripts.docs.commands import commands_page
 from scripts.docs.contributing import contributing_page
+from scripts.docs.crossings import facts_page, relations_page
 from scripts.docs.export import export_page
 from scripts.docs.json_keys import json_page
 from scripts.docs.kinds import kinds_page
@@ -32,6 +33,8 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "docs/export.md": export_page,
     "docs/json.md": json_page,
     "docs/kinds.md": kinds_page,
+    "docs/relations.md": relations_page,
+    "docs/facts.md": facts_page,
     "docs/man/cranalyze.1": man_page,
 }
 """What is written, by its path in the repository."""

@@ -5,11 +5,31 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
+from analyzer.core.model import Impact
 from scripts.docs import markdown as md
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+
+_END_KEYS: Final = {
+    "side": "inside, outside, observer",
+    "kind": "TASK, or the kind of the object",
+    "objref": "the object, null for a task",
+    "tid": "the task, null for an object",
+    "name": "what it is called, or null",
+    "role": "its part in the relation: cwd, owner, ...",
+    "slot": "fd number, signal, ..., or null",
+    "detail": "what else is known of it",
+    "task_set": "all tasks that lead to it: a number of `task_sets`",
+    "tasks[].tid": "one of the first eight threads that lead to it",
+    "tasks[].tgid": "its process",
+    "tasks[].comm": "its name",
+    "tasks[].side": "its side",
+    "via": "the descriptors that lead to it: fd 4",
+    "things": "what keeps it without a task: a bind mount and its place",
+    "facts": "what is known of its state, by name (see facts.md)",
+}
 
 JSON_KEYS: Final = {
     "cranalyze": "version of this format: keys may be added within one",
@@ -41,6 +61,10 @@ JSON_KEYS: Final = {
     "summary.unknown": "could not be decided",
     "summary.references": "counted references held from inside",
     "summary.unnamed": "counts that no holder was found for",
+    **{
+        f"summary.crossings.{impact.value}": "what crosses the border uncounted, of this impact"
+        for impact in Impact
+    },
     "objects[].objref": "number of the object, stable for equal input",
     "objects[].kind": "FILE, MM, UTS_NS, ... (see kinds.md)",
     "objects[].address": "kernel address or its salted hash, hex; null when the source sees none",
@@ -60,6 +84,7 @@ JSON_KEYS: Final = {
     "objects[].uncounted": "holders that the rules do not count, as in holders",
     "objects[].gates": "a leak of this kind decides the answer (--fail-on, --ignore)",
     "objects[].message": "the kernel's message, or null",
+    "objects[].facts": "what is known of its state, by name (see facts.md)",
     "objects[].holders_listed": "false where they are left out: the host's own, without --all",
     "objects[].holders[].side": "inside, outside, observer",
     "objects[].holders[].shared": "it is inside, and led to from outside as well",
@@ -77,10 +102,19 @@ JSON_KEYS: Final = {
     "objects[].holders[].task_set": "all that lead to it: a number of `task_sets`",
     "objects[].holders[].detail": "the reference in words: fd 5 (cloexec)",
     "objects[].holders[].via": "the descriptors that lead to it, if nothing else does: fd 4",
-    "findings[].finding": "what else speaks against the subtree: container_init, nested_ns",
-    "findings[].message": "the kernel's message",
+    "findings[].finding": "what else there is to say: container_init, nested_ns, crossing",
+    "findings[].message": "the kernel's message; of a crossing what it is",
     "findings[].detail": "the same in words",
     "findings[].gates": "it decides the answer",
+    "findings[].relation": "of a crossing: what its ends have to do with each other (relations.md)",
+    "findings[].impact": "what that means: " + ", ".join(impact.value for impact in Impact),
+    "findings[].stable": "two readings agreed on it",
+    "findings[].alone": "all its ends are inside: a checkpoint has to know of it",
+    **{
+        f"findings[].{where}.{key}": meaning
+        for where in ("ends[]", "meeting")
+        for key, meaning in _END_KEYS.items()
+    },
     "gaps[].where": "what could not be read",
     "gaps[].syscall": "the call that failed",
     "gaps[].errno": "its error number, or null",

@@ -106,7 +106,7 @@ def test_every_command_has_help_with_examples_and_it_fits(command: str) -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
     assert all(len(line) <= 80 for line in ran.stdout.splitlines())
     assert "Examples:\n    " in ran.stdout or not command
-    assert "..." not in re.sub(r"(KIND,|COL,|\[ARGS\]|\[FILE\])\.\.\.", "", ran.stdout)
+    assert "..." not in re.sub(r"(KIND,|WORD,|COL,|\[ARGS\]|\[FILE\])\.\.\.", "", ran.stdout)
 
 
 def test_help_names_every_command_and_exit_code() -> None:
@@ -306,7 +306,17 @@ WRONG: Final[dict[str, tuple[list[str], int, str]]] = {
     "no kind": (
         ["report", "leak.crz", "--ignore", "FILES"],
         2,
-        "no kind FILES .did you mean FILE.*: ACCT",
+        "no kind, impact or relation FILES .did you mean FILE.*: reaches-out",
+    ),
+    "no impact": (
+        ["report", "leak.crz", "--ignore", "shared-sate"],
+        2,
+        "did you mean shared-state",
+    ),
+    "no relation": (
+        ["report", "leak.crz", "--fail-on", "foreign-mounts"],
+        2,
+        "did you mean foreign-mount",
     ),
     "empty kinds": (["report", "leak.crz", "--fail-on", ","], 2, "--fail-on needs a kind"),
     "no file": (["report", "absent.crz"], 2, "cannot read absent.crz: No such file"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import numpy as np
@@ -147,6 +148,45 @@ def test_a_crossing_is_a_finding_in_json() -> None:
     assert (outside["side"], outside["kind"], outside["name"]) == ("outside", "MNT_NS", "mnt:[1]")
 
 
+def piped() -> Report:
+    """Return the report of a subtree that has a pipe in common with an outsider."""
+    made, mine, theirs, _ = machine()
+    pipe = made.object(
+        "PIPE", 2, name="pipe:[7]", holders=[(mine, "pipe.reader"), (theirs, "pipe.writer")]
+    )
+    made.fact(pipe, "unread", 12)
+    made.fact(pipe, "readers", 1)
+    made.relation("foreign-mount", mine, theirs)
+    return report(made, all=True)
+
+
+def test_facts_are_told_of_objects_and_of_what_their_files_are_open_on() -> None:
+    found = piped()
+    pipe = next(entry for entry in found.objects if entry.kind == "PIPE")
+    file = next(entry for entry in found.objects if entry.name == "/srv/x")
+    assert dict(pipe.facts) == dict(file.facts) == {"unread": 12, "readers": 1}
+    assert "readers 1, 12 bytes unread" in text(found)
+    told = json.loads(writer.render(found))
+    assert {"unread": 12, "readers": 1} in [entry["facts"] for entry in told["objects"]]
+    ends = [end for finding in told["findings"] for end in finding.get("ends", ())]
+    assert [end["facts"] for end in ends] == [{"unread": 12, "readers": 1}] * 2
+
+
+def test_the_summary_counts_what_crosses_by_impact() -> None:
+    told = json.loads(writer.render(report(outward())))["summary"]["crossings"]
+    assert told == {impact.value: int(impact is Impact.REACHES_OUT) for impact in Impact}
+    assert not any(report(outward(), references_only=True).summary.crossings.values())
+
+
+def test_next_says_what_mends_the_worst_and_never_that_it_is_on_its_own() -> None:
+    said = text(report(outward()))
+    assert f"next: {relations()['foreign-mount'].next};" in said
+    assert "nothing: what crosses is by design." in text(report(outward(impact="by design")))
+    for found in (report(outward(), ignore=frozenset({"reaches-out"})),
+                  report(outward(), references_only=True)):  # fmt: skip
+        assert "on its own" not in text(found)
+
+
 def test_a_relation_of_a_newer_version_is_refused_with_one_line() -> None:
     made, *_ = machine()
     made.relation("telepathy", ROOT, OUTSIDER)
@@ -175,6 +215,7 @@ def test_relations_change_no_verdict(graph: Graph, data: st.DataObject) -> None:
 def test_a_relation_is_whole(name: str) -> None:
     one = relations()[name]
     assert one.name == name == name.lower()
+    assert f"analyzer.relations.{name.replace('-', '_')}" in sys.modules  # as completion has it
     assert one.title
     assert one.plural
     assert one.left

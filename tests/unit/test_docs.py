@@ -8,14 +8,15 @@ import re
 import pytest
 
 from analyzer.check.leaks import check
-from analyzer.core.model import SCHEMAS
-from analyzer.kinds import associations, registry
+from analyzer.core.model import SCHEMAS, Impact
+from analyzer.kinds import associations, facts, registry
+from analyzer.relations import relations
 from analyzer.report.columns import COLUMNS
 from analyzer.report.make import make
 from analyzer.report.value import ReportOptions
 from analyzer.writers import json as writer
 from scripts import docs
-from scripts.docs import columns, commands, json_keys, kinds, man
+from scripts.docs import columns, commands, crossings, json_keys, kinds, man
 from tests.build import Machine
 
 
@@ -71,6 +72,9 @@ def test_every_key_of_the_json_is_told_and_no_other() -> None:
     made.task(100, 77)
     tables = [made.object("FILE_TABLE", 1, holders=[(task, "files")]) for task in (100, 77)]
     made.object("FILE", 2, holders=[(table, "fd", 3) for table in tables])
+    inode = made.object("INODE", None, holders=[(77, "poll")])
+    for table in tables:
+        made.relation("deleted-file", made.object("FILE", 1, holders=[(table, "fd", 4)]), inode)
     made.gap("pid 7", "openat", 13, "not read")
     snapshot = made.snapshot(100)
     report = make(snapshot, check(snapshot), ReportOptions("check", gate=True))
@@ -79,6 +83,13 @@ def test_every_key_of_the_json_is_told_and_no_other() -> None:
         json_keys.paths(json.loads(writer.render_error("check", "no", 2))["errors"], "errors")
     )
     assert found - {"errors"} == set(json_keys.JSON_KEYS)
+
+
+def test_every_relation_and_every_fact_is_told() -> None:
+    page, told = crossings.relations_page(), crossings.facts_page()
+    assert all(f"## {name}\n" in page for name in relations())
+    assert all(impact.value in page for impact in Impact)
+    assert all(f"| `{name}` |" in told for name in facts())
 
 
 def test_the_man_page_has_no_line_that_roff_would_take_for_a_request() -> None:

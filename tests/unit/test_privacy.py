@@ -67,6 +67,36 @@ def test_a_redacted_snapshot_is_the_same_without_names() -> None:
     assert crz.unpack(data).meta["options"]["redacted"]
 
 
+def test_details_and_facts_have_no_names_either() -> None:
+    machine = Machine()
+    machine.task(100)
+    file = machine.object("FILE", 1)
+    machine.relation("deleted-file", file, file, detail="7 bytes")
+    machine.relation("foreign-mount", file, file, detail="/srv/secret")
+    machine.fact(file, "readers", 7)
+    machine.fact(file, "readers", "secret")
+    told = Redaction(KEY).snapshot(machine.snapshot(100)).tables
+    assert told["relations"]["detail"][0] == "7 bytes"
+    assert told["relations"]["detail"][1] == Redaction(KEY).name("/srv/secret")
+    assert told["facts"].row(0)["number"] == 7
+    assert told["facts"].row(1)["text"] == Redaction(KEY).word("secret")
+
+
+def test_a_border_names_the_tasks_at_the_ends_of_relations() -> None:
+    machine = Machine()
+    for tid, ppid in ((1, 0), (77, 1), (88, 1), (99, 1), (100, 1)):
+        machine.task(tid, ppid)
+    mine, theirs = (machine.object("FILE_TABLE", 1, holders=[(tid, "files")]) for tid in (100, 88))
+    inode = machine.object("INODE", None)
+    for table in (mine, theirs):
+        file = machine.object("FILE", 1, holders=[(table, "fd", 3)])
+        machine.relation("deleted-file", file, inode)
+    machine.relation("session", 100, 77)
+    tasks = privacy.only_relevant(machine.snapshot(100)).tables["tasks"]
+    assert tasks["tid"].tolist() == [1, 77, 88, 100]
+    assert privacy.UNNAMED not in tasks["comm"].tolist()
+
+
 def test_a_redacted_report_names_nobody(tmp_path: Path) -> None:
     machine = Machine()
     machine.task(77, comm="mallory")

@@ -26,12 +26,12 @@ SUBJECT = {
 }  # fmt: skip
 SUMMARY = {
     "objects", "checked", "contained", "usage_leak", "overcount", "unstable", "unknown",
-    "references", "unnamed",
+    "references", "unnamed", "crossings",
 }  # fmt: skip
 OBJECT = {
     "objref", "kind", "address", "name", "ino", "dev", "initial", "verdict", "basis", "users",
     "refcount", "observer", "outside", "unnamed", "shared", "passes", "uncounted", "gates",
-    "message", "holders", "holders_listed",
+    "message", "holders", "holders_listed", "facts",
 }  # fmt: skip
 HOLDER = {
     "side", "shared", "things", "association", "slot", "weight", "holder", "tasks", "task_set",

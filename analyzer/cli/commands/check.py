@@ -49,6 +49,7 @@ def run(  # noqa: PLR0913 - an option each
     strict: opt.Strict = False,
     fail_on: opt.FailOn = None,
     ignore: opt.Ignore = None,
+    references_only: opt.ReferencesOnly = False,
     config: opt.Config = None,
 ) -> None:
     """Tell whether a subtree is contained.
@@ -67,7 +68,10 @@ def run(  # noqa: PLR0913 - an option each
         noheadings=noheadings, everything=everything, force=force,
     )  # fmt: skip
     obey_policy(settings.load(config), subtree=subtree, live=True)
-    chosen = wanted.options("check", fail_on, ignore, subtree=subtree, gate=True, strict=strict)
+    chosen = wanted.options(
+        "check", fail_on, ignore,
+        subtree=subtree, gate=True, strict=strict, references_only=references_only,
+    )  # fmt: skip
 
     seen: list[Verdicts] = []
 

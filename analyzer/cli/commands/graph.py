@@ -60,7 +60,7 @@ def run(
     pid: opt.OtherPid = None,
     rules: opt.Rules = opt.RuleSet.MODERN,
     scope: HowMuch = Scope.BORDER,
-    ignore: opt.Ignore = None,
+    ignore: opt.IgnoreKinds = None,
     form: Format = None,
     output: opt.Output = None,
     force: opt.Force = False,

@@ -43,6 +43,7 @@ def run(  # noqa: PLR0913 - an option each
     strict: opt.Strict = False,
     fail_on: opt.FailOn = None,
     ignore: opt.Ignore = None,
+    references_only: opt.ReferencesOnly = False,
     config: opt.Config = None,
 ) -> None:
     """Say what a snapshot shows.
@@ -59,7 +60,10 @@ def run(  # noqa: PLR0913 - an option each
         noheadings=noheadings, everything=everything, force=force,
     )  # fmt: skip
     obey_policy(settings.load(config), subtree=subtree, live=False)
-    chosen = wanted.options("report", fail_on, ignore, subtree=subtree, gate=check, strict=strict)
+    chosen = wanted.options(
+        "report", fail_on, ignore,
+        subtree=subtree, gate=check, strict=strict, references_only=references_only,
+    )  # fmt: skip
     name = file or newest_snapshot()
     with Desk([name], to_file(wanted.output, force=force)) as desk:
         finish(make(*judged(desk, name, pid, rules, redact=redact), chosen), wanted, desk)

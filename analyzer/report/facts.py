@@ -1,0 +1,80 @@
+"""What is known of the state of things: the facts of a snapshot, by object and by task.
+
+An open file also has the facts of what it is open on (a pipe, a socket): that is what people mean
+when they speak of a descriptor.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.check.links import opened
+from analyzer.core.model import TASK
+from analyzer.core.text import printable
+from analyzer.kinds import facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from analyzer.check.links import Mask
+    from analyzer.core.model import Fact
+    from analyzer.report.value import Facts
+    from analyzer.snapshot.tables import Table
+    from analyzer.snapshot.value import Snapshot
+
+_MOST: Final = 6  # in one line
+
+
+def of_objects(snapshot: Snapshot, objrefs: Iterable[int]) -> Mapping[int, Facts]:
+    """Return the facts of objects by objref, where there are any."""
+    wanted = np.fromiter(objrefs, np.int64)
+    table = snapshot.tables["facts"]
+    if not len(wanted) or not len(table):
+        return {}
+    holder, target = opened(snapshot)
+    on = np.isin(holder, wanted)
+    holder, target = holder[on], target[on]
+    by_object = table["kind"] != table.code("kind", TASK)
+    known = _read(table, by_object & np.isin(table["ref"], np.append(wanted, target)))
+    found = {ref: known[ref] for ref in wanted.tolist() if ref in known}
+    for file, thing in zip(holder.tolist(), target.tolist(), strict=True):
+        if thing in known:
+            found[file] = {**known[thing], **found.get(file, {})}
+    return found
+
+
+def of_tasks(snapshot: Snapshot, tids: Iterable[int]) -> Mapping[int, Facts]:
+    """Return the facts of tasks by tid, where there are any."""
+    table = snapshot.tables["facts"]
+    by_task = table["kind"] == table.code("kind", TASK)
+    return _read(table, by_task & np.isin(table["ref"], np.fromiter(tids, np.int64)))
+
+
+def words(known: Facts) -> str:
+    """Return facts in a few words, in the order of the registry: "readers 1, 12 bytes unread"."""
+    told = (said(fact, known[name]) for name, fact in facts().items() if name in known)
+    kept = list(dict.fromkeys(filter(None, told)))
+    return printable(", ".join(kept[:_MOST]))
+
+
+def said(fact: Fact, value: int | str) -> str:
+    """Return one fact in words: "12 bytes unread", "readers 1"; a text speaks for itself."""
+    if isinstance(value, str):
+        return value
+    if fact.unit:
+        return f"{value:,} {fact.unit} {fact.name.rpartition('.')[2]}" if value else ""
+    return f"{fact.name.replace('.', ' ')} {value}"
+
+
+def _read(table: Table, rows: Mask) -> dict[int, Facts]:
+    told = table.take(np.flatnonzero(rows))
+    number, text = told["number"].tolist(), told["text"].tolist()
+    counted = told.known("number").tolist()
+    found: dict[int, dict[str, int | str]] = {}
+    for at, (ref, name) in enumerate(
+        zip(told["ref"].tolist(), told.words("fact").tolist(), strict=True)
+    ):
+        found.setdefault(ref, {})[name] = number[at] if counted[at] else text[at]
+    return dict(found)
