@@ -84,6 +84,7 @@ def numbers(report: Report) -> str:
         (report.subject.tasks, f"{plural(report.subject.tasks, 'task')} inside"),
         (summary.references, f"{plural(summary.references, 'reference')} from inside"),
         (summary.unnamed, f"{plural(summary.unnamed, 'reference')} not named"),
+        (sum(summary.crossings.values()), "crossing uncounted"),
     )
     cells = "".join(f"<div><dt>{name}</dt><dd>{number(count)}</dd></div>" for count, name in shown)
     return f'<dl class="numbers">{cells}</dl>'
