@@ -15,12 +15,16 @@ demo: .venv/.stamp ## build a small leaking container, check it, explain what wa
 	@.venv/bin/cranalyze demo $(ARGS)
 
 test: .venv/.stamp ## run the whole suite (as root: all of it, else what a user may)
-	@failed=; for half in unit live; do $(MAKE) --no-print-directory $$half || failed="$$failed $$half"; done; \
+	@failed=; for half in unit slow live; do $(MAKE) --no-print-directory $$half || failed="$$failed $$half"; done; \
 	    if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
-# ARGS may choose of the one half or of the other only: that nothing is left (5) is no failure.
-unit: .venv/.stamp ## run the tests that need no live kernel, on all processors: seconds
-	$(PYTEST) -n auto -m 'not live' $(ARGS) || [ $$? -eq 5 ]
+# ARGS may choose of one part only: that nothing is left (5) is no failure.
+unit: .venv/.stamp ## run the quick tests that need no live kernel, on all processors: seconds
+	$(PYTEST) -n auto -m 'not live and not slow' $(ARGS) || [ $$? -eq 5 ]
+
+slow: .venv/.stamp ## run the slow ones of them, and the property tests with more examples
+	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-ci} \
+	    $(PYTEST) -n auto -m '(slow or hypothesis) and not live' $(ARGS) || [ $$? -eq 5 ]
 
 live: .venv/.stamp ## run the tests that start real processes, one after the other: minutes
 	$(PYTEST) -m live $(ARGS) || [ $$? -eq 5 ]
@@ -72,4 +76,4 @@ clean: ## remove everything that these targets made
 	@scripts/setup.sh .venv-lowest locks/lowest.txt 12
 	@touch $@
 
-.PHONY: help demo test unit live again test-lowest lint format docs notebooks pictures bench setup lock clean
+.PHONY: help demo test unit slow live again test-lowest lint format docs notebooks pictures bench setup lock clean

@@ -28,6 +28,11 @@ class _Absent(MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
-if __name__ == "__main__":
+def without_extras() -> None:
+    """From now on nothing of them can be imported."""
     sys.meta_path.insert(0, _Absent())
+
+
+if __name__ == "__main__":
+    without_extras()
     sys.exit(main())

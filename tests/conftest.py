@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 TESTS: Final = Path(__file__).parent
 SYS_KCMP: Final = {"x86_64": 312, "aarch64": 272}
 
+settings.register_profile("quick", derandomize=True, deadline=None, database=None, max_examples=10)
 settings.register_profile("ci", derandomize=True, deadline=None, database=None, max_examples=30)
 settings.register_profile("explore", deadline=None, max_examples=5_000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 def _why_not_root() -> str:

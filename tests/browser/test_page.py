@@ -12,6 +12,7 @@ from analyzer.core.text import printable
 from analyzer.scene.scene import MOST_DRAWN
 from analyzer.writers import page
 from tests.build import Machine
+from tests.each import each
 from tests.unit.test_page import NASTY, many, named
 from tests.unit.test_report_terminal import contained, leaking, reported
 
@@ -249,7 +250,7 @@ def test_a_fold_unfolds_and_folds(window: Browser, tmp_path: Path) -> None:
     after = ask(window, places)
     members = set(after) - set(before)
     assert len(members) == 6
-    assert all(before[fold]["y"] < after[key]["y"] < after[below]["y"] for key in members)
+    assert each(before[fold]["y"] < after[key]["y"] < after[below]["y"] for key in members)
     assert len({after[key]["y"] for key in members}) == 6
     row = ask(window, "JSON.parse(document.getElementById('data').textContent).row")
     assert after[below]["y"] == pytest.approx(before[below]["y"] + 6 * row)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 import fixtures
+from tests.each import each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -187,7 +188,7 @@ def _fd_path(place: Place) -> str:
 
 def _verdict(info: Info) -> str:
     leaking = [item for item in info["expect"] if item["holders_outside"]]
-    assert all(item["verdict"] == "usage_leak" for item in leaking)
+    assert each(item["verdict"] == "usage_leak" for item in leaking)
     return "leaks" if leaking or not info["exhaustive"] else "contained"
 
 

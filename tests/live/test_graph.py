@@ -15,6 +15,7 @@ import pytest
 import analyzer
 import fixtures
 from analyzer.graph import containing, questions
+from tests.each import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,7 +42,7 @@ def test_a_shared_file_has_a_chain_from_each_side() -> None:
     chains = {chain.task: chain for chain in questions.who_reaches(graph, file)}
     assert set(chains) == {f"TASK:{root}", f"TASK:{outside}"}
     slot = running.info["expect"][0]["match"]["slot"]
-    assert all(f": fd {slot}" in chain.words for chain in chains.values())
+    assert each(f": fd {slot}" in chain.words for chain in chains.values())
     assert {graph.nodes[task]["side"] for task in chains} == {"inside", "outside"}
 
     whole = analyzer.graph(snapshot, scope="host")

@@ -18,6 +18,7 @@ import fixtures
 from analyzer.check import leaks
 from analyzer.core.model import TASK, Side, Verdict
 from analyzer.sources import collect
+from tests.each import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -158,7 +159,7 @@ def test_shared_memory_is_held_by_its_segment_and_its_attaches() -> None:
     kept = sorted(held.associations(file).get("inside shm.attach", 0) for file in files)
     assert kept == [0, 1, 2]
     assert {held.verdict(file) for file in files} == {"contained"}
-    assert all(held.name(e.holder).startswith("shmid ") for e in held.of(files[0], "shm.file"))
+    assert each(held.name(e.holder).startswith("shmid ") for e in held.of(files[0], "shm.file"))
     namespace = _own(held, "shm.ns", ino)
     assert held.associations(namespace) == {"inside nsproxy.ipc": 1, "inside shm.ns": 3}
 

@@ -20,6 +20,7 @@ from analyzer.memory.probe import KernelSourceError, open_memory
 from analyzer.memory.reader import Memory, MissingFieldError
 from analyzer.memory.trees import maples, rbtrees, xarrays
 from analyzer.sources import tasks
+from tests.each import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,7 +97,7 @@ def test_descriptors_are_close_on_exec_and_closed_at_the_end() -> None:
         ours = [int(fd) for fd in os.listdir("/proc/self/fd") if fd not in before]
         bpf = [fd for fd in ours if "bpf" in _link(fd)]
         assert len(bpf) >= 4
-        assert all(fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC for fd in bpf)
+        assert each(fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC for fd in bpf)
     assert not [fd for fd in os.listdir("/proc/self/fd") if "bpf" in _link(int(fd))]
 
 

@@ -14,6 +14,7 @@ import pytest
 
 import analyzer
 from analyzer.core.model import Side
+from tests.each import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +94,7 @@ def test_another_namespace_of_the_hosts_is_a_leak(shared: str) -> None:
         report = decided(root)
     assert report.exit_code == 16
     assert [entry.kind for entry in report.objects] == [f"{shared.upper()}_NS"]
-    assert all(group.of_container for group in report.groups)
+    assert each(group.of_container for group in report.groups)
 
 
 @pytest.mark.parametrize("source", ["kernel", "procfs"])

@@ -13,6 +13,7 @@ import pytest
 
 import fixtures
 from tests import own
+from tests.each import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,7 +119,7 @@ def test_the_census_names_every_reference_of_what_we_made() -> None:
     assert code == 0
     census = json.loads(said)
     keys = {"kind", "objects", "refcount", "named", "unnamed", "unstable"}
-    assert all(keys <= set(kind) for kind in census["kinds"])
+    assert each(keys <= set(kind) for kind in census["kinds"])
     assert kinds <= {kind["kind"] for kind in census["kinds"]}
 
 

@@ -20,6 +20,7 @@ import pytest
 
 import analyzer
 from scripts import notebooks
+from tests.each import each
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +70,7 @@ def first_leak(cells: list[list[str]]) -> None:
     said = ["\n".join(cell) for cell in cells]
     found, mended, closed, _ = [cell for cell in said if re.search("<b>(not )?contained: ", cell)]
     assert "not contained: 2 of " in found
-    assert all(name in found for name in LEAKS)
+    assert each(name in found for name in LEAKS)
     assert re.search(r"supervisor \(\d+\): fd 3", found)
     assert "monitor (" in found
     assert "not contained: 1 of " in mended

@@ -24,6 +24,7 @@ from analyzer.core import settings
 from analyzer.core.errors import BadInputError, NotPermittedError
 from analyzer.core.settings import Settings
 from tests.build import Machine, Obj
+from tests.each import each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,44 +105,42 @@ def folder(tmp_path: Path) -> Path:
 def test_every_command_has_help_with_examples_and_it_fits(command: str) -> None:
     ran = run(*command.split(), "--help")
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert all(len(line) <= 80 for line in ran.stdout.splitlines())
+    assert each(len(line) <= 80 for line in ran.stdout.splitlines())
     assert "Examples:\n    " in ran.stdout or not command
     assert "..." not in re.sub(r"(KIND,|WORD,|COL,|\[ARGS\]|\[FILE\])\.\.\.", "", ran.stdout)
 
 
 def test_help_names_every_command_and_exit_code() -> None:
     said = run("--help").stdout
-    assert all(f"  {command} " in said for command in COMMANDS)
-    assert all(f" {code} " in said for code in (0, 16, 3, 2, 4, 5, 70))
+    assert each(f"  {command} " in said for command in COMMANDS)
+    assert each(f" {code} " in said for code in (0, 16, 3, 2, 4, 5, 70))
 
 
-def loaded_by(*words: str) -> set[str]:
-    code = f"import sys; from analyzer.cli import main; main({list(words)!r}); print(*sys.modules)"
-    ran = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True,
-        stdin=subprocess.DEVNULL, check=True,
-    )  # fmt: skip
-    return set(ran.stdout.splitlines()[-1].split())
+LOADED: Final = """
+import json, sys, analyzer
+def told(): print(json.dumps(sorted(sys.modules)))
+told()
+from analyzer.cli import main
+for words in json.loads(sys.argv[1]):
+    main(words)
+    told()
+"""
 
 
-def test_help_imports_nothing_heavy() -> None:
-    assert not loaded_by("--help") & HEAVY
-
-
-def test_check_imports_no_table_library() -> None:
-    assert not loaded_by("check", "1") & (HEAVY - {"numpy"})
-
-
-def test_a_report_imports_what_reads_the_file_and_no_more(tmp_path: Path) -> None:
+def test_nothing_is_imported_before_it_is_needed(tmp_path: Path) -> None:
+    """Importing the package, help, a check and a report, one after the other in one process."""
     Machine().snapshot().save(tmp_path / "a.crz")
-    assert loaded_by("report", f"{tmp_path}/a.crz") & HEAVY == {"numpy", "pyarrow"}
-
-
-def test_importing_the_package_imports_nothing_heavy() -> None:
-    code = "import sys, analyzer; print(*sys.modules)"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                         cwd=ROOT)  # fmt: skip
-    assert not set(ran.stdout.split()) & (HEAVY | {"typer"})
+    lines = [["--help"], ["check", "1", "--json"], ["report", f"{tmp_path}/a.crz"]]
+    ran = subprocess.run(
+        [sys.executable, "-c", LOADED, json.dumps(lines)], cwd=ROOT, env=environment(),
+        capture_output=True, text=True, stdin=subprocess.DEVNULL, check=True,
+    )  # fmt: skip
+    loaded = [set(json.loads(line)) for line in ran.stdout.splitlines() if line[:2] == '["']
+    package, helped, checked, reported = loaded
+    assert not package & (HEAVY | {"typer"})
+    assert not helped & HEAVY
+    assert not checked & (HEAVY - {"numpy"})
+    assert reported & HEAVY == {"numpy", "pyarrow"}
 
 
 def test_the_public_names_are_there_whatever_is_imported_first() -> None:
@@ -222,6 +221,7 @@ def made_table(made: Machine) -> Obj:
     return made.object("FILE_TABLE", 1, holders=[(77, "files")])
 
 
+@pytest.mark.slow
 def test_who_asks_for_c_gets_ascii(folder: Path) -> None:
     made = leaking()
     made.rows["objects"][2]["name"] = "/srv/\xe9"
@@ -390,6 +390,7 @@ def test_an_interrupt_is_130(
     assert capfd.readouterr().err == "cranalyze: interrupted\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["report", "leak.crz"], ["-h"]])
 def test_a_reader_that_went_away_is_141_without_a_word(words: list[str], folder: Path) -> None:
     reader, writer = os.pipe()
@@ -404,6 +405,7 @@ def test_a_reader_that_went_away_is_141_without_a_word(words: list[str], folder:
     assert (ran.returncode, ran.stderr) == (141, b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("words", [["report", "leak.crz"], ["-h"], ["report", "-h"], []])
 def test_a_full_disk_behind_stdout_is_one_line(
@@ -419,6 +421,7 @@ def test_a_full_disk_behind_stdout_is_one_line(
     assert ran.stderr == "cranalyze: cannot write to stdout: No space left on device\n"
 
 
+@pytest.mark.slow
 def test_a_closed_stdout_is_one_line(folder: Path) -> None:
     command = f"exec {' '.join(CRANALYZE)} report leak.crz >&-"
     ran = subprocess.run(["sh", "-c", command], cwd=folder, env=environment(), capture_output=True,

@@ -18,6 +18,7 @@ from analyzer.writers import json as writer
 from scripts import docs
 from scripts.docs import columns, commands, crossings, json_keys, kinds, man
 from tests.build import Machine
+from tests.each import each
 
 
 @pytest.mark.parametrize("name", docs.PAGES)
@@ -33,7 +34,10 @@ def test_every_command_and_option_is_told_with_examples() -> None:
         assert f"## {command.path}\n" in page
         assert command.about
         assert command.examples, command.path
-        assert all(parameter.meaning for parameter in (*command.arguments, *command.options))
+    told = [
+        one for command in commands.commands() for one in (*command.arguments, *command.options)
+    ]
+    assert each(parameter.meaning for parameter in told)
     assert "| `--rules modern\\|linux-cr\\|seed` |" in page
 
 
@@ -50,19 +54,19 @@ def test_what_holds_a_file_is_told() -> None:
     assert {("FILE_TABLE", "fd"), ("MM", "exe"), ("MM", "vma"), ("SOCKET", "scm")} <= holders
     assert {("TASK", "syscall"), ("LOOP", "loop"), ("IO_URING", "io_uring.file")} <= holders
     page = kinds.kinds_page()
-    assert all(f"## {kind}\n" in page for kind in registry())
+    assert each(f"## {kind}\n" in page for kind in registry())
 
 
 def test_every_column_is_told() -> None:
     page = columns.columns_page()
     for schema in SCHEMAS.values():
-        assert all(f"| `{column.name}` |" in page for column in schema.columns)
+        assert each(f"| `{column.name}` |" in page for column in schema.columns)
 
 
 def test_every_column_of_a_report_is_told_on_the_page_and_in_the_manual() -> None:
     page, manual = columns.report_columns_page(), man.man_page()
-    assert all(f"| `{column.name}` |" in page for column in COLUMNS)
-    assert all(f"\\fB{column.name}\\fR" in manual for column in COLUMNS)
+    assert each(f"| `{column.name}` |" in page for column in COLUMNS)
+    assert each(f"\\fB{column.name}\\fR" in manual for column in COLUMNS)
     assert "and (OUTSIDE > 0 or UNNAMED > 0)" in page
 
 

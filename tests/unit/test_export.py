@@ -26,6 +26,7 @@ from analyzer.writers import export as writer
 from analyzer.writers import folder as export
 from analyzer.writers.export import Form, files, snapshot_name
 from tests.build import Machine
+from tests.each import each
 from tests.unit.test_cli import run
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def test_a_time_that_is_none_is_refused(said: str) -> None:
 
 def test_a_date_is_of_utc() -> None:
     paths = list(exported(leaking(collected_at="2026-01-01T01:00:00+02:00")))
-    assert all("/date=2025-12-31/" in path for path in paths)
+    assert each("/date=2025-12-31/" in path for path in paths)
 
 
 def test_equal_snapshots_give_equal_bytes() -> None:
@@ -290,7 +291,7 @@ def test_the_command_prints_what_it_wrote(tmp_path: Path) -> None:
     ran = run("export", name, name, "--parquet", "out", cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert len(ran.stdout.splitlines()) == len(writer.TABLES)
-    assert all((tmp_path / path).is_file() for path in ran.stdout.splitlines())
+    assert each((tmp_path / path).is_file() for path in ran.stdout.splitlines())
     (part,) = (tmp_path / "out" / "tasks").rglob("*.parquet")
     assert part.name == f"part-{snapshot_name(leaking())}.parquet"
 

@@ -7,26 +7,17 @@ import os
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from analyzer.core import extras
+from tests import several
 from tests.build import Machine
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
-
-ROOT: Final = Path(__file__).parents[2]
-CORE: Final = [sys.executable, "-m", "tests.bare"]
-NO_PANDAS: Final = """
-import sys
-from analyzer.cli import main
-code = main()
-sys.exit(code or "pandas" in sys.modules)
-"""
-FULL: Final = [sys.executable, "-c", NO_PANDAS]
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -40,11 +31,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(start: list[str], *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*start, *words], cwd=cwd, env={"PYTHONPATH": str(ROOT)}, check=False,
-                          capture_output=True, text=True, timeout=60)  # fmt: skip
-
-
 LACKING: Final = {
     "collect 1 -o a.crz": ("collect", "pyarrow"),
     "report": ("report", "pyarrow"),
@@ -55,28 +41,26 @@ LACKING: Final = {
 }
 
 
-@pytest.mark.parametrize("words", LACKING)
-def test_what_the_core_lacks_is_one_line_with_the_command_that_installs_it(
-    words: str, folder: Path
-) -> None:
-    what, packages = LACKING[words]
+HELPFUL: Final = ("-h", "--version", "plot --list", "graph -h", "doctor --json")
+
+
+def test_what_the_core_lacks_is_one_line_and_what_needs_nothing_works(folder: Path) -> None:
+    """The line has the command that installs it; nothing is written."""
     before = sorted(os.listdir(folder))
-    ran = run(CORE, *shlex.split(words), cwd=folder)
-    assert ran.returncode == 2
-    (line,) = ran.stderr.splitlines()
-    said, command = line.split(" not installed here: ")
-    assert said.startswith(f"cranalyze: {what} needs {packages}, which ")
-    named = packages.split(" and ")
-    assert command.endswith(f"install {' '.join(named)}") or "--python" in command
-    assert ran.stdout == ""
+    lines = [shlex.split(words) for words in (*LACKING, *HELPFUL)]
+    answers = several.ran(lines, folder, core=True)
+    for (what, packages), ran in zip(LACKING.values(), answers, strict=False):
+        assert ran.code == 2
+        (line,) = ran.stderr.splitlines()
+        said, command = line.split(" not installed here: ")
+        assert said.startswith(f"cranalyze: {what} needs {packages}, which ")
+        named = packages.split(" and ")
+        assert command.endswith(f"install {' '.join(named)}") or "--python" in command
+        assert ran.stdout == ""
+    for words, ran in zip(HELPFUL, answers[len(LACKING) :], strict=True):
+        assert (ran.code, ran.stderr) == (0, ""), words
+        assert ran.stdout
     assert sorted(os.listdir(folder)) == before
-
-
-@pytest.mark.parametrize("words", ["-h", "--version", "plot --list", "graph -h", "doctor --json"])
-def test_help_and_what_needs_nothing_works_on_the_core(words: str, folder: Path) -> None:
-    ran = run(CORE, *words.split(), cwd=folder)
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert ran.stdout
 
 
 @pytest.mark.parametrize("there", ["pip", "uv"])
@@ -98,20 +82,28 @@ def test_the_command_is_one_that_this_environment_has(
         assert command == f"uv pip install --python {shlex.quote(sys.executable)} networkx"
 
 
-@pytest.mark.parametrize(
-    "words",
-    ["report", "report --json", "report --html a.html", """report -Q 'NAME =~ "x"'""",
-     "graph -o a.dot", "export --csv out", "export --parquet out"],
-)  # fmt: skip
-def test_no_command_imports_pandas(words: str, folder: Path) -> None:
-    ran = run(FULL, *shlex.split(words), cwd=folder)
-    assert ran.returncode == 0, ran.stderr
+WITHOUT_PANDAS: Final = (
+    "report",
+    "report --json",
+    "report --html a.html",
+    """report -Q 'NAME =~ "x"'""",
+    "graph -o a.dot",
+    "export --csv out",
+    "export --parquet out",
+)
+
+
+def test_no_command_imports_pandas(folder: Path) -> None:
+    answers = several.ran([shlex.split(words) for words in WITHOUT_PANDAS], folder)
+    for words, ran in zip(WITHOUT_PANDAS, answers, strict=True):
+        assert (ran.code, ran.pandas) == (0, False), (words, ran)
 
 
 def test_writing_a_snapshot_imports_no_pandas(folder: Path) -> None:
-    code = ("import sys\nfrom analyzer.snapshot import crz\n"
-            "crz.save(crz.load('leak.crz'), 'b.crz')\n"
-            "sys.exit('pandas' in sys.modules)")  # fmt: skip
-    ran = run([sys.executable, "-c", code], cwd=folder)
-    assert ran.returncode == 0, ran.stderr
+    code = (
+        "import sys; from analyzer.snapshot import crz; crz.save(crz.load('leak.crz'), 'b.crz'); "
+        "sys.exit('pandas' in sys.modules)"
+    )
+    spoken = {"PYTHONPATH": str(several.ROOT)}
+    subprocess.run([sys.executable, "-c", code], cwd=folder, env=spoken, check=True)
     assert (folder / "b.crz").read_bytes() == (folder / "leak.crz").read_bytes()

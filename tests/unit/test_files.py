@@ -150,6 +150,7 @@ OUTPUTS: Final = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "unbuffered"),
     [*((words, "1") for words in OUTPUTS.values()), ("report --html -", ""), ("report -h", "")],
@@ -164,6 +165,7 @@ def test_a_full_disk_is_never_silent(words: str, unbuffered: str, large: Path) -
     assert b"No space left on device" in ran.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", STREAMS)
 @pytest.mark.parametrize("words", ["report --html -", "report -h"])
 def test_a_limit_is_never_silent(words: str, unbuffered: str, large: Path, tmp_path: Path) -> None:
@@ -182,6 +184,7 @@ def test_a_limit_is_never_silent(words: str, unbuffered: str, large: Path, tmp_p
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", STREAMS)
 def test_a_reader_that_is_slow_gets_all_of_a_stdout_that_does_not_block(
     unbuffered: str, large: Path
@@ -202,6 +205,7 @@ def test_a_reader_that_is_slow_gets_all_of_a_stdout_that_does_not_block(
     assert len(b"".join(parts)) == len(whole) > _LARGE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", STREAMS)
 def test_a_stderr_that_cannot_be_written_changes_nothing(unbuffered: str, large: Path) -> None:
     words = [*CRANALYZE, "report", "-Q", "OBJREF == 1", "large.crz"]

@@ -11,6 +11,7 @@ from tests.hostile import mutate
 COUNT = int(os.environ.get("CRANALYZE_MUTATIONS", "500"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("only", mutate.TARGETS)
 def test_what_is_mutated_is_taken_or_refused(only: str) -> None:
     share = mutate.TARGETS[only][1] / sum(weight for _, weight in mutate.TARGETS.values())

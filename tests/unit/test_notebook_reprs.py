@@ -14,6 +14,7 @@ from hypothesis import given
 import analyzer
 from analyzer.writers import notebook, terminal
 from tests.build import Machine
+from tests.each import each
 from tests.strategies import Graph, counted_graphs
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def test_nothing_of_a_nasty_name_is_markup() -> None:
             ("style", "text-align:right"),
         }
         assert page.open == []
-        assert all(line.isprintable() for line in page.text.splitlines())
+        assert each(line.isprintable() for line in page.text.splitlines())
         value._repr_html_().encode("utf-8")
     assert r"&\e[2J\n\u202e\xff" in shown(report.objects[0]).text
 

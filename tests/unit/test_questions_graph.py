@@ -21,6 +21,7 @@ from analyzer.kinds import associations, registry
 from analyzer.kinds.base import Judged
 from analyzer.report.holders import ONE_PROCESS
 from tests.build import Machine, Obj
+from tests.each import each
 from tests.strategies import Graph, counted_graphs, half_as_often
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def compare_chains(found: nx.MultiDiGraph[str], node: str) -> None:
         steps = [chain.task, *(step.target for step in chain.path)]
         assert steps[-1] == node
         assert [step.holder for step in chain.path] == steps[:-1]
-        assert all(found.has_edge(s.holder, s.target, s.key) for s in chain.path)
+        assert each(found.has_edge(s.holder, s.target, s.key) for s in chain.path)
 
 
 def test_answers_are_tables_in_a_notebook(graph: nx.MultiDiGraph[str]) -> None:

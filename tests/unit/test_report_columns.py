@@ -34,6 +34,7 @@ from analyzer.report.make import make
 from analyzer.report.value import ReportOptions
 from analyzer.snapshot import crz
 from analyzer.writers.columns import render
+from tests.each import each
 from tests.strategies import Graph, counted_graphs, half_as_often
 from tests.unit.test_cli import run
 from tests.unit.test_filters import varied
@@ -82,9 +83,9 @@ def test_the_table_is_the_golden_one(name: str) -> None:
 def test_columns_are_named_as_a_filter_can_name_them() -> None:
     names = names_of_columns()
     assert len(set(names)) == len(names)
-    assert all(re.fullmatch(r"[A-Z][A-Z0-9_.:%-]*", name) for name in names)
+    assert each(re.fullmatch(r"[A-Z][A-Z0-9_.:%-]*", name) for name in names)
     assert set(DEFAULT) <= set(names)
-    assert all(column.of in LEVELS and column.meaning for column in COLUMNS)
+    assert each(column.of in LEVELS and column.meaning for column in COLUMNS)
 
 
 def test_a_value_is_of_the_type_that_its_column_has() -> None:

@@ -23,6 +23,7 @@ from analyzer.report.make import make
 from analyzer.report.value import ReportOptions
 from analyzer.writers.markdown import code, prose, render
 from tests.build import Machine
+from tests.each import each
 from tests.strategies import Graph, counted_graphs, half_as_often
 from tests.unit.test_report_terminal import contained, hostile, leaking, reported, unprivileged
 
@@ -137,14 +138,14 @@ def test_no_name_breaks_out_of_the_page() -> None:
             report = reported(made, rules, all=everything)
             text = render(report, everything=everything)
             tokens = parsed(text)
-            assert all(len(row) == 6 for row in cells(tokens))
+            assert each(len(row) == 6 for row in cells(tokens))
             words = loose(tokens)
             assert not re.search(r"[@#]\w|://|evil|alert|\|", words)
             tags = set(re.findall(r"<[^>]*>", words))
             html = {t.content.strip() for t in tokens if t.type == "html_block"}
             assert tags <= {"<br>"}
-            assert all(re.fullmatch(r"</?details>(<summary>[\w ,:]*</summary>)?", t) for t in html)
-            assert all(line.isprintable() for line in text.splitlines())
+            assert each(re.fullmatch(r"</?details>(<summary>[\w ,:]*</summary>)?", t) for t in html)
+            assert each(line.isprintable() for line in text.splitlines())
 
 
 def test_a_long_list_fits_into_an_issue() -> None:
@@ -172,5 +173,5 @@ def test_every_page_is_whole(graph: Graph, rules: Rules, everything: bool) -> No
         make(snapshot, check(snapshot, graph.root, rules), options), everything=everything
     )
     assert text.count("<details>") == text.count("</details>")
-    assert all(len(row) in {2, 6} for row in cells(parsed(text)))
+    assert each(len(row) in {2, 6} for row in cells(parsed(text)))
     assert text.startswith("### ")

@@ -25,6 +25,7 @@ from analyzer.report.value import ReportOptions
 from analyzer.writers import doctor as doctor_writer
 from analyzer.writers import markdown, terminal
 from tests.build import Machine
+from tests.each import each
 from tests.strategies import Graph, counted_graphs
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def test_alike_ones_are_folded_before_anything_is_cut_and_never_a_namespace() ->
     assert "more (--all lists them)" in text
     assert text.count("referenced from outside") < 40
     kept, left = cut(report.groups, 25)
-    assert all(any(entry in group.objects for group in kept)
+    assert each(any(entry in group.objects for group in kept)
                for entry in report.objects if is_namespace(entry))  # fmt: skip
     assert not any(is_namespace(entry) for entry in left)
     listed = fitting(report.objects, report.groups, 100)
@@ -205,7 +206,7 @@ def test_alike_ones_are_folded_before_anything_is_cut_and_never_a_namespace() ->
     assert "uts:[7]" in markdown.render(report)
     assert "1 each" in markdown.render(report)
     every = page(report, 200, everything=True)
-    assert all(f"/srv/{number}:" in every for number in range(2100))
+    assert each(f"/srv/{number}:" in every for number in range(2100))
 
 
 def test_colours_are_only_around_the_text() -> None:
@@ -233,7 +234,7 @@ def test_no_line_is_too_wide_or_harmful(
 @pytest.mark.parametrize("name", ["hostile", "undecided"])
 def test_nothing_of_a_nasty_name_reaches_the_terminal(name: str) -> None:
     text = PAGES[name]()
-    assert all(line.isprintable() for line in text.splitlines())
+    assert each(line.isprintable() for line in text.splitlines())
     assert r"\xff\n\e[2J\x9b31m\u202eevil\u200b\r" in text.replace("\n    ", "")
 
 
@@ -276,7 +277,7 @@ def test_shorten_keeps_the_end_of_a_path() -> None:
 @given(ANY_TEXT.map(printable), st.integers(20, 60), st.integers(0, 8))
 def test_wrap_fits_and_keeps_every_letter(text: str, cells: int, indent: int) -> None:
     lines = wrap(text, cells, "* ", indent)
-    assert all(width(line) <= cells for line in lines)
+    assert each(width(line) <= cells for line in lines)
     assert "".join(lines).replace(" ", "") == "*" + text.replace(" ", "")
 
 
@@ -292,5 +293,5 @@ def test_doctor_says_what_is_missing_and_what_to_do() -> None:
     assert "no  kernel-memory: refcounts" in text
     assert "what to do: sudo" in text
     assert "never prove containment" in text
-    assert all(line.isprintable() and width(line) <= 50 for line in text.splitlines())
+    assert each(line.isprintable() and width(line) <= 50 for line in text.splitlines())
     assert '"source": "procfs"' in doctor_writer.to_json(found)
