@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+import inspect
+from typing import Any, Final, get_args
 
 import pytest
 
@@ -58,3 +59,55 @@ def test_the_words_for_type_checkers_are_those_that_there_are(words: Any, known:
 def test_a_request_is_for_a_scope_that_there_is() -> None:
     for scope in get_args(model.Kept):
         assert Request(1, scope).scope == scope
+
+
+# What a release has promised. It grows; what goes from it makes a major version.
+PUBLIC: Final = {
+    "__version__": "",
+    "check": "snapshot pid= *rules= *everything= *subtree= *strict=",
+    "collect": "pid *source= *scope= *proc= *freeze= *raw_addresses=",
+    "graph": "snapshot pid= *scope= *rules= *ignore=",
+    "load": "path",
+    "plot": "what kind= ax=",
+    "Report": "advisory command crossings exit_code findings gaps groups incomplete leaks_ignored "
+    "notes objects options show snapshot status subject summary verdicts",
+    "Snapshot": "facts gaps meta objects references relations save tables tasks",
+}
+MODULES: Final = {
+    "questions": "find freed_by holders_of sharing_groups threads who_reaches",
+    "containing": "closure",
+}
+
+
+def _spoken(name: str) -> list[str]:
+    """A function's parameters (= has a default, * by name only), or what a class has."""
+    found = getattr(analyzer, name)
+    if inspect.isclass(found):
+        names = {*dir(found), *found.__annotations__}
+        return sorted(name for name in names if not name.startswith("_"))
+    if not callable(found):
+        return []
+    return [
+        f"{'*' * (one.kind is one.KEYWORD_ONLY)}{one.name}{'=' * (one.default is not one.empty)}"
+        for one in inspect.signature(found).parameters.values()
+    ]
+
+
+def test_the_public_names_are_those_of_the_list() -> None:
+    assert set(analyzer.__all__) == set(PUBLIC)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_what_is_public_has_what_it_had(name: str) -> None:
+    promised, found = PUBLIC[name].split(), _spoken(name)
+    assert set(promised) <= set(found), f"{name} has lost something"
+    if inspect.isfunction(getattr(analyzer, name)):
+        assert found[: len(promised)] == promised, f"{name}: what is new comes last"
+        assert {one[0] + one[-1] for one in found[len(promised) :]} <= {"*="}, "by name, optional"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_modules_that_are_called_by_short_names_have_what_they_had(name: str) -> None:
+    module = getattr(analyzer, name)
+    functions = {one for one in MODULES[name].split() if callable(getattr(module, one, None))}
+    assert functions == set(MODULES[name].split())
