@@ -49,7 +49,7 @@ def judged(snapshot: Snapshot, pid: int) -> Graph:
 @pytest.mark.bpf
 def test_the_kernel_source_proves_what_each_fixture_promises(scene: dict[str, Any]) -> None:
     """Users, refcount, outside holders and verdict of every object that a fixture knows."""
-    snapshot = collect(scene["root"], source="kernel")
+    snapshot = collect(scene["root"], source="kernel", raw_addresses=True)
     graph = judged(snapshot, scene["root"])
     for expected in scene["expect"]:
         objref = graph.find(expected["match"])
@@ -78,7 +78,7 @@ def test_an_exhaustive_fixture_has_no_other_leak(scene: dict[str, Any]) -> None:
     """What a fixture does not list is contained (but for the host's user namespace)."""
     if not scene["exhaustive"]:
         pytest.skip("this fixture shares more than it lists")
-    graph = judged(collect(scene["root"], source="kernel"), scene["root"])
+    graph = judged(collect(scene["root"], source="kernel", raw_addresses=True), scene["root"])
     listed = {graph.find(expected["match"]) for expected in scene["expect"]}
     for row in np.flatnonzero(graph.verdicts.judged):
         if int(row) + 1 in listed or graph.objects["initial"][row]:
@@ -88,7 +88,7 @@ def test_an_exhaustive_fixture_has_no_other_leak(scene: dict[str, Any]) -> None:
 
 def test_proc_witnesses_leaks_and_never_claims_containment(scene: dict[str, Any]) -> None:
     """Without refcounts a shared object is seen to be shared, and nothing is called contained."""
-    snapshot = collect(scene["root"], source="procfs")
+    snapshot = collect(scene["root"], source="procfs", raw_addresses=True)
     graph = judged(snapshot, scene["root"])
     rows = np.flatnonzero(graph.verdicts.judged)
     assert "contained" not in {graph.verdict(int(row) + 1) for row in rows}
@@ -109,7 +109,7 @@ def test_the_sources_never_disagree_as_contained_against_leak(scene: dict[str, A
     But UTS, IPC, MNT and so on by the letter, where it says that they are shared.
     """
     kernel, proc = (
-        judged(collect(scene["root"], source=source), scene["root"])
+        judged(collect(scene["root"], source=source, raw_addresses=True), scene["root"])
         for source in ("kernel", "procfs")
     )
     for place in places(kernel):
