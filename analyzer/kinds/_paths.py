@@ -61,6 +61,11 @@ def within(memory: Memory, dentries: U64) -> npt.NDArray[np.object_]:
     return np.array([path.decode("utf-8", "surrogateescape") or "/" for path in found], object)
 
 
+def entry_names(memory: Memory, dentries: U64) -> list[str]:
+    """Return the name of each dentry in its directory; what could not be read is ""."""
+    return [name.decode("utf-8", "surrogateescape") for name in _entries(memory, dentries)[0]]
+
+
 def alias_names(memory: Memory, inodes: U64) -> npt.NDArray[np.object_]:
     """Return the path of each inode in its own filesystem, by its first name; "" without one."""
     read = memory.gather(inodes, "inode", {"first": ("i_dentry.first",)})

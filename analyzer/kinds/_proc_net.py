@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.kinds._named_types import TUN as TUN_STATE
 from analyzer.kinds.base import Association, Edges, FileType
 
 if TYPE_CHECKING:
@@ -79,5 +80,5 @@ def _of_tun(memory: Memory, files: U64) -> Iterator[Edges]:
 
 FILE_TYPES: Final = (
     FileType("proc.net", _open_proc, _of_proc, (PROC_NET,)),
-    FileType("tun", _open_tun, _of_tun, (TUN,)),
+    FileType("tun", _open_tun, _of_tun, (TUN,), state=TUN_STATE),
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.kinds._sock_facts import inode_numbers
 from analyzer.kinds.base import SINCE_LINUX_CR, Association, Edges, FileType
 
 if TYPE_CHECKING:
@@ -54,17 +55,9 @@ def namespaces(memory: Memory, socks: U64) -> Edges:
     return Edges(NET, "NET_NS", holds, read["net"][holds])
 
 
-def inodes(memory: Memory, socks: U64) -> U64:
-    """Return the inode numbers of the files of socks, 0 where there is none."""
-    read = memory.gather(socks, "sock", {"socket": "sk_socket"})
-    # struct socket lives in its inode (include/net/sock.h, SOCK_INODE()).
-    inode = memory.gather(read["socket"], "socket_alloc", {"ino": "vfs_inode.i_ino"})
-    return np.where(inode.ok, inode["ino"], 0).astype(np.uint64)
-
-
 def names(memory: Memory, socks: U64) -> npt.NDArray[np.object_]:
     """Return socks as /proc/PID/fd names them."""
-    found = [f"socket:[{ino}]" if ino else "" for ino in inodes(memory, socks).tolist()]
+    found = [f"socket:[{ino}]" if ino else "" for ino in inode_numbers(memory, socks).tolist()]
     return np.array(found, object)
 
 

@@ -13,18 +13,23 @@ no list that can be walked without symbols: nobody else can hold it, so no count
 
 from __future__ import annotations
 
+import os
+import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from analyzer.core.model import Fact
 from analyzer.kinds import file_types
+from analyzer.kinds._named_types import FILE_TYPES as NAMED_TYPES
+from analyzer.kinds._named_types import texts
 from analyzer.kinds._overlay import FILE_TYPES
 from analyzer.kinds._paths import paths
 from analyzer.kinds._proc_pid import FILE_OWNER, owners
 from analyzer.kinds._proc_pid import FILE_TYPES as PROC_TYPES
 from analyzer.kinds._recognise import file_operations, recognised
-from analyzer.kinds.base import ALL_RULES, Counter, Edges, Kind
+from analyzer.kinds.base import ALL_RULES, Counter, Edges, Kind, State
 from analyzer.kinds.cred import OPENED, opened
 from analyzer.kinds.mount import ON, of_vfs, on_detached
 from analyzer.kinds.superblock import device_of
@@ -49,11 +54,19 @@ _NAMED_BY_TYPE: Final = (  # their files have no names that could be deleted
     0x444D4142,  # DMA_BUF_MAGIC
 )
 _FMODE_BACKING: Final = 3 << 24  # include/linux/fs.h: bit 25, bit 24 in newer kernels
+_FMODE_PATH: Final = 1 << 14
+_TYPE: Final = 0o170000  # S_IFMT
+_MODES: Final = ("none", "read", "write", "both")
+_FLAGS: Final = (
+    ("append", os.O_APPEND), ("nonblock", os.O_NONBLOCK), ("direct", os.O_DIRECT),
+    ("sync", os.O_SYNC), ("noatime", os.O_NOATIME), ("directory", os.O_DIRECTORY),
+    ("nofollow", os.O_NOFOLLOW), ("tmpfile", os.O_TMPFILE), ("async", os.O_ASYNC),
+)  # fmt: skip
 
 
 def _walk(memory: Memory, files: U64) -> Iterator[Edges]:
-    types = file_types()
-    known = file_operations(memory, types)
+    known = file_operations(memory, file_types())
+    types = [one for one in file_types() if one.associations]
     read = memory.gather(files, "file", {"ops": "f_op", "cred": "f_cred", "mnt": "f_path.mnt"})
     yield from opened(memory, np.where(read.ok, read["cred"], np.uint64(0)))
     yield owners(memory, files)
@@ -141,6 +154,32 @@ def _in_place(name: str, magic: int) -> str:
     return f"anon_inode:{name[1:]}" if magic == _ANON_INODE_MAGIC else name
 
 
+def _state(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
+    read = memory.gather(files, "file", {"inode": "f_inode", "mode": "f_mode", "flags": "f_flags"})
+    inode = memory.gather(read["inode"], "inode", {"mode": "i_mode", "size": "i_size"})
+    sized = read.ok & inode.ok & (inode["mode"].astype(np.int64) & _TYPE == stat.S_IFREG)
+    modes, flags = read["mode"].tolist(), read["flags"].tolist()
+    return {
+        "open.mode": np.where(read.ok, texts([_mode(mode) for mode in modes]), ""),
+        "open.flags": np.where(read.ok, texts([_flags(value) for value in flags]), ""),
+        "size": np.ma.masked_array(inode["size"], ~sized),
+    }
+
+
+def _mode(mode: int) -> str:
+    return "path" if mode & _FMODE_PATH else _MODES[mode & 3]
+
+
+def _flags(flags: int) -> str:
+    return ",".join(word for word, bits in _FLAGS if flags & bits == bits)
+
+
+_FACTS: Final = (
+    Fact("open.mode", "text", "what an open file was opened for: read, write, both, path, none"),
+    Fact("open.flags", "text", "with which flags of open(2), but for the mode"),
+    Fact("size", "number", "size of a regular file", unit="bytes"),
+)
+
 KIND: Final = Kind(
     name="FILE",
     struct="file",
@@ -154,7 +193,8 @@ KIND: Final = Kind(
     walk=_walk,
     walk_associations=(OPENED, FILE_OWNER, ON),
     describe=_describe,
-    file_types=(*FILE_TYPES, *PROC_TYPES),
+    file_types=(*FILE_TYPES, *PROC_TYPES, *NAMED_TYPES),
+    state=State(_FACTS, _state),
     unseen="direct I/O in flight, a call that a closed descriptor still serves, a swap file, a "
     "driver or server in the kernel",
 )

@@ -7,11 +7,13 @@ of the kernel's filesystem of block devices.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analyzer.kinds.base import Association, Finder, Judged, Kind, Pointer
+from analyzer.core.model import Fact
+from analyzer.kinds._paths import paths
+from analyzer.kinds.base import Association, Finder, Judged, Kind, Pointer, State
 from analyzer.memory.distinct import unique
 from analyzer.memory.walk import rings
 
@@ -58,6 +60,15 @@ def _names(memory: Memory, addresses: U64) -> npt.NDArray[np.object_]:
     return np.array([f"/dev/loop{number}" for number in read["number"].tolist()], object)
 
 
+def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
+    read = memory.gather(addresses, "loop_device", {"file": "lo_backing_file"})
+    file = memory.gather(read["file"], "file", {"mnt": "f_path.mnt", "dentry": "f_path.dentry"})
+    mount = file["mnt"] - np.uint64(memory.offset("mount", "mnt"))
+    return {"loop.file": np.where(file.ok, paths(memory, mount, file["dentry"]), "")}
+
+
+_BACKING: Final = Fact("loop.file", "text", "file that backs a loop device")
+
 KIND: Final = Kind(
     name="LOOP",
     struct="loop_device",
@@ -72,4 +83,5 @@ KIND: Final = Kind(
     names=_names,
     finder=Finder(after=("SUPERBLOCK",), find=_find),
     derived=True,
+    state=State((_BACKING,), _state),
 )

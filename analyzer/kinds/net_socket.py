@@ -13,6 +13,7 @@ import numpy as np
 
 from analyzer.kinds._initial import initial
 from analyzer.kinds._sock import NET, names, namespaces
+from analyzer.kinds._sock_facts import OTHERS
 from analyzer.kinds.base import Association, Edges, Judged, Kind
 from analyzer.memory.distinct import find, unique
 
@@ -104,4 +105,5 @@ KIND: Final = Kind(
     walk=_walk,
     walk_associations=(NET,),
     names=names,
+    state=OTHERS,
 )

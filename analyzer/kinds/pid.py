@@ -13,15 +13,18 @@ compared.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analyzer.kinds.base import Association, Edges, FileType, Judged, Kind
+from analyzer.core.model import Fact
+from analyzer.kinds.base import Association, Edges, FileType, Judged, Kind, State
 from analyzer.memory.trees import xarrays
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    import numpy.typing as npt
 
     from analyzer.kinds.base import I64, U64, Mask
     from analyzer.memory.reader import Memory
@@ -75,11 +78,26 @@ def _open_own() -> int:
 
 
 def _of_pidfds(memory: Memory, files: U64) -> Iterator[Edges]:
+    yield remains(memory, PIDFD, targets(memory, files))
+
+
+def targets(memory: Memory, files: U64) -> U64:
+    """Return the struct pid of each pidfd; 0 where it cannot be read."""
     read = memory.gather(files, "file", {"data": "private_data", "inode": "f_inode"})
     inode = memory.gather(read["inode"], "inode", {"pid": "i_private"})
     pid = np.where(read["data"] != 0, read["data"], inode["pid"])
-    yield remains(memory, PIDFD, np.where(read.ok, pid, np.uint64(0)))
+    found: U64 = np.where(read.ok, pid, np.uint64(0))
+    return found
 
+
+def _state(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
+    pids = targets(memory, files)
+    first = pids + np.uint64(memory.offset("pid", "numbers"))
+    read = memory.gather(np.where(pids != 0, first, np.uint64(0)), "upid", {"number": "nr"})
+    return {"pidfd.pid": np.ma.masked_array(read["number"], ~read.ok)}
+
+
+_TARGET: Final = Fact("pidfd.pid", "number", "process that a pidfd is of, as the host numbers it")
 
 KIND: Final = Kind(
     name="PID",
@@ -93,6 +111,8 @@ KIND: Final = Kind(
     judged=Judged.NOT,
     walk=_walk,
     walk_associations=(MADE_IN,),
-    file_types=(FileType("pidfd", _open_own, _of_pidfds, (PIDFD,)),),
+    file_types=(
+        FileType("pidfd", _open_own, _of_pidfds, (PIDFD,), state=State((_TARGET,), _state)),
+    ),
     derived=True,
 )

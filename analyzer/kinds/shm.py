@@ -13,10 +13,11 @@ file there has.
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from analyzer.core.model import Fact
 from analyzer.kinds._superblock_of import magic_of
 from analyzer.kinds.base import (
     SINCE_LINUX_CR,
@@ -26,11 +27,12 @@ from analyzer.kinds.base import (
     Judged,
     Kind,
     Pointer,
+    State,
 )
 from analyzer.memory.trees import xarrays
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
 
@@ -83,6 +85,27 @@ def _names(memory: Memory, addresses: U64) -> npt.NDArray[np.object_]:
     return np.array(words, object)
 
 
+def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
+    read = memory.gather(
+        addresses, "shmid_kernel",
+        {"id": "shm_perm.id", "key": "shm_perm.key", "bytes": "shm_segsz",
+         "attaches": "shm_nattch"},
+    )  # fmt: skip
+    return {
+        "shm.id": np.ma.masked_array(read["id"], ~read.ok),
+        "shm.key": np.ma.masked_array(read["key"].astype(np.int64) & 0xFFFFFFFF, ~read.ok),
+        "shm.size": np.ma.masked_array(read["bytes"], ~read.ok),
+        "shm.attaches": np.ma.masked_array(read["attaches"], ~read.ok),
+    }
+
+
+_FACTS: Final = (
+    Fact("shm.id", "number", "id of a System V shared memory segment"),
+    Fact("shm.key", "number", "key of it: 0 is IPC_PRIVATE"),
+    Fact("shm.size", "number", "size of it", unit="bytes"),
+    Fact("shm.attaches", "number", "how often it is attached"),
+)
+
 KIND: Final = Kind(
     name="SHM",
     struct="shmid_kernel",
@@ -97,4 +120,5 @@ KIND: Final = Kind(
     pointers=(Pointer(("shm_file",), "FILE", PAGES),),
     names=_names,
     file_types=(FileType("shm", None, _of_attaches, (ATTACHED, WITHIN), _is_attach),),
+    state=State(_FACTS, _state),
 )

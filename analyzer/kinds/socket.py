@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.kinds._initial import initial
-from analyzer.kinds._sock import FILE_TYPE, NET, inodes, names, namespaces, owned
+from analyzer.kinds._sock import FILE_TYPE, NET, names, namespaces, owned
+from analyzer.kinds._sock_facts import UNIX, inode_numbers
 from analyzer.kinds.base import (
     SINCE_LINUX_CR,
     Association,
@@ -170,7 +171,7 @@ def _in_tables(memory: Memory, met: Mapping[str, U64]) -> U64:
 
 
 def _describe(memory: Memory, socks: U64) -> Mapping[str, npt.NDArray[np.uint64]]:
-    return {"ino": inodes(memory, socks)}
+    return {"ino": inode_numbers(memory, socks)}
 
 
 KIND: Final = Kind(
@@ -189,4 +190,5 @@ KIND: Final = Kind(
     names=names,
     finder=Finder(("NET_NS",), _in_tables),
     file_types=(FILE_TYPE,),
+    state=UNIX,
 )

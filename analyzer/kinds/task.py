@@ -11,11 +11,11 @@ in (kernel/pid.c, alloc_pid()).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analyzer.core.model import TASK
+from analyzer.core.model import TASK, Fact
 from analyzer.kinds import _blocked, io_uring, tty
 from analyzer.kinds.base import (
     ALL_RULES,
@@ -25,16 +25,20 @@ from analyzer.kinds.base import (
     Judged,
     Kind,
     Pointer,
+    State,
 )
 from analyzer.kinds.pid import innermost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from analyzer.kinds.base import U64
+    import numpy.typing as npt
+
+    from analyzer.kinds.base import U64, Mask
     from analyzer.memory.reader import Memory
 
 _PF_KTHREAD: Final = 0x00200000
+_EXIT_ZOMBIE: Final = 0x20  # include/linux/sched.h
 
 MM: Final = Association("mm", "runs in it", ALL_RULES)
 PID: Final = Association("pid", "is a member")
@@ -52,6 +56,34 @@ def _walk(memory: Memory, tasks: U64) -> Iterator[Edges]:
     yield from io_uring.of_tasks(memory, tasks)
     yield from tty.of_tasks(memory, tasks)
 
+
+def _state(memory: Memory, tasks: U64) -> Mapping[str, npt.NDArray[Any]]:
+    read = memory.gather(
+        tasks, "task_struct",
+        {"signal": "signal", "exit": "exit_state", "code": "exit_code"},
+    )  # fmt: skip
+    pids = memory.gather(read["signal"], "signal_struct", {"pids": "pids"})
+    zombie = read.ok & (read["exit"] & _EXIT_ZOMBIE != 0)
+    return {
+        **{
+            name: _number(memory, pids["pids"][:, index], pids.ok)
+            for name, index in (("task.group", 2), ("task.session", 3))  # PIDTYPE_PGID, _SID
+        },
+        "zombie.status": np.ma.masked_array(read["code"], ~zombie),
+    }
+
+
+def _number(memory: Memory, pids: U64, ok: Mask) -> np.ma.MaskedArray[Any, Any]:
+    first = pids + np.uint64(memory.offset("pid", "numbers"))
+    read = memory.gather(np.where(ok & (pids != 0), first, np.uint64(0)), "upid", {"nr": "nr"})
+    return np.ma.masked_array(read["nr"], ~read.ok)
+
+
+_FACTS: Final = (
+    Fact("task.group", "number", "process group of a process"),
+    Fact("task.session", "number", "session of a process"),
+    Fact("zombie.status", "number", "status of one that exited and was not waited for (wait(2))"),
+)
 
 KIND: Final = Kind(
     name=TASK,
@@ -74,4 +106,5 @@ KIND: Final = Kind(
     ),
     walk=_walk,
     walk_associations=(MM, PID, *_blocked.ASSOCIATIONS, *io_uring.OF_TASKS, tty.CONTROLLING),
+    state=State(_FACTS, _state),
 )

@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import re
 import stat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analyzer.kinds.base import SINCE_LINUX_CR, Association, Counter, Edges, FileType, Kind
+from analyzer.core.model import Fact
+from analyzer.kinds._named_types import texts
+from analyzer.kinds.base import SINCE_LINUX_CR, Association, Counter, Edges, FileType, Kind, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
 
@@ -33,6 +35,7 @@ CONTROLLING: Final = Association("ctty", "has it as controlling terminal")
 
 _SLAVE: Final = re.compile(r"pts(\d+)$")
 _TYPE: Final = 0o170000  # S_IFMT
+_LONGEST: Final = 32  # of the name of a driver
 # include/linux/tty_driver.h; since 6.17 an enum, whose numbers are others.
 _PTY: Final = 4
 _MASTER: Final = 1
@@ -89,6 +92,28 @@ def _names(memory: Memory, ttys: U64) -> npt.NDArray[np.object_]:
     )
 
 
+def _state(memory: Memory, ttys: U64) -> Mapping[str, npt.NDArray[Any]]:
+    read = memory.gather(ttys, "tty_struct", {"index": "index", "driver": "driver", "link": "link"})
+    driver = memory.gather(read["driver"], "tty_driver", {"name": "driver_name"})
+    words, good = memory.engine.read(driver["name"] & ~np.uint64(7), _LONGEST)
+    shift = (driver["name"] & np.uint64(7)).tolist()
+    called = [
+        raw.tobytes()[skip:].split(b"\0", 1)[0].decode("utf-8", "replace") if there else ""
+        for raw, skip, there in zip(words, shift, good & driver.ok, strict=True)
+    ]
+    return {
+        "tty.index": np.ma.masked_array(read["index"], ~read.ok),
+        "tty.driver": texts(called),
+        "tty.other": _names(memory, np.where(read.ok, read["link"], np.uint64(0))),
+    }
+
+
+_FACTS: Final = (
+    Fact("tty.index", "number", "number of a terminal within its driver"),
+    Fact("tty.driver", "text", "driver of a terminal: pty_master, pty_slave, serial, ..."),
+    Fact("tty.other", "text", "other end of a pseudo-terminal"),
+)
+
 KIND: Final = Kind(
     name="TTY",
     struct="tty_struct",
@@ -103,4 +128,5 @@ KIND: Final = Kind(
     walk_associations=(MASTER,),
     names=_names,
     file_types=(FileType("tty", None, _of_files, (FILE,), _are_ttys),),
+    state=State(_FACTS, _state),
 )

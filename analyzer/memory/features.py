@@ -112,6 +112,23 @@ FEATURES: Final = (
         module="autofs4",
     ),
     Feature(
+        "tun-interfaces",
+        ("tun_file:tun", "tun_struct:dev"),
+        "the interface of a tun device is not told",
+        "Linux 5.11, which describes modules too",
+        module="tun",
+    ),
+    Feature(
+        "vsock-addresses",
+        (
+            "vsock_sock:local_addr.svm_cid", "vsock_sock:local_addr.svm_port",
+            "vsock_sock:remote_addr.svm_cid", "vsock_sock:remote_addr.svm_port",
+        ),
+        "the addresses of vsock sockets are not told",
+        "Linux 5.11, which describes modules too",
+        module="vsock",
+    ),
+    Feature(
         "idle-tasks",
         ("task_struct:se.cfs_rq", "cfs_rq:rq", "rq:idle"),
         "what the idle tasks hold of the initial namespaces is unnamed",

@@ -24,6 +24,7 @@ MODULES: Final = {
     "ovl_dir_file": "overlay",
     "ovl_file": "overlay",
     "tun_file": "tun",
+    "tun_struct": "tun",
     "vsock_sock": "vsock",
 }
 

@@ -48,7 +48,7 @@ def describe(
     """
     described = _described(memory, snapshot.tables["objects"], chosen)
     named = _named(memory, snapshot, described, tasks, chosen)
-    told = facts.table(memory, named, _with_opened(snapshot, chosen))
+    told = facts.table(memory, named, _with_opened(snapshot, chosen), tasks)
     changed = {**snapshot.tables, "objects": named, "facts": told}
     if cgroups:
         changed["tasks"] = _with_cgroups(tasks)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analyzer.core.model import FACTS
+from analyzer.core.model import FACTS, TASK
 from analyzer.kinds import facts, file_types, registry
 from analyzer.kinds._recognise import file_operations, recognised
 from analyzer.memory.reader import MissingFieldError
@@ -17,57 +18,75 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from analyzer.kinds.base import U64, Mask, State
+    from analyzer.kinds.base import I64, U64, Mask, State
     from analyzer.memory.reader import Memory
     from analyzer.snapshot.tables import Table
+    from analyzer.sources.tasks import Tasks
 
 _FILE: Final = "FILE"
 
 
-def table(memory: Memory, objects: Table, chosen: Mask) -> Table:
-    """Return the facts of the `chosen` objects; what this kernel cannot tell is not there."""
+@dataclass(frozen=True)
+class _Asked:
+    """Things of one kind that are asked for their state: their numbers and addresses."""
+
+    kind: str
+    ref: I64
+    address: U64
+    state: State
+
+
+def table(memory: Memory, objects: Table, chosen: Mask, tasks: Tasks) -> Table:
+    """Return the facts of the `chosen` objects, and of tasks that are processes or zombies.
+
+    What this kernel cannot tell is not there.
+    """
     parts: dict[str, list[Any]] = {column.name: [] for column in FACTS.columns}
-    for kind, rows, state in _states(memory, objects, chosen):
-        for name, values in _read(memory, state, objects["address"][rows]).items():
+    for asked in (*_states(memory, objects, chosen), *_of_tasks(tasks)):
+        for name, values in _read(memory, asked.state, asked.address).items():
             known = ~np.ma.getmaskarray(values)
             plain = np.ma.getdata(values)
             is_text = facts()[name].type == "text"
             if is_text:
                 known &= plain != ""
             count = int(known.sum())
-            parts["kind"] += [kind] * count
-            parts["ref"] += objects["objref"][rows[known]].tolist()
+            parts["kind"] += [asked.kind] * count
+            parts["ref"] += asked.ref[known].tolist()
             parts["fact"] += [name] * count
             parts["number"] += [None] * count if is_text else plain[known].astype(int).tolist()
             parts["text"] += plain[known].tolist() if is_text else [None] * count
     return tables.build(FACTS, parts)
 
 
-def _states(
-    memory: Memory, objects: Table, chosen: Mask
-) -> Iterator[tuple[str, npt.NDArray[np.intp], State]]:
+def _of_tasks(tasks: Tasks) -> Iterator[_Asked]:
+    """Yield the processes that people run: what is true of one is true of its threads."""
+    state = registry()[TASK].state
+    table = tasks.table
+    leads = np.flatnonzero((table["tid"] == table["tgid"]) & ~table["kthread"])
+    if state is not None and len(leads):
+        yield _Asked(TASK, table["tid"][leads], tasks.address[leads], state)
+
+
+def _states(memory: Memory, objects: Table, chosen: Mask) -> Iterator[_Asked]:
     for kind in registry().values():
         rows = np.flatnonzero(chosen & (objects["kind"] == objects.code("kind", kind.name)))
+        ref, address = objects["objref"][rows], objects["address"][rows]
         if kind.state is not None and len(rows):
-            yield kind.name, rows, kind.state
+            yield _Asked(kind.name, ref, address, kind.state)
         if kind.name == _FILE and len(rows):
-            yield from _of_types(memory, objects, rows)
+            yield from _of_types(memory, ref, address)
 
 
-def _of_types(
-    memory: Memory, objects: Table, rows: npt.NDArray[np.intp]
-) -> Iterator[tuple[str, npt.NDArray[np.intp], State]]:
-    types = file_types()
-    learnt = file_operations(memory, types)
-    address = objects["address"][rows]
+def _of_types(memory: Memory, ref: I64, address: U64) -> Iterator[_Asked]:
+    telling = [file_type for file_type in file_types() if file_type.state is not None]
+    learnt = file_operations(memory, file_types())
     read = memory.gather(address, "file", {"ops": "f_op"})
-    found = recognised(memory, types, address[read.ok], read["ops"][read.ok])
-    for file_type in types:
-        if file_type.state is not None:
-            ops = list(found.get(file_type.name, {learnt[file_type.name]}))
-            mine = rows[read.ok & np.isin(read["ops"], np.array(ops, np.uint64))]
-            if len(mine):
-                yield _FILE, mine, file_type.state
+    found = recognised(memory, telling, address[read.ok], read["ops"][read.ok])
+    for file_type in telling:
+        ops = list(found.get(file_type.name, {learnt[file_type.name]}))
+        mine = read.ok & np.isin(read["ops"], np.array(ops, np.uint64))
+        if mine.any() and file_type.state is not None:
+            yield _Asked(_FILE, ref[mine], address[mine], file_type.state)
 
 
 def _read(memory: Memory, state: State, addresses: U64) -> dict[str, npt.NDArray[Any]]:

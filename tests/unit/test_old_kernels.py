@@ -83,7 +83,7 @@ NOTHING_LOST = {
 LACKS: dict[str, set[str]] = {
     "5.10": {
         "all-namespaces", "unix-tables", "io-workers", "io-polled", "borrowed-files",
-        "loop-devices", "overlay-directories", "autofs-pipes",
+        "loop-devices", "overlay-directories", "autofs-pipes", "tun-interfaces", "vsock-addresses",
     },
     "6.1": {"all-namespaces", "io-workers", "borrowed-files"},
     "6.12": {"all-namespaces"},
