@@ -114,18 +114,22 @@ def graph(
     scope: Drawn = "border",
     rules: RulesName = "modern",
     ignore: Iterable[str] = (),
+    relations: bool = False,
 ) -> nx.MultiDiGraph[str]:
     """Return the reference graph (see `analyzer.graph.build`): an edge a reference.
 
     `scope` is "border" (what is not contained, and all that leads to it), "subtree" (all that the
     subtree of `pid` holds, and all that leads to it) or "host" (the whole snapshot, for which a
-    `pid` is not needed). Kinds to `ignore` bring nothing into the border.
+    `pid` is not needed). Kinds to `ignore` bring nothing into the border. With `relations`, what is
+    no counted reference is an edge too, its attribute `counted` False.
     A large graph warns first (`analyzer.graph.build.CostWarning`).
     Raises BadInputError, TargetVanishedError.
     """
     from analyzer.graph import build as network
 
-    return network.graph(snapshot, pid, scope=scope, rules=rules, ignore=ignore)
+    return network.graph(
+        snapshot, pid, scope=scope, rules=rules, ignore=ignore, relations=relations
+    )
 
 
 def plot(

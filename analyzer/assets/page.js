@@ -222,15 +222,15 @@
 
   function joined() {
     const found = data.edges
-      .map(([source, target, side, words, weight]) =>
-        ({ source: nodes[source], target: nodes[target], side, words, weight }))
+      .map(([source, target, side, words, weight, counted]) =>
+        ({ source: nodes[source], target: nodes[target], side, words, weight, counted }))
       .filter(({ source, target }) => !open.has(source) && !open.has(target) && seen(source) && seen(target))
       .map((edge) => ({ ...edge, source: edge.source.key, target: edge.target.key }));
     const pairs = new Map();
-    for (const [holder, target, side, words, weight] of data.links) {
+    for (const [holder, target, side, words, weight, counted] of data.links) {
       const ends = [home.get(holder), home.get(target)];
       if (!ends.some((node) => open.has(node)) || !ends.every(seen)) continue;
-      const edge = { source: drawnAs(holder), target: drawnAs(target), side, words, weight };
+      const edge = { source: drawnAs(holder), target: drawnAs(target), side, words, weight, counted };
       const name = `${edge.source} ${edge.target} ${side}`;
       const same = pairs.get(name);
       if (same) same.weight += weight;
@@ -304,6 +304,7 @@
         } },
         { selector: "edge.within", style: { "curve-style": "unbundled-bezier", "control-point-distances": 40, "control-point-weights": 0.5 } },
         ...sides,
+        { selector: "edge.uncounted", style: { "line-style": "dashed", "target-arrow-shape": "none" } },
         { selector: ".faded", style: { display: "none" } },
         { selector: "edge.lit", style: {
           opacity: 1, width: 2, label: "data(words)", "font-size": 11, color: ink,
@@ -329,7 +330,7 @@
       joined().forEach((edge, index) => made.push({
         group: "edges",
         data: { id: `edge ${index}`, source: edge.source, target: edge.target, words: edge.words },
-        classes: [edge.side, place(edge.source) === place(edge.target) ? "within" : ""].filter(Boolean),
+        classes: [edge.side, edge.counted ? "" : "uncounted", place(edge.source) === place(edge.target) ? "within" : ""].filter(Boolean),
       }));
       return made;
     }

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from analyzer.cli import completion
+from analyzer.cli import completion, view
 
 
 class Source(StrEnum):
@@ -111,6 +111,13 @@ Columns = Annotated[
 NoHeadings = Annotated[
     bool, typer.Option("-n", "--noheadings", help="Leave out the line of column names.")
 ]
+ListColumns = Annotated[
+    bool,
+    typer.Option(
+        "-H", "--list-columns", help="List all columns of -o and -Q, and what they say.",
+        is_eager=True, callback=view.list_columns,
+    ),
+]  # fmt: skip
 Filter = Annotated[
     str | None,
     typer.Option(

@@ -6,8 +6,11 @@ import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from analyzer.cli.output import note
+import typer
+
+from analyzer.cli.output import columns, emit, note
 from analyzer.core.errors import BadInputError
+from analyzer.core.text import wrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +56,20 @@ def chosen_view(
     )
 
 
+def list_columns(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
+    """Print all columns with their types and meanings, and exit, if that is wanted."""
+    if not wanted:
+        return
+    from analyzer.report.columns import COLUMNS
+
+    wide = max(len(column.name) for column in COLUMNS)
+    for column in COLUMNS:
+        indent = f"{column.name:{wide}}  {column.type:8} "
+        for line in wrap(column.meaning, columns(), indent, len(indent)):
+            emit(f"{line}\n")
+    raise typer.Exit
+
+
 def narrowed(report: Report, view: View) -> Report:
     """Return the report with only the objects that the filter holds for; the answer stays."""
     if view.filter is None:
@@ -73,14 +90,14 @@ def narrowed(report: Report, view: View) -> Report:
 def table(report: Report, view: View, *, json: bool, stdout: bool) -> str:
     """Return the report in the columns of the view, as lines of text or as JSON."""
     from analyzer.report.columns import Listing
-    from analyzer.writers import columns
+    from analyzer.writers import columns as writer
 
     listed = Listing(view.columns, tuple(_filtered(report, view)))
     if view.filter is not None:
         _say(len({row.at for row in listed.rows}), len(report.objects))
     if json:
-        return columns.render_json(report, listed)
-    return columns.render(listed, headings=view.headings, encoding=encoding(stdout=stdout))
+        return writer.render_json(report, listed)
+    return writer.render(listed, headings=view.headings, encoding=encoding(stdout=stdout))
 
 
 def encoding(*, stdout: bool) -> str:

@@ -21,7 +21,12 @@ a task            tid, tgid, ppid, comm, kthread
 an object         objref, name, initial, stable, refcount, ino, dev ("8:1"); of a checked subtree
                   collected, users, outside, observer, unnamed, and if judged verdict, basis
 an edge           association, slot, weight (as the rules count it), detail, words ("fd 3"), side
+a relation        the same, and counted (False), impact; its association is the name of the relation
 ================= =================================================================================
+
+Relations (docs/relations.md) are edges where they are asked for (`relations`): of weight 0, from
+the left end to the right one. They hold nothing, so that `analyzer.questions` wants a graph without
+them.
 
 Names (comm, name, detail) are the bytes of strangers, as `os.fsdecode` gives them.
 
@@ -37,7 +42,7 @@ from __future__ import annotations
 import gc
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from itertools import repeat
@@ -53,12 +58,13 @@ from analyzer.core.errors import no_such
 from analyzer.core.model import TASK, Rules, Side
 from analyzer.core.text import printable
 from analyzer.kinds import registry
+from analyzer.relations import relations as relation_kinds
 from analyzer.report.holders import in_words
 from analyzer.report.make import checked_pid, device_number, make, shown
 from analyzer.report.value import ReportOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
     import networkx as nx
     import numpy.typing as npt
@@ -131,6 +137,7 @@ class Plan:
     tasks: Rows
     objects: Rows
     references: Rows
+    relations: bool = False
 
     @property
     def cost(self) -> Cost:
@@ -159,6 +166,8 @@ class Plan:
         held = self.ends.target[self.references] + self.ends.tasks
         target = [names[row] for row in held.tolist()]
         made.add_edges_from(zip(holder, target, _dicts(_edge_columns(self)), strict=True))
+        if self.relations:
+            made.add_edges_from(_relations(self.snapshot.tables["relations"], set(made)))
         return made
 
 
@@ -189,12 +198,13 @@ def graph(
     scope: Drawn = "border",
     rules: RulesName = "modern",
     ignore: Iterable[str] = (),
+    relations: bool = False,
 ) -> nx.MultiDiGraph[str]:
     """Return the reference graph of a snapshot, by default of the subtree that it was taken of.
 
     Warns with a CostWarning before a large one. Arguments and errors as `plan`.
     """
-    made = plan(snapshot, pid, scope=scope, rules=rules, ignore=ignore)
+    made = plan(snapshot, pid, scope=scope, rules=rules, ignore=ignore, relations=relations)
     if made.cost.high:
         warnings.warn(str(made.cost), CostWarning, stacklevel=3)
     return made.build()
@@ -207,8 +217,11 @@ def plan(
     scope: str = "border",
     rules: str = "modern",
     ignore: Iterable[str] = (),
+    relations: bool = False,
 ) -> Plan:
     """Return what the graph of a snapshot will have; `scope` is border, subtree or host.
+
+    With `relations` it has what is no counted reference too, and a border what crosses it so.
 
     The kinds to `ignore` decide nothing, as in a report, and so bring nothing into the border.
     BadInputError for another scope, for a subtree that the snapshot does not have (as
@@ -218,13 +231,13 @@ def plan(
         raise no_such("no scope", scope, Scope)
     subject = snapshot.meta["subject"]["pid"]
     if scope == Scope.HOST and pid is None and subject is None:
-        return _unchecked(snapshot, Rules(rules))
+        return replace(_unchecked(snapshot, Rules(rules)), relations=relations)
     verdicts = check(snapshot, checked_pid(snapshot, pid), Rules(rules))
     options = ReportOptions("graph", brief=True, ignore=frozenset(ignore))
-    return plan_of(make(snapshot, verdicts, options), scope)
+    return plan_of(make(snapshot, verdicts, options), scope, relations=relations)
 
 
-def plan_of(report: Report, scope: str = "border") -> Plan:
+def plan_of(report: Report, scope: str = "border", *, relations: bool = False) -> Plan:
     """Return what the graph of a report's subtree will have."""
     snapshot, verdicts = report.snapshot, report.verdicts
     border = verdicts.border
@@ -235,9 +248,42 @@ def plan_of(report: Report, scope: str = "border") -> Plan:
     )
     kept = np.ones(tasks + ends.objects, np.bool_)
     if scope != Scope.HOST:
-        kept = ends.leading(_not_contained(report) if scope == Scope.BORDER else border.collected)
-        kept[:tasks] |= border.task_side == INSIDE
-    return _plan(snapshot, report, Scope(scope), verdicts.rules, ends, kept)
+        wanted = _not_contained(report) if scope == Scope.BORDER else border.collected
+        crossing = _crossing(report) if relations else np.zeros_like(kept)
+        kept = ends.leading(wanted | crossing[tasks:])
+        kept[:tasks] |= (border.task_side == INSIDE) | crossing[:tasks]
+    made = _plan(snapshot, report, Scope(scope), verdicts.rules, ends, kept)
+    return replace(made, relations=relations)
+
+
+def _crossing(report: Report) -> Mask:
+    """Return the tasks, and then the objects, that cross the border uncounted."""
+    tables = report.snapshot.tables
+    ties = [tie for one in report.crossings for tie in (*one.ties, one.meeting) if tie is not None]
+    tids = [tie.tid for tie in ties if tie.tid is not None]
+    objrefs = [tie.objref for tie in ties if tie.objref is not None]
+    tasks: Mask = np.isin(tables["tasks"]["tid"], tids)
+    return np.append(tasks, np.isin(tables["objects"]["objref"], objrefs))
+
+
+def _relations(table: Table, nodes: Container[str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    known = relation_kinds()
+    for at in range(len(table)):
+        row = table.row(at)
+        ends = [f"{row[f'{end}_kind']}:{row[end]}" for end in ("left", "right")]
+        if all(end in nodes for end in ends):
+            one = known[row["relation"]]
+            said = ", ".join(word for word in (row["left_role"], row["detail"]) if word)
+            facts = {
+                "association": one.name,
+                "slot": row["slot"],
+                "detail": row["detail"],
+                "weight": 0,
+                "words": f"{one.title} ({said})" if said else one.title,
+                "counted": False,
+                "impact": row["impact"] or one.impact.value,
+            }
+            yield ends[0], ends[1], {key: v for key, v in facts.items() if v is not None}
 
 
 def hosts_own(plan: Plan) -> tuple[str, ...]:

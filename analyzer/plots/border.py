@@ -73,7 +73,8 @@ def border(report: Report, ax: Axes | None = None) -> Axes:
     outside; a line is a reference. On the line to an object that leaks stands how it is held
     ("fd 3"), and how many other ways there are ("+2 more"). What does not leak is green, and
     everything left of the dashed line is the subtree's: an orange line that crosses it is a
-    reference from outside. What is alike is folded into one box with its number.
+    reference from outside; a dashed one is no reference, but what no count shows. What is alike is
+    folded into one box with its number.
 
     Returns the axes: `ax`, or new ones. Raises nothing of its own.
     """
@@ -163,7 +164,8 @@ def _sides(ax: Axes, found: Scene, columns: _Columns, top: float, bottom: float)
     line = columns.stub(1) + _LANE / 2
     ax.plot([line, line], [top - 1.5, bottom + 0.6], "--", color=_style.FAINT, linewidth=1)
     for column, word in enumerate(_HEADINGS):
-        told = [n for n in found.nodes if n.column == column and n.kind != UNNAMED]
+        told = [n for n in found.nodes
+                if n.column == column and n.kind != UNNAMED and n.impact is None]  # fmt: skip
         things = sum(n.things for n in told if n.side is not Side.OBSERVER)
         middle = (columns.left[column] + columns.right[column]) / 2
         ax.text(middle, top - 1.2, f"{word}: {number(things)}", ha="center", va="center",
@@ -173,6 +175,8 @@ def _sides(ax: Axes, found: Scene, columns: _Columns, top: float, bottom: float)
 def _colour(node: Node) -> str:
     if node.kind == UNNAMED:
         return palette.UNNAMED.colour
+    if node.impact is not None:
+        return palette.CROSSING.colour
     if node.verdict is not None:
         return palette.VERDICTS[node.verdict].colour
     return palette.SIDES[node.side or Side.OUTSIDE].colour
@@ -228,7 +232,8 @@ def _edge(ax: Axes, found: Scene, edge: Edge, way: Sequence[tuple[float, float]]
         Path(way, [1, 4, 4, 4, 2][: len(way)]), fill=False, linewidth=width, alpha=alpha,
         edgecolor=palette.BLACK if unnamed else palette.SIDES[edge.side].colour,
         # Where lines are one, that of a holder outside is seen.
-        linestyle=":" if unnamed else "-", zorder=1 if unnamed or edge.side is Side.OBSERVER else 2,
+        linestyle=":" if unnamed else "-" if edge.counted else "--",
+        zorder=1 if unnamed or edge.side is Side.OBSERVER else 2,
     ))  # fmt: skip
 
 
@@ -283,6 +288,10 @@ def _legend(found: Scene) -> tuple[Artist, ...]:
                markerfacecolor=_style.mixed(colour, _TINT), markersize=7, markeredgewidth=1.4)
         for verdict, colour in colours.items() if verdict in there
     ]  # fmt: skip
+    if any(not edge.counted for edge in found.edges):
+        colour = palette.CROSSING.colour
+        boxes.append(Line2D([], [], color=colour, linewidth=1.5, linestyle="--",
+                            label="crosses the border uncounted"))  # fmt: skip
     if any(edge.side is Side.OBSERVER for edge in found.edges):
         colour = palette.SIDES[Side.OBSERVER].colour
         boxes.append(Line2D([], [], color=colour, linewidth=1.5, label="held by cranalyze itself"))

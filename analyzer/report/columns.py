@@ -21,10 +21,11 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from analyzer.core.errors import BadInputError, no_such
-from analyzer.kinds import registry
+from analyzer.core.model import TASK
+from analyzer.kinds import facts, registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,7 +41,11 @@ Value = str | int | bool | None
 
 
 class Inode(NamedTuple):
-    """What the snapshot knows of an object, beyond its report: mostly of files."""
+    """What the snapshot knows of an object, beyond its report: mostly of files.
+
+    `owner` and `parent` are the inodes of the namespaces that a namespace is owned by, and is a
+    child of; `relations` what the object has to do with across the border, uncounted.
+    """
 
     mode: int | None
     flags: int | None
@@ -48,6 +53,9 @@ class Inode(NamedTuple):
     mnt_id: int | None
     deleted: bool | None
     machine: str
+    owner: int | None = None
+    parent: int | None = None
+    relations: str | None = None
 
 
 class Task(NamedTuple):
@@ -190,11 +198,43 @@ def _inodes(report: Report) -> Iterator[Inode]:
     order = np.argsort(objects["objref"], kind="stable")
     told = objects.take(order[np.searchsorted(objects["objref"], refs, sorter=order)])
     columns = []
-    for name in Inode._fields[:-1]:
+    for name in ("mode", "flags", "pos", "mnt_id", "deleted"):
         values, known = told[name].tolist(), told.known(name).tolist()
         columns.append([v if k else None for v, k in zip(values, known, strict=True)])
     machine = str(report.snapshot.meta["machine"])
-    return (Inode._make((*fact, machine)) for fact in zip(*columns, strict=True))
+    more = [_above(report.snapshot, refs, name) for name in ("owner", "parent")]
+    crossing = _relations(report)
+    names = [crossing.get(ref) for ref in refs.tolist()]
+    told_all = zip(*columns, [machine] * len(refs), *more, names, strict=True)
+    return (Inode._make(fact) for fact in told_all)
+
+
+def _above(snapshot: Snapshot, refs: Any, association: str) -> list[int | None]:  # noqa: ANN401 - numpy is imported late
+    """Return the inode of what each object has by an association, where it has one."""
+    import numpy as np
+
+    objects, references = snapshot.tables["objects"], snapshot.tables["references"]
+    is_so = references["association"] == references.code("association", association)
+    rows = np.flatnonzero(
+        is_so & (references["holder_kind"] != references.code("holder_kind", TASK))
+    )
+    held = dict(
+        zip(references["holder"][rows].tolist(), references["target"][rows].tolist(), strict=True)
+    )
+    there = np.isin(objects["objref"], list(held.values())) & objects.known("ino")
+    inode = dict(
+        zip(objects["objref"][there].tolist(), objects["ino"][there].tolist(), strict=True)
+    )
+    return [inode.get(held.get(ref, 0)) for ref in refs.tolist()]
+
+
+def _relations(report: Report) -> dict[int, str]:
+    found: dict[int, dict[str, None]] = {}
+    for one in report.crossings:
+        ties = one.ties if one.meeting is None else (*one.ties, one.meeting)
+        for objref in [tie.objref for tie in ties if tie.objref is not None]:
+            found.setdefault(objref, {})[one.relation] = None
+    return {objref: ",".join(names) for objref, names in found.items()}
 
 
 def _tasks(snapshot: Snapshot) -> Mapping[int, Task]:
@@ -295,6 +335,25 @@ def _assoc(row: Row) -> str | None:
     return _LSFD_PLACES.get(holder.association, holder.association)
 
 
+def _type(row: Row) -> str | None:
+    name = row.entry.name or ""
+    if name.startswith("anon_inode:"):
+        return name.removeprefix("anon_inode:").strip("[]")
+    return _sttype(row)
+
+
+def _impact(row: Row) -> str | None:
+    return None if row.entry.impact is None else row.entry.impact.value
+
+
+def _processes(row: Row) -> int:
+    return len({task.tgid for holder in row.entry.holders for task in holder.tasks})
+
+
+def _of_fact(name: str) -> Callable[[Row], Value]:
+    return lambda row: row.entry.facts.get(name)
+
+
 def _fd(row: Row) -> int | None:
     holder = row.holder
     return holder.slot if holder is not None and holder.association == "fd" else None
@@ -359,7 +418,7 @@ def _process(name: str, kind: _Kind, get: _Get, meaning: str) -> Column:
     return Column(name, kind, meaning, "process", get)
 
 
-COLUMNS: Final = (
+_OWN: Final = (
     _object("VERDICT", "string", _of_word("verdict"),
        "usage_leak, overcount, unstable, unknown or contained"),
     _object("BASIS", "string", _of_word("basis"),
@@ -375,6 +434,15 @@ COLUMNS: Final = (
     _object("OBSERVER", "number", _of_entry("observer"), "weight held by cranalyze itself"),
     _object("UNNAMED", "number", _of_entry("unnamed"),
        "what the refcount has beyond USERS, OUTSIDE and OBSERVER"),
+    _object("IMPACT", "string", _impact,
+       "what a leak means: reaches out, shared state, pins, ..."),
+    _object("RELATION", "string", _of_inode("relations"),
+       "what the object has to do with across the border, uncounted: foreign-mount, ..."),
+    _object("NPROCS", "number", _processes, "processes that lead to it; as lsns"),
+    _object("ONS", "number", _of_inode("owner"),
+       "of a namespace: inode of the user namespace that owns it; as lsns"),
+    _object("PNS", "number", _of_inode("parent"),
+       "of a namespace: inode of the one that it is a child of; as lsns"),
     _object("INITIAL", "boolean", _of_entry("initial"), "a namespace of the host's own"),
     _object("GATES", "boolean", _of_entry("gates"),
        "whether a leak of this kind decides the answer (--fail-on, --ignore)"),
@@ -382,6 +450,8 @@ COLUMNS: Final = (
     _object("NAME", "string", _of_entry("name"), "path, pipe:[N], net:[N], ...; as lsfd"),
     _object("INODE", "number", _of_entry("ino"), "inode number; as lsfd"),
     _object("DEV", "string", _of_entry("dev"), "device of the filesystem, MAJ:MIN; as lsfd"),
+    _object("TYPE", "string", _type,
+       "STTYPE, or what an anonymous inode is: eventfd, eventpoll, inotify, ..."),
     _object("STTYPE", "string", _sttype,
        "type of the inode: REG, DIR, CHR, BLK, FIFO, SOCK, LINK, UNKN; as lsfd"),
     _object("FLAGS", "string", _flags,
@@ -412,7 +482,20 @@ COLUMNS: Final = (
     _process("CGROUP", "string", _of_process("cgroup"), "its control group"),
     Column("TID", "number", "thread that holds; as lsfd -l", "thread", _tid),
 )  # fmt: skip
-"""Every column, in the order of the documentation."""
+
+
+def _told(names: Iterable[str]) -> Iterator[Column]:
+    """Yield a column for each fact (see docs/facts.md) whose name is not one's already."""
+    for fact in facts().values():
+        name = fact.name.upper()
+        if name not in names:
+            kind: _Kind = "string" if fact.type == "text" else "number"
+            unit = f" ({fact.unit})" if fact.unit else ""
+            yield _object(name, kind, _of_fact(fact.name), fact.meaning + unit)
+
+
+COLUMNS: Final = (*_OWN, *_told({column.name for column in _OWN}))
+"""Every column, in the order of the documentation: our own, then a fact each."""
 
 DEFAULT: Final = ("VERDICT", "KIND", "USERS", "REFCOUNT", "OUTSIDE", "UNNAMED", "NAME")
 """The columns of `-o +...`, before those that are named."""

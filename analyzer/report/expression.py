@@ -35,7 +35,7 @@ class Name:
 class Constant:
     """A value as it is written."""
 
-    value: str | int | bool
+    value: str | float | bool
 
 
 @dataclass(frozen=True)
@@ -125,10 +125,10 @@ def matches(node: Node, rows: Sequence[Row]) -> Mask:
 # --- writing
 
 
-def _written(value: str | int | bool) -> str:  # noqa: FBT001 - a value
+def _written(value: str | float | bool) -> str:  # noqa: FBT001 - a value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
+    if isinstance(value, int | float):
         return str(value)
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
@@ -166,7 +166,7 @@ class _Rows(NamedTuple):
 def _holds(node: Node, rows: _Rows) -> Mask:  # noqa: PLR0911 - one a node
     match node:
         case Name(name):
-            return np.array([value is True for value in rows.values[name]], np.bool_)
+            return np.array([bool(value) for value in rows.values[name]], np.bool_)
         case Constant(value):
             return np.full(rows.size, value is True)
         case Compare(op, left, right):
@@ -193,7 +193,7 @@ def _compared(op: str, left: Node, right: Node, rows: _Rows) -> Mask:
     return np.fromiter(known, np.bool_, rows.size)
 
 
-def _values(node: Node, rows: _Rows) -> Iterable[Value]:
+def _values(node: Node, rows: _Rows) -> Iterable[Value | float]:
     if isinstance(node, Name):
         return rows.values[node.name]
     if isinstance(node, Constant):
@@ -201,7 +201,7 @@ def _values(node: Node, rows: _Rows) -> Iterable[Value]:
     return list(map(bool, _holds(node, rows)))
 
 
-def _found(values: Iterable[Value], pattern: str) -> Mask:
+def _found(values: Iterable[Value | float], pattern: str) -> Mask:
     from pyarrow import compute
 
     from analyzer.snapshot import arrow

@@ -8,16 +8,18 @@ An expression compares columns of the report (`analyzer.report.columns`) with va
 
 It is lsfd's language: ``==`` ``!=`` ``<`` ``<=`` ``>`` ``>=`` (or ``eq ne lt le gt ge``), ``=~``
 and ``!~`` for regular expressions, ``and or not`` (or ``&& || !``), parentheses, numbers (decimal,
-``0x``), strings in either quotes, ``true`` and ``false``, and a boolean column by itself. ``not``
-binds closer than ``and``, ``and`` closer than ``or``, and a comparison closer than all of them. In
-a string, a backslash before a quote or a backslash takes it literally, any other stays.
+``0x``, 1.5, and 4K, 1M, 2G in powers of 1024), strings in either quotes, ``true`` and ``false``,
+and a column by itself: it holds where it is true, not 0, and not empty or missing. ``not`` binds
+closer than ``and``, ``and`` closer than ``or``, and a comparison closer than all of them. In a
+string, a backslash before a quote or a backslash takes it literally, any other stays.
 
-Both sides of a comparison are of one type, and only numbers have an order; that is checked when
-the expression is read. What is missing in a row equals nothing, has no order and matches nothing,
-and ``!=`` and ``!~`` are the opposite of ``==`` and ``=~``: so ``not REFCOUNT >= 0`` finds what has
-no known refcount. A regular expression is RE2's, which takes time in proportion to the text,
-whatever the names are; it is searched for anywhere in the value. A byte of a name that is no UTF-8
-is the four characters ``\xNN`` to it. Nothing is ever evaluated as code.
+Both sides of a comparison are of one type, and only numbers have an order; that is checked when the
+expression is read. A number in quotes is one where a number is compared (``FD == "10"``). What is
+missing in a row equals nothing, has no order and matches nothing, and ``!=`` and ``!~`` are the
+opposite of ``==`` and ``=~``: so ``not REFCOUNT >= 0`` finds what has no known refcount. A regular
+expression is RE2's, which takes time in proportion to the text, whatever the names are; it is
+searched for anywhere in the value. A byte of a name that is no UTF-8 is the four characters
+``\xNN`` to it. Nothing is ever evaluated as code.
 """
 
 from __future__ import annotations
@@ -55,13 +57,14 @@ _WORDS: Final = {
 }  # fmt: skip
 _TOKEN: Final = re.compile(
     r"""(?P<op>&&|\|\||=~|!~|==|!=|<=|>=|[<>!()])
-    |(?P<number>-?(?:0[xX][0-9a-fA-F]+|[0-9]+)(?![0-9A-Za-z_.]))
+    |(?P<number>-?(?:0[xX][0-9a-fA-F]+|[0-9]+(?:\.[0-9]+)?[KMGT]?)(?![0-9A-Za-z_.]))
     |(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
     |(?P<name>[A-Za-z_][A-Za-z0-9_.:%-]*)""",
     re.VERBOSE | re.DOTALL,
 )
 _QUOTED: Final = re.compile(r"""\\(["'\\])""")
 _NEAR: Final = 24
+_UNITS: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 class FilterError(BadInputError):
@@ -133,7 +136,7 @@ class _Parser:
     def _boolean(self, read: Callable[[], Node]) -> Node:
         start = self._next
         node = read()
-        if type_of(node) != "boolean":
+        if type_of(node) != "boolean" and not isinstance(node, Name):
             raise _error(start, f"a {type_of(node)} alone is neither true nor false: compare it")
         return node
 
@@ -149,7 +152,8 @@ class _Parser:
         start = self._next
         parts = [read()]
         while self._take(op):
-            if len(parts) == 1 and type_of(parts[0]) != "boolean":
+            alone = type_of(parts[0]) == "boolean" or isinstance(parts[0], Name)
+            if len(parts) == 1 and not alone:
                 raise _error(start, f"a {type_of(parts[0])} is neither true nor false: compare it")
             parts.append(self._boolean(read))
         return parts[0] if len(parts) == 1 else make(tuple(parts))
@@ -177,15 +181,14 @@ class _Parser:
         right = self._operand()
         if token.text in {"=~", "!~"}:
             return _match(token, left, start, right)
-        _same(token, left, right)
-        return Compare(token.text, left, right)
+        return Compare(token.text, *_same(token, left, right))
 
     def _operand(self) -> Node:
         token = self._pop()
         if token.kind == "op" and token.text == "(":
             return self._nested(token, self._parenthesis)
         if token.kind == "number":
-            return Constant(int(token.text, 16 if "x" in token.text.lower() else 10))
+            return Constant(_number(token.text))
         if token.kind == "string":
             return Constant(_QUOTED.sub(r"\1", token.text[1:-1]))
         if token.kind == "name":
@@ -238,9 +241,28 @@ def _why_not(pattern: str) -> str:
     return ""
 
 
-def _same(token: _Token, left: Node, right: Node) -> None:
+def _number(text: str) -> int | float:
+    if "x" in text.lower():
+        return int(text, 16)
+    unit = _UNITS.get(text[-1], 1)
+    digits = text if unit == 1 else text[:-1]
+    return float(digits) * unit if "." in digits else int(digits) * unit
+
+
+def _as_number(node: Node, other: Node) -> Node:
+    """Return a number in quotes as one, beside a number."""
+    if isinstance(node, Constant) and isinstance(node.value, str) and type_of(other) == "number":
+        found = _TOKEN.fullmatch(node.value)
+        if found is not None and found.lastgroup == "number":
+            return Constant(_number(node.value))
+    return node
+
+
+def _same(token: _Token, one: Node, other: Node) -> tuple[Node, Node]:
+    left, right = _as_number(one, other), _as_number(other, one)
     types = type_of(left), type_of(right)
     if types[0] != types[1]:
         raise _error(token, f"compares a {types[0]} with a {types[1]}")
     if token.text in ORDERED and types[0] != "number":
         raise _error(token, f"needs numbers: a {types[0]} has no order")
+    return left, right

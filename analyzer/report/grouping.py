@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import Side, Verdict
 from analyzer.kinds import registry
+from analyzer.report import impact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,7 @@ _EACH: Final = 50  # of a group, before more of one that is told already
 
 
 class Bundle(StrEnum):
-    """What the objects of a group have in common; in the order of the report."""
+    """What the objects of a group have in common; in the order of the report, for one impact."""
 
     SINGLE = "single"
     ALIKE = "alike"
@@ -83,7 +84,10 @@ class Surroundings:
 
 
 def groups(objects: Sequence[ReportObject], around: Surroundings) -> tuple[Group, ...]:
-    """Return the groups of `objects` (worst first), worst first; every object is in one."""
+    """Return the groups of `objects` (worst first), worst first; every object is in one.
+
+    What a leak means comes before what it is of.
+    """
     found: dict[tuple[Bundle, object], list[ReportObject]] = {}
     origins: dict[tuple[Bundle, object], tuple[int, str] | None] = {}
     for entry in objects:
@@ -99,13 +103,20 @@ def groups(objects: Sequence[ReportObject], around: Surroundings) -> tuple[Group
             found[Bundle.ALIKE, key[1]] = members
     origins = {key: origins.get(key) for key in found}
     place = {entry.objref: at for at, entry in enumerate(objects)}
-    rank = {bundle: max(index, 1) for index, bundle in enumerate(Bundle)}
+    order = {bundle: max(index, 1) for index, bundle in enumerate(Bundle)}
     made = [
         Group(key[0], tuple(members), origins[key], around.container_init)
         for key, members in found.items()
     ]
     return tuple(
-        sorted(made, key=lambda group: (rank[group.bundle], place[group.objects[0].objref]))
+        sorted(
+            made,
+            key=lambda group: (
+                impact.rank(impact.worst(group.objects)),
+                order[group.bundle],
+                place[group.objects[0].objref],
+            ),
+        )
     )
 
 
@@ -165,6 +176,7 @@ def _sort(entry: ReportObject) -> object:
         entry.verdict,
         entry.initial,
         entry.unexplained > 0,
+        entry.impact,
         bool(entry.uncounted),
         held,
     )

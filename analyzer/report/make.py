@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analyzer.check.leaks import NOT_JUDGED
+from analyzer.check.links import rows_of
 from analyzer.check.objhash import allowed
 from analyzer.check.subtree import INSIDE
 from analyzer.core.errors import EXIT_LEAK, EXIT_OK, EXIT_UNDECIDED, BadInputError
@@ -22,6 +23,7 @@ from analyzer.report.crossed import crossed, doubtful
 from analyzer.report.facts import of_objects
 from analyzer.report.grouping import Surroundings, groups
 from analyzer.report.holders import Holder, holders, uncounted
+from analyzer.report.impact import of_leak, rank
 from analyzer.report.messages import message
 from analyzer.report.value import (
     CONTAINER_INIT,
@@ -68,7 +70,8 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
         *_informs(snapshot.tables["objects"], given),
     )
     codes = verdicts.verdict[verdicts.judged]
-    gating = _gating(snapshot.tables["objects"], options) & verdicts.judged
+    objects = _objects(snapshot, verdicts, options)
+    gating = _gating(snapshot.tables["objects"], options, objects) & verdicts.judged
     incomplete = bool(snapshot.meta.get("incomplete", False))
     unsure = incomplete or (subject.container_init is None and _rule_gates(options))
     crossings = (
@@ -80,7 +83,6 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
     unsure |= doubtful(crossings)
     leaks = crosses or any(finding.gates for finding in findings)
     status = _status(verdicts.verdict[gating], leaks=leaks, unsure=unsure)
-    objects = _objects(snapshot, verdicts, options)
     return Report(
         command=options.command,
         status=status,
@@ -155,9 +157,13 @@ def _rule_gates(options: ReportOptions) -> bool:
     return not options.subtree and options.gates(CONTAINER_INIT)
 
 
-def _gating(objects: Table, options: ReportOptions) -> npt.NDArray[np.bool_]:
+def _gating(objects: Table, options: ReportOptions, told: Sequence[ReportObject]) -> Mask:
     words = [options.gates(word) for word in objects.vocabulary["kind"]]
-    return np.array([*words, False], np.bool_)[objects["kind"]]
+    mask: Mask = np.array([*words, False], np.bool_)[objects["kind"]]
+    leaks = [entry for entry in told if entry.impact is not None]
+    rows = rows_of(objects["objref"], np.array([entry.objref for entry in leaks], np.int64))
+    mask[rows] = [entry.gates for entry in leaks]
+    return mask
 
 
 def _findings(subject: Subject, options: ReportOptions) -> Iterator[Finding]:
@@ -313,7 +319,7 @@ def _objects(
     passes = _passes(snapshot, verdicts)
     others = uncounted(snapshot, verdicts.border, verdicts.rules, rows)
     told = of_objects(snapshot, snapshot.tables["objects"]["objref"][rows].tolist())
-    return tuple(
+    whole = (
         one._replace(
             passes=passes.get(one.objref, ()),
             uncounted=by,
@@ -321,6 +327,24 @@ def _objects(
         )
         for one, by in zip(made, others, strict=True)
     )
+    files = zip(*(_values(snapshot.tables["objects"], name, rows) for name in ("mode", "flags")),
+                strict=True)  # fmt: skip
+    meant = [
+        _meaning(one, of_leak(one, mode, flags), options)
+        for one, (mode, flags) in zip(whole, files, strict=True)
+    ]
+    return tuple(sorted(meant, key=lambda one: (_VERDICTS.index(one.verdict), rank(one.impact))))
+
+
+def _meaning(one: ReportObject, impact: Impact | None, options: ReportOptions) -> ReportObject:
+    if impact is None:
+        return one
+    return one._replace(impact=impact, gates=options.gates_any({one.kind, impact.word}))
+
+
+def _values(table: Table, name: str, rows: npt.NDArray[np.intp]) -> list[Any]:
+    values, known = table[name][rows].tolist(), table.known(name)[rows].tolist()
+    return [value if k else None for value, k in zip(values, known, strict=True)]
 
 
 def _passes(snapshot: Snapshot, verdicts: Verdicts) -> dict[int, tuple[str, ...]]:
@@ -352,8 +376,8 @@ def _worst_first(
     objects = snapshot.tables["objects"]
     rows = np.flatnonzero(listed)
     ranks = [registry()[word].rank for word in objects.vocabulary["kind"]]
-    rank = np.array([*ranks, 0])[objects["kind"][rows]]
-    order = np.lexsort((objects["objref"][rows], rank, verdicts.verdict[rows]))
+    by_kind = np.array([*ranks, 0])[objects["kind"][rows]]
+    order = np.lexsort((objects["objref"][rows], by_kind, verdicts.verdict[rows]))
     return rows[order]
 
 

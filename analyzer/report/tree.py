@@ -20,6 +20,7 @@ from analyzer.report.grouping import Bundle
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from analyzer.report.crossed import Crossed
     from analyzer.report.grouping import Group
     from analyzer.report.holders import Holder, TaskRef
     from analyzer.report.value import Report
@@ -56,7 +57,8 @@ class Outline:
     The things are in the order in which the processes come to hold them, then worst first; what no
     process of the subtree is known to hold is the root's. `held` has the numbers (from 1) of the
     things that a process holds, for those that hold any. `outside` are the names of the processes
-    outside that do. `undecided` is what could not be judged.
+    outside that do. `undecided` is what could not be judged. `crossed` is what crosses without
+    being counted, by the first process inside that it has to do with.
     """
 
     root: int
@@ -65,6 +67,7 @@ class Outline:
     held: Mapping[int, Sequence[int]]
     outside: Mapping[int, str]
     undecided: tuple[Group, ...]
+    crossed: Mapping[int, Sequence[Crossed]] = field(default_factory=dict)
 
 
 @dataclass
@@ -94,7 +97,8 @@ def outline(report: Report) -> Outline:
             held.setdefault(pid, []).append(at)
     undecided = tuple(group for group in report.groups if group.bundle is Bundle.UNKNOWN)
     pids = {pid for thing in things for pid in thing.outside}
-    return Outline(root, processes, things, held, _names(report, pids), undecided)
+    crossed = _crossed(report, processes)
+    return Outline(root, processes, things, held, _names(report, pids), undecided, crossed)
 
 
 def shown(tree: Outline, most: int | None, depth: int) -> Shown:
@@ -219,6 +223,17 @@ def _things(report: Report, order: Sequence[int]) -> tuple[Thing, ...]:
     things = [Thing(group, *(_by_process(group, side) for side in _SIDES)) for group in told]
     first = [min((rank.get(pid, 0) for pid in thing.inside), default=0) for thing in things]
     return tuple(things[at] for at in sorted(range(len(things)), key=lambda at: (first[at], at)))
+
+
+def _crossed(report: Report, processes: Mapping[int, Process]) -> dict[int, list[Crossed]]:
+    place = {pid: at for at, pid in enumerate(processes)}
+    found: dict[int, list[Crossed]] = {}
+    for one in report.crossings:
+        mine = {task.tgid for tie in one.of(Side.INSIDE) for task in tie.tasks} & place.keys()
+        if not one.alone:
+            first = min(mine, key=place.__getitem__, default=report.subject.pid)
+            found.setdefault(first, []).append(one)
+    return found
 
 
 def _by_process(group: Group, side: Side) -> dict[int, list[Holder]]:

@@ -17,9 +17,10 @@ from analyzer.core.text import printable, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
     from analyzer.check.leaks import Verdicts
-    from analyzer.core.model import Basis, Rules, Status, Verdict
+    from analyzer.core.model import Basis, Impact, Rules, Status, Verdict
     from analyzer.core.notebook import Page
     from analyzer.report.crossed import Crossed
     from analyzer.report.grouping import Group
@@ -60,7 +61,11 @@ class ReportOptions:
 
     def gates(self, kind: str) -> bool:
         """Return whether a leak of `kind` decides the answer."""
-        return (not self.fail_on or kind in self.fail_on) and kind not in self.ignore
+        return self.gates_any({kind})
+
+    def gates_any(self, words: AbstractSet[str]) -> bool:
+        """Return whether a leak with these words (its kind, its impact) decides the answer."""
+        return (not self.fail_on or bool(words & self.fail_on)) and not words & self.ignore
 
 
 class ReportObject(NamedTuple):
@@ -69,7 +74,7 @@ class ReportObject(NamedTuple):
     `shared` is the part of `users` whose holders are led to from outside as well. `passes` are the
     namespaces that something outside is in by having the same set of namespaces (NSPROXY).
     `uncounted` hold it too, and the rules do not know them. `facts` is what is known of its state
-    (docs/facts.md), and of what a file is open on.
+    (docs/facts.md), and of what a file is open on. `impact` is what a leak means.
     """
 
     objref: int
@@ -93,6 +98,7 @@ class ReportObject(NamedTuple):
     passes: tuple[str, ...] = ()
     uncounted: tuple[Holder, ...] = ()
     facts: Facts = NO_FACTS
+    impact: Impact | None = None
 
     @property
     def uncounted_weight(self) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from analyzer.core.model import TASK, Basis, Verdict
 from analyzer.core.text import printable
 from analyzer.kinds import registry, title_of
-from analyzer.report import facts
+from analyzer.report import facts, impact
 from analyzer.report.holders import ONE_PROCESS
 
 if TYPE_CHECKING:
@@ -31,6 +31,20 @@ VERDICTS: Final = {
     Verdict.CONTAINED: "contained",
 }
 """What is said of an object, by its verdict."""
+
+
+def verdict_words(entry: ReportObject) -> str:
+    """Return what is said of an object: "referenced from outside (shared state, ignored)"."""
+    more = [] if entry.impact is None else [entry.impact.value]
+    more += [] if entry.gates else ["ignored"]
+    said = VERDICTS[entry.verdict]
+    return f"{said} ({', '.join(more)})" if more else said
+
+
+def meaning(group: Group) -> str:
+    """Return what a bundle means at worst, in brackets: " (reaches out)"."""
+    found = impact.worst(group.objects)
+    return "" if found is None else f" ({found.value})"
 
 
 def number(count: int) -> str:

@@ -46,5 +46,8 @@ SIDES: Final = {
 HOLDER: Final = "rectangle"
 """The cytoscape.js shape of a holder that is no task; it has the colour of its side."""
 
+CROSSING: Final = Look(PURPLE, "pentagon", "pentagon", "p")
+"""What crosses the border without being counted; its lines are dashed."""
+
 UNNAMED: Final = Look(BLACK, "star", "star", "*")
 """References that the kernel holds and nobody could name."""

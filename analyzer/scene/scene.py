@@ -20,15 +20,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from analyzer.core.model import TASK, Basis, Side, Verdict
+from analyzer.core.model import TASK, Basis, Impact, Side, Verdict
 from analyzer.core.text import printable
 from analyzer.kinds import registry, title_of
+from analyzer.relations import relations
 from analyzer.report.holders import ONE_PROCESS
 from analyzer.scene.layout import LEFT, MIDDLE, RIGHT, three_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
+    from analyzer.report.crossed import Crossed, Tie
     from analyzer.report.holders import Holder
     from analyzer.report.value import Report, ReportObject
     from analyzer.scene.layout import Floats
@@ -39,6 +41,11 @@ MOST_DRAWN: Final = 2000
 UNNAMED: Final = "UNNAMED"
 """The kind and key of the node that stands for references that nobody could name."""
 
+CROSSING: Final = "CROSSING"
+"""The kind of a node that stands for what crosses the border without being counted."""
+
+_MOST_CROSSING: Final = 12  # with more, those of one relation are one node
+_MOST_ENDS: Final = 20
 _MOST_DESCRIPTORS: Final = 2
 _FEWEST_ALIKE: Final = 4  # so many processes, or objects that are not contained, are folded
 _APART: Final = (1 << 60, 600, 200, 60, 20, 0)  # how many objects are told apart, tried in turn
@@ -49,6 +56,7 @@ class Node(NamedTuple):
 
     `key` is "TASK:4711" for a process, "FILE:12" for an object or another holder; of a fold it
     starts with "*". `label` is printable. `side` is that of a holder, `verdict` that of an object.
+    What crosses the border uncounted is a node too, between its ends, and has its `impact`.
     """
 
     key: str
@@ -58,6 +66,7 @@ class Node(NamedTuple):
     side: Side | None = None
     verdict: Verdict | None = None
     members: tuple[str, ...] = ()
+    impact: Impact | None = None
 
     @property
     def things(self) -> int:
@@ -68,7 +77,8 @@ class Node(NamedTuple):
 class Edge(NamedTuple):
     """References of one holder to one object: `words` tell how ("fd 3"), `weight` how many.
 
-    What several processes share (a descriptor table) is an edge of each of them.
+    What several processes share (a descriptor table) is an edge of each of them. One that is not
+    `counted` is of a thing that crosses the border, and is no reference.
     """
 
     source: int
@@ -76,6 +86,7 @@ class Edge(NamedTuple):
     side: Side
     words: tuple[str, ...]
     weight: int
+    counted: bool = True
 
 
 class Scene(NamedTuple):
@@ -126,7 +137,7 @@ def parts(report: Report, *, contained: bool = True) -> Parts:
     """Return what a report shows, nothing folded; arguments as of `scene`."""
     told = [e for e in report.objects if contained or e.verdict is not Verdict.CONTAINED]
     things = {node.key: node for node in map(object_node, told)}
-    links = tuple(links_of(told, things))
+    links = (*links_of(told, things), *_crossing(report.crossings, things))
     for pid, name in process_names(report).items():
         key = f"{TASK}:{pid}"
         if key in things:
@@ -192,6 +203,38 @@ def links_of(objects: Iterable[ReportObject], things: dict[str, Node]) -> Iterat
             yield Link(UNNAMED, target, Side.OUTSIDE, "not named", entry.unexplained)
 
 
+def _crossing(crossed: Iterable[Crossed], things: dict[str, Node]) -> Iterator[Link]:
+    """Yield what joins the ends of what crosses the border uncounted, by way of a node for it.
+
+    Where there are many, those of one relation have one.
+    """
+    told = [one for one in crossed if not one.alone and one.impact is not Impact.BY_DESIGN]
+    many = Counter(one.relation for one in told) if len(told) > _MOST_CROSSING else Counter[str]()
+    for at, one in enumerate(told):
+        relation, n = relations()[one.relation], many[one.relation]
+        key = f"{CROSSING}:{one.relation if n > 1 else at}"
+        label = f"{n:,} {relation.plural}" if n > 1 else printable(one.title)
+        things.setdefault(key, Node(key, MIDDLE, CROSSING, label, impact=one.impact))
+        for tie in one.ties:
+            said = ", ".join(tie.via[:_MOST_DESCRIPTORS]) or tie.role or relation.name
+            for node in _ends(tie):
+                things.setdefault(node.key, node)
+                yield Link(node.key, key, tie.side, printable(said), 0)
+
+
+def _ends(tie: Tie) -> list[Node]:
+    """Return the nodes of one end: the processes that lead to it; of a namespace, itself."""
+    kind = registry().get(tie.kind)
+    if tie.tasks and not (kind is not None and kind.namespace):
+        names = {task.tgid: task.comm for task in reversed(tie.tasks)}
+        return [
+            Node(f"{TASK}:{pid}", _column(tie.side), TASK, f"{printable(name)} ({pid})", tie.side)
+            for pid, name in sorted(names.items())[:_MOST_ENDS]
+        ]
+    key = f"{tie.kind}:{tie.objref}"
+    return [Node(key, _column(tie.side), tie.kind, printable(tie.words), tie.side)]
+
+
 def not_named(entry: ReportObject) -> bool:
     """Return whether something that nobody could name holds an object, by the kernel's count.
 
@@ -249,11 +292,12 @@ def _folds(
     folds = {key: key for key in things}
     leaking = [node.key for node in things.values() if _leaks(node)]
     contained = [n.key for n in things.values() if n.verdict is Verdict.CONTAINED]
-    holders = [node.key for node in things.values() if node.verdict is None and node.key != root]
+    holders = [n.key for n in things.values()
+               if n.verdict is None and n.impact is None and n.key != root]  # fmt: skip
     for few in (leaking[apart:], contained):
         folds |= _alike(few, lambda key: _sort(things[key]), 2)
 
-    leaks = set(leaking)
+    leaks = set(leaking) | {node.key for node in things.values() if node.impact is not None}
     held = _sets((link.holder, folds[link.target]) for link in links if link.target in leaks)
     folds |= _alike(holders, lambda key: (_sort(things[key]), held[key]), _FEWEST_ALIKE)
 
@@ -298,7 +342,10 @@ def _drawn(
     for link in links:
         ends = index[folds[link.holder]], index[folds[link.target]]
         words[(*ends, link.side)][link.words] += link.weight
-    return nodes, [Edge(*ends, tuple(said), said.total()) for ends, said in words.items()]
+    return nodes, [
+        Edge(*ends, tuple(said), said.total(), nodes[ends[1]].impact is None)
+        for ends, said in words.items()
+    ]
 
 
 def _fold(key: str, same: Sequence[Node]) -> Node:

@@ -84,7 +84,8 @@ def places(graph: Graph) -> dict[str, tuple[float, float]]:
     if not len(graph) or len(graph) > MOST_PLACED:
         return {}
     index = {node: number for number, node in enumerate(graph)}
-    ends = np.array([(index[a], index[b]) for a, b in graph.edges()], np.int64).reshape(-1, 2)
+    held = ((a, b) for a, b, counted in graph.edges(data="counted", default=True) if counted)
+    ends = np.array([(index[a], index[b]) for a, b in held], np.int64).reshape(-1, 2)
     column = np.array([_column(graph, node) for node in graph], np.int64)
     y = _heights(graph, column, ends)
     wide = max(_WIDE, float(np.ptp(y)) * _HIGH / 16)
@@ -283,6 +284,7 @@ def _dot_edge(data: Attributes) -> dict[str, Any]:
         **({"label": words} if data["association"] == "fd" else {}),
         "tooltip": words,
         "color": f"{_side_colour(data)}aa",
+        **({"style": "dashed"} if not data.get("counted", True) else {}),
         **{name: data[name] for name in _OF_EDGES if name in data},
     }
 
@@ -290,7 +292,7 @@ def _dot_edge(data: Attributes) -> dict[str, Any]:
 _OF_NODES: Final = (
     "kind", "side", "verdict", "basis", "users", "refcount", "outside", "observer", "unnamed",
 )  # fmt: skip
-_OF_EDGES: Final = ("association", "slot", "weight", "side")
+_OF_EDGES: Final = ("association", "slot", "weight", "side", "counted", "impact")
 
 
 def node_link(graph: Graph) -> Iterator[str]:

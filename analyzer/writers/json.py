@@ -138,6 +138,7 @@ def _object(entry: ReportObject, seen: _Tasks, options: ReportOptions) -> Json:
         "holders": [_holder(holder, seen) for holder in entry.holders],
         "uncounted": [_holder(holder, seen) for holder in entry.uncounted],
         "facts": _facts(entry.facts),
+        "impact": None if entry.impact is None else entry.impact.value,
     }
 
 

@@ -12,6 +12,7 @@ usage_leak, overcount          failure; its type the verdict, its message the ke
 unknown, unstable              error: what could not be decided never looks passed
 ignored, or advisory           skipped, and it says why
 contained                      passed
+crossings                      failure where they decide; else passed, with what they are
 findings                       failure, or skipped when ignored
 gaps and notes                 system-err of the suite, and an error when the answer needs them
 ============================== ==========================================================
@@ -32,7 +33,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from analyzer.core.model import Side, Status, Verdict
 from analyzer.core.text import printable
 from analyzer.kinds import registry
-from analyzer.report.wording import counts, held, number
+from analyzer.relations import relations
+from analyzer.report import facts
+from analyzer.report.wording import counts, held, number, tie_words
 from analyzer.writers.terminal import headline, named
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ _MOST_HOLDERS: Final = 50
 _MOST_BYTES: Final = 25_000_000  # of objects; GitLab refuses a file of more than 30 MB
 _MARKUP: Final = 200  # bytes of a case, beside its words
 _NUMBERED: Final = re.compile(r"(\w+):\[\d+\]")  # net:[4026531840], pipe:[7]
+_OF_PROCESS: Final = re.compile(r" \(\d+\)")  # a pid is of this run alone
 _LEAKS: Final = (Verdict.USAGE_LEAK, Verdict.OVERCOUNT)
 
 
@@ -62,7 +66,8 @@ class _Case(NamedTuple):
 def render(report: Report, *, everything: bool = False) -> str:
     """Return the report as XML; with `everything`, nothing is cut."""
     objects = _objects(report, everything=everything)
-    cases = _unique([*_rule(report), *(objects if everything else _bounded(objects)),
+    listed = objects if everything else _bounded(objects)
+    cases = _unique([*_rule(report), *_crossings(report), *listed,
                      *_passed(report), *_incomplete(report)])  # fmt: skip
     outcomes = Counter(case.outcome for case in cases)
     numbers = {
@@ -101,6 +106,21 @@ def _rule(report: Report) -> Iterator[_Case]:
     elif report.subject.container_init is None:
         said = "whether it is one is not known"
         yield _Case("rules", name, "skipped" if ignored else "error", "unknown", said)
+
+
+def _crossings(report: Report) -> Iterator[_Case]:
+    for one in (one for one in report.crossings if not one.alone):
+        relation = relations()[one.relation]
+        text = "\n".join(
+            f"{side.value}: {words}"
+            for side in (Side.OUTSIDE, Side.INSIDE)
+            for words in dict.fromkeys(tie_words(tie, relation) for tie in one.of(side))
+        )
+        outcome = "failure" if one.stable else "error"
+        if report.advisory or not one.gates:
+            outcome = "skipped" if one.gates else ""
+        name = _NUMBERED.sub(r"\1", _OF_PROCESS.sub("", one.title))
+        yield _Case("crossings", name, outcome, one.impact.word, one.impact.value, text)
 
 
 def _objects(report: Report, *, everything: bool) -> Iterator[_Case]:
@@ -157,6 +177,10 @@ def _message(entry: ReportObject, *, advisory: bool) -> str:
 
 def _body(entry: ReportObject, *, everything: bool) -> Iterator[str]:
     yield f"{registry()[entry.kind].title} {named(entry)}: {counts(entry)}"
+    if entry.facts:
+        yield facts.words(entry.facts)
+    if entry.impact is not None:
+        yield f"means: {entry.impact.value}"
     if entry.unexplained > 0 and registry()[entry.kind].unseen:
         yield f"what can hold it unnamed: {registry()[entry.kind].unseen}"
     for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER):

@@ -14,16 +14,29 @@ import os
 import re
 from typing import TYPE_CHECKING, Final
 
-from analyzer.core.model import Side, Verdict
+from analyzer.core.model import Impact, Side, Verdict
 from analyzer.core.text import printable, shorten
 from analyzer.kinds import registry
+from analyzer.relations import relations
 from analyzer.report.grouping import Bundle, cut
-from analyzer.report.wording import counts, held, listing, nouns, number, plural, whose
-from analyzer.writers.terminal import headline, named, next_step
+from analyzer.report.wording import (
+    counts,
+    held,
+    listing,
+    meaning,
+    nouns,
+    number,
+    plural,
+    tie_words,
+    verdict_words,
+    whose,
+)
+from analyzer.writers.terminal import across, headline, named, next_step
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Sequence
 
+    from analyzer.report.crossed import Crossed
     from analyzer.report.grouping import Group
     from analyzer.report.value import Gap, Report, ReportObject
 
@@ -54,6 +67,7 @@ def render(report: Report, *, everything: bool = False) -> str:
         _about(report),
         *(f"**{prose(finding.message)}**: {prose(finding.detail)}{finding.remark}"
           for finding in report.findings),
+        *_crossings(report, everything=everything),
         *_objects(report, everything=everything),
         *_messages(report, everything=everything),
         *_unseen(report, everything=everything),
@@ -128,10 +142,9 @@ def _row(group: Group, *, everything: bool) -> tuple[str, ...]:
     if _is_bundle(group):
         return (*_bundled(group, everything=everything), "", "", "", "")
     entry = group.objects[0]
-    ignored = "" if entry.gates else " (ignored)"
     refcount = "?" if entry.refcount is None else number(entry.refcount)
     return (
-        _title(entry, everything=everything), f"{_SAID[entry.verdict]}{ignored}",
+        _title(entry, everything=everything), verdict_words(entry),
         number(entry.users), refcount, number(entry.outside),
         "<br>".join(_holders(entry, Side.OUTSIDE, everything=everything)),
     )  # fmt: skip
@@ -144,10 +157,9 @@ def _alike(group: Group, *, everything: bool) -> tuple[str, ...]:
     more = [f"{number(rest)} more"] if rest else []
     held = _holders(first, Side.OUTSIDE, everything=everything)
     alike = [f"and {number(len(group.objects) - 1)} more in the same way"] if held else []
-    ignored = "" if first.gates else " (ignored)"
     return (
         f"{nouns(group.objects)}: {listing([*names, *more])}",
-        f"{_SAID[first.verdict]}{ignored}",
+        verdict_words(first),
         *(_span(getattr(entry, name) for entry in group.objects)
           for name in ("users", "refcount", "outside")),
         "<br>".join([*held, *alike]),
@@ -170,14 +182,15 @@ def _bundled(group: Group, *, everything: bool) -> tuple[str, str]:
             kinds = [registry()[entry.kind] for entry in group.objects]
             names = list(dict.fromkeys(kind.namespace for kind in kinds if kind.namespace))
             shared = f"the host's {listing(names)} {plural(len(names), 'namespace')}"
-            return shared if names else "the set of namespaces", whose(group)[2:] or "shared"
+            how = (whose(group)[2:] or "shared") + meaning(group)
+            return shared if names else "the set of namespaces", how
         case Bundle.CODE:
             return f"{number(len(group.objects))} executables and libraries", "shared since fork"
         case Bundle.STDIO:
             names = [_name(named(entry), everything=everything) for entry in group.objects]
             who = "outside" if group.origin is None else f"{code(group.origin[1])} "
             of = f"{who}({group.origin[0]})" if group.origin else who
-            return f"standard streams: {', '.join(names)}", f"shared with {of}"
+            return f"standard streams: {', '.join(names)}", f"shared with {of}{meaning(group)}"
         case _:
             return what, _SAID[group.objects[0].verdict]
 
@@ -215,6 +228,37 @@ def _holders(entry: ReportObject, side: Side, *, everything: bool) -> list[str]:
     most = len(said) if everything or len(said) <= _MOST_HOLDERS else _MOST_HOLDERS - 1
     kept = [_name(words, everything=everything) for words in said[:most]]
     return [*kept, f"and {number(len(said) - most)} more"] if len(said) > most else kept
+
+
+# --- what crosses without being counted
+
+
+def _crossings(report: Report, *, everything: bool) -> Iterator[str]:
+    if not report.crossings:
+        return
+    told = [c for c in report.crossings if everything or c.impact is not Impact.BY_DESIGN]
+    most = len(told) if everything else _MOST_ROWS
+    rows = [_crossing(one, everything=everything) for one in told[:most]]
+    left = len(report.crossings) - len(rows)
+    if left:
+        rows.append((f"and {number(left)} more (--all lists them)", "", "", ""))
+    yield f"**{across(report)}**"
+    yield _table(("what crosses", "impact", "inside", "outside"), rows)
+
+
+def _crossing(one: Crossed, *, everything: bool) -> tuple[str, ...]:
+    relation = relations()[one.relation]
+    facts = ["decides"] * one.gates + ["kept changing"] * (not one.stable)
+    words = one.impact.value + (f" ({', '.join(facts)})" if facts else "")
+    title = f"{_name(one.title.removesuffix(f': {relation.title}'), everything=everything)}: "
+    ends = []
+    for side in (Side.INSIDE, Side.OUTSIDE):
+        said = list(dict.fromkeys(tie_words(tie, relation) for tie in one.of(side)))
+        most = len(said) if everything else _MOST_HOLDERS
+        more = [f"and {number(len(said) - most)} more"] if len(said) > most else []
+        kept = [_name(tie, everything=everything) for tie in said[:most]]
+        ends.append("<br>".join([*kept, *more]))
+    return (title + relation.title, words, *ends)
 
 
 # --- the rest

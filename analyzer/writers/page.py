@@ -57,6 +57,7 @@ def render(report: Report) -> str:
         "next": page_parts.next_step(report),
         "findings": page_parts.findings(report),
         "numbers": page_parts.numbers(report),
+        "crossings": page_parts.crossings(report),
         "count": f"{number(len(listed))} {plural(len(listed), 'object')}",
         "filters": page_table.filters(listed),
         "table": page_table.table(listed),

@@ -73,12 +73,14 @@ def document(scene: Scene, made: Parts, listed: Sequence[ReportObject]) -> dict[
             for row, (node, y) in enumerate(zip(scene.nodes, scene.y.tolist(), strict=True))
         ],
         "edges": [
-            [edge.source, edge.target, edge.side.value, svg.some(edge.words), edge.weight]
+            [edge.source, edge.target, edge.side.value, svg.some(edge.words), edge.weight,
+             int(edge.counted)]
             for edge in scene.edges
         ],
         "folds": [[row, _members(scene.nodes[row], things)] for row in sorted(opened)],
         "links": [
-            [holder, target, side.value, svg.some(tuple(words)), weight]
+            [holder, target, side.value, svg.some(tuple(words)), weight,
+             int(things[target].impact is None)]
             for (holder, target, side), (words, weight) in _pairs(links, told).items()
         ],
         "objects": _objects(listed, links, home),
@@ -92,7 +94,8 @@ def _border(scene: Scene) -> dict[int, float]:
     """
     calm = {row for row, node in enumerate(scene.nodes) if node.verdict is Verdict.CONTAINED}
     edges = [(edge.source, edge.target) for edge in scene.edges if edge.target not in calm]
-    kept = {row for row, node in enumerate(scene.nodes) if node.verdict and row not in calm}
+    drawn = {row for row, node in enumerate(scene.nodes) if node.verdict or node.impact}
+    kept = drawn - calm
     kept.update(source for source, _ in edges)
     rows = sorted(kept, key=lambda row: (scene.x[row], scene.y[row], row))
     index = {row: number for number, row in enumerate(rows)}

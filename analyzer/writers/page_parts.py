@@ -14,18 +14,22 @@ from typing import TYPE_CHECKING, Final
 from analyzer.core.model import Basis, Rules, Side, Status, Verdict
 from analyzer.core.text import printable
 from analyzer.core.version import __version__
-from analyzer.report.wording import number, plural
+from analyzer.relations import relations
+from analyzer.report.wording import number, plural, tie_words
 from analyzer.scene import palette
-from analyzer.scene.scene import UNNAMED
+from analyzer.scene.scene import CROSSING, UNNAMED
 from analyzer.writers import terminal
 from analyzer.writers.svg import mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from analyzer.report.crossed import Crossed
     from analyzer.report.value import Gap, Report, ReportObject
 
 _MOST_GAPS: Final = 1000
+_MOST_CROSSINGS: Final = 500
+_MOST_ENDS: Final = 20  # of one side of one
 
 BASES: Final = {
     Basis.PROVEN: "the kernel's own reference count was read and compared",
@@ -72,6 +76,35 @@ def findings(report: Report) -> str:
     )
 
 
+def crossings(report: Report) -> str:
+    """Return a table of what crosses the border without being counted."""
+    if not report.crossings:
+        return ""
+    rows = "".join(map(_crossing, report.crossings[:_MOST_CROSSINGS]))
+    rest = len(report.crossings) - _MOST_CROSSINGS
+    more = f"<p>and {number(rest)} more; <code>--json</code> has all.</p>" if rest > 0 else ""
+    return (
+        f'<section class="crossings" aria-labelledby="crossings"><h2 id="crossings">'
+        f"{text(terminal.across(report))}</h2>"
+        '<div class="wide"><table class="gaps"><thead><tr><th scope="col">what<th scope="col">means'
+        f'<th scope="col">inside<th scope="col">outside</tr></thead><tbody>{rows}</tbody></table>'
+        f"</div>{more}</section>"
+    )
+
+
+def _crossing(one: Crossed) -> str:
+    relation = relations()[one.relation]
+    ends = []
+    for side in (Side.INSIDE, Side.OUTSIDE):
+        said = list(dict.fromkeys(tie_words(tie, relation) for tie in one.of(side)))
+        more = [f"and {number(len(said) - _MOST_ENDS)} more"] * (len(said) > _MOST_ENDS)
+        ends.append("<br>".join(map(text, [*said[:_MOST_ENDS], *more])))
+    moved = "" if one.stable else ", kept changing"
+    means = f"{one.impact.value}{' (decides)' if one.gates else ''}{moved}"
+    cells = (text(one.title), means, *ends)
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
 def numbers(report: Report) -> str:
     """Return the summary as figures."""
     summary = report.summary
@@ -101,6 +134,7 @@ def legend(shown: Iterable[tuple[str, str]], *, folds: bool) -> str:
         (side.value, palette.HOLDER, f"other holder {_SIDE_WORDS[side]}") for side in palette.SIDES
     ]
     words += [(v.value, look.cytoscape, words_of(v)) for v, look in palette.VERDICTS.items()]
+    words.append((CROSSING.lower(), palette.CROSSING.cytoscape, "crosses uncounted"))
     words.append((UNNAMED, palette.UNNAMED.cytoscape, "not named"))
     items = [
         f"<li>{mark(look, shape)}{word}</li>"

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 from analyzer.core.model import Basis, Side, Verdict
 from analyzer.core.text import printable, shorten
 from analyzer.kinds import registry
+from analyzer.report import facts
 from analyzer.report.grouping import Bundle
-from analyzer.report.wording import VERDICTS, counts, held, nouns, number
+from analyzer.report.wording import counts, held, nouns, number, verdict_words
 from analyzer.scene import palette
 from analyzer.writers.page_parts import BASES, text, verdict_mark, words_of
 from analyzer.writers.svg import mark
@@ -126,12 +127,14 @@ def _row(entry: ReportObject) -> str:
     cells = "".join(f'<td class="n">{figure}</td>' for figure in counted) + _unnamed(entry)
     held = shorten("; ".join(_held(entry, Side.OUTSIDE)), _HELD, keep_end=False)
     name = html.escape(shorten(named(entry), _NAME))
-    ignored = "" if entry.gates else " (ignored)"
+    more = [] if entry.impact is None else [entry.impact.value]
+    more += [] if entry.gates else ["ignored"]
+    means = f" ({', '.join(more)})" if more else ""
     return (
         f'<tr data-key="{entry.kind}:{entry.objref}" data-verdict="{entry.verdict.value}">'
         f"<td>{html.escape(registry()[entry.kind].title)}</td>"
         f'<th scope="row"><a href="#{_anchor(entry)}">{name}</a></th>'
-        f"<td>{verdict_mark(entry.verdict)}{words_of(entry.verdict)}{ignored}</td>"
+        f"<td>{verdict_mark(entry.verdict)}{words_of(entry.verdict)}{means}</td>"
         f"<td>{entry.basis.value}</td>{cells}<td>{html.escape(held)}</td></tr>"
     )
 
@@ -153,10 +156,9 @@ def _held(entry: ReportObject, side: Side) -> list[str]:
 
 def _detail(entry: ReportObject) -> str:
     title = html.escape(f"{registry()[entry.kind].title} {shorten(named(entry), _NAME)}")
-    ignored = "" if entry.gates else " (ignored)"
     return (
         f'<details id="{_anchor(entry)}"><summary>{verdict_mark(entry.verdict)}{title}: '
-        f"{VERDICTS[entry.verdict]}{ignored}</summary><p>{text(counts(entry))}.</p>"
+        f"{verdict_words(entry)}</summary><p>{text(counts(entry))}.</p>"
         f"<dl>{''.join(_pairs(entry))}</dl></details>"
     )
 
@@ -165,6 +167,8 @@ def _pairs(entry: ReportObject) -> Iterator[str]:
     """Yield what is known of an object, as terms and what they are."""
     if entry.name and len(printable(entry.name)) > _NAME:
         yield f'<dt>name<dd class="name">{text(entry.name)}'
+    if entry.facts:
+        yield f"<dt>state<dd>{text(facts.words(entry.facts))}"
     for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER):
         yield from _holders(side, entry)
     if entry.unexplained > 0 and registry()[entry.kind].unseen:

@@ -18,7 +18,7 @@ from analyzer.kinds import registry
 from analyzer.report.wording import number, plural
 from analyzer.scene import palette
 from analyzer.scene.layout import LEFT, MIDDLE, RIGHT
-from analyzer.scene.scene import UNNAMED
+from analyzer.scene.scene import CROSSING, UNNAMED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -79,12 +79,14 @@ def colours() -> str:
     properties = "".join(f"--{name}:{look.colour};" for name, look in looks().items())
     classes = "".join(f".{name}{{fill:var(--{name})}}" for name in looks())
     edges = "".join(f".edge.{side.value}{{fill:none;stroke:var(--{side.value})}}" for side in Side)
+    edges += ".edge.uncounted{stroke-dasharray:5 3}"
     return f":root{{{properties}}}{classes}.{UNNAMED}{{fill:var(--ink)}}{edges}"
 
 
 def looks() -> dict[str, palette.Look]:
-    """Return how sides and verdicts look, by name."""
+    """Return how sides, what crosses, and verdicts look, by name."""
     sides = {side.value: look for side, look in palette.SIDES.items()}
+    sides[CROSSING.lower()] = palette.CROSSING
     return sides | {verdict.value: look for verdict, look in palette.VERDICTS.items()}
 
 
@@ -102,6 +104,8 @@ def look_of(node: Node) -> tuple[str, str]:
     """Return the class and the shape of a node."""
     if node.kind == UNNAMED:
         return UNNAMED, palette.UNNAMED.cytoscape
+    if node.impact is not None:
+        return CROSSING.lower(), palette.CROSSING.cytoscape
     if node.verdict is not None:
         return node.verdict.value, palette.VERDICTS[node.verdict].cytoscape
     side = node.side or Side.OUTSIDE
@@ -120,6 +124,8 @@ def title_of(node: Node) -> str:
     if node.kind == UNNAMED:
         return "references that the kernel holds and nobody could name"
     label = shorten(node.label, _MOST_LETTERS)
+    if node.impact is not None:
+        return f"{label}, {node.impact.value}: it crosses the border, and no count shows it"
     if node.verdict is not None:
         return f"{_kind(node)}{label}, {node.verdict.value.replace('_', ' ')}"
     return f"{label}, {node.side.value}" if node.side else label
@@ -156,6 +162,7 @@ def _shapes() -> Iterator[tuple[str, str]]:
     yield "round-rectangle", "M-5 -7H5Q7 -7 7 -5V5Q7 7 5 7H-5Q-7 7 -7 5V-5Q-7 -7 -5 -7Z"
     yield "diamond", "M0 -9L9 0L0 9L-9 0Z"
     yield "triangle", "M0 -8L9 7H-9Z"
+    yield "pentagon", _polygon(5, -math.pi / 2)
     yield "hexagon", _polygon(6, 0.0)
     yield "octagon", _polygon(8, math.pi / 8)
     yield "star", _star()
@@ -183,8 +190,9 @@ def _titles(scene: Scene, top: float) -> Iterator[str]:
 
 def _edges(scene: Scene) -> Iterator[str]:
     for edge in scene.edges:
+        dashed = "" if edge.counted else " uncounted"
         yield (
-            f'<path class="edge {edge.side.value}" d="{_curve(*_ends(scene, edge))}">'
+            f'<path class="edge {edge.side.value}{dashed}" d="{_curve(*_ends(scene, edge))}">'
             f"<title>{_text(_sentence(scene, edge))}</title></path>"
         )
 
@@ -222,7 +230,8 @@ def _sentence(scene: Scene, edge: Edge) -> str:
     holder, target = scene.nodes[edge.source], scene.nodes[edge.target]
     count = f"{number(edge.weight)} {plural(edge.weight, 'reference')}"
     ends = [shorten(end.label, _MOST_LETTERS) for end in (holder, target)]
-    return f"{ends[0]} to {ends[1]}: {some(edge.words)} ({count})"
+    more = f" ({count})" if edge.counted else ""
+    return f"{ends[0]} to {ends[1]}: {some(edge.words)}{more}"
 
 
 def _nodes(scene: Scene) -> Iterator[str]:

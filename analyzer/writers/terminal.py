@@ -18,16 +18,18 @@ from analyzer.kinds import registry
 from analyzer.relations import relations
 from analyzer.report import facts
 from analyzer.report.grouping import Bundle, Group, cut
+from analyzer.report.impact import rank, worst
 from analyzer.report.wording import (
-    VERDICTS,
     counts,
     held,
     listing,
     many,
+    meaning,
     nouns,
     number,
     plural,
     tie_words,
+    verdict_words,
     whose,
 )
 
@@ -42,6 +44,7 @@ _MOST_SINGLES: Final = 25
 _MOST_HOLDERS: Final = 4
 _MOST_GAPS: Final = 10
 _MOST_NAMES: Final = 3
+_OWN: Final = frozenset({Bundle.SINGLE, Bundle.ALIKE})
 _PINNED: Final = (
     "the message of the 2009 patches; both of its numbers count the reference that their own table "
     "of objects held"
@@ -88,8 +91,8 @@ def render(report: Report, width: int = 80, *, everything: bool = False) -> list
     lines = page.lines(headline(report), style, indent=2)
     lines += page.lines(across(report), style, indent=2) if report.crossings else []
     lines += page.lines(_about(report), "faint", indent=2)
-    blocks = (*_findings(page, report), *_crossings(page, report), *_blocks(page, report))
-    for block in (*blocks, *_unseen(page, report)):
+    blocks = (*_findings(page, report), *_blocks(page, report), *_unseen(page, report))
+    for block in blocks:
         lines += [Line(""), *block]
     return [*lines, Line(""), *page.lines(next_step(report), indent=6, first="next: ")]
 
@@ -133,9 +136,9 @@ def across(report: Report) -> str:
 
 def next_step(report: Report) -> str:
     """Return one line on how to go on."""
-    worst = next((one for one in report.crossings if not one.alone), None)
-    if worst is not None and _is_first(report, worst):
-        how = relations()[worst.relation].next or "look at what crosses the border"
+    first = next((one for one in report.crossings if not one.alone), None)
+    if first is not None and _is_first(report, first):
+        how = relations()[first.relation].next or "look at what crosses the border"
         return f"{how}; --json has everything."
     if report.status is Status.CONTAINED:
         return f"nothing: {_on_its_own(report)}."
@@ -161,11 +164,12 @@ def _against_leaks(report: Report) -> str:
     return f"let it run a program of its own (execve){advise}; {more}"
 
 
-def _is_first(report: Report, worst: Crossed) -> bool:
+def _is_first(report: Report, one: Crossed) -> bool:
     """Tell whether a crossing is what to see to first."""
     if report.status is Status.CONTAINED:
-        return worst.impact is not Impact.BY_DESIGN
-    return worst.gates and worst.stable
+        return one.impact is not Impact.BY_DESIGN
+    leaks = worst(entry for entry in report.objects if entry.gates)
+    return one.gates and one.stable and rank(one.impact) <= rank(leaks)
 
 
 def _on_its_own(report: Report) -> str:
@@ -229,19 +233,23 @@ def _findings(page: _Page, report: Report) -> Iterator[list[Line]]:
         )
 
 
-def _crossings(page: _Page, report: Report) -> Iterator[list[Line]]:
+def _crossings(page: _Page, report: Report) -> tuple[list[tuple[int, list[Line]]], list[Line]]:
+    """Return the blocks of crossings, each with its rank, and one of those that are cut."""
     told = [one for one in report.crossings if one.impact is not Impact.BY_DESIGN or page.all]
     most = len(told) if page.all else _MOST_SINGLES
-    for one in told[:most]:
-        yield _crossing(page, one)
+    alone = len(Impact)  # what has nobody outside comes after all that has
+    blocks = [(alone if one.alone else rank(one.impact), _crossing(page, one)) for one in told]
+    rest: list[Line] = []
     if len(told) > most:
         words = f"and {number(len(told) - most)} more that cross the border (--all lists them)"
-        yield page.lines(words, "title", first="* ")
-    rest = [one for one in report.crossings if one not in told]
-    if rest:
-        names = listing([printable(one.ties[0].words) for one in rest[:3]])
-        more = f" and {number(len(rest) - 3)} more" if len(rest) > 3 else ""  # noqa: PLR2004
-        yield page.lines(f"by design: {names}{more} (--all lists them)", "title", first="* ")
+        rest += page.lines(words, "title", first="* ")
+    design = [one for one in report.crossings if one not in told]
+    if design:
+        names = list(dict.fromkeys(printable(one.ties[0].words) for one in design))
+        more = [f"{number(len(names) - _MOST_NAMES)} more"] if len(names) > _MOST_NAMES else []
+        words = f"by design: {listing([*names[:_MOST_NAMES], *more])} (--all lists them)"
+        rest += page.lines(words, "title", first="* ", indent=2)
+    return blocks[:most], rest
 
 
 def _crossing(page: _Page, one: Crossed) -> list[Line]:
@@ -265,15 +273,21 @@ def _crossing(page: _Page, one: Crossed) -> list[Line]:
 
 
 def _blocks(page: _Page, report: Report) -> Iterator[list[Line]]:
+    """Yield what is not contained and what crosses, by what it means; then what is unsure."""
     shown, left = cut(report.groups, None if page.all else _MOST_SINGLES)
-    own = [group for group in shown if group.bundle in {Bundle.SINGLE, Bundle.ALIKE}]
-    for group in own:
-        yield _BLOCKS[group.bundle](page, group)
+    crossings, rest = _crossings(page, report)
+    ranked = [(rank(worst(group.objects)), group) for group in shown]
+    unsure = [group for at, group in ranked if at == len(Impact) and group.bundle not in _OWN]
+    leaks = [(at, _BLOCKS[g.bundle](page, g)) for at, g in ranked if g not in unsure]
+    blocks = sorted([*leaks, *crossings], key=lambda block: block[0])  # references come first
+    yield from (lines for _, lines in blocks)
     if left:
         yield _rest(page, left)
-    if any(entry.message for group in own for entry in group.objects):
+    if rest:
+        yield rest
+    if any(entry.message for g in shown if g.bundle in _OWN for entry in g.objects):
         yield page.lines(_PINNED, "faint", first="  kernel: ")
-    for group in shown[len(own) :]:
+    for group in unsure:
         yield _BLOCKS[group.bundle](page, group)
 
 
@@ -283,8 +297,7 @@ def _rest(page: _Page, left: Sequence[ReportObject]) -> list[Line]:
 
 def _single(page: _Page, group: Group) -> list[Line]:
     entry = group.objects[0]
-    ignored = "" if entry.gates else " (ignored)"
-    lines = _title(page, entry, f"{VERDICTS[entry.verdict]}{ignored}")
+    lines = _title(page, entry, verdict_words(entry))
     lines += page.lines(counts(entry), indent=2, first="  ")
     if entry.facts:
         lines += page.lines(facts.words(entry.facts), indent=4, first="  ")
@@ -306,16 +319,14 @@ def _alike(page: _Page, group: Group) -> list[Line]:
         singles = [_single(page, Group(Bundle.SINGLE, (entry,))) for entry in group.objects]
         return [line for lines in singles for line in (*lines, Line(""))][:-1]
     first, rest = group.objects[0], len(group.objects) - 1
-    ignored = "" if first.gates else " (ignored)"
-    lines = page.lines(
-        f"{nouns(group.objects)}: {VERDICTS[first.verdict]}{ignored}", "title", first="* ", indent=4
-    )
+    said = f"{nouns(group.objects)}: {verdict_words(first)}"
+    lines = page.lines(said, "title", first="* ", indent=4)
     lines += page.lines(f"{some_names(group)} (--all lists them)", first="  ", indent=4)
     lines += page.lines(counts_of(group), first="  ", indent=4)
     for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER):
-        said = held(first, side)
+        ways = held(first, side)
         more = f"; {number(rest)} more in the same way"
-        for at, words in enumerate(said[:_MOST_HOLDERS]):
+        for at, words in enumerate(ways[:_MOST_HOLDERS]):
             lines += page.lines(f"{words}{more}", first=f"  {'' if at else side.value:8} ")
     return lines
 
@@ -378,7 +389,7 @@ def _stdio(page: _Page, group: Group) -> list[Line]:
     how = "shared with what is outside"
     if group.origin:
         how = f"inherited from {printable(group.origin[1])} ({group.origin[0]})"
-    lines = page.lines(f"{streams} {how}", "title", first="* ")
+    lines = page.lines(f"{streams} {how}{meaning(group)}", "title", first="* ", indent=4)
     for entry in group.objects:
         lines += page.lines(f"{named(entry)}: {counts(entry)}", first="  ", indent=4)
         if page.all:
@@ -392,7 +403,7 @@ def _host(page: _Page, group: Group) -> list[Line]:
     said = "shares its set of namespaces with what is outside"
     if names:
         said = f"shares the host's {listing(names)} {plural(len(names), 'namespace')}"
-    lines = page.lines(f"{said}{whose(group)}", "title", first="* ")
+    lines = page.lines(f"{said}{whose(group)}{meaning(group)}", "title", first="* ", indent=4)
     return lines + _listed(page, group)
 
 

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from analyzer.core.model import Side, Status, Verdict
 from analyzer.core.text import printable, wrap
 from analyzer.kinds import registry, title_of
+from analyzer.relations import relations
+from analyzer.report import facts
 from analyzer.report.grouping import Bundle
 from analyzer.report.holders import ONE_PROCESS
 from analyzer.report.tree import outline, shown
@@ -29,9 +31,11 @@ from analyzer.report.wording import (
     by_descriptor,
     held_by,
     listing,
+    meaning,
     nouns,
     number,
     plural,
+    tie_words,
     whose,
 )
 from analyzer.writers.terminal import MIN_WIDTH, Line, headline, named, some_names
@@ -39,6 +43,7 @@ from analyzer.writers.terminal import MIN_WIDTH, Line, headline, named, some_nam
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from analyzer.report.crossed import Crossed
     from analyzer.report.grouping import Group
     from analyzer.report.holders import Holder
     from analyzer.report.tree import Outline, Shown, Thing
@@ -113,7 +118,7 @@ def render(
         lines += [Line(""), *page.lines(f"{nouns(group.objects)} {verb} undecided", "unsure")]
     if tree.outside:
         lines += [Line(""), Line("outside", "title"), *_outside(page, tree)]
-    elif not tree.things and not tree.undecided:
+    elif not tree.things and not tree.undecided and not tree.crossed:
         lines += [Line(""), *page.lines(_calm(report), "good")]
     return lines
 
@@ -158,7 +163,10 @@ class _Branches:
         children = self._shown.children.get(pid, [])
         glyphs = self._page.glyphs
         yield from self._page.lines(self._title(pid), first=first, rest=rest, hang=2)
-        yield from self._held(pid, rest + (glyphs.through if children else _BLANK))
+        under = rest + (glyphs.through if children else _BLANK)
+        yield from self._held(pid, under)
+        for one in self._tree.crossed.get(pid, ()):
+            yield from _crossing(self._page, one, under)
         for child in children:
             many = self._shown.alike.get(child, 0)
             last = child == children[-1]
@@ -201,6 +209,21 @@ class _Branches:
         return "; ".join([*said, *more])
 
 
+def _crossing(page: _Page, one: Crossed, prefix: str) -> Iterator[Line]:
+    """Yield what crosses without being counted: a dash where a thing has its number."""
+    relation = relations()[one.relation]
+    moved = "" if one.stable else ", kept changing"
+    title = printable(f"- {one.title} ({one.impact.value}{moved})")
+    yield from page.lines(title, "title", first=prefix, hang=4)
+    said = list(dict.fromkeys(tie_words(tie, relation) for tie in one.of(Side.OUTSIDE)))
+    most = page.most(len(said), _MOST_HOLDERS)
+    for words in said[:most]:
+        yield from page.lines(f"outside: {printable(words)}", first=f"{prefix}    ", hang=2)
+    if len(said) > most:
+        words = f"outside: and {number(len(said) - most)} more (--all)"
+        yield from page.lines(words, first=f"{prefix}    ", hang=2)
+
+
 def _more_processes(many: int) -> str:
     return f"and {number(many)} more {'process' if many == 1 else 'processes'}"
 
@@ -220,8 +243,11 @@ def _thing(page: _Page, at: int, thing: Thing, pid: int, prefix: str) -> Iterato
     ignored = "" if any(entry.gates for entry in thing.group.objects) else " (ignored)"
     how = _since(thing.group) or _how(thing, thing.inside.get(pid, ()), ": ")
     label = f"[{at}] {_called(thing.group)}"
+    how += meaning(thing.group)
     yield from page.lines(label + how + ignored, "title", first=prefix, hang=4)
-    told = [*([VERDICTS[verdict]] if verdict in _SAID else []), *_holders(page, thing.group)]
+    known = facts.words(thing.group.objects[0].facts) if len(thing.group.objects) == 1 else ""
+    told = [*([VERDICTS[verdict]] if verdict in _SAID else []), *filter(None, [known]),
+            *_holders(page, thing.group)]  # fmt: skip
     for words in told:
         yield from page.lines(words, first=f"{prefix}    ", hang=2)
 

@@ -85,6 +85,7 @@ JSON_KEYS: Final = {
     "objects[].gates": "a leak of this kind decides the answer (--fail-on, --ignore)",
     "objects[].message": "the kernel's message, or null",
     "objects[].facts": "what is known of its state, by name (see facts.md)",
+    "objects[].impact": "what a leak means, as of a crossing; null for what is none",
     "objects[].holders_listed": "false where they are left out: the host's own, without --all",
     "objects[].holders[].side": "inside, outside, observer",
     "objects[].holders[].shared": "it is inside, and led to from outside as well",

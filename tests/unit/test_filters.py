@@ -146,6 +146,27 @@ def test_filters_say_what_people_mean() -> None:
     assert listed("not true") == set()
 
 
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("POS < 1K", "POS < 1024"),
+        ("POS < 2M", "POS < 2097152"),
+        ("POS <= 1.5K", "POS <= 1536.0"),
+        ('FD == "10"', "FD == 10"),
+        ("'0x10' <= FD", "0x10 <= FD"),
+    ],
+)
+def test_numbers_are_written_as_lsfd_takes_them(text: str, same: str) -> None:
+    assert parse(text) == parse(same)
+
+
+def test_a_column_by_itself_is_whether_there_is_something_in_it() -> None:
+    assert listed("FD") == listed("FD > 0")
+    assert listed("REFCOUNT") == listed("REFCOUNT > 0")
+    assert "" in listed("not NAME")
+    assert listed("NAME") == {row.entry.name for row in ROWS if row.entry.name}
+
+
 def test_what_is_missing_equals_nothing() -> None:
     unknown = {row.entry.name for row in ROWS if row.entry.refcount is None}
     assert unknown
@@ -192,10 +213,10 @@ def test_a_filter_tells_its_columns() -> None:
             "KIND == FILE",
             "near FILE: no such column (did you mean TITLE?); text is in quotes, and columns are: ",
         ),
-        ("PID", "at character 1, near PID: a number alone is neither true nor false"),
-        ("DELETED and NAME", "at character 13, near NAME: a string alone"),
-        ("NAME and DELETED", "at character 1, near NAME: a string is neither"),
-        ("not PID", "at character 5, near PID"),
+        ("7", "at character 1, near 7: a number alone is neither true nor false"),
+        ("DELETED and 'x'", "at character 13, near 'x': a string alone"),
+        ("'x' and DELETED", "at character 1, near 'x': a string is neither"),
+        ("not 7", "at character 5, near 7"),
         ("PID == 'x'", "at character 5, near ==: compares a number with a string"),
         ("NAME < 'x'", "near <: needs numbers: a string has no order"),
         ("DELETED > false", "near >: needs numbers: a boolean has no order"),
@@ -210,7 +231,9 @@ def test_a_filter_tells_its_columns() -> None:
         ("PID == 1)", "near ): expected and, or, or the end"),
         ("1 < 2 < 3", "at character 7, near <: expected and, or"),
         ("PID == 12abc", "near 12abc: this is no part"),
-        ("PID == 1.5", "near 1.5: this is no part"),
+        ("PID == 1.5.2", "near 1.5.2: this is no part"),
+        ("PID == 0x1K", "near 0x1K: this is no part"),
+        ("PID == '1Q'", "compares a number with a string"),
         ("__import__('os').system('id')", "near __import__: no such column"),
     ],
 )

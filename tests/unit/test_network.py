@@ -17,6 +17,7 @@ from analyzer.core.errors import BadInputError, TargetVanishedError
 from analyzer.core.model import TASK, Rules, Verdict
 from analyzer.graph import build as network
 from analyzer.kinds import associations
+from analyzer.writers import graph_files
 from tests.build import Machine, Obj
 from tests.strategies import Graph, counted_graphs, half_as_often
 
@@ -246,3 +247,27 @@ def test_no_module_hides_the_function() -> None:
     for name in ("analyzer.graph.build", "analyzer.graph.questions", "analyzer.cli.commands.graph"):
         importlib.import_module(name)
     assert callable(analyzer.graph)
+
+
+def test_relations_are_edges_that_are_not_counted_where_they_are_asked_for() -> None:
+    made = Machine()
+    made.task(50)
+    made.task(100)
+    tables = [made.object("FILE_TABLE", 1, holders=[(tid, "files")]) for tid in (100, 50)]
+    files = [made.object("FILE", 1, holders=[(table, "fd", 3)]) for table in tables]
+    inode = made.object("INODE", None)
+    for file in files:
+        made.relation("deleted-file", file, inode, detail="7 bytes")
+    made.relation("session", 100, 50, left_role="session")
+    snapshot = made.snapshot(100)
+    assert all(counted is None for *_, counted in network.graph(snapshot).edges(data="counted"))
+    graph = network.graph(snapshot, relations=True)
+    found = {(a, b): data for a, b, data in graph.edges(data=True) if not data.get("counted", True)}
+    assert set(found) == {
+        ("FILE:3", "INODE:5"), ("FILE:4", "INODE:5"), ("TASK:100", "TASK:50"),
+    }  # fmt: skip
+    assert found["FILE:3", "INODE:5"]["words"] == "deleted, and in use (7 bytes)"
+    assert {data["weight"] for data in found.values()} == {0}
+    for form in graph_files.FORMATS:
+        assert "deleted-file" in graph_files.render(graph, form)
+    assert "dashed" in graph_files.render(graph, "dot")

@@ -31,7 +31,7 @@ SUMMARY = {
 OBJECT = {
     "objref", "kind", "address", "name", "ino", "dev", "initial", "verdict", "basis", "users",
     "refcount", "observer", "outside", "unnamed", "shared", "passes", "uncounted", "gates",
-    "message", "holders", "holders_listed", "facts",
+    "message", "holders", "holders_listed", "facts", "impact",
 }  # fmt: skip
 HOLDER = {
     "side", "shared", "things", "association", "slot", "weight", "holder", "tasks", "task_set",

@@ -89,7 +89,7 @@ def test_the_table_bundles_what_the_report_bundles() -> None:
     rows = cells(parsed(PAGES["leaks"]()))
     titles = ["".join(token.content for token in row[0]) for row in rows]
     assert titles[0] == "object"
-    assert "the host's uts, ipc and net namespaces" in titles
+    assert "the host's net, uts and ipc namespaces" in titles
     assert "3 executables and libraries" in titles
     assert len(rows) == 7
 

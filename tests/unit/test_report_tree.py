@@ -145,7 +145,7 @@ def forked(many: int) -> Machine:
 def test_workers_that_are_alike_are_told_once() -> None:
     assert page(reported(forked(300))).split("\n\n")[1].splitlines() == [
         "server (100)",
-        "│  [1] open file /srv/log: fd 3",
+        "│  [1] open file /srv/log: fd 3 (shared state)",
         "│      outside: logger (99): fd 3",
         "├─ worker (200)",
         "│     [1] fd 3",

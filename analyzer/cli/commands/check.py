@@ -38,6 +38,7 @@ def run(  # noqa: PLR0913 - an option each
     short: opt.ColumnsOrOutput = None,
     columns: opt.Columns = None,
     noheadings: opt.NoHeadings = False,
+    list_columns: opt.ListColumns = False,  # noqa: ARG001 - it is done by then
     filter_: opt.Filter = None,
     output: opt.OutputFile = None,
     force: opt.Force = False,

@@ -68,7 +68,8 @@ def run(
     """Write the reference graph of a snapshot: who holds what.
 
     GraphML (yEd, Gephi, networkx), GEXF (Gephi), DOT (Graphviz) or node-link
-    JSON. Tasks and objects are nodes, counted references edges. With
+    JSON. Tasks and objects are nodes, counted references edges; what crosses
+    the border uncounted is an edge whose attribute counted is false. With
     --scope host a snapshot of the whole machine needs no --pid.
     """
     from analyzer.core import extras, files
@@ -86,7 +87,9 @@ def run(
         from analyzer.writers import graph_files
 
         snapshot = desk.load(name)
-        plan = network.plan(snapshot, root, scope=scope, rules=rules, ignore=ignored)
+        plan = network.plan(
+            snapshot, root, scope=scope, rules=rules, ignore=ignored, relations=True
+        )
         for line in _notes(plan):
             note(f"cranalyze: {line}")
         built = plan.build()
