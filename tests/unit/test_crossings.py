@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import xml.etree.ElementTree as ET
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from analyzer.relations import relations
 from analyzer.report.make import make
 from analyzer.report.value import Report, ReportOptions
 from analyzer.writers import json as writer
+from analyzer.writers import junit, markdown, page, tree
 from analyzer.writers.terminal import render, to_text
 from tests.build import Machine, Obj
 from tests.strategies import Graph, counted_graphs
@@ -185,6 +187,44 @@ def test_next_says_what_mends_the_worst_and_never_that_it_is_on_its_own() -> Non
     for found in (report(outward(), ignore=frozenset({"reaches-out"})),
                   report(outward(), references_only=True)):  # fmt: skip
         assert "on its own" not in text(found)
+
+
+def test_every_output_tells_what_crosses() -> None:
+    made = outward()
+    made.task(101, ROOT, comm="worker")
+    made.relation("session", 101, OUTSIDER, left_role="session")
+    found = report(made)
+    title, other = (one.title for one in found.crossings)
+    (case, second) = (
+        case for case in ET.fromstring(junit.render(found)).iter("testcase")  # noqa: S314 - our own
+        if case.get("classname") == "cranalyze.crossings"
+    )  # fmt: skip
+    assert (case.get("name"), case.find("failure") is not None) == (title, True)
+    assert (second.get("name"), second.find("failure")) == (other.replace(" (101)", ""), None)
+    assert "(reaches out)" in to_text(tree.render(found, 200))
+    assert f"- {title}" in to_text(tree.render(found, 200))
+    assert "| reaches out (decides) |" in markdown.render(found)
+    shown = page.render(found)
+    assert f"<td>{title}</td><td>reaches out (decides)</td>" in shown
+    assert 'class="edge outside uncounted"' in shown
+
+
+def test_what_means_more_comes_first_whatever_its_kind() -> None:
+    made = outward()
+    tables = [made.object("FILE_TABLE", 1, holders=[(tid, "files")]) for tid in (ROOT, OUTSIDER)]
+    held = [(table, "fd", 9) for table in tables]
+    made.object("FILE", 2, name="/dev/null", mode=0o20666, holders=held)
+    made.object("FILE", 2, name="/srv/log", mode=0o100644, holders=held)
+    found = report(made)
+    assert [(e.name, e.impact) for e in found.objects] == [
+        ("/srv/log", Impact.SHARED_STATE), ("/dev/null", Impact.BY_DESIGN),
+    ]  # fmt: skip
+    said = text(found)
+    places = [said.index(f"* {what}") for what in ("working directory", "open file /srv/log",
+                                                   "open file /dev/null")]  # fmt: skip
+    assert places == sorted(places)
+    assert report(made, ignore=frozenset({"by-design"})).objects[1].gates is False
+    assert {e.verdict.value for e in found.objects} == {"usage_leak"}
 
 
 def test_a_relation_of_a_newer_version_is_refused_with_one_line() -> None:

@@ -367,10 +367,10 @@ def test_what_is_folded_can_be_unfolded_to_the_last_link(made: Machine) -> None:
         ends = {(source, target) for source, target, *_ in data["edges"]}
         assert all((holder, node) in ends for holder in holders)
     weights: Counter[tuple[int, int, str]] = Counter()
-    for holder, target, side, _, weight in data["links"]:
+    for holder, target, side, _, weight, _ in data["links"]:
         weights[home[holder], home[target], side] += weight
     opens = {row for row, _ in data["folds"]}
-    edges = {(s, t, side): weight for s, t, side, _, weight in data["edges"]}
+    edges = {(s, t, side): weight for s, t, side, _, weight, _ in data["edges"]}
     assert weights == {ends: weight for ends, weight in edges.items() if opens & set(ends[:2])}
 
 

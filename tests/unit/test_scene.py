@@ -13,6 +13,7 @@ from analyzer.report.make import make, whole
 from analyzer.report.value import Report, ReportOptions
 from analyzer.scene.layout import LEFT, MIDDLE, RIGHT
 from analyzer.scene.scene import UNNAMED, Node, Scene, links_of, scene
+from analyzer.writers import svg
 from tests.build import Machine
 from tests.strategies import Graph, counted_graphs
 
@@ -152,3 +153,35 @@ def test_a_process_is_called_what_its_first_thread_is() -> None:
     own = made.object("FILE_TABLE", 1, holders=[(301, "files")])
     made.object("FILE", 2, holders=[(inside, "fd", 3), (own, "fd", 9)])
     assert shown(scene(report_of(made)))["TASK:300"].label == "server (300)"
+
+
+def test_what_crosses_uncounted_stands_between_its_ends_with_lines_that_do_not_count() -> None:
+    made = two_sides()
+    tables = [made.object("FILE_TABLE", 1, holders=[(t, "files")]) for t in (ROOT, OUTSIDE)]
+    inode = made.object("INODE", None)
+    for table in tables:
+        made.relation("deleted-file", made.object("FILE", 1, holders=[(table, "fd", 3)]), inode)
+    made.relation("session", ROOT, OUTSIDE, left_role="session")
+    picture = scene(report_of(made))
+    crossing = [node for node in picture.nodes if node.impact is not None]
+    assert {node.label for node in crossing} == {
+        "open file no. 4: deleted, and in use",
+        "app (100): in a session or process group led from the other side",
+    }
+    assert {node.column for node in crossing} == {MIDDLE}
+    ends = {key for key, words in words(picture).items() if "CROSSING" in key[1]}
+    assert {holder for holder, _ in ends} == {"TASK:100", "TASK:77"}
+    uncounted = [edge for edge in picture.edges if not edge.counted]
+    assert len(uncounted) == 4
+    assert all(picture.nodes[edge.target].impact is not None for edge in uncounted)
+    assert 'class="edge outside uncounted"' in svg.render(picture, "x")
+
+
+def test_many_that_cross_alike_are_one_node() -> None:
+    made = two_sides()
+    for tid in range(200, 240):
+        made.task(tid, ROOT)
+        made.relation("session", tid, OUTSIDE + tid, left_role="session")
+        made.task(OUTSIDE + tid, 1)
+    nodes = [node for node in scene(report_of(made)).nodes if node.impact is not None]
+    assert [node.label.split()[0] for node in nodes] == ["40"]
