@@ -343,7 +343,7 @@ def _type(row: Row) -> str | None:
 
 
 def _impact(row: Row) -> str | None:
-    return None if row.entry.impact is None else row.entry.impact.value
+    return None if row.entry.impact is None else row.entry.impact.word
 
 
 def _processes(row: Row) -> int:
@@ -435,7 +435,7 @@ _OWN: Final = (
     _object("UNNAMED", "number", _of_entry("unnamed"),
        "what the refcount has beyond USERS, OUTSIDE and OBSERVER"),
     _object("IMPACT", "string", _impact,
-       "what a leak means: reaches out, shared state, pins, ..."),
+       "what a leak means: reaches-out, shared-state, pins, ..."),
     _object("RELATION", "string", _of_inode("relations"),
        "what the object has to do with across the border, uncounted: foreign-mount, ..."),
     _object("NPROCS", "number", _processes, "processes that lead to it; as lsns"),
