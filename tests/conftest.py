@@ -13,7 +13,7 @@ import contextlib
 import ctypes
 import errno
 import gc
-import importlib
+import importlib.util
 import os
 import platform
 import shutil
@@ -70,6 +70,7 @@ def _why_not_kcmp() -> str:
 
 def _why_not_chromium() -> str:
     missing = [tool for tool in ("chromium", "chromedriver") if shutil.which(tool) is None]
+    missing += ["selenium"] * (importlib.util.find_spec("selenium") is None)
     return f"{' and '.join(missing)} not installed" if missing else ""
 
 

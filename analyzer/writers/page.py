@@ -5,6 +5,9 @@ every object's holders and a static picture below; scripts add sorting, filters,
 drawn by cytoscape.js at the coordinates of `scene`. Nothing is loaded from anywhere: the page's own
 policy forbids it, and allows only the very scripts and styles that are in it, by their hashes. So
 it can be opened from a file, served, or be the `srcdoc` of a sandboxed frame.
+
+No template engine makes it: `check --html` works on the core installation, and what escapes is one
+function (`page_parts.text`), through which every name goes.
 """
 
 from __future__ import annotations

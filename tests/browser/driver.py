@@ -1,7 +1,8 @@
-"""A real Chromium for tests, over chromedriver's W3C WebDriver protocol: JSON over HTTP.
+"""A real Chromium for tests, through Selenium and Debian's chromedriver.
 
 `browser()` starts both with an empty profile in a folder of its own, and leaves nothing behind.
-Beyond the protocol only chromedriver's door to the DevTools (`cdp`) and its logs are used.
+Where chromedriver is, is said: Selenium's own manager, which would look for one in the network, is
+never asked.
 """
 
 from __future__ import annotations
@@ -10,19 +11,17 @@ import base64
 import contextlib
 import json
 import os
-import re
 import shutil
-import subprocess
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from selenium.webdriver import Chrome
 
 FLAGS: Final = (
     "--headless=new",
@@ -37,43 +36,30 @@ FLAGS: Final = (
     "--hide-scrollbars",
     "--force-color-profile=srgb",
 )
-KEYS: Final = {"Enter": "\ue007", "Tab": "\ue004", "Escape": "\ue00c", "ArrowDown": "\ue015",
-               "ArrowUp": "\ue013", "ArrowLeft": "\ue012", "ArrowRight": "\ue014"}  # fmt: skip
-_ELEMENT: Final = "element-6066-11e4-a52e-4f735466cecf"  # W3C WebDriver, section 12
+_WAYS: Final = ("Down", "Up", "Left", "Right")
 
 
 @dataclass
 class Browser:
     """One session: a window that can be told and asked."""
 
-    url: str
-
-    def call(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
-        data = None if method == "GET" else json.dumps(body or {}).encode()
-        request = urllib.request.Request(self.url + path, data, method=method)  # noqa: S310
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - 127.0.0.1
-                return json.load(answer)["value"]
-        except urllib.error.HTTPError as error:
-            with error:
-                said = json.load(error)["value"]
-            raise AssertionError(f"{said['error']}: {said['message'].splitlines()[0]}") from None
+    chrome: Chrome
 
     def cdp(self, command: str, **params: object) -> Any:  # noqa: ANN401 - JSON
         """Ask the DevTools protocol."""
-        return self.call("POST", "/goog/cdp/execute", {"cmd": command, "params": params})
+        return self.chrome.execute_cdp_cmd(command, params)
 
     def open(self, page: Path) -> None:
         self.logs()
-        self.call("POST", "/url", {"url": page.as_uri()})
+        self.chrome.get(page.as_uri())
 
     def run(self, script: str, *args: object) -> Any:  # noqa: ANN401 - JSON
         """Run the body of a function in the page; what it returns comes back."""
-        return self.call("POST", "/execute/sync", {"script": script, "args": args})
+        return self.chrome.execute_script(script, *args)
 
     def run_later(self, script: str) -> Any:  # noqa: ANN401 - JSON
         """Run a body that calls its last argument with the result."""
-        return self.call("POST", "/execute/async", {"script": script, "args": []})
+        return self.chrome.execute_async_script(script)
 
     def until(self, expression: str, seconds: float = 10) -> Any:  # noqa: ANN401 - JSON
         """Wait until an expression of the page is true."""
@@ -85,39 +71,38 @@ class Browser:
 
     def press(self, *keys: str) -> None:
         """Press keys, one after the other, where the focus is."""
-        said = [KEYS.get(key, key) for key in keys]
-        acts = [{"type": kind, "value": key} for key in said for kind in ("keyDown", "keyUp")]
-        self.call("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": acts}]})
+        from selenium.webdriver import ActionChains, Keys
+
+        named = {"Enter": Keys.ENTER, "Tab": Keys.TAB, "Escape": Keys.ESCAPE}
+        arrows = {f"Arrow{way}": getattr(Keys, f"ARROW_{way.upper()}") for way in _WAYS}
+        acts = ActionChains(self.chrome, duration=0)
+        for key in keys:
+            acts.send_keys((named | arrows).get(key, key))
+        acts.perform()
 
     def click(self, selector: str) -> None:
-        found = self.call("POST", "/element", {"using": "css selector", "value": selector})
-        self.call("POST", f"/element/{found[_ELEMENT]}/click")
+        self.chrome.find_element("css selector", selector).click()
 
     def click_at(self, x: float, y: float) -> None:
-        acts = [
-            {"type": "pointerMove", "duration": 0, "x": round(x), "y": round(y)},
-            {"type": "pointerDown", "button": 0},
-            {"type": "pointerUp", "button": 0},
-        ]
-        self.call(
-            "POST", "/actions", {"actions": [{"type": "pointer", "id": "m", "actions": acts}]}
-        )
+        from selenium.webdriver.common.actions.action_builder import ActionBuilder
+
+        acts = ActionBuilder(self.chrome, duration=0)
+        acts.pointer_action.move_to_location(round(x), round(y)).click()
+        acts.perform()
 
     def logs(self) -> tuple[list[str], list[str]]:
         """Return what the console said, and which addresses were asked for, since the last time.
 
         What the page's policy held back was not asked for: the console says so.
         """
-        console = [f"{e['level']}: {e['message']}" for e in self._log("browser")]
-        events = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
+        console = [f"{e['level']}: {e['message']}" for e in self.chrome.get_log("browser")]
+        events = [
+            json.loads(entry["message"])["message"] for entry in self.chrome.get_log("performance")
+        ]
         asked = [e["params"] for e in events if e["method"] == "Network.requestWillBeSent"]
         failed = [e["params"] for e in events if e["method"] == "Network.loadingFailed"]
         held = {each["requestId"] for each in failed if each.get("blockedReason") == "csp"}
         return console, [e["request"]["url"] for e in asked if e["requestId"] not in held]
-
-    def _log(self, kind: str) -> list[dict[str, Any]]:
-        entries: list[dict[str, Any]] = self.call("POST", "/se/log", {"type": kind})
-        return entries
 
     def size(self, width: int, height: int, *, phone: bool = False) -> None:
         self.cdp("Emulation.setDeviceMetricsOverride", width=width, height=height,
@@ -136,43 +121,17 @@ class Browser:
 @contextlib.contextmanager
 def browser(flags: Sequence[str] = ()) -> Iterator[Browser]:
     """Start a browser, and end it and everything of it."""
+    from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+
     with tempfile.TemporaryDirectory(
         prefix="cranalyze-browser-", ignore_cleanup_errors=True
     ) as folder:
-        own = [*flags, f"--user-data-dir={folder}/profile"]
-        with _driver(folder) as address, _session(address, own) as started:
-            yield started
-
-
-@contextlib.contextmanager
-def _driver(folder: str) -> Iterator[str]:
-    with subprocess.Popen(
-        ["chromedriver", "--port=0", "--log-level=SEVERE"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "TMPDIR": folder, "HOME": folder},
-    ) as process:
-        try:
-            assert process.stdout is not None
-            said = next(line for line in process.stdout if "started successfully" in line)
-            port = re.search(r"port (\d+)", said)
-            assert port, said
-            yield f"http://127.0.0.1:{port[1]}"
-        finally:
-            process.terminate()
-
-
-@contextlib.contextmanager
-def _session(address: str, flags: Sequence[str]) -> Iterator[Browser]:
-    wanted = {
-        "browserName": "chrome",
-        "goog:chromeOptions": {"args": [*FLAGS, *flags], "binary": shutil.which("chromium")},
-        "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
-    }
-    made = Browser(address).call("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
-    session = Browser(f"{address}/session/{made['sessionId']}")
-    try:
-        yield session
-    finally:
-        session.call("DELETE", "")
+        options = ChromeOptions()
+        options.binary_location = shutil.which("chromium") or ""
+        for flag in (*FLAGS, *flags, f"--user-data-dir={folder}/profile"):
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        own = {**os.environ, "TMPDIR": folder, "HOME": folder}
+        service = ChromeService(shutil.which("chromedriver"), env=own)
+        with Chrome(options, service) as chrome:
+            yield Browser(chrome)

@@ -448,7 +448,7 @@ def test_it_works_in_a_sandboxed_frame(window: Browser, tmp_path: Path) -> None:
         f'<iframe sandbox="allow-scripts" width="900" height="700" srcdoc="{inner}"></iframe>'
     )
     window.open(path)
-    window.call("POST", "/frame", {"id": 0})
+    window.chrome.switch_to.frame(0)
     try:
         window.until(READY)
         assert ask(window, "location.href") == "about:srcdoc"
@@ -456,7 +456,7 @@ def test_it_works_in_a_sandboxed_frame(window: Browser, tmp_path: Path) -> None:
         assert ask(window, CURRENT) == LOG
         assert "TASK:88" in ask(window, LIT)
     finally:
-        window.call("POST", "/frame", {"id": None})
+        window.chrome.switch_to.default_content()
     assert quiet(window)
 
 
