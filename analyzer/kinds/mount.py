@@ -74,6 +74,18 @@ def detached(memory: Memory, mounts: U64) -> Mask:
     return result
 
 
+def internal(memory: Memory, mounts: U64) -> Mask:
+    """Tell which mounts are the kernel's own (MNT_NS_INTERNAL, fs/mount.h: an error for a pointer).
+
+    They are of no namespace, and what is on them never had a name.
+    """
+    distinct = unique(mounts)
+    read = memory.gather(distinct, "mount", {"ns": "mnt_ns"})
+    own = distinct[read.ok & (read["ns"] != 0) & ~plausible(read["ns"])]
+    result: Mask = find(own, mounts)[1]
+    return result
+
+
 def _mounts(memory: Memory, namespaces: U64) -> Elements:
     # An rb-tree since 6.8 (2eea9ce4310d "mounts: keep list of mounts in an rbtree").
     if memory.has("mnt_namespace", "mounts.rb_node"):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from analyzer.core.model import Impact
-    from analyzer.kinds.base import I64, U64, Association
+    from analyzer.kinds.base import I64, U64, Association, Mask
     from analyzer.memory.reader import Memory
 
     Words = npt.NDArray[np.object_]
@@ -54,6 +54,10 @@ class Block(Protocol):
     @property
     def slot(self) -> I64 | None:
         """Return where in the holder, if the association has slots."""
+
+    @property
+    def detail(self) -> npt.NDArray[Any] | None:
+        """Return what else is known of each reference: "rw-s" of a mapping."""
 
 
 @dataclass(frozen=True)
@@ -146,3 +150,10 @@ def words(count: int, text: str = "") -> Words:
     column = np.empty(count, object)
     column[:] = text
     return column
+
+
+def meet(thing: U64, mine: Mask, theirs: Mask) -> Mask:
+    """Tell at which things both one of `mine` and one of `theirs` are (masks over the rows)."""
+    both = np.intersect1d(thing[mine], thing[theirs])
+    result: Mask = np.isin(thing, both)
+    return result

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core.model import Impact
+from analyzer.kinds.mount import internal
 from analyzer.relations._files import files
 from analyzer.relations.base import Related, Relation
 
@@ -30,9 +31,15 @@ def _find(world: World) -> Iterator[Related]:
         found.inode, "inode", {"mode": "i_mode", "links": "i_nlink", "alias": "i_dentry.first"}
     )
     kind = read["mode"].astype(np.int64) & _TYPE
-    gone = found.good & read.ok & (read["links"] == 0) & np.isin(kind, _FILES)
-    # What never had a name is no deleted file: pipes and anonymous inodes have no such link count,
-    # but a memfd is one by design.
+    # Nor is a memfd, or anonymous shared memory: they are on mounts of the kernel's own.
+    gone = (
+        found.good
+        & ~internal(world.memory, found.mount)
+        & read.ok
+        & (read["links"] == 0)
+        & np.isin(kind, _FILES)
+    )
+    # What never had a name is no deleted file: pipes and anonymous inodes have no such link count.
     at = np.flatnonzero(gone & (read["alias"] != 0))
     size = world.memory.gather(found.inode[at], "inode", {"size": "i_size"})["size"]
     detail = np.array([f"{n} bytes" for n in size.tolist()], object)

@@ -116,6 +116,8 @@ class _Ties:
         ties = tuple(self.tie(end) for end in one.ends)
         meeting = None if one.meeting is None else self.tie(one.meeting)
         first = next((tie for tie in ties if tie.side is Side.INSIDE), ties[0])
+        if meeting is not None and first.kind != "FILE":
+            first = meeting
         title = f"{first.words}: {relations()[one.relation].title}"
         return Crossed(one.relation, one.impact, title, ties, meeting, one.stable, one.alone, gates)
 
@@ -139,7 +141,9 @@ class _Ties:
         tasks = self._leaders.joined(routes)
         own = tuple(task for task in tasks if task.side is end.side)
         via = tuple(dict.fromkeys(word for route in routes for word in route.via))
-        things = tuple(route.thing for route in routes if route.thing and not route.tasks)
+        # A mount is kept by its mount namespace, and its own words say which.
+        kept = end.kind != "MOUNT"
+        things = tuple(r.thing for r in routes if kept and r.thing and not r.tasks)
         return Tie(
             end.side, end.kind, objref, None, name, end.role, end.slot, end.detail,
             words, own or tasks, via, things, self._facts.get(objref, NO_FACTS),

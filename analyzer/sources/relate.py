@@ -14,6 +14,8 @@ import numpy as np
 
 from analyzer.core.model import RELATIONS, TASK, Impact
 from analyzer.kinds import registry
+from analyzer.kinds._initial import hosts
+from analyzer.kinds.mount import MOUNT
 from analyzer.memory.distinct import member, unique
 from analyzer.memory.reader import MissingFieldError
 from analyzer.relations import relations
@@ -21,7 +23,7 @@ from analyzer.relations.base import Related, World
 from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -62,7 +64,7 @@ def find(memory: Memory, expansion: Expansion, tasks: U64, *, host: bool) -> Fou
 
     `tasks` are the addresses of all tasks.
     """
-    world = World(memory, _met(expansion, tasks), expansion.collected, expansion.blocks)
+    world = World(memory, _met(expansion, tasks), _inside(memory, expansion), expansion.blocks)
     found: list[tuple[str, Related]] = []
     missing = []
     for relation in relations().values():
@@ -73,8 +75,8 @@ def find(memory: Memory, expansion: Expansion, tasks: U64, *, host: bool) -> Fou
         except MissingFieldError as error:
             missing.append((relation.name, str(error)))
             continue
-        for part in rows:
-            kept = _take(part, _matters(relation, part, world.inside, host=host))
+        for part, mask in zip(rows, _matter(relation, rows, world.inside, host=host), strict=True):
+            kept = _take(part, mask)
             if len(kept.left):
                 found.append((relation.name, kept))
     everything = tuple(np.ones(len(rows.left), np.bool_) for _, rows in found)
@@ -111,22 +113,40 @@ def _met(expansion: Expansion, tasks: U64) -> Mapping[str, U64]:
     return {kind: unique(*parts) for kind, parts in met.items()}
 
 
-def _matters(relation: Relation, rows: Related, inside: Mapping[str, U64], *, host: bool) -> Mask:
-    left = member(rows.left, inside.get(rows.left_kind, _NOBODY))
+def _inside(memory: Memory, expansion: Expansion) -> Mapping[str, U64]:
+    """Return what the subtree owns: what it collects, and the mounts of its mount namespaces."""
+    own = expansion.collected.get("MNT_NS", _NOBODY)
+    own = own[~hosts(memory, registry()["MNT_NS"], own)]
+    mounts = [b.target[member(b.holder, own)] for b in expansion.blocks if b.association == MOUNT]
+    return {**expansion.collected, "MOUNT": unique(*mounts)}
+
+
+def _matter(
+    relation: Relation, parts: Sequence[Related], inside: Mapping[str, U64], *, host: bool
+) -> list[Mask]:
+    """Return for each part of a relation which of its rows matter: ends meet across the parts."""
+    if not parts:
+        return []
+    ours = [member(part.left, inside.get(part.left_kind, _NOBODY)) for part in parts]
     if relation.shared:
-        meeting, at = np.unique(rows.right, return_inverse=True)
-        count = np.bincount(at, minlength=len(meeting))
-        ours = np.bincount(at, left, minlength=len(meeting))
-        lonely = relation.alone | (ours < count)
-        both = ((count > 1) | relation.alone) if host else (ours > 0) & lonely
-        shared: Mask = both[at]
-        return shared
+        met = _meets(relation, parts, np.concatenate(ours), host=host)
+        return np.split(met, np.cumsum([len(part.left) for part in parts])[:-1])
     if host:
-        return np.ones(len(rows.left), np.bool_)
-    if relation.alone:
-        return left | member(rows.right, inside.get(rows.right_kind, _NOBODY))
-    crosses: Mask = left != member(rows.right, inside.get(rows.right_kind, _NOBODY))
-    return crosses
+        return [np.ones(len(part.left), np.bool_) for part in parts]
+    theirs = [member(part.right, inside.get(part.right_kind, _NOBODY)) for part in parts]
+    how = np.logical_or if relation.alone else np.not_equal
+    return [how(one, other) for one, other in zip(ours, theirs, strict=True)]
+
+
+def _meets(relation: Relation, parts: Sequence[Related], ours: Mask, *, host: bool) -> Mask:
+    right = np.concatenate([part.right for part in parts])
+    meeting, at = np.unique(right, return_inverse=True)
+    count = np.bincount(at, minlength=len(meeting))
+    mine = np.bincount(at, ours, minlength=len(meeting))
+    lonely = relation.alone | (mine < count)
+    both = ((count > 1) | relation.alone) if host else (mine > 0) & lonely
+    shared: Mask = both[at]
+    return shared
 
 
 def _take(rows: Related, mask: Mask) -> Related:

@@ -1,0 +1,170 @@
+"""file-lock: a file that is locked, or waited for, and who else has it open.
+
+All locks of an inode are in its `i_flctx` (include/linux/filelock.h): by flock(2), held by an open
+file; by fcntl(2), held by a descriptor table (F_SETLK, the process) or an open file (F_OFD_SETLK);
+and leases, held by an open file. Who waits for one is in the `blocked_requests` of the lock that is
+in the way. A checkpoint has to know of locks that are the subtree's alone, too (CRIU: --file-locks)
+and cannot restore one that the other side holds, or waits for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.core.model import TASK, Impact
+from analyzer.memory.distinct import find, member, unique
+from analyzer.memory.walk import rings
+from analyzer.relations._files import files
+from analyzer.relations.base import Related, Relation, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from analyzer.kinds.base import I64, U64, Mask
+    from analyzer.memory.reader import Memory
+    from analyzer.relations.base import World
+
+# include/linux/filelock.h
+_POSIX: Final = 1
+_FLOCK: Final = 2
+_LEASE: Final = 32
+_OFD: Final = 1024
+_READ: Final = 0  # F_RDLCK, include/uapi/asm-generic/fcntl.h
+_ENDLESS: Final = (1 << 63) - 1  # OFFSET_MAX
+_MOST_STEPS: Final = 64  # of locks that wait for one that waits
+
+
+@dataclass(frozen=True)
+class _Locks:
+    """Locks and those that wait for them: the inode, who owns it, and what it is in words."""
+
+    inode: U64
+    owner: U64
+    file: U64
+    flags: I64
+    said: npt.NDArray[np.object_]
+    waits: bool
+
+    @property
+    def by_table(self) -> Mask:
+        """Return which are a process's, not an open file's: its descriptor table owns them."""
+        mask: Mask = (self.flags & _POSIX != 0) & (self.flags & _OFD == 0)
+        return mask
+
+
+def _find(world: World) -> Iterator[Related]:
+    found = world.once(files)
+    inodes = unique(found.inode[found.good])
+    read = world.memory.gather(inodes, "inode", {"locks": "i_flctx"})
+    some = read.ok & (read["locks"] != 0)
+    locked: list[U64] = []
+    told: list[U64] = []
+    for locks in _all(world.memory, inodes[some], read["locks"][some]):
+        locked.append(locks.inode)
+        told.append(locks.file[~locks.by_table])
+        yield from _owners(world, locks)
+    others = ~member(found.address, unique(*told))
+    at = np.flatnonzero(found.good & others & member(found.inode, unique(*locked)))
+    if len(at):
+        count = len(at)
+        yield Related(
+            "FILE", found.address[at], "INODE", found.inode[at],
+            impact=words(count, Impact.WATCHES.value),
+        )  # fmt: skip
+
+
+def _all(memory: Memory, inodes: U64, contexts: U64) -> Iterator[_Locks]:
+    link = np.uint64(memory.offset("file_lock", ("c.flc_list", "fl_list")))
+    for name in ("flc_flock", "flc_posix", "flc_lease"):
+        heads = contexts + np.uint64(memory.offset("file_lock_context", name))
+        listed = rings(memory, heads)
+        inode, lock = inodes[listed.owner], listed.value - link
+        if len(lock):
+            yield _read(memory, inode, lock, waits=False)
+            yield from _waiting(memory, inode, lock)
+
+
+def _waiting(memory: Memory, inode: U64, lock: U64) -> Iterator[_Locks]:
+    blocked = ("c.flc_blocked_requests", "fl_blocked_requests")
+    member_link = ("c.flc_blocked_member", "fl_blocked_member")
+    for _ in range(_MOST_STEPS):
+        heads = lock + np.uint64(memory.offset("file_lock", blocked))
+        listed = rings(memory, heads)
+        if not len(listed.value):
+            return
+        inode = inode[listed.owner]
+        lock = listed.value - np.uint64(memory.offset("file_lock", member_link))
+        yield _read(memory, inode, lock, waits=True)
+
+
+def _read(memory: Memory, inode: U64, lock: U64, *, waits: bool) -> _Locks:
+    read = memory.gather(
+        lock, "file_lock",
+        {"flags": ("c.flc_flags", "fl_flags"), "type": ("c.flc_type", "fl_type"),
+         "owner": ("c.flc_owner", "fl_owner"), "file": ("c.flc_file", "fl_file"),
+         "start": "fl_start", "end": "fl_end"},
+    )  # fmt: skip
+    rows = zip(
+        read["flags"].tolist(), read["type"].tolist(), read["start"].tolist(),
+        read["end"].tolist(), strict=True,
+    )  # fmt: skip
+    said = np.array([_in_words(*row) for row in rows], object)
+    good = read.ok
+    return _Locks(
+        inode[good], read["owner"][good], read["file"][good],
+        read["flags"].astype(np.int64)[good], said[good], waits,
+    )  # fmt: skip
+
+
+def _in_words(flags: int, kind: int, start: int, end: int) -> str:
+    how = "read" if kind == _READ else "write"
+    if flags & _LEASE:
+        return f"{how} lease"
+    if flags & _FLOCK:
+        return f"flock, {'shared' if kind == _READ else 'exclusive'}"
+    name = "OFD" if flags & _OFD else "POSIX"
+    where = "" if (start, end) == (0, _ENDLESS) else f", bytes {start} to {end}"
+    if end == _ENDLESS and start:
+        where = f", bytes from {start}"
+    return f"{name} {how} lock{where}"
+
+
+def _owners(world: World, locks: _Locks) -> Iterator[Related]:
+    role = "waits for the lock" if locks.waits else "lock owner"
+    at = np.flatnonzero(~locks.by_table)
+    yield Related(
+        "FILE", locks.file[at], "INODE", locks.inode[at], detail=locks.said[at],
+        role=words(len(at), role),
+    )  # fmt: skip
+    task, table, _ = world.held("files")
+    order = np.lexsort((_numbers(world.memory, task), table))
+    tables, first = np.unique(table[order], return_index=True)
+    place, known = find(tables, locks.owner)
+    at = np.flatnonzero(locks.by_table & known)
+    yield Related(
+        TASK, task[order[first[place[at]]]], "INODE", locks.inode[at], detail=locks.said[at],
+        role=words(len(at), role),
+    )  # fmt: skip
+
+
+def _numbers(memory: Memory, tasks: U64) -> I64:
+    return memory.gather(tasks, "task_struct", {"tid": "pid"})["tid"].astype(np.int64)
+
+
+RELATION: Final = Relation(
+    name="file-lock",
+    title="locked",
+    plural="locked",
+    left="has it open",
+    right="is locked",
+    impact=Impact.LOST,
+    next="CRIU: --file-locks for the subtree's own; let the other side unlock it first",
+    shared=True,
+    alone=True,
+    kernel=_find,
+)

@@ -1,0 +1,58 @@
+"""same-file: one file that both sides have open, by open files of their own, and that is written.
+
+Two openings of a file share no offset, and no count shows them; what they share is the content. It
+is shared state if both sides write, and one watches what the other writes if not. What everybody
+has open (libraries, programs, devices) is written by nobody, and is no finding. A FIFO has a count
+of its own (see PIPE).
+"""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.core.model import Impact
+from analyzer.memory.distinct import member
+from analyzer.relations._files import WRITE, files
+from analyzer.relations.base import Related, Relation, meet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.relations.base import World
+
+_FORMAT: Final = 0o170000
+
+
+def _find(world: World) -> Iterator[Related]:
+    found = world.once(files)
+    writes = found.good & (found.mode & WRITE != 0)
+    written = np.unique(found.inode[writes])
+    at = np.flatnonzero(found.good & member(found.inode, written))
+    read = world.memory.gather(found.inode[at], "inode", {"mode": "i_mode", "links": "i_nlink"})
+    regular = read.ok & (read["mode"].astype(np.int64) & _FORMAT == stat.S_IFREG)
+    at, named = at[regular], read["links"][regular] > 0
+    mine = member(found.address[at], world.inside.get("FILE", found.inode[:0]))
+    both = meet(found.inode[at], mine & writes[at], ~mine & writes[at])
+    told = both | named  # what is deleted is told as that, if it is not shared state
+    role = np.where(writes[at], "writes", "reads").astype(object)
+    impact = np.where(both, Impact.SHARED_STATE.value, Impact.WATCHES.value).astype(object)
+    yield Related(
+        "FILE", found.address[at[told]], "INODE", found.inode[at[told]],
+        role=role[told], impact=impact[told],
+    )  # fmt: skip
+
+
+RELATION: Final = Relation(
+    name="same-file",
+    title="open on both sides",
+    plural="open on both sides",
+    left="has it open",
+    right="is written by one side at least",
+    impact=Impact.SHARED_STATE,
+    next="give each side a file of its own",
+    shared=True,
+    kernel=_find,
+)

@@ -1,0 +1,44 @@
+"""shared-filesystem: a mount of the subtree is of a filesystem that is mounted outside as well.
+
+What it shows is not seen outside (that is a bind-mount): a part that no mount of another namespace
+has. They have the space in common, the quotas, and that it cannot be unmounted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.core.model import Impact
+from analyzer.kinds.superblock import types
+from analyzer.memory.distinct import member, unique
+from analyzer.relations._mounts import covering, mounts
+from analyzer.relations.base import Related, Relation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.relations.base import World
+
+
+def _find(world: World) -> Iterator[Related]:
+    found = world.once(mounts)
+    elsewhere = unique(found.superblock[found.outside])
+    ours = np.flatnonzero(found.inside & member(found.superblock, elsewhere))
+    hidden = covering(world.memory, found, found.superblock[ours], found.root[ours]) < 0
+    at = ours[hidden]
+    files = types(world.memory, found.superblock[at]) != "nsfs"  # namespaces: counted (see NSFS)
+    yield Related("MOUNT", found.address[at[files]], "SUPERBLOCK", found.superblock[at[files]])
+
+
+RELATION: Final = Relation(
+    name="shared-filesystem",
+    title="of a filesystem that is mounted outside too",
+    plural="of filesystems that are mounted outside too",
+    left="shows a part of it",
+    right="is mounted outside too",
+    impact=Impact.PINS,
+    next="give the container a filesystem of its own",
+    kernel=_find,
+)

@@ -1,0 +1,70 @@
+"""shared-mapping: memory that both sides have mapped shared, and that one of them can write.
+
+It is one inode: a memfd, a file in /dev/shm, anonymous memory that fork(2) left to both, a System V
+segment, a regular file. Who wrote it need not have it open any more. It is shared state if both
+sides can write, and one watches what the other writes if not. Private mappings are no part of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.core.model import Impact
+from analyzer.memory.distinct import find, member, unique
+from analyzer.relations._files import files
+from analyzer.relations.base import Related, Relation, meet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from analyzer.kinds.base import U64, Mask
+    from analyzer.relations.base import World
+
+
+def _find(world: World) -> Iterator[Related]:
+    holder, file, writes, said = _shared(world)
+    found = world.once(files)
+    row, known = find(found.address, file)
+    if not known.any():
+        return
+    known &= found.good[row]
+    holder, inode, writes, said = holder[known], found.inode[row[known]], writes[known], said[known]
+    mine = member(holder, world.inside.get("MM", holder[:0]))
+    written = member(inode, unique(inode[writes]))
+    both = meet(inode, mine & writes, ~mine & writes)
+    _, first = np.unique(np.stack((holder, inode)), axis=1, return_index=True)
+    at = first[written[first]]
+    impact = np.where(both, Impact.SHARED_STATE.value, Impact.WATCHES.value).astype(object)
+    yield Related("MM", holder[at], "INODE", inode[at], detail=said[at], impact=impact[at])
+
+
+def _shared(world: World) -> tuple[U64, U64, Mask, npt.NDArray[np.object_]]:
+    """Return the shared mappings: memories, files, which can be written, "rw-s"."""
+    holders, targets, said = [], [], []
+    for block in world.blocks:
+        if block.association.name == "vma" and block.detail is not None:
+            at = np.flatnonzero([word[3:4] == "s" for word in block.detail.tolist()])
+            holders.append(block.holder[at])
+            targets.append(block.target[at])
+            said.append(block.detail[at].astype(object))
+    none = np.empty(0, np.uint64)
+    words = np.concatenate([np.empty(0, object), *said])
+    writes = np.array([word[1:2] == "w" for word in words], np.bool_)
+    return np.concatenate([none, *holders]), np.concatenate([none, *targets]), writes, words
+
+
+RELATION: Final = Relation(
+    name="shared-mapping",
+    title="shared memory of both sides",
+    plural="shared memory of both sides",
+    left="has it mapped",
+    right="is mapped shared, and writable",
+    impact=Impact.SHARED_STATE,
+    next="unmap it on one side, or put both into the subtree",
+    shared=True,
+    kernel=_find,
+)
