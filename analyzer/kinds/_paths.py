@@ -72,7 +72,14 @@ def alias_names(memory: Memory, inodes: U64) -> npt.NDArray[np.object_]:
     has = np.flatnonzero(read.ok & (read["first"] != 0))
     link = np.uint64(memory.offset("dentry", ("d_u.d_alias", "d_alias")))
     names = np.full(len(inodes), "", object)
-    names[has] = within(memory, read["first"][has] - link)
+    dentry = read["first"][has] - link
+    names[has] = within(memory, dentry)
+    # One without a place (a memfd) is its own parent, as a root directory is, but is none.
+    up = memory.gather(dentry, "dentry", {"parent": "d_parent", "sb": "d_sb"})
+    top = memory.gather(up["sb"], "super_block", {"root": "s_root"})
+    alone = np.flatnonzero(up.ok & top.ok & (up["parent"] == dentry) & (top["root"] != dentry))
+    own, _ = _entries(memory, dentry[alone])
+    names[has[alone]] = [f"/{name.decode('utf-8', 'surrogateescape')}" for name in own]
     return names
 
 

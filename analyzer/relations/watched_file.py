@@ -1,0 +1,108 @@
+"""watched-file: inotify or fanotify on one side sees what the other does with a file.
+
+The marks of an inode are in a list (`i_fsnotify_marks`, fs/notify/mark.c); each belongs to a group,
+which is an open file: the descriptor of inotify_init(2), fanotify_init(2). A mark on a directory
+sees what is done to the files in it; told are those that are open for writing. Marks on whole
+mounts and filesystems are not looked at.
+"""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.core.model import Impact
+from analyzer.kinds._paths import paths
+from analyzer.memory.distinct import find, member, unique
+from analyzer.memory.walk import hlists
+from analyzer.relations._files import WRITE, files
+from analyzer.relations.base import Related, Relation, meet, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.kinds.base import U64, Mask
+    from analyzer.memory.reader import Memory
+    from analyzer.relations.base import World
+
+_FORMAT: Final = 0o170000
+_ON_CHILD: Final = 0x08000000  # FS_EVENT_ON_CHILD, include/linux/fsnotify_backend.h
+
+
+def _find(world: World) -> Iterator[Related]:
+    memory, found = world.memory, world.once(files)
+    folder = _folders(memory, found.dentry)
+    watched, group, on_child = _marks(memory, unique(found.inode[found.good], folder))
+    watcher, inode, on_child = _watchers(world, watched, group, on_child)
+    own = np.flatnonzero(found.good & member(found.inode, unique(inode)) & _no_device(world))
+    writes = found.good & (found.mode & WRITE != 0)
+    below = np.flatnonzero(writes & member(folder, unique(inode[on_child])) & _no_device(world))
+    left = np.concatenate((watcher, found.address[own], found.address[below]))
+    right = np.concatenate((inode, found.inode[own], folder[below]))
+    watches = np.arange(len(left)) < len(watcher)
+    detail = words(len(left))
+    detail[len(watcher) + len(own) :] = paths(memory, found.mount[below], found.dentry[below])
+    mine = member(left, world.inside.get("FILE", left[:0]))
+    across = meet(right, watches & mine, ~watches & ~mine)
+    across |= meet(right, watches & ~mine, ~watches & mine)
+    if not len(world.inside.get("FILE", left[:0])):
+        across |= True
+    role = np.where(watches, "watches it", "").astype(object)
+    yield Related(
+        "FILE", left[across], "INODE", right[across], detail=detail[across], role=role[across]
+    )
+
+
+def _folders(memory: Memory, dentries: U64) -> U64:
+    """Return the inode of the directory that each file is in, 0 where that is not known."""
+    read = memory.gather(dentries, "dentry", {"parent": "d_parent"})
+    above = memory.gather(read["parent"], "dentry", {"inode": "d_inode"})
+    within = read.ok & above.ok & (read["parent"] != dentries)
+    return np.where(within, above["inode"], np.uint64(0))
+
+
+def _no_device(world: World) -> Mask:
+    found = world.once(files)
+    read = world.memory.gather(found.inode, "inode", {"mode": "i_mode"})
+    kind = read["mode"].astype(np.int64) & _FORMAT
+    plain: Mask = np.isin(kind, (stat.S_IFREG, stat.S_IFDIR))
+    return plain
+
+
+def _marks(memory: Memory, inodes: U64) -> tuple[U64, U64, Mask]:
+    """Return the marks of inodes: the inode, the group, and whether it is told of children."""
+    read = memory.gather(inodes, "inode", {"marks": "i_fsnotify_marks"})
+    at = np.flatnonzero(read.ok & (read["marks"] != 0))
+    head = np.uint64(memory.offset("fsnotify_mark_connector", "list"))
+    listed = hlists(memory, read["marks"][at] + head)
+    mark = listed.value - np.uint64(memory.offset("fsnotify_mark", "obj_list"))
+    told = memory.gather(mark, "fsnotify_mark", {"group": "group", "mask": "mask"})
+    good = told.ok
+    children = told["mask"].astype(np.int64) & _ON_CHILD != 0
+    return inodes[at[listed.owner[good]]], told["group"][good], children[good]
+
+
+def _watchers(world: World, inode: U64, group: U64, on_child: Mask) -> tuple[U64, U64, Mask]:
+    """Return the open files that are the groups, with what they watch."""
+    if not len(inode):
+        return inode, inode, on_child
+    file = world.all("FILE")
+    own = world.memory.gather(file, "file", {"group": "private_data"})
+    order = np.argsort(own["group"])
+    place, known = find(own["group"][order], group)
+    return file[order[place[known]]], inode[known], on_child[known]
+
+
+RELATION: Final = Relation(
+    name="watched-file",
+    title="watched from the other side",
+    plural="watched from the other side",
+    left="has it open",
+    right="is watched",
+    impact=Impact.WATCHES,
+    next="remove the watch, or give each side files of its own",
+    shared=True,
+    kernel=_find,
+)
