@@ -105,6 +105,13 @@ FEATURES: Final = (
         module="overlay",
     ),
     Feature(
+        "overlay-layers",
+        ("ovl_fs:layers", "ovl_fs:numlayer", "ovl_layer:mnt"),
+        "layers of an overlay that are used elsewhere too are not told",
+        "Linux 5.11, which describes modules too",
+        module="overlay",
+    ),
+    Feature(
         "autofs-pipes",
         ("autofs_sb_info:sb", "autofs_sb_info:pipe", "autofs_sb_info:oz_pgrp"),
         "the pipe by which an automount asks its daemon is unnamed",

@@ -23,6 +23,8 @@ MODULES: Final = {
     "loop_device": "loop",
     "ovl_dir_file": "overlay",
     "ovl_file": "overlay",
+    "ovl_fs": "overlay",
+    "ovl_layer": "overlay",
     "tun_file": "tun",
     "tun_struct": "tun",
     "vsock_sock": "vsock",

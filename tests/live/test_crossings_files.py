@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from analyzer.report.crossed import Crossed
+    from analyzer.report.crossed import Crossed, Tie
 
 pytestmark = [pytest.mark.live, pytest.mark.bpf, pytest.mark.needs("root")]
 
@@ -95,7 +95,7 @@ def crossings(pid: int, name: str, has: str = "") -> list[Crossed]:
     ]
 
 
-def _ends(one: Crossed) -> list[object]:
+def _ends(one: Crossed) -> list[Tie]:
     return [*one.ties, *([one.meeting] if one.meeting else [])]
 
 

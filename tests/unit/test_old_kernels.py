@@ -76,6 +76,7 @@ NOTHING_LOST = {
     "io_ring_ctx:cancel_table_locked.hbs": "there from 6.0 to 6.9",
     "io_ring_ctx:cancel_table_locked.hash_bits": "there from 6.0 to 6.9",
     "io_ring_ctx:cancelable_uring_cmd": "no such requests before 6.7",
+    "sizeof:ovl_layer": "no module tells it before 5.11, nor its fields",
     "super_block:s_bdev_file": "holds the device, and no file, before 6.9",
 }
 
@@ -83,7 +84,8 @@ NOTHING_LOST = {
 LACKS: dict[str, set[str]] = {
     "5.10": {
         "all-namespaces", "unix-tables", "io-workers", "io-polled", "borrowed-files",
-        "loop-devices", "overlay-directories", "autofs-pipes", "tun-interfaces", "vsock-addresses",
+        "loop-devices", "overlay-directories", "overlay-layers", "autofs-pipes", "tun-interfaces",
+        "vsock-addresses",
     },
     "6.1": {"all-namespaces", "io-workers", "borrowed-files"},
     "6.12": {"all-namespaces"},
