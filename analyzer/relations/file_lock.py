@@ -62,6 +62,8 @@ def _find(world: World) -> Iterator[Related]:
     inodes = unique(found.inode[found.good])
     read = world.memory.gather(inodes, "inode", {"locks": "i_flctx"})
     some = read.ok & (read["locks"] != 0)
+    if not some.any():
+        return
     locked: list[U64] = []
     told: list[U64] = []
     for locks in _all(world.memory, inodes[some], read["locks"][some]):

@@ -75,6 +75,8 @@ def _marks(memory: Memory, inodes: U64) -> tuple[U64, U64, Mask]:
     """Return the marks of inodes: the inode, the group, and whether it is told of children."""
     read = memory.gather(inodes, "inode", {"marks": "i_fsnotify_marks"})
     at = np.flatnonzero(read.ok & (read["marks"] != 0))
+    if not len(at):
+        return inodes[at], inodes[at], at != 0
     head = np.uint64(memory.offset("fsnotify_mark_connector", "list"))
     listed = hlists(memory, read["marks"][at] + head)
     mark = listed.value - np.uint64(memory.offset("fsnotify_mark", "obj_list"))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -21,7 +23,6 @@ from analyzer.report.value import ReportOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from analyzer.report.crossed import Crossed, Tie
 
@@ -143,11 +144,8 @@ def test_who_waits_for_a_lock_is_named(tmp_path: Path, kind: str) -> None:
 
 
 def _until_blocked(pid: int) -> None:
-    import time
-    from pathlib import Path as Files
-
     for _ in range(200):
-        if "lock" in Files(f"/proc/{pid}/wchan").read_text("utf-8"):
+        if "lock" in Path(f"/proc/{pid}/wchan").read_text("utf-8"):
             return
         time.sleep(0.05)
 
