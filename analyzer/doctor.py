@@ -103,13 +103,23 @@ def _kcmp() -> Capability:
 
 
 def _others() -> Capability:
-    pids = [name for name in os.listdir("/proc") if name.isdecimal()]
+    name, gives = "other-users", "holders in processes of other users"
+    try:
+        pids = [name for name in os.listdir("/proc") if name.isdecimal()]
+    except OSError as error:
+        pids = []
+        reason = f"cannot list /proc: {error.strerror}"
+    else:
+        reason = "/proc lists no process"
+    if not pids:
+        remedy = "mount -t proc proc /proc"
+        return Capability(name, gives, ok=False, reason=reason, remedy=remedy)
     refused = sum(_refuses(f"/proc/{pid}/ns/net") for pid in pids)
     remedy = f"{program.remedy()}, or with CAP_SYS_PTRACE"
     if _may_trace():
         remedy = "they have capabilities that cranalyze lacks, or a security module refuses"
     return Capability(
-        "other-users", "holders in processes of other users", not refused,
+        name, gives, not refused,
         f"{refused} of {len(pids)} processes: {os.strerror(errno.EACCES)}" if refused else "",
         remedy if refused else "",
     )  # fmt: skip

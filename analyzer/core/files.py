@@ -3,7 +3,8 @@
 `write_all` is how bytes get to a descriptor: what write(2) took is counted, so that neither a full
 disk, a limit (RLIMIT_FSIZE), a pipe nor a non-blocking descriptor can swallow the rest. `whole` is
 the one way to make a file: it has no name (open(2), O_TMPFILE) until it is complete and synced, so
-that not even SIGKILL leaves half of it, where the filesystem can do that; elsewhere a hidden
+that not even SIGKILL leaves half of it, where the filesystem can do that and /proc is there to name
+it by; elsewhere a hidden
 temporary file beside it goes away unless it was renamed. What came into being meanwhile is never
 replaced without `force`.
 """
@@ -31,6 +32,7 @@ ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW: Final = os.O_WRONLY | os.O_CLOEXEC
+_BY_NUMBER: Final = "/proc/self/fd/{}"  # there may be no /proc
 _OTHERS_WRITE: Final = 0o022
 _NO_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -86,12 +88,10 @@ def whole_in(folder: int, name: str, *, force: bool) -> Iterator[IO[bytes]]:
     # Shorter than the target's own name has to be, so that one that just fits leaves room for it.
     temporary = f".cranalyze-{secrets.token_hex(4)}"
     try:
-        try:
-            fd = os.open(".", _NEW | os.O_TMPFILE, 0o600, dir_fd=folder)
-            nameless = True
-        except OSError:
+        fd = _without_name(folder)
+        nameless = fd is not None
+        if fd is None:
             fd = os.open(temporary, _NEW | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
-            nameless = False
         with os.fdopen(fd, "wb") as file:
             yield file
             file.flush()
@@ -103,6 +103,18 @@ def whole_in(folder: int, name: str, *, force: bool) -> Iterator[IO[bytes]]:
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=folder)
+
+
+def _without_name(folder: int) -> int | None:
+    """Make a file without a name; None where there is none, or nothing to name it by later."""
+    try:
+        fd = os.open(".", _NEW | os.O_TMPFILE, 0o600, dir_fd=folder)
+    except OSError:
+        return None
+    if os.path.lexists(_BY_NUMBER.format(fd)):
+        return fd
+    os.close(fd)
+    return None
 
 
 def _sync(folder: int) -> None:
@@ -117,7 +129,7 @@ def _sync(folder: int) -> None:
 def _name(fd: int, folder: int, name: str) -> None:
     """Give a file without a name one, as open(2) has it; FileExistsError where there is another."""
     # With a dir_fd os.link() follows the link of /proc; without one it would link to that.
-    os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=folder, follow_symlinks=True)
+    os.link(_BY_NUMBER.format(fd), name, dst_dir_fd=folder, follow_symlinks=True)
 
 
 def _put_in_place(folder: int, temporary: str, name: str, *, force: bool) -> None:

@@ -58,7 +58,8 @@ _EXPLAINED: Final = """\
 How to read it: users are the references that the container's own tasks hold,
 the refcount is the kernel's own number of all references. Where they differ,
 somebody outside holds one, and a checkpoint of the container alone could not
-be true.
+be true. What has too many kinds of holders for that is judged by who they are:
+the user namespace owns the uts namespace that the backup job keeps.
 
 2. The same container, closed properly
 --------------------------------------

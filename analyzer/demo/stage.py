@@ -62,12 +62,16 @@ def contained(extra: int = 0) -> tuple[int, list[str]]:
     while True:
         kinds = [kind for kind in NAMESPACES if kind not in without]
         try:
-            return clone3(extra | sum(NAMESPACES[kind] for kind in kinds)), without
+            pid = clone3(extra | sum(NAMESPACES[kind] for kind in kinds))
         except OSError as error:
             left = [kind for kind in DISPENSABLE if kind not in without]
             if error.errno not in (errno.EPERM, errno.EINVAL, errno.ENOSPC) or not left:
                 raise
             without.append(left[0])
+            continue
+        if not pid:
+            os.setsid()  # no session, and no terminal, of the launcher's
+        return pid, without
 
 
 def map_ids(pid: int) -> None:

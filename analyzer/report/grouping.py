@@ -225,9 +225,10 @@ def _origin(entry: ReportObject, around: Surroundings) -> tuple[int, str] | None
 
 def _is_shared_code(entry: ReportObject) -> bool:
     both = [holder for holder in entry.holders if holder.side is not Side.OBSERVER]
-    return entry.unnamed == 0 and entry.outside > 0 and all(_is_private_mapping(h) for h in both)
+    return entry.unnamed == 0 and entry.outside > 0 and all(_is_no_channel(h) for h in both)
 
 
-def _is_private_mapping(holder: Holder) -> bool:
-    # A shared mapping (rw-s) is a channel, whatever file is behind it.
-    return holder.association in _MAPPED and not holder.detail.endswith("s)")
+def _is_no_channel(holder: Holder) -> bool:
+    # A shared mapping that one can write to (rw-s) is a channel, whatever file is behind it.
+    told = holder.detail
+    return holder.association in _MAPPED and not (told.endswith("s)") and "w" in told[-5:])

@@ -80,6 +80,16 @@ def nouns(objects: Iterable[ReportObject]) -> str:
     )
 
 
+def code(objects: Sequence[ReportObject]) -> str:
+    """Return "3 executables and libraries": what the files of a CODE group are."""
+    one = len(objects) == 1
+    if any(holder.detail.endswith("s)") for entry in objects for holder in entry.holders):
+        what = "read-only file" if one else "executables, libraries and read-only files"
+    else:
+        what = "executable or library" if one else "executables and libraries"
+    return f"{number(len(objects))} {what}"
+
+
 def counts(entry: ReportObject) -> str:
     """Return users against refcount, and where the rest is."""
     users = f"{number(entry.users)} {plural(entry.users, 'user')} inside"

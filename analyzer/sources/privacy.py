@@ -1,10 +1,10 @@
 """What a snapshot tells of others, and how to give one away: fewer tasks, and hashes for names.
 
 `only_relevant` leaves out of a border the tasks that have no part in it, and names none that only
-shares what is the host's. `redacted` puts keyed
-hashes in the place of what people chose: names of processes, hosts and files (each part of a path
-by itself, so that a folder stays one), and cgroups. Equal words have equal hashes under one key, so
-that tables still join; without the key nobody can try words. What the kernel itself calls things
+shares what is the host's. `Redaction` puts keyed hashes in the place of what people chose: names of
+processes, hosts and files (each part of a path by itself, so that a folder stays one), and cgroups;
+in a dump of where mappings are, too. Equal words have equal hashes under one key, so that tables
+still join; without the key nobody can try words. What the kernel itself calls things
 (``pipe:[1234]``, ``[eventfd]``), numbers and times stay as they are.
 """
 
@@ -46,6 +46,7 @@ _COMM: Final = re.compile(r"(\bpid \d+ )\([^)]*\)")
 _STAT: Final = re.compile(rb"\A(\d+ \()(.*)(\) )", re.DOTALL)
 _STATUS: Final = re.compile(rb"\A(Name:\t)(.*)$", re.MULTILINE)
 _CGROUP: Final = re.compile(rb"^(\d+:[^:\n]*:)(.*)$", re.MULTILINE)
+_SPAN: Final = re.compile(rb"^[0-9a-f]+-[0-9a-f]+(?= )", re.MULTILINE)
 _MAPPED: Final = re.compile(rb"^(\S+ \S{4} \S+ \S+ \d+ +)(.+)$", re.MULTILINE)
 
 
@@ -182,7 +183,8 @@ class Redaction:
             case "cgroup":
                 told = _CGROUP.sub(lambda m: m[1] + self._path(m[2]), content)
             case "maps":
-                told = _MAPPED.sub(lambda m: m[1] + self._path(m[2]), content)
+                told = _SPAN.sub(lambda m: self._span(m[0]), content)
+                told = _MAPPED.sub(lambda m: m[1] + self._path(m[2]), told)
             case "mountinfo":
                 told = b"".join(map(self._mount, content.splitlines(keepends=True)))
             case _:
@@ -209,6 +211,10 @@ class Redaction:
         if b"/" in value:
             return name + equals + b":".join(map(self._path, value.split(b":")))
         return self._path(option) if b"/" in option else option
+
+    def _span(self, span: bytes) -> bytes:
+        """Return hashes for where a mapping starts and ends: where they are is ASLR's secret."""
+        return b"-".join(map(self._bytes, span.split(b"-")))
 
     def _bytes(self, data: bytes) -> bytes:
         return self.word(data.decode("utf-8", "surrogateescape")).encode()

@@ -18,6 +18,7 @@ from analyzer.core.model import Impact, Side, Verdict
 from analyzer.core.text import printable, shorten
 from analyzer.kinds import registry
 from analyzer.relations import relations
+from analyzer.report import wording
 from analyzer.report.grouping import Bundle, cut
 from analyzer.report.wording import (
     counts,
@@ -185,7 +186,7 @@ def _bundled(group: Group, *, everything: bool) -> tuple[str, str]:
             how = (whose(group)[2:] or "shared") + meaning(group)
             return shared if names else "the set of namespaces", how
         case Bundle.CODE:
-            return f"{number(len(group.objects))} executables and libraries", "shared since fork"
+            return wording.code(group.objects), "shared since fork"
         case Bundle.STDIO:
             names = [_name(named(entry), everything=everything) for entry in group.objects]
             who = "outside" if group.origin is None else f"{code(group.origin[1])} "

@@ -19,6 +19,7 @@ from analyzer.core.model import Basis, Side
 from analyzer.core.notebook import Page
 from analyzer.core.text import printable, shorten
 from analyzer.kinds import registry
+from analyzer.report import wording
 from analyzer.report.grouping import Bundle
 from analyzer.report.wording import VERDICTS, counts, held, nouns, number, plural
 from analyzer.writers.terminal import headline, named
@@ -64,8 +65,7 @@ def report(made: Report) -> str:
     if told[MOST:]:
         parts.append(_line(f"and {nouns(told[MOST:])} more: see .objects"))
     if code:
-        what = "executable or library" if len(code) == 1 else "executables and libraries"
-        parts.append(_line(f"{number(len(code))} {what} mapped by both sides since fork"))
+        parts.append(_line(f"{wording.code(code)} mapped by both sides since fork"))
     parts += [_line(note) for note in made.notes]
     if made.gaps:
         thing = plural(len(made.gaps), "thing")

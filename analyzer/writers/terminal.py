@@ -20,6 +20,7 @@ from analyzer.report import facts
 from analyzer.report.grouping import Bundle, Group, cut
 from analyzer.report.impact import rank, worst
 from analyzer.report.wording import (
+    code,
     counts,
     held,
     listing,
@@ -409,8 +410,7 @@ def _host(page: _Page, group: Group) -> list[Line]:
 
 def _code(page: _Page, group: Group) -> list[Line]:
     one = len(group.objects) == 1
-    what = "executable or library" if one else "executables and libraries"
-    said = f"{number(len(group.objects))} {what} mapped by both sides since fork"
+    said = f"{code(group.objects)} mapped by both sides since fork"
     hint = "" if page.all else f" (--all lists {'it' if one else 'them'})"
     lines = page.lines(said + hint, "title", first="* ")
     return lines + _listed(page, group)

@@ -29,6 +29,7 @@ from analyzer.report.tree import outline, shown
 from analyzer.report.wording import (
     VERDICTS,
     by_descriptor,
+    code,
     held_by,
     listing,
     meaning,
@@ -265,8 +266,7 @@ def _called(group: Group) -> str:
     if group.bundle in _SEVERAL and len(objects) > 1:
         return f"{nouns(objects)}: {some_names(group)}"
     if group.bundle is Bundle.CODE:
-        many = number(len(objects))
-        return "1 executable or library" if many == "1" else f"{many} executables and libraries"
+        return code(objects)
     return _object(objects[0])
 
 

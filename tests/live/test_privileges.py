@@ -97,7 +97,7 @@ def test_who_ends_early_leaves_nothing(
 
 
 def test_what_only_root_can_read_and_write_is_read_and_written(theirs: Path) -> None:
-    ran = start("report", "leak.crz", "-o", "out.txt", cwd=theirs)
+    ran = start("report", "leak.crz", "--output", "out.txt", cwd=theirs)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "not contained" in (theirs / "out.txt").read_text()
     ran = start("plot", "--kind", "life", "-o", "life.svg", cwd=theirs)
@@ -109,7 +109,7 @@ def test_what_only_root_can_read_and_write_is_read_and_written(theirs: Path) -> 
 
 def test_what_is_written_under_sudo_is_the_callers(theirs: Path) -> None:
     caller = {"SUDO_UID": str(_SOMEBODY), "SUDO_GID": str(_SOMEBODY)}
-    ran = start("report", "leak.crz", "-o", "out.txt", cwd=theirs, **caller)
+    ran = start("report", "leak.crz", "--output", "out.txt", cwd=theirs, **caller)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert (theirs / "out.txt").stat().st_uid == _SOMEBODY
 

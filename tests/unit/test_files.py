@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LARGE: Final = 300_000  # more than a pipe holds
-_NAMED = pytest.mark.parametrize("named", [False, True], ids=["nameless", "named"])
+_NAMED = pytest.mark.parametrize("named", ["", "filesystem", "proc"])
 
 
 @pytest.fixture
-def without_tmpfile(named: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001
-    """Where the filesystem cannot make files without a name, if `named`."""
-    if named:
+def without_tmpfile(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where files need a name: the filesystem makes no others, or there is no /proc."""
+    if named == "proc":
+        monkeypatch.setattr(files, "_BY_NUMBER", "/no proc/self/fd/{}")
+    if named == "filesystem":
         monkeypatch.setattr(files, "_NEW", os.O_WRONLY | os.O_CLOEXEC)
         monkeypatch.setattr(os, "O_TMPFILE", os.O_DIRECTORY)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from analyzer.check.leaks import check
+from analyzer.procfs import maps
 from analyzer.snapshot import crz
 from analyzer.snapshot.addresses import hashed
 from analyzer.sources import privacy
@@ -132,6 +133,11 @@ def test_the_entries_of_a_dump_have_no_names() -> None:
     assert told["7/stat"].endswith(b") S 1 7")
     assert isinstance(told["7/maps"], bytes)
     assert b"[heap]" in told["7/maps"]
+    assert b"00400000" not in told["7/maps"]
+    assert b"7ff0" not in told["7/maps"].replace(redaction.word("7ff0").encode(), b"")
+    (mapping,) = maps.parse(told["7/maps"], "maps")
+    (plain,) = maps.parse(entries["7/maps"], "maps")  # type: ignore[arg-type]
+    assert mapping[1:4] == plain[1:4]
     assert isinstance(told["7/mountinfo"], bytes)
     assert len(told["7/mountinfo"].split()) == 11
     for path, content in told.items():

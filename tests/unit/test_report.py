@@ -329,6 +329,7 @@ def test_libraries_mapped_by_both_sides_are_one_group() -> None:
 
 def test_shared_memory_is_not_a_library() -> None:
     assert bundles(reported(mapped(machine()[0], "rw-s"))) == [(Bundle.SINGLE, 1)]
+    assert bundles(reported(mapped(machine()[0], "r--s"))) == [(Bundle.CODE, 1)]
 
 
 def test_a_library_with_references_nobody_names_is_not_explained_by_fork() -> None:

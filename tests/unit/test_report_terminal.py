@@ -5,6 +5,7 @@ Rewrite the golden pages with CRANALYZE_GOLDEN=write, then read the difference.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from dataclasses import replace
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analyzer import doctor
 from analyzer.check.leaks import check
 from analyzer.core.model import Rules
 from analyzer.core.text import printable, shorten, valid, width, wrap
@@ -295,3 +297,13 @@ def test_doctor_says_what_is_missing_and_what_to_do() -> None:
     assert "never prove containment" in text
     assert each(line.isprintable() and width(line) <= 50 for line in text.splitlines())
     assert '"source": "procfs"' in doctor_writer.to_json(found)
+
+
+def test_doctor_needs_no_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(_: str) -> list[str]:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    monkeypatch.setattr(os, "listdir", gone)
+    found = doctor._others()
+    assert (found.ok, found.reason) == (False, "cannot list /proc: No such file or directory")
+    assert found.remedy == "mount -t proc proc /proc"
