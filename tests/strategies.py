@@ -43,6 +43,8 @@ PLACES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     (TASK, "io_uring.request"): ("FILE",),
     (TASK, "ctty"): ("TTY",),
     ("FILE", "sock"): ("SOCKET", "NET_SOCKET"),
+    ("FILE", "sock.again"): ("NET_SOCKET",),
+    ("FILE", "epoll.item"): ("FILE",),
     ("SOCKET", "socket"): ("NET_NS",),
     ("SOCKET", "peer"): ("SOCKET",),
     ("SOCKET", "peer.closed"): ("SOCKET",),
@@ -128,6 +130,7 @@ class AnObject:
     objref: int
     kind: str
     refcount: int | None = None
+    count_linux_cr: int | None = None
     stable: bool = True
     initial: bool = False
 
@@ -178,7 +181,10 @@ def settle(graph: Graph, rules: Rules) -> None:
     for reference in graph.references:
         if rules in associations()[reference.association].rules:
             held[reference.target] += reference.weight
-    graph.objects = [replace(thing, refcount=held[thing.objref]) for thing in graph.objects]
+    graph.objects = [
+        replace(thing, refcount=held[thing.objref], count_linux_cr=held[thing.objref])
+        for thing in graph.objects
+    ]
 
 
 @st.composite
@@ -245,5 +251,5 @@ def counted_graphs(draw: st.DrawFn) -> Graph:
         by = draw(off)
         count = None if by is None or thing.refcount is None else max(0, thing.refcount + by)
         stable = draw(st.integers(0, 7)) > 0
-        graph.objects[row] = replace(thing, refcount=count, stable=stable)
+        graph.objects[row] = replace(thing, refcount=count, count_linux_cr=count, stable=stable)
     return graph

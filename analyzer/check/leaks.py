@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer.check.links import association_flags, kind_flags
-from analyzer.check.objhash import SEED_COUNTS_PER_TASK
+from analyzer.check.links import association_flags, compared_counts, kind_flags
+from analyzer.check.objhash import CLOSED, QUEUED, SEED_COUNTS_PER_TASK
 from analyzer.check.subtree import INSIDE, OBSERVER, OUTSIDE, border
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import Basis, Rules, Verdict
@@ -20,7 +20,7 @@ from analyzer.kinds.base import Judged
 from analyzer.snapshot.source import trusted
 
 if TYPE_CHECKING:
-    from analyzer.check.links import Codes, Integers, Mask
+    from analyzer.check.links import Codes, Integers, Mask, Rows
     from analyzer.check.subtree import Border
     from analyzer.snapshot.tables import Table
     from analyzer.snapshot.value import Snapshot
@@ -41,7 +41,8 @@ class Verdicts:
     the refcount has beyond them (negative for an overcount, 0 when it is unknown). `shared` is the
     part of `users` whose holders are led to from outside as well. `verdict` and
     `basis` are codes into VERDICTS and BASES, NOT_JUDGED where not `judged`. `weight` is, per row
-    of references, what each one counts for under the rules: 0 when it is not counted.
+    of references, what each one counts for under the rules: 0 when it is not counted. `refcount`
+    is the count that the rules compare, 0 where it is not `known`.
     """
 
     pid: int
@@ -56,6 +57,23 @@ class Verdicts:
     basis: Codes
     weight: Integers
     shared: Integers
+    refcount: Integers
+    known: Mask
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """What verdicts are made of, per object.
+
+    `seen` is what decides from outside, `others` all that is not inside, `named` all references.
+    """
+
+    count: Integers
+    known: Mask
+    expected: Integers
+    named: Integers
+    seen: Integers
+    others: Integers
 
 
 def check(snapshot: Snapshot, pid: int | None = None, rules: Rules = Rules.MODERN) -> Verdicts:
@@ -71,16 +89,16 @@ def check(snapshot: Snapshot, pid: int | None = None, rules: Rules = Rules.MODER
     held = [_held(sides, weight, side, len(objects)) for side in (INSIDE, OUTSIDE, OBSERVER)]
     users, outside, observer = held
     shared = _sum(sides, snapshot.tables["references"]["weight"], sides.shared, len(objects))
-    known = objects.known("refcount")
-    judged = sides.collected & kind_flags(
-        objects, lambda kind: kind.judged is not Judged.NOT and rules in kind.rules
+    count, known, old = compared_counts(objects, rules)
+    judged = (sides.collected | sides.met) & kind_flags(
+        objects, lambda kind: kind.judged_by(rules) is not Judged.NOT
     )
-    structural = kind_flags(objects, lambda kind: kind.judged is Judged.STRUCTURAL)
+    structural = kind_flags(objects, lambda kind: kind.judged_by(rules) is Judged.STRUCTURAL)
     expected = users + _allowed(objects, observer, rules)
     seen = outside + np.where(structural, shared, 0)
-    verdict, basis = _decided(
-        objects, structural, _named(snapshot, sides), expected, seen, outside + observer
-    )
+    named = np.where(old, 0, _named(snapshot, sides))  # of another count they say nothing
+    counts = _Counts(count, known, expected, named, seen, outside + observer)
+    verdict, basis = _decided(objects, structural, counts)
     return Verdicts(
         pid=root,
         rules=rules,
@@ -88,7 +106,9 @@ def check(snapshot: Snapshot, pid: int | None = None, rules: Rules = Rules.MODER
         users=users,
         outside=outside,
         observer=observer,
-        unnamed=np.where(known, objects["refcount"] - users - outside - observer, 0),
+        refcount=np.where(known, count, 0),
+        known=known,
+        unnamed=np.where(known, count - users - outside - observer, 0),
         judged=judged,
         verdict=np.where(judged, verdict, NOT_JUDGED).astype(np.int8),
         basis=np.where(judged, basis, NOT_JUDGED).astype(np.int8),
@@ -107,6 +127,8 @@ def _subject(snapshot: Snapshot) -> int:
 def _weights(snapshot: Snapshot, sides: Border, rules: Rules) -> Integers:
     references = snapshot.tables["references"]
     weight: Integers = np.where(sides.counted, references["weight"], 0)
+    if rules is Rules.LINUX_CR:
+        weight[_of_closed_sockets(references, sides)] -= 1
     if rules is not Rules.SEED:
         return weight
     inside = sides.counted & (sides.reference_side == INSIDE)
@@ -117,6 +139,16 @@ def _weights(snapshot: Snapshot, sides: Border, rules: Rules) -> Integers:
     )
     weight[again] *= users[sides.holder_row[again]]
     return weight
+
+
+def _of_closed_sockets(references: Table, sides: Border) -> Rows:
+    """Return a reference to each closed socket that is collected, but has no message in a queue."""
+    inside = sides.counted & (sides.reference_side == INSIDE)
+    closed = np.flatnonzero(inside & association_flags(references, lambda a: a.name == CLOSED))
+    sent = inside & association_flags(references, lambda a: a.name == QUEUED)
+    targets, first = np.unique(sides.target_row[closed], return_index=True)
+    rows: Rows = closed[first[~np.isin(targets, sides.target_row[sent])]]
+    return rows
 
 
 def _held(sides: Border, weight: Integers, side: int, objects: int) -> Integers:
@@ -139,36 +171,30 @@ def _allowed(objects: Table, observer: Integers, rules: Rules) -> Integers:
 
 def _named(snapshot: Snapshot, sides: Border) -> Integers:
     """Return the weight of all references to each object, whatever the rules make of it."""
+    references = snapshot.tables["references"]
     named = np.zeros(len(snapshot.tables["objects"]), np.int64)
-    weight = snapshot.tables["references"]["weight"]
-    np.add.at(named, sides.target_row[sides.counted], weight[sides.counted])
+    real = sides.counted & association_flags(references, lambda a: not a.historic)
+    np.add.at(named, sides.target_row[real], references["weight"][real])
     return named
 
 
-def _decided(
-    objects: Table,
-    structural: Mask,
-    named: Integers,
-    expected: Integers,
-    seen: Integers,
-    others: Integers,
-) -> tuple[Codes, Codes]:
-    """Return verdicts and bases; `seen` is what decides from outside, `others` all not inside."""
-    known, count, stable = objects.known("refcount"), objects["refcount"], objects["stable"]
-    held = seen > 0
+def _decided(objects: Table, structural: Mask, counts: _Counts) -> tuple[Codes, Codes]:
+    """Return verdicts and bases."""
+    count, known, stable = counts.count, counts.known, objects["stable"]
+    held = counts.seen > 0
     judged = np.where(structural, np.int8(_BASIS[Basis.STRUCTURAL]), np.int8(_BASIS[Basis.PROVEN]))
     by_sight = np.int8(_BASIS[Basis.WITNESSED])
     # A count that moved proves nothing: what is seen outside does, if the count has room for it.
-    witnessed = ~stable & known & held & (others < count)
-    impossible = stable & known & held & (named > count) & ~objects["initial"]
+    witnessed = ~stable & known & held & (counts.others < count)
+    impossible = stable & known & held & (counts.named > count) & ~objects["initial"]
     decided = [
         (witnessed, Verdict.USAGE_LEAK),
         (~stable | impossible, Verdict.UNSTABLE),
         (held & (structural | ~known), Verdict.USAGE_LEAK),
         (~known, Verdict.UNKNOWN),
         (structural, Verdict.CONTAINED),
-        (count > expected, Verdict.USAGE_LEAK),
-        (count < expected, Verdict.OVERCOUNT),
+        (count > counts.expected, Verdict.USAGE_LEAK),
+        (count < counts.expected, Verdict.OVERCOUNT),
     ]
     codes = [np.int8(_VERDICT[verdict]) for _, verdict in decided]
     contained = np.int8(_VERDICT[Verdict.CONTAINED])

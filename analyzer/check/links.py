@@ -36,7 +36,9 @@ class Links:
 
     `node` numbers all holders: the rows of tasks, then those of objects. `target` is a row of
     objects. `counted` marks the references that the rules know, `collects` those of them through
-    which the subtree is followed, `leads` those by which one stands behind what their target holds.
+    which the subtree is followed, `meets` those at whose end something is compared all the same,
+    `leads` those by which one stands behind what their target holds. `historic` are those that the
+    kernel knows nothing of.
     `hosts` marks the objects that are an initial namespace.
     """
 
@@ -49,6 +51,8 @@ class Links:
     collects: Mask
     leads: Mask
     hosts: Mask
+    meets: Mask
+    historic: Mask
 
     def reach(self, start: Mask, over: Mask) -> Mask:
         """Return which nodes (tasks, then objects) are in `start` or led to from there.
@@ -97,6 +101,8 @@ def links(snapshot: Snapshot, rules: Rules) -> Links:
         collects=counted & own & association_flags(references, lambda a: a.collects),
         leads=counted & association_flags(references, lambda a: a.leads),
         hosts=hosts,
+        meets=counted & own & association_flags(references, lambda a: rules in a.meets),
+        historic=association_flags(references, lambda a: a.historic),
     )
 
 
@@ -106,13 +112,24 @@ def opened(snapshot: Snapshot) -> tuple[Integers, Integers]:
     What a file only watches is another file, and not told.
     """
     objects, references = snapshot.tables["objects"], snapshot.tables["references"]
-    names = [a.name for file_type in file_types() for a in file_type.associations]
+    names = [a.name for file_type in file_types() for a in file_type.associations if not a.historic]
     codes = [references.code("association", name) for name in dict.fromkeys(names)]
     by_file = references["holder_kind"] == references.code("holder_kind", _FILE)
     rows = np.flatnonzero(by_file & np.isin(references["association"], codes))
     held = rows_of(objects["objref"], references["target"][rows])
     rows = rows[objects["kind"][held] != objects.code("kind", _FILE)]
     return references["holder"][rows], references["target"][rows]
+
+
+def compared_counts(objects: Table, rules: Rules) -> tuple[Integers, Mask, Mask]:
+    """Return what `rules` compare: the counts, where they are known, and where they are old ones.
+
+    An old count is another than that of the object's references.
+    """
+    old = kind_flags(objects, lambda kind: kind.has_old_count(rules))
+    count = np.where(old, objects["count_linux_cr"], objects["refcount"])
+    known = np.where(old, objects.known("count_linux_cr"), objects.known("refcount"))
+    return count, known, old
 
 
 def association_flags(references: Table, test: Callable[[Association], bool]) -> Mask:

@@ -8,7 +8,8 @@ read and believed; `leaks.py` is the same check over columns and is held equal t
 The order is that of ckpt_collect_task(): nsproxy, file table, mm, fs, sighand. The kernel's hash
 pins each object once, so that it compares users + 1 with the count; nothing is pinned here.
 Rules.SEED counts as the patch of April 2009 did: tables, mms and nsproxies are walked once per
-task, but for the mappings.
+task, but for the mappings. Rules.LINUX_CR also compares what a socket is connected to, counts some
+things that are not held, and expects one reference less of a closed socket (SOCK_DEAD).
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from analyzer.snapshot.value import Snapshot
 
 SEED_COUNTS_PER_TASK: Final = frozenset({"fd", "exe", "nsproxy.uts", "nsproxy.ipc"})
+
+CLOSED: Final = "peer.closed"
+QUEUED: Final = "sender"
 
 
 class Node(NamedTuple):
@@ -81,10 +85,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Object:
-    """An object, as far as the check looks at it; `refcount` None is unknown."""
+    """An object, as far as the check looks at it; `refcount` None is unknown.
+
+    `compared` is what the rules compare: another count, where it `is_old`.
+    """
 
     kind: Kind
     refcount: int | None
+    compared: int | None
+    is_old: bool
     stable: bool
     initial: bool
 
@@ -123,6 +132,7 @@ class ObjHash:
     leaky: set[Node]  # the host's namespaces, objects of a derived kind not the subtree's alone
     users: dict[Node, int] = field(default_factory=lambda: defaultdict(int))
     collected: dict[Node, None] = field(default_factory=dict)
+    met: dict[Node, None] = field(default_factory=dict)  # compared, and not followed
 
     def collect_task(self, task: Node) -> None:
         """Count the references of one task, and those of what it holds."""
@@ -135,6 +145,8 @@ class ObjHash:
         target = reference.target
         if reference.holder not in self.leaky:
             self.users[target] += reference.weight
+        if self.machine.rules in reference.association.meets:
+            self.met[target] = None
         if target in self.collected or not reference.association.collects:
             return False
         self.collected[target] = None
@@ -147,7 +159,22 @@ class ObjHash:
     def count(self, holder: Node) -> None:
         """Count the references of something that is not collected, but the subtree's alone."""
         for reference in self.machine.held_by.get(holder, ()):
-            self.users[reference.target] += reference.weight
+            if not reference.association.historic:
+                self.users[reference.target] += reference.weight
+
+    def adjust_dead(self, sides: dict[Node, Side]) -> None:
+        """Expect one less of each closed socket: none has it as its file's any more.
+
+        linux-cr collected a closed socket for its message in a queue, which holds nothing: that is
+        the one. A socket that it met first in another way is not told apart here.
+        """
+        held: dict[Node, set[str]] = defaultdict(set)
+        for reference in self.machine.references:
+            if sides[reference.holder] is Side.INSIDE:
+                held[reference.target].add(reference.association.name)
+        for node, places in held.items():
+            if CLOSED in places and QUEUED not in places:
+                self.users[node] -= 1
 
     def count_again(self, holder: Node) -> None:
         """Count what the seed counted once per task though it is held once."""
@@ -183,10 +210,12 @@ def find_ref_leaks(snapshot: Snapshot, pid: int, rules: Rules) -> dict[int, Judg
         | dict.fromkeys(outside, Side.OUTSIDE)
         | dict.fromkeys(inside, Side.INSIDE)
     )
+    if rules is Rules.LINUX_CR:
+        objhash.adjust_dead(sides)
     return {
-        node.number: judge(machine, sides, led_outside, node, objhash.users[node])
-        for node in objhash.collected
-        if is_judged(machine.objects[node].kind, rules)
+        node.number: judge(machine, sides, led_outside, node, objhash)
+        for node in objhash.collected | objhash.met
+        if machine.objects[node].kind.judged_by(rules) is not Judged.NOT
     }
 
 
@@ -239,35 +268,35 @@ def only_held_inside(
 
 
 def totals(references: Iterable[Reference]) -> dict[Node, int]:
-    """Return the sum of the weights of the references to each object."""
+    """Return the sum of the weights of the references that there are to each object."""
     held: dict[Node, int] = defaultdict(int)
     for reference in references:
-        held[reference.target] += reference.weight
+        held[reference.target] += reference.weight * (not reference.association.historic)
     return held
 
 
-def is_judged(kind: Kind, rules: Rules) -> bool:
-    """Return whether objects of `kind` are compared under `rules`."""
-    return kind.judged is not Judged.NOT and rules in kind.rules
-
-
 def judge(
-    machine: Machine, sides: dict[Node, Side], led_outside: set[Node], node: Node, users: int
+    machine: Machine,
+    sides: dict[Node, Side],
+    led_outside: set[Node],
+    node: Node,
+    objhash: ObjHash,
 ) -> Judgement:
-    """Return the judgement of one collected object."""
-    thing = machine.objects[node]
+    """Return the judgement of one object."""
+    thing, users = machine.objects[node], objhash.users[node]
     weight = dict.fromkeys(Side, 0)
-    shared = 0
+    shared = named = 0
     for reference in machine.references:
-        if reference.target == node:
-            side = sides[reference.holder]
-            weight[side] += reference.weight
-            shared += reference.weight * (side is Side.INSIDE and reference.holder in led_outside)
+        historic = reference.association.historic
+        if reference.target != node or (historic and reference.holder not in objhash.collected):
+            continue
+        side = sides[reference.holder]
+        weight[side] += reference.weight
+        named += reference.weight * (not historic)
+        shared += reference.weight * (side is Side.INSIDE and reference.holder in led_outside)
     outside, observer = weight[Side.OUTSIDE], weight[Side.OBSERVER]
-    unnamed = 0 if thing.refcount is None else thing.refcount - users - outside - observer
-    verdict, basis = decide(
-        thing, Held(users, outside, observer, shared, sum(weight.values())), machine.rules
-    )
+    unnamed = 0 if thing.compared is None else thing.compared - users - outside - observer
+    verdict, basis = decide(thing, Held(users, outside, observer, shared, named), machine.rules)
     return Judgement(users, outside, observer, unnamed, shared, verdict, basis)
 
 
@@ -284,20 +313,21 @@ def allowed(rules: Rules, kind: str, observer: int) -> int:
 def decide(thing: Object, held: Held, rules: Rules) -> tuple[Verdict, Basis]:
     """Return the verdict from the counts alone."""
     expected = held.users + allowed(rules, thing.kind.name, held.observer)
-    structural = thing.kind.judged is Judged.STRUCTURAL
+    structural = thing.kind.judged_by(rules) is Judged.STRUCTURAL
     seen = held.outside + (held.shared if structural else 0)
     basis = Basis.STRUCTURAL if structural else Basis.PROVEN
-    if thing.refcount is None:
+    if thing.compared is None:
         return unproven(thing, seen), Basis.WITNESSED
     if not thing.stable:  # its count proves nothing: who is seen outside does, if there is room
-        if seen and held.outside + held.observer < thing.refcount:
+        if seen and held.outside + held.observer < thing.compared:
             return Verdict.USAGE_LEAK, Basis.STRUCTURAL if structural else Basis.WITNESSED
         return Verdict.UNSTABLE, basis
-    if seen and held.named > thing.refcount and not thing.initial:  # impossible
+    impossible = held.named > thing.compared and not (thing.is_old or thing.initial)
+    if seen and impossible:
         return Verdict.UNSTABLE, basis
     if structural:
         return (Verdict.USAGE_LEAK if seen else Verdict.CONTAINED), basis
-    return compared(thing.refcount, expected), basis
+    return compared(thing.compared, expected), basis
 
 
 def unproven(thing: Object, seen: int) -> Verdict:
@@ -318,7 +348,7 @@ def read_machine(snapshot: Snapshot, rules: Rules) -> Machine:
     """Return a snapshot as plain Python."""
     snapshot = trusted(snapshot)
     tasks = {Node(TASK, task.tid): task for task in _tasks(snapshot.tables["tasks"])}
-    objects = dict(_objects(snapshot.tables["objects"]))
+    objects = dict(_objects(snapshot.tables["objects"], rules))
     by_objref = {node.number: node for node in objects}
     everything = _references(snapshot.tables["references"], by_objref)
     references = [r for r in everything if rules in r.association.rules]
@@ -334,14 +364,17 @@ def _tasks(table: Table) -> Iterator[Task]:
         yield Task(tid, tgid, ppid, observer)
 
 
-def _objects(table: Table) -> Iterator[tuple[Node, Object]]:
+def _objects(table: Table, rules: Rules) -> Iterator[tuple[Node, Object]]:
     for row in range(len(table)):
         kind = registry()[table.value("kind", row)]
+        old = kind.has_old_count(rules)
         yield (
             Node(kind.name, table.value("objref", row)),
             Object(
                 kind,
                 table.value("refcount", row),
+                table.value("count_linux_cr" if old else "refcount", row),
+                old,
                 table.value("stable", row),
                 table.value("initial", row),
             ),

@@ -12,6 +12,9 @@ side; an object that holds another takes its side from what leads to it:
 - not collected, and only the observer leads to it: the observer's.
 - otherwise outside. So is what no task leads to: whatever keeps it is not in the subtree.
 
+Under linux-cr's rules what a collected socket is connected to is *met*: it is compared as if it
+were collected, and is on the side on which it is.
+
 The host's own namespaces are outside, whoever is in them: what is reached only through one is not
 the subtree's. And what is inside may be led to from outside too (a set of namespaces that a process
 outside has as well): what it holds is held from both sides, by one reference, that is `shared`.
@@ -47,7 +50,7 @@ class Border:
     A reference has the side of its holder, and is `counted` if the rules know its association.
     `holder_row` is a row of tasks where `by_task`, of objects elsewhere; `target_row` a row of
     objects. `shared` are references from the inside whose holder something outside leads to as
-    well.
+    well. `met` are the objects that are compared though they are not collected.
     """
 
     task_side: Codes
@@ -59,6 +62,7 @@ class Border:
     holder_row: Rows
     target_row: Rows
     shared: Mask
+    met: Mask
 
 
 def require_root(tasks: Table, pid: int) -> None:
@@ -109,7 +113,11 @@ def border(snapshot: Snapshot, pid: int, rules: Rules) -> Border:
     """
     task_side = task_sides(snapshot.tables["tasks"], pid)
     edges = links(snapshot, rules)
-    collected = edges.reach(_nodes(edges, task_side == INSIDE), edges.collects)[edges.tasks :]
+    own = edges.reach(_nodes(edges, task_side == INSIDE), edges.collects)
+    collected = own[edges.tasks :]
+    counted = edges.counted & (~edges.historic | own[edges.node])
+    met = np.zeros(edges.objects, np.bool_)
+    met[edges.target[edges.meets & own[edges.node]]] = True
     led = _led(edges, task_side)
     object_side = _object_sides(snapshot, edges, led, collected)
     reference_side = np.concatenate([task_side, object_side])[edges.node]
@@ -118,11 +126,12 @@ def border(snapshot: Snapshot, pid: int, rules: Rules) -> Border:
         collected=collected,
         object_side=object_side,
         reference_side=reference_side,
-        counted=edges.counted,
+        counted=counted,
         by_task=edges.by_task,
         holder_row=np.where(edges.by_task, edges.node, edges.node - edges.tasks),
         target_row=edges.target,
-        shared=edges.counted & (reference_side == INSIDE) & led[OUTSIDE][edges.node],
+        shared=counted & (reference_side == INSIDE) & led[OUTSIDE][edges.node],
+        met=met & ~collected,
     )
 
 
@@ -152,7 +161,8 @@ def _held_unseen(snapshot: Snapshot, edges: Links) -> Mask:
     """Return which objects have a count that their references do not explain."""
     objects, weight = snapshot.tables["objects"], snapshot.tables["references"]["weight"]
     held = np.zeros(len(objects), np.int64)
-    np.add.at(held, edges.target[edges.counted], weight[edges.counted])
+    real = edges.counted & ~edges.historic
+    np.add.at(held, edges.target[real], weight[real])
     unexplained: Mask = objects.known("refcount") & (objects["refcount"] != held)
     return unexplained
 

@@ -234,6 +234,14 @@ OBJECTS: Final = Schema(
             least=-_HALF,
             most=_HALF,
         ),
+        _C(
+            "count_linux_cr",
+            "i64",
+            "what linux-cr compared, where that is another count; missing where it moved",
+            nullable=True,
+            least=-_HALF,
+            most=_HALF,
+        ),
         _C("name", "text", "what people call it: a path, pipe:[N], net:[N], ...", nullable=True),
         _C("initial", "bool", "an initial namespace (or one's creation): the host's"),
         _C(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.kinds._sock_facts import inode_numbers
-from analyzer.kinds.base import SINCE_LINUX_CR, Association, Edges, FileType
+from analyzer.kinds.base import LINUX_CR_ONLY, SINCE_LINUX_CR, Association, Edges, FileType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from analyzer.memory.reader import Memory
 
 SOCK: Final = Association("sock", "open on it", SINCE_LINUX_CR)
+# inet_collect() counted a socket once more: two, for the hash that holds no TCP connection.
+AGAIN: Final = Association("sock.again", "open on it, counted twice", LINUX_CR_ONLY, leads=False)
 NET: Final = Association("socket", "is a socket in it")
+
+_INTERNET: Final = (int(socket.AF_INET), int(socket.AF_INET6))
 
 
 def _open_own() -> int:
@@ -69,6 +73,9 @@ def _of_files(memory: Memory, files: U64) -> Iterator[Edges]:
     for kind, chosen in (("SOCKET", ok & unix), ("NET_SOCKET", ok & ~unix)):
         at = np.flatnonzero(chosen)
         yield Edges(SOCK, kind, at, sock[at], weight=weight[at])
+    family = memory.gather(sock, "sock", {"family": "__sk_common.skc_family"})
+    at = np.flatnonzero(family.ok & np.isin(family["family"], _INTERNET))
+    yield Edges(AGAIN, "NET_SOCKET", at, sock[at])
 
 
-FILE_TYPE: Final = FileType("socket", _open_own, _of_files, (SOCK,))
+FILE_TYPE: Final = FileType("socket", _open_own, _of_files, (SOCK, AGAIN))

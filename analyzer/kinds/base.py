@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ALL_RULES = frozenset(Rules)
 SINCE_LINUX_CR = frozenset({Rules.LINUX_CR, Rules.MODERN})
 MODERN_ONLY = frozenset({Rules.MODERN})
+LINUX_CR_ONLY = frozenset({Rules.LINUX_CR})
 
 
 class Judged(Enum):
@@ -56,6 +57,10 @@ class Association:
     subtree is not followed through it: a namespace pins the user namespace that owns it, and that
     does not make the owner a part of the container. One that does not lead keeps the object's
     memory and no more: who has one end of a connection does not stand behind what the other holds.
+    What the rules of `meets` find at its end they compare, though it is not followed any further.
+
+    One that the modern rules do not know is `historic`: the kernel holds nothing there, and it
+    counts only for what is collected, as it did when linux-cr counted it.
     """
 
     name: str
@@ -63,6 +68,12 @@ class Association:
     rules: frozenset[Rules] = MODERN_ONLY
     collects: bool = True
     leads: bool = True
+    meets: frozenset[Rules] = frozenset()
+
+    @property
+    def historic(self) -> bool:
+        """Tell whether it is none of the kernel's, but something that old rules counted."""
+        return Rules.MODERN not in self.rules
 
 
 @dataclass(frozen=True)
@@ -151,6 +162,8 @@ class Kind:
     `names` returns what people call objects (str), where the memory tells it; "" is none. An object
     that is `named_by_files` is called what a file that holds it is called. `unseen` says what else
     can hold one, and is not looked at.
+    Where linux-cr compared another count, `old_counters` has it. One that `lingers` can be there
+    when its count is 0.
     `derived` kinds take their side from what holds them. `initial` names an object that is the
     host's by its inode number (include/uapi/linux/nsfs.h). `state` reads what it can say of itself.
     """
@@ -178,6 +191,18 @@ class Kind:
     named_by_files: bool = False
     unseen: str = ""
     state: State | None = None
+    old_counters: tuple[Counter, ...] = ()
+    lingers: bool = False
+
+    def judged_by(self, rules: Rules) -> Judged:
+        """Return how objects of this kind are judged under `rules`."""
+        if rules not in self.rules:
+            return Judged.NOT
+        return Judged.ARITHMETIC if self.has_old_count(rules) else self.judged
+
+    def has_old_count(self, rules: Rules) -> bool:
+        """Tell whether `rules` compare another count than the object's references."""
+        return rules is Rules.LINUX_CR and bool(self.old_counters)
 
     @property
     def associations(self) -> Sequence[Association]:

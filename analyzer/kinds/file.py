@@ -22,6 +22,7 @@ import numpy as np
 
 from analyzer.core.model import Fact
 from analyzer.kinds import file_types
+from analyzer.kinds._epoll import EPOLL
 from analyzer.kinds._named_types import FILE_TYPES as NAMED_TYPES
 from analyzer.kinds._named_types import texts
 from analyzer.kinds._overlay import FILE_TYPES
@@ -193,7 +194,7 @@ KIND: Final = Kind(
     walk=_walk,
     walk_associations=(OPENED, FILE_OWNER, ON),
     describe=_describe,
-    file_types=(*FILE_TYPES, *PROC_TYPES, *NAMED_TYPES),
+    file_types=(*FILE_TYPES, *PROC_TYPES, *NAMED_TYPES, EPOLL),
     state=State(_FACTS, _state),
     unseen="direct I/O in flight, a call that a closed descriptor still serves, a swap file, a "
     "driver or server in the kernel",

@@ -1,8 +1,9 @@
 """NET_SOCKET: a socket of any other family than unix: tcp, udp, netlink, packet, ...
 
 It holds its network namespace, and is not judged itself: its count moves with timers, hash chains
-and packets under way, all its own. A connection that has lost its file, or that nobody has accepted
-yet, is found in the table of established connections; it is its network namespace's.
+and packets under way, all its own (linux-cr compared it all the same). A connection that has lost
+its file, or that nobody has accepted yet, is found in the table of established connections; it is
+its network namespace's.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from analyzer.kinds._initial import initial
 from analyzer.kinds._sock import NET, names, namespaces
 from analyzer.kinds._sock_facts import OTHERS
-from analyzer.kinds.base import Association, Edges, Judged, Kind
+from analyzer.kinds.base import SINCE_LINUX_CR, Association, Counter, Edges, Judged, Kind
 from analyzer.memory.distinct import find, unique
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ KIND: Final = Kind(
     rank=92,
     counters=(),
     judged=Judged.NOT,
+    rules=SINCE_LINUX_CR,
+    old_counters=(Counter("__sk_common.skc_refcnt.refs.counter"),),
     walk=_walk,
     walk_associations=(NET,),
     names=names,

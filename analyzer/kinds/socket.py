@@ -10,7 +10,7 @@ sent by somebody outside. linux-cr refused to look at those; OpenVZ counted them
 
 A message is also charged to its sender (sock_alloc_send_pskb()), which therefore lives on, and pins
 its network namespace, as long as what it has sent is not read, though it be closed: that is no
-count of the sender's, but a name for what pins the namespace.
+count of the sender's (which may be 0 by then), but a name for what pins the namespace.
 
 All other sockets are of kind NET_SOCKET.
 """
@@ -26,6 +26,7 @@ from analyzer.kinds._initial import initial
 from analyzer.kinds._sock import FILE_TYPE, NET, names, namespaces, owned
 from analyzer.kinds._sock_facts import UNIX, inode_numbers
 from analyzer.kinds.base import (
+    LINUX_CR_ONLY,
     SINCE_LINUX_CR,
     Association,
     Counter,
@@ -46,13 +47,18 @@ if TYPE_CHECKING:
 
 SCM: Final = Association("scm", "in flight in its queue")
 BACKLOG: Final = Association("backlog", "has yet to be accepted by it")
-# A peer is not a part of the container for being talked to.
-PEER: Final = Association("peer", "connected to it", SINCE_LINUX_CR, collects=False, leads=False)
+# A peer is not a part of the container for being talked to; linux-cr compared it.
+PEER: Final = Association(
+    "peer", "connected to it", SINCE_LINUX_CR, collects=False, leads=False, meets=LINUX_CR_ONLY
+)
 DEAD_PEER: Final = Association("peer.closed", "was connected to it", SINCE_LINUX_CR)
 PEER_CRED: Final = Association("peer_cred", "remembers it of its other end")
 PEER_PID: Final = Association("peer_pid", "remembers it of its other end")
 SCM_PID: Final = Association("scm.pid", "remembers it as the sender of a message")
-SENDER: Final = Association("sender", "has a message of it in its queue", collects=False)
+SENDER: Final = Association(
+    "sender", "has a message of it in its queue", SINCE_LINUX_CR, collects=False,
+    meets=LINUX_CR_ONLY,
+)  # fmt: skip
 
 _LISTENS: Final = 10  # TCP_LISTEN, which stands for all families (include/net/tcp_states.h)
 _MOST_FILES: Final = 253  # SCM_MAX_FD
@@ -191,4 +197,5 @@ KIND: Final = Kind(
     finder=Finder(("NET_NS",), _in_tables),
     file_types=(FILE_TYPE,),
     state=UNIX,
+    lingers=True,
 )

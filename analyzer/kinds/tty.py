@@ -1,9 +1,10 @@
 """TTY: struct tty_struct, a terminal, or one end of a pseudo-terminal.
 
 Compared is `count`, the open files on it, as OpenVZ did (linux-cr compared the kref, which counts
-something else: the sessions whose controlling terminal it is). The slave end of a pseudo-terminal
-has one more as long as the master is open (drivers/tty/tty_io.c, tty_release()). A master outside
-with its slave inside is the terminal that a container was started from.
+something else: the sessions whose controlling terminal it is; under its rules so do we). The slave
+end of a pseudo-terminal has one more as long as the master is open (drivers/tty/tty_io.c,
+tty_release()). A master outside with its slave inside is the terminal that a container was started
+from.
 
 A controlling terminal is held by the processes of its session, and is counted in the kref alone:
 it accounts for no open file.
@@ -123,6 +124,7 @@ KIND: Final = Kind(
     order=94,
     rank=45,
     counters=(Counter("count"),),
+    old_counters=(Counter("kref.refcount.refs.counter"),),
     rules=SINCE_LINUX_CR,
     walk=_walk,
     walk_associations=(MASTER,),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.check.links import association_flags
 from analyzer.kinds import registry
 from analyzer.kinds.base import Judged
 
@@ -108,7 +109,8 @@ def _of(snapshot: Snapshot, kind: str) -> npt.NDArray[np.bool_]:
 
 def _named(snapshot: Snapshot) -> npt.NDArray[np.int64]:
     references, objects = snapshot.tables["references"], snapshot.tables["objects"]
-    sums = np.bincount(references["target"], references["weight"], len(objects) + 1)
+    weight = references["weight"] * association_flags(references, lambda a: not a.historic)
+    sums = np.bincount(references["target"], weight, len(objects) + 1)
     return sums[1:].astype(np.int64)
 
 

@@ -299,7 +299,7 @@ def upward(snapshot: Snapshot, rows: Sequence[int]) -> Mask:
     ends = links(snapshot, Rules.MODERN)
     wanted = np.zeros(ends.objects, np.bool_)
     wanted[np.array(rows, np.intp)] = True
-    by_object = np.flatnonzero(~ends.by_task)
+    by_object = np.flatnonzero(ends.counted & ~ends.by_task)
     return reach(wanted, ends.target[by_object], ends.node[by_object] - ends.tasks)
 
 
@@ -314,7 +314,8 @@ class _Graph:
         leads = self._tasks["tid"] == self._tasks["tgid"]
         names = zip(self._tasks["tid"][leads].tolist(), self._tasks["comm"][leads], strict=True)
         self._process = dict(names)
-        self._order = np.argsort(self._links.target, kind="stable")
+        counted = np.flatnonzero(self._links.counted)
+        self._order = counted[np.argsort(self._links.target[counted], kind="stable")]
         self._sorted = self._links.target[self._order]
 
     def held(self, row: int) -> Held:

@@ -135,8 +135,10 @@ def uncounted(
     if rules is Rules.MODERN:
         return [()] * len(rows)
     told = ~snapshot.tables["objects"]["initial"][rows]
-    weight = snapshot.tables["references"]["weight"]
-    others = replace(border, counted=~border.counted & (weight > 0))
+    references = snapshot.tables["references"]
+    weight = references["weight"]
+    there = (weight > 0) & association_flags(references, lambda a: not a.historic)
+    others = replace(border, counted=~border.counted & there)
     found = holders(snapshot, others, weight, rows[told])
     return [next(found) if tell else () for tell in told.tolist()]
 

@@ -290,7 +290,7 @@ def _summary(verdicts: Verdicts, codes: Array, crossings: Sequence[Crossed]) -> 
     border = verdicts.border
     crosses = Counter(one.impact for one in crossings if not one.alone)
     return Summary(
-        objects=int(border.collected.sum()),
+        objects=int((border.collected | border.met).sum()),
         checked=len(codes),
         **{verdict.value: _count(codes, (verdict,)) for verdict in Verdict},
         references=int((border.counted & (border.reference_side == INSIDE)).sum()),
@@ -303,7 +303,7 @@ def _objects(
     snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions
 ) -> tuple[ReportObject, ...]:
     rows = _worst_first(snapshot, verdicts, shown(verdicts, everything=options.all))
-    facts = _facts(snapshot, rows)
+    facts = _facts(snapshot, verdicts, rows)
     held = _holders(snapshot, verdicts, rows, brief=options.brief)
     numbers = zip(
         verdicts.verdict[rows].tolist(), verdicts.basis[rows].tolist(),
@@ -387,10 +387,16 @@ _COLUMNS: Final = (
 _Fact = tuple[Any, ...]
 
 
-def _facts(snapshot: Snapshot, rows: npt.NDArray[np.intp]) -> Iterator[_Fact]:
+def _facts(snapshot: Snapshot, verdicts: Verdicts, rows: npt.NDArray[np.intp]) -> Iterator[_Fact]:
     objects = snapshot.tables["objects"].take(rows)
     columns = []
     for name in _COLUMNS:
+        if name == "refcount":  # the one that the rules compare
+            count = zip(
+                verdicts.refcount[rows].tolist(), verdicts.known[rows].tolist(), strict=True
+            )
+            columns.append([value if known else None for value, known in count])
+            continue
         values = objects.words("kind").tolist() if name == "kind" else objects[name].tolist()
         known = objects.known(name).tolist()
         columns.append([v if k else None for v, k in zip(values, known, strict=True)])

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.core.model import TASK
+from analyzer.core.model import TASK, Rules
 from analyzer.kinds import registry
 from analyzer.kinds._initial import hosts
-from analyzer.kinds.base import Association, Edges, Judged, Kind
+from analyzer.kinds.base import Association, Counter, Edges, Judged, Kind
 from analyzer.memory.bpf import plausible
 from analyzer.memory.distinct import member, unique
 
@@ -63,12 +63,14 @@ class Expansion:
     """All references found from a set of tasks.
 
     `collected` are the sorted addresses that the inside tasks own, by kind; `torn` the addresses
-    of holders that could not be read whole.
+    of holders that could not be read whole. `compared` are what linux-cr's rules compare: some of
+    it is not collected.
     """
 
     blocks: tuple[Block, ...]
     collected: Mapping[str, U64]
     torn: Mapping[str, U64]
+    compared: Mapping[str, U64]
 
 
 def expand(memory: Memory, tasks: U64, inside: U64) -> Expansion:
@@ -78,7 +80,10 @@ def expand(memory: Memory, tasks: U64, inside: U64) -> Expansion:
         if not walk.round():
             break
     torn = {name: unique(*parts) for name, parts in walk.torn.items()}
-    return Expansion(tuple(walk.blocks), collected_by(memory, walk.blocks, inside), torn)
+    return Expansion(
+        tuple(walk.blocks), collected_by(memory, walk.blocks, inside), torn,
+        compared=_compared(memory, walk.blocks, inside),
+    )  # fmt: skip
 
 
 class _Walk:
@@ -129,8 +134,22 @@ def asked(memory: Memory, kind: Kind, holders: U64) -> Iterator[tuple[Block, U64
         yield block, _NOBODY if edges.torn is None else holders[edges.torn]
 
 
-def collected_by(memory: Memory, blocks: Sequence[Block], inside: U64) -> Mapping[str, U64]:
+def _compared(memory: Memory, blocks: Sequence[Block], inside: U64) -> Mapping[str, U64]:
+    """Find what linux-cr's rules compare: what they collect, and what that meets."""
+    collected = collected_by(memory, blocks, inside, Rules.LINUX_CR)
+    met: dict[str, list[U64]] = {kind: [addresses] for kind, addresses in collected.items()}
+    for block in blocks:
+        if Rules.LINUX_CR in block.association.meets:
+            mine = member(block.holder, collected.get(block.holder_kind, _NOBODY))
+            met.setdefault(block.target_kind, []).append(block.target[mine])
+    return {kind: unique(*parts) for kind, parts in met.items()}
+
+
+def collected_by(
+    memory: Memory, blocks: Sequence[Block], inside: U64, rules: Rules = Rules.MODERN
+) -> dict[str, U64]:
     """Find what the `inside` tasks (sorted) own: follow what collects, from kind to kind."""
+    blocks = [b for b in blocks if rules in b.association.rules]
     kinds = registry()
     collected = {TASK: inside}
     grown = {TASK}
@@ -167,15 +186,34 @@ def _walked(memory: Memory, kind: Kind, holders: U64) -> Iterable[Edges]:
 
 
 def relevant(expansion: Expansion, ends: Mapping[str, U64]) -> Expansion:
-    """Keep what is collected, the `ends` of relations (sorted, by kind), and what leads to them."""
-    kinds = (set(expansion.collected) | set(ends)) - {TASK}
-    keep = {
-        name: unique(expansion.collected.get(name, _NOBODY), ends.get(name, _NOBODY))
-        for name in kinds
-    }
+    """Keep what is collected, the `ends` of relations (sorted, by kind), and what leads to them.
+
+    What only linux-cr's rules compare is kept with what it belongs to: who else is connected to a
+    server is not named for one that is.
+    """
+    there = [b for b in expansion.blocks if not b.association.historic]
+    keep = _joined(expansion.collected, ends)
+    _lead(keep, there)
+    owners = _joined(expansion.compared, {})
+    _lead(owners, [b for b in there if b.association.leads])
+    keep = _joined(keep, owners)
+    kept = [
+        b.take(member(b.target, keep.get(b.target_kind, _NOBODY)) & _held(expansion, b))
+        for b in expansion.blocks
+    ]
+    return replace(expansion, blocks=tuple(b for b in kept if len(b.target)))
+
+
+def _joined(one: Mapping[str, U64], other: Mapping[str, U64]) -> dict[str, U64]:
+    kinds = (set(one) | set(other)) - {TASK}
+    return {kind: unique(one.get(kind, _NOBODY), other.get(kind, _NOBODY)) for kind in kinds}
+
+
+def _lead(keep: dict[str, U64], blocks: Sequence[Block]) -> None:
+    """Add what leads, over `blocks`, to what is in `keep`."""
     grown = set(keep)
     while grown:
-        leading = [b for b in expansion.blocks if b.target_kind in grown and b.holder_kind != TASK]
+        leading = [b for b in blocks if b.target_kind in grown and b.holder_kind != TASK]
         grown = set()
         for block in leading:
             known = keep.get(block.holder_kind, _NOBODY)
@@ -183,8 +221,13 @@ def relevant(expansion: Expansion, ends: Mapping[str, U64]) -> Expansion:
             if len(both) > len(known):
                 keep[block.holder_kind] = both
                 grown.add(block.holder_kind)
-    kept = (b.take(member(b.target, keep.get(b.target_kind, _NOBODY))) for b in expansion.blocks)
-    return replace(expansion, blocks=tuple(b for b in kept if len(b.target)))
+
+
+def _held(expansion: Expansion, block: Block) -> Mask:
+    """Return which references hold something: of what only old rules count, those of the inside."""
+    if not block.association.historic:
+        return np.ones(len(block.target), np.bool_)
+    return member(block.holder, expansion.compared.get(block.holder_kind, _NOBODY))
 
 
 def counts(memory: Memory, kind: Kind, addresses: U64) -> tuple[I64, Mask]:
@@ -192,15 +235,25 @@ def counts(memory: Memory, kind: Kind, addresses: U64) -> tuple[I64, Mask]:
 
     A negative raw count is an object that is being freed, or poison: not known.
     """
-    paths = [counter.path for counter in kind.counters]
-    found = memory.layout.first(kind.struct, paths)
+    count, known = _counted(memory, kind.struct, kind.counters, addresses)
+    if kind.judged is not Judged.NOT and not kind.lingers:
+        known &= count > 0  # nothing that somebody holds has no reference
+    return count, known
+
+
+def old_counts(memory: Memory, kind: Kind, addresses: U64) -> tuple[I64, Mask]:
+    """Read what linux-cr compared, of a kind where that is another count."""
+    return _counted(memory, kind.struct, kind.old_counters, addresses)
+
+
+def _counted(
+    memory: Memory, struct: str, counters: Sequence[Counter], addresses: U64
+) -> tuple[I64, Mask]:
+    found = memory.layout.first(struct, [counter.path for counter in counters])
     if found is None:
         return np.zeros(len(addresses), np.int64), np.zeros(len(addresses), np.bool_)
-    bias = {counter.path: counter.bias for counter in kind.counters}[found[0]]
+    bias = {counter.path: counter.bias for counter in counters}[found[0]]
     field = replace(found[1], signed=True)
     read = memory.gather_fields(addresses, {"count": field})
     raw = read["count"].astype(np.int64)
-    known = read.ok & (raw >= 0)
-    if kind.judged is not Judged.NOT:
-        known &= raw + bias > 0  # nothing that somebody holds has no reference
-    return raw + bias, known
+    return raw + bias, read.ok & (raw >= 0)

@@ -37,7 +37,7 @@ from analyzer.sources import relate
 from analyzer.sources import tasks as task_list
 from analyzer.sources.assemble import Numbering, number, objects, references
 from analyzer.sources.describe import describe, detail
-from analyzer.sources.expand import Expansion, counts, expand, relevant
+from analyzer.sources.expand import Expansion, counts, expand, old_counts, relevant
 from analyzer.sources.freeze import Frozen, frozen
 from analyzer.sources.meta import run_facts
 from analyzer.sources.verify import born, confirmed, pulse, seen_again, signatures
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from analyzer.sources.request import Request
     from analyzer.sources.tasks import Tasks
     from analyzer.sources.verify import Born, Pulse
+
+    Count = Callable[[Memory, Kind, U64], tuple[I64, Mask]]
 
 READINGS: Final = 4  # the first, and three more for what moved
 _PATIENCE: Final = 2.0  # seconds, after which what moved is not read anew
@@ -70,8 +72,11 @@ class _Reading:
     numbering: Numbering
     refcount: I64
     counted: Mask
+    old: I64
+    old_known: Mask
     signature: U64
     collected: Mask
+    compared: Mask
     initial: Mask
     whole: Expansion
     everyone: U64
@@ -84,7 +89,8 @@ class _Check:
 
     `moved` are objects whose count or holders are not the same, or that are dead; `appeared` is
     how many were not there before; `doubtful` are those whose count is not explained by what holds
-    them, while something can have come and gone.
+    them, while something can have come and gone. `others` moved, but only linux-cr's rules compare
+    them; `old_moved` are those of which the count that only these compare did.
     """
 
     moved: Mask
@@ -95,6 +101,8 @@ class _Check:
     still: bool
     childless: bool
     doubtful: Mask
+    others: Mask
+    old_moved: Mask
 
     @property
     def quiet(self) -> bool:
@@ -127,7 +135,8 @@ def collect(memory: Memory, request: Request) -> Snapshot:
             break
     request.progress("naming")
     # Of a whole machine all is shown: mounts too, which nobody collects.
-    chosen = reading.collected if request.pid is not None else np.ones_like(reading.collected)
+    mine = reading.collected | reading.compared
+    chosen = mine if request.pid is not None else np.ones_like(mine)
     if request.wanted is not None:
         chosen = request.wanted(shown)
     chosen = chosen | relate.ends_in(bare.tables["relations"], len(chosen))
@@ -203,8 +212,10 @@ def _read(
     numbering = number(expansion, related.ends())
     return _Reading(
         tasks, inside, who, beat, expansion, numbering, *_counts(memory, numbering),
+        *_counts(memory, numbering, old_counts),
         signature=signatures(expansion, numbering, who),
-        collected=_collected(expansion, numbering),
+        collected=_in(expansion.collected, numbering),
+        compared=_in(expansion.compared, numbering),
         initial=_initial(memory, numbering), whole=whole, everyone=everyone, related=related,
     )  # fmt: skip
 
@@ -220,7 +231,7 @@ def _read_again(
     refcount, counted = _counts(memory, first.numbering)
     moved = (refcount != first.refcount) | (counted != first.counted)
     moved |= signatures(again, first.numbering, who) != first.signature
-    moved |= _dead(memory, first)
+    old, _ = _counts(memory, first.numbering, old_counts)
     appeared = sum(
         int((~member(addresses, first.expansion.collected.get(kind, _NOBODY))).sum())
         for kind, addresses in again.collected.items()
@@ -228,11 +239,13 @@ def _read_again(
     beat = pulse(memory, who, inside)
     # The host's own namespaces are everybody's: they move, and mean nothing for the subtree.
     return _Check(
-        moved & first.collected & ~first.initial, appeared, again, tasks,
+        (moved | _dead(memory, first)) & first.collected & ~first.initial, appeared, again, tasks,
         outsiders=who.without(inside),
         still=first.pulse.still(beat),
         childless=first.pulse.childless(beat),
         doubtful=np.zeros(len(moved), np.bool_),
+        others=moved & first.compared & ~first.initial,
+        old_moved=old != first.old,
     )  # fmt: skip
 
 
@@ -265,6 +278,8 @@ def _unexplained(reading: _Reading) -> Mask:
     """Mark the judged objects that more or less references are counted of than are known."""
     held = np.zeros(len(reading.numbering) + 1, np.int64)
     for block in reading.expansion.blocks:
+        if block.association.historic:
+            continue
         numbers, known = reading.numbering.find(block.target_kind, block.target)
         weight = np.int64(1) if block.weight is None else block.weight[known]
         np.add.at(held, numbers[known], weight)
@@ -298,7 +313,8 @@ def _dead(memory: Memory, reading: _Reading) -> Mask:
         paths = [counter.path for counter in kind.counters]
         return kind.judged is not Judged.NOT and bool(memory.layout.first(kind.struct, paths))
 
-    mask: Mask = _of_kinds(reading.numbering, counts_here) & ~reading.counted
+    dead = ~reading.counted | (reading.refcount <= 0)
+    mask: Mask = _of_kinds(reading.numbering, counts_here) & dead
     return mask
 
 
@@ -307,17 +323,17 @@ def _of_kinds(numbering: Numbering, test: Callable[[Kind], bool]) -> Mask:
     return np.concatenate([np.empty(0, np.bool_), *parts])
 
 
-def _counts(memory: Memory, numbering: Numbering) -> tuple[I64, Mask]:
+def _counts(memory: Memory, numbering: Numbering, ask: Count = counts) -> tuple[I64, Mask]:
     kinds = registry()
-    read = [counts(memory, kinds[name], at) for name, at in numbering.address.items()]
+    read = [ask(memory, kinds[name], at) for name, at in numbering.address.items()]
     refcount = np.concatenate([np.empty(0, np.int64), *(values for values, _ in read)])
     known = np.concatenate([np.empty(0, np.bool_), *(mask for _, mask in read)])
     return refcount, known
 
 
-def _collected(expansion: Expansion, numbering: Numbering) -> Mask:
+def _in(chosen: Mapping[str, U64], numbering: Numbering) -> Mask:
     parts = [
-        member(addresses, expansion.collected.get(kind, _NOBODY))
+        member(addresses, chosen.get(kind, _NOBODY))
         for kind, addresses in numbering.address.items()
     ]
     return np.concatenate([np.empty(0, np.bool_), *parts])
@@ -334,7 +350,12 @@ def _snapshot(request: Request, reading: _Reading, check: _Check, run: _Run) -> 
     columns = {
         "refcount": reading.refcount,
         "initial": reading.initial,
-        "stable": ~(check.moved | check.doubtful),
+        "stable": ~(check.moved | check.doubtful | check.others),
+        "count_linux_cr": reading.old,
+    }
+    missing = {
+        "refcount": ~reading.counted,
+        "count_linux_cr": ~reading.old_known | check.old_moved,
     }
     meta = run_facts(
         pid=None if pid is None else tasks.known_as(pid),
@@ -355,7 +376,7 @@ def _snapshot(request: Request, reading: _Reading, check: _Check, run: _Run) -> 
         },
         {
             "tasks": tasks.table,
-            "objects": objects(reading.numbering, columns, {"refcount": ~reading.counted}),
+            "objects": objects(reading.numbering, columns, missing),
             "relations": relate.table(reading.related, reading.numbering, tasks),
             "references": references(reading.expansion.blocks, reading.numbering, tasks),
             "gaps": tables.build(GAPS, {name: [gap[name] for gap in gaps] for name in gaps[0]})

@@ -160,7 +160,10 @@ def _deciding(expansion: Expansion, hosts: Mapping[str, U64]) -> list[Mask]:
         for kind, addresses in collected.items()
         if kind != TASK
     }
-    outside = [~member(b.holder, collected.get(b.holder_kind, _NOBODY)) for b in expansion.blocks]
+    outside = [
+        ~member(b.holder, collected.get(b.holder_kind, _NOBODY)) & (not b.association.historic)
+        for b in expansion.blocks
+    ]
     grown = set(matters)
     while grown:
         leading = [
