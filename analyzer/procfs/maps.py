@@ -6,17 +6,15 @@ newlines in the path; a path of a file without a name ends with " (deleted)".
 
 from __future__ import annotations
 
-import os
 import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from analyzer.procfs.parse import decode, malformed, number, unescape
+from analyzer.procfs.parse import decode, device, malformed, number, unescape
 
 _FIELDS: Final = 5  # range, permissions, offset, device, inode; then the path, if there is one
 
 _PERMISSIONS: Final = re.compile(rb"[r-][w-][x-][sp-]")
-_U32: Final = 1 << 32
 
 
 class Mapping(NamedTuple):
@@ -59,7 +57,7 @@ def _rest(line: bytes) -> tuple[str, int, int, str] | None:
     major, _, minor = field[2].partition(b":")
     return (
         _permissions(field[0]),
-        os.makedev(number(major, base=16, below=_U32), number(minor, base=16, below=_U32)),
+        device(major, minor, base=16),
         number(field[3], below=1 << 64),
         decode(unescape(field[4])) if len(field) == _FIELDS else "",
     )

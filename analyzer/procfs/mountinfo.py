@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Final, NamedTuple
 
-from analyzer.procfs.parse import decode, malformed, number, unescape
+from analyzer.procfs.parse import decode, device, malformed, number, unescape
 
 _FIELDS: Final = 6  # id, parent, device, root, mount point, options; then optional ones, "-", ...
 _AFTER: Final = 3  # filesystem type, source, super options
-
-_U32: Final = 1 << 32
 
 
 class Mount(NamedTuple):
@@ -41,7 +38,7 @@ def _mount(field: list[bytes], where: str, row: int) -> Mount:
             raise ValueError  # noqa: TRY301 -- the same message for all
         return Mount(
             mnt_id=number(field[0]),
-            dev=os.makedev(number(major, below=_U32), number(minor, below=_U32)),
+            dev=device(major, minor),
             root=decode(unescape(field[3])),
             point=decode(unescape(field[4])),
             fstype=decode(after[0]),

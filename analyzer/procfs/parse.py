@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from analyzer.core.model import ColumnSpec
 
 _I64: Final = 1 << 63
+_C_INT: Final = 1 << 31
 
 
 def malformed(where: str, line: int, expected: str) -> BadInputError:
@@ -28,6 +30,11 @@ def number(word: bytes, *, base: int = 10, below: int = _I64) -> int:
     if not 0 <= value < below:
         raise ValueError(word)
     return value
+
+
+def device(major: bytes, minor: bytes, *, base: int = 10) -> int:
+    """Return a device as makedev(3), which takes ints of C; ValueError for anything else."""
+    return os.makedev(*(number(word, base=base, below=_C_INT) for word in (major, minor)))
 
 
 def in_column(word: bytes, spec: ColumnSpec, *, base: int = 10) -> int:

@@ -145,6 +145,7 @@ def test_facts_round_trip() -> None:
         (maps.parse, MAPS.replace(b"fe:02", b"fffffffff:02"), 1),
         (mountinfo.parse, MOUNTINFO + b"36 35 98:1 / / rw ext3\n", 3),
         (mountinfo.parse, MOUNTINFO[:60], 1),
+        (mountinfo.parse, MOUNTINFO.replace(b"98:1", b"4294967295:1", 1), 1),
         (facts.parse, b"format 2\n", 1),
         (facts.parse, b"format 1\nclk_tck 0\n", 2),
         (facts.parse, b"format 1\nclk_tck " + b"9" * 40 + b"\n", 2),
