@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import gzip
 import hashlib
 import io
 import json
@@ -29,6 +30,7 @@ import tempfile
 import time
 import traceback
 import zipfile
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -66,10 +68,10 @@ class TooLongError(Exception):
 
 @dataclass
 class Outcome:
-    """What a run found: how many inputs were taken and refused, and what was wrong."""
+    """What a run found: how many inputs of each target were taken and refused, what was wrong."""
 
-    taken: int = 0
-    refused: int = 0
+    taken: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
 
@@ -193,7 +195,8 @@ def _mutate_table(rng: random.Random, members: dict[str, bytes], manifest: Any) 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    name = rng.choice(["tasks", "objects", "references", "references", "gaps"])
+    tables = ["tasks", "objects", "references", "references", "gaps", "relations", "facts"]
+    name = rng.choice([name for name in tables if f"{name}.parquet" in members])
     table = pq.read_table(io.BytesIO(members[f"{name}.parquet"]))
     at = rng.randrange(table.num_columns)
     kind = table.schema.types[at]
@@ -261,7 +264,7 @@ def dump(rng: random.Random, folder: Path) -> Iterator[str]:
     elif form <= 3:
         packed = io.BytesIO()
         tarball.write(entries, packed)
-        data = packed.getvalue()
+        data = _compressed(packed.getvalue(), form)
         path.write_bytes(_damaged(rng, data, 4) if rng.random() < 0.2 else data)
     else:
         data = textdump.pack(entries)
@@ -270,6 +273,18 @@ def dump(rng: random.Random, folder: Path) -> Iterator[str]:
     pid = rng.choice([None, *pids])
     scope = rng.choice(["border", "host"])
     yield from outputs(replay.collect(path, pid, scope=scope), rng)
+
+
+def _compressed(data: bytes, form: int) -> bytes:
+    """Return an archive plain, as gzip or as zstd."""
+    if form == 1:
+        return data
+    if form == 2:
+        return gzip.compress(data, 1, mtime=0)
+    import pyarrow as pa
+
+    packed: bytes = pa.Codec("zstd").compress(data, asbytes=True)
+    return packed
 
 
 def _mutate_entry(rng: random.Random, entries: dict[str, bytes | str]) -> None:
@@ -492,9 +507,9 @@ def _guarded(name: str, at: str, folder: Path, outcome: Outcome) -> None:
     signal.alarm(10 * LONGEST)
     try:
         if one(name, at, folder):
-            outcome.taken += 1
+            outcome.taken[name] += 1
         else:
-            outcome.refused += 1
+            outcome.refused[name] += 1
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what is looked for
         where = traceback.extract_tb(error.__traceback__)[-1]
         said = f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
@@ -531,7 +546,9 @@ def main() -> int:
             )
         return 0
     outcome = run(given.count, given.seed, given.only.split(","))
-    sys.stdout.write(f"{outcome.taken} taken, {outcome.refused} refused\n")
+    for name in given.only.split(","):
+        told = f"{outcome.taken[name]} taken, {outcome.refused[name]} refused"
+        sys.stdout.write(f"{name}: {told}\n")
     sys.stdout.writelines(f"{line}\n" for line in outcome.wrong)
     return 1 if outcome.wrong else 0
 
