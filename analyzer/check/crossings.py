@@ -90,7 +90,8 @@ def _sides(snapshot: Snapshot, border: Border, table: Table, end: str) -> tuple[
         raise BadInputError("the snapshot has relations of what is not in it")
     sides = np.empty(len(table), np.int8)
     sides[by_task] = border.task_side[row[by_task]]
-    mine = border.collected[row[~by_task]]
+    # The host's own namespaces are nobody's, though a subtree be in them.
+    mine = border.collected[row[~by_task]] & ~snapshot.tables["objects"]["initial"][row[~by_task]]
     sides[~by_task] = np.where(mine, INSIDE, border.object_side[row[~by_task]])
     return row, sides
 

@@ -84,7 +84,7 @@ def endpoints(memory: Memory, socks: U64) -> Endpoints:
     ok = read.ok & np.isin(read["family"], (int(socket.AF_INET), int(socket.AF_INET6)))
     sides = []
     for short, long in (("own", "own6"), ("to", "to6")):
-        value = np.array([_mapped(one) for one in read[short].tolist()], "S16")
+        value = _mapped(read[short])
         if long in read:
             value = np.where(read["family"] == int(socket.AF_INET6), read[long], value)
         sides.append(value)
@@ -93,9 +93,14 @@ def endpoints(memory: Memory, socks: U64) -> Endpoints:
     return Endpoints(sides[0], read["num"].astype(np.int64), sides[1], remote, ok)
 
 
-def _mapped(address: int) -> bytes:
-    # A __be32 that was read as a little number; 0.0.0.0 and :: are the same: any.
-    return b"\0" * 10 + b"\xff\xff" + address.to_bytes(4, "little") if address else b""
+def _mapped(addresses: npt.NDArray[Any]) -> npt.NDArray[np.bytes_]:
+    """Return IPv4 addresses as IPv6 has them (::ffff:a.b.c.d); 0.0.0.0 and :: are the same: any."""
+    whole = np.zeros((len(addresses), 16), np.uint8)
+    whole[:, 10:12] = 0xFF
+    # A __be32 that was read as a little number.
+    whole[:, 12:] = addresses.astype("<u4").view(np.uint8).reshape(-1, 4)
+    whole[addresses == 0] = 0
+    return whole.view("S16")[:, 0]
 
 
 def said(address: bytes, port: int) -> str:

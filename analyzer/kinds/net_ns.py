@@ -6,12 +6,25 @@ references to the memory alone and is not looked at; sockets of the kernel's own
 
 from __future__ import annotations
 
-from typing import Final
+from itertools import chain
+from typing import TYPE_CHECKING, Final
 
 from analyzer.kinds import _proc_net
 from analyzer.kinds._namespace import Holds, namespace
 from analyzer.kinds.base import Judged
 from analyzer.kinds.net_socket import ORPHAN, orphans
+from analyzer.kinds.netdev import INTERFACE, interfaces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from analyzer.kinds.base import U64, Edges
+    from analyzer.memory.reader import Memory
+
+
+def _walk(memory: Memory, namespaces: U64) -> Iterable[Edges]:
+    return chain(orphans(memory, namespaces), interfaces(memory, namespaces))
+
 
 KIND: Final = namespace(
     "net",
@@ -19,6 +32,6 @@ KIND: Final = namespace(
     initial_ino=0xEFFFFFF9,
     old_counters=("count.refs.counter", "count.counter"),
     judged=Judged.STRUCTURAL,
-    holds=Holds(orphans, (ORPHAN,)),
+    holds=Holds(_walk, (ORPHAN, INTERFACE)),
     file_types=_proc_net.FILE_TYPES,
 )

@@ -114,11 +114,20 @@ def _met(expansion: Expansion, tasks: U64) -> Mapping[str, U64]:
 
 
 def _inside(memory: Memory, expansion: Expansion) -> Mapping[str, U64]:
-    """Return what the subtree owns: what it collects, and the mounts of its mount namespaces."""
-    own = expansion.collected.get("MNT_NS", _NOBODY)
-    own = own[~hosts(memory, registry()["MNT_NS"], own)]
-    mounts = [b.target[member(b.holder, own)] for b in expansion.blocks if b.association == MOUNT]
-    return {**expansion.collected, "MOUNT": unique(*mounts)}
+    """Return what the subtree owns: what it collects, and the mounts of its mount namespaces.
+
+    The host's own namespaces it does not own, though it be in them.
+    """
+    kinds = registry()
+    own = {
+        kind: addresses[~hosts(memory, kinds[kind], addresses)]
+        for kind, addresses in expansion.collected.items()
+    }
+    spaces = own.get("MNT_NS", _NOBODY)
+    mounts = [
+        b.target[member(b.holder, spaces)] for b in expansion.blocks if b.association == MOUNT
+    ]
+    return {**own, "MOUNT": unique(*mounts)}
 
 
 def _matter(

@@ -77,6 +77,7 @@ NOTHING_LOST = {
     "io_ring_ctx:cancel_table_locked.hash_bits": "there from 6.0 to 6.9",
     "io_ring_ctx:cancelable_uring_cmd": "no such requests before 6.7",
     "sizeof:ovl_layer": "no module tells it before 5.11, nor its fields",
+    "net_device:priv": "right behind the structure before 6.10",
     "super_block:s_bdev_file": "holds the device, and no file, before 6.9",
 }
 

@@ -1,0 +1,35 @@
+"""controlling-terminal: processes of both sides whose controlling terminal is one and the same.
+
+A hangup or a Ctrl-C on it reaches both, and /dev/tty opens it on either side, without a descriptor
+that anybody passed on (tty(4)). It cannot be restored without its session (CRIU: --shell-job).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from analyzer.core.model import TASK, Impact
+from analyzer.relations.base import Related, Relation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.relations.base import World
+
+
+def _find(world: World) -> Iterator[Related]:
+    task, tty, _ = world.held("ctty")
+    yield Related(TASK, task, "TTY", tty)
+
+
+RELATION: Final = Relation(
+    name="controlling-terminal",
+    title="the controlling terminal of both sides",
+    plural="the controlling terminals of both sides",
+    left="has it as controlling terminal",
+    right="is the terminal",
+    impact=Impact.LOST,
+    next="setsid(2) in the first process of the container",
+    shared=True,
+    kernel=_find,
+)

@@ -1,0 +1,92 @@
+"""foreign-net: a socket of somebody else's network namespace in a subtree that has its own.
+
+A socket stays in the namespace that it was made in (socket(2), network_namespaces(7)): who has one
+of the host's can talk on the host's network, whatever the namespace of the task is. So can who has
+a tun device whose interface is there. A connected unix socket speaks to its peer alone, and is told
+as that (unix-peer); an unconnected one can reach the abstract names of its namespace.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.core.model import TASK, Impact
+from analyzer.kinds._initial import initial
+from analyzer.kinds._named_types import texts
+from analyzer.kinds._sock_facts import OTHERS, UNIX
+from analyzer.memory.distinct import member, unique
+from analyzer.relations.base import Related, Relation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from analyzer.kinds.base import U64, Mask
+    from analyzer.relations.base import World
+
+_CONNECTED: Final = 1
+_SAID: Final = ("socket.family", "socket.protocol", "local", "remote")
+
+
+def _find(world: World) -> Iterator[Related]:
+    members = _Members(world)
+    for kind, state in (("NET_SOCKET", OTHERS), ("SOCKET", UNIX)):
+        socks = world.inside.get(kind, np.empty(0, np.uint64))
+        read = world.memory.gather(
+            socks, "sock", {"net": "__sk_common.skc_net.net", "state": "__sk_common.skc_state"}
+        )
+        foreign = read.ok & ~member(read["net"], members.ours)
+        if kind == "SOCKET":
+            foreign &= read["state"] != _CONNECTED
+        for far, net, at in members.far_ends(read["net"], foreign):
+            told = state.read(world.memory, socks[at])
+            said = [told[name].tolist() for name in _SAID]
+            detail = texts([" ".join(filter(None, one)) for one in zip(*said, strict=True)])
+            yield Related(kind, socks[at], far, net, detail=detail)
+    holder, net, _ = world.held("tun")
+    mine = member(holder, world.inside.get("FILE", np.empty(0, np.uint64)))
+    for far, end, at in members.far_ends(net, mine & ~member(net, members.ours)):
+        yield Related("FILE", holder[at], far, end, detail=texts(["tun device"] * len(at)))
+
+
+class _Members:
+    """The network namespaces that tasks live in: `ours` are those of tasks of the subtree."""
+
+    def __init__(self, world: World) -> None:
+        tasks = world.all(TASK)
+        proxy = world.memory.gather(tasks, "task_struct", {"proxy": "nsproxy", "tgid": "tgid"})
+        read = world.memory.gather(proxy["proxy"], "nsproxy", {"net": "net_ns"})
+        inside = member(tasks, world.inside.get(TASK, tasks[:0]))
+        self.ours = unique(read["net"][read.ok & inside])
+        self._host = np.uint64(initial(world.memory, "net"))
+        others = np.flatnonzero(read.ok & ~inside)
+        order = others[np.lexsort((proxy["tgid"][others], read["net"][others]))]
+        self._net, first = np.unique(read["net"][order], return_index=True)
+        self._task = tasks[order[first]]
+
+    def far_ends(self, net: U64, chosen: Mask) -> Iterator[tuple[str, U64, npt.NDArray[np.intp]]]:
+        """Yield the other ends: the host's namespace, or of another the first who lives in it.
+
+        What only sockets lead to is of the subtree by their references, whoever lives there.
+        """
+        if not len(self.ours):
+            return
+        at = np.flatnonzero(chosen & (net == self._host))
+        yield "NET_NS", net[at], at
+        at = np.flatnonzero(chosen & (net != self._host) & member(net, self._net))
+        yield TASK, self._task[np.searchsorted(self._net, net[at])], at
+
+
+RELATION: Final = Relation(
+    name="foreign-net",
+    title="in another network namespace than the subtree",
+    plural="in other network namespaces than the subtree",
+    left="is a socket there",
+    right="is there too",
+    impact=Impact.REACHES_OUT,
+    next="close it before the first program of the container runs (SOCK_CLOEXEC)",
+    kernel=_find,
+)

@@ -1,0 +1,51 @@
+"""terminal: a terminal, or the two ends of a pseudo-terminal, open on both sides.
+
+Who has the master reads what is written to the terminal and types into it: a master inside of a
+terminal that is used outside reaches out. Each end is a file of its own, so no count shows it.
+The usual one, the slave inside and the master outside, is the terminal that a container was
+started from; CRIU cannot restore it without the other end (--shell-job, --external tty[...]).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.core.model import Impact
+from analyzer.memory.distinct import member
+from analyzer.relations._sockets import mine
+from analyzer.relations.base import Related, Relation, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.relations.base import World
+
+
+def _find(world: World) -> Iterator[Related]:
+    file, tty, _ = world.held("tty.file")
+    masters = np.unique(world.held("tty.master")[0])
+    link = world.memory.gather(tty, "tty_struct", {"link": "link"})["link"]
+    master = member(tty, masters)
+    # Both ends meet at the master; a terminal that is no pair at itself.
+    whole = np.where(member(link, masters), link, tty)
+    ours = mine(world, "FILE", file)
+    typed = np.isin(whole, whole[~ours & ~master])  # its slave end is open outside
+    role = np.where(master, "master", np.where(whole != tty, "slave", "")).astype(object)
+    impact = words(len(file))
+    impact[ours & master & typed] = Impact.REACHES_OUT.value
+    yield Related("FILE", file, "TTY", whole, role=role, impact=impact)
+
+
+RELATION: Final = Relation(
+    name="terminal",
+    title="a terminal that both sides have open",
+    plural="terminals that both sides have open",
+    left="has it open",
+    right="is the terminal",
+    impact=Impact.LOST,
+    next="start it without a terminal, or with one of its own; CRIU: --shell-job",
+    shared=True,
+    kernel=_find,
+)
