@@ -59,6 +59,7 @@ PLACES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("SOCKET", "backlog"): ("SOCKET",),
     ("NET_SOCKET", "socket"): ("NET_NS",),
     ("NET_NS", "orphan"): ("NET_SOCKET",),
+    ("NET_NS", "netdev"): ("NETDEV",),
     ("FILE", "tty.file"): ("TTY",),
     ("TTY", "tty.master"): ("TTY",),
     **{("FILE", f"pipe.{end}"): ("PIPE",) for end in ("reader", "writer", "both")},
