@@ -239,7 +239,7 @@ def test_what_cannot_be_is_said() -> None:
 def test_a_kind_of_a_newer_version_is_refused(pid: int | None) -> None:
     made = machine()
     made.object("GADGET", 1)
-    with pytest.raises(BadInputError, match="'GADGET', which this version does not know"):
+    with pytest.raises(BadInputError, match="'GADGET' is unknown to this version"):
         analyzer.graph(made.snapshot(pid, scope="host"), scope="host")
 
 
