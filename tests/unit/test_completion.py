@@ -52,7 +52,7 @@ def test_commands_and_options_are_offered() -> None:
         (("check", "--fail-on", "UTS"), ["UTS_NS"]),
         (("report", "--ignore", "FILE,ut"), ["FILE,uts_ns"]),
         (("check", "--ignore", "shared-st"), ["shared-state"]),
-        (("check", "--fail-on", "FILE,foreign"), ["FILE,foreign-mount"]),
+        (("check", "--fail-on", "FILE,foreign-m"), ["FILE,foreign-mount"]),
         (("graph", "--ignore", "shared-s"), []),
         (("graph", "--scope", ""), ["border", "subtree", "host"]),
         (("graph", "--format", "g"), ["graphml", "gexf"]),
