@@ -1,4 +1,4 @@
-"""What the arguments mean: pids, lists of kinds, default file names."""
+"""What the arguments mean: lists of kinds, default file names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import re
 from datetime import UTC, datetime
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from analyzer.cli.output import note, note_at_the_end
 from analyzer.core import program
@@ -18,35 +18,6 @@ if TYPE_CHECKING:
 
     from analyzer.core.settings import Settings
     from analyzer.snapshot.value import Snapshot
-
-_PID_MAX_LIMIT: Final = 1 << 22  # the largest that kernel.pid_max can be (include/linux/threads.h)
-
-
-def parse_pid(text: str, *, of_dump: bool = False) -> int:
-    """Return the process id that `text` names; BadInputError when it cannot be one.
-
-    The pids of a dump are another machine's: kernel.pid_max of this one says nothing of them.
-    """
-    if text == "self":
-        raise BadInputError(
-            "self is cranalyze, which is no part of what it checks: your shell is $$"
-        )
-    if not (text.isascii() and text.isdecimal()):
-        raise BadInputError(f"not a process id: {text}")
-    limit = _PID_MAX_LIMIT if of_dump else _pid_max()
-    if len(text) > len(str(_PID_MAX_LIMIT)) or not 0 < int(text) < limit:
-        raise BadInputError(f"not a process id: {text[:24]} (they go from 1 to {limit - 1} here)")
-    if int(text) == os.getpid() and not of_dump:
-        raise BadInputError(f"{text} is cranalyze itself, which is no part of what it checks")
-    return int(text)
-
-
-def _pid_max() -> int:
-    try:
-        with open("/proc/sys/kernel/pid_max", encoding="ascii") as file:
-            return int(file.read())
-    except (OSError, ValueError):
-        return _PID_MAX_LIMIT
 
 
 def parse_kinds(text: str | None, option: str) -> frozenset[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import typer
 
-from analyzer.cli.arguments import parse_pid, parse_words, split_output
+from analyzer.cli.arguments import parse_words, split_output
 from analyzer.cli.output import coloured, columns, emit, note, speak_utf8
 from analyzer.cli.view import View, chosen_view, encoding, narrowed, table
 from analyzer.core.errors import BadInputError
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from analyzer.cli import options as opt
     from analyzer.cli.desk import Desk
     from analyzer.cli.output import Progress
+    from analyzer.cli.target import Target
     from analyzer.report.value import Report, ReportOptions
     from analyzer.snapshot.value import Snapshot
 
 
 def collected(
-    root: int | None,
+    target: Target,
     source: opt.Source,
     scope: opt.Scope,
     desk: Desk,
@@ -44,7 +45,7 @@ def collected(
 
     proc = next(iter(desk.inputs), None)
     return sources.collect(
-        Request(root, scope.value, freeze=freeze, wanted=listed, progress=progress),
+        Request(target.pid, scope.value, label=target.label, freeze=freeze, wanted=listed, progress=progress),
         source=source.value,
         proc=None if proc is None else Path(proc),
         opened=None if proc is None else desk.dump(proc),
@@ -56,31 +57,29 @@ def collected(
 def judged(
     desk: Desk,
     file: str,
-    pid: str | None = None,
+    target: Target,
     rules: str = "modern",
     *,
     redact: bool = False,
 ) -> tuple[Snapshot, Verdicts]:
-    """Return the snapshot of `file` and its verdicts."""
+    """Return the snapshot of `file`, and the verdicts on what is asked of it."""
     from analyzer.check.leaks import check as judge
     from analyzer.core.model import Rules
-    from analyzer.report.make import checked_pid
 
     snapshot = desk.load(file)
     if redact:
         from analyzer.sources.privacy import Redaction
 
         snapshot = Redaction.of(snapshot.meta["boot_id"]).snapshot(snapshot)
-    root = checked_pid(snapshot, None if pid is None else parse_pid(pid, of_dump=True))
-    return snapshot, judge(snapshot, root, Rules(rules))
+    return snapshot, judge(snapshot, target.root(snapshot), Rules(rules))
 
 
-def whole_report(desk: Desk, file: str, pid: str | None = None, rules: str = "modern") -> Report:
+def whole_report(desk: Desk, file: str, target: Target, rules: str = "modern") -> Report:
     """Return the report of `file` that lists every object: what pictures are made of."""
     from analyzer.report.make import make
     from analyzer.report.value import ReportOptions
 
-    return make(*judged(desk, file, pid, rules), ReportOptions("report", all=True))
+    return make(*judged(desk, file, target, rules), ReportOptions("report", all=True))
 
 
 class Form(StrEnum):

@@ -40,8 +40,9 @@ def collect(
     Raises BadInputError, NotPermittedError (KernelSourceError), TargetVanishedError.
     """
     request = asked if isinstance(asked, Request) else Request(asked)
-    snapshot = _taken(
-        request, source, proc, opened, raw_addresses=raw_addresses, drop=drop_privileges
+    snapshot = _named(
+        _taken(request, source, proc, opened, raw_addresses=raw_addresses, drop=drop_privileges),
+        request.selector,
     )
     # What is to be looked at here and now (`wanted`) is not given away, and is as it was read.
     if request.wanted is None and request.pid is not None and not request.host:
@@ -49,6 +50,11 @@ def collect(
 
         return only_relevant(snapshot)
     return snapshot
+
+
+def _named(snapshot: Snapshot, selector: str) -> Snapshot:
+    subject = {**snapshot.meta["subject"], "selector": selector}
+    return replace(snapshot, meta={**snapshot.meta, "subject": subject})
 
 
 def _taken(

@@ -47,7 +47,7 @@ def run_facts(
             "pid": pid,
             "local_pid": pid if local_pid is None else local_pid,
             "start_time": start_time,
-            "selector": "host" if pid is None else "pid",
+            "selector": "host" if pid is None else str(pid),
         },
         "source": source.meta(notes),
         "scope": "border",

@@ -30,7 +30,8 @@ class Request:
     named, by a mask of the objects table; None means those of the subtree. It is shown a snapshot
     without names, and `detailed`, one in which all objects are described; all is read anew, a few
     times, until that is `enough`. `named` are more pids to be translated into those of the tables:
-    `meta["named"]`, -1 for one that there is not.
+    `meta["named"]`, -1 for one that there is not. `label` is how the
+    subject was named, where it was named otherwise than by its pid.
     """
 
     pid: int | None
@@ -40,12 +41,18 @@ class Request:
     detailed: bool = False
     enough: Callable[[Snapshot], bool] = lambda _: True
     named: tuple[int, ...] = ()
+    label: str = ""
     progress: Progress = lambda _: None
 
     def __post_init__(self) -> None:
         """Refuse a scope that there is not, with BadInputError."""
         if self.scope not in _SCOPES:
             raise no_such("no scope", self.scope, _SCOPES)
+
+    @property
+    def selector(self) -> str:
+        """Return how the subject was named."""
+        return self.label or ("host" if self.pid is None else str(self.pid))
 
     @property
     def host(self) -> bool:

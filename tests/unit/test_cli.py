@@ -20,9 +20,11 @@ import pytest
 from analyzer import cli
 from analyzer.cli import arguments, output
 from analyzer.cli.commands import report
+from analyzer.cli.target import Target
 from analyzer.core import settings
 from analyzer.core.errors import BadInputError, NotPermittedError
 from analyzer.core.settings import Settings
+from analyzer.sources.request import Request
 from tests.build import Machine, Obj
 from tests.each import each
 
@@ -460,10 +462,25 @@ def test_names_of_one_second_are_told_apart(
 
 
 def test_a_pid_of_a_dump_is_not_bound_by_this_machine() -> None:
-    assert arguments.parse_pid("4194303", of_dump=True) == 4194303
-    assert arguments.parse_pid(str(os.getpid()), of_dump=True) == os.getpid()
+    assert Target.parse("4194303", of_dump=True).pid == 4194303
+    assert Target.parse(str(os.getpid()), of_dump=True).pid == os.getpid()
     with pytest.raises(BadInputError, match="cranalyze itself"):
-        arguments.parse_pid(str(os.getpid()))
+        Target.parse(str(os.getpid()))
+
+
+def test_a_target_is_found_once_in_a_snapshot() -> None:
+    border, host = Machine().snapshot(100), Machine().snapshot(None, scope="host")
+    assert Target.parse(None).root(border) == Target.parse("100", of_dump=True).root(border) == 100
+    assert Target.parse("7", of_dump=True).root(host) == 7
+    with pytest.raises(BadInputError, match="the border of pid 100, not of 7"):
+        Target.parse("7", of_dump=True).root(border)
+    with pytest.raises(BadInputError, match="of the whole host"):
+        Target.parse(None).root(host)
+
+
+def test_how_a_subject_was_named_is_kept() -> None:
+    assert Request(7, label="007").selector == "007"
+    assert (Request(7).selector, Request(None).selector) == ("7", "host")
 
 
 def test_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

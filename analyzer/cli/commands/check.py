@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from analyzer.cli import options as opt
-from analyzer.cli.arguments import obey_policy, parse_pid
+from analyzer.cli.arguments import obey_policy
 from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.output import Progress
+from analyzer.cli.target import Target
 from analyzer.cli.work import Form, asked, chosen_form, collected, finish
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def run(  # noqa: PLR0913 - an option each
     from analyzer.core.model import Rules
     from analyzer.report.make import make, shown
 
-    root = parse_pid(pid, of_dump=proc is not None)
+    target = Target.parse(pid, of_dump=proc is not None)
     form = chosen_form(json=json, markdown=markdown, junit=junit, tree=tree, html=html is not None)
     wanted = asked(
         form, html, (short, columns, output), filter_,
@@ -85,7 +86,7 @@ def run(  # noqa: PLR0913 - an option each
     with Desk(inputs, to_file(wanted.output, force=force), foreign=proc is not None) as desk:
         with Progress(quiet=form is Form.JSON) as progress:
             snapshot = collected(
-                root,
+                target,
                 source,
                 opt.Scope.BORDER,
                 desk,

@@ -6,9 +6,10 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from analyzer.cli import options as opt
-from analyzer.cli.arguments import default_name, parse_pid
+from analyzer.cli.arguments import default_name
 from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.output import Progress, emit, note
+from analyzer.cli.target import Target
 from analyzer.cli.work import collected
 
 if TYPE_CHECKING:
@@ -43,12 +44,12 @@ def run(  # noqa: PLR0913 - an option each
         raise BadInputError("name a PID, or take the whole machine with --scope host")
     if output not in {None, "-"}:
         files.refuse_target(str(output), force=force)
-    root = None if pid is None else parse_pid(pid, of_dump=proc is not None)
+    target = Target.parse(pid, of_dump=proc is not None)
     inputs = [] if proc is None else [proc]
     with Desk(inputs, to_file(output, force=force), foreign=proc is not None) as desk:
         with Progress() as progress:
             snapshot = collected(
-                root, source, scope, desk, progress, raw=raw_addresses, freeze=freeze
+                target, source, scope, desk, progress, raw=raw_addresses, freeze=freeze
             )
         if redact:
             from analyzer.sources.privacy import Redaction

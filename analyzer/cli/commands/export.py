@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from analyzer.cli import options as opt
-from analyzer.cli.arguments import newest_snapshot, parse_pid
+from analyzer.cli.arguments import newest_snapshot
 from analyzer.cli.desk import Desk, to_tree
 from analyzer.cli.output import emit, note
+from analyzer.cli.target import Target
 from analyzer.core.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -45,33 +46,34 @@ def run(
     extras.need("export", "pyarrow")
     if bool(parquet) == bool(csv):
         raise BadInputError("say --parquet DIR or --csv DIR, one of them")
+    target = Target.parse(pid, of_dump=True)
     form = Form.PARQUET if parquet else Form.CSV
     names = list(dict.fromkeys(files or [newest_snapshot()]))
     with Desk(names, to_tree(str(parquet or csv), force=force)) as desk:
-        paths = desk.deliver(_files(desk, names, form, pid, rules.value))
+        paths = desk.deliver(_files(desk, names, form, target, rules.value))
     emit("".join(f"{printable_path(path)}\n" for path in paths))
 
 
 def _files(
-    desk: Desk, names: Sequence[str], form: Form, pid: str | None, rules: str
+    desk: Desk, names: Sequence[str], form: Form, target: Target, rules: str
 ) -> Iterator[tuple[str, bytes]]:
     from analyzer.writers import export as writer
 
     for name in names:
         snapshot = desk.load(name)
-        report = _report(snapshot, pid, rules)
+        report = _report(snapshot, target, rules)
         if report is None:
             note(f"cranalyze: {name} is of a whole host: no verdicts without --pid N")
         yield from writer.files(snapshot, report, form)
 
 
-def _report(snapshot: Snapshot, pid: str | None, rules: str) -> Report | None:
+def _report(snapshot: Snapshot, target: Target, rules: str) -> Report | None:
     from analyzer.check.leaks import check as judge
     from analyzer.core.model import Rules
-    from analyzer.report.make import checked_pid, make
+    from analyzer.report.make import make
     from analyzer.report.value import ReportOptions
 
-    if pid is None and snapshot.meta["subject"]["pid"] is None:
+    if target.pid is None and snapshot.meta["subject"]["pid"] is None:
         return None
-    root = checked_pid(snapshot, None if pid is None else parse_pid(pid, of_dump=True))
+    root = target.root(snapshot)
     return make(snapshot, judge(snapshot, root, Rules(rules)), ReportOptions("export", brief=True))

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from analyzer.cli import options as opt
-from analyzer.cli.arguments import newest_snapshot, parse_kinds, parse_pid
+from analyzer.cli.arguments import newest_snapshot, parse_kinds
 from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.output import note, speak_utf8
+from analyzer.cli.target import Target
 from analyzer.cli.work import write
 from analyzer.core.errors import BadInputError
 
@@ -78,7 +79,7 @@ def run(
     chosen = form or _form_of(output)
     if output not in {None, "-"}:
         files.refuse_target(str(output), force=force)
-    root = None if pid is None else parse_pid(pid, of_dump=True)
+    target = Target.parse(pid, of_dump=True)
     ignored = parse_kinds(ignore, "--ignore")
     name = file or newest_snapshot()
     with Desk([name], to_file(output, force=force)) as desk:
@@ -88,7 +89,7 @@ def run(
 
         snapshot = desk.load(name)
         plan = network.plan(
-            snapshot, root, scope=scope, rules=rules, ignore=ignored, relations=True
+            snapshot, target.pid, scope=scope, rules=rules, ignore=ignored, relations=True
         )
         for line in _notes(plan):
             note(f"cranalyze: {line}")

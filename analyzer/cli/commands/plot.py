@@ -10,9 +10,10 @@ import typer
 
 from analyzer.cli import completion
 from analyzer.cli import options as opt
-from analyzer.cli.arguments import newest_snapshot, parse_pid
+from analyzer.cli.arguments import newest_snapshot
 from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.output import emit, note
+from analyzer.cli.target import Target
 from analyzer.cli.work import whole_report
 from analyzer.core.errors import BadInputError, CranalyzeError
 
@@ -67,6 +68,7 @@ def run(
         emit("".join(f"{plot.name:12}{plot.summary}\n" for plot in plots.registry().values()))
         return
     extras.need("plot", "matplotlib", "pyarrow")
+    target = Target.parse(pid, of_dump=True)
     plot = plots.named(kind)
     if output is None:
         raise BadInputError("name the picture: -o FILE.png, .svg or .pdf (-o - is stdout)")
@@ -82,8 +84,8 @@ def run(
     here = sorted(path for path in glob.glob("*.crz") if os.path.isfile(path))
     every = names or (here if plot.many else [newest])
     with Desk(every, to_file(output, force=force)) as desk:
-        chosen_names = _alike(desk, newest, here, pid) if plot.many and not names else every
-        reports = [whole_report(desk, name, pid, rules.value) for name in chosen_names]
+        chosen_names = _alike(desk, newest, here, target) if plot.many and not names else every
+        reports = [whole_report(desk, name, target, rules.value) for name in chosen_names]
         data = base.render(plot, reports, chosen)
         if output == "-":
             crz.to_stdout(data, "a picture")
@@ -92,10 +94,10 @@ def run(
             note(f"cranalyze: wrote {output}: the plot {plot.name}")
 
 
-def _alike(desk: Desk, newest: str, here: list[str], pid: str | None) -> list[str]:
+def _alike(desk: Desk, newest: str, here: list[str], target: Target) -> list[str]:
     """Return the snapshots here that are of the same boot and process as the newest."""
     meta = desk.load(newest).meta
-    root = meta["subject"]["pid"] if pid is None else parse_pid(pid, of_dump=True)
+    root = meta["subject"]["pid"] if target.pid is None else target.pid
     found = []
     for name in here:
         try:
@@ -105,6 +107,6 @@ def _alike(desk: Desk, newest: str, here: list[str], pid: str | None) -> list[st
             continue
         same = other["boot_id"] == meta["boot_id"]
         mine = root in {None, other["subject"]["pid"]} or other["scope"] == "host"
-        if same and mine and (pid is not None or other["subject"]["pid"] is not None):
+        if same and mine and (target.pid is not None or other["subject"]["pid"] is not None):
             found.append(name)
     return found or [newest]

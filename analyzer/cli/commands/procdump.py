@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from analyzer.cli import options as opt
-from analyzer.cli.arguments import parse_pid
 from analyzer.cli.output import Progress, emit
+from analyzer.cli.target import Target
 
 EXAMPLES: Final = (
     "cranalyze procdump 4711 -o 4711.tar",
@@ -37,11 +37,11 @@ def run(
     if script:
         emit(dumper.script())
         return
-    root = None if pid is None else parse_pid(pid)
-    path = output or f"procdump-{'host' if root is None else root}.tar"
+    target = Target.parse(pid)
+    path = output or f"procdump-{target}.tar"
     if path == "-":
         raise BadInputError("a dump cannot go to stdout: name a file with -o")
     files.refuse_target(path, force=force)
     with Progress() as progress:
-        dumper.dump(root, Path(path), force=force, redact=redact, progress=progress)
+        dumper.dump(target.pid, Path(path), force=force, redact=redact, progress=progress)
     emit(f"{files.printable_path(path)}\n")

@@ -7,6 +7,7 @@ from typing import Final
 from analyzer.cli import options as opt
 from analyzer.cli.arguments import newest_snapshot, obey_policy
 from analyzer.cli.desk import Desk, to_file
+from analyzer.cli.target import Target
 from analyzer.cli.work import asked, chosen_form, finish, judged
 
 EXAMPLES: Final = (
@@ -65,6 +66,7 @@ def run(  # noqa: PLR0913 - an option each
         "report", fail_on, ignore,
         subtree=subtree, gate=check, strict=strict, references_only=references_only,
     )  # fmt: skip
+    target = Target.parse(pid, of_dump=True)
     name = file or newest_snapshot()
     with Desk([name], to_file(wanted.output, force=force)) as desk:
-        finish(make(*judged(desk, name, pid, rules, redact=redact), chosen), wanted, desk)
+        finish(make(*judged(desk, name, target, rules, redact=redact), chosen), wanted, desk)
