@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.check.links import association_flags, compared_counts, kind_flags
-from analyzer.check.objhash import CLOSED, QUEUED, SEED_COUNTS_PER_TASK
+from analyzer.check.objhash import CLOSED, QUEUED
 from analyzer.check.subtree import INSIDE, OBSERVER, OUTSIDE, border
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import Basis, Rules, Verdict
@@ -132,7 +132,7 @@ def _weights(snapshot: Snapshot, sides: Border, rules: Rules) -> Integers:
     if rules is not Rules.SEED:
         return weight
     inside = sides.counted & (sides.reference_side == INSIDE)
-    again = association_flags(references, lambda a: a.name in SEED_COUNTS_PER_TASK)
+    again = association_flags(references, lambda a: a.per_task)
     again &= inside & ~sides.by_task
     users = np.bincount(
         sides.target_row[inside & sides.by_task], minlength=len(snapshot.tables["objects"])
@@ -165,7 +165,7 @@ def _allowed(objects: Table, observer: Integers, rules: Rules) -> Integers:
     """Return how many of the observer's references are no leak (see `objhash.allowed`)."""
     if rules is not Rules.SEED:
         return observer
-    files = kind_flags(objects, lambda kind: kind.name == "FILE")
+    files = kind_flags(objects, lambda kind: kind.observed)
     return np.where(files, observer.clip(max=1), 0)
 
 

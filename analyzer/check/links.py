@@ -26,7 +26,6 @@ Integers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.intp]
 
-_FILE: Final = "FILE"
 _SPREAD: Final = 8  # numbers spread thinner than one in this many are searched for, not indexed
 
 
@@ -114,10 +113,11 @@ def opened(snapshot: Snapshot) -> tuple[Integers, Integers]:
     objects, references = snapshot.tables["objects"], snapshot.tables["references"]
     names = [a.name for file_type in file_types() for a in file_type.associations if not a.historic]
     codes = [references.code("association", name) for name in dict.fromkeys(names)]
-    by_file = references["holder_kind"] == references.code("holder_kind", _FILE)
+    file = next(kind.name for kind in registry().values() if kind.file_types and kind.path)
+    by_file = references["holder_kind"] == references.code("holder_kind", file)
     rows = np.flatnonzero(by_file & np.isin(references["association"], codes))
     held = rows_of(objects["objref"], references["target"][rows])
-    rows = rows[objects["kind"][held] != objects.code("kind", _FILE)]
+    rows = rows[objects["kind"][held] != objects.code("kind", file)]
     return references["holder"][rows], references["target"][rows]
 
 

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from analyzer.snapshot.tables import Table
     from analyzer.snapshot.value import Snapshot
 
-SEED_COUNTS_PER_TASK: Final = frozenset({"fd", "exe", "nsproxy.uts", "nsproxy.ipc"})
-
 CLOSED: Final = "peer.closed"
 QUEUED: Final = "sender"
 
@@ -179,7 +177,7 @@ class ObjHash:
     def count_again(self, holder: Node) -> None:
         """Count what the seed counted once per task though it is held once."""
         for reference in self.machine.held_by.get(holder, ()):
-            if reference.association.name in SEED_COUNTS_PER_TASK:
+            if reference.association.per_task:
                 self.users[reference.target] += reference.weight
 
 
@@ -307,7 +305,7 @@ def allowed(rules: Rules, kind: str, observer: int) -> int:
     """
     if rules is not Rules.SEED:
         return observer
-    return min(observer, 1) if kind == "FILE" else 0
+    return min(observer, 1) if registry()[kind].observed else 0
 
 
 def decide(thing: Object, held: Held, rules: Rules) -> tuple[Verdict, Basis]:

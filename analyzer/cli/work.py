@@ -45,7 +45,14 @@ def collected(
 
     proc = next(iter(desk.inputs), None)
     return sources.collect(
-        Request(target.pid, scope.value, label=target.label, freeze=freeze, wanted=listed, progress=progress),
+        Request(
+            target.pid,
+            scope.value,
+            label=target.label,
+            freeze=freeze,
+            wanted=listed,
+            progress=progress,
+        ),
         source=source.value,
         proc=None if proc is None else Path(proc),
         opened=None if proc is None else desk.dump(proc),

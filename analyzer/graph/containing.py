@@ -31,7 +31,7 @@ from analyzer.check.subtree import INSIDE, task_sides
 from analyzer.core.model import Basis, Rules, Side, Verdict
 from analyzer.core.text import printable
 from analyzer.kinds import registry, title_of
-from analyzer.report.holders import ONE_PROCESS, holders
+from analyzer.report.holders import holders
 from analyzer.report.make import checked_pid, shown
 from analyzer.report.value import ReportOptions
 from analyzer.snapshot.tables import with_columns
@@ -254,7 +254,7 @@ def _kernel_threads(snapshot: Snapshot) -> set[int]:
 def _place(holder: Holder) -> str:
     """Return "fd 3", or "in flight in its queue (unix socket no. 7)"."""
     said = printable(holder.detail)
-    if holder.tasks and holder.kind in ONE_PROCESS:
+    if holder.tasks and registry()[holder.kind].of_process:
         return said
     lost = "" if holder.tasks else ", which no task leads to"
     return f"{said} ({title_of(holder.kind, holder.objref)}{lost})"

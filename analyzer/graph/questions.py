@@ -26,7 +26,6 @@ from analyzer.core.text import printable
 from analyzer.graph.freeing import cascade
 from analyzer.kinds import associations, registry, title_of
 from analyzer.kinds.base import Judged
-from analyzer.report.holders import ONE_PROCESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -227,7 +226,7 @@ def _chain(graph: Graph, task: str, onward: Mapping[str, Reference]) -> Chain:
 def _in_words(graph: Graph, path: list[Reference]) -> str:
     """Say a chain, from the task on; that a table is the task's own goes without saying."""
     said = graph.nodes[path[0].holder]["label"]
-    if len(path) == 1 or graph.nodes[path[0].target]["kind"] not in ONE_PROCESS:
+    if len(path) == 1 or not registry()[graph.nodes[path[0].target]["kind"]].of_process:
         said += f": {printable(path[0].words)}"
     onward = (f" → {_called(graph, step.holder)}: {printable(step.words)}" for step in path[1:])
     return "".join([said, *onward])

@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from analyzer.core.registry import Registry
-from analyzer.kinds.base import Association, FileType, Kind
+from analyzer.kinds.base import Association, FileType, Kind, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +51,16 @@ def facts() -> Registry[Fact]:
     states += [file_type.state for file_type in file_types()]
     told = (fact for state in states if state is not None for fact in state.facts)
     return Registry({fact.name: fact for fact in told})
+
+
+def namespace_set() -> str:
+    """Return the kind that is a set of namespaces."""
+    return next(kind.name for kind in registry().values() if kind.set_of_namespaces)
+
+
+def slotted(slot: Slot) -> tuple[str, ...]:
+    """Return the associations whose slots are such."""
+    return tuple(one.name for one in associations().values() if one.slot is slot)
 
 
 def title_of(kind: str, objref: int | None) -> str:

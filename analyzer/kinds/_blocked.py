@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from analyzer.memory.reader import Memory
     from analyzer.memory.stacks import Calls, Words
 
-SYSCALL: Final = Association("syscall", "is in a system call on fd {slot}")
-POLL: Final = Association("poll", "waits for it")
+SYSCALL: Final = Association("syscall", "is in a system call on fd {slot}", by_descriptor=True)
+POLL: Final = Association("poll", "waits for it", by_descriptor=True)
 ASSOCIATIONS: Final = (SYSCALL, POLL)
 
 _TAGS: Final = np.uint64(7)

@@ -93,6 +93,7 @@ def namespace(
         namespace=name,
         unseen="a detached mount (open_tree), a keyring, a subsystem of the kernel",
         initial_ino=initial_ino,
+        owns=name == "user",
     )
 
 

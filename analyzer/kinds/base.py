@@ -9,7 +9,7 @@ of a descriptor table, the mappings of an mm) brings a `walk`. A kind knows no s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,14 @@ class Counter:
     bias: int = 0
 
 
+class Slot(Enum):
+    """What the slot of a reference is."""
+
+    NUMBER = "a number that says nothing beyond itself"
+    DESCRIPTOR = "the number of a file descriptor"
+    ADDRESS = "where a mapping starts"
+
+
 @dataclass(frozen=True)
 class Association:
     """A place in a holder that holds a reference.
@@ -58,6 +66,9 @@ class Association:
     does not make the owner a part of the container. One that does not lead keeps the object's
     memory and no more: who has one end of a connection does not stand behind what the other holds.
     What the rules of `meets` find at its end they compare, though it is not followed any further.
+    `slot` says what its slots are; a reference that is `mapped` is of code or data in memory, one
+    that is made `by_descriptor` by a system call on one. The patch of 2009 counted what is
+    `per_task` once for each task that has the holder.
 
     One that the modern rules do not know is `historic`: the kernel holds nothing there, and it
     counts only for what is collected, as it did when linux-cr counted it.
@@ -69,6 +80,10 @@ class Association:
     collects: bool = True
     leads: bool = True
     meets: frozenset[Rules] = frozenset()
+    slot: Slot = Slot.NUMBER
+    mapped: bool = False
+    by_descriptor: bool = False
+    per_task: bool = False
 
     @property
     def historic(self) -> bool:
@@ -166,6 +181,14 @@ class Kind:
     when its count is 0.
     `derived` kinds take their side from what holds them. `initial` names an object that is the
     host's by its inode number (include/uapi/linux/nsfs.h). `state` reads what it can say of itself.
+
+    What is `of_process` is of one process for people: its tasks have what it holds, and that goes
+    without saying. `through` says of another holder how it is held, by the association that leads
+    to it ("" is any other). What `keeps` has something without a task, and shows what is `mounted`.
+    Of a `path` the name says where it is. A `set_of_namespaces` is told as they are; one that is
+    `anybodys` may be the host's in a container, and one that `owns` has others. For linux-cr:
+    `cr_name` is its name there, and all tasks had to have the same by the place `one_for_all`. The
+    observer may hold what is `observed` once (Rules.SEED).
     """
 
     name: str
@@ -190,6 +213,17 @@ class Kind:
     initial_ino: int = 0
     named_by_files: bool = False
     unseen: str = ""
+    of_process: bool = False
+    through: Mapping[str, str] = field(default_factory=dict)
+    keeps: bool = False
+    mounted: bool = False
+    path: bool = False
+    set_of_namespaces: bool = False
+    anybodys: bool = False
+    owns: bool = False
+    cr_name: str = ""
+    one_for_all: str = ""
+    observed: bool = False
     state: State | None = None
     old_counters: tuple[Counter, ...] = ()
     lingers: bool = False
@@ -203,6 +237,11 @@ class Kind:
     def has_old_count(self, rules: Rules) -> bool:
         """Tell whether `rules` compare another count than the object's references."""
         return rules is Rules.LINUX_CR and bool(self.old_counters)
+
+    @property
+    def is_space(self) -> bool:
+        """Tell whether it is a namespace, or a set of them."""
+        return bool(self.namespace) or self.set_of_namespaces
 
     @property
     def associations(self) -> Sequence[Association]:

@@ -8,6 +8,7 @@ process migration perm checks").
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -48,10 +49,13 @@ def _of_files(memory: Memory, files: U64) -> Iterator[Edges]:
     yield Edges(CGROUP_FILE, "CGROUP_NS", at, read["ns"][at])
 
 
-KIND: Final = namespace(
-    "cgroup",
-    order=170,
-    initial_ino=0xEFFFFFFB,
-    old_counters=("count.refs.counter",),
-    file_types=(FileType("kernfs", _open_own, _of_files, (CGROUP_FILE,)),),
+KIND: Final = replace(
+    namespace(
+        "cgroup",
+        order=170,
+        initial_ino=0xEFFFFFFB,
+        old_counters=("count.refs.counter",),
+        file_types=(FileType("kernfs", _open_own, _of_files, (CGROUP_FILE,)),),
+    ),
+    anybodys=True,
 )

@@ -57,4 +57,9 @@ KIND: Final = Kind(
     ),
     walk=_walk,
     walk_associations=(UCOUNTS,),
+    of_process=True,
+    through={
+        "": "knows credentials of it",
+        OPENED.name: "was opened with credentials of it",
+    },
 )

@@ -198,4 +198,6 @@ KIND: Final = Kind(
     state=State(_FACTS, _state),
     unseen="direct I/O in flight, a call that a closed descriptor still serves, a swap file, a "
     "driver or server in the kernel",
+    path=True,
+    observed=True,
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer.kinds.base import ALL_RULES, SINCE_LINUX_CR, Association, Counter, Edges, Kind
+from analyzer.kinds.base import ALL_RULES, SINCE_LINUX_CR, Association, Counter, Edges, Kind, Slot
 from analyzer.memory.walk import arrays
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from analyzer.kinds.base import I64, U64
     from analyzer.memory.reader import Memory
 
-FD: Final = Association("fd", "fd {slot}", ALL_RULES)
+FD: Final = Association("fd", "fd {slot}", ALL_RULES, slot=Slot.DESCRIPTOR, per_task=True)
 _CLOEXEC: Final = np.array([None, "cloexec"], object)
 _MOST_DESCRIPTORS: Final = 1 << 30  # sysctl fs.nr_open is bounded by this (fs/file.c)
 
@@ -60,4 +60,5 @@ KIND: Final = Kind(
     rules=SINCE_LINUX_CR,
     walk=_walk,
     walk_associations=(FD,),
+    of_process=True,
 )

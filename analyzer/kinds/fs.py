@@ -45,4 +45,5 @@ KIND: Final = Kind(
     rules=SINCE_LINUX_CR,
     walk=_walk,
     walk_associations=(ROOT, PWD, ON_ROOT, ON_PWD),
+    of_process=True,
 )

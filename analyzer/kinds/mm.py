@@ -17,7 +17,7 @@ import numpy as np
 
 from analyzer.kinds._initial import initial
 from analyzer.kinds.aio import CONTEXT, contexts
-from analyzer.kinds.base import ALL_RULES, Association, Counter, Edges, Kind, Pointer
+from analyzer.kinds.base import ALL_RULES, Association, Counter, Edges, Kind, Pointer, Slot
 from analyzer.memory.trees import maples, rbtrees
 from analyzer.memory.walk import Elements, retried
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from analyzer.kinds.base import U64
     from analyzer.memory.reader import Memory
 
-VMA: Final = Association("vma", "maps it", ALL_RULES)
-EXE: Final = Association("exe", "its executable", ALL_RULES)
+VMA: Final = Association("vma", "maps it", ALL_RULES, slot=Slot.ADDRESS, mapped=True)
+EXE: Final = Association("exe", "its executable", ALL_RULES, mapped=True, per_task=True)
 USER_NS: Final = Association("mm.user_ns", "was made in it", collects=False)
 
 _FLAGS: Final = (("r", 1), ("w", 2), ("x", 4))  # VM_READ, VM_WRITE, VM_EXEC
@@ -109,4 +109,5 @@ KIND: Final = Kind(
     pointers=(Pointer(("exe_file",), "FILE", EXE),),
     walk=_walk,
     walk_associations=(VMA, USER_NS, CONTEXT),
+    of_process=True,
 )

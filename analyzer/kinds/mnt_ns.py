@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -39,15 +40,19 @@ def _of_files(memory: Memory, files: U64) -> Iterator[Edges]:
     yield Edges(PROC_MOUNTS, "MNT_NS", at, read["ns"][at])
 
 
-KIND: Final = namespace(
-    "mnt",
-    order=130,
-    initial_ino=0xEFFFFFF8,
-    old_counters=("count.counter",),
-    rules=SINCE_LINUX_CR,
-    holds=Holds(mounted, (MOUNT,)),
-    file_types=tuple(
-        FileType(f"proc.{name}", functools.partial(_open_own, name), _of_files, (PROC_MOUNTS,))
-        for name in _FILES
+KIND: Final = replace(
+    namespace(
+        "mnt",
+        order=130,
+        initial_ino=0xEFFFFFF8,
+        old_counters=("count.counter",),
+        rules=SINCE_LINUX_CR,
+        holds=Holds(mounted, (MOUNT,)),
+        file_types=tuple(
+            FileType(f"proc.{name}", functools.partial(_open_own, name), _of_files, (PROC_MOUNTS,))
+            for name in _FILES
+        ),
     ),
+    cr_name="MOUNTS NS",
+    one_for_all="nsproxy.mnt",
 )

@@ -163,4 +163,5 @@ KIND: Final = Kind(
     names=_names,
     derived=True,
     state=State(_FACTS, _state),
+    keeps=True,
 )

@@ -6,6 +6,7 @@ references to the memory alone and is not looked at; sockets of the kernel's own
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
@@ -26,12 +27,15 @@ def _walk(memory: Memory, namespaces: U64) -> Iterable[Edges]:
     return chain(orphans(memory, namespaces), interfaces(memory, namespaces))
 
 
-KIND: Final = namespace(
-    "net",
-    order=140,
-    initial_ino=0xEFFFFFF9,
-    old_counters=("count.refs.counter", "count.counter"),
-    judged=Judged.STRUCTURAL,
-    holds=Holds(_walk, (ORPHAN, INTERFACE)),
-    file_types=_proc_net.FILE_TYPES,
+KIND: Final = replace(
+    namespace(
+        "net",
+        order=140,
+        initial_ino=0xEFFFFFF9,
+        old_counters=("count.refs.counter", "count.counter"),
+        judged=Judged.STRUCTURAL,
+        holds=Holds(_walk, (ORPHAN, INTERFACE)),
+        file_types=_proc_net.FILE_TYPES,
+    ),
+    one_for_all="nsproxy.net",
 )

@@ -115,4 +115,5 @@ KIND: Final = Kind(
         FileType("o_path", _open_path, _of_files, ()),
     ),
     derived=True,
+    through={"": "is open on it"},
 )

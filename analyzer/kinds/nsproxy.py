@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from analyzer.core.model import Rules
 from analyzer.kinds.base import (
     ALL_RULES,
     MODERN_ONLY,
@@ -48,8 +49,11 @@ KIND: Final = Kind(
                 f"nsproxy.{name}",
                 "for its children" if name.endswith("for_children") else "is in it",
                 rules,
+                per_task=Rules.SEED in rules,
             ),
         )
         for path, kind, name, rules in _NAMESPACES
     ),
+    of_process=True,
+    set_of_namespaces=True,
 )

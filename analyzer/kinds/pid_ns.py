@@ -23,4 +23,8 @@ _COMMON: Final = namespace(
     holds=Holds(leftovers, (LISTED,)),
 )
 
-KIND: Final = replace(_COMMON, pointers=(*_COMMON.pointers, Pointer(("bacct",), "ACCT", ACCT)))
+KIND: Final = replace(
+    _COMMON,
+    pointers=(*_COMMON.pointers, Pointer(("bacct",), "ACCT", ACCT)),
+    one_for_all="pid",
+)

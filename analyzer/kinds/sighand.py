@@ -19,4 +19,5 @@ KIND: Final = Kind(
     rank=50,
     counters=(Counter("count.refs.counter"), Counter("count.counter")),
     rules=SINCE_LINUX_CR,
+    of_process=True,
 )

@@ -206,4 +206,5 @@ KIND: Final = Kind(
     state=State(_FACTS, _state),
     finder=Finder(after=("TASK",), find=_find),
     derived=True,
+    mounted=True,
 )

@@ -107,4 +107,5 @@ KIND: Final = Kind(
     walk=_walk,
     walk_associations=(MM, PID, *_blocked.ASSOCIATIONS, *io_uring.OF_TASKS, tty.CONTROLLING),
     state=State(_FACTS, _state),
+    of_process=True,
 )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from analyzer.kinds._namespace import namespace
 
-KIND: Final = namespace(
-    "time",
-    order=180,
-    initial_ino=0xEFFFFFFA,
-    old_counters=("kref.refcount.refs.counter",),
+KIND: Final = replace(
+    namespace(
+        "time",
+        order=180,
+        initial_ino=0xEFFFFFFA,
+        old_counters=("kref.refcount.refs.counter",),
+    ),
+    anybodys=True,
 )

@@ -5,15 +5,19 @@ Held also by every namespace it owns, by child user namespaces, superblocks, uco
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from analyzer.kinds._namespace import namespace
 from analyzer.kinds.base import Judged
 
-KIND: Final = namespace(
-    "user",
-    order=190,
-    initial_ino=0xEFFFFFFD,
-    old_counters=("count.counter",),
-    judged=Judged.STRUCTURAL,
+KIND: Final = replace(
+    namespace(
+        "user",
+        order=190,
+        initial_ino=0xEFFFFFFD,
+        old_counters=("count.counter",),
+        judged=Judged.STRUCTURAL,
+    ),
+    anybodys=True,
 )

@@ -11,7 +11,7 @@ import numpy as np
 from analyzer.core.model import TASK, Side, Verdict
 from analyzer.kinds import namespace_kinds, registry, title_of
 from analyzer.plots._style import drawable
-from analyzer.report.holders import ONE_PROCESS, Holder, holders
+from analyzer.report.holders import Holder, holders
 from analyzer.report.wording import number, plural, who
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ def namespaces_of(report: Report) -> list[Namespace]:
             names[objref],
             _state(report, row),
             bool(objects["initial"][row]),
-            (parent if kind == "USER_NS" else owner).get(objref),
-            names.get(parent.get(objref, 0), "") if kind == "PID_NS" else "",
+            (parent if registry()[kind].owns else owner).get(objref),
+            "" if registry()[kind].owns else names.get(parent.get(objref, 0), ""),
             # Idle tasks, of pid 0, come last.
             tuple(sorted(members[objref].items(), key=lambda p: (p[0] not in own, p[0] <= 0, p))),
             len(own & members[objref].keys()),
@@ -183,14 +183,14 @@ def _pin(report: Report, holder: Holder) -> Iterator[str]:
 
 
 def _step(report: Report, holder: Holder) -> str:
-    if holder.kind == "MOUNT" and holder.objref is not None:
+    if registry()[holder.kind].keeps and holder.objref is not None:
         objects = report.snapshot.tables["objects"]
         return f"mount {objects.value('name', _row(report, holder.objref)) or holder.objref}"
     led = holder.led_by(holder.side)
-    if holder.kind in ONE_PROCESS and holder.association != "fd" and led:
+    if registry()[holder.kind].of_process and holder.descriptor is None and led:
         return who(led)
     whose = f" of {who(led)}" if led else ""
-    if holder.association == "fd":
+    if holder.descriptor is not None:
         return f"{holder.detail}{whose}"
     if holder.association == "socket":
         return f"a socket{whose or ' without a task'}"

@@ -53,7 +53,8 @@ def object_label(entry: ReportObject) -> str:
         return title_of(entry.kind, entry.objref)
     name = drawable(entry.name)
     whose = " (the host's)" if entry.initial else ""
-    if (entry.kind == "FILE" and name.startswith("/")) or name.startswith(title.split(" ")[0]):
+    is_path = registry()[entry.kind].path and name.startswith("/")
+    if is_path or name.startswith(title.split(" ")[0]):
         return f"{name}{whose}"
     return f"{title} {name}{whose}"
 

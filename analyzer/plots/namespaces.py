@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.core.model import Side, Verdict
+from analyzer.kinds import registry
 from analyzer.plots import _style
 from analyzer.plots._namespaces import Namespace, State, namespaces_of, pins_of
 from analyzer.plots._words import about, finding
@@ -130,7 +131,7 @@ def _walk(
 
 
 def _users_last(found: Sequence[Namespace]) -> list[Namespace]:
-    return sorted(found, key=lambda namespace: namespace.kind == "USER_NS")
+    return sorted(found, key=lambda namespace: registry()[namespace.kind].owns)
 
 
 def _ranks(found: Sequence[Namespace]) -> Mapping[int, int]:
@@ -209,7 +210,7 @@ def _branch(ax: Axes, namespace: Namespace, places: Mapping[int, tuple[float, fl
     x, y = places[namespace.objref]
     if namespace.owner is not None and namespace.owner in places:
         left, top = places[namespace.owner]
-        spine = namespace.kind == "USER_NS"
+        spine = registry()[namespace.kind].owns
         colour, width = (_style.INK, 2.0) if spine else (palette.GREY, 0.8)
         ax.plot([left, left, x], [top, y, y], color=colour, linewidth=width, zorder=1 + spine,
                 solid_joinstyle="miter")  # fmt: skip

@@ -1,6 +1,6 @@
 """Which tasks and descriptors share one object, told by kcmp(2), by a record of it, or by nobody.
 
-A snapshot of the live machine asks the kernel (`Asked`). A dump made by cranalyze carries the
+A snapshot of the live machine asks the kernel (`ByKcmp`). A dump made by cranalyze carries the
 answers in cranalyze/identities (`Recorded`), one a line::
 
     FILES 1234 5            task 1234 uses descriptor table number 5
@@ -36,7 +36,7 @@ class Identity(Protocol):
         ...
 
 
-class Asked:
+class ByKcmp:
     """The running kernel's answers."""
 
     certain = True

@@ -34,7 +34,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class View:
+class Seen:
     """One reading of `fs`.
 
     `subtree` are the processes of the subject, `certain` whether identity was told and not
@@ -81,7 +81,7 @@ def read(
     *,
     host: bool,
     progress: Progress,
-) -> View:
+) -> Seen:
     """Read the subtree of `pid` (None: all) and what it shares; `identity` tells what is one.
 
     Raises BadInputError and TargetVanishedError as `check.subtree.task_sides` does.
@@ -96,7 +96,7 @@ def read(
     out, notes = _graph(reading, progress)
     subtree = frozenset(inside["tgid"].tolist())
     made = {"tasks": table, **out.tables()}
-    return View(fs, facts, log, found, subtree, identity.certain, notes, made)
+    return Seen(fs, facts, log, found, subtree, identity.certain, notes, made)
 
 
 def _inside(table: Table, pid: int | None) -> Table:

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from analyzer.core.errors import BadInputError, no_such
 from analyzer.core.model import TASK
-from analyzer.kinds import facts, registry
+from analyzer.kinds import associations, facts, registry
+from analyzer.kinds.base import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -328,9 +329,9 @@ def _assoc(row: Row) -> str | None:
     holder = row.holder
     if holder is None:
         return None
-    if holder.association == "fd":
-        return str(holder.slot)
-    if holder.association == "vma":
+    if holder.descriptor is not None:
+        return str(holder.descriptor)
+    if associations()[holder.association].slot is Slot.ADDRESS:
         return "shm" if holder.detail.endswith("s)") else "mem"
     return _LSFD_PLACES.get(holder.association, holder.association)
 
@@ -355,8 +356,7 @@ def _of_fact(name: str) -> Callable[[Row], Value]:
 
 
 def _fd(row: Row) -> int | None:
-    holder = row.holder
-    return holder.slot if holder is not None and holder.association == "fd" else None
+    return None if row.holder is None else row.holder.descriptor
 
 
 def _holder(row: Row) -> str | None:

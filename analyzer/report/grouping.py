@@ -27,7 +27,6 @@ FEWEST_ALIKE: Final = 5
 """So many objects that are alike are told as one."""
 
 _STDIO: Final = range(3)
-_MAPPED: Final = frozenset({"vma", "exe"})
 _EACH: Final = 50  # of a group, before more of one that is told already
 
 
@@ -155,7 +154,7 @@ def fitting(
 
 def is_namespace(entry: ReportObject) -> bool:
     """Return whether an object is a namespace, or a set of them."""
-    return entry.kind == "NSPROXY" or bool(registry()[entry.kind].namespace)
+    return registry()[entry.kind].is_space
 
 
 def _spared(group: Group) -> bool:
@@ -187,14 +186,13 @@ def _bundle(entry: ReportObject, around: Surroundings) -> tuple[Bundle, tuple[in
         return _BY_VERDICT[entry.verdict], None
     if _is_hosts(entry, around):
         return Bundle.HOST, None
-    if entry.kind == "FILE" and _is_stdio(entry, around):
+    if _is_stdio(entry, around):
         return Bundle.STDIO, _origin(entry, around)
-    shared = entry.kind == "FILE" and _is_shared_code(entry)
-    return (Bundle.CODE if shared else Bundle.SINGLE), None
+    return (Bundle.CODE if _is_shared_code(entry) else Bundle.SINGLE), None
 
 
 def _is_hosts(entry: ReportObject, around: Surroundings) -> bool:
-    if entry.kind == "NSPROXY":
+    if registry()[entry.kind].set_of_namespaces:
         return entry.objref in around.host_sets and entry.outside > 0
     return entry.initial and bool(registry()[entry.kind].namespace)
 
@@ -208,7 +206,7 @@ def _is_stdio(entry: ReportObject, around: Surroundings) -> bool:
 
 
 def _is_standard(holder: Holder) -> bool:
-    return holder.association == "fd" and holder.slot in _STDIO
+    return holder.descriptor in _STDIO
 
 
 def _origin(entry: ReportObject, around: Surroundings) -> tuple[int, str] | None:
@@ -231,4 +229,4 @@ def _is_shared_code(entry: ReportObject) -> bool:
 def _is_no_channel(holder: Holder) -> bool:
     # A shared mapping that one can write to (rw-s) is a channel, whatever file is behind it.
     told = holder.detail
-    return holder.association in _MAPPED and not (told.endswith("s)") and "w" in told[-5:])
+    return holder.mapped and not (told.endswith("s)") and "w" in told[-5:])

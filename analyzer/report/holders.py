@@ -16,6 +16,7 @@ import numpy as np
 from analyzer.check.links import association_flags, kind_flags, reach
 from analyzer.core.model import TASK, Rules, Side
 from analyzer.kinds import associations, registry, title_of
+from analyzer.kinds.base import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from analyzer.check.subtree import Border
-    from analyzer.kinds.base import Kind
+    from analyzer.kinds.base import Association, Kind
     from analyzer.snapshot.tables import Table
     from analyzer.snapshot.value import Snapshot
 
@@ -33,11 +34,6 @@ if TYPE_CHECKING:
     _Way = tuple[str, str, int]  # the thing, how it is held, the side
 
 _SIDES = tuple(Side)
-
-ONE_PROCESS = frozenset({TASK, "FILE_TABLE", "MM", "FS", "SIGHAND", "NSPROXY", "CRED"})
-"""Holders that are of one process for people: what they are goes without saying."""
-
-_STOPS = frozenset({"MOUNT"})
 
 
 class TaskRef(NamedTuple):
@@ -84,6 +80,16 @@ class Holder(NamedTuple):
     via: tuple[str, ...] = ()
     shared: bool = False
     routes: tuple[Route, ...] = ()
+
+    @property
+    def descriptor(self) -> int | None:
+        """Return the number of the descriptor that it is, None when it is none."""
+        return self.slot if _is_descriptor(associations()[self.association]) else None
+
+    @property
+    def mapped(self) -> bool:
+        """Tell whether it is code or data in memory."""
+        return associations()[self.association].mapped
 
     def holds_from(self, side: Side) -> bool:
         """Tell whether something of a side holds by it: of both sides where it is shared."""
@@ -184,6 +190,10 @@ def in_words(association: str, slot: int | None, detail: str | None) -> str:
     return f"{words} ({detail})" if detail else words
 
 
+def _is_descriptor(association: Association) -> bool:
+    return association.slot is Slot.DESCRIPTOR
+
+
 def _objects_in(border: Border, chosen: Rows) -> Mask:
     held = np.zeros(len(border.object_side), np.bool_)
     held[border.holder_row[chosen[~border.by_task[chosen]]]] = True
@@ -212,10 +222,10 @@ class Leaders:
         self._holder = border.holder_row[rows].tolist()
         self._by_task = border.by_task[rows].tolist()
         self._rows = rows.tolist()
-        self._own = _flags(self._objects, lambda kind: kind.name in ONE_PROCESS)
-        self._stops = _flags(
-            self._objects, lambda kind: bool(kind.namespace or kind.name in _STOPS)
-        )
+        self._own = _flags(self._objects, lambda kind: kind.of_process)
+        self._stops = _flags(self._objects, lambda kind: bool(kind.namespace) or kind.keeps)
+        self._descriptor = association_flags(self._references, _is_descriptor)
+        self._call = association_flags(self._references, lambda one: one.by_descriptor)
         self._side = border.reference_side
         self._sides = border.task_side
         self._named: dict[int, TaskRef] = {}
@@ -236,8 +246,8 @@ class Leaders:
 
     def routes(self, row: int, target: int) -> tuple[Route, ...]:
         """Return the routes to a holder of `target` (rows of objects), never through that."""
-        # What is of one process is had by its tasks, whatever it holds.
-        key = row, -1 if self._own[row] and self._kind(row) != "CRED" else target
+        # What is of one process alone is had by its tasks, whatever it holds.
+        key = row, -1 if self._own[row] and not self._of(row).through else target
         if key not in self._found:
             self._found[key] = tuple(self._routes(row, target)) or (Route(()),)
         return self._found[key]
@@ -248,9 +258,24 @@ class Leaders:
         ways, things = self._explored(row, target)
         for (thing, detail, _), indexes in ways.items():
             tasks = {task for index in indexes for task in self._entrants(index)}
-            via = _numbered(self._references.take(np.array([self._rows[i] for i in indexes])))
+            via = self._numbered([self._rows[index] for index in indexes])
             yield Route(tuple(sorted(tasks)), via, thing, detail)
         yield from (Route((), (), thing) for thing in things)
+
+    def _numbered(self, rows: list[int]) -> tuple[str, ...]:
+        """Return the descriptors in words, without doubles, if nothing else is there: else ().
+
+        A system call on a file was made by its descriptor.
+        """
+        own = [row for row in rows if self._descriptor[row]]
+        if not all(self._descriptor[row] or self._call[row] for row in rows):
+            return ()
+        slots: list[int] = np.unique(self._references["slot"][own]).tolist()
+        return tuple(in_words(self._place(own[0]), slot, None) for slot in slots)
+
+    def _place(self, row: int) -> str:
+        place: str = self._references.value("association", row)
+        return place
 
     def _members(self, row: int) -> tuple[TaskRef, ...]:
         """Return the tasks that hold an object themselves, by tid."""
@@ -276,8 +301,7 @@ class Leaders:
                 above, by_task = self._holder[index], self._by_task[index]
                 if by_task and at == row and self._own[row]:
                     continue  # one of its members
-                place = self._references.value("association", self._rows[index])
-                how = first or place
+                how = first or self._place(self._rows[index])
                 if by_task or (self._own[above] and self._members(above)):
                     side = int(self._side[self._rows[index]])
                     way = (self._thing(at), self._how(row, how), side)
@@ -291,45 +315,39 @@ class Leaders:
                     todo.append((above, how))
         return ways, list(dict.fromkeys(things.values()))
 
-    def _kind(self, row: int) -> str:
-        kind: str = self._objects.value("kind", row)
-        return kind
+    def _of(self, row: int) -> Kind:
+        return registry()[self._objects.value("kind", row)]
 
     def _thing(self, row: int) -> str:
         """Return the path of what is held by a process: other names say no more than its number."""
-        name = self._objects.value("name", row) if self._kind(row) == "FILE" else None
+        name = self._objects.value("name", row) if self._of(row).path else None
         return name if name and name.startswith("/") else ""
 
     def _how(self, row: int, first: str) -> str:
         """Return how a holder is held, where that says more than how it holds."""
-        kind = self._kind(row)
-        if kind == "NSFS":
-            return "is open on it"
-        if kind == "CRED":
-            opened = first == "f_cred"
-            return "was opened with credentials of it" if opened else "knows credentials of it"
-        return ""
+        through = self._of(row).through
+        return through.get(first, through.get("", ""))
 
     def _keeps(self, row: int, keeper: int) -> tuple[int, int]:
         """Return what is told once of a keeper: of a filesystem one place in each namespace."""
-        if self._kind(row) == "SUPERBLOCK" and self._kind(keeper) == "MOUNT":
+        if self._of(row).mounted and self._of(keeper).keeps:
             return row, next(self._spaces_of(keeper), keeper)
         return row, keeper
 
     def _detached(self, row: int) -> bool:
         """Tell whether something is a mount of no mount namespace: what is on it keeps it."""
-        return self._kind(row) == "MOUNT" and next(self._spaces_of(row), None) is None
+        return self._of(row).keeps and next(self._spaces_of(row), None) is None
 
     def _kept(self, row: int, keeper: int, index: int) -> str:
         """Return what keeps an object without a task: a mount, or what a namespace has."""
-        kind = registry()[self._kind(row)]
-        if self._kind(keeper) == "MOUNT":
-            where = self._objects.value("name", keeper) or title_of("MOUNT", keeper + 1)
-            of = self._objects.value("name", row) if kind.name == "SUPERBLOCK" else None
+        kind, keeps = self._of(row), self._of(keeper)
+        if keeps.keeps:
+            where = self._objects.value("name", keeper) or title_of(keeps.name, keeper + 1)
+            of = self._objects.value("name", row) if kind.mounted else None
             what = f"{of} mounted at" if of else "bind mount"
             return f"{what} {where} in {self._space_of(keeper)}"
         name = self._objects.value("name", row) or f"no. {self._objects['objref'][row]}"
-        if kind.name == "SUPERBLOCK":
+        if kind.mounted:
             point = self._references.value("detail", self._rows[index])
             return f"{name} mounted{f' at {point}' if point else ''} in {self._space(keeper)}"
         return f"{kind.title} {name} of {self._space(keeper)}"
@@ -340,17 +358,18 @@ class Leaders:
     def _spaces_of(self, mount: int) -> Iterator[int]:
         """Yield the mount namespace that a mount is in, if it is in one."""
         for index in range(self._ends[mount], self._ends[mount + 1]):
-            if not self._by_task[index] and self._kind(self._holder[index]) == "MNT_NS":
+            if not self._by_task[index] and self._of(self._holder[index]).namespace:
                 yield self._holder[index]
 
     def _space(self, row: int) -> str:
         """Return what a namespace is called: "the host's mount namespace", "... of sleep (7)"."""
-        word = registry()[self._kind(row)].title.replace("mnt", "mount")
+        word = self._of(row).title.replace("mnt", "mount")
         if self._objects["initial"][row]:
             return f"the host's {word}"
         held = range(self._ends[row], self._ends[row + 1])
-        sets = (self._holder[index] for index in held if not self._by_task[index])
-        members = [t for at in sets if self._kind(at) == "NSPROXY" for t in self._members(at)]
+        by = (self._holder[index] for index in held if not self._by_task[index])
+        sets = (at for at in by if self._of(at).set_of_namespaces)
+        members = [task for at in sets for task in self._members(at)]
         if members:
             first = min(members)
             return f"the {word} of {first.comm} ({first.tgid})"
@@ -367,17 +386,3 @@ def _upward(border: Border, leads: Mask, wanted: Mask) -> Mask:
     reached = reach(wanted, border.target_row[by_object], border.holder_row[by_object])
     led: Mask = reached[border.target_row]
     return led
-
-
-def _numbered(references: Table) -> tuple[str, ...]:
-    """Return the descriptors in words, without doubles, if nothing else is there: else ().
-
-    A system call on a file was made by its descriptor.
-    """
-    place = references["association"]
-    descriptors = place == references.code("association", "fd")
-    calls = [references.code("association", name) for name in ("syscall", "poll")]
-    if not (descriptors | np.isin(place, calls)).all():
-        return ()
-    slots: list[int] = np.unique(references["slot"][descriptors]).tolist()
-    return tuple(in_words("fd", slot, None) for slot in slots)

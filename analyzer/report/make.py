@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analyzer.check.leaks import NOT_JUDGED
-from analyzer.check.links import rows_of
+from analyzer.check.links import kind_flags, rows_of
 from analyzer.check.objhash import allowed
 from analyzer.check.subtree import INSIDE
 from analyzer.core.errors import EXIT_LEAK, EXIT_OK, EXIT_UNDECIDED, BadInputError
 from analyzer.core.model import TASK, Basis, Impact, Rules, Status, Verdict
 from analyzer.core.registry import UNKNOWN
-from analyzer.kinds import registry, title_of
+from analyzer.kinds import namespace_set, registry, title_of
 from analyzer.report.crossed import crossed, doubtful
 from analyzer.report.facts import of_objects
 from analyzer.report.grouping import Surroundings, groups
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from analyzer.snapshot.tables import Array, Table
     from analyzer.snapshot.value import Snapshot
 
-_ANYBODYS: Final = ("TIME_NS", "USER_NS", "CGROUP_NS")
 _VERDICTS: Final = tuple(Verdict)
 _BASES: Final = tuple(Basis)
 _PROVEN: Final = _BASES.index(Basis.PROVEN)
@@ -181,8 +180,6 @@ _RETURNED: Final = {
     Rules.SEED: " (the patch of 2009 returned EBUSY)",
     Rules.LINUX_CR: " (linux-cr returned EINVAL)",
 }
-# What had to be one for all tasks (may_checkpoint_task()): the kind, and how a task has it.
-_UNIFORM: Final = (("MNT_NS", "nsproxy.mnt"), ("NET_NS", "nsproxy.net"), ("PID_NS", "pid"))
 
 
 def _nested(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Iterator[Finding]:
@@ -191,19 +188,19 @@ def _nested(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> I
         return
     tasks, references = snapshot.tables["tasks"], snapshot.tables["references"]
     inside = tasks["tid"][verdicts.border.task_side == INSIDE].tolist()
-    for kind, association in _UNIFORM:
-        held = _held_by(references, ("nsproxy", association))
-        of_set = held.get("NSPROXY", {})
+    # What had to be one for all tasks: may_checkpoint_task().
+    for kind in filter(lambda kind: kind.one_for_all, registry().values()):
+        held = _held_by(references, ("nsproxy", kind.one_for_all))
+        of_set = held.get(namespace_set(), {})
         of_task = {tid: of_set.get(ref, ref) for tid, ref in held.get(TASK, {}).items()}
         known = {of_task[tid] for tid in inside if tid in of_task}
         if len(known) > 1:
-            name = registry()[kind].namespace
-            detail = f"the tasks are in {len(known)} {registry()[kind].plural}"
+            detail = f"the tasks are in {len(known)} {kind.plural}"
             yield Finding(
                 "nested_ns",
-                f"Nested {name}_ns unsupported",
+                f"Nested {kind.namespace}_ns unsupported",
                 f"{detail} (linux-cr returned EPERM)",
-                options.gates(kind) and not options.subtree,
+                options.gates(kind.name) and not options.subtree,
             )
 
 
@@ -223,8 +220,8 @@ def _held_by(references: Table, associations: tuple[str, ...]) -> dict[str, dict
 def _given(snapshot: Snapshot, verdicts: Verdicts) -> Mask:
     """Return which objects are namespaces of the host's that a container is not asked to leave."""
     objects = snapshot.tables["objects"]
-    kinds = [objects.code("kind", kind) for kind in _ANYBODYS]
-    given: Mask = verdicts.border.collected & objects["initial"] & np.isin(objects["kind"], kinds)
+    anybodys = kind_flags(objects, lambda kind: kind.anybodys)
+    given: Mask = verdicts.border.collected & objects["initial"] & anybodys
     return given & (verdicts.rules is Rules.MODERN)  # no other judges them
 
 
@@ -351,7 +348,7 @@ def _passes(snapshot: Snapshot, verdicts: Verdicts) -> dict[int, tuple[str, ...]
     """Return by set of namespaces those of its own that it is shared with the outside by."""
     objects, references = snapshot.tables["objects"], snapshot.tables["references"]
     border = verdicts.border
-    by_set = references["holder_kind"] == references.code("holder_kind", "NSPROXY")
+    by_set = references["holder_kind"] == references.code("holder_kind", namespace_set())
     rows = np.flatnonzero(border.shared & by_set & ~objects["initial"][border.target_row])
     found: dict[int, dict[str, None]] = {}
     for row in rows.tolist():
@@ -476,7 +473,7 @@ def _host_sets(snapshot: Snapshot, verdicts: Verdicts) -> frozenset[int]:
     """Return the sets of namespaces (NSPROXY, by objref) all of whose namespaces are the host's."""
     objects, border = snapshot.tables["objects"], verdicts.border
     references = snapshot.tables["references"]
-    of_set = references["holder_kind"] == references.code("holder_kind", "NSPROXY")
+    of_set = references["holder_kind"] == references.code("holder_kind", namespace_set())
     initial = objects["initial"][border.target_row]
     some = np.unique(references["holder"][of_set])
     mixed = np.unique(references["holder"][of_set & ~initial])

@@ -24,7 +24,6 @@ from analyzer.kinds import registry
 
 _EBUSY: Final = 16
 _PIN: Final = 1
-_NAMES: Final = {"MNT_NS": "MOUNTS NS"}  # what ckpt_obj_ops.obj_name was, where it was another
 _DELETED: Final = " (deleted)"
 _NUMBERED: Final = re.compile(r"[a-z_]+:\[\d+\]")
 _INLINE: Final = 36  # DNAME_INLINE_LEN_MIN of 64-bit machines in 2.6.30 (include/linux/dcache.h)
@@ -49,12 +48,12 @@ def message(
     counted, count = users + _PIN, refcount + _PIN
     if rules is Rules.LINUX_CR:
         where = f"[err -{_EBUSY}][pos 0][obj {objref}][ptr {pointer or '0' * 16}]"
-        return f"{where}[str {_NAMES.get(kind, kind)}]Usage leak ({count} != {counted})"
+        return f"{where}[str {registry()[kind].cr_name or kind}]Usage leak ({count} != {counted})"
     said = f"{registry()[kind].message}: {counted} users count {count}"
     if rules is Rules.MODERN:
         return said
     said = f"check_obj_isolated: {said}"
-    if kind == "FILE" and name is not None:
+    if registry()[kind].path and name is not None:
         base = _entry(name.removesuffix(_DELETED) if deleted else name)
         inline = base if len(os.fsencode(base)) < _INLINE else ""
         said += f"\ncheck_obj_isolated: filename is {inline} ({base})"

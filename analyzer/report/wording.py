@@ -9,7 +9,6 @@ from analyzer.core.model import TASK, Basis, Verdict
 from analyzer.core.text import printable
 from analyzer.kinds import registry, title_of
 from analyzer.report import facts, impact
-from analyzer.report.holders import ONE_PROCESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -188,7 +187,7 @@ def _line(what: str, thing: str, how: str, tasks: Sequence[TaskRef]) -> str:
 def _what(holder: Holder, route: Route) -> str:
     if route.via and route.tasks:
         return by_descriptor(route.via)
-    if holder.kind in ONE_PROCESS and route.tasks:
+    if registry()[holder.kind].of_process and route.tasks:
         return ""
     return title_of(holder.kind, holder.objref)
 

@@ -24,7 +24,6 @@ from analyzer.core.model import TASK, Basis, Impact, Side, Verdict
 from analyzer.core.text import printable
 from analyzer.kinds import registry, title_of
 from analyzer.relations import relations
-from analyzer.report.holders import ONE_PROCESS
 from analyzer.scene.layout import LEFT, MIDDLE, RIGHT, three_columns
 
 if TYPE_CHECKING:
@@ -277,7 +276,7 @@ def _column(side: Side) -> int:
 
 def _words(holder: Holder) -> str:
     said = printable(holder.detail)
-    if holder.kind in ONE_PROCESS or not holder.tasks:
+    if registry()[holder.kind].of_process or not holder.tasks:
         return said
     if holder.via:
         more = ", \N{HORIZONTAL ELLIPSIS}" if len(holder.via) > _MOST_DESCRIPTORS else ""

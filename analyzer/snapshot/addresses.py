@@ -25,6 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.core.files import whole_in
+from analyzer.kinds import slotted
+from analyzer.kinds.base import Slot
 from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
@@ -36,7 +38,6 @@ U64 = npt.NDArray[np.uint64]
 KEY_BYTES: Final = 16
 KEY_FILE: Final = "address.key"
 _RUNTIME: Final = "/run/cranalyze"
-_MAPPING: Final = "vma"  # the association whose slot is an address
 _OTHERS: Final = 0o077
 _OTHERS_WRITE: Final = 0o022
 
@@ -70,8 +71,8 @@ def mappings_hashed(snapshot: Snapshot, key: bytes | None = None) -> Snapshot:
 
 
 def _mappings_hashed(table: Table, key: bytes) -> Table:
-    words = table.vocabulary["association"]
-    mapping = table["association"] == (words.index(_MAPPING) if _MAPPING in words else -1)
+    codes = [table.code("association", name) for name in slotted(Slot.ADDRESS)]
+    mapping = np.isin(table["association"], codes)
     slots = table["slot"].copy()
     told = siphash(slots[mapping].astype(np.uint64), key)
     slots[mapping] = (told >> np.uint64(1)).astype(np.int64)  # a slot has a sign

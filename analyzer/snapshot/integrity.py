@@ -13,6 +13,8 @@ import numpy as np
 
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import SCHEMAS, TASK, TASKS, Impact
+from analyzer.kinds import slotted
+from analyzer.kinds.base import Slot
 from analyzer.snapshot.value import META_KEYS
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 _I64: Final = 1 << 63
 _MOST_SECONDS: Final = 1e9
 _STATE: Final = re.compile(r"[A-Za-z]")
-_SLOTS: Final = {"fd": (0, (1 << 31) - 1)}  # the rest are addresses, or numbers that say nothing
+_DESCRIPTORS: Final = (0, (1 << 31) - 1)
 
 
 def _is_number(value: object, least: float, most: float) -> bool:
@@ -97,10 +99,10 @@ def check_ranges(tables: Mapping[str, Table], name: str) -> None:
                 known = tables[schema.name].known(spec.name)
                 _in_range(values[known], spec.limits, f"{name}: {schema.name}.{spec.name}")
     references = tables["references"]
-    for association, limits in _SLOTS.items():
+    for association in slotted(Slot.DESCRIPTOR):
         rows = references["association"] == references.code("association", association)
         slots = references["slot"][rows & references.known("slot")]
-        _in_range(slots, limits, f"{name}: references.slot (of {association})")
+        _in_range(slots, _DESCRIPTORS, f"{name}: references.slot (of {association})")
     for state in tables["tasks"].vocabulary["state"]:
         if not _STATE.fullmatch(state):
             raise BadInputError(f"{name}: tasks.state {state[:20]!a} is no letter: damaged")

@@ -71,7 +71,7 @@ class _Reading:
     expansion: Expansion
     numbering: Numbering
     refcount: I64
-    counted: Mask
+    has_count: Mask
     old: I64
     old_known: Mask
     signature: U64
@@ -84,7 +84,7 @@ class _Reading:
 
 
 @dataclass(frozen=True)
-class _Check:
+class _Second:
     """What a second look at the subtree says of the first.
 
     `moved` are objects whose count or holders are not the same, or that are dead; `appeared` is
@@ -126,10 +126,10 @@ def collect(memory: Memory, request: Request) -> Snapshot:
     while True:
         tries -= 1
         with samples(memory, file_types()), _still(memory, request) as held:
-            passes, reading, check = _settled(memory, request, held)
+            passes, reading, second = _settled(memory, request, held)
             found = relate.find(memory, reading.whole, reading.everyone, host=request.host)
         reading = replace(reading, related=relate.again(reading.related, found))
-        bare = _snapshot(request, reading, check, _Run(passes, held))
+        bare = _snapshot(request, reading, second, _Run(passes, held))
         shown = detail(memory, bare) if request.detailed else bare
         if request.enough(shown) or not tries:
             break
@@ -159,7 +159,9 @@ def _still(memory: Memory, request: Request) -> AbstractContextManager[Frozen | 
     return frozen(request.pid, threads)
 
 
-def _settled(memory: Memory, request: Request, held: Frozen | None) -> tuple[int, _Reading, _Check]:
+def _settled(
+    memory: Memory, request: Request, held: Frozen | None
+) -> tuple[int, _Reading, _Second]:
     """Read until all readings agree, or READINGS times.
 
     A subtree that runs is read three times, one that stands still twice. A whole machine never
@@ -172,14 +174,14 @@ def _settled(memory: Memory, request: Request, held: Frozen | None) -> tuple[int
         passes += 1
         request.progress(f"reading, pass {passes}")
         reading = _read(memory, request.pid, host=request.host, helpers=helpers)
-        check = _read_again(memory, request.pid, reading, helpers)
-        if check.quiet and not held and request.pid is not None:
-            check = _read_again(memory, request.pid, reading, helpers)
+        second = _read_again(memory, request.pid, reading, helpers)
+        if second.quiet and not held and request.pid is not None:
+            second = _read_again(memory, request.pid, reading, helpers)
         last = passes == READINGS or time.monotonic() > until or request.pid is None
-        if request.pid is not None and (check.quiet or last):
-            reading, check = _verified(memory, reading, check)
-        if last or (check.quiet and not check.doubtful.any()):
-            return passes, reading, check
+        if request.pid is not None and (second.quiet or last):
+            reading, second = _verified(memory, reading, second)
+        if last or (second.quiet and not second.doubtful.any()):
+            return passes, reading, second
         if held:
             held.renew()
 
@@ -222,14 +224,14 @@ def _read(
 
 def _read_again(
     memory: Memory, pid: int | None, first: _Reading, helpers: frozenset[int] = frozenset()
-) -> _Check:
+) -> _Second:
     tasks = task_list.settled(memory, pid, helpers)
     inside, who = _subtree(tasks, pid), born(tasks)
     if pid is not None and _start_time(tasks, pid) != _start_time(first.tasks, pid):
         raise TargetVanishedError(f"process {pid} exited while it was read, and its pid was reused")
     again = expand(memory, inside, inside)
-    refcount, counted = _counts(memory, first.numbering)
-    moved = (refcount != first.refcount) | (counted != first.counted)
+    refcount, has_count = _counts(memory, first.numbering)
+    moved = (refcount != first.refcount) | (has_count != first.has_count)
     moved |= signatures(again, first.numbering, who) != first.signature
     old, _ = _counts(memory, first.numbering, old_counts)
     appeared = sum(
@@ -238,7 +240,7 @@ def _read_again(
     )
     beat = pulse(memory, who, inside)
     # The host's own namespaces are everybody's: they move, and mean nothing for the subtree.
-    return _Check(
+    return _Second(
         (moved | _dead(memory, first)) & first.collected & ~first.initial, appeared, again, tasks,
         outsiders=who.without(inside),
         still=first.pulse.still(beat),
@@ -249,21 +251,27 @@ def _read_again(
     )  # fmt: skip
 
 
-def _verified(memory: Memory, reading: _Reading, check: _Check) -> tuple[_Reading, _Check]:
+def _verified(memory: Memory, reading: _Reading, second: _Second) -> tuple[_Reading, _Second]:
     """Return the reading with what was seen twice, and the check with what that leaves open."""
     expansion = reading.expansion
-    if not check.quiet:
-        later = born(check.tasks)
-        expansion = seen_again(memory, expansion, check.again, reading.who, later)
+    if not second.quiet:
+        later = born(second.tasks)
+        expansion = seen_again(memory, expansion, second.again, reading.who, later)
     hosts = _by_kind(reading.numbering, reading.initial)
     expansion, lost = confirmed(
-        memory, reading.expansion, expansion, hosts, reading.who, check.outsiders, quiet=check.quiet
+        memory,
+        reading.expansion,
+        expansion,
+        hosts,
+        reading.who,
+        second.outsiders,
+        quiet=second.quiet,
     )
     parts = [member(at, lost.get(kind, _NOBODY)) for kind, at in reading.numbering.address.items()]
     less = np.concatenate([np.empty(0, np.bool_), *parts])
     reading = replace(reading, expansion=expansion)
     unexplained = _unexplained(reading) & reading.collected & ~reading.initial
-    return reading, replace(check, doubtful=unexplained & (less | ~_whole(reading, check)))
+    return reading, replace(second, doubtful=unexplained & (less | ~_whole(reading, second)))
 
 
 def _by_kind(numbering: Numbering, chosen: Mask) -> Mapping[str, U64]:
@@ -284,23 +292,23 @@ def _unexplained(reading: _Reading) -> Mask:
         weight = np.int64(1) if block.weight is None else block.weight[known]
         np.add.at(held, numbers[known], weight)
     judged = _of_kinds(reading.numbering, lambda kind: kind.judged is not Judged.NOT)
-    mask: Mask = judged & reading.counted & (reading.refcount != held[1:])
+    mask: Mask = judged & reading.has_count & (reading.refcount != held[1:])
     return mask
 
 
-def _whole(reading: _Reading, check: _Check) -> Mask:
+def _whole(reading: _Reading, second: _Second) -> Mask:
     """Mark the objects of which no holder can have been missed.
 
     Their own count tells how many there are, so it takes that the subtree was read whole, and that
     nobody can have come and gone. Where the holders decide, all of the machine must have been.
     """
-    torn = {**reading.expansion.torn, **check.again.torn}
+    torn = {**reading.expansion.torn, **second.again.torn}
     mine = any(
         member(holders, reading.expansion.collected.get(kind, _NOBODY)).any()
         for kind, holders in torn.items()
     )
-    listed = not reading.tasks.torn and not check.tasks.torn
-    settled = listed and not mine and check.quiet and (check.still or check.childless)
+    listed = not reading.tasks.torn and not second.tasks.torn
+    settled = listed and not mine and second.quiet and (second.still or second.childless)
     by_holders = _of_kinds(reading.numbering, lambda kind: kind.judged is Judged.STRUCTURAL)
     mask: Mask = np.where(by_holders, settled and not torn, settled)
     return mask
@@ -313,7 +321,7 @@ def _dead(memory: Memory, reading: _Reading) -> Mask:
         paths = [counter.path for counter in kind.counters]
         return kind.judged is not Judged.NOT and bool(memory.layout.first(kind.struct, paths))
 
-    dead = ~reading.counted | (reading.refcount <= 0)
+    dead = ~reading.has_count | (reading.refcount <= 0)
     mask: Mask = _of_kinds(reading.numbering, counts_here) & dead
     return mask
 
@@ -339,23 +347,23 @@ def _in(chosen: Mapping[str, U64], numbering: Numbering) -> Mask:
     return np.concatenate([np.empty(0, np.bool_), *parts])
 
 
-def _snapshot(request: Request, reading: _Reading, check: _Check, run: _Run) -> Snapshot:
+def _snapshot(request: Request, reading: _Reading, second: _Second, run: _Run) -> Snapshot:
     tasks, pid = reading.tasks, request.pid
-    gaps = _gaps(request, reading, check)
+    gaps = _gaps(request, reading, second)
     incomplete = bool(gaps) or (run.held is not None and run.held.expired)
     gaps += run.held.gaps() if run.held else []
-    stood = run.held is not None and _stood_still(reading, check, run.held)
+    stood = run.held is not None and _stood_still(reading, second, run.held)
     if run.held is not None and not stood and not run.held.gaps():
         gaps.append(_gap(request, "the subtree", "was not stopped as a whole"))
     columns = {
         "refcount": reading.refcount,
         "initial": reading.initial,
-        "stable": ~(check.moved | check.doubtful | check.others),
+        "stable": ~(second.moved | second.doubtful | second.others),
         "count_linux_cr": reading.old,
     }
     missing = {
-        "refcount": ~reading.counted,
-        "count_linux_cr": ~reading.old_known | check.old_moved,
+        "refcount": ~reading.has_count,
+        "count_linux_cr": ~reading.old_known | second.old_moved,
     }
     meta = run_facts(
         pid=None if pid is None else tasks.known_as(pid),
@@ -386,11 +394,11 @@ def _snapshot(request: Request, reading: _Reading, check: _Check, run: _Run) -> 
     )
 
 
-def _stood_still(reading: _Reading, check: _Check, held: Frozen) -> bool:
+def _stood_still(reading: _Reading, second: _Second, held: Frozen) -> bool:
     """Tell whether every thread was stopped, by two lists that are whole, and none ran."""
-    if held.expired or not check.still or reading.tasks.torn or check.tasks.torn:
+    if held.expired or not second.still or reading.tasks.torn or second.tasks.torn:
         return False
-    return all(_stopped(tasks, reading.inside, held) for tasks in (reading.tasks, check.tasks))
+    return all(_stopped(tasks, reading.inside, held) for tasks in (reading.tasks, second.tasks))
 
 
 def _stopped(tasks: Tasks, inside: U64, held: Frozen) -> bool:
@@ -409,11 +417,11 @@ def _initial(memory: Memory, numbering: Numbering) -> Mask:
     return np.concatenate([np.empty(0, np.bool_), *parts])
 
 
-def _gaps(request: Request, reading: _Reading, check: _Check) -> list[dict[str, object]]:
+def _gaps(request: Request, reading: _Reading, second: _Second) -> list[dict[str, object]]:
     collected = reading.expansion.collected
     whose = "machine" if request.pid is None else "subtree"
     gaps = []
-    for kind, holders in {**reading.expansion.torn, **check.again.torn}.items():
+    for kind, holders in {**reading.expansion.torn, **second.again.torn}.items():
         torn = int(member(holders, collected.get(kind, _NOBODY)).sum())
         if torn:
             what = registry()[kind].plural if torn > 1 else registry()[kind].title
@@ -422,10 +430,10 @@ def _gaps(request: Request, reading: _Reading, check: _Check) -> list[dict[str, 
         gaps.append(_gap(request, f"relations of the kind {name}", why))
     if reading.tasks.torn:
         gaps.append(_gap(request, "the tree of process ids", "was rebuilt while it was read"))
-    if check.appeared and request.pid is not None:  # on a whole machine something always does
-        what = "object" if check.appeared == 1 else "objects"
-        gaps.append(_gap(request, f"{check.appeared} {what}", "kept appearing while it was read"))
-    elif check.doubtful.any() and not (check.still or check.childless):
+    if second.appeared and request.pid is not None:  # on a whole machine something always does
+        what = "object" if second.appeared == 1 else "objects"
+        gaps.append(_gap(request, f"{second.appeared} {what}", "kept appearing while it was read"))
+    elif second.doubtful.any() and not (second.still or second.childless):
         gaps.append(_gap(request, "the subtree", "ran and may have forked while it was read"))
     return gaps
 

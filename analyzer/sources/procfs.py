@@ -18,7 +18,7 @@ from analyzer.procfs import kcmp, mountinfo, tasks
 from analyzer.procfs.facts import Facts
 from analyzer.procfs.fs import ProcFs
 from analyzer.procfs.gaps import OTHERS, Failure
-from analyzer.procfs.identity import Asked, Presumed
+from analyzer.procfs.identity import ByKcmp, Presumed
 from analyzer.procfs.reading import read
 from analyzer.snapshot.source import PROCFS
 from analyzer.snapshot.value import Snapshot
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from analyzer.procfs.identity import Identity
-    from analyzer.procfs.reading import Progress, View
+    from analyzer.procfs.reading import Progress, Seen
     from analyzer.snapshot.source import SourceInfo
 
 _HIDEPID: Final = re.compile(r"hidepid=(2|4|invisible|ptraceable)")
@@ -59,27 +59,27 @@ def collect(
     fs = ProcFs(LIVE) if proc is None else proc
     host = scope == "host" or pid is None
     who = who_to_ask(fs) if identity is None else identity
-    view = read(fs, facts(fs), who, pid, host=host, progress=progress)
-    _look_again(view, pid)
+    seen = read(fs, facts(fs), who, pid, host=host, progress=progress)
+    _look_again(seen, pid)
     meta = run_facts(
         pid=pid,
-        start_time=None if pid is None else view.start_time(pid),
-        source=able(PROCFS, view),
-        notes=view.notes,
+        start_time=None if pid is None else seen.start_time(pid),
+        source=able(PROCFS, seen),
+        notes=seen.notes,
     )
-    return snapshot(view, {**meta, "scope": "host" if host else "border"})
+    return snapshot(seen, {**meta, "scope": "host" if host else "border"})
 
 
-def snapshot(view: View, meta: Mapping[str, Any]) -> Snapshot:
-    """Return the snapshot of a view."""
-    incomplete = view.log.touches(view.subtree)
-    return Snapshot({**meta, "incomplete": incomplete}, {**view.tables, "gaps": view.log.table()})
+def snapshot(seen: Seen, meta: Mapping[str, Any]) -> Snapshot:
+    """Return the snapshot of what was seen."""
+    incomplete = seen.log.touches(seen.subtree)
+    return Snapshot({**meta, "incomplete": incomplete}, {**seen.tables, "gaps": seen.log.table()})
 
 
-def able(source: SourceInfo, view: View) -> SourceInfo:
-    """Return a source with what such a view can tell."""
-    others = {task.tgid for task in view.tasks} - view.subtree
-    return source.able(identity=view.certain, all_processes=not view.log.touches({*others, OTHERS}))
+def able(source: SourceInfo, seen: Seen) -> SourceInfo:
+    """Return a source with what it can tell of what was seen."""
+    others = {task.tgid for task in seen.tasks} - seen.subtree
+    return source.able(identity=seen.certain, all_processes=not seen.log.touches({*others, OTHERS}))
 
 
 def facts(fs: ProcFs) -> Facts:
@@ -99,20 +99,20 @@ def who_to_ask(fs: ProcFs) -> Identity:
         kcmp.comparer(kcmp.What.VM)(own, own)
     except (OSError, NotPermittedError):
         return Presumed()
-    return Asked() if fs.is_live() else Presumed()
+    return ByKcmp() if fs.is_live() else Presumed()
 
 
-def _look_again(view: View, pid: int | None) -> None:
+def _look_again(seen: Seen, pid: int | None) -> None:
     """Look for what changed: the subject's end is an error, newcomers of the subtree are a gap."""
-    if pid is not None and tasks.again(view.fs, view.leader(pid)) is None:
+    if pid is not None and tasks.again(seen.fs, seen.leader(pid)) is None:
         raise TargetVanishedError(f"process {pid} ended while it was read")
-    known = {task.tgid for task in view.tasks}
-    for new in set(tasks.processes(view.fs)) - known:
-        parent = tasks.parent(view.fs, new)
-        if parent in view.subtree:
-            view.log.add(_ARRIVED, parent)
-    if view.fs.is_live() and os.geteuid() and _hidden(view.fs):
-        view.log.add(_HIDDEN, OTHERS)
+    known = {task.tgid for task in seen.tasks}
+    for new in set(tasks.processes(seen.fs)) - known:
+        parent = tasks.parent(seen.fs, new)
+        if parent in seen.subtree:
+            seen.log.add(_ARRIVED, parent)
+    if seen.fs.is_live() and os.geteuid() and _hidden(seen.fs):
+        seen.log.add(_HIDDEN, OTHERS)
 
 
 def _hidden(fs: ProcFs) -> bool:

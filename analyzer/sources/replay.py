@@ -53,12 +53,12 @@ def collect(
     answers = _identities(fs)
     host = scope == "host" or pid is None
     who = Presumed() if answers is None else answers
-    view = read(fs, known, who, pid, host=host, progress=progress)
+    seen = read(fs, known, who, pid, host=host, progress=progress)
     if _is_cut(fs):
-        view.log.add(_CUT)
-    source = able(REPLAY, view).meta(view.notes)
-    start = None if pid is None else view.start_time(pid)
-    return snapshot(view, {**_meta(known), **_subject(pid, start, host=host), "source": source})
+        seen.log.add(_CUT)
+    source = able(REPLAY, seen).meta(seen.notes)
+    start = None if pid is None else seen.start_time(pid)
+    return snapshot(seen, {**_meta(known), **_subject(pid, start, host=host), "source": source})
 
 
 def _meta(known: Facts) -> dict[str, Any]:

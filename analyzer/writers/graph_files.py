@@ -37,7 +37,8 @@ import numpy as np
 
 from analyzer.core.model import Side, Verdict
 from analyzer.core.text import printable, shorten, valid
-from analyzer.kinds import registry
+from analyzer.kinds import associations, registry
+from analyzer.kinds.base import Slot
 from analyzer.scene.layout import three_columns
 from analyzer.scene.palette import GREY, SIDES, VERDICTS
 
@@ -281,7 +282,7 @@ def _dot_node(data: Attributes, at: tuple[float, float] | None) -> dict[str, Any
 def _dot_edge(data: Attributes) -> dict[str, Any]:
     words = printable(data["words"])
     return {
-        **({"label": words} if data["association"] == "fd" else {}),
+        **({"label": words} if associations()[data["association"]].slot is Slot.DESCRIPTOR else {}),
         "tooltip": words,
         "color": f"{_side_colour(data)}aa",
         **({"style": "dashed"} if not data.get("counted", True) else {}),

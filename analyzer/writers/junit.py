@@ -145,7 +145,7 @@ def _bounded(cases: Iterable[_Case]) -> Iterator[_Case]:
     Namespaces are never among those.
     """
     room = _MOST_BYTES
-    never = {kind.name for kind in registry().values() if kind.namespace} | {"NSPROXY"}
+    never = {kind.name for kind in registry().values() if kind.is_space}
     left: Counter[_Case] = Counter()
     for case in cases:
         words = escape(case.name + case.message + case.text, quote=False)

@@ -379,14 +379,17 @@ def _held(page: _Page, entry: ReportObject, side: Side) -> list[Line]:
     return lines
 
 
+_STREAMS: Final = ("stdin", "stdout", "stderr")
+
+
 def _stdio(page: _Page, group: Group) -> list[Line]:
     slots = {
-        holder.slot or 0
+        holder.descriptor
         for entry in group.objects
         for holder in entry.holders
-        if holder.side is Side.INSIDE and holder.association == "fd" and (holder.slot or 0) <= 2  # noqa: PLR2004
+        if holder.side is Side.INSIDE and holder.descriptor in range(len(_STREAMS))
     }
-    streams = listing([("stdin", "stdout", "stderr")[slot] for slot in sorted(slots)])
+    streams = listing([name for at, name in enumerate(_STREAMS) if at in slots])
     how = "shared with what is outside"
     if group.origin:
         how = f"inherited from {printable(group.origin[1])} ({group.origin[0]})"

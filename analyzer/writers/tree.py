@@ -24,7 +24,6 @@ from analyzer.kinds import registry, title_of
 from analyzer.relations import relations
 from analyzer.report import facts
 from analyzer.report.grouping import Bundle
-from analyzer.report.holders import ONE_PROCESS
 from analyzer.report.tree import outline, shown
 from analyzer.report.wording import (
     VERDICTS,
@@ -317,7 +316,7 @@ def _places(holders: Sequence[Holder]) -> str:
 
 def _place(holder: Holder) -> str:
     detail = printable(holder.detail)
-    if holder.kind in ONE_PROCESS:
+    if registry()[holder.kind].of_process:
         return detail
     by = by_descriptor(holder.via) if holder.via else _numbered(holder)
     return f"{by} {detail}"

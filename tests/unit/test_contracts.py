@@ -89,3 +89,22 @@ def test_a_kind_is_one_file() -> None:
     for kind in registry().values():
         module = importlib.import_module(f"analyzer.kinds.{kind.name.lower()}")
         assert module.KIND is kind
+
+
+# Who spells the kinds of the registry: what reads a machine or /proc as it is, what somebody asks
+# for (also a placeholder FILE, a column PID), one rule of the kernel's, and one picture.
+_SPELL = {
+    "kinds", "relations", "procfs", "sources", "lookup", "writers.who", "cli", "report.columns",
+    "graph.freeing", "plots._namespaces",
+}  # fmt: skip
+
+
+def test_kinds_own_what_is_asked_of_them() -> None:
+    names = {*registry()} - {TASK}
+    for path in sorted(rooms.PACKAGE.rglob("*.py")):
+        parts = path.relative_to(rooms.PACKAGE).with_suffix("").parts
+        if not _SPELL & {parts[0], ".".join(parts)}:
+            nodes = ast.walk(ast.parse(path.read_text()))
+            words = {node.value for node in nodes if isinstance(node, ast.Constant)
+                     and isinstance(node.value, str)}  # fmt: skip
+            assert not words & names, f"{path}: ask the kind instead"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.procfs.identity import Asked, Presumed, Recording, parse
+from analyzer.procfs.identity import ByKcmp, Presumed, Recording, parse
 from analyzer.procfs.kcmp import UNORDERED, Classes, Member, What, classify
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def test_the_kernel_knows_a_duplicate_from_a_second_opening() -> None:
     try:
         own = os.getpid()
         members = [(own, first), (own, second), (own, copy), (own, 10_000)]
-        got = Asked().classes(What.FILE, members)
+        got = ByKcmp().classes(What.FILE, members)
     finally:
         for fd in (first, copy, second):
             os.close(fd)

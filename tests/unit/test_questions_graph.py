@@ -19,7 +19,6 @@ from analyzer.core.model import TASK, Rules, Side, Verdict
 from analyzer.graph import containing, questions
 from analyzer.kinds import associations, registry
 from analyzer.kinds.base import Judged
-from analyzer.report.holders import ONE_PROCESS
 from tests.build import Machine, Obj
 from tests.each import each
 from tests.strategies import Graph, counted_graphs, half_as_often
@@ -493,7 +492,7 @@ def leading(graph: Graph, start: tuple[str, int], target: tuple[str, int]) -> se
             own = [up for up in by.get(holder, ()) if up[0] == TASK]
             if holder[0] == TASK:
                 tasks.add(holder)
-            elif holder[0] in ONE_PROCESS and own:
+            elif registry()[holder[0]].of_process and own:
                 tasks.update(own)
             elif not (registry()[holder[0]].namespace or holder[0] == "MOUNT" or holder in seen):
                 seen.add(holder)
