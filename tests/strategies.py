@@ -93,6 +93,8 @@ PLACES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("AIO", "aio.request"): ("FILE",),
     ("PID_NS", "acct"): ("ACCT",),
     ("ACCT", "acct.file"): ("FILE",),
+    ("USER_NS", "binfmt"): ("BINFMT",),
+    ("BINFMT", "binfmt.file"): ("FILE",),
     ("LOOP", "loop"): ("FILE",),
     ("MOUNT", "superblock"): ("SUPERBLOCK",),
     ("MOUNT", "bind"): ("NSFS",),

@@ -112,7 +112,7 @@ def types(memory: Memory, addresses: U64) -> npt.NDArray[np.object_]:
 
 def _type_names(memory: Memory, file_system_types: U64) -> list[str]:
     read = memory.gather(file_system_types, "file_system_type", {"name": "name"})
-    return _texts(memory, read["name"])
+    return texts(memory, read["name"])
 
 
 def _describe(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
@@ -167,9 +167,10 @@ def backing_files(memory: Memory, devices: U64) -> npt.NDArray[np.object_]:
     return found
 
 
-def _texts(memory: Memory, addresses: U64) -> list[str]:
+def texts(memory: Memory, addresses: U64, longest: int = _LONGEST) -> list[str]:
+    """Return the strings at addresses, up to their end or so many bytes; "" for what is none."""
     # Reads are of whole words; a string may start within one.
-    data, _ = memory.engine.read(addresses & ~np.uint64(7), _LONGEST)
+    data, _ = memory.engine.read(addresses & ~np.uint64(7), longest)
     starts = (addresses & np.uint64(7)).tolist()
     return [_text(row.tobytes()[start:]) for row, start in zip(data, starts, strict=True)]
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Final
 
 from analyzer.kinds._namespace import namespace
-from analyzer.kinds.base import Judged
+from analyzer.kinds.base import Judged, Pointer
+from analyzer.kinds.binfmt import BINFMT
 
 KIND: Final = replace(
     namespace(
@@ -19,5 +20,6 @@ KIND: Final = replace(
         old_counters=("count.counter",),
         judged=Judged.STRUCTURAL,
     ),
+    pointers=(Pointer(("binfmt_misc",), "BINFMT", BINFMT),),
     anybodys=True,
 )

@@ -136,6 +136,16 @@ FEATURES: Final = (
         module="vsock",
     ),
     Feature(
+        "binary-formats",
+        (
+            "user_namespace:binfmt_misc", "binfmt_misc:entries",
+            "Node:interp_file", "Node:list", "Node:name",
+        ),
+        "interpreters that binfmt_misc holds (flag F) are unnamed",
+        "Linux 6.7",  # 21ca59b365c0 "binfmt_misc: enable sandboxed mounts"
+        module="binfmt_misc",
+    ),
+    Feature(
         "idle-tasks",
         ("task_struct:se.cfs_rq", "cfs_rq:rq", "rq:idle"),
         "what the idle tasks hold of the initial namespaces is unnamed",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from analyzer.memory.btf import Field
 
 MODULES: Final = {
+    "Node": "binfmt_misc",
     "autofs_sb_info": "autofs4",
     "loop_device": "loop",
     "ovl_dir_file": "overlay",

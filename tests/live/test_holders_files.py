@@ -307,6 +307,19 @@ def test_process_accounting_holds_its_file() -> None:
     assert held.verdict(file) == "contained"
 
 
+@pytest.mark.skipif(
+    "binfmt_misc" not in Path("/proc/filesystems").read_text(), reason="no binfmt_misc here"
+)
+def test_an_interpreter_that_binfmt_misc_holds_is_named() -> None:
+    with fixtures.start("binfmt") as running:
+        held = checked(running.info)
+    (file,) = held.targets("binfmt.file")
+    assert held.associations(file) == {"inside binfmt.file": 1}
+    assert held.verdict(file) == "contained"
+    assert str(held.objects.value("name", file - 1)).endswith("/interpreter")
+    assert [edge.detail for edge in held.of(file)] == ["format fixture\x1b[2J"]
+
+
 EVERYTHING = (
     "sleepers", "polled-outside", "shm", "shm-outside", "aio", "memfd", "loop", "loop-mounted",
     "overlay", "acct", "pidfd-getfd", "seccomp-addfd", "proc-fd", "mqueue",

@@ -86,9 +86,9 @@ LACKS: dict[str, set[str]] = {
     "5.10": {
         "all-namespaces", "unix-tables", "io-workers", "io-polled", "borrowed-files",
         "loop-devices", "overlay-directories", "overlay-layers", "autofs-pipes", "tun-interfaces",
-        "vsock-addresses",
+        "vsock-addresses", "binary-formats",
     },
-    "6.1": {"all-namespaces", "io-workers", "borrowed-files"},
+    "6.1": {"all-namespaces", "io-workers", "borrowed-files", "binary-formats"},
     "6.12": {"all-namespaces"},
     "6.18": set(),
 }  # fmt: skip
