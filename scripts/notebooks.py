@@ -275,7 +275,7 @@ def _matters(snapshot: Snapshot, facts: Mapping[str, Any]) -> tuple[Mask, Mask]:
 
     from analyzer.check.subtree import INSIDE, border
     from analyzer.core.model import Rules
-    from analyzer.lookup.who import parse, upward
+    from analyzer.lookup.who import parse, rows, upward
 
     tasks, objects = snapshot.tables["tasks"], snapshot.tables["objects"]
     if "root" in facts:
@@ -283,7 +283,7 @@ def _matters(snapshot: Snapshot, facts: Mapping[str, Any]) -> tuple[Mask, Mask]:
         about, inside = edge.collected, edge.task_side == INSIDE
     else:
         about = np.zeros(len(objects), np.bool_)
-        about[parse(facts["asked"]).rows(snapshot)] = True
+        about[rows(snapshot, parse(facts["asked"]))] = True
         inside = tasks["tid"] == facts["keeper"]
     # What leads to a filesystem or to the host's namespaces is the whole machine.
     common = objects["initial"] | (objects["kind"] == objects.code("kind", "SUPERBLOCK"))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analyzer.core.model import Fact
+from analyzer.kinds._fuse import FILE_TYPE as FUSE
 from analyzer.kinds._initial import initial
 from analyzer.kinds._paths import paths
 from analyzer.kinds.base import Association, Edges, Finder, Judged, Kind, Pointer, State
@@ -206,6 +207,7 @@ KIND: Final = Kind(
     describe=_describe,
     state=State(_FACTS, _state),
     finder=Finder(after=("TASK",), find=_find),
+    file_types=(FUSE,),
     derived=True,
     mounted=True,
 )

@@ -1,312 +1,247 @@
 """Who still holds this? Every holder of one object of the whole machine, with its chain.
 
-An object is named as people see it: `pid:FD`, `pid:mm`, a path, `net:[4026532178]`,
-`/run/netns/NAME`, `pipe:[N]`, `socket:[N]`; a mount point stands for its whole filesystem. The
-answer is a tree: what holds the object, what holds
-that, up to the tasks, or to the thing that pins it without one (a bind mount in some mount
-namespace, a message in a queue, a loop device).
+An object is named as people see it: the words are those of `analyzer.lookup.words`. The
+answer is a tree: what holds the object, what holds that, up to the tasks, or to the thing that pins
+it without one (a bind mount in some mount namespace, a message in a queue, a loop device). Of a
+namespace that has processes they are named, and what holds it is another question; through one that
+has none the chain goes on.
 """
 
 from __future__ import annotations
 
-import errno
-import glob
-import os
-import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.check.links import Links, links, reach
-from analyzer.core.errors import EXIT_OK, EXIT_UNDECIDED, BadInputError
+from analyzer.core.errors import EXIT_OK, EXIT_UNDECIDED
 from analyzer.core.model import TASK, Rules
-from analyzer.kinds import namespace_kinds, registry
-from analyzer.procfs.glance import look
-from analyzer.procfs.places import Place, directories, mounted_at, mounts, swaps
+from analyzer.kinds import registry
+from analyzer.lookup.release import releases
+from analyzer.lookup.value import BESIDE, ITSELF, OTHER_END, PERHAPS, Answer, Held, Node, Outcome
+from analyzer.lookup.words import Query, parse
+from analyzer.lookup.words.process import known_as
+from analyzer.procfs.people import person
 from analyzer.report.holders import in_words
-from analyzer.sources.tasks import exists, proc_levels
+from analyzer.sources.tasks import proc_levels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
-    from analyzer.procfs.glance import Inode
+    from analyzer.lookup.words.base import Meaning
+    from analyzer.procfs.people import Person
+    from analyzer.procfs.places import Place
     from analyzer.snapshot.value import Snapshot
 
     Rows = npt.NDArray[np.intp]
     Mask = npt.NDArray[np.bool_]
 
-_OF_PROCESS: Final = re.compile(r"(\d+):(\w+)")
-_NUMBERED: Final = re.compile(r"(\w+):\[(\d+)\]")
-_PARTS: Final = {
-    "mm": "MM", "files": "FILE_TABLE", "fs": "FS", "sighand": "SIGHAND", "nsproxy": "NSPROXY",
-}  # fmt: skip
-_IFMT, _IFIFO, _IFSOCK = 0o170000, 0o010000, 0o140000
+__all__ = ["Answer", "Query", "answer", "enough", "exit_code", "parse", "rows", "stated", "upward"]
+
 _MOST_DEEP: Final = 12
+_MOST_PEOPLE: Final = 1_000
+# What an open file is open on, and which end of it that is.
+_ENDS: Final = {
+    "pipe.reader": "reading end",
+    "pipe.writer": "writing end",
+    "pipe.both": "both ends",
+}
+_ON: Final = (*_ENDS, "sock", "tty.file")
+_ACCESS: Final = ("for reading", "for writing", "for reading and writing")
+_O_ACCMODE: Final = 3
+# The title says it, or it is nobody's question; and what says something by being none.
+_UNTOLD: Final = frozenset(
+    {"mount_id", "open.mode", "filesystem", "socket.peer", "mounts", "detached"}
+)
+_TOLD_AS_ZERO: Final = frozenset({"readers", "writers"})
+_O_PATH: Final = 0o10000000  # include/uapi/asm-generic/fcntl.h
 
 
-@dataclass(frozen=True)
-class Node:
-    """A holder and its place, and what holds it in turn (nothing for a task).
-
-    `kind` is TASK for a task, with its `tid`, and the `tgid` and `process` (name) of the process
-    that it is a thread of; else `objref` is the holding object.
-    """
-
-    kind: str
-    tid: int | None
-    objref: int | None
-    name: str | None
-    association: str
-    slot: int | None
-    weight: int
-    words: str
-    by: tuple[Node, ...] = ()
-    tgid: int | None = None
-    process: str | None = None
+def stated(queries: Iterable[Query]) -> tuple[str, ...]:
+    """Return the facts that are needed to find what is meant."""
+    return tuple({name for query in queries for m in query.meanings for name in m.state})
 
 
-@dataclass(frozen=True)
-class Held:
-    """One object with all that holds it; `refcount` is None when it is not known."""
-
-    objref: int
-    kind: str
-    name: str | None
-    initial: bool
-    refcount: int | None
-    named: int
-    by: tuple[Node, ...]
-
-    @property
-    def unnamed(self) -> int:
-        """Return how many references the kernel counts that no holder was found for."""
-        return 0 if self.refcount is None or self.initial else self.refcount - self.named
+def rows(snapshot: Snapshot, query: Query) -> Rows:
+    """Return the rows of the objects that are meant, and of the other ends of these."""
+    own = _own(snapshot, query)
+    return np.unique(np.concatenate([own, other_ends(snapshot, own), beside(snapshot, own)]))
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What was asked, and the objects that it is; none when there is no such object.
-
-    `silent` are the processes whose directories are on a filesystem that does not answer.
-    `pid` is the process that was asked for, in the initial pid namespace: another number than was
-    said where cranalyze is in one of its own. It is `unsure` that there is no such object where
-    something could not be read that may hold it, or /proc shows it.
-    """
-
-    asked: str
-    held: tuple[Held, ...]
-    places: tuple[Place, ...] = ()
-    silent: tuple[int, ...] = ()
-    pid: int | None = None
-    unsure: bool = False
-
-    @property
-    def found(self) -> bool:
-        """Tell whether there is such an object, or something else that holds what was asked for."""
-        return bool(self.held or self.places)
+def _own(snapshot: Snapshot, query: Query) -> Rows:
+    sure = [m.rows(snapshot) for m in query.meanings if not m.guess]
+    found = np.unique(np.concatenate([np.empty(0, np.intp), *sure]))
+    guesses = [m.rows(snapshot) for m in query.meanings if m.guess]
+    return np.unique(np.concatenate([found, *guesses])).astype(np.intp)
 
 
-@dataclass(frozen=True)
-class Query:
-    """A parsed name of an object: it chooses rows of the objects table of a detailed snapshot."""
-
-    asked: str
-    kinds: tuple[str, ...] = ()
-    ino: int | None = None
-    dev: int | None = None
-    format: int | None = None
-    pid: int | None = None
-    fd: int | None = None
-    whole_device: bool = False
-
-    def places(self) -> tuple[tuple[Place, ...], tuple[int, ...]]:
-        """Return what holds a path without having it open, asked of /proc, and who was silent."""
-        if self.dev is None:
-            return (), ()
-        found, silent = directories(self.dev, self.ino)
-        found += swaps(self.dev, self.ino)
-        return (*found, *(mounts(self.dev) if self.whole_device else ())), tuple(silent)
-
-    def rows(self, snapshot: Snapshot) -> Rows:
-        """Return the rows of the objects that are meant."""
-        if self.pid is not None:
-            return self._of_process(snapshot, known_as(snapshot, self.pid))
-        objects = snapshot.tables["objects"]
-        found = np.isin(objects["kind"], [objects.code("kind", kind) for kind in self.kinds])
-        for name, value in (("ino", self.ino), ("dev", self.dev)):
-            if value is not None:
-                found &= objects.known(name) & (objects[name] == value)
-        if self.format is not None:
-            found &= objects.known("mode") & (objects["mode"] & _IFMT == self.format)
-        return np.flatnonzero(found)
-
-    def missed(self, snapshot: Snapshot) -> bool:
-        """Tell whether an object that was not found may be there all the same.
-
-        What processes have, /proc knows; the rest nobody knows where there are gaps.
-        """
-        if self.pid is not None:
-            return _has(self.pid, self.fd, self.kinds)
-        return bool(len(snapshot.tables["gaps"])) or _linked(self.asked)
-
-    def _of_process(self, snapshot: Snapshot, pid: int) -> Rows:
-        references, objects = snapshot.tables["references"], snapshot.tables["objects"]
-        kind = "FILE_TABLE" if self.fd is not None else self.kinds[0]
-        by_task = references["holder_kind"] == references.code("holder_kind", TASK)
-        held = references["target"][by_task & (references["holder"] == pid)] - 1
-        rows = held[objects["kind"][held] == objects.code("kind", kind)]
-        if self.fd is None:
-            return np.unique(rows)
-        slot = (
-            (references["association"] == references.code("association", "fd"))
-            & (references["slot"] == self.fd)
-            & np.isin(references["holder"], rows + 1)
-        )
-        return np.unique(references["target"][slot] - 1)
+def enough(snapshot: Snapshot, query: Query) -> bool:
+    """Tell whether all that is meant was found, or is known not to be there."""
+    return any(_there(meaning, snapshot) for meaning in query.meanings) or not any(
+        meaning.missed(snapshot) for meaning in query.meanings
+    )
 
 
-def known_as(snapshot: Snapshot, pid: int) -> int:
-    """Return what the tables call process `pid` of our own pid namespace, -1 if there is none."""
-    named: dict[int, int] = snapshot.meta.get("named", {})
-    return named.get(pid, pid)
-
-
-def _has(pid: int, fd: int | None, kinds: tuple[str, ...]) -> bool:
-    """Ask /proc whether a process has a descriptor, or a part; the kernel, if /proc is not ours."""
-    if proc_levels() != 0:
-        return exists(pid)
-    if fd is not None:
-        return os.path.lexists(f"/proc/{pid}/fd/{fd}")
-    try:
-        with open(f"/proc/{pid}/status", "rb") as file:
-            status = file.read()
-    except OSError:
-        return False
-    dead = re.search(rb"^State:\s+[XZ]", status, re.MULTILINE) is not None
-    return not dead and ("MM" not in kinds or b"\nVmSize:" in status)
-
-
-def _linked(target: str) -> bool:
-    """Ask /proc whether a descriptor, or a namespace of a task, is called so."""
-    links = (*glob.iglob("/proc/[0-9]*/ns/*"), *glob.iglob("/proc/[0-9]*/fd/*"))
-    return any(_target(link) == target for link in links)
-
-
-def _target(link: str) -> str:
-    try:
-        return os.readlink(link)
-    except OSError:
-        return ""
-
-
-def parse(asked: str) -> Query:
-    """Understand the name of an object. Raise BadInputError for what names none."""
-    of_process = _OF_PROCESS.fullmatch(asked)
-    if of_process:
-        return _process_part(asked, int(of_process[1]), of_process[2])
-    numbered = _NUMBERED.fullmatch(asked)
-    if numbered:
-        return _numbered(asked, numbered[1], int(numbered[2]))
-    return _path(asked)
-
-
-def _process_part(asked: str, pid: int, part: str) -> Query:
-    if part.isdecimal():
-        return Query(asked, pid=pid, fd=int(part))
-    if part not in _PARTS:
-        raise BadInputError(f"{asked}: after the pid comes a descriptor, or {', '.join(_PARTS)}")
-    return Query(asked, (_PARTS[part],), pid=pid)
-
-
-def _numbered(asked: str, word: str, ino: int) -> Query:
-    namespaces = namespace_kinds()
-    if word in namespaces:
-        return Query(asked, (namespaces[word].name,), ino=ino)
-    formats = {"pipe": _IFIFO, "socket": _IFSOCK}
-    if word in formats:
-        return Query(asked, ("FILE",), ino=ino, format=formats[word])
-    known = ", ".join(f"{name}:[N]" for name in (*namespaces, *formats))
-    raise BadInputError(f"{asked}: known are {known}")
-
-
-def _path(path: str) -> Query:
-    if not path or "\0" in path:
-        raise _unusable(path, "no path")
-    of_nsfs, at = look(["/proc/self/ns/uts", path])
-    if at == errno.ENOENT:
-        return Query(path)
-    if at == errno.ETIMEDOUT:
-        return _silent(path)
-    if isinstance(at, int):
-        raise _unusable(path, os.strerror(at))
-    if not isinstance(of_nsfs, int) and at.dev == of_nsfs.dev:
-        kinds = tuple(kind.name for kind in namespace_kinds().values())
-        return Query(path, kinds, ino=at.ino)
-    if at.ino is None or _is_mount(path, at):
-        return Query(path, ("FILE",), dev=at.dev, whole_device=True)
-    return Query(path, ("FILE",), ino=at.ino, dev=at.dev)
-
-
-def _is_mount(path: str, at: Inode) -> bool:
-    """Tell whether a path is where another filesystem begins: as os.path.ismount() does."""
-    if not at.mounted:
-        return False
-    (above,) = look([os.path.dirname(os.path.abspath(path))])
-    return isinstance(above, int) or above.dev != at.dev or above.ino == at.ino
-
-
-def _silent(path: str) -> Query:
-    """Understand a path whose filesystem does not answer: a mount point needs not be asked."""
-    dev = mounted_at(path)
-    if dev is None:
-        raise _unusable(path, "its filesystem does not answer")
-    return Query(path, ("FILE",), dev=dev, whole_device=True)
-
-
-def _unusable(path: str, reason: str) -> BadInputError:
-    known = "name a path, PID:FD, PID:mm, net:[N], pipe:[N] or socket:[N]"
-    return BadInputError(f"{path}: {reason}; {known}")
+def _there(meaning: Meaning, snapshot: Snapshot) -> bool:
+    return bool(len(meaning.rows(snapshot)))
 
 
 def answer(snapshot: Snapshot, query: Query) -> Answer:
     """Find the objects that `query` means in a host-wide, detailed snapshot, and their holders."""
     graph = _Graph(snapshot)
-    held = tuple(graph.held(int(row)) for row in query.rows(snapshot))
-    places, silent = query.places()
-    return Answer(
+    places: dict[Place, None] = {}
+    silent: dict[int, None] = {}
+    for meaning in query.meanings:
+        found, quiet = meaning.places()
+        places.update(dict.fromkeys(found))
+        silent.update(dict.fromkeys(quiet))
+    own, guessed = _sure(snapshot, query, busy=bool(places))
+    held = [graph.held(int(row), PERHAPS if guessed else ITSELF) for row in own]
+    held += [graph.held(int(row), OTHER_END) for row in other_ends(snapshot, own)]
+    if query.pids:
+        held += [graph.held(int(row), BESIDE) for row in beside(snapshot, own)]
+    held = [one for one in held if not _own_alone(one)]
+    there = any(meaning.there for meaning in query.meanings)
+    lost = not held and not places and not there
+    pid = next(iter(query.pids), None)
+    people = _people(held, places)
+    made = Answer(
         query.asked,
-        held,
-        places,
-        silent,
-        pid=None if query.pid is None else known_as(snapshot, query.pid),
-        unsure=not held and not places and (bool(silent) or query.missed(snapshot)),
+        tuple(held),
+        tuple(places),
+        tuple(silent),
+        pid=None if pid is None else known_as(snapshot, pid),
+        unsure=lost and (bool(silent) or any(m.missed(snapshot) for m in query.meanings)),
+        what=tuple(dict.fromkeys(m.what for m in query.meanings if m.what and m.guess <= guessed)),
+        notes=tuple(dict.fromkeys(note for m in query.meanings for note in m.notes())),
+        there=there,
+        unseen="; ".join(dict.fromkeys(m.unseen for m in query.meanings if m.unseen)),
+        people=people,
     )
+    return releases(made)
+
+
+def _sure(snapshot: Snapshot, query: Query, *, busy: bool) -> tuple[Rows, bool]:
+    """Return the rows of what is meant, or else of what is only guessed; and whether that is so."""
+    sure = [m.rows(snapshot) for m in query.meanings if not m.guess]
+    found = np.unique(np.concatenate([np.empty(0, np.intp), *sure])).astype(np.intp)
+    if len(found) or busy:
+        return found, False
+    guesses = _own(snapshot, query)
+    return guesses, bool(len(guesses))
+
+
+def _people(held: Iterable[Held], places: Iterable[Place]) -> tuple[Person, ...]:
+    """Return who the processes of an answer are, where /proc calls them as the tables do."""
+    if proc_levels() != 0:
+        return ()
+    pids = {node.tgid: None for one in held for node in ends(one.by) if node.tgid}
+    pids |= {member: None for one in held for node in everyone(one.by) for member in node.members}
+    pids |= {place.pid: None for place in places if place.pid}
+    found = (person(pid) for pid in [*pids][:_MOST_PEOPLE] if pid)
+    return tuple(one for one in found if one is not None)
+
+
+def _own_alone(held: Held) -> bool:
+    """Tell whether nobody but cranalyze holds an object."""
+    found = [*ends(held.by)]
+    return bool(found) and all(node.observer for node in found)
+
+
+def everyone(nodes: Iterable[Node]) -> Iterator[Node]:
+    """Yield all holders of all chains."""
+    for node in nodes:
+        yield node
+        yield from everyone(node.by)
+
+
+def ends(nodes: Iterable[Node]) -> Iterator[Node]:
+    """Yield the tasks, and what nothing is known to hold, at the ends of all chains."""
+    return (node for node in everyone(nodes) if not node.by)
 
 
 def exit_code(answers: Sequence[Answer]) -> int:
-    """Return what the program exits with: 1 where there is no such object, 3 if that is unsure."""
-    lost = [answer for answer in answers if not answer.found]
-    if any(answer.unsure for answer in lost):
+    """Return what the program exits with: 1 where there is no such object, 3 if that is unsure.
+
+    It is unsure, too, that nobody holds what is there, if holders of this sort cannot be seen.
+    """
+    outcomes = {answer.outcome for answer in answers}
+    if Outcome.UNSEEN in outcomes:
         return EXIT_UNDECIDED
-    return 1 if lost else EXIT_OK
+    return 1 if Outcome.ABSENT in outcomes else EXIT_OK
 
 
 def upward(snapshot: Snapshot, rows: Sequence[int]) -> Mask:
-    """Return the mask of the objects of `rows` and of all that lead to them."""
+    """Return the mask of the objects of `rows`, of what they are on, and of all that lead there."""
     ends = links(snapshot, Rules.MODERN)
     wanted = np.zeros(ends.objects, np.bool_)
     wanted[np.array(rows, np.intp)] = True
+    _, on = _open_on(snapshot, np.flatnonzero(wanted))
     by_object = np.flatnonzero(ends.counted & ~ends.by_task)
-    return reach(wanted, ends.target[by_object], ends.node[by_object] - ends.tasks)
+    found = reach(wanted, ends.target[by_object], ends.node[by_object] - ends.tasks)
+    found[on] = True
+    return found
+
+
+def _open_on(snapshot: Snapshot, files: Rows) -> tuple[Rows, Rows]:
+    """Return open files (rows) and what each is open on: a pipe, a socket, a terminal."""
+    references = snapshot.tables["references"]
+    codes = [references.code("association", name) for name in _ON]
+    by_file = references["holder_kind"] == references.code("holder_kind", "FILE")
+    at = np.flatnonzero(by_file & np.isin(references["association"], codes))
+    at = at[np.isin(references["holder"][at] - 1, files)]
+    return references["holder"][at] - 1, references["target"][at] - 1
+
+
+def other_ends(snapshot: Snapshot, files: Rows) -> Rows:
+    """Return the open files on the other ends of pipes, sockets and terminals."""
+    references = snapshot.tables["references"]
+    _, on = _open_on(snapshot, files)
+    holder, target = references["holder"] - 1, references["target"] - 1
+    paired = [references.code("association", name) for name in ("peer", "tty.master")]
+    pairs = np.isin(references["association"], paired)
+    wider = [on, target[pairs & np.isin(holder, on)], holder[pairs & np.isin(target, on)]]
+    things = np.unique(np.concatenate(wider))
+    codes = [references.code("association", name) for name in _ON]
+    by_file = references["holder_kind"] == references.code("holder_kind", "FILE")
+    met = by_file & np.isin(references["association"], codes) & np.isin(target, things)
+    found = np.unique(holder[met])
+    return found[~np.isin(found, files)].astype(np.intp)
+
+
+def beside(snapshot: Snapshot, files: Rows) -> Rows:
+    """Return the detached mounts that files are on, the filesystems that they serve, their files.
+
+    Who has the descriptor of a daemon's /dev/fuse wants to know who uses what it serves.
+    """
+    references, objects = snapshot.tables["references"], snapshot.tables["objects"]
+    by_file = references["holder_kind"] == references.code("holder_kind", "FILE")
+    mine = by_file & np.isin(references["holder"] - 1, files)
+    loose = mine & (references["association"] == references.code("association", "f_path.mnt"))
+    served = mine & (references["association"] == references.code("association", "fuse"))
+    superblocks = references["target"][served] - 1
+    of_files = objects["kind"] == objects.code("kind", "FILE")
+    on = objects.known("dev") & np.isin(objects["dev"], objects["dev"][superblocks])
+    found = np.concatenate(
+        [references["target"][loose] - 1, superblocks, np.flatnonzero(of_files & on)]
+        if len(superblocks)
+        else [references["target"][loose] - 1]
+    )
+    shows = references["association"] == references.code("association", "superblock")
+    mounts = references["holder"][shows & np.isin(references["target"] - 1, superblocks)] - 1
+    detached = references["association"] == references.code("association", "f_path.mnt")
+    used = mounts[np.isin(mounts, references["target"][detached] - 1)]
+    wanted = np.unique(np.concatenate([found, used]))
+    return wanted[~np.isin(wanted, files)].astype(np.intp)
 
 
 class _Graph:
     """The references of a snapshot by target."""
 
     def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
         self._tasks, self._objects, self._references = (
             snapshot.tables[name] for name in ("tasks", "objects", "references")
         )
@@ -318,7 +253,7 @@ class _Graph:
         self._order = counted[np.argsort(self._links.target[counted], kind="stable")]
         self._sorted = self._links.target[self._order]
 
-    def held(self, row: int) -> Held:
+    def held(self, row: int, part: str = "") -> Held:
         at = self._held_by(row)
         return Held(
             objref=int(self._objects["objref"][row]),
@@ -328,6 +263,51 @@ class _Graph:
             refcount=self._objects.value("refcount", row),
             named=int(self._references["weight"][at].sum()),
             by=tuple(self._nodes(row, frozenset({row}))),
+            part=part,
+            role=self._role(row),
+            facts=self._facts(row),
+        )
+
+    def _role(self, row: int) -> str:
+        """Return which end an open file is, or what it is open for."""
+        if self._objects.value("kind", row) != "FILE":
+            return ""
+        mine = self._references["holder"] == row + 1
+        by_file = self._references["holder_kind"] == self._references.code("holder_kind", "FILE")
+        for at in np.flatnonzero(mine & by_file).tolist():
+            association = self._references.value("association", at)
+            target = int(self._references["target"][at]) - 1
+            if association in _ENDS:
+                return f"the {_ENDS[association]}"
+            if association == "tty.file":
+                return self._terminal(target)
+        flags = self._objects.value("flags", row)
+        if flags is None:
+            return ""
+        return "as a path" if flags & _O_PATH else dict(enumerate(_ACCESS)).get(
+            flags & _O_ACCMODE, ""
+        )  # fmt: skip
+
+    def _terminal(self, row: int) -> str:
+        references = self._references
+        masters = references["association"] == references.code("association", "tty.master")
+        slave = references["target"][masters & (references["holder"] == row + 1)]
+        if len(slave):
+            return f"the master of {self._objects.value('name', int(slave[0]) - 1)}"
+        return f"the terminal {self._objects.value('name', row) or ''}".rstrip()
+
+    def _facts(self, row: int) -> tuple[str, ...]:
+        """Return what is known of the state of an object, and of what a file is open on."""
+        facts = self._snapshot.tables["facts"]
+        _, on = _open_on(self._snapshot, np.array([row], np.intp))
+        refs = np.array([row, *on.tolist()], np.int64) + 1
+        by_object = facts["kind"] != facts.code("kind", TASK)
+        at = np.flatnonzero(by_object & np.isin(facts["ref"], refs))
+        found = {facts.value("fact", one): _value(self._snapshot, one) for one in at.tolist()}
+        return tuple(
+            f"{name} {value}"
+            for name, value in found.items()
+            if name not in _UNTOLD and (value != 0 or name in _TOLD_AS_ZERO)
         )
 
     def _held_by(self, row: int) -> Rows:
@@ -342,17 +322,45 @@ class _Graph:
                 continue
             above = holder - self._links.tasks
             if above not in seen:
-                yield self._node(at, row=above, by=self._above(above, seen))
+                members = self._members(above)
+                by = () if members else self._above(above, seen)
+                yield self._node(at, row=above, by=by, members=members)
 
     def _above(self, row: int, seen: frozenset[int]) -> tuple[Node, ...]:
-        # Who holds a namespace or credentials is another question, and a long answer.
-        kind = registry()[self._objects.value("kind", row)]
-        if kind.namespace or len(seen) > _MOST_DEEP:
+        # Who holds the host's own namespaces is another question, and a long answer.
+        host = bool(self._objects["initial"][row]) and self._is_namespace(row)
+        if host or len(seen) > _MOST_DEEP:
             return ()
         return tuple(self._nodes(row, seen | {row}))
 
+    def _is_namespace(self, row: int) -> bool:
+        return bool(registry()[self._objects.value("kind", row)].namespace)
+
+    def _members(self, row: int) -> tuple[int, ...]:
+        """Return the processes that live in a namespace that is not the host's own."""
+        if not self._is_namespace(row) or self._objects["initial"][row]:
+            return ()
+        found: set[int] = set()
+        for at in self._held_by(row).tolist():
+            holder = int(self._links.node[at])
+            if self._links.by_task[at]:
+                found.add(int(self._tasks["tgid"][holder]))
+                continue
+            above = holder - self._links.tasks
+            if self._objects.value("kind", above) in {"NSPROXY", "CRED"}:
+                sets = self._held_by(above)
+                tasks = self._links.node[sets[self._links.by_task[sets]]]
+                found.update(self._tasks["tgid"][tasks].tolist())
+        return tuple(sorted(found))
+
     def _node(
-        self, at: int, *, row: int, tid: int | None = None, by: tuple[Node, ...] = ()
+        self,
+        at: int,
+        *,
+        row: int,
+        tid: int | None = None,
+        by: tuple[Node, ...] = (),
+        members: tuple[int, ...] = (),
     ) -> Node:
         association = self._references.value("association", at)
         slot = self._references.value("slot", at)
@@ -361,12 +369,31 @@ class _Graph:
             kind=TASK if tid is not None else self._objects.value("kind", row),
             tid=tid,
             objref=None if tid is not None else int(self._objects["objref"][row]),
-            name=self._tasks["comm"][row] if tid is not None else self._objects.value("name", row),
+            name=_plain(self._tasks["comm"][row])
+            if tid is not None
+            else self._objects.value("name", row),
             association=association,
             slot=slot,
             weight=int(self._references["weight"][at]),
             words=in_words(association, slot, self._references.value("detail", at)),
             by=by,
             tgid=tgid,
-            process=None if tgid is None else self._process.get(tgid, self._tasks["comm"][row]),
+            process=None
+            if tgid is None
+            else _plain(self._process.get(tgid, self._tasks["comm"][row])),
+            initial=tid is None and bool(self._objects["initial"][row]),
+            members=members,
+            observer=tid is not None and bool(self._tasks["observer"][row]),
         )
+
+
+def _plain(comm: str) -> str:
+    # What `echo` wrote into /proc/PID/comm ends in a newline, which nobody means.
+    return comm.removesuffix("\n")
+
+
+def _value(snapshot: Snapshot, row: int) -> int | str:
+    facts = snapshot.tables["facts"]
+    text: str | None = facts.value("text", row)
+    number: int = facts.value("number", row)
+    return number if text is None else text

@@ -119,6 +119,13 @@ FEATURES: Final = (
         module="autofs4",
     ),
     Feature(
+        "fuse-daemons",
+        ("fuse_dev:fc", "fuse_conn:mounts", "fuse_mount:fc_entry", "fuse_mount:sb"),
+        "which filesystem a descriptor of /dev/fuse serves is not told",
+        "Linux 5.11, which describes modules too",
+        module="fuse",
+    ),
+    Feature(
         "tun-interfaces",
         ("tun_file:tun", "tun_struct:dev"),
         "the interface of a tun device is not told",

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MODULES: Final = {
     "Node": "binfmt_misc",
     "autofs_sb_info": "autofs4",
+    "fuse_conn": "fuse",
+    "fuse_dev": "fuse",
+    "fuse_mount": "fuse",
     "loop_device": "loop",
     "ovl_dir_file": "overlay",
     "ovl_file": "overlay",

@@ -25,25 +25,32 @@ if TYPE_CHECKING:
 PATIENCE: Final = 2.0  # seconds for one path
 _WHOLE: Final = 8.0  # seconds for all that do not answer
 
-_ANSWER: Final = struct.Struct("=iQQi")  # error number, device, inode (0: not told), mounted
+# Error number, device, inode (0: not told), mounted, mode (0: not told), device that it is.
+_ANSWER: Final = struct.Struct("=iQQiIQ")
 _NUL: Final = b"\0"
 
 # include/uapi/linux/fcntl.h and stat.h: places in struct statx of mask, inode, and device.
 _AT_FDCWD, _AT_NO_AUTOMOUNT, _AT_STATX_DONT_SYNC = -100, 0x800, 0x4000
 _STATX_INO: Final = 0x100
-_SIZE, _ATTRIBUTES_AT, _INO_AT, _ATTRIBUTES_MASK_AT, _DEV_AT = 256, 8, 32, 56, 136
+_STATX_TYPE: Final = 0x1
+_SIZE, _ATTRIBUTES_AT, _MODE_AT, _INO_AT, _ATTRIBUTES_MASK_AT = 256, 8, 28, 32, 56
+_RDEV_AT, _DEV_AT = 128, 136
+_TYPE: Final = 0o170000  # S_IFMT
 _MOUNT_ROOT: Final = 0x2000  # 80340fe3605c "statx: add mount_root", 5.8
 
 
 class Inode(NamedTuple):
     """Where a path leads: the device as makedev(3), and the inode where it is told.
 
-    `mounted` tells that something is mounted there; before 5.8 it is true of everything.
+    `mounted` tells that something is mounted there; before 5.8 it is true of everything. `mode` is
+    its type (S_IFMT), 0 where it is not told; `rdev` the device that a device node is.
     """
 
     dev: int
     ino: int | None
     mounted: bool
+    mode: int = 0
+    rdev: int = 0
 
 
 def look(paths: Sequence[str], patience: float = PATIENCE) -> list[Inode | int]:
@@ -91,8 +98,8 @@ def _read(pipe: IO[bytes], patience: float) -> Iterator[Inode | int]:
     while select.select([pipe], [], [], patience)[0] and (part := pipe.read(1 << 16)):
         data = left + part
         whole = len(data) - len(data) % _ANSWER.size
-        for code, dev, ino, mounted in _ANSWER.iter_unpack(data[:whole]):
-            yield code or Inode(dev, ino or None, bool(mounted))
+        for code, dev, ino, mounted, mode, rdev in _ANSWER.iter_unpack(data[:whole]):
+            yield code or Inode(dev, ino or None, bool(mounted), mode, rdev)
         left = data[whole:]
 
 
@@ -103,33 +110,36 @@ def main() -> None:
         os.write(1, _ANSWER.pack(*(_stat(path) if ask is None else _statx(ask, path))))
 
 
-def _statx(ask: Any, path: bytes) -> tuple[int, int, int, int]:  # noqa: ANN401 - of ctypes
+def _statx(ask: Any, path: bytes) -> tuple[int, ...]:  # noqa: ANN401 - of ctypes
     out = ctypes.create_string_buffer(_SIZE)
     flags = _AT_NO_AUTOMOUNT | _AT_STATX_DONT_SYNC
     # A FUSE filesystem of another user tells even root the device only, and if asked for no more.
-    for mask in (_STATX_INO, 0):
+    for mask in (_STATX_INO | _STATX_TYPE, 0):
         if ask(_AT_FDCWD, path, flags, mask, out) == 0:
             dev = os.makedev(*struct.unpack_from("=II", out.raw, _DEV_AT))
-            told = struct.unpack_from("=I", out.raw)[0] & mask & _STATX_INO
+            rdev = os.makedev(*struct.unpack_from("=II", out.raw, _RDEV_AT))
+            told = struct.unpack_from("=I", out.raw)[0] & mask
+            mode = struct.unpack_from("=H", out.raw, _MODE_AT)[0] & _TYPE
             number = [_u64(out.raw, at) for at in (_INO_AT, _ATTRIBUTES_AT, _ATTRIBUTES_MASK_AT)]
             root = number[1] & _MOUNT_ROOT or not number[2] & _MOUNT_ROOT
-            return 0, dev, number[0] if told else 0, int(bool(root))
+            ino = number[0] if told & _STATX_INO else 0
+            return 0, dev, ino, int(bool(root)), mode if told & _STATX_TYPE else 0, rdev
         if ctypes.get_errno() != errno.EACCES:
             break
     code = ctypes.get_errno()
-    return _stat(path) if code == errno.ENOSYS else (code, 0, 0, 0)
+    return _stat(path) if code == errno.ENOSYS else (code, 0, 0, 0, 0, 0)
 
 
 def _u64(data: bytes, at: int) -> int:
     return int(struct.unpack_from("=Q", data, at)[0])
 
 
-def _stat(path: bytes) -> tuple[int, int, int, int]:
+def _stat(path: bytes) -> tuple[int, ...]:
     try:
         found = os.stat(path)
     except OSError as error:
-        return error.errno or errno.EIO, 0, 0, 0
-    return 0, found.st_dev, found.st_ino, 1
+        return error.errno or errno.EIO, 0, 0, 0, 0, 0
+    return 0, found.st_dev, found.st_ino, 1, found.st_mode & _TYPE, found.st_rdev
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
+import re
+import shlex
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from analyzer.procfs import mountinfo
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from analyzer.procfs.glance import Inode
 
+_SESSION: Final = 3  # of the fields after the name in /proc/PID/stat
 _DIRECTORIES: Final = (("cwd", "working directory"), ("root", "root directory"))
 
 
@@ -28,12 +31,13 @@ _DIRECTORIES: Final = (("cwd", "working directory"), ("root", "root directory"))
 class Place:
     """`what` (a working directory, a root, a mount at a point) of a process, or of one for many.
 
-    A mount is that of a mount namespace, which `pid` is in.
+    A mount is that of a mount namespace, which `pid` is in. `release` says what would end it.
     """
 
     what: str
     pid: int
     comm: str
+    release: str = ""
 
 
 def directories(dev: int, ino: int | None) -> tuple[list[Place], list[int]]:
@@ -67,25 +71,192 @@ def swaps(dev: int, ino: int | None) -> Iterator[Place]:
     paths = [os.fsdecode(unescape(line.split()[0])) for line in lines if line.split()]
     for path, at in zip(paths, look(paths), strict=True):
         if _is(at, dev, ino):
-            yield Place(f"swap file {path}", 0, "kernel")
+            yield Place(f"swap file {path}", 0, "kernel", f"swapoff {quoted(path)}")
 
 
-def mounts(dev: int) -> Iterator[Place]:
-    """Yield where a device is mounted, once for each mount namespace that a process is in."""
-    seen: set[str] = set()
-    for pid in _pids():
-        try:
-            namespace = os.readlink(f"/proc/{pid}/ns/mnt")
-            if namespace in seen:
+def mounts_below(path: str) -> Iterator[Place]:
+    """Yield what is mounted below a path of our own mount namespace, in that namespace."""
+    start = path.rstrip("/") + "/"
+    own = next((space for space in _spaces("self")), None)
+    if own is None or path == "/":
+        return
+    for mount in own.mounts:
+        if mount.point.startswith(start):
+            place = own.place(f"{mount.fstype} mounted below, at {mount.point}", mount.point)
+            yield replace(place, release=f"umount {quoted(mount.point)}")
+
+
+def in_filesystem(path: str, at: Inode) -> str:
+    """Return what a path is called in its filesystem, "" where our own mounts do not tell."""
+    own = next((space for space in _spaces("self")), None)
+    if own is None:
+        return ""
+    above = [
+        mount
+        for mount in own.mounts
+        if mount.dev == at.dev and (f"{path}/").startswith(mount.point.rstrip("/") + "/")
+    ]
+    if not above:
+        return ""
+    mount = max(above, key=lambda one: len(one.point))
+    return os.path.normpath(f"{mount.root}/{path[len(mount.point.rstrip('/')) :]}")
+
+
+def deleted(path: str) -> list[Inode]:
+    """Return the files that were called so and are open or mapped still, though the name is gone.
+
+    A memfd is called /memfd:NAME (memfd_create(2)).
+    """
+    name = f"{path} (deleted)"
+    links = [
+        link
+        for pid in _pids()
+        for folder in (f"/proc/{pid}/fd", f"/proc/{pid}/map_files")
+        for link in (f"{folder}/{one}" for one in _listed(folder))
+        if _link(link) == name
+    ]
+    found = {at: None for at in look(links) if not isinstance(at, int)}
+    return list(found)
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+_LAYERS: Final = re.compile(r"(?:^|,)(lowerdir\+?|upperdir|workdir)=((?:\\.|[^,\\])*)")
+
+
+def layers(at: Inode) -> Iterator[Place]:
+    """Yield the overlay mounts of which a directory is a layer, in all mount namespaces."""
+    for space in _spaces():
+        for mount in space.mounts:
+            if mount.fstype != "overlay":
                 continue
+            for option, said in _LAYERS.findall(mount.options):
+                parts = said.split(":") if option.startswith("lower") else [said]
+                paths = [part for part in parts if part.startswith("/")]
+                if any(_is(one, at.dev, at.ino) for one in look(paths)):
+                    yield space.place(
+                        f"is the {option} of the overlay mounted at {mount.point}", mount.point
+                    )
+
+
+@dataclass(frozen=True)
+class _Space:
+    """A mount namespace that a process is in: its mounts, as that process sees them."""
+
+    name: str
+    pid: int
+    own: bool
+    host: bool
+    mounts: tuple[mountinfo.Mount, ...]
+
+    def place(self, what: str, point: str) -> Place:
+        if self.host:
+            return Place(f"{what} in {self.name}, the host's own", 0, "", f"umount {quoted(point)}")
+        enter = "" if self.own else f"nsenter --mount=/proc/{self.pid}/ns/mnt "
+        where = f"{what} in {self.name}"
+        return Place(where, self.pid, _comm(self.pid), f"{enter}umount {quoted(point)}")
+
+
+def _spaces(only: str = "") -> Iterator[_Space]:
+    """Yield the mount namespaces that processes are in: the one of `only`, or all."""
+    seen: set[str] = set()
+    own, hosts = _link("/proc/self/ns/mnt"), _hosts()
+    for pid in [os.getpid()] if only else sorted(_pids()):
+        namespace = _link(f"/proc/{pid}/ns/mnt")
+        if not namespace or namespace in seen:
+            continue
+        try:
             with open(f"/proc/{pid}/mountinfo", "rb") as file:
                 text = file.read()
         except OSError:
             continue
         seen.add(namespace)
-        for mount in mountinfo.parse(text, f"/proc/{pid}/mountinfo"):
-            if mount.dev == dev:
-                yield Place(f"mounted at {mount.point} in {namespace}", pid, _comm(pid))
+        found = tuple(mountinfo.parse(text, f"/proc/{pid}/mountinfo"))
+        yield _Space(namespace, pid, namespace == own, namespace == hosts, found)
+
+
+def _hosts() -> str:
+    """Return the mount namespace of the kernel's threads, "" where /proc has none of them."""
+    return _link("/proc/2/ns/mnt") if _comm(2) == "kthreadd" else ""
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
+def quoted(path: str) -> str:
+    """Return a path as a shell takes it."""
+    return shlex.quote(path)
+
+
+def locks(dev: int, ino: int) -> tuple[str, ...]:
+    """Return the locks on a file (proc_locks(5)), and who is named as the owner of each."""
+    where = f"{os.major(dev):02x}:{os.minor(dev):02x}:{ino}".encode()
+    try:
+        with open("/proc/locks", "rb") as file:
+            lines = [line.split() for line in file]
+    except OSError:
+        return ()
+    return tuple(_lock(words) for words in lines if where in words)
+
+
+def _lock(words: list[bytes]) -> str:
+    waits = words[1] == b"->"
+    kind, _, mode, owner = (os.fsdecode(word) for word in (words[2:6] if waits else words[1:5]))
+    pid = int(owner)
+    what = {"FLOCK": "flock", "POSIX": "POSIX lock", "OFDLCK": "lock of an open file",
+            "LEASE": "lease", "DELEG": "delegation"}.get(kind, kind)  # fmt: skip
+    if pid <= 0:
+        return f"{what} ({mode.lower()}): its owner is no process here"
+    if os.path.exists(f"/proc/{pid}"):
+        verb = "waited for" if waits else "held"
+        return f"{what} ({mode.lower()}) {verb} by {_comm(pid)} ({pid})"
+    kept = "; what it locked is still open, below" if kind in {"FLOCK", "OFDLCK"} else ""
+    return f"{what} ({mode.lower()}) taken by process {pid}, which is gone{kept}"
+
+
+def locked(dev: int, ino: int) -> Iterator[Place]:
+    """Yield whose descriptors are of the open file that has a lock (proc_pid_fdinfo(5), lock).
+
+    An open file's lock (flock(2), F_OFD_SETLK) names who took it, who may be gone.
+    """
+    where = f"{os.major(dev):02x}:{os.minor(dev):02x}:{ino}".encode()
+    if not locks(dev, ino):
+        return
+    for pid in _pids():
+        for slot in _listed(f"/proc/{pid}/fdinfo"):
+            try:
+                with open(f"/proc/{pid}/fdinfo/{slot}", "rb") as file:
+                    lines = [line.split() for line in file if line.startswith(b"lock:")]
+            except OSError:
+                continue
+            kinds = [os.fsdecode(words[2]) for words in lines if where in words]
+            yield from (
+                Place(f"its fd {slot} has the lock ({kind})", pid, _comm(pid))
+                for kind in dict.fromkeys(kinds)
+            )
+
+
+def session(number: int) -> Iterator[Place]:
+    """Yield the processes of a session, its leader first (proc_pid_stat(5), field 6)."""
+    for pid in sorted(_pids(), key=lambda pid: (pid != number, pid)):
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+        except OSError:
+            continue
+        if len(fields) > _SESSION and int(fields[_SESSION]) == number:
+            yield Place(
+                "leads the session" if pid == number else "is in the session", pid, _comm(pid)
+            )
 
 
 def mounted_at(path: str) -> int | None:

@@ -17,6 +17,8 @@ from analyzer.sources import facts
 from analyzer.sources.names import Namer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from analyzer.kinds.base import Mask
@@ -32,11 +34,20 @@ _MOST_HOLDING: Final = 1_000  # files that are named for what they hold
 _NUMBERED: Final = {0o140000: "socket", 0o010000: "pipe"}  # inode(7)
 
 
-def detail(memory: Memory, snapshot: Snapshot) -> Snapshot:
-    """Return the snapshot with all objects described: inodes, devices, modes, but no names."""
+def detail(memory: Memory, snapshot: Snapshot, stated: Sequence[str] = ()) -> Snapshot:
+    """Return the snapshot with all objects described: inodes, devices, modes, their own names.
+
+    Open files have no names yet. Of the facts, those in `stated` are told.
+    """
     objects = snapshot.tables["objects"]
-    described = _described(memory, objects, np.ones(len(objects), np.bool_))
-    return replace(snapshot, tables={**snapshot.tables, "objects": described})
+    everything = np.ones(len(objects), np.bool_)
+    described = _described(memory, objects, everything)
+    names = _own_names(memory, described)
+    gone = np.fromiter((name is None for name in names), np.bool_, len(names))
+    described = tables.with_columns(described, {"name": names}, {"name": gone})
+    told = facts.some(memory, described, stated)
+    changed = {**snapshot.tables, "objects": described, "facts": told}
+    return replace(snapshot, tables=changed)
 
 
 def describe(
@@ -79,7 +90,8 @@ def _described(memory: Memory, objects: Table, chosen: Mask) -> Table:
     return tables.with_columns(objects, columns, missing)
 
 
-def _named(memory: Memory, snapshot: Snapshot, objects: Table, tasks: Tasks, chosen: Mask) -> Table:
+def _own_names(memory: Memory, objects: Table) -> npt.NDArray[np.object_]:
+    """Return what the memory of the objects themselves tells of their names, None for nothing."""
     names = np.full(len(objects), None, object)
     for kind in registry().values():
         rows = np.flatnonzero(objects["kind"] == objects.code("kind", kind.name))
@@ -88,6 +100,11 @@ def _named(memory: Memory, snapshot: Snapshot, objects: Table, tasks: Tasks, cho
         elif kind.names is not None and len(rows):
             found = kind.names(memory, objects["address"][rows])
             names[rows] = [name or None for name in found]
+    return names
+
+
+def _named(memory: Memory, snapshot: Snapshot, objects: Table, tasks: Tasks, chosen: Mask) -> Table:
+    names = _own_names(memory, objects)
     references = snapshot.tables["references"]
     borrowed = _borrowed(references, objects, chosen)
     files = chosen & (objects["kind"] == objects.code("kind", "FILE"))

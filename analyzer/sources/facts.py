@@ -14,7 +14,7 @@ from analyzer.memory.reader import MissingFieldError
 from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     import numpy.typing as npt
 
@@ -41,9 +41,23 @@ def table(memory: Memory, objects: Table, chosen: Mask, tasks: Tasks) -> Table:
 
     What this kernel cannot tell is not there.
     """
+    return _told(memory, (*_states(memory, objects, chosen), *_of_tasks(tasks)), facts().keys())
+
+
+def some(memory: Memory, objects: Table, only: Collection[str]) -> Table:
+    """Return those facts of all objects that are called one of `only`."""
+    everything = np.ones(len(objects), np.bool_)
+    states = _states(memory, objects, everything) if only else ()
+    asked = (one for one in states if any(fact.name in only for fact in one.state.facts))
+    return _told(memory, asked, only)
+
+
+def _told(memory: Memory, things: Iterable[_Asked], only: Collection[str]) -> Table:
     parts: dict[str, list[Any]] = {column.name: [] for column in FACTS.columns}
-    for asked in (*_states(memory, objects, chosen), *_of_tasks(tasks)):
+    for asked in things:
         for name, values in _read(memory, asked.state, asked.address).items():
+            if name not in only:
+                continue
             known = ~np.ma.getmaskarray(values)
             plain = np.ma.getdata(values)
             is_text = facts()[name].type == "text"

@@ -130,7 +130,7 @@ def collect(memory: Memory, request: Request) -> Snapshot:
             found = relate.find(memory, reading.whole, reading.everyone, host=request.host)
         reading = replace(reading, related=relate.again(reading.related, found))
         bare = _snapshot(request, reading, second, _Run(passes, held))
-        shown = detail(memory, bare) if request.detailed else bare
+        shown = detail(memory, bare, request.stated) if request.detailed else bare
         if request.enough(shown) or not tries:
             break
     request.progress("naming")

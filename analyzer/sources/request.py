@@ -28,8 +28,9 @@ class Request:
     `scope` "border" keeps the collected objects and all that holds them, "host" everything.
     `freeze` stops the subtree while it is read. `wanted` chooses the objects that are described and
     named, by a mask of the objects table; None means those of the subtree. It is shown a snapshot
-    without names, and `detailed`, one in which all objects are described; all is read anew, a few
-    times, until that is `enough`. `named` are more pids to be translated into those of the tables:
+    without names, and `detailed`, one in which all objects are described, and kinds that tell their
+    own names are named; of all objects the facts `stated` are told. All is read anew, a few times,
+    until that is `enough`. `named` are more pids to be translated into those of the tables:
     `meta["named"]`, -1 for one that there is not. `label` is how the
     subject was named, where it was named otherwise than by its pid.
     """
@@ -39,6 +40,7 @@ class Request:
     freeze: bool = False
     wanted: Wanted | None = None
     detailed: bool = False
+    stated: tuple[str, ...] = ()
     enough: Callable[[Snapshot], bool] = lambda _: True
     named: tuple[int, ...] = ()
     label: str = ""

@@ -1,14 +1,17 @@
-"""What `cranalyze who` says: a tree of holders for people, the same as JSON."""
+"""What `cranalyze who` says: the answer, then a tree of holders for people; the same as JSON."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from analyzer.core.model import JSON_FORMAT, TASK
 from analyzer.core.text import printable, valid, wrap
 from analyzer.kinds import registry, title_of
+from analyzer.lookup.value import BESIDE, ITSELF, OTHER_END, PERHAPS, Outcome
+from analyzer.lookup.who import ends, everyone
 from analyzer.report.wording import listing, number, plural
 from analyzer.writers.terminal import MIN_WIDTH, Line, gap_in_words
 from analyzer.writers.terminal import to_text as joined
@@ -16,15 +19,18 @@ from analyzer.writers.terminal import to_text as joined
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from analyzer.lookup.who import Answer, Held, Node
+    from analyzer.lookup.value import Answer, Held, Node
+    from analyzer.procfs.people import Person
     from analyzer.report.value import Gap
-
-_T = TypeVar("_T")
 
 # What a holder of these kinds is goes without saying: it is the process's own.
 _PLAIN: Final = frozenset({TASK, "FILE_TABLE", "MM", "FS", "SIGHAND", "NSPROXY", "CRED", "PID"})
+_PARTS: Final = {OTHER_END: "the other end", BESIDE: "its filesystem used"}
 _MOST_NAMED: Final = 8
+_MOST_SPOKEN: Final = 3  # processes that are each said with user and unit
 _MOST_LISTED: Final = 50
+_MOST_LINES: Final = 40  # below one object
+_NUMBERED: Final = re.compile(r"(fd) (\d+)(.*)", re.DOTALL)
 
 
 def to_json(answers: Sequence[Answer], gaps: Sequence[Gap], exit_code: int) -> str:
@@ -34,7 +40,7 @@ def to_json(answers: Sequence[Answer], gaps: Sequence[Gap], exit_code: int) -> s
         "command": "who",
         "exit_code": exit_code,
         "answers": [
-            {**_plain(asdict(a)), "found": a.found} for a in answers
+            {**_plain(asdict(a)), "found": a.found, "outcome": a.outcome.value} for a in answers
         ],
         "incomplete": bool(gaps),
         "gaps": [_plain(asdict(gap)) for gap in gaps],
@@ -58,108 +64,313 @@ def to_text(
 ) -> str:
     """Return the answers as lines of at most `width` cells."""
     cells = max(width, MIN_WIDTH)
-    lines = [line for answer in answers for line in _answer(answer, cells)]
+    lines = []
+    for at, answer in enumerate(answers):
+        lines += [Line("")] if at and (answer.found or answers[at - 1].found) else []
+        lines += _Writer(answer, cells).lines()
     for gap in gaps:
         lines += [Line(text, "bad") for text in wrap(gap_in_words(gap), cells, "gap: ", 5)]
     return joined(lines, colour=colour)
 
 
-def _answer(answer: Answer, cells: int) -> Iterator[Line]:
-    asked = printable(answer.asked)
-    if not answer.found:
-        said = "not found, but it may be there: not all could be read"
-        said = said if answer.unsure else "no such object"
-        yield from (Line(text, "bad") for text in wrap(f"{asked}: {said}", cells))
-        yield from _silence(answer.silent, cells)
-        return
-    if answer.pid is not None and not asked.startswith(f"{answer.pid}:"):
-        said = f"{asked} is of process {answer.pid} of the initial pid namespace, as are all below"
-        yield from (Line(text) for text in wrap(said, cells))
-    for held in answer.held[:_MOST_LISTED]:
-        yield from (Line(text, "strong") for text in wrap(_title(held), cells))
-        yield from _nodes(held.by, cells, 2)
-        if held.unnamed > 0:
-            left = f"{number(held.unnamed)} {plural(held.unnamed, 'reference')}"
-            said = f"{left} that no holder was found for"
-            yield from (Line(text) for text in wrap(said, cells, "  ", 4))
-    if len(answer.held) > _MOST_LISTED:
-        yield Line(f"and {number(len(answer.held) - _MOST_LISTED)} more (--json lists them)")
-    places = _grouped((p.what, f"{printable(p.comm)} ({p.pid})") for p in answer.places)
-    if places:
-        yield Line(f"{asked}: held without being open")
-    for what, whose in places.items():
-        yield from (
-            Line(text) for text in wrap(f"{printable(what)}: {_some(whose)}", cells, "  ", 4)
+class _Way(NamedTuple):
+    """How a process, or what nothing is known to hold, holds something."""
+
+    who: str
+    pid: int | None
+    how: str
+
+
+class _Writer:
+    """Says one answer."""
+
+    def __init__(self, answer: Answer, cells: int) -> None:
+        self._answer = answer
+        self._cells = cells
+        self._people = {one.pid: one for one in answer.people}
+
+    def lines(self) -> Iterator[Line]:
+        answer = self._answer
+        asked = printable(answer.asked)
+        good = answer.outcome in {Outcome.HELD, Outcome.FREE}
+        yield from self._wrapped(f"{asked}: {self._headline()}", tone="strong" if good else "bad")
+        if answer.found and (answer.what or answer.notes):
+            said = "; ".join([*answer.what, *answer.notes])
+            yield from self._wrapped(printable(said), "  ", 4)
+        if answer.found and answer.pid is not None and not asked.startswith(str(answer.pid)):
+            said = (
+                f"{asked} is of process {answer.pid} of the initial pid namespace, as are all below"
+            )
+            yield from self._wrapped(said, "  ", 4)
+        groups = list(_alike(answer.held))
+        for group in groups[:_MOST_LISTED]:
+            yield from self._group(group)
+        if len(groups) > _MOST_LISTED:
+            yield Line(f"and {number(len(groups) - _MOST_LISTED)} more (--json lists them)")
+        yield from self._places()
+        yield from self._silence()
+        if answer.unseen and answer.outcome is Outcome.HELD:
+            yield from self._wrapped(f"not looked at: {answer.unseen}")
+        for step in answer.next:
+            yield from self._wrapped(printable(step), "next: ", 6)
+
+    def _wrapped(
+        self, said: str, first: str = "", indent: int = 2, tone: str = ""
+    ) -> Iterator[Line]:
+        for text in wrap(said, self._cells, first, indent):
+            yield Line(text, tone) if tone else Line(text)
+
+    def _headline(self) -> str:
+        answer = self._answer
+        if answer.outcome is Outcome.HELD:
+            return self._holders()
+        if answer.outcome is Outcome.UNSEEN and answer.found:
+            return f"it is there; nobody that can be seen here holds it{self._why()}"
+        return (
+            self._perhaps()
+            or {
+                Outcome.ABSENT: "no such object",
+                Outcome.FREE: "it is there, and nobody holds it",
+                Outcome.UNSEEN: "not found, but it may be there: not all could be read",
+            }[answer.outcome]
         )
-    yield from _silence(answer.silent, cells)
+
+    def _perhaps(self) -> str:
+        who = self._everybody(PERHAPS)
+        if self._answer.outcome is not Outcome.FREE or not who:
+            return ""
+        return f"it is there, and nobody holds it; what was detached is in use by {_some(who)}"
+
+    def _holders(self) -> str:
+        answer = self._answer
+        who = self._everybody(ITSELF)
+        others = [
+            f"; {words} by {_some(whose)}"
+            for part, words in _PARTS.items()
+            if (whose := [one for one in self._everybody(part) if one not in who])
+        ]
+        if who:
+            return f"held by {_some(who)}{''.join(others)}"
+        things = [place.what for place in answer.places]
+        things += [_thing(node) for held in answer.held for node in held.by]
+        if not things:
+            return "the host's own"
+        first = list(dict.fromkeys(map(printable, things)))
+        left = len(first) - 1
+        more = f" (and {number(left)} other {plural(left, 'thing')})" if left else ""
+        return f"held by no process: {first[0]}{more}"
+
+    def _why(self) -> str:
+        return f" ({self._answer.unseen})" if self._answer.unseen else ""
+
+    def _everybody(self, part: str) -> list[str]:
+        """Return the processes that hold what was asked for, each once, as they are met."""
+        found: dict[int, str] = {}
+        mine = [held for held in self._answer.held if held.part == part]
+        nodes = [node for held in mine for node in everyone(held.by)]
+        for node in nodes:
+            if node.tgid is not None and not node.observer:
+                found.setdefault(node.tgid, node.process or "?")
+            for pid in node.members:
+                found.setdefault(pid, self._comm(pid))
+        for place in self._answer.places if part == ITSELF else ():
+            if place.pid:
+                found.setdefault(place.pid, place.comm)
+        return [f"{printable(comm)} ({pid})" for pid, comm in found.items()]
+
+    def _comm(self, pid: int) -> str:
+        person = self._people.get(pid)
+        return "?" if person is None else person.comm
+
+    def _group(self, group: list[Held]) -> Iterator[Line]:
+        held = group[0]
+        yield from self._wrapped(_title(group), tone="strong")
+        known = dict.fromkeys(fact for one in group for fact in one.facts)
+        if known:
+            told = ", ".join(known) if len(group) == 1 else _some(list(known))
+            yield from self._wrapped(printable(told), "  ", 4)
+        budget = _MOST_LINES
+        for line in self._nodes([node for one in group for node in one.by], 2):
+            if not budget:
+                yield Line("  ... (--json lists all)")
+                break
+            budget -= 1
+            yield line
+        unnamed = sum(max(one.unnamed, 0) for one in group)
+        if unnamed:
+            left = f"{number(unnamed)} {plural(unnamed, 'reference')}"
+            yield from self._wrapped(f"{left} that no holder was found for", "  ", 4)
+        if not held.by and not unnamed and not held.initial:
+            yield Line("  nobody holds it")
+
+    def _nodes(self, nodes: Sequence[Node], indent: int) -> Iterator[Line]:
+        ways = [way for node in nodes if _is_plain(node) for way in _ways(node)]
+        yield from self._processes(ways, indent)
+        for node in nodes:
+            if _is_plain(node):
+                continue
+            yield from self._wrapped(self._holder(node), " " * indent, indent + 2)
+            yield from self._nodes(
+                [one for one in node.by if not _says_where(node, one)], indent + 2
+            )
+
+    def _holder(self, node: Node) -> str:
+        if node.kind == "MOUNT" and node.association != "mount":
+            return self._mount(node)
+        return f"{_thing(node)}{self._living(node)}: {printable(node.words)}"
+
+    def _mount(self, node: Node) -> str:
+        spaces = [one for one in node.by if one.kind == "MNT_NS"]
+        name = printable(node.name or f"no. {node.objref}")
+        what = "bind mount of it" if node.association == "bind" else "mounted"
+        if not spaces:
+            return f"{what}: {name}, in no mount namespace"
+        where = " and ".join(f"{printable(one.name or '')}{self._living(one)}" for one in spaces)
+        return f"{what} at {name} in {where}"
+
+    def _living(self, node: Node) -> str:
+        """Say whose a namespace is."""
+        if node.initial:
+            return ", the host's own"
+        if node.members:
+            who = [f"{printable(self._comm(pid))} ({pid})" for pid in node.members]
+            return f", of {_some(who)}"
+        if registry()[node.kind].namespace:
+            return ", in which there is no process"
+        return ""
+
+    def _processes(self, ways: Iterable[_Way], indent: int) -> Iterator[Line]:
+        hows: dict[tuple[str, int | None], dict[str, None]] = {}
+        for way in ways:
+            hows.setdefault((way.who, way.pid), {})[way.how] = None
+        alike: dict[tuple[str, ...], list[tuple[str, int | None]]] = {}
+        for who, words in hows.items():
+            alike.setdefault(tuple(_folded(words)), []).append(who)
+        for said, whose in alike.items():
+            few = len(whose) <= _MOST_SPOKEN
+            single = [one for one in whose if few or self._is_dead(one[1])]
+            rest = [one[0] for one in whose if one not in single]
+            how = printable(", ".join(said))
+            for name, pid in single:
+                line = f"{name}{self._about(pid)}: {how}"
+                yield from self._wrapped(line, " " * indent, indent + 2)
+            if rest:
+                yield from self._wrapped(f"{_some(rest)}: {how}", " " * indent, indent + 2)
+
+    def _is_dead(self, pid: int | None) -> bool:
+        person = self._people.get(pid or 0)
+        return person is not None and person.zombie
+
+    def _about(self, pid: int | None) -> str:
+        person = self._people.get(pid or 0)
+        return "" if person is None else _identity(person)
+
+    def _places(self) -> Iterator[Line]:
+        places = self._answer.places
+        if not places:
+            return
+        yield Line("without being open:", "strong")
+        own = [_Way(f"{printable(p.comm)} ({p.pid})", p.pid, p.what) for p in places if p.pid]
+        yield from self._processes(own, 2)
+        for what in dict.fromkeys(place.what for place in places if not place.pid):
+            yield from self._wrapped(printable(what), "  ", 4)
+
+    def _silence(self) -> Iterator[Line]:
+        silent = self._answer.silent
+        if silent:
+            said = (
+                f"not known: whether the directories of {_some([f'pid {pid}' for pid in silent])} "
+                "are there; the filesystem that they are on does not answer"
+            )
+            yield from self._wrapped(said)
 
 
-def _silence(silent: Sequence[int], cells: int) -> Iterator[Line]:
-    if silent:
-        said = (
-            f"not known: whether the directories of {_some([f'pid {pid}' for pid in silent])} are"
-        )
-        text = f"{said} there; the filesystem that they are on does not answer"
-        yield from (Line(line) for line in wrap(text, cells))
+def _identity(person: Person) -> str:
+    said = f", {printable(person.user)}" if person.user else ""
+    said += f", in {printable(person.unit)}" if person.unit else ""
+    if person.zombie:
+        above = f"{printable(person.parent_comm or '?')} ({person.parent})"
+        said += f", dead (a zombie): {above} has not waited for it"
+    return said
 
 
-def _title(held: Held) -> str:
+def _alike(held: Iterable[Held]) -> Iterator[list[Held]]:
+    """Yield objects that are called alike and are held by the same processes, together."""
+    found: dict[Any, list[Held]] = {}
+    for one in held:
+        plain = all(_is_plain(node) for node in one.by)
+        whose = frozenset(node.tgid for node in ends(one.by))
+        key = (one.kind, one.name, one.part, whose) if plain and one.by else one.objref
+        found.setdefault(key, []).append(one)
+    yield from found.values()
+
+
+def _title(group: Sequence[Held]) -> str:
+    held, kind = group[0], registry()[group[0].kind]
     name = f" {printable(held.name)}" if held.name else f" no. {held.objref}"
-    count = "refcount unknown" if held.refcount is None else f"refcount {number(held.refcount)}"
+    before = "the other end: " if held.part == OTHER_END else ""
+    roles = list(dict.fromkeys(printable(one.role) for one in group if one.role))
+    role = f", {_some(roles)}" if roles else ""
+    if len(roles) > _MOST_SPOKEN:
+        role = f": {roles[0]} to {roles[-1].removeprefix('the master of ')}"
+    if len(group) > 1:
+        of = f" of{name}" if held.name else ""
+        return f"{before}{number(len(group))} {kind.plural}{of}{role}"
     host = ", the host's own" if held.initial else ""
-    kind = registry()[held.kind].title
-    if name.startswith(f" {kind}:["):  # not "pipe pipe:[1]"
-        kind, name = "", name[1:]
-    return f"{kind}{name}{host}: {count}"
+    count = "refcount unknown" if held.refcount is None else f"refcount {number(held.refcount)}"
+    count = f": {count}" if kind.counters else ""
+    title = kind.title
+    if name.startswith(f" {title}:["):  # not "pipe pipe:[1]"
+        title, name = "", name[1:]
+    return f"{before}{title}{name}{role}{host}{count}"
 
 
-def _nodes(nodes: Sequence[Node], cells: int, indent: int) -> Iterator[Line]:
-    direct = _grouped(
-        (node.words, task) for node in nodes if _is_plain(node) for task in _ends(node)
-    )
-    for words, whose in direct.items():
-        said = f"{_some(_processes(whose))}: {printable(words)}"
-        yield from (Line(text) for text in wrap(said, cells, " " * indent, indent + 2))
-    for node in nodes:
-        if not _is_plain(node):
-            name = f" {printable(node.name)}" if node.name else f" no. {node.objref}"
-            said = f"{registry()[node.kind].title}{name}: {printable(node.words)}"
-            yield from (Line(text) for text in wrap(said, cells, " " * indent, indent + 2))
-            yield from _nodes(node.by, cells, indent + 2)
+def _thing(node: Node) -> str:
+    if node.kind == TASK:
+        return f"{printable(node.process or '?')} ({node.tgid})"
+    name = f" {printable(node.name)}" if node.name else f" no. {node.objref}"
+    return f"{registry()[node.kind].title}{name}"
+
+
+def _says_where(node: Node, above: Node) -> bool:
+    """Tell whether a mount's own line has said all that there is to say of its namespace."""
+    mount = node.kind == "MOUNT" and node.association != "mount"
+    return mount and above.kind == "MNT_NS" and not above.by
 
 
 def _is_plain(node: Node) -> bool:
     return node.kind in _PLAIN and all(_is_plain(above) for above in node.by)
 
 
-def _ends(node: Node) -> Iterator[Node]:
-    """Yield the tasks, and what nothing is known to hold, at the ends of all chains."""
-    if not node.by:
-        yield node
-    for above in node.by:
-        yield from _ends(above)
-
-
-def _processes(ends: Sequence[Node]) -> list[str]:
-    """Return each process once, with how many of its threads are meant if it is not one."""
-    threads: dict[str, set[int | None]] = {}
-    for end in ends:
+def _ways(node: Node) -> Iterator[_Way]:
+    for end in ends([node]):
         if end.kind == TASK:
-            who = f"{printable(end.process or '?')} ({end.tgid})"
+            yield _Way(f"{printable(end.process or '?')} ({end.tgid})", end.tgid, node.words)
         else:
-            who = title_of(end.kind, end.objref)
-        threads.setdefault(who, set()).add(end.tid)
-    return [
-        f"{who[:-1]}, {number(len(tids))} threads)" if len(tids) > 1 else who
-        for who, tids in threads.items()
-    ]
+            yield _Way(title_of(end.kind, end.objref), None, node.words)
 
 
-def _grouped(pairs: Iterable[tuple[str, _T]]) -> dict[str, list[_T]]:
-    found: dict[str, list[_T]] = {}
-    for key, value in pairs:
-        found.setdefault(key, []).append(value)
-    return found
+def _folded(words: Iterable[str]) -> Iterator[str]:
+    """Yield words with runs of descriptors together: "fd 3 to 7"."""
+    runs: list[tuple[int, int, str]] = []
+    others: list[str] = []
+    slots: list[tuple[int, str]] = []
+    for word in words:
+        match = _NUMBERED.fullmatch(word)
+        if match:
+            slots.append((int(match[2]), match[3]))
+        else:
+            others.append(word)
+    for slot, rest in sorted(slots, key=lambda one: (one[1], one[0])):
+        if runs and runs[-1][1] == slot - 1 and runs[-1][2] == rest:
+            runs[-1] = (runs[-1][0], slot, rest)
+        else:
+            runs.append((slot, slot, rest))
+    for rest in dict.fromkeys(rest for _, _, rest in runs):
+        same = [(first, last) for first, last, other in runs if other == rest]
+        said = [f"{one}" if one == end else f"{one} to {end}" for one, end in same]
+        yield f"fd {', '.join(said)}{rest}"
+    yield from others
 
 
 def _some(words: list[str]) -> str:

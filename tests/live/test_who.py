@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +19,6 @@ from tests.each import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = [pytest.mark.live, pytest.mark.bpf]
 
@@ -92,7 +93,8 @@ def test_directories_and_mount_points_are_held_without_being_open(tmp_path: Path
         code, said = cranalyze("who", str(tmp_path))
         process.kill()
     assert code == 0
-    assert f"working directory: sleep ({process.pid})" in said
+    assert f"sleep ({process.pid})" in said
+    assert ": working directory" in said
     code, said = cranalyze("who", "/proc")
     assert code == 0
     assert "mounted at /proc in mnt:[" in said
@@ -107,6 +109,106 @@ def test_what_is_not_there_is_said_and_exits_with_1(asked: str) -> None:
 @pytest.mark.parametrize("asked", ["frob:[1]", "1:frob"])
 def test_what_names_no_object_is_a_usage_error(asked: str) -> None:
     assert cranalyze("who", asked)[0] == 2
+
+
+def test_a_file_that_nobody_has_is_there_and_free(tmp_path: Path) -> None:
+    (tmp_path / "free").touch()
+    code, said = cranalyze("who", str(tmp_path / "free"))
+    assert code == 0
+    assert said.split() == f"{tmp_path}/free: it is there, and nobody holds it".split()
+
+
+def test_both_ends_of_a_pipe_and_which_is_which() -> None:
+    read, write = os.pipe()
+    with subprocess.Popen(["sleep", "60"], stdout=write) as process:
+        os.close(write)
+        (mine, other) = held(f"{os.getpid()}:{read}")
+        process.kill()
+    os.close(read)
+    assert (mine["part"], mine["role"]) == ("", "the reading end")
+    assert (other["part"], other["role"]) == ("other end", "the writing end")
+    assert leaves(other) == {process.pid}
+
+
+def test_a_terminal_leads_to_its_master_though_nobody_has_it_open() -> None:
+    master, slave = os.openpty()
+    name = os.ttyname(slave)
+    os.close(slave)
+    code, said = cranalyze("who", name)
+    other_code, of_master = cranalyze("who", f"{os.getpid()}:{master}")
+    os.close(master)
+    assert code == other_code == 0
+    assert f"({os.getpid()})" in said.splitlines()[0]
+    assert f"the master of {name}" in of_master
+
+
+def test_a_deleted_file_is_found_by_the_name_that_it_had(tmp_path: Path) -> None:
+    path = tmp_path / "a file\x1b[31m"
+    with path.open("w"):
+        path.unlink()
+        code, said = cranalyze("who", str(path))
+    assert code == 0
+    assert f"({os.getpid()})" in said
+    assert "\x1b" not in said
+    assert cranalyze("who", str(path))[0] == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
+def test_a_mount_namespace_without_a_process_is_followed_to_who_keeps_it(tmp_path: Path) -> None:
+    point, ready = tmp_path / "m", tmp_path / "ready"
+    point.mkdir()
+    script = f"mount -t tmpfs none {point} && touch {ready} && exec sleep 60"
+    with subprocess.Popen(["unshare", "-m", "sh", "-c", script]) as process:
+        while not ready.exists() and process.poll() is None:
+            os.sched_yield()
+        keeper = os.open(f"/proc/{process.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        number = os.fstat(keeper).st_ino
+        (tmp_path / "in").symlink_to(f"/proc/{process.pid}/root{point}")
+        _, lived = cranalyze("who", str(point))
+        process.kill()
+    code, said = cranalyze("who", str(point))
+    os.close(keeper)
+    assert f"({process.pid})" in lived
+    assert code == 0
+    assert f"({os.getpid()})" in said
+    assert f"mnt:[{number}], in which there is no process" in " ".join(said.split())
+
+
+def test_a_zombie_is_told_with_who_has_not_waited_for_it() -> None:
+    with subprocess.Popen(["true"]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        code, said = cranalyze("who", str(process.pid))
+    assert code == 0
+    assert f"({os.getpid()}) has not waited for it" in " ".join(said.split())
+
+
+def test_a_lock_is_told_with_its_owner(tmp_path: Path) -> None:
+    with (tmp_path / "locked").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        descriptor = file.fileno()
+        _, said = cranalyze("who", str(tmp_path / "locked"))
+    assert f"its fd {descriptor} has the lock (FLOCK)" in said
+    assert f"flock (write) held by {Path('/proc/self/comm').read_text().strip()}" in said
+
+
+def test_the_members_of_a_cgroup_and_below() -> None:
+    mounted = Path("/proc/self/mountinfo").read_text()
+    root = next((line.split()[4] for line in mounted.splitlines() if " cgroup2 " in line), None)
+    if root is None or not os.access(root, os.W_OK):
+        pytest.skip("no cgroups of ours")
+    group = Path(root) / f"cranalyze-{os.getpid()}" / "below"
+    group.mkdir(parents=True)
+    try:
+        with subprocess.Popen(["sleep", "60"]) as process:
+            (group / "cgroup.procs").write_text(str(process.pid))
+            code, said = cranalyze("who", str(group.parent))
+            process.kill()
+        assert code == 0
+        assert f"sleep ({process.pid})" in said
+        assert cranalyze("who", str(group.parent))[0] == 3
+    finally:
+        group.rmdir()
+        group.parent.rmdir()
 
 
 def test_the_census_names_every_reference_of_what_we_made() -> None:
@@ -173,7 +275,7 @@ def test_a_mount_point_whose_server_is_dead_is_answered(dead_mount: tuple[Path, 
     (answer,) = json.loads(said)["answers"]
     places = {(place["what"].split(" at ")[0], place["pid"]) for place in answer["places"]}
     assert ("working directory", inside) in places or inside in answer["silent"]
-    assert "mounted" in {what for what, _ in places}
+    assert str(point) in {node["name"] for one in answer["held"] for node in one["by"]}
 
 
 def test_a_file_below_a_dead_mount_is_refused_in_time(dead_mount: tuple[Path, int]) -> None:

@@ -19,7 +19,8 @@ def test_paths_lead_where_stat_says(tmp_path: Path) -> None:
     os.symlink("new\nline", tmp_path / "link")
     found = glance.look([str(tmp_path / "link"), str(tmp_path / "absent"), "/proc/self/mem/x"])
     status = os.stat(tmp_path / "new\nline")
-    assert found[0] == (status.st_dev, status.st_ino, False)
+    is_a = 0o100000  # S_IFREG
+    assert found[0] == glance.Inode(status.st_dev, status.st_ino, mounted=False, mode=is_a)
     assert found[1:] == [errno.ENOENT, errno.ENOTDIR]
     assert glance.look([]) == []
 

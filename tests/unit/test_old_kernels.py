@@ -87,6 +87,7 @@ LACKS: dict[str, set[str]] = {
         "all-namespaces", "unix-tables", "io-workers", "io-polled", "borrowed-files",
         "loop-devices", "overlay-directories", "overlay-layers", "autofs-pipes", "tun-interfaces",
         "vsock-addresses", "binary-formats",
+        "fuse-daemons",
     },
     "6.1": {"all-namespaces", "io-workers", "borrowed-files", "binary-formats"},
     "6.12": {"all-namespaces"},

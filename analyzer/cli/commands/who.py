@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 EXAMPLES: Final = (
     "sudo cranalyze who 4711:3",
     "sudo cranalyze who 'net:[4026532178]' /run/netns/blue",
+    "sudo cranalyze who /dev/sdb1 tcp:8080 cgroup:/app",
     "sudo cranalyze who /var/log/app.log --json",
 )
 
@@ -25,9 +26,9 @@ EXAMPLES: Final = (
 def run(what: opt.What, *, json: opt.AsJson = False) -> None:
     """Tell who still holds an object, on the whole machine.
 
-    Name PID:FD, PID:mm (files, fs, sighand, nsproxy), a path, a mount point, net:[N] (or another
-    namespace), pipe:[N] or socket:[N]. Exits with 1 if there is no such object,
-    3 if none was found but not all could be read.
+    Name it as you see it: a path, PID:FD, net:[N], pipe:[N], tcp:PORT, a block device, a network
+    interface, a cgroup: docs/who.md has all words. Exits with 1 if there is no such object, 0 if it
+    is there, held or not, 3 if none was found but not all could be read, or seen here.
     """
     from analyzer.lookup import who as asking
     from analyzer.report.make import gaps_of
@@ -38,16 +39,17 @@ def run(what: opt.What, *, json: opt.AsJson = False) -> None:
     queries = [asking.parse(name) for name in what]
 
     def wanted(snapshot: Snapshot) -> npt.NDArray[np.bool_]:
-        return asking.upward(snapshot, [row for q in queries for row in q.rows(snapshot)])
+        rows = [row for query in queries for row in asking.rows(snapshot, query)]
+        return asking.upward(snapshot, rows)
 
     def enough(snapshot: Snapshot) -> bool:
-        return all(len(q.rows(snapshot)) or not q.missed(snapshot) for q in queries)
+        return all(asking.enough(snapshot, query) for query in queries)
 
-    pids = tuple(query.pid for query in queries if query.pid is not None)
     with Progress(quiet=json) as progress:
         asked = Request(
-            None, wanted=wanted, detailed=True, enough=enough, named=pids, progress=progress
-        )
+            None, wanted=wanted, detailed=True, stated=asking.stated(queries), enough=enough,
+            named=tuple(pid for query in queries for pid in query.pids), progress=progress,
+        )  # fmt: skip
         snapshot = take(asked, source="kernel", drop_privileges=True)
     answers = [asking.answer(snapshot, query) for query in queries]
     gaps = gaps_of(snapshot)

@@ -1,0 +1,119 @@
+"""What an answer to "who still holds this?" is made of: objects, holders, places, processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from analyzer.procfs.people import Person
+    from analyzer.procfs.places import Place
+
+ITSELF: Final = ""
+OTHER_END: Final = "other end"
+BESIDE: Final = "filesystem"
+PERHAPS: Final = "perhaps"
+
+
+class Outcome(StrEnum):
+    """How a question ended."""
+
+    HELD = "held"
+    FREE = "nobody holds it"
+    UNSEEN = "holders cannot be seen"
+    ABSENT = "no such thing"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A holder and its place, and what holds it in turn (nothing for a task).
+
+    `kind` is TASK for a task, with its `tid`, and the `tgid` and `process` (name) of the process
+    that it is a thread of; else `objref` is the holding object. `initial` is one of the host's own
+    namespaces, an `observer` cranalyze itself; `members` are the processes that live in a
+    namespace, and are not followed.
+    """
+
+    kind: str
+    tid: int | None
+    objref: int | None
+    name: str | None
+    association: str
+    slot: int | None
+    weight: int
+    words: str
+    by: tuple[Node, ...] = ()
+    tgid: int | None = None
+    process: str | None = None
+    initial: bool = False
+    members: tuple[int, ...] = ()
+    observer: bool = False
+
+
+@dataclass(frozen=True)
+class Held:
+    """One object with all that holds it; `refcount` is None when it is not known.
+
+    `part` says what it is of what was asked for: ITSELF, the OTHER_END of it, or BESIDE it: the
+    filesystem that a file keeps, or serves, and what else is open there; PERHAPS it, a guess.
+    `role` is which end it is, or how it is open; `facts` are what is known of its state, in words.
+    """
+
+    objref: int
+    kind: str
+    name: str | None
+    initial: bool
+    refcount: int | None
+    named: int
+    by: tuple[Node, ...]
+    part: str = ITSELF
+    role: str = ""
+    facts: tuple[str, ...] = ()
+
+    @property
+    def unnamed(self) -> int:
+        """Return how many references the kernel counts that no holder was found for."""
+        return 0 if self.refcount is None or self.initial else self.refcount - self.named
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was asked, what that is, and who holds it.
+
+    `what` says what the word stands for, `notes` what else is known. `places` hold it without a
+    reference that is looked at. `silent` are the processes whose directories are on a filesystem
+    that does not answer. `pid` is the process that was asked for, in the initial pid namespace:
+    another number than was said where cranalyze is in one of its own. It is `unsure` that there is
+    no such object where something could not be read that may hold it, or /proc shows it. `there`
+    tells that the thing exists, whoever holds it; `unseen` which holders of it cannot be seen here,
+    and what would show them. `people` are the processes that are named.
+    """
+
+    asked: str
+    held: tuple[Held, ...]
+    places: tuple[Place, ...] = ()
+    silent: tuple[int, ...] = ()
+    pid: int | None = None
+    unsure: bool = False
+    what: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    there: bool = False
+    unseen: str = ""
+    people: tuple[Person, ...] = ()
+    next: tuple[str, ...] = ()
+
+    @property
+    def found(self) -> bool:
+        """Tell whether there is such an object, or something else that holds what was asked for."""
+        return bool(self.held or self.places or self.there)
+
+    @property
+    def outcome(self) -> Outcome:
+        """Return how the question ended."""
+        sure = [held for held in self.held if held.part != PERHAPS]
+        if any(held.by or held.initial for held in sure) or self.places:
+            return Outcome.HELD
+        if not self.found:
+            return Outcome.UNSEEN if self.unsure else Outcome.ABSENT
+        return Outcome.UNSEEN if self.unseen or self.silent or self.unsure else Outcome.FREE

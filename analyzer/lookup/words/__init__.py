@@ -1,0 +1,72 @@
+"""The registry of words: every module of this package that has a `WORD`, found by a package walk.
+
+To add a family of words, drop one file in here; nothing else is edited.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from analyzer.core.errors import BadInputError, nearest
+from analyzer.lookup.words.base import Meaning, Word
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@cache
+def words() -> Mapping[str, Word]:
+    """Return the families of words by name."""
+    found = {}
+    for module in sorted(info.name for info in pkgutil.iter_modules(__path__)):
+        word = getattr(importlib.import_module(f"{__name__}.{module}"), "WORD", None)
+        if isinstance(word, Word):
+            found[word.name] = word
+    return found
+
+
+@dataclass(frozen=True)
+class Query:
+    """A word that was understood: what it can stand for."""
+
+    asked: str
+    meanings: tuple[Meaning, ...]
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Return the processes that are meant, as we call them."""
+        return tuple(m.pid for m in self.meanings if m.pid is not None)
+
+
+def parse(asked: str) -> Query:
+    """Understand a word. Raise BadInputError, with the nearest form, for what is none."""
+    if not asked or "\0" in asked:
+        raise BadInputError(f"{asked!r}: no word; {_known()}")
+    meanings = [
+        meaning
+        for word in words().values()
+        if word.parse is not None
+        for meaning in word.parse(asked)
+    ]
+    if meanings:
+        return Query(asked, tuple(meanings))
+    raise BadInputError(f"{asked}: not understood{_near(asked)}; {_known()}")
+
+
+def _near(asked: str) -> str:
+    heads = {form.written.split(":")[0] for form in forms() if ":" in form.written}
+    head = asked.partition(":")[0]
+    return nearest(head, sorted(heads - {"PID"})) if ":" in asked else ""
+
+
+def forms() -> list:  # type: ignore[type-arg]
+    """Return every form of every word, in order."""
+    return [form for word in words().values() for form in word.forms]
+
+
+def _known() -> str:
+    return f"name one of: {', '.join(form.written for form in forms())}"

@@ -1,0 +1,165 @@
+"""What a word is: how it is written, and which things it can stand for.
+
+A word is parsed to meanings. A meaning chooses rows of the objects table of a detailed snapshot of
+the whole machine, and knows what else holds the thing that is no reference there (a swap file, a
+working directory, a mount): its places, which are asked of /proc and /sys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from analyzer.procfs.glance import Inode
+    from analyzer.procfs.places import Place
+    from analyzer.snapshot.value import Snapshot
+
+    Rows = npt.NDArray[np.intp]
+
+Places = tuple[tuple["Place", ...], tuple[int, ...]]
+
+
+def no_rows(_: Snapshot) -> Rows:
+    """Return no rows: nothing in the tables is meant."""
+    return np.empty(0, np.intp)
+
+
+def nowhere() -> Places:
+    """Return no places, and nobody that was silent."""
+    return (), ()
+
+
+def _nothing() -> tuple[str, ...]:
+    return ()
+
+
+def gaps(snapshot: Snapshot) -> bool:
+    """Tell whether something could not be read."""
+    return bool(len(snapshot.tables["gaps"]))
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """One thing that a word stands for.
+
+    `what` says what it is, "" where the objects say so themselves. `there` tells that it exists
+    whoever holds it; else it does if there are rows or places. `missed` tells whether an object
+    that was not found may be there all the same. `unseen` says which holders of it cannot be seen,
+    and what would show them. `pid` is the process that it is of, as we call it. `state` are the
+    facts that are needed to find the rows. `notes` are asked for when the answer is made. What is
+    only a `guess` counts where nothing else holds anything.
+    """
+
+    what: str = ""
+    rows: Callable[[Snapshot], Rows] = no_rows
+    places: Callable[[], Places] = nowhere
+    there: bool = False
+    missed: Callable[[Snapshot], bool] = gaps
+    unseen: str = ""
+    pid: int | None = None
+    state: tuple[str, ...] = ()
+    notes: Callable[[], tuple[str, ...]] = _nothing
+    guess: bool = False
+
+
+@dataclass(frozen=True)
+class At:
+    """A path that leads somewhere: as it was said, absolute, and the inode (statx(2)).
+
+    `inode` is an errno where it leads nowhere, or does not answer.
+    """
+
+    path: str
+    absolute: str
+    inode: Inode | int
+    mounted: bool = False
+    """Whether another filesystem begins here."""
+
+    @property
+    def found(self) -> Inode:
+        """Return the inode of a path that leads somewhere."""
+        assert not isinstance(self.inode, int)  # noqa: S101 - families are asked of no others
+        return self.inode
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way to write a word: with its variable parts in capitals, and what it means."""
+
+    written: str
+    meaning: str
+
+
+Parse = Callable[[str], Iterable[Meaning]]
+OfPath = Callable[[At], Iterable[Meaning]]
+
+
+@dataclass(frozen=True)
+class Word:
+    """One family of words: its forms, how one is understood, and what paths of this family are.
+
+    `parse` returns nothing for what is no word of the family, and raises BadInputError for what is
+    one and cannot be. `of_path` adds what a path stands for.
+    """
+
+    name: str
+    title: str
+    forms: tuple[Form, ...]
+    parse: Parse | None = None
+    of_path: OfPath | None = None
+
+
+def alike(kinds: Iterable[str], **columns: int) -> Callable[[Snapshot], Rows]:
+    """Return what chooses the objects of `kinds` whose columns have these values."""
+    wanted = tuple(kinds)
+
+    def rows(snapshot: Snapshot) -> Rows:
+        objects = snapshot.tables["objects"]
+        found = np.isin(objects["kind"], [objects.code("kind", kind) for kind in wanted])
+        for name, value in columns.items():
+            found &= objects.known(name) & (objects[name] == np.uint64(value))
+        return np.flatnonzero(found)
+
+    return rows
+
+
+def named(kinds: Iterable[str], names: Iterable[str]) -> Callable[[Snapshot], Rows]:
+    """Return what chooses the objects of `kinds` that are called one of `names`."""
+    wanted, known = tuple(kinds), frozenset(names)
+
+    def rows(snapshot: Snapshot) -> Rows:
+        objects = snapshot.tables["objects"]
+        found = np.isin(objects["kind"], [objects.code("kind", kind) for kind in wanted])
+        at = np.flatnonzero(found)
+        return at[np.fromiter((n in known for n in objects["name"][at]), np.bool_, len(at))]
+
+    return rows
+
+
+def stated(fact: str, test: Callable[[Any], bool]) -> Callable[[Snapshot], Rows]:
+    """Return what chooses the objects of which a fact is told that passes the test."""
+
+    def rows(snapshot: Snapshot) -> Rows:
+        facts = snapshot.tables["facts"]
+        at = np.flatnonzero(facts["fact"] == facts.code("fact", fact))
+        at = at[facts["kind"][at] != facts.code("kind", "TASK")]
+        chosen = [row for row in at.tolist() if test(_value(facts, row))]
+        return np.unique(facts["ref"][np.array(chosen, np.intp)] - 1).astype(np.intp)
+
+    return rows
+
+
+def _value(facts: Any, row: int) -> Any:  # noqa: ANN401 - a number or a text
+    text = facts.value("text", row)
+    return facts.value("number", row) if text is None else text
+
+
+def joined(*choices: Callable[[Snapshot], Rows]) -> Callable[[Snapshot], Rows]:
+    """Return what chooses all that one of several does."""
+    return lambda snapshot: np.unique(np.concatenate([choose(snapshot) for choose in choices]))

@@ -1,0 +1,66 @@
+"""cgroup:PATH: a cgroup: the processes in it and below, dead ones too, and its open files."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.core.errors import BadInputError
+from analyzer.lookup.words.base import At, Form, Meaning, Places, Word, alike
+from analyzer.procfs import cgroupfs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.lookup.words.base import Rows
+    from analyzer.procfs.cgroupfs import Group
+    from analyzer.snapshot.value import Snapshot
+
+
+def _parse(asked: str) -> Iterator[Meaning]:
+    head, _, path = asked.partition(":")
+    if head != "cgroup" or not path:
+        return
+    found = cgroupfs.called(path)
+    if not found:
+        mounts = ", ".join(cgroupfs.roots()) or "none"
+        raise BadInputError(f"{asked}: no cgroup; the hierarchies are at: {mounts}")
+    for group in found:
+        yield _meaning(group)
+
+
+def _meaning(group: Group) -> Meaning:
+    return Meaning(
+        f"cgroup {group.path}",
+        partial(_rows, group),
+        partial(_members, group),
+        there=True,
+        unseen="BPF programs attached to it: bpftool cgroup tree shows them",
+    )
+
+
+def _rows(group: Group, snapshot: Snapshot) -> Rows:
+    objects = snapshot.tables["objects"]
+    rows = alike(("FILE",), dev=group.dev)(snapshot)
+    return rows[np.isin(objects["ino"][rows], np.array(group.inodes(), np.uint64))]
+
+
+def _members(group: Group) -> Places:
+    return tuple(cgroupfs.members(group)), ()
+
+
+def _of_path(at: At) -> Iterator[Meaning]:
+    group = cgroupfs.at(at.absolute, at.found.dev)
+    if group is not None:
+        yield _meaning(group)
+
+
+WORD: Final = Word(
+    "cgroup",
+    "Cgroups",
+    (Form("cgroup:PATH", "a cgroup, as /proc/PID/cgroup names it: its processes and those below"),),
+    _parse,
+    _of_path,
+)

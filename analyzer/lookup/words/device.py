@@ -1,0 +1,73 @@
+"""dev:MAJ:MIN, loop0: a block device: who has it open, what is on it, above and below it."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from analyzer.core.errors import BadInputError
+from analyzer.lookup.words.base import At, Form, Meaning, Places, Word, alike, joined
+from analyzer.procfs import blockdev
+from analyzer.procfs.glance import look
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NUMBERED: Final = re.compile(r"(?:dev:)?([0-9]{1,7}):([0-9]{1,7})")
+_NAMED: Final = re.compile(r"[\w!.-]+")
+_TYPE: Final = 0o170000
+
+
+def _parse(asked: str) -> Iterator[Meaning]:
+    match = _NUMBERED.fullmatch(asked)
+    if match and (asked.startswith("dev:") or blockdev.exists(f"{match[1]}:{match[2]}")):
+        yield of_device(os.makedev(int(match[1]), int(match[2])))
+    elif asked.startswith("dev:") and not match:
+        raise BadInputError(f"{asked}: say dev:MAJ:MIN, as in lsblk")
+    elif _NAMED.fullmatch(asked) and not os.path.lexists(asked):
+        dev = blockdev.numbered(asked)
+        if dev is not None:
+            yield of_device(dev)
+
+
+def of_device(dev: int) -> Meaning:
+    """Return what a block device stands for."""
+    name = blockdev.name(dev)
+    choices = [alike(("SUPERBLOCK",), dev=one) for one in blockdev.above(dev)]
+    (node,) = look([f"/dev/{name}"])
+    if name and not isinstance(node, int) and node.rdev == dev and node.ino:
+        choices.append(alike(("FILE",), dev=node.dev, ino=node.ino))
+    return Meaning(
+        f"block device {blockdev.said(dev)}{f' ({name})' if name else ''}",
+        joined(*choices),
+        partial(_places, dev),
+        there=blockdev.exists(blockdev.said(dev)),
+        notes=partial(blockdev.below, dev),
+    )
+
+
+def _places(dev: int) -> Places:
+    return tuple(blockdev.users(dev)), ()
+
+
+def _of_path(at: At) -> Iterator[Meaning]:
+    if at.found.mode & _TYPE == stat.S_IFBLK:
+        yield of_device(at.found.rdev)
+    elif at.found.mode & _TYPE == stat.S_IFREG and at.found.ino:
+        for dev in blockdev.backed_by(at.found):
+            yield of_device(dev)
+
+
+WORD: Final = Word(
+    "device",
+    "Block devices",
+    (
+        Form("dev:MAJ:MIN", "a block device by its numbers; its openers, filesystem, swap, users"),
+        Form("DEVICE", "the same by its name, as lsblk shows it: sda1, loop0, dm-0"),
+    ),
+    _parse,
+    _of_path,
+)

@@ -1,0 +1,55 @@
+"""eth0, tap7, br0: a network interface: who has it, where its other end is."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.lookup.words.base import Form, Meaning, Word, joined, named, stated
+from analyzer.procfs import interfaces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.lookup.words.base import Rows
+    from analyzer.snapshot.value import Snapshot
+
+_NAME: Final = re.compile(r"(?:iface:)?([^/:\s\0]{1,15})")  # dev_valid_name(), net/core/dev.c
+
+
+def _parse(asked: str) -> Iterator[Meaning]:
+    match = _NAME.fullmatch(asked)
+    if match is None or not (asked.startswith("iface:") or interfaces.here(match[1])):
+        return
+    name = match[1]
+    yield Meaning(
+        "network interface",
+        joined(stated("tun.interface", lambda own: own == name), partial(_ends, name)),
+        there=interfaces.here(name),
+        state=("tun.interface",),
+        notes=partial(interfaces.notes, name),
+    )
+
+
+def _ends(name: str, snapshot: Snapshot) -> Rows:
+    """Return the interfaces that are called so, and the other ends of those of other namespaces."""
+    own = named(("NETDEV",), (name,))(snapshot)
+    relations = snapshot.tables["relations"]
+    pairs = relations["relation"] == relations.code("relation", "interface-pair")
+    left, right = relations["left"] - 1, relations["right"] - 1
+    others = [right[pairs & np.isin(left, own)], left[pairs & np.isin(right, own)]]
+    return np.unique(np.concatenate([own, *others])).astype(np.intp)
+
+
+WORD: Final = Word(
+    "interface",
+    "Network interfaces",
+    (
+        Form("INTERFACE", "a network interface of ours: the other end of a veth, a tap's holder"),
+        Form("iface:NAME", "one of any network namespace"),
+    ),
+    _parse,
+)

@@ -1,0 +1,64 @@
+"""net:[N] and so on: a namespace, by its number in /proc/PID/ns, or by a file that it is."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from analyzer.kinds import namespace_kinds
+from analyzer.lookup.words.base import At, Form, Meaning, Word, alike, gaps
+from analyzer.procfs.glance import look
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.snapshot.value import Snapshot
+
+_NUMBERED: Final = re.compile(r"(\w+):\[([0-9]{1,19})\]")
+
+
+def _parse(asked: str) -> Iterator[Meaning]:
+    match = _NUMBERED.fullmatch(asked)
+    kind = namespace_kinds().get(match[1]) if match else None
+    if match and kind is not None:
+        rows = alike((kind.name,), ino=int(match[2]))
+        yield Meaning("", rows, missed=partial(_missed, asked))
+
+
+def _missed(asked: str, snapshot: Snapshot) -> bool:
+    return gaps(snapshot) or linked(asked)
+
+
+def linked(target: str) -> bool:
+    """Ask /proc whether a descriptor, or a namespace of a task, is called so."""
+    links = (*glob.iglob("/proc/[0-9]*/ns/*"), *glob.iglob("/proc/[0-9]*/fd/*"))
+    return any(_target(link) == target for link in links)
+
+
+def _target(link: str) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""
+
+
+def _of_path(at: At) -> Iterator[Meaning]:
+    (nsfs,) = look(["/proc/self/ns/uts"])
+    if not isinstance(nsfs, int) and at.found.dev == nsfs.dev and at.found.ino is not None:
+        kinds = tuple(kind.name for kind in namespace_kinds().values())
+        yield Meaning("", alike(kinds, ino=at.found.ino))
+
+
+WORD: Final = Word(
+    "namespace",
+    "Namespaces",
+    tuple(
+        Form(f"{name}:[N]", f"a {kind.title}, as /proc/PID/ns/{name} shows it")
+        for name, kind in namespace_kinds().items()
+    ),
+    _parse,
+    _of_path,
+)

@@ -1,0 +1,188 @@
+"""PATH: a path stands for everything that it is.
+
+Its inode's open files and mappings, whose working directory or root it is; where a filesystem
+begins the whole of that; and what the other families of words make of it (`Word.of_path`): a block
+device, a terminal, a pinned BPF object, a directory of cgroups, the file of a loop device.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.core.errors import BadInputError
+from analyzer.lookup.words.base import (
+    At,
+    Form,
+    Meaning,
+    Places,
+    Word,
+    alike,
+    joined,
+    named,
+    stated,
+)
+from analyzer.procfs.glance import look
+from analyzer.procfs.places import (
+    deleted,
+    directories,
+    in_filesystem,
+    layers,
+    locked,
+    locks,
+    mounted_at,
+    mounts_below,
+    swaps,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.lookup.words.base import Rows
+    from analyzer.procfs.glance import Inode
+    from analyzer.snapshot.value import Snapshot
+
+_DIRECTORY: Final = 0o040000
+_TYPE: Final = 0o170000
+
+
+def _parse(asked: str) -> Iterator[Meaning]:
+    if "/" in asked.partition(":")[0] or os.path.lexists(asked):
+        yield from leads_to(asked, asked)
+
+
+def leads_to(path: str, asked: str) -> Iterator[Meaning]:
+    """Yield what a path stands for; `asked` is what was said instead of it."""
+    at = _at(path)
+    if at.inode == errno.ENOENT:
+        yield from _gone(at) if asked == path else [Meaning()]
+    elif at.inode == errno.ETIMEDOUT:
+        yield _silent(at, asked)
+    elif isinstance(at.inode, int):
+        raise BadInputError(f"{asked}: {os.strerror(at.inode)}")
+    else:
+        yield from _there(at)
+
+
+def _at(path: str) -> At:
+    try:
+        absolute = os.path.abspath(path)
+    except OSError:  # our working directory is gone
+        absolute = path
+    (inode,) = look([path])
+    return At(path, absolute, inode, mounted=_is_mount(path, inode))
+
+
+def _there(at: At) -> Iterator[Meaning]:
+    from analyzer.lookup.words import words
+
+    others = [m for word in words().values() if word.of_path for m in word.of_path(at)]
+    inode = at.found
+    yield _whole(at, inode) if at.mounted or inode.ino is None else _inode(at, inode)
+    yield from others
+    if inode.mode & _TYPE == _DIRECTORY and not at.mounted:
+        yield _DETACHED
+
+
+def _loose(snapshot: Snapshot) -> Rows:
+    """Return the mounts of no mount namespace that something is on."""
+    rows = stated("detached", lambda one: one == 1)(snapshot)
+    references = snapshot.tables["references"]
+    on = [references.code("association", name) for name in ("f_path.mnt", "root.mnt", "pwd.mnt")]
+    used = references["target"][np.isin(references["association"], on)] - 1
+    return rows[np.isin(rows, used)]
+
+
+_DETACHED: Final = Meaning(
+    "nothing is mounted here; this was detached (umount -l), wherever it was, and is in use",
+    _loose, guess=True, state=("detached",),
+)  # fmt: skip
+
+
+def _inode(at: At, inode: Inode) -> Meaning:
+    ino = inode.ino or 0
+    choices = [alike(("FILE",), ino=ino, dev=inode.dev)]
+    choices.append(partial(_mounts, at.absolute, in_filesystem(at.absolute, inode), inode.dev))
+    return Meaning(
+        "", joined(*choices), partial(_places, inode), there=True, state=("mounts",),
+        notes=partial(locks, inode.dev, ino),
+    )  # fmt: skip
+
+
+def _mounts(path: str, inside: str, dev: int, snapshot: Snapshot) -> Rows:
+    """Return what is mounted at a path, in any mount namespace, and the bind mounts of it."""
+    rows = stated("mounts", lambda shown: shown == inside != "/")(snapshot)
+    references = snapshot.tables["references"]
+    shows = references["association"] == references.code("association", "superblock")
+    same = alike(("SUPERBLOCK",), dev=dev)(snapshot)
+    mine = references["holder"][shows & np.isin(references["target"] - 1, same)] - 1
+    return np.union1d(rows[np.isin(rows, mine)], named(("MOUNT",), (path,))(snapshot))
+
+
+def _whole(at: At, inode: Inode) -> Meaning:
+    return Meaning(
+        "mounted filesystem",
+        alike(("FILE", "SUPERBLOCK"), dev=inode.dev),
+        partial(_of_filesystem, at.absolute, inode.dev),
+        there=True,
+    )
+
+
+def _places(inode: Inode) -> Places:
+    found, silent = directories(inode.dev, inode.ino)
+    found += swaps(inode.dev, inode.ino)
+    found += locked(inode.dev, inode.ino or 0)
+    if inode.mode & _TYPE == _DIRECTORY:
+        found += layers(inode)
+    return tuple(found), tuple(silent)
+
+
+def _of_filesystem(path: str, dev: int) -> Places:
+    found, silent = directories(dev, None)
+    found += swaps(dev, None)
+    return (*found, *mounts_below(path)), tuple(silent)
+
+
+def _gone(at: At) -> Iterator[Meaning]:
+    """Yield what may have been called so: a path that leads nowhere."""
+    inodes = deleted(at.absolute)
+    files = [alike(("FILE",), dev=one.dev, ino=one.ino or 0) for one in inodes]
+    yield Meaning(
+        "its name is gone" if inodes else "", joined(named(("MOUNT",), (at.absolute,)), *files)
+    )  # fmt: skip
+
+
+def _is_mount(path: str, at: Inode | int) -> bool:
+    """Tell whether a path is where another filesystem begins: as os.path.ismount() does."""
+    if isinstance(at, int) or not at.mounted:
+        return False
+    (above,) = look([os.path.dirname(os.path.abspath(path))])
+    return isinstance(above, int) or above.dev != at.dev or above.ino == at.ino
+
+
+def _silent(at: At, asked: str) -> Meaning:
+    """Understand a path whose filesystem does not answer: a mount point needs not be asked."""
+    dev = mounted_at(at.path)
+    if dev is None:
+        raise BadInputError(f"{asked}: its filesystem does not answer")
+    return Meaning(
+        "mounted filesystem that does not answer",
+        alike(("FILE", "SUPERBLOCK"), dev=dev),
+        partial(_of_filesystem, at.absolute, dev),
+        there=True,
+    )
+
+
+WORD: Final = Word(
+    "path",
+    "Paths",
+    (
+        Form("PATH", "a file, a directory, a mount point: whatever is there, or was there"),
+        Form("/proc/PID/root/PATH", "a path as a process sees it"),
+    ),
+    _parse,
+)

@@ -1,0 +1,131 @@
+"""PID, PID:FD, PID:PART: a process, one of its descriptors, or a part of it."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.core.errors import BadInputError, nearest
+from analyzer.core.model import TASK
+from analyzer.lookup.words.base import Form, Meaning, Word
+from analyzer.lookup.words.path import leads_to
+from analyzer.procfs.people import waiting
+from analyzer.sources.tasks import exists, proc_levels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.lookup.words.base import Rows
+    from analyzer.snapshot.value import Snapshot
+
+_OF_PROCESS: Final = re.compile(r"([0-9]{1,10}):(\w+)")
+_PROCESS: Final = re.compile(r"[0-9]{1,10}")
+_PARTS: Final = {
+    "mm": "MM", "files": "FILE_TABLE", "fs": "FS", "sighand": "SIGHAND", "nsproxy": "NSPROXY",
+}  # fmt: skip
+_LINKS: Final = ("cwd", "root", "exe")
+
+
+def _parse(asked: str) -> Iterator[Meaning]:
+    if _PROCESS.fullmatch(asked) and not os.path.lexists(asked):
+        pid = int(asked)
+        yield Meaning(
+            "process",
+            partial(_shared, pid),
+            there=exists(pid),
+            missed=lambda _: exists(pid),
+            pid=pid,
+            notes=partial(waiting, pid),
+        )
+    match = _OF_PROCESS.fullmatch(asked)
+    if match is None:
+        return
+    pid, part = int(match[1]), match[2]
+    if part.isdecimal():
+        fd = int(part)
+        yield Meaning(
+            "",
+            partial(_descriptor, pid, fd),
+            missed=lambda _: _has(pid, fd, ""),
+            pid=pid,
+        )
+    elif part in _PARTS:
+        yield Meaning(
+            "",
+            partial(_part, pid, _PARTS[part]),
+            missed=lambda _: _has(pid, None, _PARTS[part]),
+            pid=pid,
+            notes=partial(waiting, pid),
+        )
+    elif part in _LINKS:
+        yield from leads_to(f"/proc/{pid}/{part}", asked)
+    elif not os.path.lexists(asked):
+        known = [*_PARTS, *_LINKS]
+        said = f"after the pid comes a descriptor, or {', '.join(known)}"
+        raise BadInputError(f"{asked}: {said}{nearest(part, known)}")
+
+
+def known_as(snapshot: Snapshot, pid: int) -> int:
+    """Return what the tables call process `pid` of our own pid namespace, -1 if there is none."""
+    named: dict[int, int] = snapshot.meta.get("named", {})
+    return named.get(pid, pid)
+
+
+def _part(pid: int, kind: str, snapshot: Snapshot) -> Rows:
+    references, objects = snapshot.tables["references"], snapshot.tables["objects"]
+    by_task = references["holder_kind"] == references.code("holder_kind", TASK)
+    held = references["target"][by_task & (references["holder"] == known_as(snapshot, pid))] - 1
+    return np.unique(held[objects["kind"][held] == objects.code("kind", kind)])
+
+
+def _descriptor(pid: int, fd: int, snapshot: Snapshot) -> Rows:
+    references = snapshot.tables["references"]
+    slot = (
+        (references["association"] == references.code("association", "fd"))
+        & (references["slot"] == fd)
+        & np.isin(references["holder"], _part(pid, "FILE_TABLE", snapshot) + 1)
+    )
+    return np.unique(references["target"][slot] - 1)
+
+
+def _shared(pid: int, snapshot: Snapshot) -> Rows:
+    """Return the parts of a process that another one has, too."""
+    tasks, references = snapshot.tables["tasks"], snapshot.tables["references"]
+    own = tasks["tid"][tasks["tgid"] == known_as(snapshot, pid)]
+    by_task = references["holder_kind"] == references.code("holder_kind", TASK)
+    parts = [_part(pid, kind, snapshot) for kind in ("MM", "FILE_TABLE", "FS", "SIGHAND")]
+    rows = np.unique(np.concatenate(parts))
+    others = references["target"][by_task & ~np.isin(references["holder"], own)] - 1
+    return rows[np.isin(rows, others)]
+
+
+def _has(pid: int, fd: int | None, kind: str) -> bool:
+    """Ask /proc whether a process has a descriptor, or a part; the kernel, if /proc is not ours."""
+    if proc_levels() != 0:
+        return exists(pid)
+    if fd is not None:
+        return os.path.lexists(f"/proc/{pid}/fd/{fd}")
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            status = file.read()
+    except OSError:
+        return False
+    dead = re.search(rb"^State:\s+[XZ]", status, re.MULTILINE) is not None
+    return not dead and (kind != "MM" or b"\nVmSize:" in status)
+
+
+WORD: Final = Word(
+    "process",
+    "Processes and what they have",
+    (
+        Form("PID", "a process: who waits for it, and what of it others have too"),
+        Form("PID:FD", "an open file, by a descriptor of a process; and the other end of it"),
+        Form("PID:mm", "its address space; so files, fs, sighand, nsproxy"),
+        Form("PID:cwd", "what its working directory is; so root and exe"),
+    ),
+    _parse,
+)

@@ -1,0 +1,66 @@
+"""shm:[N], sem:[N]: System V segments and sets of semaphores, by the id that ipcs shows."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.lookup.words.base import Form, Meaning, Word
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.lookup.words.base import Rows
+    from analyzer.snapshot.value import Snapshot
+
+_NUMBERED: Final = re.compile(r"(shm|sem|msg):\[([0-9]{1,10})\]")
+_UNSEEN: Final = {
+    "sem": "who would undo its operations (SEM_UNDO): ipcs -s -i N shows who was last",
+    "msg": "who waits for a message: nobody has such a queue open; ipcs -q -i N shows who was last",
+}
+
+
+def _parse(asked: str) -> Iterator[Meaning]:
+    match = _NUMBERED.fullmatch(asked)
+    if match is None:
+        return
+    word, number = match[1], int(match[2])
+    if word == "shm":
+        yield Meaning(
+            "shared memory segment", partial(_segments, number), there=_listed("shm", number)
+        )
+    else:
+        what = "set of semaphores" if word == "sem" else "message queue"
+        yield Meaning(
+            what, there=_listed(word, number),
+            unseen=_UNSEEN[word],
+        )  # fmt: skip
+
+
+def _segments(number: int, snapshot: Snapshot) -> Rows:
+    references = snapshot.tables["references"]
+    own = references["association"] == references.code("association", "shm")
+    return np.unique(references["target"][own & (references["slot"] == number)] - 1)
+
+
+def _listed(table: str, number: int) -> bool:
+    """Tell whether our IPC namespace has it (proc_sysvipc(5): the second field is the id)."""
+    try:
+        with open(f"/proc/sysvipc/{table}", "rb") as file:
+            return any(line.split()[1:2] == [b"%d" % number] for line in file)
+    except OSError:
+        return False
+
+
+WORD: Final = Word(
+    "sysv",
+    "System V",
+    (
+        Form("shm:[N]", "a shared memory segment, by its id, in every IPC namespace"),
+        Form("sem:[N]", "a set of semaphores; so msg:[N], a message queue"),
+    ),
+    _parse,
+)

@@ -1,0 +1,31 @@
+"""Ports that the kernel itself keeps: connections that nobody has open (proc_net_tcp(5))."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+_STATES: Final = {
+    "06": "TIME_WAIT", "04": "FIN_WAIT1", "05": "FIN_WAIT2", "09": "LAST_ACK", "0B": "CLOSING",
+}  # fmt: skip
+
+
+def leftovers(protocol: str, port: int) -> tuple[str, ...]:
+    """Return how many connections of a port, in our network namespace, are only the kernel's."""
+    if protocol != "tcp":
+        return ()
+    found: Counter[str] = Counter()
+    for table in ("tcp", "tcp6"):
+        try:
+            with open(f"/proc/self/net/{table}", encoding="ascii") as file:
+                lines = [line.split() for line in file][1:]
+        except OSError:
+            continue
+        for words in lines:
+            if int(words[1].rpartition(":")[2], 16) == port and words[9] == "0":
+                found[_STATES.get(words[3], "")] += 1
+    return tuple(
+        f"{count} of its connections in {state}: the kernel's own, they end by themselves"
+        for state, count in found.items()
+        if state
+    )

@@ -1,0 +1,136 @@
+"""Who a process is to people: its name, user, unit or container, and whether it is dead.
+
+See proc_pid_status(5), cgroups(7). A process that ends meanwhile is not there.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from analyzer.core.text import valid
+
+_FIELD: Final = re.compile(rb"^(Name|State|PPid|TracerPid|Uid):\s+(.*)$", re.MULTILINE)
+_CONTAINER: Final = re.compile(r"(?:^|/)(?:[a-z]+-)?([0-9a-f]{64})(?:\.scope)?(?:/|$)")
+_UNIT: Final = re.compile(r"([^/]+\.(?:service|scope|socket|mount))(?:/|$)")
+_SHORT: Final = 12  # letters of a container's id that people say
+
+
+@dataclass(frozen=True)
+class Person:
+    """A process: `unit` is its unit or container, "" for neither.
+
+    A `zombie` is dead, and its parent has not waited for it.
+    """
+
+    pid: int
+    comm: str
+    user: str
+    unit: str
+    zombie: bool = False
+    parent: int = 0
+    parent_comm: str = ""
+
+
+def person(pid: int) -> Person | None:
+    """Return who a process is (a pid of our /proc), None where it is not there."""
+    said = _status(pid)
+    if said is None:
+        return None
+    zombie = said.get(b"State", b"").startswith(b"Z")
+    parent = int(said.get(b"PPid", b"0"))
+    above = _status(parent) if zombie else None
+    return Person(
+        pid,
+        _name(said),
+        _user(int(said.get(b"Uid", b"0").split()[0])),
+        _unit(pid),
+        zombie,
+        parent,
+        "" if above is None else _name(above),
+    )
+
+
+def _name(said: dict[bytes, bytes]) -> str:
+    # The kernel escapes newlines there; what `echo` wrote into /proc/PID/comm ends in one.
+    return os.fsdecode(said.get(b"Name", b"?").removesuffix(b"\\n"))
+
+
+def _status(pid: int) -> dict[bytes, bytes] | None:
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            return {match[1]: match[2] for match in _FIELD.finditer(file.read())}
+    except OSError:
+        return None
+
+
+@cache
+def _user(uid: int) -> str:
+    try:
+        return valid(pwd.getpwuid(uid).pw_name)
+    except (KeyError, OSError):
+        return f"uid {uid}"
+
+
+def _unit(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/cgroup", "rb") as file:
+            paths = [os.fsdecode(line.rstrip(b"\n").split(b":", 2)[2]) for line in file]
+    except (OSError, IndexError):
+        return ""
+    for path in paths:
+        container = _CONTAINER.search(path)
+        if container:
+            return f"container {container[1][:_SHORT]}"
+    for path in paths:
+        unit = _UNIT.findall(path)
+        if unit:
+            return str(unit[-1])
+    return ""
+
+
+def waiting(pid: int) -> tuple[str, ...]:
+    """Return what a process waits for, and who for it: a vfork(2) child, a tracer, a parent."""
+    said = _status(pid)
+    if said is None:
+        return ()
+    who, found = f"{_name(said)} ({pid})", []
+    if said.get(b"State", b"").startswith(b"Z"):
+        parent = int(said.get(b"PPid", b"0"))
+        found.append(f"{who} is dead; {_called(parent)} has not waited for it")
+    if said.get(b"TracerPid", b"0") != b"0":
+        found.append(f"{who} is traced by {_called(int(said[b'TracerPid']))}")
+    if said.get(b"State", b"").startswith(b"D"):
+        found += [
+            f"{who} waits for {_called(child)}, which it started by vfork and which has not "
+            "called exec yet"
+            for child in _children(pid)
+            if _runs_vfork(pid)
+        ]
+    return tuple(found)
+
+
+def _called(pid: int) -> str:
+    said = _status(pid)
+    return f"{_name(said)} ({pid})" if said else f"process {pid}"
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+            return [int(word) for word in file.read().split()]
+    except OSError:
+        return []
+
+
+def _runs_vfork(pid: int) -> bool:
+    # kernel_clone() waits for the child, as wait_for_vfork_done() is inlined there.
+    try:
+        with open(f"/proc/{pid}/wchan", "rb") as file:
+            return file.read() in {b"kernel_clone", b"wait_for_vfork_done", b"_do_fork"}
+    except OSError:
+        return False

@@ -1,0 +1,116 @@
+"""The words that `who` understands: a registry whose families are whole, and what is no word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from analyzer.core.errors import BadInputError
+from analyzer.kinds import facts
+from analyzer.lookup import words
+from analyzer.lookup.value import Answer, Held, Node, Outcome
+from analyzer.lookup.words import parse
+from analyzer.writers.who import to_text
+
+if TYPE_CHECKING:
+    from analyzer.lookup.words.base import Word
+
+ROOT = Path(__file__).parents[2]
+WORDS = [pytest.param(word, id=name) for name, word in words.words().items()]
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_family_of_words_is_whole(word: Word) -> None:
+    assert word.forms
+    assert word.parse or word.of_path
+    page = (ROOT / "docs/who.md").read_text("utf-8")
+    assert all(f"`{form.written}`" in page and form.meaning in page for form in word.forms)
+    tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("*.py"))
+    assert f'"{word.name}"' in tests
+    assert (ROOT / "analyzer/lookup/words" / f"{word.name}.py").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "family"),
+    [
+        ("1:3", "process"), ("1:mm", "process"), ("1", "process"),
+        ("net:[1]", "namespace"), ("pipe:[7]", "numbered"), ("socket:[7]", "numbered"),
+        ("/dev/null", "path"), ("/no/such/path", "path"), ("dev:7:0", "device"),
+        ("tcp:80", "port"), ("udp:[::1]:53", "port"), ("tcp:127.0.0.1:80", "port"),
+        ("unix:/run/x", "unix"), ("unix:@x y", "unix"), ("shm:[3]", "sysv"), ("sem:[3]", "sysv"),
+        ("mq:/a", "queue"), ("bpf-map:[3]", "bpf"), ("bpf-link:3", "bpf"),
+        ("session:9", "session"), ("iface:eth9", "interface"),
+    ],
+)  # fmt: skip
+def test_a_word_is_understood_by_its_family_alone(asked: str, family: str) -> None:
+    understood = [
+        name for name, word in words.words().items() if word.parse and list(word.parse(asked))
+    ]
+    assert understood == [family]
+    assert all(set(meaning.state) <= set(facts()) for meaning in parse(asked).meanings)
+
+
+def test_a_path_is_asked_of_every_family_that_knows_paths() -> None:
+    named = {name for name, word in words.words().items() if word.of_path}
+    assert named >= {"bpf", "cgroup", "device", "namespace", "terminal", "unix"}
+    told = [meaning.what for meaning in parse("/proc/self/ns/net").meanings]
+    assert len(told) == len({"inode", "namespace"})
+    assert parse("/dev/tty").meanings
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ("", "no word"), ("a\0b", "no word"), ("tpc:80", "did you mean tcp?"),
+        ("tcp:99999", "tcp:PORT"), ("1:frob", "mm"), ("nte:[5]", "did you mean net"),
+        ("dev:x", "dev:MAJ:MIN"), ("cgroup:/no/such/group", "hierarchies"),
+    ],
+)  # fmt: skip
+def test_what_is_no_word_is_told_with_what_there_is(asked: str, says: str) -> None:
+    with pytest.raises(BadInputError, match=says.replace("?", r"\?")):
+        parse(asked)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["/srv/a b\x1b[31m", "/srv/\udcff", "/srv/\n", "unix:@\udcff", "mq:/\x1b", "/" + "x" * 5000],
+)
+def test_hostile_words_are_told_in_plain_letters(asked: str) -> None:
+    try:
+        parse(asked)
+    except BadInputError:
+        return
+    text = to_text([Answer(asked, ())], [])
+    assert "\x1b" not in text
+    assert text.encode("utf-8")
+
+
+def node(tid: int, slot: int) -> Node:
+    """A task's descriptor table that has something at a slot."""
+    task = Node("TASK", tid, None, "x", "files", None, 1, "uses it", tgid=tid, process="x")
+    return Node("FILE_TABLE", None, 5, None, "fd", slot, 1, f"fd {slot}", by=(task,))
+
+
+def test_outcomes_say_what_is_there_and_who_has_it() -> None:
+    free = Held(1, "FILE", "/a", initial=False, refcount=0, named=0, by=())
+    held = Held(1, "FILE", "/a", initial=False, refcount=1, named=1, by=(node(7, 3),))
+    assert Answer("/a", (held,)).outcome is Outcome.HELD
+    assert Answer("/a", (), there=True).outcome is Outcome.FREE
+    assert Answer("/a", (free,)).outcome is Outcome.FREE
+    assert Answer("/a", (), there=True, unseen="x").outcome is Outcome.UNSEEN
+    assert Answer("/a", (), unsure=True).outcome is Outcome.UNSEEN
+    assert Answer("/a", ()).outcome is Outcome.ABSENT
+
+
+def test_alike_holders_are_folded() -> None:
+    held = tuple(
+        Held(slot, "FILE", "/dev/ptmx", initial=False, refcount=1, named=1, by=(node(7, slot),))
+        for slot in range(20, 32)
+    )
+    assert to_text([Answer("/dev/ptmx", held)], []).splitlines() == [
+        "/dev/ptmx: held by x (7)",
+        "12 open files of /dev/ptmx",
+        "  x (7): fd 20 to 31",
+    ]
