@@ -99,6 +99,15 @@ def _state(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
 
 _TARGET: Final = Fact("pidfd.pid", "number", "process that a pidfd is of, as the host numbers it")
 
+
+def _names(memory: Memory, pids: U64) -> npt.NDArray[np.object_]:
+    """Return the number that each had in the initial pid namespace."""
+    first = pids + np.uint64(memory.offset("pid", "numbers"))
+    read = memory.gather(np.where(pids != 0, first, np.uint64(0)), "upid", {"nr": "nr"})
+    said = zip(read["nr"].tolist(), read.ok.tolist(), strict=True)
+    return np.array([str(nr) if ok and nr else "" for nr, ok in said], object)
+
+
 KIND: Final = Kind(
     name="PID",
     struct="pid",
@@ -109,6 +118,7 @@ KIND: Final = Kind(
     rank=94,
     counters=(),
     judged=Judged.NOT,
+    names=_names,
     walk=_walk,
     walk_associations=(MADE_IN,),
     file_types=(

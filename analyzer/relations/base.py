@@ -126,8 +126,10 @@ class Relation:
     `right` what each end is in it ("leads it"), `impact` what it means for who asks, `next` what
     closes it. One that is told `alone` is a finding also where all ends are inside: a checkpoint
     has to know of it. One that is not `told` is never a crossing: it is known of whole machines, to
-    who asks. `kernel` finds it in the kernel's memory, `procfs` tells whether /proc shows it
-    (`analyzer.procfs.relations`), `unseen` what of it nobody can see.
+    who asks. `brief` says all of one between tasks in a sentence: of {left}, {right}, what is known
+    of it ({detail}) and where the right one is ({side}). `kernel` finds it in the kernel's memory,
+    `procfs` tells whether /proc shows it (`analyzer.procfs.relations`), `unseen` what of it nobody
+    can see.
     """
 
     name: str
@@ -140,6 +142,7 @@ class Relation:
     shared: bool = False
     alone: bool = False
     told: bool = True
+    brief: str = ""
     kernel: Find | None = None
     procfs: bool = False
     unseen: str = ""

@@ -2,8 +2,9 @@
 
 setsid(2) makes a session, and who has not called it is in that of its parent: job control reaches
 it (a hangup, a Ctrl-C), and it cannot be restored without its leader. The leader is the process
-whose pid the session has (`signal_struct.pids[PIDTYPE_SID]`, include/linux/pid.h); it may have
-exited, and is then nobody.
+whose pid the session has (`signal_struct.pids[PIDTYPE_SID]`, include/linux/pid.h). In a pid
+namespace in which the leader has no number, getsid(2) is 0. One whose leader is gone is of nobody's
+side: see `session_left`.
 """
 
 from __future__ import annotations
@@ -13,38 +14,48 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core.model import TASK, Impact
+from analyzer.kinds.pid import innermost
+from analyzer.relations._tasks import tasks, upid
 from analyzer.relations.base import Related, Relation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from analyzer.kinds.base import U64, Mask
     from analyzer.relations.base import World
 
-_ROLES: Final = (("session", 3), ("process group", 2))  # PIDTYPE_SID, PIDTYPE_PGID
+ROLES: Final = (("session", 3), ("process group", 2))  # PIDTYPE_SID, PIDTYPE_PGID
 
 
 def _find(world: World) -> Iterator[Related]:
-    memory, tasks = world.memory, world.all(TASK)
-    read = memory.gather(
-        tasks, "task_struct", {"leader": "group_leader", "signal": "signal", "pid": "thread_pid"}
-    )
-    leads = np.flatnonzero(read.ok & (read["leader"] == tasks) & (read["pid"] != 0))
-    pids = memory.gather(read["signal"][leads], "signal_struct", {"pids": "pids"})
-    by_pid = np.argsort(read["pid"][leads])
-    known = read["pid"][leads][by_pid]
-    for role, index in _ROLES:
+    found = world.once(tasks)
+    leads = np.flatnonzero(found.leads)
+    pids = world.memory.gather(found["signal"][leads], "signal_struct", {"pids": "pids"})
+    for role, index in ROLES:
         pid = pids["pids"][:, index]
-        at = np.searchsorted(known, pid).clip(max=len(known) - 1)
-        there = np.flatnonzero(pids.ok & (known[at] == pid))
-        leader = tasks[leads[by_pid[at[there]]]]
-        member = tasks[leads[there]]
-        other = leader != member
-        number = memory.gather(leader[other], "task_struct", {"tgid": "tgid"})["tgid"]
+        row, there = found.with_pid(pid)
+        there &= pids.ok & (row != leads)
+        member, leader = leads[there], row[there]
+        numbers = found["tgid"][leader].tolist()
+        hidden = _hidden(world, found["pid"][member], pid[there]).tolist()
+        said = [
+            f"{role} {number}{' (0 inside)' if zero else ''}"
+            for number, zero in zip(numbers, hidden, strict=True)
+        ]
         yield Related(
-            TASK, member[other], TASK, leader[other],
-            detail=np.array([f"{role} {n}" for n in number.tolist()], object),
-            role=np.full(int(other.sum()), role, object),
+            TASK, found.address[member], TASK, found.address[leader],
+            detail=np.array(said, object),
         )  # fmt: skip
+
+
+def _hidden(world: World, members: U64, pids: U64) -> Mask:
+    """Tell which of `pids` have no number where each of `members` lives."""
+    space, _ = innermost(world.memory, members)
+    at = world.memory.gather(members, "pid", {"level": "level"})["level"]
+    known, _ = upid(world, pids, at)
+    level = world.memory.gather(pids, "pid", {"level": "level"})["level"]
+    mask: Mask = (level < at) | (known != space)
+    return mask
 
 
 RELATION: Final = Relation(
@@ -55,6 +66,7 @@ RELATION: Final = Relation(
     right="leads it",
     impact=Impact.LOST,
     next="setsid(2) in the first process of the container (setsid -w, podman does it)",
+    brief="{left}: in {detail}, led by {right} {side}",
     kernel=_find,
     procfs=True,
 )

@@ -17,6 +17,7 @@ from analyzer.check.links import association_flags, kind_flags, reach
 from analyzer.core.model import TASK, Rules, Side
 from analyzer.kinds import associations, registry, title_of
 from analyzer.kinds.base import Slot
+from analyzer.snapshot.lives import remark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -37,12 +38,16 @@ _SIDES = tuple(Side)
 
 
 class TaskRef(NamedTuple):
-    """A thread by its ids, the name that it gave itself, and its side."""
+    """A thread by its ids, the name that it gave itself, its side, and what is to be said of it.
+
+    `remark` is that of a dead one: who ought to wait for it.
+    """
 
     tid: int
     tgid: int
     comm: str
     side: Side
+    remark: str = ""
 
 
 class Route(NamedTuple):
@@ -237,7 +242,8 @@ class Leaders:
         if row not in self._named:
             tid, tgid = (int(self._tasks[name][row]) for name in ("tid", "tgid"))
             side = _SIDES[self._sides[row]]
-            self._named[row] = TaskRef(tid, tgid, self._tasks["comm"][row], side)
+            comm = self._tasks["comm"][row]
+            self._named[row] = TaskRef(tid, tgid, comm, side, remark(self._tasks, row))
         return self._named[row]
 
     def joined(self, routes: Iterable[Route]) -> tuple[TaskRef, ...]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from analyzer.core.model import Side
     from analyzer.relations.base import Relation
-    from analyzer.report.crossed import Tie
+    from analyzer.report.crossed import Crossed, Tie
     from analyzer.report.grouping import Group
     from analyzer.report.holders import Holder, Route, TaskRef
     from analyzer.report.value import ReportObject
@@ -168,6 +168,20 @@ def tie_words(tie: Tie, relation: Relation) -> str:
     return f"{_end(tie)}: {does} ({more})" if more else f"{_end(tie)}: {does}"
 
 
+def brief(one: Crossed, relation: Relation) -> str:
+    """Return a crossing of tasks in one sentence, "" for one that takes more to say."""
+    *left, right = one.ties
+    if not relation.brief or one.meeting or any(tie.kind != TASK for tie in one.ties):
+        return ""
+    names = list(dict.fromkeys(tie.words for tie in left))
+    more = [f"{number(len(names) - _MOST_NAMED)} more"] if len(names) > _MOST_NAMED else []
+    details = list(dict.fromkeys(tie.detail for tie in left if tie.detail))
+    return relation.brief.format(
+        left=listing([*names[:_MOST_NAMED], *more]), right=right.words, side=right.side.value,
+        detail=listing(details),
+    )  # fmt: skip
+
+
 def _end(tie: Tie) -> str:
     if tie.kind == TASK or registry()[tie.kind].namespace:
         return tie.words
@@ -218,7 +232,8 @@ def who(tasks: Sequence[TaskRef]) -> str:
 def _process(pid: int, threads: Sequence[TaskRef]) -> str:
     comm = next((task.comm for task in threads if task.tid == pid), threads[0].comm)
     many = f", {number(len(threads))} threads" if len(threads) > 1 else ""
-    return f"{printable(comm)} ({pid}{many})"
+    remark = f", {printable(threads[0].remark)}" if threads[0].remark else ""
+    return f"{printable(comm)} ({pid}{many}){remark}"
 
 
 def _where(holders: Sequence[Holder]) -> str:

@@ -20,6 +20,7 @@ from analyzer.report import facts
 from analyzer.report.grouping import Bundle, Group, cut
 from analyzer.report.impact import rank, worst
 from analyzer.report.wording import (
+    brief,
     code,
     counts,
     held,
@@ -246,19 +247,28 @@ def _crossings(page: _Page, report: Report) -> tuple[list[tuple[int, list[Line]]
         rest += page.lines(words, "title", first="* ")
     design = [one for one in report.crossings if one not in told]
     if design:
-        names = list(dict.fromkeys(printable(one.ties[0].words) for one in design))
+        names = list(dict.fromkeys(printable(_called(one)) for one in design))
         more = [f"{number(len(names) - _MOST_NAMES)} more"] if len(names) > _MOST_NAMES else []
         words = f"by design: {listing([*names[:_MOST_NAMES], *more])} (--all lists them)"
         rest += page.lines(words, "title", first="* ", indent=2)
     return blocks[:most], rest
 
 
+def _called(one: Crossed) -> str:
+    """Return what something by design is called: what happens, or what is shared."""
+    return brief(one, relations()[one.relation]) or (one.meeting or one.ties[0]).words
+
+
 def _crossing(page: _Page, one: Crossed) -> list[Line]:
     relation = relations()[one.relation]
     ignored = "" if one.stable else ", kept changing while it was read"
+    short = "" if page.all else brief(one, relation)
     lines = page.lines(
-        f"{printable(one.title)} ({one.impact.value}{ignored})", "title", first="* ", indent=2
-    )
+        f"{printable(short or one.title)} ({one.impact.value}{ignored})", "title", first="* ",
+        indent=2,
+    )  # fmt: skip
+    if short:
+        return lines
     for side in (Side.OUTSIDE, Side.INSIDE):
         said = list(dict.fromkeys(tie_words(tie, relation) for tie in one.of(side)))
         most = len(said) if page.all else _MOST_HOLDERS

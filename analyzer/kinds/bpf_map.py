@@ -1,0 +1,58 @@
+"""BPF_MAP: struct bpf_map, memory that BPF programs and whoever has a descriptor of it share.
+
+It lives as long as a descriptor, a program that uses it, a pin in a bpf filesystem or another map
+holds it (kernel/bpf/syscall.c). Its count is not compared: the pins are not looked at.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from analyzer.core.model import Fact
+from analyzer.kinds.base import Judged, Kind, State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+    from analyzer.kinds.base import U64
+    from analyzer.memory.reader import Memory
+
+
+def _names(memory: Memory, addresses: U64) -> npt.NDArray[np.object_]:
+    read = memory.gather(addresses, "bpf_map", {"id": "id", "name": "name"})
+    names = [name.split(b"\0", 1)[0].decode("utf-8", "surrogateescape") for name in read["name"]]
+    pairs = zip(names, read["id"].tolist(), strict=True)
+    return np.array([f"{name} (id {n})" if name else f"id {n}" for name, n in pairs], object)
+
+
+def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
+    read = memory.gather(addresses, "bpf_map", {"id": "id", "entries": "max_entries"})
+    return {
+        "bpf.map": np.ma.masked_array(read["id"], ~read.ok),
+        "bpf.entries": np.ma.masked_array(read["entries"], ~read.ok),
+    }
+
+
+_FACTS: Final = (
+    Fact("bpf.map", "number", "number of a BPF map, as bpftool(8) calls it"),
+    Fact("bpf.entries", "number", "how many entries a BPF map can have"),
+)
+
+KIND: Final = Kind(
+    name="BPF_MAP",
+    struct="bpf_map",
+    title="BPF map",
+    plural="BPF maps",
+    message="bpf_map",
+    order=97,
+    rank=94,
+    counters=(),
+    judged=Judged.NOT,
+    names=_names,
+    state=State(_FACTS, _state),
+    derived=True,
+)

@@ -1,0 +1,44 @@
+"""IO_CONTEXT: struct io_context, the I/O priority and scheduling of a task.
+
+Shared after clone(2) with CLONE_IO: a disk scheduler takes all that have it for one, and
+ioprio_set(2) on one of them is for all (block/blk-ioc.c).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from analyzer.core.model import Fact
+from analyzer.kinds.base import Judged, Kind, State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+    from analyzer.kinds.base import U64
+    from analyzer.memory.reader import Memory
+
+
+def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
+    read = memory.gather(addresses, "io_context", {"users": "active_ref.counter"})
+    return {"io_context.tasks": np.ma.masked_array(read["users"], ~read.ok)}
+
+
+_FACTS: Final = (Fact("io_context.tasks", "number", "tasks that share an I/O context"),)
+
+KIND: Final = Kind(
+    name="IO_CONTEXT",
+    struct="io_context",
+    title="I/O context",
+    plural="I/O contexts",
+    message="io_context",
+    order=131,
+    rank=94,
+    counters=(),
+    judged=Judged.NOT,
+    state=State(_FACTS, _state),
+    derived=True,
+)

@@ -1,0 +1,57 @@
+"""MSG: struct msg_queue, a System V message queue.
+
+A queue belongs to its IPC namespace and ends with it, or with msgctl(2), IPC_RMID (ipc/msg.c). No
+process holds one: who uses it is told by what it keeps of them (`relations.sysv_queue`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from analyzer.core.model import Fact
+from analyzer.kinds.base import Judged, Kind, State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+    from analyzer.kinds.base import U64
+    from analyzer.memory.reader import Memory
+
+
+def _names(memory: Memory, addresses: U64) -> npt.NDArray[np.object_]:
+    read = memory.gather(addresses, "msg_queue", {"id": "q_perm.id", "key": "q_perm.key"})
+    pairs = zip(read["id"].tolist(), read["key"].tolist(), strict=True)
+    return np.array([f"msqid {n} (key {key & 0xFFFFFFFF:#010x})" for n, key in pairs], object)
+
+
+def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
+    read = memory.gather(addresses, "msg_queue", {"count": "q_qnum", "bytes": "q_cbytes"})
+    return {
+        "msg.messages": np.ma.masked_array(read["count"], ~read.ok),
+        "msg.bytes": np.ma.masked_array(read["bytes"], ~read.ok),
+    }
+
+
+_FACTS: Final = (
+    Fact("msg.messages", "number", "messages in a System V queue that nobody has received"),
+    Fact("msg.bytes", "number", "what these messages hold", unit="bytes"),
+)
+
+KIND: Final = Kind(
+    name="MSG",
+    struct="msg_queue",
+    title="message queue",
+    plural="message queues",
+    message="msg",
+    order=127,
+    rank=94,
+    counters=(),
+    judged=Judged.NOT,
+    names=_names,
+    state=State(_FACTS, _state),
+    derived=True,
+)

@@ -1,0 +1,69 @@
+"""pidfd: a descriptor that stands for a process on the other side (pidfd_open(2)).
+
+Who has one waits for the end of the process, signals it and takes its descriptors, also where it
+has no number for it: a pidfd of a process outside of the own pid namespace is a door. After a
+restore it stands for a process that is gone. The struct pid is the file's `private_data`; in
+pidfs, since 6.9, its inode's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.core.model import TASK, Impact
+from analyzer.kinds import file_types
+from analyzer.kinds._recognise import file_operations
+from analyzer.memory.distinct import member
+from analyzer.relations._files import files
+from analyzer.relations._tasks import sided, tasks, visible
+from analyzer.relations.base import Related, Relation, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.kinds.base import U64
+    from analyzer.relations.base import Words, World
+
+_NOBODY: Final = np.empty(0, np.uint64)
+
+
+def _find(world: World) -> Iterator[Related]:
+    memory, address = world.memory, world.once(files).address
+    operations = np.uint64(file_operations(memory, file_types())["pidfd"])
+    read = memory.gather(
+        address, "file", {"data": "private_data", "inode": "f_inode", "ops": "f_op"}
+    )
+    at = np.flatnonzero(read.ok & (read["ops"] == operations) & (operations != 0))
+    inode = memory.gather(read["inode"][at], "inode", {"pid": "i_private"})
+    pid = np.where(read["data"][at] != 0, read["data"][at], inode["pid"])
+    found = world.once(tasks)
+    row, there = found.with_pid(pid)
+    at, pid, row = at[there], pid[there], row[there]
+    yield Related(
+        "FILE", address[at], TASK, found.address[row],
+        role=words(len(at), "pidfd"), impact=towards(world, address[at], pid),
+    )  # fmt: skip
+
+
+def towards(world: World, holders: U64, pids: U64) -> Words:
+    """Return what it means to have a descriptor of a process: it depends on whose it is."""
+    ours = member(holders, world.inside.get("FILE", _NOBODY))
+    door = sided(ours, Impact.REACHES_OUT, Impact.WATCHES)
+    plain = sided(ours, Impact.LOST, Impact.WATCHES)
+    chosen: Words = np.where(visible(world, pids), plain, door)
+    return chosen
+
+
+RELATION: Final = Relation(
+    name="pidfd",
+    title="stands for a process on the other side",
+    plural="stand for processes on the other side",
+    left="has a descriptor of it",
+    right="can be signalled by it, and waited for",
+    impact=Impact.WATCHES,
+    next="close the pidfd",
+    kernel=_find,
+    procfs=True,
+)

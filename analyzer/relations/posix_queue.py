@@ -1,0 +1,50 @@
+"""posix-queue: a POSIX message queue (mq_overview(7)) that both sides have open.
+
+Each mq_open(3) makes an open file of its own; they meet at the inode, in which the messages are
+(ipc/mqueue.c).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.core.model import Impact
+from analyzer.memory.distinct import member
+from analyzer.relations._anonymous import on
+from analyzer.relations._files import files
+from analyzer.relations.base import Related, Relation, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.relations.base import World
+
+_MAGIC: Final = 0x19800202  # MQUEUE_MAGIC, ipc/mqueue.c
+_TYPE: Final = 0o170000
+_REGULAR: Final = 0o100000
+
+
+def _find(world: World) -> Iterator[Related]:
+    found = world.once(files)
+    at = np.flatnonzero(found.good & member(found.inode, on(world, _MAGIC)))
+    read = world.memory.gather(found.inode[at], "inode", {"mode": "i_mode"})
+    at = at[read.ok & (read["mode"].astype(np.int64) & _TYPE == _REGULAR)]
+    yield Related(
+        "FILE", found.address[at], "INODE", found.inode[at], role=words(len(at), "message queue")
+    )
+
+
+RELATION: Final = Relation(
+    name="posix-queue",
+    title="a message queue that the other side has open",
+    plural="message queues that the other side has open",
+    left="sends or receives",
+    right="is the queue",
+    impact=Impact.SHARED_STATE,
+    next="an IPC namespace of its own (unshare -i), and mq_open(3) in it",
+    shared=True,
+    kernel=_find,
+    procfs=True,
+)

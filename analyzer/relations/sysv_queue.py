@@ -1,0 +1,51 @@
+"""sysv-queue: a System V message queue that processes of both sides use.
+
+The kernel remembers who sent last, who received last, and who waits to (ipc/msg.c); others that
+used it before are told nowhere. The queue is the namespace's: nobody holds it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analyzer.core.model import Impact
+from analyzer.relations._ipc import by_pid, objects, waiting
+from analyzer.relations.base import Relation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.relations.base import Related, World
+
+_WAITING: Final = (
+    ("q_receivers", ("msg_receiver", "r_list", "r_tsk")),
+    ("q_senders", ("msg_sender", "list", "tsk")),
+)
+
+
+def _find(world: World) -> Iterator[Related]:
+    memory = world.memory
+    queues = objects(world, 1, "msg_queue", "q_perm")
+    read = memory.gather(queues, "msg_queue", {"sent": "q_lspid", "received": "q_lrpid"})
+    for role in ("sent", "received"):
+        pid = np.where(read.ok, read[role], np.uint64(0))
+        yield by_pid(world, pid, "MSG", queues, f"{role} last")
+    for name, place in _WAITING:
+        heads = queues + np.uint64(memory.offset("msg_queue", name))
+        yield waiting(world, heads, "MSG", queues, place)
+
+
+RELATION: Final = Relation(
+    name="sysv-queue",
+    title="uses a message queue that the other side uses",
+    plural="use message queues that the other side uses",
+    left="uses it",
+    right="is what they use",
+    impact=Impact.SHARED_STATE,
+    next="an IPC namespace of its own (unshare -i)",
+    shared=True,
+    kernel=_find,
+    unseen="who used it before the last",
+)
