@@ -129,12 +129,12 @@ def _row(entry: ReportObject) -> str:
     name = html.escape(shorten(named(entry), _NAME))
     more = [] if entry.impact is None else [entry.impact.value]
     more += [] if entry.gates else ["ignored"]
-    means = f" ({', '.join(more)})" if more else ""
+    means = f" <span>({',</span> <span>'.join(more)})</span>" if more else ""
     return (
         f'<tr data-key="{entry.kind}:{entry.objref}" data-verdict="{entry.verdict.value}">'
         f"<td>{html.escape(registry()[entry.kind].title)}</td>"
         f'<th scope="row"><a href="#{_anchor(entry)}">{name}</a></th>'
-        f"<td>{verdict_mark(entry.verdict)}{words_of(entry.verdict)}{means}</td>"
+        f"<td><span>{verdict_mark(entry.verdict)}{words_of(entry.verdict)}</span>{means}</td>"
         f"<td>{entry.basis.value}</td>{cells}<td>{html.escape(held)}</td></tr>"
     )
 

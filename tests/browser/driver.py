@@ -93,16 +93,18 @@ class Browser:
     def logs(self) -> tuple[list[str], list[str]]:
         """Return what the console said, and which addresses were asked for, since the last time.
 
-        What the page's policy held back was not asked for: the console says so.
+        What the page's policy held back was not asked for: the console says so. The browser's own
+        first page may still load when ours is opened.
         """
         console = [f"{e['level']}: {e['message']}" for e in self.chrome.get_log("browser")]
         events = [
             json.loads(entry["message"])["message"] for entry in self.chrome.get_log("performance")
         ]
         asked = [e["params"] for e in events if e["method"] == "Network.requestWillBeSent"]
+        own = [p for p in asked if not p["documentURL"].startswith("chrome:")]
         failed = [e["params"] for e in events if e["method"] == "Network.loadingFailed"]
         held = {each["requestId"] for each in failed if each.get("blockedReason") == "csp"}
-        return console, [e["request"]["url"] for e in asked if e["requestId"] not in held]
+        return console, [e["request"]["url"] for e in own if e["requestId"] not in held]
 
     def size(self, width: int, height: int, *, phone: bool = False) -> None:
         self.cdp("Emulation.setDeviceMetricsOverride", width=width, height=height,
