@@ -19,12 +19,12 @@ from analyzer.kinds import file_types
 from analyzer.kinds._paths import alias_names, entry_names
 from analyzer.kinds._recognise import file_operations, recognised
 from analyzer.kinds._superblock_of import magic_of
-from analyzer.kinds.base import Edges, FileType, State
+from analyzer.kinds.base import FileType, State
 from analyzer.memory.trees import rbtrees
 from analyzer.memory.walk import rings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -100,10 +100,6 @@ def named(code: int, words: Sequence[str]) -> str:
 def plain(value: bytes) -> str:
     """Return what stands in an array of characters up to its NUL."""
     return value.split(b"\0", 1)[0].decode("utf-8", "replace")
-
-
-def _none(_memory: Memory, _files: U64) -> Iterator[Edges]:
-    yield from ()
 
 
 def _is_called(names: frozenset[str], memory: Memory, files: U64) -> Mask:
@@ -305,7 +301,7 @@ def _anonymous(
     name: str, called: tuple[str, ...], read: Callable[[Memory, U64], Told], *facts: Fact
 ) -> FileType:
     recognise = partial(_is_called, frozenset(called))
-    return FileType(name, None, _none, (), recognise, State(facts, read))
+    return FileType(name, None, None, (), recognise, State(facts, read))
 
 
 _BPF: Final = (
@@ -350,11 +346,11 @@ FILE_TYPES: Final = (
     _anonymous("bpf-prog", ("bpf-prog",), _program, *_BPF),
     _anonymous("bpf-link", ("bpf_link", "bpf-link"), _link, *_BPF),
     FileType(
-        "memfd", _open_memfd, _none, (),
+        "memfd", _open_memfd, None, (),
         state=State((Fact("memfd.seals", "text", "seals of a memfd"),), _memfd),
     ),
     FileType(
-        "mqueue", None, _none, (), _is_queue,
+        "mqueue", None, None, (), _is_queue,
         State(
             (
                 Fact("mqueue.name", "text", "name of a POSIX message queue"),

@@ -146,12 +146,12 @@ class FileType:
     descriptor (OSError where this kernel or user cannot have one). A type that we cannot just open
     has none: `recognise` is then shown one file of each `f_op` that was met, and tells which are of
     the type. `walk` is given the addresses of the files of this type and yields their references;
-    the holder is the file.
+    the holder is the file. A type without a walk holds nothing, and has only its state to tell.
     """
 
     name: str
     sample: Callable[[], int] | None
-    walk: Walk
+    walk: Walk | None
     associations: tuple[Association, ...]
     recognise: Callable[[Memory, U64], Mask] | None = None
     state: State | None = None

@@ -67,7 +67,7 @@ _FLAGS: Final = (
 
 def _walk(memory: Memory, files: U64) -> Iterator[Edges]:
     known = file_operations(memory, file_types())
-    types = [one for one in file_types() if one.associations]
+    types = [one for one in file_types() if one.walk is not None]
     read = memory.gather(files, "file", {"ops": "f_op", "cred": "f_cred", "mnt": "f_path.mnt"})
     yield from opened(memory, np.where(read.ok, read["cred"], np.uint64(0)))
     yield owners(memory, files)
@@ -76,7 +76,7 @@ def _walk(memory: Memory, files: U64) -> Iterator[Edges]:
     for file_type in types:
         for ops in found.get(file_type.name, {known[file_type.name]}):
             ours = np.flatnonzero(read.ok & (read["ops"] == ops))
-            if len(ours):
+            if len(ours) and file_type.walk is not None:
                 for edges in file_type.walk(memory, files[ours]):
                     yield replace(edges, holder=ours[edges.holder])
 

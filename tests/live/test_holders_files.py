@@ -54,13 +54,14 @@ class Held:
             table["target"].tolist(), table.words("holder_kind"), table["holder"].tolist(),
             table.words("association"), [slot if known else None for slot, known in slots],
             table.words("detail"), table["weight"].tolist(),
-            self.verdicts.border.reference_side.tolist(),
+            self.verdicts.border.reference_side.tolist(), self.verdicts.border.counted.tolist(),
             strict=True,
         )  # fmt: skip
         self._held: dict[int, list[Edge]] = {}
-        for target, kind, holder, association, slot, detail, weight, side in columns:
+        for target, kind, holder, association, slot, detail, weight, side, counted in columns:
             edge = Edge(kind, holder, association, slot, detail, weight, sides[side])
-            self._held.setdefault(target, []).append(edge)
+            if counted:  # references of the historic rules alone are none of these
+                self._held.setdefault(target, []).append(edge)
 
     def of(self, objref: int, association: str = "") -> list[Edge]:
         edges = self._held.get(objref, [])
