@@ -103,7 +103,7 @@ def test_a_process_that_opens_files_is_seen_to_grow(
     assert {"goes", "comes"} == set(rows[:2])
     assert "stays" in rows[2:] or source == "procfs"
     said = ax.get_title(loc="left").replace("\n", " ")
-    assert "in 3 snapshots: 2 new, 1 gone" in said
+    assert "in 3 snapshots: 1 new, 1 there in between" in said
     words = " ".join(text.get_text() for text in ax.texts).replace("\n", " ")
     assert by in words
 

@@ -98,10 +98,11 @@ def test_who_ends_early_leaves_nothing(
 
 def test_what_only_root_can_read_and_write_is_read_and_written(theirs: Path) -> None:
     ran = start("report", "leak.crz", "--output", "out.txt", cwd=theirs)
-    assert (ran.returncode, ran.stderr) == (0, "")
+    assert (ran.returncode, ran.stderr) == (0, "cranalyze: wrote out.txt: the report\n")
     assert "not contained" in (theirs / "out.txt").read_text()
     ran = start("plot", "--kind", "life", "-o", "life.svg", cwd=theirs)
-    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.returncode == 0
+    assert "wrote life.svg" in ran.stderr
     ran = start("export", "leak.crz", "--parquet", "fleet", cwd=theirs)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert len(ran.stdout.splitlines()) == len(list(theirs.glob("fleet/**/*.parquet")))
@@ -110,7 +111,7 @@ def test_what_only_root_can_read_and_write_is_read_and_written(theirs: Path) -> 
 def test_what_is_written_under_sudo_is_the_callers(theirs: Path) -> None:
     caller = {"SUDO_UID": str(_SOMEBODY), "SUDO_GID": str(_SOMEBODY)}
     ran = start("report", "leak.crz", "--output", "out.txt", cwd=theirs, **caller)
-    assert (ran.returncode, ran.stderr) == (0, "")
+    assert (ran.returncode, ran.stderr) == (0, "cranalyze: wrote out.txt: the report\n")
     assert (theirs / "out.txt").stat().st_uid == _SOMEBODY
 
 
