@@ -12,14 +12,16 @@ from analyzer.kinds._namespace import namespace
 from analyzer.kinds.base import Judged, Pointer
 from analyzer.kinds.binfmt import BINFMT
 
+_NAMESPACE: Final = namespace(
+    "user",
+    order=190,
+    initial_ino=0xEFFFFFFD,
+    old_counters=("count.counter",),
+    judged=Judged.STRUCTURAL,
+)
+
 KIND: Final = replace(
-    namespace(
-        "user",
-        order=190,
-        initial_ino=0xEFFFFFFD,
-        old_counters=("count.counter",),
-        judged=Judged.STRUCTURAL,
-    ),
-    pointers=(Pointer(("binfmt_misc",), "BINFMT", BINFMT),),
+    _NAMESPACE,
+    pointers=(*_NAMESPACE.pointers, Pointer(("binfmt_misc",), "BINFMT", BINFMT)),
     anybodys=True,
 )
