@@ -80,9 +80,9 @@ def number(expansion: Expansion, ends: Mapping[str, U64]) -> Numbering:
         met = [
             _inside_first(b, expansion.collected) for b in expansion.blocks if b.target_kind == name
         ]
-        if registry()[name].finder is not None:  # nothing may lead to what was found in a list
-            holding = unique(*(b.holder for b in expansion.blocks if b.holder_kind == name))
-            met += [(holding[:0], holding)] * bool(len(holding))
+        # Nothing may lead to a holder: it was found in a list, or by what only old rules count.
+        holding = unique(*(b.holder for b in expansion.blocks if b.holder_kind == name))
+        met += [(holding[:0], holding)] * bool(len(holding))
         related = ends.get(name, _NOBODY)
         met += [(related[:0], related)] * bool(len(related))
         if not met:

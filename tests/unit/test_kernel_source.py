@@ -15,7 +15,7 @@ from analyzer.check import leaks
 from analyzer.core import errors
 from analyzer.core.errors import TargetVanishedError, UnseenError
 from analyzer.core.model import Verdict
-from analyzer.kinds import registry
+from analyzer.kinds import associations, registry
 from analyzer.lookup import who as asking
 from analyzer.lookup.who import Answer
 from analyzer.memory.distinct import find, member, unique
@@ -23,7 +23,8 @@ from analyzer.memory.trees import lasting
 from analyzer.report.make import make
 from analyzer.report.value import Gap, ReportOptions
 from analyzer.sources import kernel, tasks
-from analyzer.sources.assemble import Numbering
+from analyzer.sources.assemble import Numbering, number
+from analyzer.sources.expand import Block, Expansion, relevant
 from analyzer.sources.request import Request
 from analyzer.writers import terminal
 from analyzer.writers import who as writer
@@ -99,6 +100,28 @@ class Scene:
 def kinds(snapshot: Snapshot) -> set[str]:
     """Return the kinds of the objects of a snapshot."""
     return set(snapshot.tables["objects"].words("kind").tolist())
+
+
+class TestNumber:
+    """Who has a number: what is led to, and every holder."""
+
+    def test_what_only_a_rule_of_old_leads_to_holds_what_it_holds(self) -> None:
+        """A file was opened, and is watched by an epoll, after all tables of files were read."""
+        epoll, late, socket = (np.array([FIRST + i], np.uint64) for i in range(3))
+        known = associations()
+        whole = Expansion(
+            (
+                Block(known["epoll.item"], "FILE", "FILE", epoll, late),
+                Block(known["sock"], "FILE", "SOCKET", late, socket),
+            ),
+            {}, {}, {},
+        )  # fmt: skip
+        ends = {"SOCKET": socket}
+        kept = relevant(whole, ends)
+        assert [block.association.name for block in kept.blocks] == ["sock"]
+        numbering = number(kept, ends)
+        assert numbering.numbers("FILE", late).tolist() == [1]
+        assert numbering.numbers("SOCKET", socket).tolist() == [2]
 
 
 class TestFind:
