@@ -265,12 +265,13 @@ def test_a_bind_mount_is_judged_by_what_it_gives(tmp_path: Path) -> None:
     with pair(tmp_path, BOUND, "pass") as (parent, one, other):
         found = crossings(one, "bind-mount")
         assert not crossings(other, "bind-mount")  # it lives with its parent's mounts
-        assert not crossings(parent, "bind-mount")
-    told = {
-        tie.name.removeprefix(str(tmp_path)): (crossing.impact, tie.detail)
-        for crossing in found
-        for tie in crossing.of(Side.INSIDE)
-        if tie.name is not None
+        above = crossings(parent, "bind-mount")
+    told = _told(found, tmp_path)
+    # The parent lives with the mounts of the host, or of who started it: those are outside for it
+    # as well, and what the one shows of them is shown there too.
+    ours = {name for name in told if name == "/" or name.startswith("/in/")}
+    assert {name: _told(above, tmp_path).get(name) for name in ours} == {
+        name: told[name] for name in ours
     }
     assert told["/in/volume"][0] is Impact.REACHES_OUT
     assert told["/in/read-only"][0] is Impact.PINS
@@ -279,6 +280,26 @@ def test_a_bind_mount_is_judged_by_what_it_gives(tmp_path: Path) -> None:
     assert told["/"][0] is Impact.REACHES_OUT
     assert told["/in/volume"][1].startswith(f"{tmp_path}/volume of ")
     assert told["/in/read-only"][1].endswith(", read-only")
+
+
+def _told(found: list[Crossed], place: Path) -> dict[str, tuple[Impact, str]]:
+    return {
+        tie.name.removeprefix(str(place)): (crossing.impact, tie.detail)
+        for crossing in found
+        for tie in crossing.of(Side.INSIDE)
+        if tie.name is not None
+    }
+
+
+def test_a_bind_mount_of_what_only_the_parent_has(tmp_path: Path) -> None:
+    for name in ("own", "in"):
+        (tmp_path / name).mkdir()
+    before = "own_mounts()\nmount('none', path('own'), b'tmpfs', 0)"
+    bound = "own_mounts()\nmount(path('own'), path('in'), None, 0x1000)"
+    with pair(tmp_path, bound, "pass", before) as (parent, one, _other):
+        mine, above = crossings(one, "bind-mount"), crossings(parent, "bind-mount")
+    assert {"/own", "/in"} <= set(_told(mine, tmp_path))
+    assert not {"/own", "/in"} & set(_told(above, tmp_path))
 
 
 def test_mounts_of_its_own_are_nothing(tmp_path: Path) -> None:
