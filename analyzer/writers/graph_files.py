@@ -281,11 +281,14 @@ def _dot_node(data: Attributes, at: tuple[float, float] | None) -> dict[str, Any
 
 def _dot_edge(data: Attributes) -> dict[str, Any]:
     words = printable(data["words"])
+    # Of what is no counted reference, the two ends do not say what it is.
+    counted = data.get("counted", True)
+    said = not counted or associations()[data["association"]].slot is Slot.DESCRIPTOR
     return {
-        **({"label": words} if associations()[data["association"]].slot is Slot.DESCRIPTOR else {}),
+        **({"label": words} if said else {}),
         "tooltip": words,
         "color": f"{_side_colour(data)}aa",
-        **({"style": "dashed"} if not data.get("counted", True) else {}),
+        **({} if counted else {"style": "dashed"}),
         **{name: data[name] for name in _OF_EDGES if name in data},
     }
 

@@ -31,11 +31,11 @@ def _parts() -> Iterator[str]:
     yield "# Words of `cranalyze who`"
     yield md.NOTE
     yield (
-        "`sudo cranalyze who WORD...` tells who still holds a thing, on the whole machine. The "
-        "first line is the answer. Below it is each object that was meant, with who holds it and "
-        "how, and whose a namespace on the way is; what holds it without being open; and, last, "
-        "what would release it (`next:`), as text: nothing is ever run. A word that means several "
-        "things is answered for all of them."
+        "`cranalyze who WORD...`, as root, tells who still holds a thing, on the whole machine."
+        " The first line is the answer. Below it is each object that was meant, with who holds "
+        "it and how, and whose a namespace on the way is; what holds it without being open; "
+        "and, last, what would release it (`next:`), as text: nothing is ever run. A word that "
+        "means several things is answered for all of them."
     )
     rows = [(outcome.value, code) for outcome, code in _OUTCOMES.items()]
     yield md.table(("outcome", "exit code"), [*rows, ("the word was not understood", "2")])

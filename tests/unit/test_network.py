@@ -270,4 +270,6 @@ def test_relations_are_edges_that_are_not_counted_where_they_are_asked_for() -> 
     assert {data["weight"] for data in found.values()} == {0}
     for form in graph_files.FORMATS:
         assert "deleted-file" in graph_files.render(graph, form)
-    assert "dashed" in graph_files.render(graph, "dot")
+    drawn = graph_files.render(graph, "dot")
+    assert "dashed" in drawn
+    assert 'label="deleted, and in use (7 bytes)"' in drawn
