@@ -20,6 +20,7 @@ from analyzer.kinds import registry
 from analyzer.lookup.release import releases
 from analyzer.lookup.value import BESIDE, ITSELF, OTHER_END, PERHAPS, Answer, Held, Node, Outcome
 from analyzer.lookup.words import Query, parse
+from analyzer.lookup.words.base import of_now
 from analyzer.lookup.words.process import known_as
 from analyzer.procfs.people import person
 from analyzer.report.holders import in_words
@@ -106,7 +107,7 @@ def answer(snapshot: Snapshot, query: Query) -> Answer:
     there = any(meaning.there for meaning in query.meanings)
     lost = not held and not places and not there
     pid = next(iter(query.pids), None)
-    people = _people(held, places)
+    people = _people(held, places) if of_now(snapshot) else ()
     made = Answer(
         query.asked,
         tuple(held),

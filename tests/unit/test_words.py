@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,10 +11,12 @@ import pytest
 
 from analyzer.core.errors import BadInputError
 from analyzer.kinds import facts
-from analyzer.lookup import words
+from analyzer.lookup import who, words
 from analyzer.lookup.value import Answer, Held, Node, Outcome
 from analyzer.lookup.words import parse
+from analyzer.sources.meta import boot_id
 from analyzer.writers.who import to_text
+from tests.build import Machine
 
 if TYPE_CHECKING:
     from analyzer.lookup.words.base import Word
@@ -114,3 +118,13 @@ def test_alike_holders_are_folded() -> None:
         "12 open files of /dev/ptmx",
         "  x (7): fd 20 to 31",
     ]
+
+
+def test_only_a_snapshot_of_this_boot_is_completed_from_proc() -> None:
+    made = Machine()
+    made.task(os.getpid())
+    mine = os.readlink("/proc/self/ns/net")
+    past = made.snapshot(os.getpid(), scope="host")
+    assert who.answer(past, parse(mine)).outcome is Outcome.ABSENT
+    now = replace(past, meta={**past.meta, "boot_id": boot_id()})
+    assert who.answer(now, parse(mine)).outcome is not Outcome.ABSENT

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analyzer.sources.meta import boot_id
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -42,6 +44,11 @@ def _nothing() -> tuple[str, ...]:
 def gaps(snapshot: Snapshot) -> bool:
     """Tell whether something could not be read."""
     return bool(len(snapshot.tables["gaps"]))
+
+
+def of_now(snapshot: Snapshot) -> bool:
+    """Tell whether /proc can be asked about a snapshot: whether it is of this boot."""
+    return bool(snapshot.meta["boot_id"] == boot_id())
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from analyzer.kinds import namespace_kinds
-from analyzer.lookup.words.base import At, Form, Meaning, Word, alike, gaps
+from analyzer.lookup.words.base import At, Form, Meaning, Word, alike, gaps, of_now
 from analyzer.procfs.glance import look
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _parse(asked: str) -> Iterator[Meaning]:
 
 
 def _missed(asked: str, snapshot: Snapshot) -> bool:
-    return gaps(snapshot) or linked(asked)
+    return gaps(snapshot) or (of_now(snapshot) and linked(asked))
 
 
 def linked(target: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer.lookup.words.base import Form, Meaning, Word, alike, gaps
+from analyzer.lookup.words.base import Form, Meaning, Word, alike, gaps, of_now
 from analyzer.lookup.words.namespace import linked
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def _parse(asked: str) -> Iterator[Meaning]:
     match = _NUMBERED.fullmatch(asked)
     if match:
         rows = partial(_rows, int(match[2]), _TYPES[match[1]])
-        yield Meaning("", rows, missed=lambda s: gaps(s) or linked(asked))
+        yield Meaning("", rows, missed=lambda s: gaps(s) or (of_now(s) and linked(asked)))
 
 
 def _rows(ino: int, file_type: int, snapshot: Snapshot) -> Rows:
