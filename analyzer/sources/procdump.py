@@ -35,7 +35,7 @@ Entries = dict[str, bytes | str]
 
 def script() -> str:
     """Return the POSIX shell script that makes a dump, as `cranalyze procdump --script` prints."""
-    return resources.files("analyzer").joinpath("procdump.sh").read_text("utf-8")
+    return resources.files("analyzer.sources").joinpath("procdump.sh").read_text("utf-8")
 
 
 def dump(

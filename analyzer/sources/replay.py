@@ -81,7 +81,7 @@ def _meta(known: Facts) -> dict[str, Any]:
 def _subject(pid: int | None, start: int | None, *, host: bool) -> dict[str, Any]:
     selector = "host" if pid is None else str(pid)
     return {
-        "subject": {"pid": pid, "start_time": start, "selector": selector},
+        "subject": {"pid": pid, "local_pid": pid, "start_time": start, "selector": selector},
         "scope": "host" if host else "border",
     }
 

@@ -13,7 +13,7 @@ from analyzer.check import leaks
 from analyzer.core.errors import BadInputError, TargetVanishedError
 from analyzer.core.model import Rules
 from analyzer.procfs import facts, identity, refusals, textdump
-from analyzer.sources import collect, replay
+from analyzer.sources import collect, procdump, replay
 from tests.graph import Graph
 
 if TYPE_CHECKING:
@@ -118,6 +118,17 @@ def test_the_meta_is_that_of_the_dump() -> None:
     assert meta["subject"]["pid"] == pid
     assert meta["subject"]["start_time"] % 10_000_000 == 0
     assert not meta["incomplete"]
+
+
+def test_the_subject_is_called_as_it_was_asked_for() -> None:
+    """As the procfs source says it: both numbers are those of the /proc that was read."""
+    root = root_of("hostile")
+    subject = replay.collect(DUMPS / "hostile.txt", root).meta["subject"]
+    assert (subject["pid"], subject["local_pid"]) == (root, root)
+
+
+def test_the_script_is_where_it_is_looked_for() -> None:
+    assert procdump.script().startswith("#!/bin/sh\n")
 
 
 def test_initial_namespaces_are_those_of_kthreadd() -> None:
