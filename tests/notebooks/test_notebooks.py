@@ -89,11 +89,9 @@ def reference_graph(cells: list[list[str]]) -> None:
     )
     assert re.search(r"share \d+ objects", whole)
     (closure,) = [cell for cell in said if "reads from it (" in cell]
-    assert [line.split()[0] for line in closure.split("\n") if line] == [
-        "logger",
-        "backup",
-        "debugger",
-    ]
+    # A stranger who reads the mounts of the host just now comes in a later round.
+    added = [line.split()[0] for line in closure.split("\n") if line]
+    assert added[:3] == ["logger", "backup", "debugger"]
     (survivors,) = [cell for cell in said if "objects are freed" in cell]
     assert re.findall(r"<td>(\w+)</td>\s+<td>[^<]+</td>\s+<td>usage_leak", survivors) == [
         "FILE", "PIPE", "NET_NS", "USER_NS",
