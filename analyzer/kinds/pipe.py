@@ -27,6 +27,7 @@ WRITER: Final = Association("pipe.writer", "writes to it")
 BOTH: Final = Association("pipe.both", "reads from it and writes to it")
 
 _TYPE: Final = 0o170000  # S_IFMT
+_MOST_SLOTS: Final = 1 << 19  # of 4096 bytes: F_SETPIPE_SZ takes 2 GiB at most (fs/pipe.c)
 _ENDS: Final = (READER, WRITER, BOTH)
 _MODES: Final = ((1, READER), (2, WRITER), (3, BOTH))  # FMODE_READ, FMODE_WRITE
 
@@ -49,29 +50,36 @@ def _of_files(memory: Memory, files: U64) -> Iterator[Edges]:
 
 def _state(memory: Memory, pipes: U64) -> Mapping[str, npt.NDArray[Any]]:
     read = memory.gather(pipes, "pipe_inode_info", {"readers": "readers", "writers": "writers"})
+    unread, known = _unread(memory, pipes)
     return {
         "readers": np.ma.masked_array(read["readers"], ~read.ok),
         "writers": np.ma.masked_array(read["writers"], ~read.ok),
-        "unread": np.ma.masked_array(_unread(memory, pipes), ~read.ok),
+        "unread": np.ma.masked_array(unread, ~known),
     }
 
 
-def _unread(memory: Memory, pipes: U64) -> npt.NDArray[np.int64]:
-    """Add up the lengths of the buffers between tail and head, as FIONREAD does (pipe_ioctl())."""
+def _unread(memory: Memory, pipes: U64) -> tuple[npt.NDArray[np.int64], Mask]:
+    """Add up the lengths of the buffers between tail and head, as FIONREAD does (pipe_ioctl()).
+
+    The memory of a pipe that ended meanwhile is something else: what no pipe has is not known.
+    """
     read = memory.gather(
         pipes, "pipe_inode_info",
         {"head": "head", "tail": "tail", "ring": "ring_size", "bufs": "bufs"},
     )  # fmt: skip
     head, tail = read["head"].astype(np.int64), read["tail"].astype(np.int64)
     wrap = np.int64(1) << (8 * read["head"].dtype.itemsize)
-    used = np.where(read.ok, np.minimum((head - tail) % wrap, read["ring"]), 0).astype(np.int64)
+    ring, used = read["ring"].astype(np.int64), (head - tail) % wrap
+    # Also while both ends move on: a head from before its tail is 2**32 buffers ahead.
+    known = read.ok & (ring <= _MOST_SLOTS) & (ring & (ring - 1) == 0) & (used <= ring)
+    used = np.where(known, used, 0)
     owner = np.repeat(np.arange(len(pipes)), used)
     ordinal = np.arange(len(owner)) - np.repeat(np.cumsum(used) - used, used)
-    slot = (tail[owner] + ordinal) & (read["ring"].astype(np.int64)[owner] - 1)
+    slot = (tail[owner] + ordinal) & (ring[owner] - 1)
     size = memory.layout.sizeof("pipe_buffer") or 0
     buffers = read["bufs"][owner] + (slot * size).astype(np.uint64)
     lengths = memory.gather(buffers, "pipe_buffer", {"len": "len"})["len"]
-    return np.bincount(owner, lengths, len(pipes)).astype(np.int64)
+    return np.bincount(owner, lengths, len(pipes)).astype(np.int64), known
 
 
 _FACTS: Final = (

@@ -124,6 +124,32 @@ class TestNumber:
         assert numbering.numbers("SOCKET", socket).tolist() == [2]
 
 
+class TestPipe:
+    """What is unread in a pipe, and in what was one."""
+
+    @pytest.mark.parametrize(
+        ("head", "tail", "ring", "unread"),
+        [(7, 5, 16, 2 * 100), (1, 2**32 - 1, 16, 2 * 100), (5, 5, 16, 0),
+         (5, 6, 2**32 - 1, None), (5, 6, 16, None), (2**31, 0, 2**31, None), (9, 0, 12, None)],
+    )  # fmt: skip
+    def test_no_more_than_a_ring_has(
+        self, head: int, tail: int, ring: int, unread: int | None
+    ) -> None:
+        """Of 2**32 buffers that memory would not hold a list either."""
+        fake = FakeKernel()
+        size = fake.layout.sizeof("pipe_buffer") or 0
+        buffers = fake.room(size * 16)
+        for slot in range(16):
+            fake.put(buffers + slot * size, "pipe_buffer", "len", 100)
+        pipe = fake.make(
+            "pipe_inode_info", {"head": head, "tail": tail, "ring_size": ring, "bufs": buffers}
+        )
+        state = registry()["PIPE"].state
+        assert state is not None
+        said = state.read(fake.memory(), np.array([pipe], np.uint64))["unread"].tolist()
+        assert said == [unread]
+
+
 class TestFind:
     """The one way to look something up in a sorted array."""
 
