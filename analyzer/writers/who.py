@@ -79,6 +79,7 @@ class _Way(NamedTuple):
     who: str
     pid: int | None
     how: str
+    tid: int | None = None
 
 
 class _Writer:
@@ -241,11 +242,15 @@ class _Writer:
 
     def _processes(self, ways: Iterable[_Way], indent: int) -> Iterator[Line]:
         hows: dict[tuple[str, int | None], dict[str, None]] = {}
+        threads: dict[tuple[str, int | None], set[int | None]] = {}
         for way in ways:
             hows.setdefault((way.who, way.pid), {})[way.how] = None
+            threads.setdefault((way.who, way.pid), set()).add(way.tid)
         alike: dict[tuple[str, ...], list[tuple[str, int | None]]] = {}
         for who, words in hows.items():
-            alike.setdefault(tuple(_folded(words)), []).append(who)
+            many = len(threads[who])
+            name = f"{who[0][:-1]}, {number(many)} threads)" if many > 1 else who[0]
+            alike.setdefault(tuple(_folded(words)), []).append((name, who[1]))
         for said, whose in alike.items():
             few = len(whose) <= _MOST_SPOKEN
             single = [one for one in whose if few or self._is_dead(one[1])]
@@ -345,7 +350,8 @@ def _is_plain(node: Node) -> bool:
 def _ways(node: Node) -> Iterator[_Way]:
     for end in ends([node]):
         if end.kind == TASK:
-            yield _Way(f"{printable(end.process or '?')} ({end.tgid})", end.tgid, node.words)
+            who = f"{printable(end.process or '?')} ({end.tgid})"
+            yield _Way(who, end.tgid, node.words, end.tid)
         else:
             yield _Way(title_of(end.kind, end.objref), None, node.words)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +13,7 @@ import pytest
 
 import fixtures
 from analyzer.check import leaks
+from analyzer.kinds import facts
 from analyzer.kinds.file import dentry_names
 from analyzer.memory.probe import open_memory
 from analyzer.report.columns import COLUMNS, listing
@@ -34,12 +36,14 @@ SMALL: Final = {"many": {"processes": 7, "fds": 300}}
 
 # Numbers of the objects and of the check are each source's own: /proc has no counts, and knows
 # fewer holders, so fewer processes that lead there: not that a child runs its parent's file, nor
-# that who maps a segment holds the ipc namespace.
+# that who maps a segment holds the ipc namespace. It has no facts, and what a leak means follows
+# from them.
 OWN: Final = frozenset(
     {"VERDICT", "BASIS", "OBJREF", "ADDRESS", "USERS", "REFCOUNT", "OUTSIDE", "OBSERVER", "UNNAMED",
-     "NPROCS", "MESSAGE", "HOLDER", "STTYPE"}
+     "NPROCS", "MESSAGE", "HOLDER", "STTYPE", "IMPACT", "RELATION", "ONS", "PNS", "TYPE"}
 )  # fmt: skip
-SHARED: Final = tuple(column for column in COLUMNS if column.name not in OWN)
+FACTS: Final = frozenset(name.upper() for name in facts())
+SHARED: Final = tuple(column for column in COLUMNS if column.name not in OWN | FACTS)
 SEEN: set[str] = set()
 
 Place = tuple[str, str, int | None, int]
@@ -114,7 +118,7 @@ def test_shared_mappings_paths_and_threads() -> None:
         assert {(c["MODE"], c["ASSOC"]) for c in shared} == {("r--", "shm")}
         paths = [c for c in cells.values() if "path" in (c["FLAGS"] or "").split(",")]
         assert {c["MODE"] for c in paths} == {"---"}
-    assert f"({process.pid}, 2 threads): uses it" in who.stdout
+    assert re.search(rf"\({process.pid}, 2 threads\)(, \w+)?: uses it", who.stdout)
 
 
 def slots(snapshot: Snapshot, pid: int) -> Iterator[tuple[int, int]]:
