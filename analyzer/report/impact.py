@@ -83,7 +83,8 @@ def _of(entry: ReportObject, side: Side) -> list[Holder]:
 
 def _of_file(entry: ReportObject, mode: int, flags: int) -> Impact:
     sort = stat.S_IFMT(mode)
-    null = sort == stat.S_IFCHR and entry.name in _NO_STATE
+    # /proc does not tell the type of an open file: then the name says what it is.
+    null = sort in {0, stat.S_IFCHR} and entry.name in _NO_STATE
     if flags & _O_PATH or sort == stat.S_IFDIR or null:
         return Impact.BY_DESIGN
     by_side = [_of(entry, side) for side in (Side.INSIDE, Side.OUTSIDE)]

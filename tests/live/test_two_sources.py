@@ -36,11 +36,10 @@ SMALL: Final = {"many": {"processes": 7, "fds": 300}}
 
 # Numbers of the objects and of the check are each source's own: /proc has no counts, and knows
 # fewer holders, so fewer processes that lead there: not that a child runs its parent's file, nor
-# that who maps a segment holds the ipc namespace. It has no facts, and what a leak means follows
-# from them.
+# that who maps a segment holds the ipc namespace. It has no facts.
 OWN: Final = frozenset(
     {"VERDICT", "BASIS", "OBJREF", "ADDRESS", "USERS", "REFCOUNT", "OUTSIDE", "OBSERVER", "UNNAMED",
-     "NPROCS", "MESSAGE", "HOLDER", "STTYPE", "IMPACT", "RELATION", "ONS", "PNS", "TYPE"}
+     "NPROCS", "MESSAGE", "HOLDER", "STTYPE", "RELATION", "ONS", "PNS"}
 )  # fmt: skip
 FACTS: Final = frozenset(name.upper() for name in facts())
 SHARED: Final = tuple(column for column in COLUMNS if column.name not in OWN | FACTS)

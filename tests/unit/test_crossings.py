@@ -227,6 +227,22 @@ def test_what_means_more_comes_first_whatever_its_kind() -> None:
     assert {e.verdict.value for e in found.objects} == {"usage_leak"}
 
 
+@pytest.mark.parametrize(
+    ("mode", "impact"),
+    [(0o20666, Impact.BY_DESIGN), (None, Impact.BY_DESIGN), (0o100644, Impact.SHARED_STATE)],
+    ids=["device", "not told", "regular file"],
+)
+def test_what_is_called_dev_null_is_it_unless_its_type_says_no(
+    mode: int | None, impact: Impact
+) -> None:
+    """The procfs source does not know the type of an open file."""
+    made = outward()
+    tables = [made.object("FILE_TABLE", 1, holders=[(tid, "files")]) for tid in (ROOT, OUTSIDER)]
+    held = [(table, "fd", 9) for table in tables]
+    made.object("FILE", 2, name="/dev/null", mode=mode, holders=held)
+    assert [entry.impact for entry in report(made).objects if entry.kind == "FILE"] == [impact]
+
+
 def test_a_relation_of_a_newer_version_is_refused_with_one_line() -> None:
     made, *_ = machine()
     made.relation("telepathy", ROOT, OUTSIDER)
