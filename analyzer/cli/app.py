@@ -22,6 +22,8 @@ from analyzer.cli.commands import (
 from analyzer.cli.output import emit
 from analyzer.core import program
 
+_WIDTH: Final = 76  # of 80 columns, two steps of indentation are help's
+
 app: Final = typer.Typer(
     name="cranalyze",
     epilog="Exit: 0 done or contained, 16 leaks, 3 undecided, 2 bad input, 4 not permitted, "
@@ -55,8 +57,8 @@ def cranalyze(context: typer.Context, *, version: Version = False) -> None:
 
 
 def _examples(lines: tuple[str, ...]) -> str:
-    said = dict.fromkeys(map(program.here, lines))
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in said)
+    said = dict.fromkeys(program.here(line, _WIDTH) for line in lines)
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for example in said for line in example)
 
 
 for _command in (collect, report, check, who, census, graph, plot, export, doctor, demo, procdump):

@@ -42,9 +42,16 @@ def remedy() -> str:
     return f"run it as root ({command(sudo=True)} ...)"
 
 
-def here(example: str) -> str:
-    """Return an example as it is typed here."""
-    return as_root(example[len(_SUDO) + 1 :]) if example.startswith(f"{_SUDO} ") else example
+def here(example: str, width: int) -> tuple[str, ...]:
+    """Return the lines of an example as it is typed here.
+
+    Two lines where one had more than `width` characters: the program may lie in a deep folder.
+    """
+    if not example.startswith(f"{_SUDO} "):
+        return (example,)
+    words = example[len(_SUDO) + 1 :]
+    line = as_root(words)
+    return (line,) if len(line) <= width else (f"{as_root()} \\", f"  {words}")
 
 
 def anywhere(example: str) -> str:

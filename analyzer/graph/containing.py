@@ -158,7 +158,7 @@ def _adopted(snapshot: Snapshot, root: int, pids: Iterable[int]) -> Snapshot:
 def _outsiders(snapshot: Snapshot, verdicts: Verdicts, decides: Mask) -> dict[int, str]:
     """Return the processes outside that hold what is judged, by pid, each with one way it does."""
     objects, kernel = snapshot.tables["objects"], _kernel_threads(snapshot)
-    theirs = (verdicts.outside > 0) | (_structural(verdicts) & (verdicts.shared > 0))
+    theirs = (verdicts.outside > 0) | (_by_sharing(verdicts) & (verdicts.shared > 0))
     rows = np.flatnonzero(verdicts.judged & decides & theirs)
     found: dict[int, str] = {}
     for row, held in _held(snapshot, verdicts, rows):
@@ -172,21 +172,21 @@ def _outsiders(snapshot: Snapshot, verdicts: Verdicts, decides: Mask) -> dict[in
 def _held(snapshot: Snapshot, verdicts: Verdicts, rows: Rows) -> Iterator[tuple[int, list[Holder]]]:
     """Yield each row of objects with what holds it from outside."""
     made = holders(snapshot, verdicts.border, verdicts.weight, rows)
-    structural = _structural(verdicts)
+    by_sharing = _by_sharing(verdicts)
     for row, held in zip(rows.tolist(), made, strict=True):
         yield (
             row,
             [
                 holder
                 for holder in held
-                if holder.side is Side.OUTSIDE or (holder.shared and structural[row])
+                if holder.side is Side.OUTSIDE or (holder.shared and by_sharing[row])
             ],
         )
 
 
-def _structural(verdicts: Verdicts) -> Mask:
-    found: Mask = verdicts.basis == BASES.index(Basis.STRUCTURAL)
-    return found
+def _by_sharing(verdicts: Verdicts) -> Mask:
+    """Tell of each object whether a holder inside that others hold too makes it leak."""
+    return np.isin(verdicts.basis, [BASES.index(Basis.STRUCTURAL), BASES.index(Basis.WITNESSED)])
 
 
 def _deciding(objects: Table, ignore: frozenset[str], *, initial: bool) -> Mask:

@@ -21,7 +21,7 @@ from analyzer import cli
 from analyzer.cli import arguments, output
 from analyzer.cli.commands import report
 from analyzer.cli.target import Target
-from analyzer.core import settings
+from analyzer.core import program, settings
 from analyzer.core.errors import BadInputError, NotPermittedError
 from analyzer.core.settings import Settings
 from analyzer.sources.request import Request
@@ -107,7 +107,8 @@ def folder(tmp_path: Path) -> Path:
 def test_every_command_has_help_with_examples_and_it_fits(command: str) -> None:
     ran = run(*command.split(), "--help")
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert each(len(line) <= 80 for line in ran.stdout.splitlines())
+    deep = f"{program.as_root()} \\"  # alone on a line: where it lies is not ours to shorten
+    assert each(len(line) <= 80 or line.strip() == deep for line in ran.stdout.splitlines())
     assert "Examples:\n    " in ran.stdout or not command
     assert "..." not in re.sub(r"(KIND,|WORD,|COL,|\[ARGS\]|\[FILE\])\.\.\.", "", ran.stdout)
 

@@ -86,10 +86,11 @@ def test_an_example_is_typed_as_it_works_here(
 ) -> None:
     quoted = shlex.quote(str(script))
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert program.here("sudo cranalyze who 1:2") == f"sudo {quoted} who 1:2"
+    assert program.here("sudo cranalyze who 1:2", 999) == (f"sudo {quoted} who 1:2",)
+    assert program.here("sudo cranalyze who 1:2", 9) == (f"sudo {quoted} \\", "  who 1:2")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert program.here("sudo cranalyze who 1:2") == f"{quoted} who 1:2"
-    assert program.here("cranalyze report") == "cranalyze report"
+    assert program.here("sudo cranalyze who 1:2", 999) == (f"{quoted} who 1:2",)
+    assert program.here("cranalyze report", 9) == ("cranalyze report",)
 
 
 def test_nothing_that_people_read_says_sudo_with_a_name_that_sudo_does_not_find(

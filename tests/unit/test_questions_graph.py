@@ -15,7 +15,7 @@ import analyzer
 from analyzer.check.leaks import check
 from analyzer.check.objhash import find_ref_leaks
 from analyzer.core.errors import BadInputError
-from analyzer.core.model import TASK, Rules, Side, Verdict
+from analyzer.core.model import TASK, Basis, Rules, Side, Verdict
 from analyzer.graph import containing, questions
 from analyzer.kinds import associations, registry
 from analyzer.kinds.base import Judged
@@ -465,10 +465,12 @@ def outsiders(graph: Graph, snapshot: Snapshot, ignore: set[str]) -> set[int]:
     outside = list(Side).index(Side.OUTSIDE)
     reached: set[Any] = set()
     for row, r in enumerate(graph.references):
-        structural = registry()[kinds[r.target]].judged is Judged.STRUCTURAL
+        if r.target not in judged or kinds[r.target] in ignore:
+            continue
+        by_sharing = judged[r.target].basis in {Basis.STRUCTURAL, Basis.WITNESSED}
         theirs = sides[r.holder_kind, r.holder] == outside
-        theirs |= structural and bool(border.shared[row])
-        if theirs and r.target in judged and kinds[r.target] not in ignore:
+        theirs |= by_sharing and bool(border.shared[row])
+        if theirs:
             reached |= leading(graph, (r.holder_kind, r.holder), (kinds[r.target], r.target))
     return {
         t.tgid for t in graph.tasks
