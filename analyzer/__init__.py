@@ -101,9 +101,13 @@ def check(
 
     verdicts = judge(snapshot, checked_pid(snapshot, pid), Rules(rules))
     options = ReportOptions(
-        "check", everything, subtree=subtree, gate=True, strict=strict,
+        "check",
+        everything,
+        subtree=subtree,
+        gate=True,
+        strict=strict,
         references_only=references_only,
-    )  # fmt: skip
+    )
     return make(snapshot, verdicts, options)
 
 

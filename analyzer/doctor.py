@@ -119,10 +119,12 @@ def _others() -> Capability:
     if _may_trace():
         remedy = "they have capabilities that cranalyze lacks, or a security module refuses"
     return Capability(
-        name, gives, not refused,
+        name,
+        gives,
+        not refused,
         f"{refused} of {len(pids)} processes: {os.strerror(errno.EACCES)}" if refused else "",
         remedy if refused else "",
-    )  # fmt: skip
+    )
 
 
 def _refuses(link: str) -> bool:
@@ -144,30 +146,36 @@ def _ptrace_scope() -> Capability:
     # Yama looks at attaching only (its scopes 1 to 3); reading by PTRACE_MODE_READ it lets pass.
     strict = scope == "3" or (scope in {"1", "2"} and not _may_trace())
     return Capability(
-        "ptrace", "stopping the subtree while it is read", not strict,
+        "ptrace",
+        "stopping the subtree while it is read",
+        not strict,
         f"Yama's ptrace_scope is {scope}" if strict else "",
         "nothing until the next boot" if scope == "3" else program.remedy() if strict else "",
-    )  # fmt: skip
+    )
 
 
 def _proc_mount() -> Capability:
     hide = _hidepid()
     hidden = hide not in {"", "0", "off"} and not _may_trace()
     return Capability(
-        "proc", "seeing that other users' processes exist", not hidden,
+        "proc",
+        "seeing that other users' processes exist",
+        not hidden,
         f"/proc is mounted with hidepid={hide}" if hidden else "",
         f"{program.remedy()}, or join the group of its gid= option" if hidden else "",
-    )  # fmt: skip
+    )
 
 
 def _host_namespaces() -> Capability:
     places = (("pid", _INITIAL_PID_NS), ("user", _INITIAL_USER_NS))
     foreign = [name for name, initial in places if _link(f"/proc/self/ns/{name}") != initial]
     return Capability(
-        "host", "the whole machine, not one container's part of it", not foreign,
+        "host",
+        "the whole machine, not one container's part of it",
+        not foreign,
         f"this is not the host's {' and '.join(foreign)} namespace" if foreign else "",
         "run cranalyze on the host (docker: --pid=host)" if foreign else "",
-    )  # fmt: skip
+    )
 
 
 def _hidepid() -> str:

@@ -79,8 +79,10 @@ class Live:
         self.name = name
         self._actors = subprocess.Popen(
             [sys.executable, "-I", HERE / "actors.py", name],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         atexit.register(self.end)
         self.facts = self._said()
 

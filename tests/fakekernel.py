@@ -125,9 +125,10 @@ class FakeKernel:
     def _pid(self, tid: int, task: int) -> int:
         pid = self.make("pid")
         numbers, tasks, links = (
-            self._offset("pid", "numbers"), self._offset("pid", "tasks"),
+            self._offset("pid", "numbers"),
+            self._offset("pid", "tasks"),
             self._offset("task_struct", "thread_pid") + 8,
-        )  # fmt: skip
+        )
         self.put(pid + numbers, "upid", "nr", tid)
         self.put(pid + numbers, "upid", "ns", self.namespace)
         self.write(pid + tasks, task + links)

@@ -138,8 +138,9 @@ def x_does(facts: dict[str, int]) -> None:
     call("ptrace", 0x4206, y, 0, 0)  # PTRACE_SEIZE
 
 
-def child(facts: dict[str, int], name: str, does: Callable[[dict[str, int]], None],
-          flags: int = 0) -> tuple[int, int, int]:  # fmt: skip
+def child(
+    facts: dict[str, int], name: str, does: Callable[[dict[str, int]], None], flags: int = 0
+) -> tuple[int, int, int]:
     """Make a process that does, tells, and closes what the other took when it is told to."""
     told, tell = os.pipe()
     wait, go = os.pipe()

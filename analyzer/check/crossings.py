@@ -142,10 +142,13 @@ class _Found:
     def _left(self, row: int) -> End:
         table = self.table
         return End(
-            table.value("left_kind", row), int(self.left[row]), _SIDES[self.left_side[row]],
-            table.value("left_role", row) or "", table.value("slot", row),
+            table.value("left_kind", row),
+            int(self.left[row]),
+            _SIDES[self.left_side[row]],
+            table.value("left_role", row) or "",
+            table.value("slot", row),
             table.value("detail", row) or "",
-        )  # fmt: skip
+        )
 
     def _right(self, row: int) -> End:
         kind = self.table.value("right_kind", row)

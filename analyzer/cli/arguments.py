@@ -36,8 +36,11 @@ def parse_words(text: str | None, option: str) -> frozenset[str]:
     from analyzer.relations import relations
     from analyzer.report.value import CONTAINER_INIT
 
-    known = [*(impact.word for impact in Impact), *sorted(relations()),
-             *sorted({*registry(), CONTAINER_INIT})]  # fmt: skip
+    known = [
+        *(impact.word for impact in Impact),
+        *sorted(relations()),
+        *sorted({*registry(), CONTAINER_INIT}),
+    ]
     needs = f"{option} needs a kind, an impact or a relation, such as FILE or shared-state"
     return _words(text, known, f"{option}: no kind, impact or relation", needs)
 

@@ -40,17 +40,21 @@ MaybePid = Annotated[
 SnapshotFile = Annotated[
     str | None,
     typer.Argument(
-        metavar="FILE", help="A snapshot; - is stdin. [default: the newest *.crz here]",
-        show_default=False, autocompletion=completion.snapshots,
+        metavar="FILE",
+        help="A snapshot; - is stdin. [default: the newest *.crz here]",
+        show_default=False,
+        autocompletion=completion.snapshots,
     ),
-]  # fmt: skip
+]
 SnapshotFiles = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="FILE", help="Snapshots; - is stdin. [default: the newest *.crz here]",
-        show_default=False, autocompletion=completion.snapshots,
+        metavar="FILE",
+        help="Snapshots; - is stdin. [default: the newest *.crz here]",
+        show_default=False,
+        autocompletion=completion.snapshots,
     ),
-]  # fmt: skip
+]
 What = Annotated[
     list[str], typer.Argument(metavar="OBJECT", help="PID:FD, a path, net:[N], pipe:[N], ...")
 ]
@@ -94,37 +98,47 @@ Output = Annotated[
 ColumnsOrOutput = Annotated[
     list[str] | None,
     typer.Option(
-        "-o", metavar="COLS", show_default=False, autocompletion=completion.columns,
+        "-o",
+        metavar="COLS",
+        show_default=False,
+        autocompletion=completion.columns,
         help="List these columns: KIND,PID,NAME and so on (+COLS: after the usual ones).",
     ),
-]  # fmt: skip
+]
 OutputFile = Annotated[
     str | None, typer.Option("--output", metavar="FILE", help="Write there; - is stdout.")
 ]
 Columns = Annotated[
     str | None,
     typer.Option(
-        "--columns", metavar="COLS", help="The same as -o.",
+        "--columns",
+        metavar="COLS",
+        help="The same as -o.",
         autocompletion=completion.columns,
     ),
-]  # fmt: skip
+]
 NoHeadings = Annotated[
     bool, typer.Option("-n", "--noheadings", help="Leave out the line of column names.")
 ]
 ListColumns = Annotated[
     bool,
     typer.Option(
-        "-H", "--list-columns", help="List all columns of -o and -Q, and what they say.",
-        is_eager=True, callback=view.list_columns,
+        "-H",
+        "--list-columns",
+        help="List all columns of -o and -Q, and what they say.",
+        is_eager=True,
+        callback=view.list_columns,
     ),
-]  # fmt: skip
+]
 Filter = Annotated[
     str | None,
     typer.Option(
-        "-Q", "--filter", metavar="EXPR",
+        "-Q",
+        "--filter",
+        metavar="EXPR",
         help="List only what this holds for: 'NAME =~ \"log$\" and OUTSIDE > 0'.",
     ),
-]  # fmt: skip
+]
 Html = Annotated[
     str | None,
     typer.Option("--html", metavar="FILE", help="Write a page to look at; - is stdout."),
@@ -148,25 +162,30 @@ Strict = Annotated[
 FailOn = Annotated[
     str | None,
     typer.Option(
-        "--fail-on", metavar="WORD,...",
+        "--fail-on",
+        metavar="WORD,...",
         help="Only these decide: kinds (FILE, UTS_NS), impacts (reaches-out), relations.",
         autocompletion=completion.words,
     ),
-]  # fmt: skip
+]
 Ignore = Annotated[
     str | None,
     typer.Option(
-        "--ignore", metavar="WORD,...", help="These do not decide: kinds, impacts, relations.",
+        "--ignore",
+        metavar="WORD,...",
+        help="These do not decide: kinds, impacts, relations.",
         autocompletion=completion.words,
     ),
-]  # fmt: skip
+]
 IgnoreKinds = Annotated[
     str | None,
     typer.Option(
-        "--ignore", metavar="KIND,...", help="These bring nothing into the border.",
+        "--ignore",
+        metavar="KIND,...",
+        help="These bring nothing into the border.",
         autocompletion=completion.kinds,
     ),
-]  # fmt: skip
+]
 ReferencesOnly = Annotated[
     bool,
     typer.Option("--references-only", help="Leave out what crosses the border uncounted."),

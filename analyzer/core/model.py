@@ -124,8 +124,10 @@ class ColumnSpec:
     def limits(self) -> tuple[int, int]:
         """Return the least and the most that a number of this column can be."""
         least, most = _OF_TYPE.get(self.type, (0, 0))
-        return (least if self.least is None else self.least,
-                most if self.most is None else self.most)  # fmt: skip
+        return (
+            least if self.least is None else self.least,
+            most if self.most is None else self.most,
+        )
 
     def holds(self, number: int | None) -> bool:
         """Tell whether a number (or that there is none) fits into this column."""

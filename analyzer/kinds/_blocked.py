@@ -126,8 +126,10 @@ def _descriptors(memory: Memory, calls: Calls) -> U64:
 def _meant(number: I64) -> Mask:
     """Tell which of a call's first arguments are descriptors, and not lengths or addresses."""
     columns = (
-        ~np.isin(number, _POLLS), np.isin(number, _BOTH_FIRST), np.isin(number, _FIRST_AND_THIRD),
-    )  # fmt: skip
+        ~np.isin(number, _POLLS),
+        np.isin(number, _BOTH_FIRST),
+        np.isin(number, _FIRST_AND_THIRD),
+    )
     return np.stack(columns, axis=1)
 
 
@@ -138,9 +140,10 @@ def _polled(memory: Memory, calls: Calls, found: Words) -> _Held:
     queues = found.address[named] - np.uint64(memory.offset("poll_wqueues", "polling_task"))
     owner, entry = _entries(memory, queues)
     read = memory.gather(
-        entry, "poll_table_entry",
+        entry,
+        "poll_table_entry",
         {"file": "filp", "queues": "wait.private", "next": "wait.entry.next"},
-    )  # fmt: skip
+    )
     # One of an earlier poll is in no queue any more: nothing there leads back to it.
     link = entry + np.uint64(memory.offset("poll_table_entry", "wait.entry"))
     back = memory.gather(read["next"], "list_head", {"prev": "prev"})

@@ -97,15 +97,17 @@ def _poll_tables(memory: Memory, contexts: U64) -> Iterator[tuple[U64, U64]]:
     """Yield the first buckets and the sizes of the hash tables of what waits for a poll."""
     if memory.has("io_ring_ctx", "cancel_table.hbs"):  # 6.0
         table = memory.gather(
-            contexts, "io_ring_ctx",
+            contexts,
+            "io_ring_ctx",
             {"first": "cancel_table.hbs", "bits": "cancel_table.hash_bits"},
-        )  # fmt: skip
+        )
         yield table["first"], table["bits"]
     if memory.has("io_ring_ctx", "cancel_table_locked.hbs"):  # beside the other until 6.9
         table = memory.gather(
-            contexts, "io_ring_ctx",
+            contexts,
+            "io_ring_ctx",
             {"first": "cancel_table_locked.hbs", "bits": "cancel_table_locked.hash_bits"},
-        )  # fmt: skip
+        )
         yield table["first"], table["bits"]
     if memory.has("io_ring_ctx", "cancel_hash"):  # before
         table = memory.gather(
@@ -158,9 +160,11 @@ def _current(memory: Memory, links: Elements) -> Elements:
     read = memory.gather(workers, "io_worker", {"now": "cur_work"}, optional={"next": "next_work"})
     work = [read[name] for name in ("now", "next") if name in read]
     found = Elements(
-        np.tile(links.owner, len(work)), np.tile(links.index, len(work)),
-        np.concatenate(work), links.torn,
-    )  # fmt: skip
+        np.tile(links.owner, len(work)),
+        np.tile(links.index, len(work)),
+        np.concatenate(work),
+        links.torn,
+    )
     return _requests(found, memory.offset("io_kiocb", "work"))
 
 
@@ -239,10 +243,11 @@ def _submitter(memory: Memory, requests: U64) -> U64:
 
 def _read(memory: Memory, found: Elements, genuine: Mask) -> Requests:
     read = memory.gather(
-        found.value, "io_kiocb",
+        found.value,
+        "io_kiocb",
         {"file": "file", "flags": "flags", "code": "opcode"},
         optional={"node": "file_node"},
-    )  # fmt: skip
+    )
     keep = np.flatnonzero(read.ok & genuine)
     node = read["node"] if "node" in read else np.zeros(len(found.value), np.uint64)
     return Requests(

@@ -164,9 +164,10 @@ def _listed(
 
 def _timerfd(memory: Memory, files: U64) -> Told:
     read = memory.gather(
-        _data(memory, files), "timerfd_ctx",
+        _data(memory, files),
+        "timerfd_ctx",
         {"clock": "clockid", "interval": "tintv", "ticks": "ticks"},
-    )  # fmt: skip
+    )
     clock = [_CLOCKS.get(one, str(one)) for one in read["clock"].tolist()]
     return {
         "timerfd.clock": np.where(read.ok, texts(clock), ""),

@@ -29,9 +29,10 @@ def paths(memory: Memory, mounts: U64, dentries: U64) -> npt.NDArray[np.object_]
     mount, dentry = mounts, dentries
     for _ in range(_MOST_STEPS):
         at = memory.gather(
-            mount, "mount",
+            mount,
+            "mount",
             {"root": "mnt.mnt_root", "parent": "mnt_parent", "point": "mnt_mountpoint"},
-        )  # fmt: skip
+        )
         up = at["root"] == dentry
         going = np.flatnonzero(at.ok & ~(up & (at["parent"] == mount)))
         if not len(going):
@@ -85,9 +86,10 @@ def alias_names(memory: Memory, inodes: U64) -> npt.NDArray[np.object_]:
 
 def _entries(memory: Memory, dentries: U64) -> tuple[list[bytes], U64]:
     read = memory.gather(
-        dentries, "dentry",
+        dentries,
+        "dentry",
         {"name": "d_name.name", "length": "d_name.len", "parent": "d_parent"},
-    )  # fmt: skip
+    )
     return _texts(memory, read["name"], read["length"].astype(np.int64)), read["parent"]
 
 

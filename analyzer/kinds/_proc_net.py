@@ -71,9 +71,10 @@ def _of_tun(memory: Memory, files: U64) -> Iterator[Edges]:
     # struct tun_file starts with its struct sock.
     data = memory.gather(files, "file", {"sock": "private_data"})
     read = memory.gather(
-        data["sock"], "sock",
+        data["sock"],
+        "sock",
         {"net": "__sk_common.skc_net.net", "counted": "__sk_common.skc_net_refcnt"},
-    )  # fmt: skip
+    )
     at = np.flatnonzero(read.ok & (read["counted"] == 1))
     yield Edges(TUN, "NET_NS", at, read["net"][at])
 

@@ -42,9 +42,10 @@ def owned(memory: Memory, socks: U64) -> tuple[Mask, Mask, I64]:
     The last is 1, and 2 for a unix socket that is in the table.
     """
     read = memory.gather(
-        socks, "sock",
+        socks,
+        "sock",
         {"family": "__sk_common.skc_family", "hashed": "__sk_common.skc_node.pprev"},
-    )  # fmt: skip
+    )
     unix = read.ok & (read["family"] == int(socket.AF_UNIX))
     return read.ok, unix, 1 + (unix & (read["hashed"] != 0)).astype(np.int64)
 
@@ -52,9 +53,10 @@ def owned(memory: Memory, socks: U64) -> tuple[Mask, Mask, I64]:
 def namespaces(memory: Memory, socks: U64) -> Edges:
     """Return the references of socks to their network namespace: a kernel socket has none."""
     read = memory.gather(
-        socks, "sock",
+        socks,
+        "sock",
         {"net": "__sk_common.skc_net.net", "counted": "__sk_common.skc_net_refcnt"},
-    )  # fmt: skip
+    )
     holds = np.flatnonzero(read.ok & (read["net"] != 0) & (read["counted"] == 1))
     return Edges(NET, "NET_NS", holds, read["net"][holds])
 

@@ -39,18 +39,38 @@ _STATES: Final = (
 _TYPES: Final = {
     int(one): word
     for one, word in (
-        (socket.SOCK_STREAM, "stream"), (socket.SOCK_DGRAM, "dgram"), (socket.SOCK_RAW, "raw"),
-        (socket.SOCK_RDM, "rdm"), (socket.SOCK_SEQPACKET, "seqpacket"), (10, "packet"),
+        (socket.SOCK_STREAM, "stream"),
+        (socket.SOCK_DGRAM, "dgram"),
+        (socket.SOCK_RAW, "raw"),
+        (socket.SOCK_RDM, "rdm"),
+        (socket.SOCK_SEQPACKET, "seqpacket"),
+        (10, "packet"),
     )
-}  # fmt: skip
+}
 _FAMILIES: Final = {
-    1: "unix", 2: "inet", 10: "inet6", 15: "key", 16: "netlink", 17: "packet", 29: "can",
-    31: "bluetooth", 38: "alg", 40: "vsock", 44: "xdp",
-}  # fmt: skip
+    1: "unix",
+    2: "inet",
+    10: "inet6",
+    15: "key",
+    16: "netlink",
+    17: "packet",
+    29: "can",
+    31: "bluetooth",
+    38: "alg",
+    40: "vsock",
+    44: "xdp",
+}
 _PROTOCOLS: Final = {
-    1: "icmp", 6: "tcp", 17: "udp", 33: "dccp", 58: "icmpv6", 132: "sctp", 136: "udplite",
-    255: "raw", 262: "mptcp",
-}  # fmt: skip
+    1: "icmp",
+    6: "tcp",
+    17: "udp",
+    33: "dccp",
+    58: "icmpv6",
+    132: "sctp",
+    136: "udplite",
+    255: "raw",
+    262: "mptcp",
+}
 _NETLINK: Final = (
     "route", "unused", "usersock", "firewall", "sock_diag", "nflog", "xfrm", "selinux", "iscsi",
     "audit", "fib_lookup", "connector", "netfilter", "ip6_fw", "dnrtmsg", "kobject_uevent",
@@ -121,9 +141,13 @@ def paths(memory: Memory, socks: U64) -> Words:
     data, good = memory.engine.read(first & ~np.uint64(7), _LONGEST + 12)
     found = np.full(len(socks), "", object)
     for row, skip, size, raw, there in zip(
-        at.tolist(), (first & np.uint64(7)).tolist(), read["len"][at].tolist(), data, good,
+        at.tolist(),
+        (first & np.uint64(7)).tolist(),
+        read["len"][at].tolist(),
+        data,
+        good,
         strict=True,
-    ):  # fmt: skip
+    ):
         name = raw.tobytes()[skip + _FAMILY_SIZE : skip + min(size, _LONGEST + _FAMILY_SIZE)]
         found[row] = _path(name) if there else ""
     return found
@@ -256,8 +280,10 @@ def _of_packet(
 
 
 _TOLD: Final[Mapping[str, Callable[..., None]]] = {
-    "vsock": _of_vsock, "netlink": _of_netlink, "packet": _of_packet
-}  # fmt: skip
+    "vsock": _of_vsock,
+    "netlink": _of_netlink,
+    "packet": _of_packet,
+}
 
 _FACTS: Final = (
     Fact("socket.family", "text", "family of a socket: unix, inet, inet6, netlink, packet, ..."),

@@ -41,9 +41,13 @@ def _walk(memory: Memory, addresses: U64) -> Iterator[Edges]:
         f"format {name}" if name else None for name in texts(memory, read["name"][held], _LONGEST)
     ]
     yield Edges(
-        INTERPRETER, "FILE", entries.owner[held], read["file"][held],
-        detail=np.array([*names, None], object)[:-1], torn=entries.torn,
-    )  # fmt: skip
+        INTERPRETER,
+        "FILE",
+        entries.owner[held],
+        read["file"][held],
+        detail=np.array([*names, None], object)[:-1],
+        torn=entries.torn,
+    )
 
 
 KIND: Final = Kind(

@@ -83,14 +83,21 @@ def _walk(memory: Memory, files: U64) -> Iterator[Edges]:
 
 def _describe(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
     read = memory.gather(
-        files, "file",
-        {"inode": "f_inode", "mnt": "f_path.mnt", "dentry": "f_path.dentry", "flags": "f_flags",
-         "pos": "f_pos"},
-    )  # fmt: skip
+        files,
+        "file",
+        {
+            "inode": "f_inode",
+            "mnt": "f_path.mnt",
+            "dentry": "f_path.dentry",
+            "flags": "f_flags",
+            "pos": "f_pos",
+        },
+    )
     inode = memory.gather(
-        _shown_inodes(memory, files, read["inode"]), "inode",
+        _shown_inodes(memory, files, read["inode"]),
+        "inode",
         {"ino": "i_ino", "mode": "i_mode", "sb": "i_sb", "links": "i_nlink"},
-    )  # fmt: skip
+    )
     mount = of_vfs(memory, read["mnt"])
     return {
         "ino": inode["ino"],
@@ -113,9 +120,10 @@ def _shown_inodes(memory: Memory, files: U64, inodes: U64) -> U64:
     if not memory.has("backing_file", "user_path.dentry"):
         return inodes
     path = memory.gather(
-        files, "backing_file",
+        files,
+        "backing_file",
         {"mode": "file.f_mode", "mnt": "user_path.mnt", "dentry": "user_path.dentry"},
-    )  # fmt: skip
+    )
     mount = memory.gather(path["mnt"], "vfsmount", {"superblock": "mnt_sb"})
     shown = memory.gather(path["dentry"], "dentry", {"inode": "d_inode", "superblock": "d_sb"})
     alike = mount.ok & shown.ok & (mount["superblock"] == shown["superblock"])
@@ -127,9 +135,10 @@ def _shown_inodes(memory: Memory, files: U64, inodes: U64) -> U64:
 def _nameless(memory: Memory, dentries: U64) -> Mask:
     """Tell which names /proc would call deleted (fs/d_path.c, d_path() and simple_dname())."""
     read = memory.gather(
-        dentries, "dentry",
+        dentries,
+        "dentry",
         {"hashed": "d_hash.pprev", "parent": "d_parent", "superblock": "d_sb"},
-    )  # fmt: skip
+    )
     block = memory.gather(read["superblock"], "super_block", {"magic": "s_magic", "root": "s_root"})
     typed = np.isin(block["magic"], _NAMED_BY_TYPE) | (block["root"] == dentries)
     alone = (read["parent"] == dentries) & typed

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 def _walk(memory: Memory, places: U64) -> Iterator[Edges]:
     read = memory.gather(
-        places, "fs_struct",
+        places,
+        "fs_struct",
         {"root": "root.dentry", "pwd": "pwd.dentry", "root_mnt": "root.mnt", "pwd_mnt": "pwd.mnt"},
-    )  # fmt: skip
+    )
     for association, name, mounted in ((ROOT, "root", ON_ROOT), (PWD, "pwd", ON_PWD)):
         yield from kept_by(memory, np.where(read.ok, read[name], np.uint64(0)), association)
         yield on_detached(memory, np.where(read.ok, read[f"{name}_mnt"], np.uint64(0)), mounted)

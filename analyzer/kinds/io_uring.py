@@ -57,9 +57,13 @@ def _walk(memory: Memory, rings: U64) -> Iterator[Edges]:
     pending = requests.of_rings(memory, rings)
     plain = np.flatnonzero((pending.file != 0) & ~pending.fixed)
     yield Edges(
-        REQUEST, "FILE", pending.owner[plain], pending.file[plain],
-        detail=pending.words[plain], torn=pending.torn,
-    )  # fmt: skip
+        REQUEST,
+        "FILE",
+        pending.owner[plain],
+        pending.file[plain],
+        detail=pending.words[plain],
+        torn=pending.torn,
+    )
     if memory.has("io_ring_ctx", "file_table.data.nodes"):
         yield _in_nodes(memory, rings, pending)
     elif memory.has("io_ring_ctx", "file_table.files"):  # 5.14
@@ -68,9 +72,10 @@ def _walk(memory: Memory, rings: U64) -> Iterator[Edges]:
 
 def _in_nodes(memory: Memory, rings: U64, pending: requests.Requests) -> Edges:
     read = memory.gather(
-        rings, "io_ring_ctx",
+        rings,
+        "io_ring_ctx",
         {"nodes": "file_table.data.nodes", "count": "file_table.data.nr"},
-    )  # fmt: skip
+    )
     slots = arrays(memory, read["nodes"], _sane(read["count"]))
     # A node that was replaced lives on with the requests that use it.
     fixed = np.flatnonzero(pending.fixed & (pending.node != 0))
@@ -116,9 +121,13 @@ def of_tasks(memory: Memory, tasks: U64) -> Iterator[Edges]:
     torn = np.zeros(len(tasks), np.bool_)
     torn[users] = work.torn
     yield Edges(
-        REQUEST, "FILE", users[work.owner[plain]], work.file[plain],
-        detail=work.words[plain], torn=torn,
-    )  # fmt: skip
+        REQUEST,
+        "FILE",
+        users[work.owner[plain]],
+        work.file[plain],
+        detail=work.words[plain],
+        torn=torn,
+    )
 
 
 KIND: Final = Kind(

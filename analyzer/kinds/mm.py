@@ -48,9 +48,10 @@ _PERMISSIONS: Final = np.array(
 def _walk(memory: Memory, spaces: U64) -> Iterator[Edges]:
     mappings = retried(lambda roots: _mappings(memory, roots), spaces)
     read = memory.gather(
-        mappings.value, "vm_area_struct",
+        mappings.value,
+        "vm_area_struct",
         {"file": "vm_file", "start": "vm_start", "flags": ("vm_flags", "__vm_flags")},
-    )  # fmt: skip
+    )
     backed = read.ok & (read["file"] != 0)
     torn = mappings.torn.copy()
     torn[mappings.owner[~read.ok]] = True
@@ -78,9 +79,10 @@ def _user_namespaces(memory: Memory, spaces: U64) -> Edges:
 
 def _mappings(memory: Memory, spaces: U64) -> Elements:
     read = memory.gather(
-        spaces, "mm_struct",
+        spaces,
+        "mm_struct",
         {"root": ("mm_mt.ma_root", "mm_rb.rb_node"), "count": "map_count"},
-    )  # fmt: skip
+    )
     found = _tree(memory, read["root"])
     owner = memory.gather(found.value, "vm_area_struct", {"mm": "vm_mm"})
     right = owner.ok & (owner["mm"] == spaces[found.owner])

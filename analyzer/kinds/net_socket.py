@@ -83,9 +83,10 @@ def _used(memory: Memory, base: int, length: int) -> U64:
 
 def _fileless(memory: Memory, socks: U64) -> U64:
     short = memory.gather(
-        socks, "sock",
+        socks,
+        "sock",
         {"state": "__sk_common.skc_state", "counted": "__sk_common.skc_net_refcnt"},
-    )  # fmt: skip
+    )
     socks = socks[short.ok & (short["counted"] == 1) & ~np.isin(short["state"], _SMALL)]
     own = memory.gather(socks, "sock", {"socket": "sk_socket"})
     file = memory.gather(own["socket"], "socket", {"file": "file"})

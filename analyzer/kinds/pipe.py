@@ -64,9 +64,10 @@ def _unread(memory: Memory, pipes: U64) -> tuple[npt.NDArray[np.int64], Mask]:
     The memory of a pipe that ended meanwhile is something else: what no pipe has is not known.
     """
     read = memory.gather(
-        pipes, "pipe_inode_info",
+        pipes,
+        "pipe_inode_info",
         {"head": "head", "tail": "tail", "ring": "ring_size", "bufs": "bufs"},
-    )  # fmt: skip
+    )
     head, tail = read["head"].astype(np.int64), read["tail"].astype(np.int64)
     wrap = np.int64(1) << (8 * read["head"].dtype.itemsize)
     ring, used = read["ring"].astype(np.int64), (head - tail) % wrap

@@ -56,9 +56,12 @@ PEER_CRED: Final = Association("peer_cred", "remembers it of its other end")
 PEER_PID: Final = Association("peer_pid", "remembers it of its other end")
 SCM_PID: Final = Association("scm.pid", "remembers it as the sender of a message")
 SENDER: Final = Association(
-    "sender", "has a message of it in its queue", SINCE_LINUX_CR, collects=False,
+    "sender",
+    "has a message of it in its queue",
+    SINCE_LINUX_CR,
+    collects=False,
     meets=LINUX_CR_ONLY,
-)  # fmt: skip
+)
 
 _LISTENS: Final = 10  # TCP_LISTEN, which stands for all families (include/net/tcp_states.h)
 _MOST_FILES: Final = 253  # SCM_MAX_FD
@@ -108,9 +111,10 @@ def _of_the_dead(memory: Memory, pids: U64) -> I64:
 def _queued(memory: Memory, socks: U64) -> Iterator[Edges]:
     queue = socks + np.uint64(memory.offset("sock", "sk_receive_queue"))
     read = memory.gather(
-        socks, "sock",
+        socks,
+        "sock",
         {"first": "sk_receive_queue.next", "state": "__sk_common.skc_state"},
-    )  # fmt: skip
+    )
     for listens in (True, False):
         chosen = read.ok & (read["first"] != queue) & ((read["state"] == _LISTENS) == listens)
         at = np.flatnonzero(chosen)

@@ -99,9 +99,10 @@ def _names(memory: Memory, addresses: U64) -> npt.NDArray[np.object_]:
     read = memory.gather(addresses, "super_block", {"id": "s_id", "type": "s_type"})
     names = [
         word if not own or own == word else f"{word} ({own})"
-        for word, own in zip(_type_names(memory, read["type"]), map(_text, read["id"].tolist()),
-                             strict=True)
-    ]  # fmt: skip
+        for word, own in zip(
+            _type_names(memory, read["type"]), map(_text, read["id"].tolist()), strict=True
+        )
+    ]
     return np.array(names, object)
 
 
@@ -137,9 +138,10 @@ def makedev(major: U64, minor: U64) -> U64:
 
 def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
     read = memory.gather(
-        addresses, "super_block",
+        addresses,
+        "super_block",
         {"dev": "s_dev", "flags": "s_flags", "type": "s_type", "id": "s_id", "bdev": "s_bdev"},
-    )  # fmt: skip
+    )
     device = read["dev"].astype(np.int64)
     numbers = zip((device >> _MINOR_BITS).tolist(), (device & 0xFFFFF).tolist(), strict=True)
     on_device = read.ok & (read["bdev"] != 0)

@@ -59,9 +59,10 @@ def _walk(memory: Memory, tasks: U64) -> Iterator[Edges]:
 
 def _state(memory: Memory, tasks: U64) -> Mapping[str, npt.NDArray[Any]]:
     read = memory.gather(
-        tasks, "task_struct",
+        tasks,
+        "task_struct",
         {"signal": "signal", "exit": "exit_state", "code": "exit_code"},
-    )  # fmt: skip
+    )
     pids = memory.gather(read["signal"], "signal_struct", {"pids": "pids"})
     zombie = read.ok & (read["exit"] & _EXIT_ZOMBIE != 0)
     return {

@@ -285,9 +285,9 @@ class _Graph:
         flags = self._objects.value("flags", row)
         if flags is None:
             return ""
-        return "as a path" if flags & _O_PATH else dict(enumerate(_ACCESS)).get(
-            flags & _O_ACCMODE, ""
-        )  # fmt: skip
+        return (
+            "as a path" if flags & _O_PATH else dict(enumerate(_ACCESS)).get(flags & _O_ACCMODE, "")
+        )
 
     def _terminal(self, row: int) -> str:
         references = self._references

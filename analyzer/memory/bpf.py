@@ -120,10 +120,13 @@ def _gather_program(map_fd: int) -> bytes:
     # Context: in_offset, count, size, out_offset. Each address is replaced by the helper's result.
     a = _Assembler()
     a.emit(
-        _insn(_LOAD, _R2, _R1, 8), _insn(_STORE, _FP, _R2, -8),
-        _insn(_LOAD, _R7, _R1, 0), _insn(_LOAD, _R9, _R1, 16), _insn(_LOAD, _R8, _R1, 24),
+        _insn(_LOAD, _R2, _R1, 8),
+        _insn(_STORE, _FP, _R2, -8),
+        _insn(_LOAD, _R7, _R1, 0),
+        _insn(_LOAD, _R9, _R1, 16),
+        _insn(_LOAD, _R8, _R1, 24),
         _insn(_MOV_K, _R6),
-    )  # fmt: skip
+    )
     a.jump(_JGT_K, "done", _R9, imm=MAX_READ)
     a.label("next")
     a.emit(_insn(_LOAD, _R1, _FP, -8))
@@ -131,12 +134,20 @@ def _gather_program(map_fd: int) -> bytes:
     a.jump(_JGT_K, "done", _R7, imm=_OUT - 8)
     a.jump(_JGT_K, "done", _R8, imm=_BUFFER - MAX_READ)
     a.emit(
-        _map_value(_R3, map_fd), _insn(_ADD_X, _R3, _R7), _insn(_LOAD, _R3, _R3),
-        _map_value(_R1, map_fd), _insn(_ADD_X, _R1, _R8), _insn(_MOV_X, _R2, _R9),
+        _map_value(_R3, map_fd),
+        _insn(_ADD_X, _R3, _R7),
+        _insn(_LOAD, _R3, _R3),
+        _map_value(_R1, map_fd),
+        _insn(_ADD_X, _R1, _R8),
+        _insn(_MOV_X, _R2, _R9),
         _insn(_CALL, imm=_PROBE_READ_KERNEL),
-        _map_value(_R3, map_fd), _insn(_ADD_X, _R3, _R7), _insn(_STORE, _R3, _R0),
-        _insn(_ADD_K, _R7, imm=8), _insn(_ADD_X, _R8, _R9), _insn(_ADD_K, _R6, imm=1),
-    )  # fmt: skip
+        _map_value(_R3, map_fd),
+        _insn(_ADD_X, _R3, _R7),
+        _insn(_STORE, _R3, _R0),
+        _insn(_ADD_K, _R7, imm=8),
+        _insn(_ADD_X, _R8, _R9),
+        _insn(_ADD_K, _R6, imm=1),
+    )
     a.jump(_JLT_K, "next", _R6, imm=_READS)
     a.label("done")
     a.emit(_insn(_MOV_X, _R0, _R6), _insn(_EXIT))
@@ -149,12 +160,17 @@ def _chase_program(map_fd: int) -> bytes:
     status, cursor, nodes = _OUT, _OUT + 8, _OUT + 24
     a = _Assembler()
     a.emit(
-        _insn(_LOAD, _R7, _R1, 0), _insn(_LOAD, _R8, _R1, 8),
-        _insn(_LOAD, _R2, _R1, 16), _insn(_STORE, _FP, _R2, -24),
-        _insn(_LOAD, _R2, _R1, 24), _insn(_STORE, _FP, _R2, -32),
-        _insn(_LOAD, _R2, _R1, 40), _insn(_STORE, _FP, _R2, -40),
-        _insn(_LOAD, _R9, _R1, 32), _insn(_MOV_K, _R6),
-    )  # fmt: skip
+        _insn(_LOAD, _R7, _R1, 0),
+        _insn(_LOAD, _R8, _R1, 8),
+        _insn(_LOAD, _R2, _R1, 16),
+        _insn(_STORE, _FP, _R2, -24),
+        _insn(_LOAD, _R2, _R1, 24),
+        _insn(_STORE, _FP, _R2, -32),
+        _insn(_LOAD, _R2, _R1, 40),
+        _insn(_STORE, _FP, _R2, -40),
+        _insn(_LOAD, _R9, _R1, 32),
+        _insn(_MOV_K, _R6),
+    )
     a.label("next")
     a.emit(_insn(_LOAD, _R1, _FP, -24))
     a.jump(_JEQ_X, "end", _R7, _R1)
@@ -163,34 +179,50 @@ def _chase_program(map_fd: int) -> bytes:
     a.emit(_insn(_MOV_X, _R1, _R7), _insn(_AND_K, _R1, imm=7))
     a.jump(_JNE_K, "wild", _R1)
     a.emit(
-        _insn(_MOV_X, _R3, _R7), _insn(_LOAD, _R1, _FP, -32), _insn(_ADD_X, _R3, _R1),
-        _insn(_MOV_X, _R1, _FP), _insn(_ADD_K, _R1, imm=-16), _insn(_MOV_K, _R2, imm=16),
+        _insn(_MOV_X, _R3, _R7),
+        _insn(_LOAD, _R1, _FP, -32),
+        _insn(_ADD_X, _R3, _R1),
+        _insn(_MOV_X, _R1, _FP),
+        _insn(_ADD_K, _R1, imm=-16),
+        _insn(_MOV_K, _R2, imm=16),
         _insn(_CALL, imm=_PROBE_READ_KERNEL),
-    )  # fmt: skip
+    )
     a.jump(_JNE_K, "fault", _R0)
     a.jump(_JEQ_K, "verified", _R9)
     a.emit(_insn(_LOAD, _R1, _FP, -8))
     a.jump(_JNE_X, "torn", _R1, _R8)
     a.label("verified")
     a.emit(
-        _map_value(_R3, map_fd, nodes), _insn(_MOV_X, _R1, _R6), _insn(0x67, _R1, imm=3),
-        _insn(_ADD_X, _R3, _R1), _insn(_STORE, _R3, _R7),
-        _insn(_MOV_X, _R8, _R7), _insn(_LOAD, _R7, _FP, -16), _insn(_ADD_K, _R6, imm=1),
-    )  # fmt: skip
+        _map_value(_R3, map_fd, nodes),
+        _insn(_MOV_X, _R1, _R6),
+        _insn(0x67, _R1, imm=3),
+        _insn(_ADD_X, _R3, _R1),
+        _insn(_STORE, _R3, _R7),
+        _insn(_MOV_X, _R8, _R7),
+        _insn(_LOAD, _R7, _FP, -16),
+        _insn(_ADD_K, _R6, imm=1),
+    )
     a.jump(_JLT_K, "next", _R6, imm=_LINKS)
     for label, reason in (
-        ("more", CHASE_MORE), ("end", CHASE_END), ("fault", CHASE_FAULT),
-        ("torn", CHASE_TORN), ("wild", CHASE_WILD),
-    ):  # fmt: skip
+        ("more", CHASE_MORE),
+        ("end", CHASE_END),
+        ("fault", CHASE_FAULT),
+        ("torn", CHASE_TORN),
+        ("wild", CHASE_WILD),
+    ):
         a.label(label)
         a.emit(_insn(_MOV_K, _R2, imm=reason))
         a.jump(_JA, "done")
     a.label("done")
     a.emit(
-        _map_value(_R3, map_fd, status), _insn(_STORE, _R3, _R2),
-        _map_value(_R3, map_fd, cursor), _insn(_STORE, _R3, _R7), _insn(_STORE, _R3, _R8, 8),
-        _insn(_MOV_X, _R0, _R6), _insn(_EXIT),
-    )  # fmt: skip
+        _map_value(_R3, map_fd, status),
+        _insn(_STORE, _R3, _R2),
+        _map_value(_R3, map_fd, cursor),
+        _insn(_STORE, _R3, _R7),
+        _insn(_STORE, _R3, _R8, 8),
+        _insn(_MOV_X, _R0, _R6),
+        _insn(_EXIT),
+    )
     return a.finish()
 
 
@@ -208,33 +240,49 @@ def _current_program(map_fd: int) -> bytes:
 
 class _MapCreate(ctypes.Structure):
     _fields_ = [
-        ("map_type", ctypes.c_uint32), ("key_size", ctypes.c_uint32),
-        ("value_size", ctypes.c_uint32), ("max_entries", ctypes.c_uint32),
-        ("map_flags", ctypes.c_uint32), ("inner_map_fd", ctypes.c_uint32),
-        ("numa_node", ctypes.c_uint32), ("map_name", ctypes.c_char * 16),
-    ]  # fmt: skip
+        ("map_type", ctypes.c_uint32),
+        ("key_size", ctypes.c_uint32),
+        ("value_size", ctypes.c_uint32),
+        ("max_entries", ctypes.c_uint32),
+        ("map_flags", ctypes.c_uint32),
+        ("inner_map_fd", ctypes.c_uint32),
+        ("numa_node", ctypes.c_uint32),
+        ("map_name", ctypes.c_char * 16),
+    ]
 
 
 class _ProgLoad(ctypes.Structure):
     _fields_ = [
-        ("prog_type", ctypes.c_uint32), ("insn_cnt", ctypes.c_uint32),
-        ("insns", ctypes.c_uint64), ("license", ctypes.c_uint64),
-        ("log_level", ctypes.c_uint32), ("log_size", ctypes.c_uint32),
-        ("log_buf", ctypes.c_uint64), ("kern_version", ctypes.c_uint32),
-        ("prog_flags", ctypes.c_uint32), ("prog_name", ctypes.c_char * 16),
-    ]  # fmt: skip
+        ("prog_type", ctypes.c_uint32),
+        ("insn_cnt", ctypes.c_uint32),
+        ("insns", ctypes.c_uint64),
+        ("license", ctypes.c_uint64),
+        ("log_level", ctypes.c_uint32),
+        ("log_size", ctypes.c_uint32),
+        ("log_buf", ctypes.c_uint64),
+        ("kern_version", ctypes.c_uint32),
+        ("prog_flags", ctypes.c_uint32),
+        ("prog_name", ctypes.c_char * 16),
+    ]
 
 
 class _TestRun(ctypes.Structure):
     _fields_ = [
-        ("prog_fd", ctypes.c_uint32), ("retval", ctypes.c_uint32),
-        ("data_size_in", ctypes.c_uint32), ("data_size_out", ctypes.c_uint32),
-        ("data_in", ctypes.c_uint64), ("data_out", ctypes.c_uint64),
-        ("repeat", ctypes.c_uint32), ("duration", ctypes.c_uint32),
-        ("ctx_size_in", ctypes.c_uint32), ("ctx_size_out", ctypes.c_uint32),
-        ("ctx_in", ctypes.c_uint64), ("ctx_out", ctypes.c_uint64),
-        ("flags", ctypes.c_uint32), ("cpu", ctypes.c_uint32),
-    ]  # fmt: skip
+        ("prog_fd", ctypes.c_uint32),
+        ("retval", ctypes.c_uint32),
+        ("data_size_in", ctypes.c_uint32),
+        ("data_size_out", ctypes.c_uint32),
+        ("data_in", ctypes.c_uint64),
+        ("data_out", ctypes.c_uint64),
+        ("repeat", ctypes.c_uint32),
+        ("duration", ctypes.c_uint32),
+        ("ctx_size_in", ctypes.c_uint32),
+        ("ctx_size_out", ctypes.c_uint32),
+        ("ctx_in", ctypes.c_uint64),
+        ("ctx_out", ctypes.c_uint64),
+        ("flags", ctypes.c_uint32),
+        ("cpu", ctypes.c_uint32),
+    ]
 
 
 def _bpf(command: int, attr: ctypes.Structure) -> int:
@@ -261,16 +309,19 @@ class Program:
         self._fd = fd
         self._context = (ctypes.c_uint64 * 6)()
         self._attr = _TestRun(
-            prog_fd=fd, ctx_size_in=ctypes.sizeof(self._context),
+            prog_fd=fd,
+            ctx_size_in=ctypes.sizeof(self._context),
             ctx_in=ctypes.addressof(self._context),
-        )  # fmt: skip
+        )
         # Bound once: this is the hot path.
         self._call = ctypes.CDLL(None, use_errno=True).syscall
         self._call.restype = ctypes.c_long
         self._args = (
-            ctypes.c_long(syscall.number("bpf")), ctypes.c_int(PROG_TEST_RUN),
-            ctypes.byref(self._attr), ctypes.c_uint(ctypes.sizeof(self._attr)),
-        )  # fmt: skip
+            ctypes.c_long(syscall.number("bpf")),
+            ctypes.c_int(PROG_TEST_RUN),
+            ctypes.byref(self._attr),
+            ctypes.c_uint(ctypes.sizeof(self._attr)),
+        )
 
     def run(self, *arguments: int) -> int:
         """Run the program on `arguments` and return its 32-bit result; LoadError when refused."""
@@ -437,9 +488,13 @@ def in_kernel_half(addresses: U64, tag: int) -> Mask:
 
 def _create_map() -> int:
     attr = _MapCreate(
-        map_type=_ARRAY_MAP, key_size=4, value_size=_BUFFER, max_entries=1,
-        map_flags=_MMAPABLE, map_name=b"crz_buffer",
-    )  # fmt: skip
+        map_type=_ARRAY_MAP,
+        key_size=4,
+        value_size=_BUFFER,
+        max_entries=1,
+        map_flags=_MMAPABLE,
+        map_name=b"crz_buffer",
+    )
     try:
         return _bpf(MAP_CREATE, attr)
     except OSError as first:
@@ -470,12 +525,16 @@ def _load_program(code: bytes, name: bytes, program_type: int, *, log: bool = Fa
     license_ = ctypes.create_string_buffer(_LICENSE)
     words = ctypes.create_string_buffer(_LOG_SIZE if log else 1)
     attr = _ProgLoad(
-        prog_type=program_type, insn_cnt=len(code) // 8,
-        insns=ctypes.addressof(instructions), license=ctypes.addressof(license_),
-        log_level=int(log), log_size=_LOG_SIZE if log else 0,
+        prog_type=program_type,
+        insn_cnt=len(code) // 8,
+        insns=ctypes.addressof(instructions),
+        license=ctypes.addressof(license_),
+        log_level=int(log),
+        log_size=_LOG_SIZE if log else 0,
         log_buf=ctypes.addressof(words) if log else 0,
-        prog_flags=_SLEEPABLE if program_type == _SYSCALL_PROGRAM else 0, prog_name=name,
-    )  # fmt: skip
+        prog_flags=_SLEEPABLE if program_type == _SYSCALL_PROGRAM else 0,
+        prog_name=name,
+    )
     try:
         return _bpf(PROG_LOAD, attr)
     except OSError as error:

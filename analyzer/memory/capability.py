@@ -178,9 +178,13 @@ def _set(effective_mask: int, permitted: int) -> None:
     header = (ctypes.c_uint32 * 2)(_VERSION_3, 0)
     low = 0xFFFFFFFF
     data = (ctypes.c_uint32 * 6)(
-        effective_mask & low, permitted & low, 0,
-        effective_mask >> 32, permitted >> 32, 0,
-    )  # fmt: skip
+        effective_mask & low,
+        permitted & low,
+        0,
+        effective_mask >> 32,
+        permitted >> 32,
+        0,
+    )
     syscall.call(
         "capset",
         ctypes.c_void_p(ctypes.addressof(header)),

@@ -96,10 +96,11 @@ def explain(error: LoadError) -> Probe:
         return _lacks(missing)
     if _lockdown() == "confidentiality":
         return Probe(
-            ok=False, code="lockdown",
+            ok=False,
+            code="lockdown",
             reason="the kernel is locked down (confidentiality): BPF may not read its memory",
             remedy="boot with lockdown=integrity or less, or use --source procfs",
-        )  # fmt: skip
+        )
     return _old_kernel(error)
 
 
@@ -109,20 +110,24 @@ def _forbidden(error: LoadError) -> Probe:
         return _lacks(missing)
     if _user_namespace() not in ("", _INITIAL_USER_NS):
         return Probe(
-            ok=False, code="user-namespace",
+            ok=False,
+            code="user-namespace",
             reason="this is a user namespace: its root has no BPF capabilities in the initial one",
             remedy="run cranalyze on the host, or use --source procfs",
-        )  # fmt: skip
+        )
     if capability.seccomp_mode():
         return Probe(
-            ok=False, code="seccomp",
+            ok=False,
+            code="seccomp",
             reason="a seccomp filter refuses bpf(2)",
             remedy="allow bpf in the container's seccomp profile (docker: --cap-add BPF,PERFMON)",
-        )  # fmt: skip
+        )
     return Probe(
-        ok=False, code="refused", reason=str(error),
+        ok=False,
+        code="refused",
+        reason=str(error),
         remedy="a security module may refuse bpf(2): see the kernel's log",
-    )  # fmt: skip
+    )
 
 
 def _lacks(missing: tuple[str, ...]) -> Probe:
@@ -131,21 +136,27 @@ def _lacks(missing: tuple[str, ...]) -> Probe:
     else:
         code, where = "capability", ""
     return Probe(
-        ok=False, code=code, reason=f"{' and '.join(missing)} missing",
+        ok=False,
+        code=code,
+        reason=f"{' and '.join(missing)} missing",
         remedy=f"{where}{program.remedy()}, or with CAP_BPF and CAP_PERFMON",
-    )  # fmt: skip
+    )
 
 
 def _no_btf() -> Probe:
     if not Path("/sys/kernel").is_dir():
         return Probe(
-            ok=False, code="sysfs", reason="/sys is not mounted",
+            ok=False,
+            code="sysfs",
+            reason="/sys is not mounted",
             remedy="mount it: mount -t sysfs sysfs /sys",
-        )  # fmt: skip
+        )
     return Probe(
-        ok=False, code="btf", reason=f"there is no {layouts.VMLINUX}",
+        ok=False,
+        code="btf",
+        reason=f"there is no {layouts.VMLINUX}",
         remedy="it needs a kernel built with CONFIG_DEBUG_INFO_BTF=y, or use --source procfs",
-    )  # fmt: skip
+    )
 
 
 def _unknown_types(reason: str) -> Probe:
@@ -158,17 +169,20 @@ def _no_bpf() -> Probe:
         remedy = "allow bpf in the container's seccomp profile"
         return Probe(ok=False, code="seccomp", reason=reason, remedy=remedy)
     return Probe(
-        ok=False, code="bpf", reason="this kernel has no bpf(2)",
+        ok=False,
+        code="bpf",
+        reason="this kernel has no bpf(2)",
         remedy="it needs CONFIG_BPF_SYSCALL=y, or use --source procfs",
-    )  # fmt: skip
+    )
 
 
 def _old_kernel(error: LoadError) -> Probe:
     return Probe(
-        ok=False, code="kernel",
+        ok=False,
+        code="kernel",
         reason=f"Linux {os.uname().release} refuses the programs ({error})",
         remedy="it needs Linux 5.10 or later, or use --source procfs",
-    )  # fmt: skip
+    )
 
 
 def _user_namespace() -> str:

@@ -46,9 +46,11 @@ _TASK: Final = {
     "slept": "nvcsw", "preempted": "nivcsw",
 }  # fmt: skip
 _NEEDED: Final = (
-    ("pt_regs", "orig_ax"), ("task_struct", "thread.sp"), ("task_struct", "on_cpu"),
+    ("pt_regs", "orig_ax"),
+    ("task_struct", "thread.sp"),
+    ("task_struct", "on_cpu"),
     ("task_struct", "thread_info.status"),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

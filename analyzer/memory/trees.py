@@ -43,9 +43,10 @@ def _rbtrees(memory: Memory, roots: U64) -> Elements:
         if not len(owner):
             break
         read = memory.gather(
-            node, "rb_node",
+            node,
+            "rb_node",
             {"up": "__rb_parent_color", "left": "rb_left", "right": "rb_right"},
-        )  # fmt: skip
+        )
         good = read.ok & ((read["up"] & ~np.uint64(3)) == parent)
         torn[owner[~good]] = True
         owner, node = owner[good], node[good]
@@ -82,9 +83,10 @@ def _xarrays(memory: Memory, heads: U64) -> Elements:
             break
         node = entry[at] - np.uint64(2)
         read = memory.gather(
-            node, "xa_node",
+            node,
+            "xa_node",
             {"shift": "shift", "count": "count", "parent": "parent", "slot": "slots"},
-        )  # fmt: skip
+        )
         used = read["slot"] != 0
         good = read.ok & (read["parent"] == parent[at]) & (used.sum(axis=1) == read["count"])
         torn[owner[at[~good]]] = True

@@ -164,8 +164,9 @@ def _sides(ax: Axes, found: Scene, columns: _Columns, top: float, bottom: float)
     line = columns.stub(1) + _LANE / 2
     ax.plot([line, line], [top - 1.5, bottom + 0.6], "--", color=_style.FAINT, linewidth=1)
     for column, word in enumerate(_HEADINGS):
-        told = [n for n in found.nodes
-                if n.column == column and n.kind != UNNAMED and n.impact is None]  # fmt: skip
+        told = [
+            n for n in found.nodes if n.column == column and n.kind != UNNAMED and n.impact is None
+        ]
         things = sum(n.things for n in told if n.side is not Side.OBSERVER)
         middle = (columns.left[column] + columns.right[column]) / 2
         ax.text(middle, top - 1.2, f"{word}: {number(things)}", ha="center", va="center",

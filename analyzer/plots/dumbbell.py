@@ -118,8 +118,9 @@ def _folded(told: Sequence[ReportObject]) -> list[list[ReportObject]]:
         numbers = entry.users, entry.refcount, entry.outside, entry.observer, entry.unnamed
         alone = entry.objref if is_namespace(entry) else None
         same.setdefault((entry.kind, entry.verdict, numbers, alone), []).append(entry)
-    folds = [[entry] for entries in same.values() if len(entries) < FEWEST_ALIKE
-             for entry in entries]  # fmt: skip
+    folds = [
+        [entry] for entries in same.values() if len(entries) < FEWEST_ALIKE for entry in entries
+    ]
     folds += [entries for entries in same.values() if len(entries) >= FEWEST_ALIKE]
     place = {entry.objref: at for at, entry in enumerate(told)}
     return sorted(folds, key=lambda entries: place[entries[0].objref])

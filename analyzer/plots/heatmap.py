@@ -189,8 +189,9 @@ def _paint(ax: Axes, cells: _Map, labels: Sequence[str], titles: Sequence[str]) 
         nothing(ax)
     ax.set_xlim(0, max(len(titles), 1))
     ax.set_ylim(max(len(labels), 1), 0)
-    ax.set_xticks(np.arange(len(titles)) + 0.5, titles, rotation=_SLANT, ha="right",
-                  rotation_mode="anchor")  # fmt: skip
+    ax.set_xticks(
+        np.arange(len(titles)) + 0.5, titles, rotation=_SLANT, ha="right", rotation_mode="anchor"
+    )
     rows_axis(ax, labels, [y + 0.5 for y in range(len(labels))])
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
@@ -210,8 +211,9 @@ def _tiles(ax: Axes, counts: np.ndarray, sides: Sequence[Side | None]) -> None:
     colours = 1 - (1 - full) * share
     colours[counts == 0] = to_rgb(_NONE)
     rows, columns = counts.shape
-    ax.pcolormesh(np.arange(columns + 1), np.arange(rows + 1), colours, edgecolors=_style.PAPER,
-                  linewidth=1.2)  # fmt: skip
+    ax.pcolormesh(
+        np.arange(columns + 1), np.arange(rows + 1), colours, edgecolors=_style.PAPER, linewidth=1.2
+    )
     dark = (colours @ (0.299, 0.587, 0.114) < _DARK).astype(np.int64)
     inks = (_style.INK, _style.PAPER)
     for y, x in np.argwhere(counts > 0).tolist():
@@ -225,8 +227,9 @@ def _legend(cells: _Map) -> tuple[Artist, ...]:
     there = {row.side for row in cells.rows}
     entries = [
         Patch(color=colour, label=words)
-        for side, (colour, words) in _LOOKS.items() if side in there
-    ]  # fmt: skip
+        for side, (colour, words) in _LOOKS.items()
+        if side in there
+    ]
     if entries:
         note = f"{entries[0].get_label()} (darker: more objects)"
         entries[0].set_label(note)

@@ -215,6 +215,9 @@ def _legend(lives: Sequence[_Life]) -> tuple[Artist, ...]:
 
 
 PLOT: Final = Plot(
-    "life", "objects over several snapshots: what grows, what is shared late", _picture, life,
+    "life",
+    "objects over several snapshots: what grows, what is shared late",
+    _picture,
+    life,
     many=True,
-)  # fmt: skip
+)

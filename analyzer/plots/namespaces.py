@@ -236,6 +236,8 @@ def _legend(rows: Sequence[_Row]) -> tuple[Artist, ...]:
 
 
 PLOT: Final = Plot(
-    "namespaces", "who owns which namespace, and what keeps one without a task", _picture,
+    "namespaces",
+    "who owns which namespace, and what keeps one without a task",
+    _picture,
     namespaces,
-)  # fmt: skip
+)

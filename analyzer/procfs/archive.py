@@ -85,8 +85,9 @@ def _in_folder(folder: int, path: Path) -> ProcFs:
     if any(map(_is_process, outer.listdir(""))):
         return outer
     with suppress(OSError):
-        inner = FolderFs(os.open("proc", _FLAGS | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder),
-                         path / "proc")  # fmt: skip
+        inner = FolderFs(
+            os.open("proc", _FLAGS | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder), path / "proc"
+        )
         if any(map(_is_process, inner.listdir(""))):
             return inner
     raise _no_process(path)

@@ -79,8 +79,11 @@ def _answers(paths: Sequence[str], patience: float) -> Iterator[Inode | int]:
         file.seek(0)
         child = subprocess.Popen(  # noqa: S603 - our own interpreter, our own file
             [sys.executable, "-I", "-S", __file__],
-            stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0,
-        )  # fmt: skip
+            stdin=file,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+        )
     assert child.stdout is not None  # noqa: S101 - it is a pipe
     try:
         yield from _read(child.stdout, patience)

@@ -6,8 +6,12 @@ from collections import Counter
 from typing import Final
 
 _STATES: Final = {
-    "06": "TIME_WAIT", "04": "FIN_WAIT1", "05": "FIN_WAIT2", "09": "LAST_ACK", "0B": "CLOSING",
-}  # fmt: skip
+    "06": "TIME_WAIT",
+    "04": "FIN_WAIT1",
+    "05": "FIN_WAIT2",
+    "09": "LAST_ACK",
+    "0B": "CLOSING",
+}
 
 
 def leftovers(protocol: str, port: int) -> tuple[str, ...]:

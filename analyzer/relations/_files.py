@@ -40,13 +40,18 @@ def files(world: World) -> Files:
     """Return what is known of every open file of a reading (`world.once(files)`)."""
     memory, address = world.memory, world.all("FILE")
     read = memory.gather(
-        address, "file",
+        address,
+        "file",
         {"inode": "f_inode", "mode": "f_mode", "mnt": "f_path.mnt", "dentry": "f_path.dentry"},
-    )  # fmt: skip
+    )
     return Files(
-        address, read["inode"], read["mode"].astype(np.int64), of_vfs(memory, read["mnt"]),
-        read["dentry"], read.ok & (read["inode"] != 0),
-    )  # fmt: skip
+        address,
+        read["inode"],
+        read["mode"].astype(np.int64),
+        of_vfs(memory, read["mnt"]),
+        read["dentry"],
+        read.ok & (read["inode"] != 0),
+    )
 
 
 def places(memory: Memory, mounts: U64) -> npt.NDArray[np.object_]:

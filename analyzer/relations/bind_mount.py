@@ -96,20 +96,26 @@ def _find(world: World) -> Iterator[Related]:
         for row in zip(
             paths(memory, found.address[mine], found.root[mine]),
             paths(memory, found.address[theirs], found.root[mine]),
-            types(memory, found.superblock[mine]), read["mode"].tolist(),
-            (read["dev"].astype(np.int64) >> 20).tolist(), found.read_only[mine].tolist(),
-            found.hosts[theirs].tolist(), member(found.address[mine], _roots(world)).tolist(),
+            types(memory, found.superblock[mine]),
+            read["mode"].tolist(),
+            (read["dev"].astype(np.int64) >> 20).tolist(),
+            found.read_only[mine].tolist(),
+            found.hosts[theirs].tolist(),
+            member(found.address[mine], _roots(world)).tolist(),
             strict=True,
         )
-    ]  # fmt: skip
+    ]
     order = sorted(range(len(binds)), key=lambda row: _weight(binds[row]))
     told = np.array([row for row in order if binds[row].filesystem not in _NO_FILES], np.intp)
     chosen = [binds[row] for row in told.tolist()]
     yield Related(
-        "MOUNT", found.address[mine][told], "MNT_NS", found.space[theirs][told],
+        "MOUNT",
+        found.address[mine][told],
+        "MNT_NS",
+        found.space[theirs][told],
         detail=np.array([_said(one) for one in chosen], object),
         impact=np.array([impact(one).value for one in chosen], object),
-    )  # fmt: skip
+    )
 
 
 def _weight(one: Bind) -> tuple[bool, bool, str]:

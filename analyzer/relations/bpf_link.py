@@ -65,9 +65,13 @@ def _rows(world: World, who: U64, place: U64, links: U64, at: U64, role: str) ->
     found = world.once(tasks)
     row, _ = find(found.address, task)
     return Related(
-        TASK, task, "FILE", links[link], role=words(len(link), role),
+        TASK,
+        task,
+        "FILE",
+        links[link],
+        role=words(len(link), role),
         impact=sided(found.inside[row], Impact.LOST, Impact.REACHES_OUT),
-    )  # fmt: skip
+    )
 
 
 def _parent(world: World, groups: U64) -> U64:

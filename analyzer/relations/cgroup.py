@@ -37,9 +37,13 @@ def _find(world: World) -> Iterator[Related]:
     at = np.flatnonzero(group)
     impact = Impact.LOST if boxed(world) else Impact.BY_DESIGN
     yield Related(
-        TASK, address[at], "CGROUP", group[at], role=words(len(at), "member"),
+        TASK,
+        address[at],
+        "CGROUP",
+        group[at],
+        role=words(len(at), "member"),
         impact=words(len(at), impact.value),
-    )  # fmt: skip
+    )
 
 
 RELATION: Final = Relation(

@@ -75,9 +75,12 @@ def _find(world: World) -> Iterator[Related]:
     if len(at):
         count = len(at)
         yield Related(
-            "FILE", found.address[at], "INODE", found.inode[at],
+            "FILE",
+            found.address[at],
+            "INODE",
+            found.inode[at],
             impact=words(count, Impact.WATCHES.value),
-        )  # fmt: skip
+        )
 
 
 def _all(memory: Memory, inodes: U64, contexts: U64) -> Iterator[_Locks]:
@@ -106,21 +109,34 @@ def _waiting(memory: Memory, inode: U64, lock: U64) -> Iterator[_Locks]:
 
 def _read(memory: Memory, inode: U64, lock: U64, *, waits: bool) -> _Locks:
     read = memory.gather(
-        lock, "file_lock",
-        {"flags": ("c.flc_flags", "fl_flags"), "type": ("c.flc_type", "fl_type"),
-         "owner": ("c.flc_owner", "fl_owner"), "file": ("c.flc_file", "fl_file"),
-         "start": "fl_start", "end": "fl_end"},
-    )  # fmt: skip
+        lock,
+        "file_lock",
+        {
+            "flags": ("c.flc_flags", "fl_flags"),
+            "type": ("c.flc_type", "fl_type"),
+            "owner": ("c.flc_owner", "fl_owner"),
+            "file": ("c.flc_file", "fl_file"),
+            "start": "fl_start",
+            "end": "fl_end",
+        },
+    )
     rows = zip(
-        read["flags"].tolist(), read["type"].tolist(), read["start"].tolist(),
-        read["end"].tolist(), strict=True,
-    )  # fmt: skip
+        read["flags"].tolist(),
+        read["type"].tolist(),
+        read["start"].tolist(),
+        read["end"].tolist(),
+        strict=True,
+    )
     said = np.array([_in_words(*row) for row in rows], object)
     good = read.ok
     return _Locks(
-        inode[good], read["owner"][good], read["file"][good],
-        read["flags"].astype(np.int64)[good], said[good], waits,
-    )  # fmt: skip
+        inode[good],
+        read["owner"][good],
+        read["file"][good],
+        read["flags"].astype(np.int64)[good],
+        said[good],
+        waits,
+    )
 
 
 def _in_words(flags: int, kind: int, start: int, end: int) -> str:
@@ -140,18 +156,26 @@ def _owners(world: World, locks: _Locks) -> Iterator[Related]:
     role = "waits for the lock" if locks.waits else "lock owner"
     at = np.flatnonzero(~locks.by_table)
     yield Related(
-        "FILE", locks.file[at], "INODE", locks.inode[at], detail=locks.said[at],
+        "FILE",
+        locks.file[at],
+        "INODE",
+        locks.inode[at],
+        detail=locks.said[at],
         role=words(len(at), role),
-    )  # fmt: skip
+    )
     task, table, _ = world.held("files")
     order = np.lexsort((_numbers(world.memory, task), table))
     tables, first = np.unique(table[order], return_index=True)
     place, known = find(tables, locks.owner)
     at = np.flatnonzero(locks.by_table & known)
     yield Related(
-        TASK, task[order[first[place[at]]]], "INODE", locks.inode[at], detail=locks.said[at],
+        TASK,
+        task[order[first[place[at]]]],
+        "INODE",
+        locks.inode[at],
+        detail=locks.said[at],
         role=words(len(at), role),
-    )  # fmt: skip
+    )
 
 
 def _numbers(memory: Memory, tasks: U64) -> I64:

@@ -51,10 +51,13 @@ def _of_files(world: World, own: U64) -> Iterator[Related]:
     mine = found.good & member(found.address, world.inside.get("FILE", own[:0]))
     for kind, target, at in _outside(world, found.mount, mine, own):
         yield Related(
-            "FILE", found.address[at], kind, target,
+            "FILE",
+            found.address[at],
+            kind,
+            target,
             detail=paths(world.memory, found.mount[at], found.dentry[at]),
             impact=_impacts(world.memory, found.inode[at], found.mode[at] & _WRITE != 0),
-        )  # fmt: skip
+        )
 
 
 def _of_places(world: World, own: U64) -> Iterator[Related]:

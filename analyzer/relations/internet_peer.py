@@ -39,10 +39,14 @@ def _find(world: World) -> Iterator[Related]:
     ends = socks.ends
     rows = list(
         zip(
-            socks.protocol.tolist(), ends.local.tolist(), ends.local_port.tolist(),
-            ends.remote.tolist(), ends.remote_port.tolist(), strict=True,
+            socks.protocol.tolist(),
+            ends.local.tolist(),
+            ends.local_port.tolist(),
+            ends.remote.tolist(),
+            ends.remote_port.tolist(),
+            strict=True,
         )
-    )  # fmt: skip
+    )
     exact, bound = _tables(socks, rows)
     pairs, why = [], []
     for at, (protocol, local, port, remote, remote_port) in enumerate(rows):

@@ -32,8 +32,12 @@ if TYPE_CHECKING:
     from analyzer.relations.base import World
 
 _PROXY: Final = {
-    "mnt": "mnt_ns", "net": "net_ns", "uts": "uts_ns", "ipc": "ipc_ns", "cgroup": "cgroup_ns",
-}  # fmt: skip
+    "mnt": "mnt_ns",
+    "net": "net_ns",
+    "uts": "uts_ns",
+    "ipc": "ipc_ns",
+    "cgroup": "cgroup_ns",
+}
 _TIME: Final = {"time": "time_ns"}
 
 

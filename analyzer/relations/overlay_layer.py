@@ -58,10 +58,13 @@ def _find(world: World) -> Iterator[Related]:
     seen = covering(memory, found, layers.superblock[ours], layers.root[ours])
     at = np.flatnonzero(seen >= 0)
     yield Related(
-        "MOUNT", by_mount[at], "MNT_NS", found.space[seen[at]],
+        "MOUNT",
+        by_mount[at],
+        "MNT_NS",
+        found.space[seen[at]],
         detail=_said(memory, layers, ours[at]),
         impact=np.full(len(at), Impact.BY_DESIGN.value, object),
-    )  # fmt: skip
+    )
 
 
 def _elsewhere(
@@ -73,9 +76,13 @@ def _elsewhere(
     written = layers.upper[ours[mine]] | layers.upper[others[theirs]]
     impact = np.where(written, Impact.SHARED_STATE.value, Impact.BY_DESIGN.value).astype(object)
     yield Related(
-        "MOUNT", by_mount[mine], "SUPERBLOCK", layers.overlay[others[theirs]],
-        detail=_said(memory, layers, ours[mine]), impact=impact,
-    )  # fmt: skip
+        "MOUNT",
+        by_mount[mine],
+        "SUPERBLOCK",
+        layers.overlay[others[theirs]],
+        detail=_said(memory, layers, ours[mine]),
+        impact=impact,
+    )
 
 
 def _layers(memory: Memory, superblocks: U64) -> _Layers:

@@ -41,9 +41,12 @@ def _find(world: World) -> Iterator[Related]:
         where = said(socks.ends.local[at], int(socks.ends.local_port[at]))
         detail[row] = f"{protocol_word(int(socks.protocol[at]))} {where}"
     yield Related(
-        "NET_SOCKET", socks.address[np.array(left, np.intp)],
-        "NET_SOCKET", socks.address[np.array(right, np.intp)], detail=detail,
-    )  # fmt: skip
+        "NET_SOCKET",
+        socks.address[np.array(left, np.intp)],
+        "NET_SOCKET",
+        socks.address[np.array(right, np.intp)],
+        detail=detail,
+    )
 
 
 RELATION: Final = Relation(

@@ -41,10 +41,13 @@ def _find(world: World) -> Iterator[Related]:
         place, there = find(listening, filters, sorter=order)
         rows = at[there]
         yield Related(
-            TASK, found.address[rows], "FILE", listeners[place[there]],
+            TASK,
+            found.address[rows],
+            "FILE",
+            listeners[place[there]],
             role=words(len(rows), "filtered"),
             impact=sided(found.inside[rows], Impact.LOST, Impact.REACHES_OUT),
-        )  # fmt: skip
+        )
         read = world.memory.gather(filters, "seccomp_filter", {"prev": "prev"})
         on = read.ok & (read["prev"] != 0)
         at, filters = at[on], read["prev"][on]

@@ -43,9 +43,12 @@ def _find(world: World) -> Iterator[Related]:
             for number, zero in zip(numbers, hidden, strict=True)
         ]
         yield Related(
-            TASK, found.address[member], TASK, found.address[leader],
+            TASK,
+            found.address[member],
+            TASK,
+            found.address[leader],
             detail=np.array(said, object),
-        )  # fmt: skip
+        )
 
 
 def _hidden(world: World, members: U64, pids: U64) -> Mask:

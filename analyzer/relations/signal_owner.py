@@ -39,16 +39,18 @@ def _find(world: World) -> Iterator[Related]:
     flags = memory.gather(file, "file", {"flags": "f_flags"})["flags"].astype(np.int64)
     asks = flags & _FASYNC != 0
     row, to = np.nonzero(
-        np.where(
-            (kind == _PGID)[:, None], (pid[:, None] == group) & leads, pid[:, None] == number
-        )
-    )  # fmt: skip
+        np.where((kind == _PGID)[:, None], (pid[:, None] == group) & leads, pid[:, None] == number)
+    )
     reaches = inside_files[row] & ~inside_tasks[to] & asks[row]
     yield Related(
-        "FILE", file[row], TASK, task[to], slot=signal[row],
+        "FILE",
+        file[row],
+        TASK,
+        task[to],
+        slot=signal[row],
         detail=_said(signal[row], asks[row]),
         impact=np.where(reaches, Impact.REACHES_OUT.value, Impact.WATCHES.value).astype(object),
-    )  # fmt: skip
+    )
 
 
 def _said(signals: npt.NDArray[np.int64], asks: Mask) -> Words:
@@ -67,14 +69,18 @@ def _owned(world: World) -> tuple[U64, U64, npt.NDArray[np.int64], npt.NDArray[n
         owner = memory.gather(files, "file", {"owner": "f_owner"})
         files = files[owner.ok & (owner["owner"] != 0)]
         read = memory.gather(
-            owner["owner"][owner.ok & (owner["owner"] != 0)], "fown_struct",
+            owner["owner"][owner.ok & (owner["owner"] != 0)],
+            "fown_struct",
             {"pid": "pid", "type": "pid_type", "signal": "signum"},
-        )  # fmt: skip
+        )
     at = np.flatnonzero(read.ok & (read["pid"] != 0))
     signal = read["signal"][at].astype(np.int64)
-    return files[at], read["pid"][at], read["type"][at].astype(np.int64), np.where(
-        signal == 0, _SIGIO, signal
-    )  # fmt: skip
+    return (
+        files[at],
+        read["pid"][at],
+        read["type"][at].astype(np.int64),
+        np.where(signal == 0, _SIGIO, signal),
+    )
 
 
 def _tasks(memory: Memory, tasks: U64) -> tuple[U64, U64, npt.NDArray[np.bool_], U64]:
@@ -85,9 +91,11 @@ def _tasks(memory: Memory, tasks: U64) -> tuple[U64, U64, npt.NDArray[np.bool_],
     pids = memory.gather(read["signal"], "signal_struct", {"pids": "pids"})
     good = read.ok & pids.ok
     return (
-        tasks[good], read["pid"][good], (read["leader"] == tasks)[good],
+        tasks[good],
+        read["pid"][good],
+        (read["leader"] == tasks)[good],
         pids["pids"][:, _PGID][good],
-    )  # fmt: skip
+    )
 
 
 RELATION: Final = Relation(

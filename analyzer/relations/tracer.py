@@ -27,10 +27,13 @@ def _find(world: World) -> Iterator[Related]:
     row, there = found.row(found["tracer"][at])
     at, row = at[there], row[there]
     yield Related(
-        TASK, found.address[at], TASK, found.address[row],
+        TASK,
+        found.address[at],
+        TASK,
+        found.address[row],
         role=words(len(at), "traced"),
         impact=sided(found.inside[row], Impact.REACHES_OUT, Impact.LOST),
-    )  # fmt: skip
+    )
 
 
 RELATION: Final = Relation(

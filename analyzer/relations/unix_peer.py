@@ -59,9 +59,10 @@ def _detail(memory: Memory, one: U64, other: U64) -> np.ndarray[tuple[int], np.d
 def _queued(world: World) -> Iterator[Related]:
     memory, socks = world.memory, world.all("SOCKET")
     read = memory.gather(
-        socks, "sock",
+        socks,
+        "sock",
         {"count": "sk_receive_queue.qlen", "state": "__sk_common.skc_state"},
-    )  # fmt: skip
+    )
     full = socks[read.ok & (read["count"] > 0) & (read["state"] != _LISTENS)]
     found = rings(memory, full + np.uint64(memory.offset("sock", "sk_receive_queue")))
     sender = memory.gather(found.value, "sk_buff", {"sk": "sk"})["sk"]

@@ -28,9 +28,12 @@ _MAPPED: Final = frozenset({"vma", "exe"})
 
 # What being in a namespace of the host's lets the subtree do; each of the others is its own word.
 _HOSTS: Final = {
-    "MNT_NS": Impact.REACHES_OUT, "NET_NS": Impact.REACHES_OUT, "PID_NS": Impact.REACHES_OUT,
-    "IPC_NS": Impact.SHARED_STATE, "UTS_NS": Impact.SHARED_STATE,
-}  # fmt: skip
+    "MNT_NS": Impact.REACHES_OUT,
+    "NET_NS": Impact.REACHES_OUT,
+    "PID_NS": Impact.REACHES_OUT,
+    "IPC_NS": Impact.SHARED_STATE,
+    "UTS_NS": Impact.SHARED_STATE,
+}
 _MEMBERS: Final = frozenset({TASK, "NSPROXY", "CRED"})
 _OF_TASKS: Final = frozenset({"MM", "FILE_TABLE", "FS", "SIGHAND"})
 _WITH_STATE: Final = frozenset(

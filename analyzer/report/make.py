@@ -210,9 +210,11 @@ def _held_by(references: Table, associations: tuple[str, ...]) -> dict[str, dict
     found: dict[str, dict[int, int]] = {}
     chosen = references.take(np.flatnonzero(np.isin(references["association"], codes)))
     for kind, holder, target in zip(
-        chosen.words("holder_kind").tolist(), chosen["holder"].tolist(), chosen["target"].tolist(),
+        chosen.words("holder_kind").tolist(),
+        chosen["holder"].tolist(),
+        chosen["target"].tolist(),
         strict=True,
-    ):  # fmt: skip
+    ):
         found.setdefault(kind, {})[holder] = target
     return found
 
@@ -303,12 +305,15 @@ def _objects(
     facts = _facts(snapshot, verdicts, rows)
     held = _holders(snapshot, verdicts, rows, brief=options.brief)
     numbers = zip(
-        verdicts.verdict[rows].tolist(), verdicts.basis[rows].tolist(),
-        verdicts.users[rows].tolist(), verdicts.observer[rows].tolist(),
-        verdicts.outside[rows].tolist(), verdicts.unnamed[rows].tolist(),
+        verdicts.verdict[rows].tolist(),
+        verdicts.basis[rows].tolist(),
+        verdicts.users[rows].tolist(),
+        verdicts.observer[rows].tolist(),
+        verdicts.outside[rows].tolist(),
+        verdicts.unnamed[rows].tolist(),
         verdicts.shared[rows].tolist(),
         strict=True,
-    )  # fmt: skip
+    )
     made = (
         _object(fact, number, by, verdicts.rules, gates=options.gates(fact[1]))
         for fact, number, by in zip(facts, numbers, held, strict=True)
@@ -324,8 +329,10 @@ def _objects(
         )
         for one, by in zip(made, others, strict=True)
     )
-    files = zip(*(_values(snapshot.tables["objects"], name, rows) for name in ("mode", "flags")),
-                strict=True)  # fmt: skip
+    files = zip(
+        *(_values(snapshot.tables["objects"], name, rows) for name in ("mode", "flags")),
+        strict=True,
+    )
     meant = [
         _meaning(one, of_leak(one, mode, flags), options)
         for one, (mode, flags) in zip(whole, files, strict=True)

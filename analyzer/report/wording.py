@@ -177,9 +177,11 @@ def brief(one: Crossed, relation: Relation) -> str:
     more = [f"{number(len(names) - _MOST_NAMED)} more"] if len(names) > _MOST_NAMED else []
     details = list(dict.fromkeys(tie.detail for tie in left if tie.detail))
     return relation.brief.format(
-        left=listing([*names[:_MOST_NAMED], *more]), right=right.words, side=right.side.value,
+        left=listing([*names[:_MOST_NAMED], *more]),
+        right=right.words,
+        side=right.side.value,
         detail=listing(details),
-    )  # fmt: skip
+    )
 
 
 def _end(tie: Tie) -> str:

@@ -291,8 +291,9 @@ def _folds(
     folds = {key: key for key in things}
     leaking = [node.key for node in things.values() if _leaks(node)]
     contained = [n.key for n in things.values() if n.verdict is Verdict.CONTAINED]
-    holders = [n.key for n in things.values()
-               if n.verdict is None and n.impact is None and n.key != root]  # fmt: skip
+    holders = [
+        n.key for n in things.values() if n.verdict is None and n.impact is None and n.key != root
+    ]
     for few in (leaking[apart:], contained):
         folds |= _alike(few, lambda key: _sort(things[key]), 2)
 

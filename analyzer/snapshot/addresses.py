@@ -141,10 +141,12 @@ def siphash(values: U64, key: bytes) -> U64:
     v = [
         np.full(len(values), k ^ np.uint64(constant), np.uint64)
         for k, constant in (
-            (k0, 0x736F6D6570736575), (k1, 0x646F72616E646F6D),
-            (k0, 0x6C7967656E657261), (k1, 0x7465646279746573),
+            (k0, 0x736F6D6570736575),
+            (k1, 0x646F72616E646F6D),
+            (k0, 0x6C7967656E657261),
+            (k1, 0x7465646279746573),
         )
-    ]  # fmt: skip
+    ]
     for word in (values, np.full(len(values), 8 << 56, np.uint64)):
         v[3] ^= word
         _rounds(v, 2)

@@ -86,15 +86,23 @@ _UNSEEN: Final = {
 
 KERNEL: Final = SourceInfo("kernel", "the kernel's memory", "the kernel's memory", live=True)
 PROCFS: Final = SourceInfo(
-    "procfs", "/proc", "/proc", live=True, refcounts=False, nsproxy=False,
+    "procfs",
+    "/proc",
+    "/proc",
+    live=True,
+    refcounts=False,
+    nsproxy=False,
     more={"mapped_files": False, "socket_namespaces": False},
     untold="what is shared cannot be told: kcmp(2) is not to be had for this /proc",
-)  # fmt: skip
+)
 REPLAY: Final = replace(
-    PROCFS, name="replay", words="a dump of /proc", live=False,
+    PROCFS,
+    name="replay",
+    words="a dump of /proc",
+    live=False,
     untold="the dump has no identities: which descriptors and tables are one object is not known; "
     "threads are taken to share those of their process",
-)  # fmt: skip
+)
 
 _KNOWN: Final = {info.name: info for info in (KERNEL, PROCFS, REPLAY)}
 

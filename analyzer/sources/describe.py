@@ -169,8 +169,10 @@ def _from_files(relations: Table, names: npt.NDArray[np.object_]) -> None:
 def _from_namespaces(references: Table, names: npt.NDArray[np.object_]) -> None:
     """Name the namespace files that have no name yet as /proc would: net:[4026531833]."""
     holder, target = references["holder"] - 1, references["target"] - 1
-    links = [references["association"] == references.code("association", name)
-             for name in ("nsfs", "nsfs.file")]  # fmt: skip
+    links = [
+        references["association"] == references.code("association", name)
+        for name in ("nsfs", "nsfs.file")
+    ]
     namespace = dict(zip(holder[links[0]].tolist(), target[links[0]].tolist(), strict=True))
     for file, inode in zip(holder[links[1]].tolist(), target[links[1]].tolist(), strict=True):
         if names[file] is None and inode in namespace:

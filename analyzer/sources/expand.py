@@ -81,9 +81,11 @@ def expand(memory: Memory, tasks: U64, inside: U64) -> Expansion:
             break
     torn = {name: unique(*parts) for name, parts in walk.torn.items()}
     return Expansion(
-        tuple(walk.blocks), collected_by(memory, walk.blocks, inside), torn,
+        tuple(walk.blocks),
+        collected_by(memory, walk.blocks, inside),
+        torn,
         compared=_compared(memory, walk.blocks, inside),
-    )  # fmt: skip
+    )
 
 
 class _Walk:

@@ -213,13 +213,22 @@ def _read(
     expansion = whole if host else relevant(whole, related.ends())
     numbering = number(expansion, related.ends())
     return _Reading(
-        tasks, inside, who, beat, expansion, numbering, *_counts(memory, numbering),
+        tasks,
+        inside,
+        who,
+        beat,
+        expansion,
+        numbering,
+        *_counts(memory, numbering),
         *_counts(memory, numbering, old_counts),
         signature=signatures(expansion, numbering, who),
         collected=_in(expansion.collected, numbering),
         compared=_in(expansion.compared, numbering),
-        initial=_initial(memory, numbering), whole=whole, everyone=everyone, related=related,
-    )  # fmt: skip
+        initial=_initial(memory, numbering),
+        whole=whole,
+        everyone=everyone,
+        related=related,
+    )
 
 
 def _read_again(
@@ -241,14 +250,17 @@ def _read_again(
     beat = pulse(memory, who, inside)
     # The host's own namespaces are everybody's: they move, and mean nothing for the subtree.
     return _Second(
-        (moved | _dead(memory, first)) & first.collected & ~first.initial, appeared, again, tasks,
+        (moved | _dead(memory, first)) & first.collected & ~first.initial,
+        appeared,
+        again,
+        tasks,
         outsiders=who.without(inside),
         still=first.pulse.still(beat),
         childless=first.pulse.childless(beat),
         doubtful=np.zeros(len(moved), np.bool_),
         others=moved & first.compared & ~first.initial,
         old_moved=old != first.old,
-    )  # fmt: skip
+    )
 
 
 def _verified(memory: Memory, reading: _Reading, second: _Second) -> tuple[_Reading, _Second]:

@@ -163,9 +163,14 @@ def _take(rows: Related, mask: Mask) -> Related:
         return None if column is None else column[mask]
 
     return replace(
-        rows, left=rows.left[mask], right=rows.right[mask],
-        slot=of(rows.slot), detail=of(rows.detail), role=of(rows.role), impact=of(rows.impact),
-    )  # fmt: skip
+        rows,
+        left=rows.left[mask],
+        right=rows.right[mask],
+        slot=of(rows.slot),
+        detail=of(rows.detail),
+        role=of(rows.role),
+        impact=of(rows.impact),
+    )
 
 
 def table(found: Found, numbering: Numbering, tasks: Tasks) -> Table:
@@ -200,10 +205,13 @@ def table(found: Found, numbering: Numbering, tasks: Tasks) -> Table:
         {**column, "detail": detail},
         missing={"slot": column["slot"] < 0},
         vocabulary={
-            "relation": names, "left_kind": kinds, "right_kind": kinds,
-            "left_role": roles, "impact": impacts,
+            "relation": names,
+            "left_kind": kinds,
+            "right_kind": kinds,
+            "left_role": roles,
+            "impact": impacts,
         },
-    )  # fmt: skip
+    )
 
 
 def ends_in(rows: Table, objects: int) -> Mask:

@@ -245,13 +245,17 @@ class Pulse:
 def pulse(memory: Memory, who: Born, inside: U64) -> Pulse:
     """Feel the pulse of the `inside` tasks."""
     read = memory.gather(
-        inside, "task_struct",
+        inside,
+        "task_struct",
         {
-            "own": "nvcsw", "forced": "nivcsw", "state": ("__state", "state"),
-            "exit": "exit_state", "pid": "thread_pid",
+            "own": "nvcsw",
+            "forced": "nivcsw",
+            "state": ("__state", "state"),
+            "exit": "exit_state",
+            "pid": "thread_pid",
         },
         optional={"on_cpu": "on_cpu"},
-    )  # fmt: skip
+    )
     turns = np.sort(_mixed(who.of(inside), read["own"], read["forced"]))
     ready = (read["state"] == 0) & (read["exit"] == 0)
     if "on_cpu" in read:
@@ -271,9 +275,11 @@ def _edges(block: Block, who: Born) -> U64:
     place = zlib.crc32(f"{block.holder_kind} {block.association.name}".encode())
     holder = who.of(block.holder) if block.holder_kind == TASK else block.holder
     return _mixed(
-        np.full(len(block.target), place, np.uint64), holder, block.target,
+        np.full(len(block.target), place, np.uint64),
+        holder,
+        block.target,
         *(part for part in (block.slot, block.weight) if part is not None),
-    )  # fmt: skip
+    )
 
 
 def _mixed(*columns: U64 | I64) -> U64:

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 def to_json(found: Sequence[Capability]) -> str:
     """Return the capabilities as JSON, ending in a newline."""
-    rows = [{k: valid(v) if isinstance(v, str) else v for k, v in asdict(one).items()}
-            for one in found]  # fmt: skip
+    rows = [
+        {k: valid(v) if isinstance(v, str) else v for k, v in asdict(one).items()} for one in found
+    ]
     envelope = {
         "cranalyze": JSON_FORMAT,
         "command": "doctor",

@@ -187,10 +187,7 @@ def _verdicts(snapshot: Snapshot, report: Report) -> Table:
     entries = [listed.get(objref) for objref in objects["objref"].tolist()]
     same = ("objref", "kind", "name", "ino", "dev", "initial", "refcount")
     counts = {name: getattr(verdicts, name)[rows] for name in _COUNTS}
-    outside = [
-        "; ".join(held(entry, Side.OUTSIDE)) if entry else ""
-        for entry in entries
-    ]  # fmt: skip
+    outside = ["; ".join(held(entry, Side.OUTSIDE)) if entry else "" for entry in entries]
     made: dict[str, Any] = {
         "boot_id": [report.subject.boot_id] * len(rows),
         "pid": np.full(len(rows), report.subject.pid, np.int64),

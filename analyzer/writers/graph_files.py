@@ -143,9 +143,12 @@ def _side_colour(data: Attributes) -> str:
 
 
 _YED: Final = {
-    "diamond": "diamond", "triangle": "triangle", "hexagon": "hexagon", "octagon": "octagon",
+    "diamond": "diamond",
+    "triangle": "triangle",
+    "hexagon": "hexagon",
+    "octagon": "octagon",
     "box": "roundrectangle",
-}  # fmt: skip
+}
 
 
 def graphml(graph: Graph) -> Iterator[str]:

@@ -67,8 +67,9 @@ def render(report: Report, *, everything: bool = False) -> str:
     """Return the report as XML; with `everything`, nothing is cut."""
     objects = _objects(report, everything=everything)
     listed = objects if everything else _bounded(objects)
-    cases = _unique([*_rule(report), *_crossings(report), *listed,
-                     *_passed(report), *_incomplete(report)])  # fmt: skip
+    cases = _unique(
+        [*_rule(report), *_crossings(report), *listed, *_passed(report), *_incomplete(report)]
+    )
     outcomes = Counter(case.outcome for case in cases)
     numbers = {
         "tests": str(len(cases)),

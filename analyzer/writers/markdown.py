@@ -66,15 +66,17 @@ def render(report: Report, *, everything: bool = False) -> str:
     blocks = [
         f"### {headline(report)}",
         _about(report),
-        *(f"**{prose(finding.message)}**: {prose(finding.detail)}{finding.remark}"
-          for finding in report.findings),
+        *(
+            f"**{prose(finding.message)}**: {prose(finding.detail)}{finding.remark}"
+            for finding in report.findings
+        ),
         *_crossings(report, everything=everything),
         *_objects(report, everything=everything),
         *_messages(report, everything=everything),
         *_unseen(report, everything=everything),
         _details("How this was collected", _facts(report)),
         f"Next: {next_step(report)}",
-    ]  # fmt: skip
+    ]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -125,8 +127,9 @@ def _objects(report: Report, *, everything: bool) -> Iterator[str]:
     bundled = [group for group in shown if len(group.objects) > 1 or _is_bundle(group)]
     if everything:
         for group in bundled:
-            yield _details(f"{nouns(group.objects)}: {_SAID[group.objects[0].verdict]}",
-                           _members(group))  # fmt: skip
+            yield _details(
+                f"{nouns(group.objects)}: {_SAID[group.objects[0].verdict]}", _members(group)
+            )
     singles = [group.objects[0] for group in leaks if not _is_bundle(group)]
     if singles:
         yield _details("Who holds them", _held(singles, everything=everything))
@@ -145,10 +148,13 @@ def _row(group: Group, *, everything: bool) -> tuple[str, ...]:
     entry = group.objects[0]
     refcount = "?" if entry.refcount is None else number(entry.refcount)
     return (
-        _title(entry, everything=everything), verdict_words(entry),
-        number(entry.users), refcount, number(entry.outside),
+        _title(entry, everything=everything),
+        verdict_words(entry),
+        number(entry.users),
+        refcount,
+        number(entry.outside),
         "<br>".join(_holders(entry, Side.OUTSIDE, everything=everything)),
-    )  # fmt: skip
+    )
 
 
 def _alike(group: Group, *, everything: bool) -> tuple[str, ...]:
@@ -161,10 +167,12 @@ def _alike(group: Group, *, everything: bool) -> tuple[str, ...]:
     return (
         f"{nouns(group.objects)}: {listing([*names, *more])}",
         verdict_words(first),
-        *(_span(getattr(entry, name) for entry in group.objects)
-          for name in ("users", "refcount", "outside")),
+        *(
+            _span(getattr(entry, name) for entry in group.objects)
+            for name in ("users", "refcount", "outside")
+        ),
         "<br>".join([*held, *alike]),
-    )  # fmt: skip
+    )
 
 
 def _span(found: Iterable[int | None]) -> str:

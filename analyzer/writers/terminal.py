@@ -264,9 +264,11 @@ def _crossing(page: _Page, one: Crossed) -> list[Line]:
     ignored = "" if one.stable else ", kept changing while it was read"
     short = "" if page.all else brief(one, relation)
     lines = page.lines(
-        f"{printable(short or one.title)} ({one.impact.value}{ignored})", "title", first="* ",
+        f"{printable(short or one.title)} ({one.impact.value}{ignored})",
+        "title",
+        first="* ",
         indent=2,
-    )  # fmt: skip
+    )
     if short:
         return lines
     for side in (Side.OUTSIDE, Side.INSIDE):

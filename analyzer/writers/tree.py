@@ -246,8 +246,11 @@ def _thing(page: _Page, at: int, thing: Thing, pid: int, prefix: str) -> Iterato
     how += meaning(thing.group)
     yield from page.lines(label + how + ignored, "title", first=prefix, hang=4)
     known = facts.words(thing.group.objects[0].facts) if len(thing.group.objects) == 1 else ""
-    told = [*([VERDICTS[verdict]] if verdict in _SAID else []), *filter(None, [known]),
-            *_holders(page, thing.group)]  # fmt: skip
+    told = [
+        *([VERDICTS[verdict]] if verdict in _SAID else []),
+        *filter(None, [known]),
+        *_holders(page, thing.group),
+    ]
     for words in told:
         yield from page.lines(words, first=f"{prefix}    ", hang=2)
 

@@ -45,7 +45,7 @@ def to_json(answers: Sequence[Answer], gaps: Sequence[Gap], exit_code: int) -> s
         "incomplete": bool(gaps),
         "gaps": [_plain(asdict(gap)) for gap in gaps],
         "errors": [],
-    }  # fmt: skip
+    }
     return f"{json.dumps(envelope, indent=1)}\n"
 
 

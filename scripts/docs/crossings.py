@@ -76,10 +76,9 @@ def facts_page() -> str:
         "on."
     )
     rows = [
-        (f"`{fact.name}`", ", ".join(_tellers(fact.name)), fact.type, fact.unit,
-         cell(fact.meaning))
+        (f"`{fact.name}`", ", ".join(_tellers(fact.name)), fact.type, fact.unit, cell(fact.meaning))
         for fact in kinds.facts().values()
-    ]  # fmt: skip
+    ]
     head = ("fact", "of", "type", "unit", "meaning")
     return page([NOTE, "# Facts", intro, table(head, rows)])
 

@@ -310,8 +310,11 @@ def test_it_can_be_used_by_keyboard_alone(window: Browser, tmp_path: Path) -> No
         if ask(window, "Boolean(document.activeElement.closest('tr[data-key]'))"):
             break
     assert [word for word in reached if word in {"kind", "name", "refcount"}] == [
-        "kind", "kind", "name", "refcount",
-    ]  # fmt: skip
+        "kind",
+        "kind",
+        "name",
+        "refcount",
+    ]
     first, second, *_ = ask(window, KEYS)
     window.press("Enter")
     assert ask(window, CURRENT) == first

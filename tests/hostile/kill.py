@@ -97,9 +97,12 @@ class Driver:
         self.mark = secrets.token_hex(8)
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("CRANALYZE")},
-            "PYTHONPATH": str(ROOT), _MARK: self.mark, "XDG_CACHE_HOME": str(self.folder / "cache"),
-            "RUNTIME_DIRECTORY": str(self.folder / "run"), "MPLCONFIGDIR": str(self.folder / "mpl"),
-        }  # fmt: skip
+            "PYTHONPATH": str(ROOT),
+            _MARK: self.mark,
+            "XDG_CACHE_HOME": str(self.folder / "cache"),
+            "RUNTIME_DIRECTORY": str(self.folder / "run"),
+            "MPLCONFIGDIR": str(self.folder / "mpl"),
+        }
 
     def __enter__(self) -> Self:
         # Whom a killed one leaves behind is ours to collect, and to find.
@@ -107,14 +110,17 @@ class Driver:
         for name in ("run", "work", "mpl"):
             (self.folder / name).mkdir(mode=0o700)
         self.target = subprocess.Popen(
-            ["sh", "-c", "sleep 100000 & sleep 100000 & wait"], stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+            ["sh", "-c", "sleep 100000 & sleep 100000 & wait"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         _machine().save(self.folder / "given.crz")
         self.words = {
-            "pid": str(self.target.pid), "snapshot": str(self.folder / "given.crz"),
+            "pid": str(self.target.pid),
+            "snapshot": str(self.folder / "given.crz"),
             "dump": str(self.folder / "given.tar"),
-        }  # fmt: skip
+        }
         made = self._start("procdump {pid} -o {dump} --force")
         said = made.communicate(timeout=PATIENCE)
         assert made.returncode == 0, said
@@ -149,8 +155,11 @@ class Driver:
         files = self._files()
         for _ in range(count):
             way = self.random.choice(WAYS)
-            moments = ["", *(["frozen"] if "frozen" in command else []),
-                       *(["writing"] if " -o " in COMMANDS[command] else [])]  # fmt: skip
+            moments = [
+                "",
+                *(["frozen"] if "frozen" in command else []),
+                *(["writing"] if " -o " in COMMANDS[command] else []),
+            ]
             moment = self.random.choice(moments)
             found = self._kill(command, way, self.random.uniform(0, took), files, moment)
             if found.wrong:
@@ -166,9 +175,13 @@ class Driver:
     def _start(self, words: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-m", "analyzer", *words.format(**self.words).split()],
-            cwd=self.folder / "work", env=self.environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
+            cwd=self.folder / "work",
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
 
     def _clean(self) -> None:
         shutil.rmtree(self.folder / "work")

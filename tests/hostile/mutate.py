@@ -407,8 +407,10 @@ def btf(rng: random.Random, _: Path) -> Iterator[str]:
             made(maker)
     for number in range(rng.randint(1, 12)):
         kind = rng.choice([4, 5, 8, 10, 3, 2, 1])
-        some = [rng.choice([1, rng.randrange(1, 30), rng.choice(NUMBERS)]) & 0xFFFFFFFF
-                for _ in range(9)]  # fmt: skip
+        some = [
+            rng.choice([1, rng.randrange(1, 30), rng.choice(NUMBERS)]) & 0xFFFFFFFF
+            for _ in range(9)
+        ]
         name = rng.choice(["thing", "", f"t{number}"])
         body = {4: 9, 5: 9, 3: 3, 1: 1}.get(kind, 0)
         count = 3 if kind in {4, 5} else 0
@@ -448,8 +450,11 @@ def cache(rng: random.Random, folder: Path) -> Iterator[str]:
     path.write_bytes(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
     path.chmod(0o600)
     layout = Layout(refuse, path)
-    for ask in (lambda: layout.field("file", "f_op"), lambda: layout.sizeof("file"),
-                lambda: layout.enumerator("a", "B")):  # fmt: skip
+    for ask in (
+        lambda: layout.field("file", "f_op"),
+        lambda: layout.sizeof("file"),
+        lambda: layout.enumerator("a", "B"),
+    ):
         with contextlib.suppress(BtfError):
             yield f"{ask()}"
 

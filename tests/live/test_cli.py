@@ -28,17 +28,24 @@ SHARES_A_FILE: Final = (
 
 def run(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*CRANALYZE, *words], cwd=cwd, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [*CRANALYZE, *words],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[int]:
     with subprocess.Popen(
         [sys.executable, "-c", SHARES_A_FILE, str(tmp_path / "own.log")],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as started:  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as started:
         assert started.stdout is not None
         yield int(started.stdout.readline())
         started.communicate()
@@ -66,8 +73,11 @@ def test_its_own_file_is_contained_and_named(process: int, tmp_path: Path) -> No
     found = json.loads(run("check", str(process), "--json", "--all").stdout)
     (own,) = [o for o in found["objects"] if o["name"] == str(tmp_path / "own.log")]
     assert (own["verdict"], own["basis"], own["users"], own["refcount"]) == (
-        "contained", "proven", 1, 1,
-    )  # fmt: skip
+        "contained",
+        "proven",
+        1,
+        1,
+    )
 
 
 def test_a_thread_is_no_root() -> None:
@@ -117,9 +127,13 @@ def test_doctor_agrees_with_the_check() -> None:
 
 def test_an_interrupt_while_waiting_is_130() -> None:
     with subprocess.Popen(
-        [*CRANALYZE, "report", "-"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, start_new_session=True,
-    ) as started:  # fmt: skip
+        [*CRANALYZE, "report", "-"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as started:
         children = Path(f"/proc/{started.pid}/wchan")
         deadline = time.monotonic() + 20
         while "pipe" not in children.read_text() and time.monotonic() < deadline:
@@ -139,11 +153,23 @@ def test_a_full_disk_loses_nothing(process: int, tmp_path: Path) -> None:
         "ls -A; exit $code\n"
     )
     ran = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", script, "sh", str(tmp_path), sys.executable,
-         str(process)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            script,
+            "sh",
+            str(tmp_path),
+            sys.executable,
+            str(process),
+        ],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == (
         "cranalyze: cannot write full.crz: No space left on device: "

@@ -29,10 +29,12 @@ def rows(*words: str) -> list[dict[str, Any]]:
     )
     assert done.returncode in {0, 3, 16}, done.stderr
     return sorted(
-        ({k: v for k, v in row.items() if k not in OF_A_READING}
-         for row in json.loads(done.stdout)["rows"]),
+        (
+            {k: v for k, v in row.items() if k not in OF_A_READING}
+            for row in json.loads(done.stdout)["rows"]
+        ),
         key=lambda row: json.dumps(row, sort_keys=True),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("source", [pytest.param("kernel", marks=pytest.mark.bpf), "procfs"])

@@ -68,9 +68,10 @@ def opened(snapshot: Snapshot, pid: int, fd: int) -> int:
         row["target"] for row in rows if (row["association"], row["holder"]) == ("files", pid)
     )
     (found,) = (
-        row["target"] for row in rows
+        row["target"]
+        for row in rows
         if (row["association"], row["holder"], row["slot"]) == ("fd", files, fd)
-    )  # fmt: skip
+    )
     return int(found)
 
 
@@ -78,9 +79,10 @@ def behind(snapshot: Snapshot, objref: int, association: str) -> int:
     references = snapshot.tables["references"]
     rows = [references.row(row) for row in range(len(references))]
     (found,) = (
-        row["target"] for row in rows
+        row["target"]
+        for row in rows
         if (row["holder_kind"], row["holder"], row["association"]) == ("FILE", objref, association)
-    )  # fmt: skip
+    )
     return int(found)
 
 
@@ -120,8 +122,10 @@ def test_files_without_a_name_say_what_they_are() -> None:
         assert of("memfd")["memfd.seals"] == "shrink,grow"
         assert of("memfd")["size"] == 8192
         assert of("log") == {
-            "open.mode": "read", "open.flags": "nonblock", "size": said["size"],
-        }  # fmt: skip
+            "open.mode": "read",
+            "open.flags": "nonblock",
+            "size": said["size"],
+        }
         assert of("path")["open.mode"] == "path"
         assert of("process")["pidfd.pid"]
 
@@ -159,16 +163,21 @@ def test_sockets_say_their_addresses_and_states() -> None:
 
         server, client = of("server"), of("client")
         assert (server["local"], server["socket.state"], server["socket.backlog"]) == (
-            f"127.0.0.1:{said['port']}", "listening", 5,
-        )  # fmt: skip
+            f"127.0.0.1:{said['port']}",
+            "listening",
+            5,
+        )
         assert server["socket.waiting"] == 1
         assert (server["socket.family"], server["socket.type"], server["socket.protocol"]) == (
-            "inet", "stream", "tcp",
-        )  # fmt: skip
+            "inet",
+            "stream",
+            "tcp",
+        )
         assert client["socket.netns"] == said["net"]
         assert (client["local"], client["remote"]) == (
-            f"127.0.0.1:{said['own']}", f"127.0.0.1:{said['port']}",
-        )  # fmt: skip
+            f"127.0.0.1:{said['own']}",
+            f"127.0.0.1:{said['port']}",
+        )
         assert client["socket.state"] == "established"
         assert of("six")["local"] == f"[::1]:{said['sixth']}"
         assert of("six")["socket.state"] == "unconnected"
@@ -180,8 +189,9 @@ def test_sockets_say_their_addresses_and_states() -> None:
         assert (other["socket.queued"], other["socket.peer"]) == (2, said["inode"])
         assert (other["socket.type"], other["socket.state"]) == ("seqpacket", "connected")
         assert (of("link")["socket.protocol"], of("link")["local"]) == (
-            "kobject_uevent", str(said["linked"]),
-        )  # fmt: skip
+            "kobject_uevent",
+            str(said["linked"]),
+        )
 
 
 TERMINAL = """

@@ -270,12 +270,14 @@ def test_no_signal_is_lost(*, killed: bool) -> None:
 
 
 def test_a_stopped_job_stays_stopped_and_its_parent_hears_nothing() -> None:
-    with python("child = os.fork()\nif not child:\n  die_with_parent()\n  time.sleep(600)\n"
-                "say('ready')\nsys.stdin.readline()\n"
-                "say(child, os.waitid(os.P_PID, child, os.WSTOPPED).si_status)\n"
-                "sys.stdin.readline()\n"
-                "say(os.waitid(os.P_PID, child, os.WSTOPPED | os.WCONTINUED | os.WNOHANG))\n"
-                "time.sleep(600)") as process:  # fmt: skip
+    with python(
+        "child = os.fork()\nif not child:\n  die_with_parent()\n  time.sleep(600)\n"
+        "say('ready')\nsys.stdin.readline()\n"
+        "say(child, os.waitid(os.P_PID, child, os.WSTOPPED).si_status)\n"
+        "sys.stdin.readline()\n"
+        "say(os.waitid(os.P_PID, child, os.WSTOPPED | os.WCONTINUED | os.WNOHANG))\n"
+        "time.sleep(600)"
+    ) as process:
         (child,) = set(descendants(process.pid)) - {process.pid}
         os.kill(child, signal.SIGSTOP)
         assert tell(process, "wait") == f"{child} {signal.SIGSTOP}"
@@ -385,8 +387,10 @@ os.execv("/bin/true", ["true"])
 
 def test_a_process_that_blocks_ptrace_is_an_error_and_no_hang() -> None:
     """Its execve(2) waits for a thread that another tracer does not bury, and holds the lock."""
-    with python("thread(time.sleep, 600)\nfor _ in range(50):\n  if not os.fork():\n"
-                "    die_with_parent()\n    time.sleep(600)\n" + STUCK) as process:  # fmt: skip
+    with python(
+        "thread(time.sleep, 600)\nfor _ in range(50):\n  if not os.fork():\n"
+        "    die_with_parent()\n    time.sleep(600)\n" + STUCK
+    ) as process:
         thread = max(os.listdir(f"/proc/{process.pid}/task"), key=int)
         with python(TRACER, thread):
             assert tell(process, "go") == "gone"

@@ -71,10 +71,11 @@ class Held:
         """What is held at such a place from inside, or is the subtree's and held at one."""
         collected = self.verdicts.border.collected
         return [
-            objref for objref in self._held
+            objref
+            for objref in self._held
             if (edges := self.of(objref, association))
             and (collected[objref - 1] or any(edge.side == "inside" for edge in edges))
-        ]  # fmt: skip
+        ]
 
     def fd(self, number: int) -> int:
         """The file of a descriptor of the subtree's root."""
@@ -219,8 +220,9 @@ def test_asynchronous_requests_hold_their_files_and_the_ring() -> None:
         held = checked(running.info)
     requested = [held.associations(file) for file in held.targets("aio.request")]
     assert sorted(requested, key=len) == [
-        {"inside aio.request": 1}, {"inside fd": 1, "inside aio.request": 1},
-    ]  # fmt: skip
+        {"inside aio.request": 1},
+        {"inside fd": 1, "inside aio.request": 1},
+    ]
     (ring,) = held.targets("aio.ring")
     assert held.associations(ring) == {"inside vma": 1, "inside aio.ring": 1}
     assert {held.verdict(file) for file in (ring, *held.targets("aio.request"))} == {"contained"}

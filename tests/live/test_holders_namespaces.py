@@ -63,11 +63,14 @@ class Held:
         table = snapshot.tables["references"]
         sides = tuple(Side)
         columns = zip(
-            table["target"].tolist(), table.words("holder_kind"), table["holder"].tolist(),
-            table.words("association"), table["weight"].tolist(),
+            table["target"].tolist(),
+            table.words("holder_kind"),
+            table["holder"].tolist(),
+            table.words("association"),
+            table["weight"].tolist(),
             self.verdicts.border.reference_side.tolist(),
             strict=True,
-        )  # fmt: skip
+        )
         self._held: dict[int, list[Edge]] = {}
         for target, kind, holder, association, weight, side in columns:
             edge = Edge(kind, holder, association, weight, sides[side])

@@ -165,8 +165,9 @@ def test_the_peer_outside_of_a_socket_is_a_leak_and_so_is_what_waits_in_its_queu
     assert scene.verdict(inside) == "usage_leak"
     # two for its file: it was never in a table, so one
     assert {held.association: held.side for held in scene.to(inside)} == {
-        "sock": INSIDE, "peer": OUTSIDE,
-    }  # fmt: skip
+        "sock": INSIDE,
+        "peer": OUTSIDE,
+    }
     sent = scene.file(2)
     assert ("SOCKET", OUTSIDE) in [
         (held.holder_kind, held.side) for held in scene.to(sent) if held.association == "scm"

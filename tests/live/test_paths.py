@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [
-    pytest.mark.live, pytest.mark.bpf, pytest.mark.needs("root", "tool:mount", "tool:nsenter"),
-]  # fmt: skip
+    pytest.mark.live,
+    pytest.mark.bpf,
+    pytest.mark.needs("root", "tool:mount", "tool:nsenter"),
+]
 
 
 def held_outside(root: int, kind: str) -> list[str]:

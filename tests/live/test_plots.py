@@ -152,13 +152,18 @@ def test_equal_snapshots_give_equal_bytes_in_any_process(opener: Opener, tmp_pat
     analyzer.collect(opener.process.pid).save(tmp_path / "taken.crz")
     (tmp_path / "matplotlibrc").write_text("font.size: 31\nsvg.hashsalt: x\ntext.parse_math: 1\n")
     found = []
-    for settings in ({"PYTHONHASHSEED": "1"},
-                     {"PYTHONHASHSEED": "2", "MATPLOTLIBRC": str(tmp_path)}):  # fmt: skip
+    for settings in (
+        {"PYTHONHASHSEED": "1"},
+        {"PYTHONHASHSEED": "2", "MATPLOTLIBRC": str(tmp_path)},
+    ):
         done = subprocess.run(
             [sys.executable, "-c", DIGESTS, str(tmp_path / "taken.crz")],
-            env=os.environ | settings, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            env=os.environ | settings,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
             check=False,
-        )  # fmt: skip
+        )
         assert done.stderr == ""
         found.append(done.stdout.split())
     assert found[0] == found[1]

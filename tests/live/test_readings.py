@@ -124,9 +124,12 @@ def cranalyze(*arguments: str, script: str = "") -> dict[str, Any]:
 def test_cranalyze_inside_the_subtree_is_the_observer() -> None:
     """A file that only the shell and cranalyze hold is contained: our reference is counted."""
     result = cranalyze(
-        "check", "PID", "--json", "--all",
+        "check",
+        "PID",
+        "--json",
+        "--all",
         script='exec 7</etc/hostname; c=$1; shift; "$c" "$1" "$2" check $$ --json --all; exit $?',
-    )  # fmt: skip
+    )
     files = [o for o in result["objects"] if o["name"] == "/etc/hostname"]
     assert [(o["users"], o["observer"], o["outside"], o["unnamed"]) for o in files] == [
         (1, 1, 0, 0)
@@ -147,9 +150,11 @@ def test_an_ancestor_can_be_the_root(memory: Memory) -> None:
 
 
 def test_a_thread_and_a_kernel_thread_are_refused_by_name(memory: Memory) -> None:
-    with python("import threading,time\n"
-                "t=threading.Thread(target=time.sleep,args=(60,));t.start()\n"
-                "print(t.native_id,flush=True)") as process:  # fmt: skip
+    with python(
+        "import threading,time\n"
+        "t=threading.Thread(target=time.sleep,args=(60,));t.start()\n"
+        "print(t.native_id,flush=True)"
+    ) as process:
         tid = int(ask(process))
         with pytest.raises(BadInputError, match=f"thread of process {process.pid}"):
             kernel.collect(memory, Request(tid))

@@ -170,8 +170,9 @@ def company() -> Iterator[dict[str, Any]]:
 def test_a_process_in_the_session_of_its_shell_is_one_line(company: dict[str, Any]) -> None:
     ones = of(company["reports"]["member"], "session")
     assert {(tie.tid, tie.side) for one in ones for tie in one.ties} == {
-        (company["member"], Side.INSIDE), (company["top"], Side.OUTSIDE),
-    }  # fmt: skip
+        (company["member"], Side.INSIDE),
+        (company["top"], Side.OUTSIDE),
+    }
     (one,) = ones
     assert (one.impact, one.gates) == (Impact.LOST, False)
     said = to_text(render(company["reports"]["member"], 400)).splitlines()
@@ -188,8 +189,10 @@ def test_a_leader_inside_with_a_member_outside(company: dict[str, Any]) -> None:
 def test_a_leader_outside_of_the_pid_namespace_is_0_inside(company: dict[str, Any]) -> None:
     (one,) = of(company["reports"]["init"], "session")
     assert {tie.detail for tie in one.ties} == {
-        f"session {company['top']} (0 inside)", f"process group {company['top']} (0 inside)", "",
-    }  # fmt: skip
+        f"session {company['top']} (0 inside)",
+        f"process group {company['top']} (0 inside)",
+        "",
+    }
 
 
 def test_who_joined_is_named_once_with_what_it_joined(company: dict[str, Any]) -> None:

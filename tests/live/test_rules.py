@@ -213,8 +213,9 @@ def test_linux_cr_compares_internet_sockets() -> None:
     assert not of_kind(found[Rules.MODERN], "NET_SOCKET")
     sockets = of_kind(found[Rules.LINUX_CR], "NET_SOCKET")
     assert sorted((e.users, e.refcount, e.verdict) for e in sockets) == [
-        (2, 1, Verdict.OVERCOUNT), (2, 2, Verdict.CONTAINED),
-    ]  # fmt: skip
+        (2, 1, Verdict.OVERCOUNT),
+        (2, 2, Verdict.CONTAINED),
+    ]
 
 
 def test_linux_cr_compares_the_peer() -> None:

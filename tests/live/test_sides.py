@@ -44,8 +44,10 @@ def unshared(*flags: str, alone: bool) -> Iterator[tuple[int, int]]:
     """Run `unshare FLAGS --fork` and yield its pid and its child's; `alone` ends unshare itself."""
     with subprocess.Popen(
         ["unshare", *flags, "--fork", "sh", "-c", READY],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
-    ) as launcher:  # fmt: skip
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as launcher:
         child = 0
         try:
             child = the_child(launcher.pid)

@@ -94,8 +94,11 @@ def reference_graph(cells: list[list[str]]) -> None:
     assert added[:3] == ["logger", "backup", "debugger"]
     (survivors,) = [cell for cell in said if "objects are freed" in cell]
     assert re.findall(r"<td>(\w+)</td>\s+<td>[^<]+</td>\s+<td>usage_leak", survivors) == [
-        "FILE", "PIPE", "NET_NS", "USER_NS",
-    ]  # fmt: skip
+        "FILE",
+        "PIPE",
+        "NET_NS",
+        "USER_NS",
+    ]
     assert said.count("picture") == 2
 
 

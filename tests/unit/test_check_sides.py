@@ -37,8 +37,11 @@ def verdict(machine: Machine, thing: Obj, rules: Rules = Rules.MODERN) -> tuple[
     found = check(machine.snapshot(), ROOT, rules)
     said = find_ref_leaks(machine.snapshot(), ROOT, rules)[thing.objref]
     assert (said.users, said.outside, said.observer, said.unnamed) == (
-        found.users[row], found.outside[row], found.observer[row], found.unnamed[row],
-    )  # fmt: skip
+        found.users[row],
+        found.outside[row],
+        found.observer[row],
+        found.unnamed[row],
+    )
     assert (said.verdict, said.basis) == (VERDICTS[found.verdict[row]], BASES[found.basis[row]])
     return said.verdict, said.basis
 

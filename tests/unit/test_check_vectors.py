@@ -56,9 +56,11 @@ def judge(machine: Machine, rules: Rules) -> dict[int, Judgement]:
         one = judged[row + 1]
         assert one.verdict is VERDICTS[verdicts.verdict[row]]
         assert (one.users, one.outside, one.observer, one.unnamed) == (
-            verdicts.users[row], verdicts.outside[row],
-            verdicts.observer[row], verdicts.unnamed[row],
-        )  # fmt: skip
+            verdicts.users[row],
+            verdicts.outside[row],
+            verdicts.observer[row],
+            verdicts.unnamed[row],
+        )
     return judged
 
 

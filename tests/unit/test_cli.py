@@ -76,9 +76,14 @@ def written(stream: io.TextIOWrapper) -> str:
 
 def start(*words: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*CRANALYZE, *words], cwd=cwd, env=environment(**env), stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [*CRANALYZE, *words],
+        cwd=cwd,
+        env=environment(**env),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def leaking() -> Machine:
@@ -135,9 +140,14 @@ def test_nothing_is_imported_before_it_is_needed(tmp_path: Path) -> None:
     Machine().snapshot().save(tmp_path / "a.crz")
     lines = [["--help"], ["check", "1", "--json"], ["report", f"{tmp_path}/a.crz"]]
     ran = subprocess.run(
-        [sys.executable, "-c", LOADED, json.dumps(lines)], cwd=ROOT, env=environment(),
-        capture_output=True, text=True, stdin=subprocess.DEVNULL, check=True,
-    )  # fmt: skip
+        [sys.executable, "-c", LOADED, json.dumps(lines)],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=True,
+    )
     loaded = [set(json.loads(line)) for line in ran.stdout.splitlines() if line[:2] == '["']
     package, helped, checked, reported = loaded
     assert not package & (HEAVY | {"typer"})
@@ -275,8 +285,9 @@ def test_a_report_through_stdin_and_into_a_file(folder: Path) -> None:
     assert json.loads((folder / "out.json").read_text())["status"] == "leaks"
     again = run("report", "leak.crz", "-o", "out.json", cwd=folder)
     assert (again.returncode, again.stderr) == (
-        2, "cranalyze: out.json exists: --force replaces it, --output writes elsewhere\n",
-    )  # fmt: skip
+        2,
+        "cranalyze: out.json exists: --force replaces it, --output writes elsewhere\n",
+    )
     assert run("report", "leak.crz", "-o", "out.json", "--force", cwd=folder).returncode == 0
 
 

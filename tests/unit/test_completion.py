@@ -83,9 +83,12 @@ def test_bash_itself_completes(tmp_path: Path) -> None:
     """
     ran = subprocess.run(
         ["bash", "--norc", "-c", script],
-        cwd=tmp_path, env=environment(PATH=f"{program.parent}:{os.environ['PATH']}"),
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env=environment(PATH=f"{program.parent}:{os.environ['PATH']}"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (ran.returncode, ran.stderr) == (0, "")
     first, last = ran.stdout.splitlines()
     assert first == "web.crz"
@@ -123,8 +126,10 @@ def test_columns_are_those_that_the_options_take() -> None:
 def test_plots_and_pictures_are_those_that_there_are() -> None:
     assert completion.plots("") == list(plots.registry())
     assert [base.form_of(f"a.{form}", None) for form in completion.pictures("")] == [
-        "pdf", "png", "svg",
-    ]  # fmt: skip
+        "pdf",
+        "png",
+        "svg",
+    ]
     with pytest.raises(BadInputError, match=r"\(png, svg and pdf\)"):
         base.form_of("a.gif", None)
 

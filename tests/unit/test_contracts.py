@@ -105,6 +105,9 @@ def test_kinds_own_what_is_asked_of_them() -> None:
         parts = path.relative_to(rooms.PACKAGE).with_suffix("").parts
         if not _SPELL & {parts[0], ".".join(parts)}:
             nodes = ast.walk(ast.parse(path.read_text()))
-            words = {node.value for node in nodes if isinstance(node, ast.Constant)
-                     and isinstance(node.value, str)}  # fmt: skip
+            words = {
+                node.value
+                for node in nodes
+                if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            }
             assert not words & names, f"{path}: ask the kind instead"

@@ -59,8 +59,11 @@ def test_both_ends_of_a_shared_thing_are_named() -> None:
     made.relation("deleted-file", theirs, inode, detail="7 bytes")
     (one,) = report(made).crossings
     assert (one.relation, one.impact, one.alone, one.gates) == (
-        "deleted-file", Impact.LOST, False, False,
-    )  # fmt: skip
+        "deleted-file",
+        Impact.LOST,
+        False,
+        False,
+    )
     assert {(tie.side, tie.via, tie.tasks[0].comm) for tie in one.ties} == {
         (Side.INSIDE, ("fd 3",), "app"),
         (Side.OUTSIDE, ("fd 4",), "reader"),
@@ -184,8 +187,10 @@ def test_next_says_what_mends_the_worst_and_never_that_it_is_on_its_own() -> Non
     said = text(report(outward()))
     assert f"next: {relations()['foreign-mount'].next};" in said
     assert "nothing: what crosses is by design." in text(report(outward(impact="by design")))
-    for found in (report(outward(), ignore=frozenset({"reaches-out"})),
-                  report(outward(), references_only=True)):  # fmt: skip
+    for found in (
+        report(outward(), ignore=frozenset({"reaches-out"})),
+        report(outward(), references_only=True),
+    ):
         assert "on its own" not in text(found)
 
 
@@ -196,9 +201,10 @@ def test_every_output_tells_what_crosses() -> None:
     found = report(made)
     title, other = (one.title for one in found.crossings)
     (case, second) = (
-        case for case in ET.fromstring(junit.render(found)).iter("testcase")  # noqa: S314 - our own
+        case
+        for case in ET.fromstring(junit.render(found)).iter("testcase")  # noqa: S314 - our own
         if case.get("classname") == "cranalyze.crossings"
-    )  # fmt: skip
+    )
     assert (case.get("name"), case.find("failure") is not None) == (title, True)
     assert (second.get("name"), second.find("failure")) == (other.replace(" (101)", ""), None)
     assert "(reaches out)" in to_text(tree.render(found, 200))
@@ -217,11 +223,14 @@ def test_what_means_more_comes_first_whatever_its_kind() -> None:
     made.object("FILE", 2, name="/srv/log", mode=0o100644, holders=held)
     found = report(made)
     assert [(e.name, e.impact) for e in found.objects] == [
-        ("/srv/log", Impact.SHARED_STATE), ("/dev/null", Impact.BY_DESIGN),
-    ]  # fmt: skip
+        ("/srv/log", Impact.SHARED_STATE),
+        ("/dev/null", Impact.BY_DESIGN),
+    ]
     said = text(found)
-    places = [said.index(f"* {what}") for what in ("working directory", "open file /srv/log",
-                                                   "open file /dev/null")]  # fmt: skip
+    places = [
+        said.index(f"* {what}")
+        for what in ("working directory", "open file /srv/log", "open file /dev/null")
+    ]
     assert places == sorted(places)
     assert report(made, ignore=frozenset({"by-design"})).objects[1].gates is False
     assert {e.verdict.value for e in found.objects} == {"usage_leak"}

@@ -75,8 +75,9 @@ def test_a_dataset_has_the_tables_by_date_and_host(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == set(writer.TABLES)
     found = rows(tmp_path / "verdicts")
     assert {(row["date"], row["host"]) for row in found} == {
-        ("2026-01-02", "web1"), ("2009-04-24", "test"),
-    }  # fmt: skip
+        ("2026-01-02", "web1"),
+        ("2009-04-24", "test"),
+    }
     assert len({row["snapshot"] for row in found}) == 3, "two of one host and day do not collide"
     (leak,) = [row for row in found if row["host"] == "test" and row["refcount"] == 2]
     assert leak["verdict"] == "usage_leak"
@@ -124,8 +125,10 @@ def test_pandas_reads_it(tmp_path: Path) -> None:
     tree(tmp_path, leaking())
     frame = pd.read_parquet(tmp_path / "verdicts", dtype_backend="pyarrow")
     assert frame.groupby("verdict").size().to_dict() == {
-        "contained": 1, "unknown": 1, "usage_leak": 1,
-    }  # fmt: skip
+        "contained": 1,
+        "unknown": 1,
+        "usage_leak": 1,
+    }
     assert set(frame["host"]) == {"test"}
 
 

@@ -90,8 +90,9 @@ KNOWN = {
     column.name: [v for v in (column.get(row) for row in ROWS) if v is not None]
     for column in COLUMNS
 }
-NUMBERS = st.integers(-2, 8) | st.sampled_from([v for vs in KNOWN.values() for v in vs
-                                                if type(v) is int])  # fmt: skip
+NUMBERS = st.integers(-2, 8) | st.sampled_from(
+    [v for vs in KNOWN.values() for v in vs if type(v) is int]
+)
 TEXTS = st.sampled_from([v for vs in KNOWN.values() for v in vs if isinstance(v, str)]) | st.text()
 PATTERNS = st.sampled_from(["", "^/srv", "so.1$", r"\.", "[0-9]+", "a|b", r"\\x", '"', "fd 5"])
 NUMBER = named("number") | NUMBERS.map(Constant)
@@ -101,17 +102,20 @@ TEXT = named("string") | TEXTS.map(Constant)
 def boolean(parts: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
     several = st.lists(parts, min_size=2, max_size=3).map(tuple)
     return (
-        parts.map(Not) | several.map(And) | several.map(Or)
+        parts.map(Not)
+        | several.map(And)
+        | several.map(Or)
         | st.builds(Compare, st.sampled_from(["==", "!="]), parts, parts)
-    )  # fmt: skip
+    )
 
 
 LEAVES = (
-    named("boolean") | st.booleans().map(Constant)
+    named("boolean")
+    | st.booleans().map(Constant)
     | st.builds(Compare, st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), NUMBER, NUMBER)
     | st.builds(Compare, st.sampled_from(["==", "!="]), TEXT, TEXT)
     | st.builds(Match, TEXT, PATTERNS, st.booleans())
-)  # fmt: skip
+)
 FILTERS = st.recursive(LEAVES, boolean, max_leaves=6)
 
 
@@ -137,8 +141,9 @@ def test_filters_say_what_people_mean() -> None:
     assert str(log).endswith("/application.log")
     assert listed("SIDE == 'outside' && COMMAND == 'bash' && FD >= 0") == {"/dev/pts/0"}
     assert listed(r'NAME =~ "^/usr/lib/.*[12]\.so"') == {
-        "/usr/lib/lib1.so.1", "/usr/lib/lib2.so.1",
-    }  # fmt: skip
+        "/usr/lib/lib1.so.1",
+        "/usr/lib/lib2.so.1",
+    }
     assert listed("DELETED") == {f"/srv/{NASTY}"} == listed(r"NAME =~ '\\\\xff'")
     assert listed("INODE == 0xffffffffffffffff") == {f"/srv/{NASTY}"}
     assert listed("VERDICT == 'unstable'") == {"pipe:[7]"}

@@ -114,8 +114,10 @@ class TestNumber:
                 Block(known["epoll.item"], "FILE", "FILE", epoll, late),
                 Block(known["sock"], "FILE", "SOCKET", late, socket),
             ),
-            {}, {}, {},
-        )  # fmt: skip
+            {},
+            {},
+            {},
+        )
         ends = {"SOCKET": socket}
         kept = relevant(whole, ends)
         assert [block.association.name for block in kept.blocks] == ["sock"]

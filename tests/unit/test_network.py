@@ -36,8 +36,9 @@ def machine() -> Machine:
     inside = made.object("FILE_TABLE", 3, holders=[(tid, "files") for tid in (100, 102, 101)])
     outside = made.object("FILE_TABLE", 1, holders=[(77, "files")])
     other = made.object("FILE_TABLE", 1, holders=[(88, "files")])
-    made.object("FILE", 3, name="/log", ino=7, dev=0x801,
-                holders=[(inside, "fd", 3), (inside, "fd", 4)])  # fmt: skip
+    made.object(
+        "FILE", 3, name="/log", ino=7, dev=0x801, holders=[(inside, "fd", 3), (inside, "fd", 4)]
+    )
     made.reference(Obj(4, "FILE"), outside, "fd", 9, detail="cloexec")
     made.object("FILE", 1, name="/own", holders=[(inside, "fd", 5)])
     made.object("FILE", 1, name="/else", holders=[(other, "fd", 3)])
@@ -72,19 +73,44 @@ def test_the_subtree_has_what_is_contained_too_and_the_host_everything() -> None
 def test_nodes_and_edges_carry_what_the_tables_and_the_check_say() -> None:
     graph = analyzer.graph(machine().snapshot(100))
     assert graph.nodes["FILE:4"] == {
-        "type": "object", "kind": "FILE", "label": "/log", "objref": 4, "name": "/log",
-        "initial": False, "stable": True, "refcount": 3, "ino": 7, "dev": "8:1", "side": "inside",
-        "collected": True, "users": 2, "outside": 1, "observer": 0, "unnamed": 0,
-        "verdict": "usage_leak", "basis": "proven",
-    }  # fmt: skip
+        "type": "object",
+        "kind": "FILE",
+        "label": "/log",
+        "objref": 4,
+        "name": "/log",
+        "initial": False,
+        "stable": True,
+        "refcount": 3,
+        "ino": 7,
+        "dev": "8:1",
+        "side": "inside",
+        "collected": True,
+        "users": 2,
+        "outside": 1,
+        "observer": 0,
+        "unnamed": 0,
+        "verdict": "usage_leak",
+        "basis": "proven",
+    }
     assert graph.nodes["TASK:100"] == {
-        "type": "task", "kind": "TASK", "label": r"a\xff\n (100)", "tid": 100, "tgid": 100,
-        "ppid": 77, "comm": "a\udcff\n", "kthread": False, "side": "inside",
-    }  # fmt: skip
+        "type": "task",
+        "kind": "TASK",
+        "label": r"a\xff\n (100)",
+        "tid": 100,
+        "tgid": 100,
+        "ppid": 77,
+        "comm": "a\udcff\n",
+        "kthread": False,
+        "side": "inside",
+    }
     assert graph.edges["FILE_TABLE:2", "FILE:4", 0] == {
-        "association": "fd", "slot": 9, "detail": "cloexec", "weight": 1,
-        "words": "fd 9 (cloexec)", "side": "outside",
-    }  # fmt: skip
+        "association": "fd",
+        "slot": 9,
+        "detail": "cloexec",
+        "weight": 1,
+        "words": "fd 9 (cloexec)",
+        "side": "outside",
+    }
     assert graph.graph["name"] == r"border of a\xff\n (100) on test"
     assert (graph.graph["pid"], graph.graph["status"]) == (100, "leaks")
 
@@ -264,8 +290,10 @@ def test_relations_are_edges_that_are_not_counted_where_they_are_asked_for() -> 
     graph = network.graph(snapshot, relations=True)
     found = {(a, b): data for a, b, data in graph.edges(data=True) if not data.get("counted", True)}
     assert set(found) == {
-        ("FILE:3", "INODE:5"), ("FILE:4", "INODE:5"), ("TASK:100", "TASK:50"),
-    }  # fmt: skip
+        ("FILE:3", "INODE:5"),
+        ("FILE:4", "INODE:5"),
+        ("TASK:100", "TASK:50"),
+    }
     assert found["FILE:3", "INODE:5"]["words"] == "deleted, and in use (7 bytes)"
     assert {data["weight"] for data in found.values()} == {0}
     for form in graph_files.FORMATS:

@@ -109,8 +109,9 @@ def test_what_a_newer_version_knows_is_shown_and_not_judged() -> None:
     verdicts = check(snapshot, rules=Rules.MODERN)
     report = analyzer.check(snapshot, everything=True)
     assert {entry.name: entry.verdict for entry in report.objects if entry.kind == "FILE"} == {
-        "/a": Verdict.USAGE_LEAK, "/b": Verdict.USAGE_LEAK,  # it is followed through the unknown
-    }  # fmt: skip
+        "/a": Verdict.USAGE_LEAK,
+        "/b": Verdict.USAGE_LEAK,  # it is followed through the unknown
+    }
     assert "SPACE_WARP" not in {entry.kind for entry in report.objects}
     assert verdicts.judged.tolist() == [False, True, True, False, True]
     assert {*find_ref_leaks(snapshot, 100, Rules.MODERN)} == {2, 3, 5}
@@ -192,9 +193,11 @@ def test_names_are_plain_words_too(name: str) -> None:
 
 def test_what_we_write_ourselves_is_understood() -> None:
     for part, known in (
-        ("kinds", registry()), ("associations", associations()),
-        ("relations", relations()), ("facts", facts()),
-    ):  # fmt: skip
+        ("kinds", registry()),
+        ("associations", associations()),
+        ("relations", relations()),
+        ("facts", facts()),
+    ):
         for word, meant in known.items():
             told = vocabulary.TELL[part](meant)
             assert vocabulary.TELL[part](vocabulary.MAKE[part](word, told)).keys() == told.keys()

@@ -228,9 +228,10 @@ def test_equal_reports_give_equal_bytes_in_every_process() -> None:
 def test_the_policy_allows_what_is_in_it_and_nothing_else() -> None:
     shown = rendered(reported(leaking()))
     (policy,) = [
-        value for tag, name, value in shown.attributes
+        value
+        for tag, name, value in shown.attributes
         if (tag, name) == ("meta", "content") and value.startswith("default-src")
-    ]  # fmt: skip
+    ]
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
     assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
     assert set(rules) == {"default-src", "script-src", "style-src", "base-uri", "form-action"}

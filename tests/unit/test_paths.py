@@ -66,8 +66,9 @@ def test_a_namespace_that_is_open_and_mounted_is_said_both_ways(machine: Machine
     net = own_namespace(machine, "NET_NS", 2)
     machine.reference(net, nsfs, "nsfs")
     assert said(machine, net, Side.OUTSIDE) == [
-        "fd 7 of app (50): is open on it", "bind mount /x in the host's mount namespace",
-    ]  # fmt: skip
+        "fd 7 of app (50): is open on it",
+        "bind mount /x in the host's mount namespace",
+    ]
 
 
 def test_a_proc_is_said_by_where_it_is_mounted_not_by_a_descriptor(machine: Machine) -> None:

@@ -75,9 +75,16 @@ def leaking() -> Machine:
     outside = made.object("FILE_TABLE", 1, holders=[(77, "files")])
     made.rows["objects"][2]["refcount"] = 4
     made.rows["references"] += [
-        {"holder_kind": "FILE_TABLE", "holder": outside.objref, "target": 3, "association": "fd",
-         "slot": 7, "weight": 2, "detail": None}
-    ]  # fmt: skip
+        {
+            "holder_kind": "FILE_TABLE",
+            "holder": outside.objref,
+            "target": 3,
+            "association": "fd",
+            "slot": 7,
+            "weight": 2,
+            "detail": None,
+        }
+    ]
     made.object("SIGHAND", 9, holders=[(100, "sighand"), (77, "sighand")])
     return made
 
@@ -151,17 +158,22 @@ def many(leaks: int) -> Snapshot:
     kinds = ["FILE_TABLE"] * 2 + ["FILE"] * leaks
     flags = np.zeros(leaks + 2, np.bool_)
     objects = {
-        "objref": np.arange(1, leaks + 3), "kind": kinds, "initial": flags, "stable": ~flags,
-        "refcount": np.r_[1, 1, np.full(leaks, 2)], "address": np.arange(leaks + 2) * 64,
+        "objref": np.arange(1, leaks + 3),
+        "kind": kinds,
+        "initial": flags,
+        "stable": ~flags,
+        "refcount": np.r_[1, 1, np.full(leaks, 2)],
+        "address": np.arange(leaks + 2) * 64,
         "name": [None, None, *(f"/srv/{number}" for number in range(leaks))],
-    }  # fmt: skip
+    }
     references = {
         "holder_kind": ["TASK"] * 2 + ["FILE_TABLE"] * (2 * leaks),
         "holder": np.r_[100, 77, np.full(leaks, 1), np.full(leaks, 2)],
         "target": np.r_[1, 2, own, own],
         "association": ["files"] * 2 + ["fd"] * (2 * leaks),
-        "slot": np.r_[0, 0, slots, slots], "weight": np.ones(2 * leaks + 2, np.int64),
-    }  # fmt: skip
+        "slot": np.r_[0, 0, slots, slots],
+        "weight": np.ones(2 * leaks + 2, np.int64),
+    }
     changed = {"objects": build(model.OBJECTS, objects)}
     changed["references"] = build(model.REFERENCES, references)
     return Snapshot(snapshot.meta, {**snapshot.tables, **changed})
@@ -504,9 +516,10 @@ def test_life_refuses_what_cannot_be_compared() -> None:
         analyzer.plot([one, boot], "life", Figure().subplots())
     with pytest.raises(BadInputError, match="different processes"):
         analyzer.plot(
-            [reported(one), make(two, check(two, 101), ReportOptions())], "life",
+            [reported(one), make(two, check(two, 101), ReportOptions())],
+            "life",
             Figure().subplots(),
-        )  # fmt: skip
+        )
 
 
 def command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
@@ -528,8 +541,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_command_writes_pictures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(capsys, "other.crz", "-o", "a.svg") == (
-        0, "cranalyze: wrote a.svg: the plot border\n",
-    )  # fmt: skip
+        0,
+        "cranalyze: wrote a.svg: the plot border\n",
+    )
     assert (folder / "a.svg").read_bytes() == rendered("border")
     assert command(capsys, "--kind", "life", "-o", "life.PNG")[0] == 0
     taken = [reported(snapshot) for snapshot in snapshots(**LATER)]
@@ -573,10 +587,13 @@ def test_the_headline_of_life_says_what_its_rows_show() -> None:
     leak, calm = model.Verdict.USAGE_LEAK, model.Verdict.CONTAINED
     doubt = model.Verdict.UNSTABLE
     lives = [
-        life._Life("freed", (leak, leak, calm)), life._Life("late", (calm, calm, leak)),
-        life._Life("between", (None, leak, None)), life._Life("away", (calm, None, calm)),
-        life._Life("wavered", (calm, doubt, calm)), life._Life("new", (None, calm, calm)),
-    ]  # fmt: skip
+        life._Life("freed", (leak, leak, calm)),
+        life._Life("late", (calm, calm, leak)),
+        life._Life("between", (None, leak, None)),
+        life._Life("away", (calm, None, calm)),
+        life._Life("wavered", (calm, doubt, calm)),
+        life._Life("new", (None, calm, calm)),
+    ]
     said = life._title(lives, 3)
     assert said.endswith(
         ": 1 new, 1 there in between, 1 away for a while, 1 shared late, 1 no longer shared, "

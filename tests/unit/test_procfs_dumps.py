@@ -149,9 +149,10 @@ def copied(path: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "pack", [gnu_tar, packed_by("gzip"), packed_by("zstd"), as_text, bundled, copied],
+    "pack",
+    [gnu_tar, packed_by("gzip"), packed_by("zstd"), as_text, bundled, copied],
     ids=["tar", "gzip", "zstd", "text", "bundle", "folder"],
-)  # fmt: skip
+)
 def test_every_form_of_a_dump_shows_one_tree(
     pack: Callable[[Path, Path], None], tmp_path: Path, require: Callable[..., None]
 ) -> None:

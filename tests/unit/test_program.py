@@ -39,8 +39,9 @@ def sudo(command: str, *words: str) -> str:
     """Run what is behind sudo as sudo would: with its PATH, elsewhere."""
     first, *rest = shlex.split(command)
     assert first == "sudo"
-    ran = subprocess.run([*rest, *words], capture_output=True, text=True, check=True,
-                         env=SUDO, cwd="/", timeout=60)  # fmt: skip
+    ran = subprocess.run(
+        [*rest, *words], capture_output=True, text=True, check=True, env=SUDO, cwd="/", timeout=60
+    )
     return ran.stdout
 
 
@@ -96,8 +97,10 @@ def test_an_example_is_typed_as_it_works_here(
 def test_nothing_that_people_read_says_sudo_with_a_name_that_sudo_does_not_find(
     script: Path,
 ) -> None:
-    helped = [sudo(f"sudo {shlex.quote(str(script))}", name, "-h")
-              for name in ("check", "who", "collect", "census", "doctor", "demo")]  # fmt: skip
+    helped = [
+        sudo(f"sudo {shlex.quote(str(script))}", name, "-h")
+        for name in ("check", "who", "collect", "census", "doctor", "demo")
+    ]
     assert each(str(script.parent)[-5:] in text for text in helped)
     root = docs.ROOT
     pages = [*root.glob("*.md"), *root.glob("docs/**/*.md"), *root.glob("docs/man/*"),

@@ -113,11 +113,13 @@ def test_answers_are_tables_in_a_notebook(graph: nx.MultiDiGraph[str]) -> None:
 
 def test_what_goes_with_a_process(graph: nx.MultiDiGraph[str]) -> None:
     assert questions.freed_by(graph, *questions.threads(graph, 77)) == (
-        ("FILE_TABLE:2", "FILE:4", "SOCKET:5"), (),
-    )  # fmt: skip
+        ("FILE_TABLE:2", "FILE:4", "SOCKET:5"),
+        (),
+    )
     assert questions.freed_by(graph, *questions.threads(graph, 100)).freed == (
-        "FILE_TABLE:1", "FILE:7",
-    )  # fmt: skip
+        "FILE_TABLE:1",
+        "FILE:7",
+    )
     assert questions.freed_by(graph, "TASK:100") == ((), ())  # its other thread holds the table
 
 
@@ -125,8 +127,12 @@ def test_what_goes_with_one_reference_or_with_both_sides(graph: nx.MultiDiGraph[
     assert questions.freed_by(graph, ("FILE_TABLE:1", "FILE:7", 0)).freed == ("FILE:7",)
     assert questions.freed_by(graph, ("FILE_TABLE:1", "FILE:3", 0)).freed == ()
     assert questions.freed_by(graph, "FILE_TABLE:1", "FILE_TABLE:2").freed == (
-        "FILE:3", "FILE:4", "SOCKET:5", "FILE:6", "FILE:7",
-    )  # fmt: skip
+        "FILE:3",
+        "FILE:4",
+        "SOCKET:5",
+        "FILE:6",
+        "FILE:7",
+    )
 
 
 @pytest.mark.parametrize(
@@ -282,8 +288,13 @@ def test_a_pair_of_sockets_goes_with_its_files_and_what_is_in_flight_with_one() 
     # It is still the peer's, but closed: its queue is empty, and what was sent to it is lost.
     assert freed(made, second) == {"FILE:3", "FILE:6"}
     assert freed(made, first, second) == {
-        "FILE:2", "FILE:3", "SOCKET:4", "SOCKET:5", "FILE:6", "NET_NS:7",
-    }  # fmt: skip
+        "FILE:2",
+        "FILE:3",
+        "SOCKET:4",
+        "SOCKET:5",
+        "FILE:6",
+        "NET_NS:7",
+    }
 
 
 def test_what_has_yet_to_be_accepted_goes_with_the_listener() -> None:
@@ -473,9 +484,10 @@ def outsiders(graph: Graph, snapshot: Snapshot, ignore: set[str]) -> set[int]:
         if theirs:
             reached |= leading(graph, (r.holder_kind, r.holder), (kinds[r.target], r.target))
     return {
-        t.tgid for t in graph.tasks
+        t.tgid
+        for t in graph.tasks
         if (TASK, t.tid) in reached and sides[TASK, t.tid] == outside and not t.kthread
-    }  # fmt: skip
+    }
 
 
 def leading(graph: Graph, start: tuple[str, int], target: tuple[str, int]) -> set[Any]:
@@ -517,9 +529,11 @@ def test_a_closure_is_the_fixpoint_of_adding_who_holds(graph: Graph, ignore: set
     assert {process.pid for process in found.added if process.round} == pids
     kinds = {thing.objref: thing.kind for thing in graph.objects}
     left = find_ref_leaks(snapshot, graph.root, Rules.MODERN)
-    assert {f"{kinds[n]}:{n}": j.verdict for n, j in left.items()
-            if j.verdict is not Verdict.CONTAINED and kinds[n] not in ignore} == {
-        one.object: one.verdict for one in found.open}  # fmt: skip
+    assert {
+        f"{kinds[n]}:{n}": j.verdict
+        for n, j in left.items()
+        if j.verdict is not Verdict.CONTAINED and kinds[n] not in ignore
+    } == {one.object: one.verdict for one in found.open}
     assert all(one.because for one in found.open)
     assert {process.pid for process in found.added} == inside(snapshot, graph) - inside(
         graph.snapshot(), graph

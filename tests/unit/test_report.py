@@ -168,9 +168,12 @@ def test_the_worst_comes_first() -> None:
     made.object("FILE", 2, holders=[(inside, "fd", 3), (outside, "fd", 9)])
     found = [(entry.kind, entry.verdict.value) for entry in reported(made).objects]
     assert found == [
-        ("FILE", "usage_leak"), ("FS", "usage_leak"), ("FILE", "overcount"),
-        ("FILE", "unstable"), ("FILE", "unknown"),
-    ]  # fmt: skip
+        ("FILE", "usage_leak"),
+        ("FS", "usage_leak"),
+        ("FILE", "overcount"),
+        ("FILE", "unstable"),
+        ("FILE", "unknown"),
+    ]
 
 
 # --- holders

@@ -214,7 +214,7 @@ def test_levels() -> None:
         (["PID", "out.txt"], "PID", "out.txt"),
         ([], None, None),
     ],
-)  # fmt: skip
+)
 def test_o_takes_columns_or_a_file(short: list[str], columns: str | None, file: str | None) -> None:
     assert split_output(short, None, None) == (columns, file)
 
@@ -226,9 +226,14 @@ def test_what_names_a_column_is_no_file(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [(["A", "B"], None, None), (["./a", "./b"], None, None),
-             (["A"], "B", None), (["./a"], None, "b")],
-)  # fmt: skip
+    "said",
+    [
+        (["A", "B"], None, None),
+        (["./a", "./b"], None, None),
+        (["A"], "B", None),
+        (["./a"], None, "b"),
+    ],
+)
 def test_a_thing_is_said_once(said: tuple[Any, Any, Any]) -> None:
     with pytest.raises(BadInputError, match="say one"):
         split_output(*said)
@@ -275,11 +280,15 @@ def test_columns_as_json(snapshot: str) -> None:
     assert "objects" not in found
     first = found["rows"][1]
     assert {k: first[k] for k in ("KIND", "REFCOUNT", "FD", "INITIAL")} == {
-        "KIND": "FILE", "REFCOUNT": 4, "FD": 7, "INITIAL": False,
-    }  # fmt: skip
-    assert json.loads(run("report", snapshot, "-o", "KIND", "--json", "-Q", "false").stdout)[
-        "rows"
-    ] == []  # fmt: skip
+        "KIND": "FILE",
+        "REFCOUNT": 4,
+        "FD": 7,
+        "INITIAL": False,
+    }
+    assert (
+        json.loads(run("report", snapshot, "-o", "KIND", "--json", "-Q", "false").stdout)["rows"]
+        == []
+    )
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,10 @@ def test_the_file_is_what_readers_take(name: str, tmp_path: Path) -> None:
     file.write_text(FILES[name]())
     ran = subprocess.run(
         ["xmllint", "--noout", "--schema", str(TESTS / "junit.xsd"), str(file)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ran.returncode == 0, ran.stderr
 
 
@@ -98,8 +100,9 @@ def test_what_is_too_much_for_one_file_is_counted_and_fails_still(
     listed = sum(how == "failure" for how in told.values()) - 1
     assert 100 < listed < 1000
     assert most.attrib == {
-        "type": "usage_leak", "message": f"{1000 - listed} more: usage_leak (--all lists them)",
-    }  # fmt: skip
+        "type": "usage_leak",
+        "message": f"{1000 - listed} more: usage_leak (--all lists them)",
+    }
     assert suite(render(report, everything=True)).get("failures") == "1000"
 
 
@@ -143,9 +146,12 @@ def test_cases_of_one_name_are_told_apart() -> None:
 
 @half_as_often
 @given(
-    counted_graphs(), st.sampled_from(Rules), st.booleans(), st.booleans(),
+    counted_graphs(),
+    st.sampled_from(Rules),
+    st.booleans(),
+    st.booleans(),
     st.sampled_from([frozenset(), frozenset({"FILE"}), frozenset({"CONTAINER_INIT", "MM"})]),
-)  # fmt: skip
+)
 def test_a_reader_and_the_exit_code_agree(
     graph: Graph,
     rules: Rules,

@@ -81,15 +81,17 @@ def unprivileged() -> Machine:
     made = leaking()
     made.rows["tasks"][3]["nspid"] = 1
     made.rows["references"] = [
-        row for row in made.rows["references"]
+        row
+        for row in made.rows["references"]
         if row["holder"] not in {77, 88} or row["holder_kind"] != "TASK"
-    ]  # fmt: skip
+    ]
     made.rows["references"] = [
-        row for row in made.rows["references"]
+        row
+        for row in made.rows["references"]
         if (row["holder_kind"], row["holder"]) not in {("FILE_TABLE", 2), ("FILE_TABLE", 3)}
         and (row["holder_kind"], row["holder"]) != ("MM", 7)
         and row["holder"] != 1
-    ]  # fmt: skip
+    ]
     for row in made.rows["objects"]:
         row["refcount"] = None
     return made
@@ -197,8 +199,11 @@ def test_alike_ones_are_folded_before_anything_is_cut_and_never_a_namespace() ->
     assert "more (--all lists them)" in text
     assert text.count("referenced from outside") < 40
     kept, left = cut(report.groups, 25)
-    assert each(any(entry in group.objects for group in kept)
-               for entry in report.objects if is_namespace(entry))  # fmt: skip
+    assert each(
+        any(entry in group.objects for group in kept)
+        for entry in report.objects
+        if is_namespace(entry)
+    )
     assert not any(is_namespace(entry) for entry in left)
     listed = fitting(report.objects, report.groups, 100)
     names = {entry.name for entry in listed}

@@ -114,8 +114,11 @@ def test_frames_have_the_dtypes_that_are_documented() -> None:
     objects = snapshot.objects
     names = ("objref", "refcount", "ino", "deleted")
     assert {name: str(objects[name].dtype) for name in names} == {
-        "objref": "int64", "refcount": "Int64", "ino": "UInt64", "deleted": "boolean",
-    }  # fmt: skip
+        "objref": "int64",
+        "refcount": "Int64",
+        "ino": "UInt64",
+        "deleted": "boolean",
+    }
     assert str(objects["kind"].dtype) == "category"
     assert objects["refcount"].isna().tolist() == [False, True, False]
     assert objects["ino"][2] == 2**64 - 1

@@ -28,17 +28,21 @@ _DEFAULT: Final = "border"
 Kind = Annotated[
     str,
     typer.Option(
-        "--kind", metavar="NAME", help="Which plot; --list tells them.",
+        "--kind",
+        metavar="NAME",
+        help="Which plot; --list tells them.",
         autocompletion=completion.plots,
     ),
-]  # fmt: skip
+]
 Format = Annotated[
     str | None,
     typer.Option(
-        "--format", metavar="FORM", help="png, svg or pdf. [default: what FILE ends with]",
+        "--format",
+        metavar="FORM",
+        help="png, svg or pdf. [default: what FILE ends with]",
         autocompletion=completion.pictures,
     ),
-]  # fmt: skip
+]
 List = Annotated[bool, typer.Option("--list", help="List the plots, one a line, and stop.")]
 
 

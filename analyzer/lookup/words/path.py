@@ -99,8 +99,10 @@ def _loose(snapshot: Snapshot) -> Rows:
 
 _DETACHED: Final = Meaning(
     "nothing is mounted here; this was detached (umount -l), wherever it was, and is in use",
-    _loose, guess=True, state=("detached",),
-)  # fmt: skip
+    _loose,
+    guess=True,
+    state=("detached",),
+)
 
 
 def _inode(at: At, inode: Inode) -> Meaning:
@@ -108,9 +110,13 @@ def _inode(at: At, inode: Inode) -> Meaning:
     choices = [alike(("FILE",), ino=ino, dev=inode.dev)]
     choices.append(partial(_mounts, at.absolute, in_filesystem(at.absolute, inode), inode.dev))
     return Meaning(
-        "", joined(*choices), partial(_places, inode), there=True, state=("mounts",),
+        "",
+        joined(*choices),
+        partial(_places, inode),
+        there=True,
+        state=("mounts",),
         notes=partial(locks, inode.dev, ino),
-    )  # fmt: skip
+    )
 
 
 def _mounts(path: str, inside: str, dev: int, snapshot: Snapshot) -> Rows:
@@ -153,7 +159,7 @@ def _gone(at: At) -> Iterator[Meaning]:
     files = [alike(("FILE",), dev=one.dev, ino=one.ino or 0) for one in inodes]
     yield Meaning(
         "its name is gone" if inodes else "", joined(named(("MOUNT",), (at.absolute,)), *files)
-    )  # fmt: skip
+    )
 
 
 def _is_mount(path: str, at: Inode | int) -> bool:

@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 _OF_PROCESS: Final = re.compile(r"([0-9]{1,10}):(\w+)")
 _PROCESS: Final = re.compile(r"[0-9]{1,10}")
 _PARTS: Final = {
-    "mm": "MM", "files": "FILE_TABLE", "fs": "FS", "sighand": "SIGHAND", "nsproxy": "NSPROXY",
-}  # fmt: skip
+    "mm": "MM",
+    "files": "FILE_TABLE",
+    "fs": "FS",
+    "sighand": "SIGHAND",
+    "nsproxy": "NSPROXY",
+}
 _LINKS: Final = ("cwd", "root", "exe")
 
 

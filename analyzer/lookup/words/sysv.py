@@ -35,9 +35,10 @@ def _parse(asked: str) -> Iterator[Meaning]:
     else:
         what = "set of semaphores" if word == "sem" else "message queue"
         yield Meaning(
-            what, there=_listed(word, number),
+            what,
+            there=_listed(word, number),
             unseen=_UNSEEN[word],
-        )  # fmt: skip
+        )
 
 
 def _segments(number: int, snapshot: Snapshot) -> Rows:

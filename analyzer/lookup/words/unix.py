@@ -21,9 +21,7 @@ def _parse(asked: str) -> Iterator[Meaning]:
 
 
 def _bound(names: set[str]) -> Meaning:
-    return Meaning(
-        "unix socket", stated("local", lambda local: local in names), state=("local",)
-    )  # fmt: skip
+    return Meaning("unix socket", stated("local", lambda local: local in names), state=("local",))
 
 
 def _of_path(at: At) -> Iterator[Meaning]:
