@@ -14,8 +14,10 @@ INTRODUCTION: Final = (
 )
 
 
-OURS: Final = ("cranalyze", "census")
-"""`cranalyze check` of the load, and `cranalyze census` of the whole machine."""
+RELATED: Final = ("one process", "its references only")
+"""`cranalyze check` of one process beside the load, with and without what no count shows."""
+OURS: Final = ("cranalyze", "census", *RELATED)
+"""`cranalyze check` of the load, `cranalyze census` of the whole machine, and `RELATED`."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,14 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def ratios(rows: Sequence[Row]) -> str:
     """Show cranalyze's wall time as a part of the others'."""
-    names = others_in(rows)
+    pairs = [*(("cranalyze", name) for name in others_in(rows)), RELATED]
 
-    def ratio(row: Row, name: str) -> str:
-        return f"{row.timings['cranalyze'].seconds / row.timings[name].seconds:.2f}"
+    def ratio(row: Row, one: str, other: str) -> str:
+        return f"{row.timings[one].seconds / row.timings[other].seconds:.2f}"
 
-    head = ["open files", "processes", *(f"cranalyze / {name}" for name in names)]
+    head = ["open files", "processes", *(f"{one} / {other}" for one, other in pairs)]
     cells = [
-        [f"{row.files:,}", f"{row.processes:,}", *(ratio(row, name) for name in names)]
+        [f"{row.files:,}", f"{row.processes:,}", *(ratio(row, *pair) for pair in pairs)]
         for row in rows
     ]
     return table(head, cells)

@@ -6,7 +6,8 @@ For each size the factory ``many`` opens that many files of mixed types in real 
 every program runs as a whole process, start-up included, its output thrown away; the programs
 take turns, and the best of the rounds counts: what is slower than the best is the machine's other
 work. ``lsof`` and ``lsfd`` list what is open on the machine; ``cranalyze check`` reads the same
-tables to name who holds the subtree's objects outside of it, and the kernel's counts besides.
+tables to name who holds the subtree's objects outside of it, and the kernel's counts besides. One
+process beside the load is checked with and without what no count shows (``--references-only``).
 
 Writes ``results.md`` (ratios first) and ``results.json``. Peak memory is the kernel's
 ``ru_maxrss`` of wait4(2), whose floor is that of the starter (the new process is a copy of it for
@@ -30,7 +31,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.page import Row, Timing, page
+from benchmarks.page import RELATED, Row, Timing, page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -101,6 +102,17 @@ def load(processes: int, files: int) -> Iterator[int]:
             factory.communicate()
 
 
+@contextlib.contextmanager
+def beside() -> Iterator[int]:
+    """Start a process that is no part of the load, and does nothing; yield its pid, and end it."""
+    command = [sys.executable, "-c", "import signal; signal.pause()"]
+    with subprocess.Popen(command, start_new_session=True) as process:
+        try:
+            yield process.pid
+        finally:
+            process.kill()
+
+
 def open_files() -> int:
     """Count the open files of the machine: the first number of /proc/sys/fs/file-nr."""
     return int(Path("/proc/sys/fs/file-nr").read_text().split()[0])
@@ -137,7 +149,11 @@ def measure(files: int, rounds: int) -> Row:
         opened = open_files() - before
         check = [CRANALYZE, "check", str(root)]
         census = [CRANALYZE, "census"]
-        timings = compare({"cranalyze": check, "census": census, **others()}, rounds)
+        with beside() as pid:
+            small = [CRANALYZE, "check", str(pid)]
+            related = zip(RELATED, (small, [*small, "--references-only"]), strict=True)
+            programs = {"cranalyze": check, "census": census, **dict(related), **others()}
+            timings = compare(programs, rounds)
     print(f"{opened:,} files in {processes:,} processes: " + brief(timings), file=sys.stderr)
     return Row(opened, processes, timings)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from analyzer.snapshot.value import Snapshot
 
 
-def collected(
+def collected(  # noqa: PLR0913 - what each command was asked for
     target: Target,
     source: opt.Source,
     scope: opt.Scope,
@@ -37,6 +37,7 @@ def collected(
     *,
     raw: bool,
     freeze: bool,
+    related: bool = True,
     listed: Callable[[Snapshot], npt.NDArray[np.bool_]] | None = None,
 ) -> Snapshot:
     """Return the snapshot that the options ask for: of what is on the desk, or of this machine."""
@@ -50,6 +51,7 @@ def collected(
             scope.value,
             label=target.label,
             freeze=freeze,
+            related=related,
             wanted=listed,
             progress=progress,
         ),

@@ -73,15 +73,14 @@ _LINKS: Final = _words(
 )
 
 
-def of_type(memory: Memory, files: U64, name: str) -> U64:
-    """Return those of `files` that are of the type `name` of this module."""
+def of_type(memory: Memory, files: U64, ops: U64, name: str) -> U64:
+    """Return those of `files` that are of the type `name` of this module; `ops` are their f_op."""
     (wanted,) = (one for one in FILE_TYPES if one.name == name)
-    read = memory.gather(files, "file", {"ops": "f_op"})
     if wanted.recognise is None:
-        ops = {file_operations(memory, file_types())[name]}
+        those = {file_operations(memory, file_types())[name]}
     else:
-        ops = recognised(memory, [wanted], files[read.ok], read["ops"][read.ok])[name]
-    found: U64 = files[read.ok & np.isin(read["ops"], np.array(sorted(ops), np.uint64))]
+        those = recognised(memory, [wanted], files, ops)[name]
+    found: U64 = files[np.isin(ops, np.array(sorted(those), np.uint64))]
     return found
 
 

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer.memory.distinct import member, unique
-from analyzer.relations._files import files
+from analyzer.memory.distinct import find, member, unique
+from analyzer.relations._files import files, inodes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from analyzer.kinds.base import U64
-    from analyzer.relations.base import World
+    from analyzer.kinds.base import U64, Mask
+    from analyzer.memory.reader import Memory
+    from analyzer.relations.base import Words, World
 
 PERF: Final = b"[perf_event]"
 SECCOMP: Final = b"seccomp notify"
@@ -29,35 +30,48 @@ BPF_LINK: Final = b"bpf_link"
 
 _MAGIC: Final = 0x09041934  # ANON_INODE_FS_MAGIC, include/uapi/linux/magic.h
 _LONGEST: Final = 16
+_ASKED: Final = 4
 
 
 def anonymous(world: World) -> Mapping[bytes, U64]:
     """Return the addresses of anonymous open files by the first bytes of their name."""
     found = world.once(files)
     at = np.flatnonzero(found.good & member(found.inode, on(world, _MAGIC)))
-    read = world.memory.gather(found.dentry[at], "dentry", {"name": "d_name.name"})
-    address = np.where(read.ok, read["name"], np.uint64(0))
-    data, good = world.memory.engine.read(address, _LONGEST)
-    names = np.array([row.tobytes().split(b"\0", 1)[0] for row in data], object)
-    return {name: found.address[at[good & (names == name)]] for name in set(names[good])}
+    ops = found.ops[at]
+    # What has one `f_op` has one name: a few of each are asked, some may be closed by now.
+    rows = [at[np.flatnonzero(ops == one)[:_ASKED]] for one in unique(ops)]
+    asked = np.concatenate([at[:0], *rows])
+    names, good = _names(world.memory, found.dentry[asked])
+    told = {name: unique(found.ops[asked[good & (names == name)]]) for name in set(names[good])}
+    return {name: found.address[at[member(ops, one)]] for name, one in told.items()}
+
+
+def _names(memory: Memory, dentries: U64) -> tuple[Words, Mask]:
+    read = memory.gather(dentries, "dentry", {"name": "d_name.name"})
+    data, good = memory.engine.read(np.where(read.ok, read["name"], np.uint64(0)), _LONGEST)
+    return np.array([row.tobytes().split(b"\0", 1)[0] for row in data], object), good
 
 
 def on(world: World, magic: int) -> U64:
     """Return the inodes of open files that are on a filesystem of a type, sorted."""
-    inodes, blocks = world.once(_superblocks)
-    known = unique(blocks)
-    read = world.memory.gather(known, "super_block", {"magic": "s_magic"})
-    return inodes[member(blocks, known[read.ok & (read["magic"] == magic)])]
+    known = world.once(inodes)
+    blocks = world.once(_types)
+    return known.address[known.good & member(known.block, blocks.get(magic, known.block[:0]))]
 
 
-def _superblocks(world: World) -> tuple[U64, U64]:
-    found = world.once(files)
-    inodes = unique(found.inode[found.good])
-    read = world.memory.gather(inodes, "inode", {"sb": "i_sb"})
-    return inodes[read.ok], read["sb"][read.ok]
+def _types(world: World) -> Mapping[int, U64]:
+    """Return the filesystems that open files are on by the number of their type."""
+    known = world.once(inodes)
+    blocks = unique(known.block[known.good])
+    read = world.memory.gather(blocks, "super_block", {"magic": "s_magic"})
+    magic = np.where(read.ok, read["magic"], 0)
+    return {int(one): blocks[magic == one] for one in np.unique(magic)}
 
 
 def data_of(world: World, addresses: U64) -> U64:
-    """Return what each file's `private_data` points to, 0 where it could not be read."""
-    read = world.memory.gather(addresses, "file", {"data": "private_data"})
-    return np.where(read.ok, read["data"], np.uint64(0))
+    """Return what each open file's `private_data` points to, 0 where it could not be read."""
+    found = world.once(files)
+    row, known = find(found.address, addresses)
+    data = np.where(known & found.good[row], found.data[row], np.uint64(0))
+    result: U64 = data
+    return result

@@ -9,6 +9,7 @@ import numpy as np
 
 from analyzer.kinds._paths import paths
 from analyzer.kinds.mount import of_vfs
+from analyzer.memory.distinct import find, unique
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -19,13 +20,17 @@ if TYPE_CHECKING:
 
 WRITE: Final = 0x2  # FMODE_WRITE, include/linux/fs.h
 PATH_ONLY: Final = 0x4000  # FMODE_PATH
+# The struct pid; since 6.12 a struct of its own, a `fown_struct`.
+OWNER: Final = ("f_owner.pid", "f_owner")
+_TYPE: Final = 0o170000  # S_IFMT
 
 
 @dataclass(frozen=True)
 class Files:
     """All open files, sorted by address: inode, mode bits (FMODE_*), mount (struct mount), dentry.
 
-    `good` marks those that could be read.
+    `ops` is the `f_op`, `data` the `private_data`, `owner` is not 0 where events are signalled to
+    somebody. `good` marks those that could be read.
     """
 
     address: U64
@@ -33,6 +38,9 @@ class Files:
     mode: npt.NDArray[Any]
     mount: U64
     dentry: U64
+    ops: U64
+    data: U64
+    owner: U64
     good: Mask
 
 
@@ -42,7 +50,15 @@ def files(world: World) -> Files:
     read = memory.gather(
         address,
         "file",
-        {"inode": "f_inode", "mode": "f_mode", "mnt": "f_path.mnt", "dentry": "f_path.dentry"},
+        {
+            "inode": "f_inode",
+            "mode": "f_mode",
+            "mnt": "f_path.mnt",
+            "dentry": "f_path.dentry",
+            "ops": "f_op",
+            "data": "private_data",
+            "owner": OWNER,
+        },
     )
     return Files(
         address,
@@ -50,7 +66,65 @@ def files(world: World) -> Files:
         read["mode"].astype(np.int64),
         of_vfs(memory, read["mnt"]),
         read["dentry"],
+        read["ops"],
+        read["data"],
+        read["owner"],
         read.ok & (read["inode"] != 0),
+    )
+
+
+@dataclass(frozen=True)
+class Inodes:
+    """The inodes of open files, sorted by address; `of_file` is the row of each file's (`Files`).
+
+    `mode` and `links` are as stat(2) has them, `alias` is a name of it, `block` its superblock,
+    `locks` and `marks` those on it (0 is none, or a kernel without). `good` marks those that could
+    be read.
+    """
+
+    address: U64
+    mode: npt.NDArray[Any]
+    links: npt.NDArray[Any]
+    alias: U64
+    block: U64
+    locks: U64
+    marks: U64
+    good: Mask
+    of_file: npt.NDArray[np.intp]
+
+    def type_of_file(self) -> npt.NDArray[Any]:
+        """Return the type of each file (S_IFMT), 0 where its inode could not be read."""
+        kinds: npt.NDArray[Any] = np.where(self.good, self.mode & _TYPE, 0)[self.of_file]
+        return kinds
+
+
+def inodes(world: World) -> Inodes:
+    """Return what is known of the inodes of open files (`world.once(inodes)`)."""
+    found = world.once(files)
+    address = unique(found.inode)
+    read = world.memory.gather(
+        address,
+        "inode",
+        {
+            "mode": "i_mode",
+            "links": "i_nlink",
+            "alias": "i_dentry.first",
+            "block": "i_sb",
+        },
+        {"locks": "i_flctx", "marks": "i_fsnotify_marks"},
+    )
+    none = np.zeros(len(address), np.uint64)
+    mode, links = read["mode"].astype(np.int64), read["links"].astype(np.int64)
+    return Inodes(
+        address,
+        mode,
+        links,
+        read["alias"],
+        read["block"],
+        read.values.get("locks", none),
+        read.values.get("marks", none),
+        read.ok,
+        find(address, found.inode)[0],
     )
 
 

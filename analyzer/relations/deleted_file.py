@@ -13,7 +13,7 @@ import numpy as np
 
 from analyzer.core.model import Impact
 from analyzer.kinds.mount import internal
-from analyzer.relations._files import files
+from analyzer.relations._files import files, inodes
 from analyzer.relations.base import Related, Relation
 
 if TYPE_CHECKING:
@@ -26,21 +26,13 @@ _FILES: Final = (0o100000, 0o010000, 0o040000)  # regular, FIFO, directory
 
 
 def _find(world: World) -> Iterator[Related]:
-    found = world.once(files)
-    read = world.memory.gather(
-        found.inode, "inode", {"mode": "i_mode", "links": "i_nlink", "alias": "i_dentry.first"}
-    )
-    kind = read["mode"].astype(np.int64) & _TYPE
-    # Nor is a memfd, or anonymous shared memory: they are on mounts of the kernel's own.
-    gone = (
-        found.good
-        & ~internal(world.memory, found.mount)
-        & read.ok
-        & (read["links"] == 0)
-        & np.isin(kind, _FILES)
-    )
+    found, known = world.once(files), world.once(inodes)
     # What never had a name is no deleted file: pipes and anonymous inodes have no such link count.
-    at = np.flatnonzero(gone & (read["alias"] != 0))
+    gone = known.good & (known.links == 0) & (known.alias != 0)
+    gone &= np.isin(known.mode & _TYPE, _FILES)
+    at = np.flatnonzero(found.good & gone[known.of_file])
+    # Nor is a memfd, or anonymous shared memory: they are on mounts of the kernel's own.
+    at = at[~internal(world.memory, found.mount[at])]
     size = world.memory.gather(found.inode[at], "inode", {"size": "i_size"})["size"]
     detail = np.array([f"{n} bytes" for n in size.tolist()], object)
     yield Related("FILE", found.address[at], "INODE", found.inode[at], detail=detail)

@@ -13,6 +13,7 @@ import numpy as np
 from analyzer.core.model import Impact
 from analyzer.kinds._named_types import items, of_type
 from analyzer.memory.distinct import member
+from analyzer.relations._files import files
 from analyzer.relations.base import Related, Relation
 
 if TYPE_CHECKING:
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 
 
 def _find(world: World) -> Iterator[Related]:
-    files = world.all("FILE")
-    polls = of_type(world.memory, files, "epoll")
+    opened = world.once(files)
+    polls = of_type(world.memory, opened.address[opened.good], opened.ops[opened.good], "epoll")
     found, watched, fd = items(world.memory, polls)
-    at = np.flatnonzero(member(watched, files))
+    at = np.flatnonzero(member(watched, opened.address))
     detail = np.array([f"added as fd {number}" for number in fd[at].tolist()], object)
     yield Related("FILE", polls[found.owner[at]], "FILE", watched[at], detail=detail)
 

@@ -17,7 +17,7 @@ import numpy as np
 from analyzer.core.model import TASK, Impact
 from analyzer.memory.distinct import find, member, unique
 from analyzer.memory.walk import rings
-from analyzer.relations._files import files
+from analyzer.relations._files import files, inodes
 from analyzer.relations.base import Related, Relation, words
 
 if TYPE_CHECKING:
@@ -58,15 +58,13 @@ class _Locks:
 
 
 def _find(world: World) -> Iterator[Related]:
-    found = world.once(files)
-    inodes = unique(found.inode[found.good])
-    read = world.memory.gather(inodes, "inode", {"locks": "i_flctx"})
-    some = read.ok & (read["locks"] != 0)
+    found, known = world.once(files), world.once(inodes)
+    some = known.good & (known.locks != 0)
     if not some.any():
         return
     locked: list[U64] = []
     told: list[U64] = []
-    for locks in _all(world.memory, inodes[some], read["locks"][some]):
+    for locks in _all(world.memory, known.address[some], known.locks[some]):
         locked.append(locks.inode)
         told.append(locks.file[~locks.by_table])
         yield from _owners(world, locks)

@@ -30,14 +30,11 @@ _NOBODY: Final = np.empty(0, np.uint64)
 
 
 def _find(world: World) -> Iterator[Related]:
-    memory, address = world.memory, world.once(files).address
+    memory, opened, address = world.memory, world.once(files), world.once(files).address
     operations = np.uint64(file_operations(memory, file_types())["pidfd"])
-    read = memory.gather(
-        address, "file", {"data": "private_data", "inode": "f_inode", "ops": "f_op"}
-    )
-    at = np.flatnonzero(read.ok & (read["ops"] == operations) & (operations != 0))
-    inode = memory.gather(read["inode"][at], "inode", {"pid": "i_private"})
-    pid = np.where(read["data"][at] != 0, read["data"][at], inode["pid"])
+    at = np.flatnonzero(opened.good & (opened.ops == operations) & (operations != 0))
+    inode = memory.gather(opened.inode[at], "inode", {"pid": "i_private"})
+    pid = np.where(opened.data[at] != 0, opened.data[at], inode["pid"])
     found = world.once(tasks)
     row, there = found.with_pid(pid)
     at, pid, row = at[there], pid[there], row[there]

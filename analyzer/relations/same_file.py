@@ -15,7 +15,7 @@ import numpy as np
 
 from analyzer.core.model import Impact
 from analyzer.memory.distinct import member
-from analyzer.relations._files import WRITE, files
+from analyzer.relations._files import WRITE, files, inodes
 from analyzer.relations.base import Related, Relation, meet
 
 if TYPE_CHECKING:
@@ -24,16 +24,18 @@ if TYPE_CHECKING:
     from analyzer.relations.base import World
 
 _FORMAT: Final = 0o170000
+_FILES: Final = (stat.S_IFREG, stat.S_IFIFO)
 
 
 def _find(world: World) -> Iterator[Related]:
-    found = world.once(files)
+    found, known = world.once(files), world.once(inodes)
     writes = found.good & (found.mode & WRITE != 0)
-    written = np.unique(found.inode[writes])
-    at = np.flatnonzero(found.good & member(found.inode, written))
-    read = world.memory.gather(found.inode[at], "inode", {"mode": "i_mode", "links": "i_nlink"})
-    regular = read.ok & (read["mode"].astype(np.int64) & _FORMAT == stat.S_IFREG)
-    at, named = at[regular], read["links"][regular] > 0
+    written = np.zeros(len(known.address), np.bool_)
+    written[known.of_file[writes]] = True
+    written &= known.good & np.isin(known.mode & _FORMAT, _FILES)
+    several = np.bincount(known.of_file, minlength=len(written)) > 1
+    at = np.flatnonzero(found.good & (written & several)[known.of_file])
+    named = known.links[known.of_file[at]] > 0
     mine = member(found.address[at], world.inside.get("FILE", found.inode[:0]))
     both = meet(found.inode[at], mine & writes[at], ~mine & writes[at])
     told = both | named  # what is deleted is told as that, if it is not shared state

@@ -13,6 +13,7 @@ import numpy as np
 
 from analyzer.core.model import TASK, Impact
 from analyzer.memory.distinct import member
+from analyzer.relations._files import OWNER, files
 from analyzer.relations.base import Related, Relation
 
 if TYPE_CHECKING:
@@ -61,22 +62,19 @@ def _said(signals: npt.NDArray[np.int64], asks: Mask) -> Words:
 
 def _owned(world: World) -> tuple[U64, U64, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the files that have an owner: its struct pid, of which type, and the signal."""
-    memory, files = world.memory, world.all("FILE")
-    if memory.has("file", "f_owner.pid"):
+    memory, opened = world.memory, world.once(files)
+    owned = opened.good & (opened.owner != 0)
+    address, owner = opened.address[owned], opened.owner[owned]
+    if memory.has("file", OWNER[0]):
         names = {"pid": "f_owner.pid", "type": "f_owner.pid_type", "signal": "f_owner.signum"}
-        read = memory.gather(files, "file", names)
+        read = memory.gather(address, "file", names)
     else:
-        owner = memory.gather(files, "file", {"owner": "f_owner"})
-        files = files[owner.ok & (owner["owner"] != 0)]
-        read = memory.gather(
-            owner["owner"][owner.ok & (owner["owner"] != 0)],
-            "fown_struct",
-            {"pid": "pid", "type": "pid_type", "signal": "signum"},
-        )
+        names = {"pid": "pid", "type": "pid_type", "signal": "signum"}
+        read = memory.gather(owner, "fown_struct", names)
     at = np.flatnonzero(read.ok & (read["pid"] != 0))
     signal = read["signal"][at].astype(np.int64)
     return (
-        files[at],
+        address[at],
         read["pid"][at],
         read["type"][at].astype(np.int64),
         np.where(signal == 0, _SIGIO, signal),

@@ -17,7 +17,7 @@ from analyzer.core.model import Impact
 from analyzer.kinds._paths import paths
 from analyzer.memory.distinct import find, member, unique
 from analyzer.memory.walk import hlists
-from analyzer.relations._files import WRITE, files
+from analyzer.relations._files import WRITE, files, inodes
 from analyzer.relations.base import Related, Relation, meet, words
 
 if TYPE_CHECKING:
@@ -27,20 +27,21 @@ if TYPE_CHECKING:
     from analyzer.memory.reader import Memory
     from analyzer.relations.base import World
 
-_FORMAT: Final = 0o170000
 _ON_CHILD: Final = 0x08000000  # FS_EVENT_ON_CHILD, include/linux/fsnotify_backend.h
 
 
 def _find(world: World) -> Iterator[Related]:
-    memory, found = world.memory, world.once(files)
-    folder = _folders(memory, found.dentry)
-    watched, group, on_child = _marks(memory, unique(found.inode[found.good], folder))
+    memory, found, known = world.memory, world.once(files), world.once(inodes)
+    plain = found.good & np.isin(known.type_of_file(), (stat.S_IFREG, stat.S_IFDIR))
+    below = np.flatnonzero(plain & (found.mode & WRITE != 0))
+    folder = _folders(memory, found.dentry[below])
+    watched, group, on_child = _marks(world, folder)
     watcher, inode, on_child = _watchers(world, watched, group, on_child)
-    own = np.flatnonzero(found.good & member(found.inode, unique(inode)) & _no_device(world))
-    writes = found.good & (found.mode & WRITE != 0)
-    below = np.flatnonzero(writes & member(folder, unique(inode[on_child])) & _no_device(world))
+    own = np.flatnonzero(plain & member(found.inode, unique(inode)))
+    within = member(folder, unique(inode[on_child]))
+    below, folder = below[within], folder[within]
     left = np.concatenate((watcher, found.address[own], found.address[below]))
-    right = np.concatenate((inode, found.inode[own], folder[below]))
+    right = np.concatenate((inode, found.inode[own], folder))
     watches = np.arange(len(left)) < len(watcher)
     detail = words(len(left))
     detail[len(watcher) + len(own) :] = paths(memory, found.mount[below], found.dentry[below])
@@ -63,38 +64,34 @@ def _folders(memory: Memory, dentries: U64) -> U64:
     return np.where(within, above["inode"], np.uint64(0))
 
 
-def _no_device(world: World) -> Mask:
-    found = world.once(files)
-    read = world.memory.gather(found.inode, "inode", {"mode": "i_mode"})
-    kind = read["mode"].astype(np.int64) & _FORMAT
-    plain: Mask = np.isin(kind, (stat.S_IFREG, stat.S_IFDIR))
-    return plain
-
-
-def _marks(memory: Memory, inodes: U64) -> tuple[U64, U64, Mask]:
-    """Return the marks of inodes: the inode, the group, and whether it is told of children."""
-    read = memory.gather(inodes, "inode", {"marks": "i_fsnotify_marks"})
-    at = np.flatnonzero(read.ok & (read["marks"] != 0))
+def _marks(world: World, folders: U64) -> tuple[U64, U64, Mask]:
+    """Return the marks of files and folders: inode, group, and whether it is told of children."""
+    memory, known = world.memory, world.once(inodes)
+    others = unique(folders)
+    others = others[~member(others, known.address)]
+    read = memory.gather(others, "inode", {"marks": "i_fsnotify_marks"})
+    address = np.concatenate((known.address[known.good], others[read.ok]))
+    marks = np.concatenate((known.marks[known.good], read["marks"][read.ok]))
+    at = np.flatnonzero(marks)
     if not len(at):
-        return inodes[at], inodes[at], at != 0
+        return address[at], address[at], at != 0
     head = np.uint64(memory.offset("fsnotify_mark_connector", "list"))
-    listed = hlists(memory, read["marks"][at] + head)
+    listed = hlists(memory, marks[at] + head)
     mark = listed.value - np.uint64(memory.offset("fsnotify_mark", "obj_list"))
     told = memory.gather(mark, "fsnotify_mark", {"group": "group", "mask": "mask"})
     good = told.ok
     children = told["mask"].astype(np.int64) & _ON_CHILD != 0
-    return inodes[at[listed.owner[good]]], told["group"][good], children[good]
+    return address[at[listed.owner[good]]], told["group"][good], children[good]
 
 
 def _watchers(world: World, inode: U64, group: U64, on_child: Mask) -> tuple[U64, U64, Mask]:
     """Return the open files that are the groups, with what they watch."""
     if not len(inode):
         return inode, inode, on_child
-    file = world.all("FILE")
-    own = world.memory.gather(file, "file", {"group": "private_data"})
-    order = np.argsort(own["group"])
-    place, known = find(own["group"][order], group)
-    return file[order[place[known]]], inode[known], on_child[known]
+    found = world.once(files)
+    order = np.argsort(found.data)
+    place, known = find(found.data, group, sorter=order)
+    return found.address[place[known]], inode[known], on_child[known]
 
 
 RELATION: Final = Relation(

@@ -127,8 +127,8 @@ def collect(memory: Memory, request: Request) -> Snapshot:
         tries -= 1
         with samples(memory, file_types()), _still(memory, request) as held:
             passes, reading, second = _settled(memory, request, held)
-            found = relate.find(memory, reading.whole, reading.everyone, host=request.host)
-        reading = replace(reading, related=relate.again(reading.related, found))
+            moved = _related_again(memory, request, reading)
+        reading = replace(reading, related=moved)
         bare = _snapshot(request, reading, second, _Run(passes, held))
         shown = detail(memory, bare, request.stated) if request.detailed else bare
         if request.enough(shown) or not tries:
@@ -173,7 +173,9 @@ def _settled(
     while True:
         passes += 1
         request.progress(f"reading, pass {passes}")
-        reading = _read(memory, request.pid, host=request.host, helpers=helpers)
+        reading = _read(
+            memory, request.pid, host=request.host, helpers=helpers, related=request.related
+        )
         second = _read_again(memory, request.pid, reading, helpers)
         if second.quiet and not held and request.pid is not None:
             second = _read_again(memory, request.pid, reading, helpers)
@@ -202,16 +204,30 @@ def _start_time(tasks: Tasks, pid: int) -> int:
     return int(tasks.table["start_time"][tasks.row_of(pid)])
 
 
+def _related_again(memory: Memory, request: Request, reading: _Reading) -> Found:
+    """Return what was found, with what cannot be found again marked as moved."""
+    names = relate.names(reading.related)
+    if not names:
+        return reading.related
+    second = relate.find(memory, reading.whole, reading.everyone, host=request.host, only=names)
+    return relate.again(reading.related, second)
+
+
 def _read(
-    memory: Memory, pid: int | None, *, host: bool, helpers: frozenset[int] = frozenset()
+    memory: Memory,
+    pid: int | None,
+    *,
+    host: bool,
+    helpers: frozenset[int] = frozenset(),
+    related: bool = True,
 ) -> _Reading:
     tasks = task_list.settled(memory, pid, helpers)
     inside, who = _subtree(tasks, pid), born(tasks)
     beat = pulse(memory, who, inside)
     whole, everyone = expand(memory, tasks.address, inside), unique(tasks.address)
-    related = relate.find(memory, whole, everyone, host=host)
-    expansion = whole if host else relevant(whole, related.ends())
-    numbering = number(expansion, related.ends())
+    ties = relate.find(memory, whole, everyone, host=host) if related else relate.NOTHING
+    expansion = whole if host else relevant(whole, ties.ends())
+    numbering = number(expansion, ties.ends())
     return _Reading(
         tasks,
         inside,
@@ -227,7 +243,7 @@ def _read(
         initial=_initial(memory, numbering),
         whole=whole,
         everyone=everyone,
-        related=related,
+        related=ties,
     )
 
 

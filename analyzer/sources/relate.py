@@ -23,7 +23,7 @@ from analyzer.relations.base import Related, World
 from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -59,16 +59,27 @@ class Found:
         return {kind: unique(*parts) for kind, parts in met.items() if kind != TASK}
 
 
-def find(memory: Memory, expansion: Expansion, tasks: U64, *, host: bool) -> Found:
+NOTHING: Final = Found((), ())
+
+
+def find(
+    memory: Memory,
+    expansion: Expansion,
+    tasks: U64,
+    *,
+    host: bool,
+    only: Collection[str] | None = None,
+) -> Found:
     """Return the relations of a whole reading; of a border those that cross it.
 
-    `tasks` are the addresses of all tasks.
+    `tasks` are the addresses of all tasks, `only` are the relations that are looked for.
     """
     world = World(memory, _met(expansion, tasks), _inside(memory, expansion), expansion.blocks)
     found: list[tuple[str, Related]] = []
     missing = []
     for relation in relations().values():
-        if relation.kernel is None or not (relation.told or host):
+        wanted = only is None or relation.name in only
+        if relation.kernel is None or not (wanted and (relation.told or host)):
             continue
         try:
             rows = list(relation.kernel(world))
@@ -81,6 +92,11 @@ def find(memory: Memory, expansion: Expansion, tasks: U64, *, host: bool) -> Fou
                 found.append((relation.name, kept))
     everything = tuple(np.ones(len(rows.left), np.bool_) for _, rows in found)
     return Found(tuple(found), everything, tuple(missing))
+
+
+def names(found: Found) -> frozenset[str]:
+    """Return the names of the relations that were found: what a second search has to look for."""
+    return frozenset(name for name, _ in found.rows)
 
 
 def again(first: Found, second: Found) -> Found:

@@ -32,7 +32,8 @@ class Request:
     own names are named; of all objects the facts `stated` are told. All is read anew, a few times,
     until that is `enough`. `named` are more pids to be translated into those of the tables:
     `meta["named"]`, -1 for one that there is not. `label` is how the
-    subject was named, where it was named otherwise than by its pid.
+    subject was named, where it was named otherwise than by its pid. Without `related` nothing is
+    looked for but references.
     """
 
     pid: int | None
@@ -44,6 +45,7 @@ class Request:
     enough: Callable[[Snapshot], bool] = lambda _: True
     named: tuple[int, ...] = ()
     label: str = ""
+    related: bool = True
     progress: Progress = lambda _: None
 
     def __post_init__(self) -> None:

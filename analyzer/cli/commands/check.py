@@ -93,6 +93,7 @@ def run(  # noqa: PLR0913 - an option each
                 progress,
                 raw=raw_addresses,
                 freeze=freeze,
+                related=not references_only,
                 listed=listed,
             )
         verdicts = seen[-1] if seen else judge(snapshot, rules=Rules(rules))
