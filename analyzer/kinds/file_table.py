@@ -7,7 +7,7 @@ be closed by execve(2) is a bit of the table, not of the file.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -17,23 +17,37 @@ from analyzer.memory.walk import arrays
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from analyzer.kinds.base import I64, U64
+    import numpy.typing as npt
+
+    from analyzer.kinds.base import I64, U64, Mask
     from analyzer.memory.reader import Memory
 
 FD: Final = Association("fd", "fd {slot}", ALL_RULES, slot=Slot.DESCRIPTOR, per_task=True)
 _CLOEXEC: Final = np.array([None, "cloexec"], object)
-_MOST_DESCRIPTORS: Final = 1 << 30  # sysctl fs.nr_open is bounded by this (fs/file.c)
+_EMBEDDED: Final = 64  # NR_OPEN_DEFAULT: as many are in the files_struct itself
 
 
 def _walk(memory: Memory, tables: U64) -> Iterator[Edges]:
     fdt = memory.gather(tables, "files_struct", {"fdt": "fdt"})
     read = memory.gather(
-        fdt["fdt"], "fdtable", {"fd": "fd", "max": "max_fds", "cloexec": "close_on_exec"}
+        fdt["fdt"],
+        "fdtable",
+        {"fd": "fd", "max": "max_fds", "cloexec": "close_on_exec", "open": "open_fds"},
     )
-    sane = read.ok & (read["max"] <= _MOST_DESCRIPTORS)
+    sane = read.ok & _whole(read["max"], read["open"], read["cloexec"])
     slots = arrays(memory, read["fd"], np.where(sane, read["max"], 0).astype(np.int64))
     detail = _CLOEXEC[_closed_on_exec(memory, read["cloexec"][slots.owner], slots.index)]
     yield Edges(FD, "FILE", slots.owner, slots.value, slots.index, detail, slots.torn | ~sane)
+
+
+def _whole(most: npt.NDArray[Any], opened: U64, closed: U64) -> Mask:
+    """Tell which tables are as alloc_fdtable() makes them (fs/file.c): no others are believed.
+
+    Two bitmaps of `max_fds` bits are in one piece of memory, that of the open ones first. In a
+    freed table the number can be any, and as much would be read.
+    """
+    result: Mask = (most <= _EMBEDDED) | (closed - opened == most.astype(np.uint64) // np.uint64(8))
+    return result
 
 
 def _closed_on_exec(memory: Memory, bitmaps: U64, fds: I64) -> I64:

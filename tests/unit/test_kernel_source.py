@@ -152,6 +152,35 @@ class TestPipe:
         assert said == [unread]
 
 
+class TestFileTable:
+    """How many descriptors a table has is what its bitmaps have room for."""
+
+    @pytest.mark.parametrize(
+        ("most", "apart", "read"),
+        [(64, -8, 1), (64, 8, 1), (128, 16, 1), (1 << 10, 128, 1), (1 << 30, 8, 0), (128, 8, 0),
+         (1 << 30, 1 << 40, 0), ((1 << 32) - 1, 1 << 28, 0), (192, -24, 0)],
+    )  # fmt: skip
+    def test_no_more_is_read_than_its_bitmaps_say(self, most: int, apart: int, read: int) -> None:
+        """Of a freed table that says 2**30, 8 GB would be read."""
+        fake = FakeKernel()
+        files, slots = fake.make("file"), fake.room(8 << 10)
+        fake.write(slots + 24, files)
+        bitmaps = fake.room(1 << 10)
+        table = fake.make(
+            "fdtable",
+            {"max_fds": most, "fd": slots, "open_fds": bitmaps, "close_on_exec": bitmaps + apart},
+        )
+        tables = fake.make("files_struct", {"fdt": table})
+        walk = registry()["FILE_TABLE"].walk
+        assert walk is not None
+        before = fake.reads
+        (edges,) = walk(fake.memory(), np.array([tables], np.uint64))
+        assert edges.target.tolist() == [files] * read
+        assert edges.torn is not None
+        assert edges.torn.tolist() == [not read]
+        assert fake.reads - before < 50
+
+
 class TestFind:
     """The one way to look something up in a sorted array."""
 
