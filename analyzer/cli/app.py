@@ -14,6 +14,7 @@ from analyzer.cli.commands import (
     doctor,
     export,
     graph,
+    namespaces,
     plot,
     procdump,
     report,
@@ -61,6 +62,9 @@ def _examples(lines: tuple[str, ...]) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for example in said for line in example)
 
 
-for _command in (collect, report, check, who, census, graph, plot, export, doctor, demo, procdump):
+_COMMANDS: Final = (
+    collect, report, check, who, namespaces, census, graph, plot, export, doctor, demo, procdump,
+)  # fmt: skip
+for _command in _COMMANDS:
     _name = _command.__name__.rpartition(".")[2]
     app.command(_name, epilog=_examples(_command.EXAMPLES))(_command.run)

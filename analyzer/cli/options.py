@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from analyzer.cli import completion, view
+from analyzer.cli import completion, listed, view
 
 
 class Source(StrEnum):
@@ -205,4 +205,43 @@ CsvFolder = Annotated[
 ]
 AsScript = Annotated[
     bool, typer.Option("--script", help="Print a shell script that dumps /proc anywhere.")
+]
+NamespaceTypes = Annotated[
+    str | None,
+    typer.Option(
+        "-t",
+        "--type",
+        metavar="TYPE,...",
+        help="Only these: net, mnt, pid, user, uts, ipc, cgroup, time.",
+        autocompletion=completion.namespaces,
+    ),
+]
+OwnerTree = Annotated[
+    bool, typer.Option("--tree", help="Each below the user namespace that owns it.")
+]
+ParentTree = Annotated[
+    bool, typer.Option("--parents", help="Each below its parent: pid and user namespaces have one.")
+]
+ListColumnsOf = Annotated[
+    str | None,
+    typer.Option(
+        "-o",
+        "--columns",
+        metavar="COLS",
+        help="List these columns (+COLS: after the usual ones); -H lists all.",
+    ),
+]
+ColumnsOfNamespaces = Annotated[
+    bool,
+    typer.Option(
+        "-H",
+        "--list-columns",
+        help="List all columns of -o and -Q, and what they say.",
+        is_eager=True,
+        callback=listed.of_namespaces,
+    ),
+]
+FilterThings = Annotated[
+    str | None,
+    typer.Option("-Q", "--filter", metavar="EXPR", help="List only what this holds for."),
 ]
