@@ -18,6 +18,7 @@ from analyzer.cli.commands import (
     plot,
     procdump,
     report,
+    schema,
     who,
 )
 from analyzer.cli.output import emit
@@ -64,6 +65,7 @@ def _examples(lines: tuple[str, ...]) -> str:
 
 _COMMANDS: Final = (
     collect, report, check, who, namespaces, census, graph, plot, export, doctor, demo, procdump,
+    schema,
 )  # fmt: skip
 for _command in _COMMANDS:
     _name = _command.__name__.rpartition(".")[2]

@@ -18,6 +18,16 @@ class Source(StrEnum):
     PROCFS = "procfs"
 
 
+class Described(StrEnum):
+    """The commands whose JSON has a schema."""
+
+    CHECK = "check"
+    REPORT = "report"
+    WHO = "who"
+    CENSUS = "census"
+    NAMESPACES = "namespaces"
+
+
 class Scope(StrEnum):
     """How much of the machine a snapshot keeps."""
 
@@ -57,6 +67,12 @@ SnapshotFiles = Annotated[
 ]
 What = Annotated[
     list[str], typer.Argument(metavar="OBJECT", help="PID:FD, a path, net:[N], pipe:[N], ...")
+]
+SchemaOf = Annotated[
+    Described | None,
+    typer.Argument(
+        metavar="COMMAND", help="check, report, who, census, namespaces.", show_default=False
+    ),
 ]
 Redact = Annotated[
     bool,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[2]
 COMMANDS: Final = (
     "collect", "report", "check", "who", "namespaces", "census", "graph", "plot", "export",
-    "doctor", "demo", "procdump",
+    "doctor", "demo", "procdump", "schema",
 )  # fmt: skip
 HEAVY: Final = {"numpy", "pandas", "pyarrow", "networkx", "matplotlib"}
 CRANALYZE: Final = [sys.executable, "-m", "analyzer"]
