@@ -124,9 +124,8 @@ def _lasting(memory: Memory, places: U64) -> Elements:
         at = np.flatnonzero(internal & (entry > _LAST_INTERNAL))
         if not len(at):
             break
-        read = memory.gather(
-            entry[at] - np.uint64(2), "xa_node", {"shift": "shift", "slot": "slots"}
-        )
+        fields = {"shift": "shift", "slot": "slots"}
+        read = memory.gather(entry[at] - np.uint64(2), "xa_node", fields)
         torn[owner[at[~read.ok]]] = True
         width = read["slot"].shape[1].bit_length() - 1
         below = read["shift"].astype(np.int64)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import TASK
 from analyzer.kinds import namespace_kinds
-from analyzer.procfs import mappings, nslink
+from analyzer.procfs import nslink
 from analyzer.procfs.chunks import Graph
 from analyzer.procfs.kcmp import What
 
@@ -15,13 +15,12 @@ if TYPE_CHECKING:
 
     from analyzer.procfs.fdinfo import FdInfo
     from analyzer.procfs.files import Slots
-    from analyzer.procfs.fs import ProcFs
-    from analyzer.procfs.gaps import GapLog
     from analyzer.procfs.mappings import Mapped, Use
     from analyzer.procfs.namespaces import Membership
     from analyzer.procfs.nslink import NamespaceLink
     from analyzer.procfs.sharing import Groups
     from analyzer.procfs.tasks import Task
+    from analyzer.relations.shown import Key
 
 # Kind, association, what kcmp(2) calls it.
 _SHARED: Final = (
@@ -31,6 +30,9 @@ _SHARED: Final = (
     ("SIGHAND", "sighand", What.SIGHAND),
 )
 _DELETED: Final = " (deleted)"  # what d_path() in fs/d_path.c adds to a name that is gone
+
+Mappings = dict[int, tuple[list["Mapped"], list["Use"]]]
+"""The mapped files of address spaces, and their uses, by the number of the space."""
 
 Opened = list[tuple[int, "NamespaceLink"]]
 """Open files that are namespaces: the objref, and the namespace."""
@@ -49,6 +51,7 @@ class Tables(Graph):
         self._groups = groups
         self._concerns = concerns
         self._objref: dict[What, dict[int, int]] = {}
+        self.number: dict[Key, int] = {}
 
     def add_shared(self, slots: Slots) -> None:
         """Add what tasks share; of other descriptor tables those with a file of interest."""
@@ -61,6 +64,7 @@ class Tables(Graph):
             self._objref[what] = {index: first + at for at, index in enumerate(kept)}
             pairs = [(t.tid, ref) for i, ref in self._objref[what].items() for t in groups[i]]
             self.references(TASK, association, [p[0] for p in pairs], [p[1] for p in pairs])
+            self.number |= {(kind, at): ref for at, ref in self._objref[what].items()}
 
     def add_files(
         self, slots: Slots, told: Sequence[FdInfo | None], devices: Mapping[int | None, int]
@@ -83,6 +87,7 @@ class Tables(Graph):
             mnt_id=[None if info is None else info.mnt_id for info in infos],
         )
         self._add_slots(slots, told, {file: first + i for i, file in enumerate(shown)})
+        self.number |= {("FILE", file): first + i for i, file in enumerate(shown)}
         links = ((first + at, nslink.parse(name)) for at, name in enumerate(names))
         return [(objref, link) for objref, link in links if link is not None]
 
@@ -99,12 +104,14 @@ class Tables(Graph):
             detail=["cloexec" if info is not None and info.cloexec else None for info in told],
         )
 
-    def add_mapped(self, fs: ProcFs, log: GapLog) -> None:
-        """Add the mapped files and the executable of each address space of interest."""
+    def add_mapped(self, mapped: Mappings) -> None:
+        """Add what was read: the mapped files, and who maps them."""
         files: list[Mapped] = []
+        keys: list[Key] = []
         uses: list[tuple[int, Use]] = []  # by which address space; the file is one of `files`
         for index, objref in self._objref[What.VM].items():
-            found, mine = mappings.read(fs, self._groups[What.VM][index][0], log)
+            found, mine = mapped[index]
+            keys += [("FILE", (index, at)) for at in range(len(found))]
             uses += [(objref, use._replace(file=len(files) + use.file)) for use in mine]
             files += found
         first = self.objects(
@@ -114,6 +121,7 @@ class Tables(Graph):
             ino=[file.ino for file in files],
             dev=[file.dev for file in files],
         )
+        self.number |= {key: first + at for at, key in enumerate(keys)}
         for association in ("exe", "vma"):
             some = [pair for pair in uses if (pair[1].start is None) == (association == "exe")]
             self.references(
@@ -152,6 +160,7 @@ class Tables(Graph):
             flags = [link in initial for link in mine]
             first = self.objects(kind.name, len(mine), initial=flags, **_numbers(mine))
             objref |= {link: first + at for at, link in enumerate(mine)}
+            self.number |= {(kind.name, nslink.text(link)): objref[link] for link in mine}
         return objref
 
 

@@ -9,6 +9,13 @@ from analyzer.procfs.parse import decode, malformed
 _FIELDS: Final = 3
 
 
+def unified(data: bytes) -> str | None:
+    """Return the path in the hierarchy of version 2, None where there is none."""
+    found = (line[3:] for line in data.splitlines() if line.startswith(b"0::"))
+    path = next(found, None)
+    return None if path is None else decode(path)
+
+
 def parse(data: bytes, where: str) -> str | None:
     """Return the path in the unified hierarchy (cgroups(7): id 0), or else in the first one.
 

@@ -7,10 +7,11 @@ descriptor, not to the file; the kernel adds it to the flags that it shows.
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 from analyzer.core.model import OBJECTS
-from analyzer.procfs.parse import in_column, malformed
+from analyzer.procfs.parse import decode, in_column, malformed
 
 CLOEXEC: Final = 0o2000000  # O_CLOEXEC, include/uapi/asm-generic/fcntl.h
 
@@ -19,13 +20,17 @@ _MINIMUM: Final = 4  # pos, its value, flags, its value
 
 
 class FdInfo(NamedTuple):
-    """Offset in bytes, open(2) flags without O_CLOEXEC; None for what old kernels do not say."""
+    """Offset in bytes, open(2) flags without O_CLOEXEC; None for what old kernels do not say.
+
+    `more` is all that follows, as it is: see `lines`.
+    """
 
     pos: int
     flags: int
     mnt_id: int | None
     ino: int | None
     cloexec: bool
+    more: bytes = b""
 
 
 def parse(data: bytes, where: str) -> FdInfo:
@@ -37,7 +42,19 @@ def parse(data: bytes, where: str) -> FdInfo:
         pos, flags = in_column(word[1], _POS), in_column(word[3], _FLAGS, base=8)
         mnt_id = in_column(word[5], _MNT_ID) if word[4:5] == [b"mnt_id:"] else None
         ino = in_column(word[7], _INO) if word[6:7] == [b"ino:"] else None
-        return FdInfo(pos, flags & ~CLOEXEC, mnt_id, ino, bool(flags & CLOEXEC))
+        told = _MINIMUM + 2 * (mnt_id is not None) + 2 * (ino is not None)
+        more = data.split(None, told)[told:] if len(word) > told else ()
+        return FdInfo(pos, flags & ~CLOEXEC, mnt_id, ino, bool(flags & CLOEXEC), *more)
     except (ValueError, IndexError):
         line = 1 + data.count(b"\n", 0, -1)
         raise malformed(where, line, "expected numbers that such files have") from None
+
+
+def lines(more: bytes) -> list[tuple[str, str]]:
+    """Return what only some types of files say: a word each ("tfd", "lock"), and what follows it.
+
+    A line that is not ended was cut.
+    """
+    whole = more.split(b"\n")[:-1]
+    parts = (re.split(rb":?[ \t]+", line.strip(), maxsplit=1) for line in whole)
+    return [(decode(part[0].rstrip(b":")), decode(part[1])) for part in parts if len(part) > 1]

@@ -17,13 +17,13 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from analyzer.procfs import fdinfo, nslink
+from analyzer.procfs import fdinfo
 from analyzer.procfs.fs import Links, vanished
 from analyzer.procfs.gaps import refusal
 from analyzer.procfs.kcmp import What
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from analyzer.procfs.fdinfo import FdInfo
     from analyzer.procfs.fs import ProcFs
@@ -68,18 +68,25 @@ class Slots:
         """Return the rows that are of interest."""
         return [row for row, number in enumerate(self.file) if number >= 0]
 
+    def drop(self, wanted: Collection[int], whoever: Callable[[str], bool]) -> None:
+        """Keep the files of the tables of interest, `wanted` ones, and links of `whoever`."""
+        keep = {*self.file[: self.full], *wanted}
+        for row in range(self.full, len(self)):
+            if self.file[row] not in keep and not whoever(self.link[row]):
+                self.file[row] = -1
+
 
 def walk(
     fs: ProcFs,
     tables: Sequence[Task],
     interest: Sequence[bool],
-    namespaces: Collection[str],
+    wanted: Callable[[Sequence[str]], Callable[[str], bool]],
     log: GapLog,
 ) -> Slots:
     """Read the descriptors of `tables` (one task for each); `file` is left empty.
 
-    `interest` tells the tables that are read in full, `namespaces` the links to namespaces whose
-    descriptors are of interest everywhere.
+    `interest` tells the tables that are read in full. `wanted` is given where the descriptors of
+    those lead, and returns what tells which of others' links are of interest.
     """
     slots = Slots()
     for number, task in enumerate(tables):
@@ -87,12 +94,12 @@ def walk(
             links = _links(fs, task, log)
             slots.extend(number, list(zip(links.names, links.targets, strict=True)))
     slots.full = len(slots)
-    wanted = {*slots.link, *namespaces}
+    mine, matters = set(slots.link), wanted(slots.link)
     for number, task in enumerate(tables):
         if not interest[number] and not task.stat.kthread:
             links = _links(fs, task, log)
             pairs = zip(links.names, links.targets, strict=True)
-            slots.extend(number, [pair for pair in pairs if pair[1] in wanted])
+            slots.extend(number, [p for p in pairs if p[1] in mine or matters(p[1])])
     return slots
 
 
@@ -112,13 +119,14 @@ def identify(
     slots: Slots,
     tables: Sequence[Task],
     identity: Identity,
+    whoever: Callable[[str], bool],
     log: GapLog,
 ) -> None:
-    """Fill in `slots.file`."""
+    """Fill in `slots.file`; where `whoever` holds of a link all of its files are of interest."""
     slots.file = array("q", [-1]) * len(slots)
     count = 0
     for link, rows in _by_link(slots).items():
-        of_interest = len(rows) if nslink.parse(link) else _below(rows, slots.full)
+        of_interest = len(rows) if whoever(link) else _below(rows, slots.full)
         if not of_interest:
             continue
         if len(rows) == 1:
@@ -173,11 +181,16 @@ def look_shared(fs: ProcFs, slots: Slots, tables: Sequence[Task]) -> int:
         told = details(fs, slots, rows, tables)
         for row, info in zip(rows, told, strict=True):
             if info is not None:
-                holders.setdefault(info._replace(cloexec=False), set()).add(slots.table[row])
+                holders.setdefault(_alike(info), set()).add(slots.table[row])
         for row, info in zip(rows, told, strict=True):
-            shared = info is not None and len(holders[info._replace(cloexec=False)]) > 1
+            shared = info is not None and len(holders[_alike(info)]) > 1
             count += shared and row < slots.full
     return count
+
+
+def _alike(info: FdInfo) -> FdInfo:
+    # What a file says of its own state may change between two readings.
+    return info._replace(cloexec=False, more=b"")
 
 
 def details(

@@ -18,14 +18,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
+from analyzer.procfs import looked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from analyzer.relations.shown import Looked
+
 MAX_FILE: Final = 64 << 20  # bytes; the maps of 65,530 mappings take about 8 MiB
 _CHUNK: Final = 1 << 16
-_HEAD: Final = 4096  # of a file in fdinfo: what is used is at its start
+_HEAD: Final = 1 << 16  # of a file in fdinfo: an epoll has a line for each file that it watches
 _GONE: Final = frozenset({errno.ENOENT, errno.ESRCH, errno.ENOTDIR, errno.EBADF})
 
 # A dump may hold anything under the name of a file: never follow, never wait for a FIFO.
@@ -93,6 +96,25 @@ class ProcFs:
             return _links(fd)
         finally:
             os.close(fd)
+
+    def look(self, paths: Sequence[str]) -> list[Looked | None]:
+        """Return what statx(2) says of what links lead to; of a dump, what it said then.
+
+        A filesystem that does not answer is not waited for.
+        """
+        return [looked.parse(data) for data in self.looked(paths)]
+
+    def looked(self, paths: Sequence[str]) -> list[bytes | None]:
+        """Return what `look` says as a dump keeps it."""
+        if self.is_live():
+            return looked.ask([self._prefix + path for path in paths])
+        return [self._optional(looked.kept(path)) for path in paths]
+
+    def _optional(self, path: str) -> bytes | None:
+        try:
+            return self.read(path)
+        except OSError:
+            return None
 
     def heads(self, folder: str, names: Sequence[str]) -> list[bytes | None]:
         """Return the first bytes of some files of a folder, None for what cannot be read."""

@@ -25,16 +25,20 @@ if TYPE_CHECKING:
 PATIENCE: Final = 2.0  # seconds for one path
 _WHOLE: Final = 8.0  # seconds for all that do not answer
 
-# Error number, device, inode (0: not told), mounted, mode (0: not told), device that it is.
-_ANSWER: Final = struct.Struct("=iQQiIQ")
+# Error number, device, inode (0: not told), mounted, mode (0: not told), device that it is, size
+# in bytes, id of its mount (-1: not told).
+_ANSWER: Final = struct.Struct("=iQQiIQQq")
 _NUL: Final = b"\0"
 
 # include/uapi/linux/fcntl.h and stat.h: places in struct statx of mask, inode, and device.
 _AT_FDCWD, _AT_NO_AUTOMOUNT, _AT_STATX_DONT_SYNC = -100, 0x800, 0x4000
 _STATX_INO: Final = 0x100
 _STATX_TYPE: Final = 0x1
+_STATX_SIZE: Final = 0x200
+_STATX_MNT_ID: Final = 0x1000  # fa2fcf4f1df1 "statx: add mount ID", 5.8
 _SIZE, _ATTRIBUTES_AT, _MODE_AT, _INO_AT, _ATTRIBUTES_MASK_AT = 256, 8, 28, 32, 56
-_RDEV_AT, _DEV_AT = 128, 136
+_SIZE_AT, _RDEV_AT, _DEV_AT, _MNT_ID_AT = 40, 128, 136, 144
+_MOST: Final = (1 << 63) - 1
 _TYPE: Final = 0o170000  # S_IFMT
 _MOUNT_ROOT: Final = 0x2000  # 80340fe3605c "statx: add mount_root", 5.8
 
@@ -43,7 +47,8 @@ class Inode(NamedTuple):
     """Where a path leads: the device as makedev(3), and the inode where it is told.
 
     `mounted` tells that something is mounted there; before 5.8 it is true of everything. `mode` is
-    its type (S_IFMT), 0 where it is not told; `rdev` the device that a device node is.
+    its type (S_IFMT), 0 where it is not told; `rdev` the device that a device node is. `mnt_id` is
+    that of its mount, since 5.8, else -1.
     """
 
     dev: int
@@ -51,6 +56,8 @@ class Inode(NamedTuple):
     mounted: bool
     mode: int = 0
     rdev: int = 0
+    size: int = 0
+    mnt_id: int = -1
 
 
 def look(paths: Sequence[str], patience: float = PATIENCE) -> list[Inode | int]:
@@ -101,8 +108,8 @@ def _read(pipe: IO[bytes], patience: float) -> Iterator[Inode | int]:
     while select.select([pipe], [], [], patience)[0] and (part := pipe.read(1 << 16)):
         data = left + part
         whole = len(data) - len(data) % _ANSWER.size
-        for code, dev, ino, mounted, mode, rdev in _ANSWER.iter_unpack(data[:whole]):
-            yield code or Inode(dev, ino or None, bool(mounted), mode, rdev)
+        for code, dev, ino, mounted, *more in _ANSWER.iter_unpack(data[:whole]):
+            yield code or Inode(dev, ino or None, bool(mounted), *more)
         left = data[whole:]
 
 
@@ -117,7 +124,7 @@ def _statx(ask: Any, path: bytes) -> tuple[int, ...]:  # noqa: ANN401 - of ctype
     out = ctypes.create_string_buffer(_SIZE)
     flags = _AT_NO_AUTOMOUNT | _AT_STATX_DONT_SYNC
     # A FUSE filesystem of another user tells even root the device only, and if asked for no more.
-    for mask in (_STATX_INO | _STATX_TYPE, 0):
+    for mask in (_STATX_INO | _STATX_TYPE | _STATX_SIZE | _STATX_MNT_ID, 0):
         if ask(_AT_FDCWD, path, flags, mask, out) == 0:
             dev = os.makedev(*struct.unpack_from("=II", out.raw, _DEV_AT))
             rdev = os.makedev(*struct.unpack_from("=II", out.raw, _RDEV_AT))
@@ -126,11 +133,14 @@ def _statx(ask: Any, path: bytes) -> tuple[int, ...]:  # noqa: ANN401 - of ctype
             number = [_u64(out.raw, at) for at in (_INO_AT, _ATTRIBUTES_AT, _ATTRIBUTES_MASK_AT)]
             root = number[1] & _MOUNT_ROOT or not number[2] & _MOUNT_ROOT
             ino = number[0] if told & _STATX_INO else 0
-            return 0, dev, ino, int(bool(root)), mode if told & _STATX_TYPE else 0, rdev
+            mode = mode if told & _STATX_TYPE else 0
+            size = min(_u64(out.raw, _SIZE_AT), _MOST) if told & _STATX_SIZE else 0
+            mount = _u64(out.raw, _MNT_ID_AT) if told & _STATX_MNT_ID else -1
+            return 0, dev, ino, int(bool(root)), mode, rdev, size, mount
         if ctypes.get_errno() != errno.EACCES:
             break
     code = ctypes.get_errno()
-    return _stat(path) if code == errno.ENOSYS else (code, 0, 0, 0, 0, 0)
+    return _stat(path) if code == errno.ENOSYS else (code, 0, 0, 0, 0, 0, 0, -1)
 
 
 def _u64(data: bytes, at: int) -> int:
@@ -141,8 +151,9 @@ def _stat(path: bytes) -> tuple[int, ...]:
     try:
         found = os.stat(path)
     except OSError as error:
-        return error.errno or errno.EIO, 0, 0, 0, 0, 0
-    return 0, found.st_dev, found.st_ino, 1, found.st_mode & _TYPE, found.st_rdev
+        return error.errno or errno.EIO, 0, 0, 0, 0, 0, 0, -1
+    kind = found.st_mode & _TYPE
+    return 0, found.st_dev, found.st_ino, 1, kind, found.st_rdev, found.st_size, -1
 
 
 if __name__ == "__main__":

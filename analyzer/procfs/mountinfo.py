@@ -11,7 +11,11 @@ _AFTER: Final = 3  # filesystem type, source, super options
 
 
 class Mount(NamedTuple):
-    """One mount: its id, the device of its filesystem as makedev(3), what is mounted and where."""
+    """One mount: its id, the device of its filesystem as makedev(3), what is mounted and where.
+
+    `options` are those of the filesystem, `own` those of the mount. `group` is its peer group,
+    `master` the one that it follows; 0 is none.
+    """
 
     mnt_id: int
     dev: int
@@ -19,6 +23,9 @@ class Mount(NamedTuple):
     point: str
     fstype: str
     options: str
+    own: str = ""
+    group: int = 0
+    master: int = 0
 
 
 def parse(data: bytes, where: str) -> list[Mount]:
@@ -43,6 +50,14 @@ def _mount(field: list[bytes], where: str, row: int) -> Mount:
             point=decode(unescape(field[4])),
             fstype=decode(after[0]),
             options=decode(after[2]),
+            own=decode(field[5]),
+            group=_tag(field, b"shared:"),
+            master=_tag(field, b"master:"),
         )
     except (ValueError, IndexError):
         raise malformed(where, row, "expected a mount as in proc_pid_mountinfo(5)") from None
+
+
+def _tag(field: list[bytes], tag: bytes) -> int:
+    tags = field[_FIELDS : field.index(b"-", _FIELDS)]
+    return next((number(word[len(tag) :]) for word in tags if word.startswith(tag)), 0)

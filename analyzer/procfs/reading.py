@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from analyzer.check.subtree import INSIDE, task_sides
 from analyzer.core.errors import TargetVanishedError
-from analyzer.procfs import files, mounts, namespaces, nslink, tasks
+from analyzer.procfs import ends, files, mappings, mounts, namespaces, nslink, relate, tasks, world
 from analyzer.procfs.build import Tables
+from analyzer.procfs.facts import COMPLETE
 from analyzer.procfs.gaps import GapLog
 from analyzer.procfs.kcmp import What
 from analyzer.procfs.sharing import Sharing
@@ -68,6 +69,9 @@ class _Reading:
     identity: Identity
     full: frozenset[int]
     log: GapLog
+    subtree: frozenset[int]
+    observer: int
+    whole: bool
 
     def concerns(self, group: Sequence[Task]) -> bool:
         return any(task.tid in self.full for task in group)
@@ -92,10 +96,12 @@ def read(
     table = tasks.table(found, facts)
     inside = _inside(table, pid)
     full = frozenset(table["tid"].tolist()) if host else frozenset(inside["tid"].tolist())
-    reading = _Reading(fs, found, identity, full, log)
-    out, notes = _graph(reading, progress)
     subtree = frozenset(inside["tgid"].tolist())
-    made = {"tasks": table, **out.tables()}
+    whole = fs.is_live() or _is_whole(fs)
+    own = frozenset() if host else subtree  # in a reading of all nobody is inside
+    reading = _Reading(fs, found, identity, full, log, own, facts.observer, whole)
+    out, notes, made = _graph(reading, progress)
+    made |= {"tasks": table, **out.tables()}
     return Seen(fs, facts, log, found, subtree, identity.certain, notes, made)
 
 
@@ -107,7 +113,15 @@ def _inside(table: Table, pid: int | None) -> Table:
     return table.take(task_sides(table, pid) == INSIDE)
 
 
-def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, list[str]]:
+def _is_whole(fs: ProcFs) -> bool:
+    try:
+        fs.read(COMPLETE)
+    except OSError:
+        return False
+    return True
+
+
+def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, list[str], dict[str, Table]]:
     fs, log = reading.fs, reading.log
     progress("what tasks share")
     groups = _groups(reading)
@@ -117,16 +131,28 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, list[str]]:
     one_each = [group[0] for group in groups[What.FILES]]
     slots = _slots(reading, groups[What.FILES], of_interest)
     of_interest |= _namespaces_of(slots)
-    told = files.details(fs, slots, slots.kept(), one_each)
+    rows = slots.kept()
+    told = dict(zip(rows, files.details(fs, slots, rows, one_each), strict=True))
     seen = mounts.read(fs, reading.tasks, members)
+    progress("mappings")
+    mapped = {
+        at: mappings.read(fs, group[0], log)
+        for at, group in enumerate(groups[What.VM])
+        if reading.concerns(group)
+    }
+    first = namespaces.initial(reading.tasks, members)
+    progress("relations")
+    shown = world.shown(reading, groups, members, slots, told, seen, mapped, first)
+    found = relate.find(shown)
+    slots.drop(relate.files(found), world.whoever)
     out = Tables(groups, reading.concerns)
     out.add_shared(slots)
-    opened = out.add_files(slots, told, mounts.devices(seen))
-    progress("mappings")
-    out.add_mapped(fs, log)
-    first = namespaces.initial(reading.tasks, members)
+    opened = out.add_files(slots, [told[row] for row in slots.kept()], mounts.devices(seen))
+    out.add_mapped(mapped)
     out.add_namespaces([m for m in members if m.namespace in of_interest], opened, first)
-    return out, [*_alike(reading, slots, one_each), *_pinned(mounts.pins(seen), of_interest)]
+    ends.add(out, relate.ends(found), shown)
+    notes = [*_alike(reading, slots, one_each), *_pinned(mounts.pins(seen), of_interest)]
+    return out, notes, {"relations": relate.table(found, out.number)}
 
 
 def _groups(reading: _Reading) -> dict[What, Groups]:
@@ -141,9 +167,21 @@ def _groups(reading: _Reading) -> dict[What, Groups]:
 def _slots(reading: _Reading, groups: Groups, of_interest: set[NamespaceLink]) -> files.Slots:
     one_each = [group[0] for group in groups]
     concerned = [reading.concerns(group) for group in groups]
-    links = {nslink.text(namespace) for namespace in of_interest}
-    slots = files.walk(reading.fs, one_each, concerned, links, reading.log)
-    files.identify(slots, one_each, reading.identity, reading.log)
+    spaces = {nslink.text(namespace) for namespace in of_interest}
+    matters: list[Callable[[str], bool]] = []
+
+    def wanted(links: Sequence[str]) -> Callable[[str], bool]:
+        matters.append(world.Interest(links, reading.subtree))
+        return lambda link: link in spaces or matters[0](link)
+
+    slots = files.walk(reading.fs, one_each, concerned, wanted, reading.log)
+    files.identify(
+        slots,
+        one_each,
+        reading.identity,
+        lambda link: world.whoever(link) or matters[0](link),
+        reading.log,
+    )
     return slots
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from analyzer.procfs import looked
 from analyzer.procfs.fs import Links, ProcFs, vanished
 from analyzer.procfs.refusals import LINK, OPEN, Refusals
 
@@ -77,6 +78,14 @@ class Recorder(ProcFs):
             if head is not None:
                 self.entries[f"{folder}/{name}"] = head
         return heads
+
+    def looked(self, paths: Sequence[str]) -> list[bytes | None]:
+        """Do as `ProcFs.looked`."""
+        found = self._inner.looked(paths)
+        for path, data in zip(paths, found, strict=True):
+            if data is not None:
+                self.entries.setdefault(looked.kept(path), data)
+        return found
 
     def _refuse(self, kind: str, path: str, error: OSError) -> None:
         if not vanished(error):

@@ -68,6 +68,10 @@ class Refusing(ProcFs):
         """Do as `ProcFs.heads`."""
         return self._inner.heads(folder, names)
 
+    def looked(self, paths: Sequence[str]) -> list[bytes | None]:
+        """Do as `ProcFs.looked`."""
+        return self._inner.looked(paths)
+
     def _check(self, path: str) -> None:
         code = self._refused.get((OPEN, path))
         if code is not None:

@@ -17,14 +17,17 @@ _PF_KTHREAD: Final = 0x00200000
 _LONGEST: Final = 1 << 40  # ticks: 348 years at 100 a second
 
 # Places after the name: proc_pid_stat(5) numbers them from 3.
-_STATE, _PPID, _FLAGS, _THREADS, _START = 0, 1, 6, 17, 19
+_STATE, _PPID, _GROUP, _SESSION, _TERMINAL, _FLAGS, _THREADS, _START = 0, 1, 2, 3, 4, 6, 17, 19
 
 
 _TID_COLUMN, _PPID_COLUMN = TASKS.column("tid"), TASKS.column("ppid")
 
 
 class Stat(NamedTuple):
-    """What is used of the line; `start_ticks` is in clock ticks since boot."""
+    """What is used of the line; `start_ticks` is in clock ticks since boot.
+
+    `terminal` is the device of the controlling terminal; 0 is none, as of group and session.
+    """
 
     tid: int
     comm: str
@@ -33,6 +36,9 @@ class Stat(NamedTuple):
     flags: int
     threads: int
     start_ticks: int
+    group: int = 0
+    session: int = 0
+    terminal: int = 0
 
     @property
     def exiting(self) -> bool:
@@ -68,6 +74,9 @@ def parse(data: bytes, where: str) -> Stat:
             flags=number(field[_FLAGS]),
             threads=number(field[_THREADS]),
             start_ticks=number(field[_START], below=_LONGEST),
+            group=max(in_column(field[_GROUP], _PPID_COLUMN), 0),  # -1 of one that ends
+            session=max(in_column(field[_SESSION], _PPID_COLUMN), 0),
+            terminal=in_column(field[_TERMINAL], _PPID_COLUMN) & 0xFFFFFFFF,
         )
     except ValueError:
         raise malformed(where, 1 + data.count(b"\n", 0, -1), "expected numbers") from None

@@ -16,19 +16,25 @@ _COLUMNS: Final = {
     b"PPid": TASKS.column("ppid"),
     b"Uid": _USER,
     b"NSpid": TASKS.column("nspid"),
+    b"NSpgid": TASKS.column("nspid"),
+    b"NSsid": TASKS.column("nspid"),
+    b"TracerPid": TASKS.column("tid"),
 }
 
 
 class Status(NamedTuple):
     """What is used: `nspid` are the task's ids, outermost namespace first (None before 4.1).
 
-    `uid` is the real user id.
+    `uid` is the real user id. `hidden` tells of the session and the process group whether their
+    leaders have no number in the task's own pid namespace.
     """
 
     tgid: int
     ppid: int
     nspid: tuple[int, ...] | None
     uid: int
+    tracer: int = 0
+    hidden: tuple[bool, bool] = (False, False)
 
 
 def parse(data: bytes, where: str) -> Status:
@@ -40,7 +46,9 @@ def parse(data: bytes, where: str) -> Status:
     if not tgid or not ppid or not uid:
         lost = next(name for name, got in (("Tgid", tgid), ("PPid", ppid), ("Uid", uid)) if not got)
         raise malformed(where, 1 + data.count(b"\n"), f"the file ends without {lost}")
-    return Status(tgid[0], ppid[0], nspid or None, uid[0])
+    (tracer, *_) = (*_numbers(data, b"TracerPid", where), 0)
+    session, group = (_numbers(data, key, where)[-1:] == (0,) for key in (b"NSsid", b"NSpgid"))
+    return Status(tgid[0], ppid[0], nspid or None, uid[0], tracer, (session, group))
 
 
 def _numbers(data: bytes, key: bytes, where: str) -> tuple[int, ...]:

@@ -29,7 +29,11 @@ _UNLISTED: Final = "the process, or some of its threads, and all that they hold 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One thread, and where its folder is."""
+    """One thread, and where its folder is.
+
+    `numbers` are its ids, outermost pid namespace first; `hidden` is of `status.Status`.
+    `group` is its control group of version 2.
+    """
 
     tid: int
     tgid: int
@@ -37,6 +41,10 @@ class Task:
     stat: stat.Stat
     nspid: int | None
     cgroup: str | None
+    numbers: tuple[int, ...] = ()
+    tracer: int = 0
+    hidden: tuple[bool, bool] = (False, False)
+    group: str | None = None
 
     @property
     def leader(self) -> bool:
@@ -122,15 +130,18 @@ def _stat(fs: ProcFs, folder: str) -> stat.Stat:
 def _task(fs: ProcFs, tgid: int, tid: int, folder: str, first: stat.Stat) -> Task:
     more = status.parse(fs.read(f"{folder}/status"), fs.name(f"{folder}/status"))
     nspid = more.nspid[-1] if more.nspid else None
-    path = _cgroup(fs, folder) if tid == tgid and not first.kthread else None
-    return Task(tid, tgid, folder, first, nspid, path)
+    path, group = _cgroups(fs, folder) if tid == tgid and not first.kthread else (None, None)
+    return Task(
+        tid, tgid, folder, first, nspid, path, more.nspid or (), more.tracer, more.hidden, group
+    )
 
 
-def _cgroup(fs: ProcFs, folder: str) -> str | None:
+def _cgroups(fs: ProcFs, folder: str) -> tuple[str | None, str | None]:
     try:
-        return cgroup.parse(fs.read(f"{folder}/cgroup"), fs.name(f"{folder}/cgroup"))
+        data = fs.read(f"{folder}/cgroup")
     except OSError:
-        return None
+        return None, None
+    return cgroup.parse(data, fs.name(f"{folder}/cgroup")), cgroup.unified(data)
 
 
 def table(tasks: Sequence[Task], facts: Facts) -> Table:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from analyzer.core.model import Impact
     from analyzer.kinds.base import I64, U64, Association, Mask
     from analyzer.memory.reader import Memory
+    from analyzer.relations.shown import Find as Shows
 
     Words = npt.NDArray[np.object_]
 
@@ -128,8 +129,8 @@ class Relation:
     has to know of it. One that is not `told` is never a crossing: it is known of whole machines, to
     who asks. `brief` says all of one between tasks in a sentence: of {left}, {right}, what is known
     of it ({detail}) and where the right one is ({side}). `kernel` finds it in the kernel's memory,
-    `procfs` tells whether /proc shows it (`analyzer.procfs.relations`), `unseen` what of it nobody
-    can see.
+    `from_proc` in what /proc shows, and `unseen` is what of it nobody can see. `hidden` is what of
+    it /proc does not show, though it shows the rest.
     """
 
     name: str
@@ -144,8 +145,9 @@ class Relation:
     told: bool = True
     brief: str = ""
     kernel: Find | None = None
-    procfs: bool = False
+    from_proc: Shows | None = None
     unseen: str = ""
+    hidden: str = ""
 
 
 def words(count: int, text: str = "") -> Words:

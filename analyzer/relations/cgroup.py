@@ -13,12 +13,14 @@ import numpy as np
 from analyzer.core.model import TASK, Impact
 from analyzer.relations._tasks import boxed, tasks
 from analyzer.relations.base import Related, Relation, words
+from analyzer.relations.shown import Tied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.kinds.base import U64
     from analyzer.relations.base import World
+    from analyzer.relations.shown import Shown
 
 
 def group_of(world: World, addresses: U64) -> U64:
@@ -46,6 +48,13 @@ def _find(world: World) -> Iterator[Related]:
     )
 
 
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    impact = Impact.LOST if shown.boxed() else Impact.BY_DESIGN
+    for task in shown.leaders():
+        if task.group_of not in {None, "/"} and task.state not in "ZX":
+            yield Tied(task.key, ("CGROUP", task.group_of), role="member", impact=impact)
+
+
 RELATION: Final = Relation(
     name="cgroup",
     title="is in a cgroup with processes of the other side",
@@ -56,6 +65,6 @@ RELATION: Final = Relation(
     next="a cgroup of its own (systemd-run --scope, or a directory in /sys/fs/cgroup)",
     shared=True,
     kernel=_find,
-    procfs=True,
+    from_proc=_from_proc,
     unseen="groups of version 1",
 )

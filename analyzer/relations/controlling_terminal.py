@@ -10,16 +10,25 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import TASK, Impact
 from analyzer.relations.base import Related, Relation
+from analyzer.relations.shown import Tied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.relations.base import World
+    from analyzer.relations.shown import Shown
 
 
 def _find(world: World) -> Iterator[Related]:
     task, tty, _ = world.held("ctty")
     yield Related(TASK, task, "TTY", tty)
+
+
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    # Of one session alone, and every devpts has a terminal 0: the number is not enough.
+    for task in shown.leaders():
+        if task.terminal and task.session:
+            yield Tied(task.key, ("TTY", (task.session, task.terminal)))
 
 
 RELATION: Final = Relation(
@@ -32,4 +41,5 @@ RELATION: Final = Relation(
     next="setsid(2) in the first process of the container",
     shared=True,
     kernel=_find,
+    from_proc=_from_proc,
 )

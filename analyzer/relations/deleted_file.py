@@ -49,5 +49,4 @@ RELATION: Final = Relation(
     shared=True,
     alone=True,
     kernel=_find,
-    procfs=True,
 )

@@ -21,6 +21,7 @@ from analyzer.memory.distinct import member, unique
 from analyzer.relations._tasks import KTHREAD, tasks
 from analyzer.relations.base import Related, Relation
 from analyzer.relations.cgroup import group_of
+from analyzer.relations.shown import Tied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from analyzer.kinds.base import U64, Mask
     from analyzer.relations._tasks import Columns
     from analyzer.relations.base import World
+    from analyzer.relations.shown import Shown, Task
 
 _PROXY: Final = {
     "mnt": "mnt_ns",
@@ -156,6 +158,68 @@ def _dies(world: World, there: _Joined, rows: list[int]) -> bool:
     return bool((read.ok & member(read["task"], world.inside[TASK])).any())
 
 
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    ours = shown.ours()
+    own = {name: shown.own(name) for name in ("pid", *_PROXY, *_TIME, "user")}
+    there = {
+        task.tid: [name for name in own if task.spaces.get(name) in own[name]]
+        for task in shown.leaders()
+        if not task.inside and not task.kthread
+    }
+    there = {tid: names for tid, names in there.items() if names}
+    crowds: dict[int, list[Task]] = {}
+    for tid in there:
+        crowds.setdefault(_first(shown, there, tid), []).append(shown.tasks[tid])
+    above = {task.tid for task in _parents_of(shown, ours[0])} if ours else set()
+    for tid, crowd in crowds.items():
+        top = shown.tasks[tid]
+        names = [name for name in own if any(name in there[task.tid] for task in crowd)]
+        host = max(ours, key=lambda one: sum(_with(one, crowd, name) for name in names))
+        many = "namespace" if len(names) == 1 else f"{len(names)} namespaces"
+        # A clock tick is long: a parent is older though it started in the same one.
+        does = "is in" if tid in above or top.start < host.start else "joined"
+        said = [f"{does} its {many} ({', '.join(names)})"]
+        if top.group_of not in {None, "/"} and top.group_of == host.group_of:
+            said.append("in its cgroup")
+        if len(crowd) > 1:
+            said.append(f"with {len(crowd) - 1} more that it started")
+        if any(_ends_with_ours(ours, task) for task in crowd if "pid" in there[task.tid]):
+            said.append("killed when its pid namespace ends")
+        if top.state in "ZX":
+            said.append(f"dead and not waited for by process {top.parent}")
+        impact = Impact.BY_DESIGN if tid in above else Impact.LOST
+        yield Tied(host.key, top.key, ", ".join(said), impact=impact)
+
+
+def _with(one: Task, crowd: list[Task], name: str) -> bool:
+    return name in one.spaces and any(t.spaces.get(name) == one.spaces[name] for t in crowd)
+
+
+def _parents_of(shown: Shown, task: Task) -> Iterator[Task]:
+    seen = {task.tid}
+    at = shown.tasks.get(task.parent)
+    while at is not None and at.tid not in seen:
+        yield at
+        seen.add(at.tid)
+        at = shown.tasks.get(at.parent)
+
+
+def _first(shown: Shown, there: Mapping[int, list[str]], tid: int) -> int:
+    """Return the first of those that joined with a process: whose parents did."""
+    first = tid
+    for task in _parents_of(shown, shown.tasks[tid]):
+        if task.tid not in there:
+            break
+        first = task.tid
+    return first
+
+
+def _ends_with_ours(ours: list[Task], task: Task) -> bool:
+    return any(
+        one.numbers[-1:] == (1,) and one.spaces.get("pid") == task.spaces["pid"] for one in ours
+    )
+
+
 RELATION: Final = Relation(
     name="joined",
     title="has a process in its namespaces that is no descendant",
@@ -166,5 +230,5 @@ RELATION: Final = Relation(
     next="let it end before a checkpoint: it is not a part of the subtree",
     brief="{right}: {detail}; not a descendant of {left}",
     kernel=_find,
-    procfs=True,
+    from_proc=_from_proc,
 )

@@ -62,5 +62,4 @@ RELATION: Final = Relation(
     impact=Impact.WATCHES,
     next="close the pidfd",
     kernel=_find,
-    procfs=True,
 )

@@ -46,5 +46,4 @@ RELATION: Final = Relation(
     next="an IPC namespace of its own (unshare -i), and mq_open(3) in it",
     shared=True,
     kernel=_find,
-    procfs=True,
 )

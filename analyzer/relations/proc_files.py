@@ -83,5 +83,4 @@ RELATION: Final = Relation(
     impact=Impact.WATCHES,
     next="close it",
     kernel=_find,
-    procfs=True,
 )

@@ -17,12 +17,14 @@ from analyzer.core.model import TASK, Impact
 from analyzer.kinds.pid import innermost
 from analyzer.relations._tasks import tasks, upid
 from analyzer.relations.base import Related, Relation
+from analyzer.relations.shown import Tied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.kinds.base import U64, Mask
     from analyzer.relations.base import World
+    from analyzer.relations.shown import Shown
 
 ROLES: Final = (("session", 3), ("process group", 2))  # PIDTYPE_SID, PIDTYPE_PGID
 
@@ -61,6 +63,15 @@ def _hidden(world: World, members: U64, pids: U64) -> Mask:
     return mask
 
 
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    for task in shown.leaders():
+        for role, number in (("session", task.session), ("process group", task.group)):
+            leader = shown.tasks.get(number)
+            if leader is not None and leader.leads and leader is not task:
+                zero = " (0 inside)" if task.hidden.get(role) else ""
+                yield Tied(task.key, leader.key, f"{role} {number}{zero}")
+
+
 RELATION: Final = Relation(
     name="session",
     title="in a session or process group led from the other side",
@@ -71,5 +82,5 @@ RELATION: Final = Relation(
     next="setsid(2) in the first process of the container (setsid -w, podman does it)",
     brief="{left}: in {detail}, led by {right} {side}",
     kernel=_find,
-    procfs=True,
+    from_proc=_from_proc,
 )

@@ -15,11 +15,13 @@ from analyzer.core.model import TASK, Impact
 from analyzer.relations._tasks import tasks, upid
 from analyzer.relations.base import Related, Relation, words
 from analyzer.relations.session import ROLES
+from analyzer.relations.shown import Tied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.relations.base import World
+    from analyzer.relations.shown import Shown
 
 
 def _find(world: World) -> Iterator[Related]:
@@ -38,6 +40,19 @@ def _find(world: World) -> Iterator[Related]:
         yield Related(TASK, found.address[leads[at]], "PID", pid[at], role=said)
 
 
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    if not shown.whole:  # one that was not shown is not gone
+        return
+    for task in shown.leaders():
+        if task.exiting or task.kthread:
+            continue
+        both = task.session == task.group
+        for role, number in (("session", task.session), ("process group", task.group)):
+            if number and number not in shown.tasks and not (both and role != "session"):
+                said = "session and process group" if both else role
+                yield Tied(task.key, ("PID", number), role=said)
+
+
 RELATION: Final = Relation(
     name="session-left",
     title="in a session or process group whose leader is gone, with processes outside",
@@ -48,4 +63,5 @@ RELATION: Final = Relation(
     next="setsid(2) in the first process of the container",
     shared=True,
     kernel=_find,
+    from_proc=_from_proc,
 )

@@ -14,11 +14,14 @@ import numpy as np
 from analyzer.core.model import TASK, Impact
 from analyzer.relations._tasks import sided, tasks
 from analyzer.relations.base import Related, Relation, words
+from analyzer.relations.shown import Tied
+from analyzer.relations.shown import sided as either
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.relations.base import World
+    from analyzer.relations.shown import Shown
 
 
 def _find(world: World) -> Iterator[Related]:
@@ -36,6 +39,14 @@ def _find(world: World) -> Iterator[Related]:
     )
 
 
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    for task in shown.tasks.values():
+        tracer = shown.tasks.get(task.tracer)
+        if tracer is not None:
+            impact = either(tracer.inside, Impact.REACHES_OUT, Impact.LOST)
+            yield Tied(task.key, tracer.key, role="traced", impact=impact)
+
+
 RELATION: Final = Relation(
     name="tracer",
     title="traced across the border",
@@ -46,5 +57,5 @@ RELATION: Final = Relation(
     next="detach the debugger (PTRACE_DETACH)",
     brief="{left}: traced by {right} {side}",
     kernel=_find,
-    procfs=True,
+    from_proc=_from_proc,
 )

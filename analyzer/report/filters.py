@@ -46,9 +46,7 @@ from analyzer.report.expression import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from analyzer.report.expression import Type
+    from collections.abc import Callable, Iterator
 
 MAX_LENGTH: Final = 4096
 MAX_NESTING: Final = 50
@@ -79,15 +77,11 @@ class _Token(NamedTuple):
     at: int
 
 
-def parse(text: str, columns: Mapping[str, Type] | None = None) -> Node:
-    """Return the filter that `text` says; FilterError, with the place, when it says none.
-
-    `columns` are the types of other columns than a report's, by name.
-    """
+def parse(text: str) -> Node:
+    """Return the filter that `text` says; FilterError, with the place, when it says none."""
     if len(text) > MAX_LENGTH:
         raise FilterError(f"the filter is longer than {MAX_LENGTH} characters")
-    known = dict.fromkeys(by_name()) if columns is None else columns
-    return _Parser(_tokens(text), known).whole()
+    return _Parser(_tokens(text)).whole()
 
 
 def _tokens(text: str) -> Iterator[_Token]:
@@ -119,9 +113,8 @@ def _error(token: _Token, why: str) -> FilterError:
 class _Parser:
     """Reads tokens by recursive descent; each method returns a node that is typed right."""
 
-    def __init__(self, tokens: Iterator[_Token], columns: Mapping[str, Type | None]) -> None:
+    def __init__(self, tokens: Iterator[_Token]) -> None:
         self._tokens = tokens
-        self._columns = columns
         self._next = next(tokens)
         self._depth = 0
 
@@ -199,7 +192,7 @@ class _Parser:
         if token.kind == "string":
             return Constant(_QUOTED.sub(r"\1", token.text[1:-1]))
         if token.kind == "name":
-            return _named(token, self._columns)
+            return _named(token)
         raise _error(token, "expected a column, a number, a string or (")
 
     def _parenthesis(self) -> Node:
@@ -209,17 +202,17 @@ class _Parser:
         return node
 
 
-def _named(token: _Token, columns: Mapping[str, Type | None]) -> Node:
+def _named(token: _Token) -> Node:
     if token.text.lower() in {"true", "false"}:
         return Constant(token.text.lower() == "true")
     name = token.text.upper()
-    if name not in columns:
+    if name not in by_name():
         raise _error(
             token,
-            f"no such column{nearest(name, columns)}; text is in quotes, "
-            f"and columns are: {', '.join(columns)}",
+            f"no such column{nearest(name, by_name())}; text is in quotes, "
+            f"and columns are: {', '.join(by_name())}",
         )
-    return Name(name, columns[name])
+    return Name(name)
 
 
 def _match(token: _Token, left: Node, start: _Token, right: Node) -> Node:

@@ -50,6 +50,8 @@ def relations_page() -> str:
             about.append("- told also when all ends are inside")
         if one.unseen:
             about.append(f"- not seen: {one.unseen}")
+        if one.hidden:
+            about.append(f"- not seen in /proc: {one.hidden}")
         parts += [f"## {one.name}", prose(module.__doc__), "\n".join(about)]
     return page(parts)
 
@@ -64,7 +66,9 @@ file there that is only read does not.
 
 
 def _seen_by(one: Relation) -> str:
-    return " and ".join(["the kernel's memory"] * bool(one.kernel) + ["/proc"] * one.procfs)
+    return " and ".join(
+        ["the kernel's memory"] * bool(one.kernel) + ["/proc"] * bool(one.from_proc)
+    )
 
 
 def facts_page() -> str:

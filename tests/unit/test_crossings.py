@@ -286,7 +286,7 @@ def test_a_relation_is_whole(name: str) -> None:
     assert one.left
     assert one.right
     assert one.next
-    assert one.kernel or one.procfs
+    assert one.kernel or one.from_proc
 
 
 def test_a_fact_means_one_thing() -> None:

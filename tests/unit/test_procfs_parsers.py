@@ -46,7 +46,7 @@ MOUNTINFO = (
 
 def test_stat_tells_who_a_task_is() -> None:
     got = stat.parse(STAT, "x")
-    assert got == stat.Stat(7, "sh", "S", 1, 4194560, 3, 395922)
+    assert got == stat.Stat(7, "sh", "S", 1, 4194560, 3, 395922, 7, 7, 0)
     assert not got.exiting
     assert not got.kthread
 
@@ -79,7 +79,9 @@ def test_cgroup_prefers_the_unified_hierarchy() -> None:
 def test_fdinfo_is_typed_and_old_kernels_say_less() -> None:
     assert fdinfo.parse(FDINFO, "x") == fdinfo.FdInfo(12, 0o100001, 58, 3, cloexec=True)
     more = FDINFO + b"eventfd-count:                0\n"
-    assert fdinfo.parse(more, "x") == fdinfo.parse(FDINFO, "x")
+    told = fdinfo.parse(more, "x")
+    assert told._replace(more=b"") == fdinfo.parse(FDINFO, "x")
+    assert fdinfo.lines(told.more) == [("eventfd-count", "0")]
     old = fdinfo.parse(b"pos:\t-1\nflags:\t02\n", "x")
     assert old == fdinfo.FdInfo(-1, 2, None, None, cloexec=False)
 
@@ -93,7 +95,9 @@ def test_maps_are_the_mappings_of_files() -> None:
 
 def test_mountinfo_undoes_the_escapes() -> None:
     first, second = mountinfo.parse(MOUNTINFO, "x")
-    assert first == mountinfo.Mount(36, os.makedev(98, 1), "/root x", "/mnt/y\\z", "ext3", "rw,e=c")
+    assert first == mountinfo.Mount(
+        36, os.makedev(98, 1), "/root x", "/mnt/y\\z", "ext3", "rw,e=c", "rw,noatime", 1, 2
+    )
     assert (second.root, second.fstype) == ("net:[4026532178]", "nsfs")
 
 

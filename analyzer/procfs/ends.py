@@ -1,0 +1,100 @@
+"""Objects that are there for being an end of a relation: what a reading has no other use for."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from analyzer.core.model import TASK
+from analyzer.procfs.world import DELETED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from analyzer.procfs.build import Tables
+    from analyzer.relations.shown import Key, Shown
+
+_PTS: Final = range(136, 144)  # UNIX98_PTY_SLAVE_MAJOR, include/uapi/linux/major.h
+_MINORS: Final = 256
+_TTYS: Final = 4
+
+
+def add(graph: Tables, keys: Iterable[Key], shown: Shown) -> None:
+    """Add the objects that are not in the graph yet."""
+    new: dict[str, list[Key]] = {}
+    for key in keys:
+        if key[0] != TASK and key not in graph.number:
+            new.setdefault(key[0], []).append(key)
+    for kind, some in new.items():
+        columns = _DESCRIBE[kind](shown, some) if kind in _DESCRIBE else {}
+        first = graph.objects(kind, len(some), **columns)
+        graph.number |= {key: first + at for at, key in enumerate(some)}
+    _hold(graph, new, shown)
+
+
+def _hold(graph: Tables, new: Mapping[str, Sequence[Key]], shown: Shown) -> None:
+    """Add who has an address space, and which mount namespace a mount is in."""
+    users = [
+        (task.tid, graph.number[key])
+        for key in new.get("MM", ())
+        for task in shown.tasks.values()
+        if key[1] == ("of", task.tgid)
+    ]
+    graph.references(TASK, "mm", [tid for tid, _ in users], [ref for _, ref in users])
+    mounts = [(shown.mounts[_int(key)].space, graph.number[key]) for key in new.get("MOUNT", ())]
+    held = [(graph.number["MNT_NS", s], ref) for s, ref in mounts if ("MNT_NS", s) in graph.number]
+    graph.references("MNT_NS", "mount", [space for space, _ in held], [ref for _, ref in held])
+
+
+def _int(key: Key) -> int:
+    assert isinstance(key[1], int)  # noqa: S101 -- the kinds that are known by a number
+    return key[1]
+
+
+def _inodes(shown: Shown, keys: Sequence[Key]) -> Mapping[str, Sequence[Any]]:
+    names: dict[Key, str] = {}
+    for inode, link in (
+        *((file.inode, file.link) for file in shown.files),
+        *((one.inode, one.path) for one in shown.mappings),
+    ):
+        if inode is not None:
+            names.setdefault(inode, link)
+    parts: list[Any] = [key[1] for key in keys]
+    found = [names.get(key, "") for key in keys]
+    return {
+        "name": [name.removesuffix(DELETED) or None for name in found],
+        "deleted": [name.endswith(DELETED) for name in found],
+        "dev": [part[0] for part in parts],
+        "ino": [part[1] for part in parts],
+    }
+
+
+def _terminals(_: Shown, keys: Sequence[Key]) -> Mapping[str, Sequence[Any]]:
+    parts: list[Any] = [key[1] for key in keys]
+    return {"name": [terminal(part[-1]) for part in parts]}
+
+
+def terminal(number: int) -> str | None:
+    """Return the device of a terminal (tty_nr in proc_pid_stat(5)), None of one that has others."""
+    major, minor = os.major(number), os.minor(number)
+    if major in _PTS:
+        return f"/dev/pts/{(major - _PTS.start) * _MINORS + minor}"
+    return f"/dev/tty{minor}" if major == _TTYS and minor < 64 else None  # noqa: PLR2004 -- ttyS0
+
+
+def _mounts(shown: Shown, keys: Sequence[Key]) -> Mapping[str, Sequence[Any]]:
+    found = [shown.mounts[_int(key)] for key in keys]
+    return {"name": [mount.point for mount in found], "dev": [mount.dev for mount in found]}
+
+
+def _said(_: Shown, keys: Sequence[Key]) -> Mapping[str, Sequence[Any]]:
+    return {"name": [str(key[1]) for key in keys]}
+
+
+_DESCRIBE: Final[Mapping[str, Callable[[Shown, Sequence[Key]], Mapping[str, Sequence[Any]]]]] = {
+    "INODE": _inodes,
+    "TTY": _terminals,
+    "MOUNT": _mounts,
+    "PID": _said,
+    "CGROUP": _said,
+}

@@ -1,0 +1,252 @@
+"""What /proc shows of a machine, as relations ask for it: on the live machine, or in a dump.
+
+It has no addresses. A thing is known by its kind and by what tells it from all others: a task by
+its tid, an open file by the number that it has in this reading, an inode by its filesystem and
+number, a namespace by the text of its link. What was not shown is None, and no relation may be made
+of it: an end whose side is not known crosses no border.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+from analyzer.core.model import TASK, Impact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+T = TypeVar("T")
+
+Key = tuple[str, Hashable]
+"""A thing: its kind, and what it is known by."""
+
+PATH_ONLY: Final = 0o10000000  # O_PATH, include/uapi/asm-generic/fcntl.h
+_ACCESS: Final = 3
+_INIT: Final = 1  # the number of the first process of a pid namespace
+
+
+class Tied(NamedTuple):
+    """One relation: its ends, and what more is known of it (see `base.Related`)."""
+
+    left: Key
+    right: Key
+    detail: str = ""
+    role: str = ""
+    impact: Impact | None = None
+    slot: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One thread. Times are clock ticks since boot; 0 is no tracer, session, group or terminal.
+
+    `numbers` are its ids, outermost pid namespace first; `hidden` tells of its session and its
+    group whether the leader has no number where the task lives. `spaces` are the texts of its links
+    to namespaces, by name. `group_of` is its control group of version 2.
+    """
+
+    tid: int
+    tgid: int
+    parent: int
+    start: int
+    comm: str
+    state: str
+    kthread: bool
+    exiting: bool
+    inside: bool
+    session: int = 0
+    group: int = 0
+    terminal: int = 0
+    tracer: int = 0
+    numbers: tuple[int, ...] = ()
+    hidden: Mapping[str, bool] = field(default_factory=dict)
+    group_of: str | None = None
+    spaces: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def leads(self) -> bool:
+        """Tell whether it is the first thread of its process."""
+        return self.tid == self.tgid
+
+    @property
+    def key(self) -> Key:
+        """Return what it is known by."""
+        return TASK, self.tid
+
+
+class Looked(NamedTuple):
+    """What stat(2) says of what a link leads to: mode, device that it is, size, mount (None: not).
+
+    `dev` is the device of its filesystem.
+    """
+
+    mode: int
+    rdev: int
+    size: int
+    dev: int
+    mnt_id: int | None
+
+
+class Mount(NamedTuple):
+    """A mount as /proc/PID/mountinfo has it, of the mount namespace `space`; 0 is no group."""
+
+    mnt_id: int
+    dev: int
+    root: str
+    point: str
+    fstype: str
+    read_only: bool
+    group: int
+    master: int
+    space: str
+
+
+class Slot(NamedTuple):
+    """A descriptor: its number in a descriptor table, by the index of that."""
+
+    table: int
+    fd: int
+
+
+@dataclass(frozen=True)
+class File:
+    """An open file, or one that is mapped (it has no `flags` then, and no slots).
+
+    `lines` are those of its fdinfo that not every file has; `path` is where to ask more of it.
+    """
+
+    key: Key
+    link: str
+    inode: Key | None
+    flags: int | None
+    pos: int | None
+    mnt_id: int | None
+    ino: int | None
+    mount: Mount | None
+    lines: Sequence[tuple[str, str]]
+    slots: Sequence[Slot]
+    inside: bool
+    path: str = ""
+
+    @property
+    def writes(self) -> bool:
+        """Tell whether it was opened to write."""
+        return self.flags is not None and not self.flags & PATH_ONLY and bool(self.flags & _ACCESS)
+
+    @property
+    def deleted(self) -> bool:
+        """Tell whether its name is gone (d_path(), fs/d_path.c)."""
+        return self.link.endswith(" (deleted)")
+
+
+class Mapped(NamedTuple):
+    """A mapping of a file into an address space: its permissions ("rw-s"), inode, and path."""
+
+    memory: Key
+    permissions: str
+    inode: Key
+    path: str
+    inside: bool
+
+
+@dataclass(frozen=True)
+class Place:
+    """A root or working directory (`role`) of the subtree: where it leads, and its mount."""
+
+    key: Key
+    role: str
+    link: str
+    mnt_id: int | None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What was shown. `initial` are the host's namespaces, by name, as far as they can be told.
+
+    `tables` are the tids that use each descriptor table. `mounts` are those of every mount
+    namespace, by mount id, which is one on the machine. `whole` tells that no process is missing.
+    """
+
+    tasks: Mapping[int, Task]
+    tables: Sequence[Sequence[int]]
+    files: Sequence[File]
+    mappings: Sequence[Mapped]
+    places: Sequence[Place]
+    mounts: Mapping[int, Mount]
+    initial: Mapping[str, str]
+    whole: bool
+    host: bool
+    look: Callable[[Sequence[str]], Sequence[Looked | None]]
+    own_proc: int | None = None
+    _made: dict[object, Any] = field(default_factory=dict)
+
+    def once(self, make: Callable[[Shown], T]) -> T:
+        """Return what `make` makes of this: made once, for all relations that ask."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        found: T = self._made[make]
+        return found
+
+    def leaders(self) -> Iterator[Task]:
+        """Yield the first thread of each process."""
+        return (task for task in self.tasks.values() if task.leads)
+
+    def ours(self) -> list[Task]:
+        """Return the processes of the subtree, the eldest first."""
+        return sorted((t for t in self.leaders() if t.inside), key=lambda task: task.start)
+
+    def users(self, file: File) -> Iterator[tuple[Task, int]]:
+        """Yield who has an open file, and as which descriptor."""
+        for table, fd in file.slots:
+            for tid in self.tables[table]:
+                if tid in self.tasks:
+                    yield self.tasks[tid], fd
+
+    def boxed(self) -> bool:
+        """Tell whether the subtree is a container (see `_tasks.boxed`)."""
+        host = self.initial.get("pid")
+        return any(
+            task.numbers[-1:] == (_INIT,) and task.spaces.get("pid") not in {None, host}
+            for task in self.leaders()
+            if task.inside
+        )
+
+    def own(self, name: str) -> set[str]:
+        """Return the namespaces of a name that the subtree is in and that are not the host's.
+
+        Where the host's is not known there are none.
+        """
+        if name not in self.initial:
+            return set()
+        return {t.spaces[name] for t in self.ours() if name in t.spaces} - {self.initial[name]}
+
+    def visible(self, task: Task) -> bool:
+        """Tell whether a task has a number in the outermost pid namespace of the subtree.
+
+        One of which that cannot be told is taken to have: what is said of it then is milder.
+        """
+        known = [t for t in self.ours() if t.numbers and "pid" in t.spaces]
+        if not known or not task.numbers:
+            return True
+        top = min(known, key=lambda t: len(t.numbers))
+        depth = len(top.numbers)
+        if len(task.numbers) < depth:
+            return False
+        at: Task | None = task
+        for _ in range(len(self.tasks)):
+            if at is None or len(at.numbers) <= depth:
+                break
+            at = self.tasks.get(at.parent)
+        if at is None or len(at.numbers) != depth or "pid" not in at.spaces:
+            return True
+        return at.spaces["pid"] == top.spaces["pid"]
+
+
+Find = Callable[[Shown], Iterable[Tied]]
+
+
+def sided(inside: bool, ours: Impact, otherwise: Impact) -> Impact:  # noqa: FBT001 -- as a word
+    """Return `ours` where the one that acts is inside."""
+    return ours if inside else otherwise
