@@ -60,11 +60,10 @@ def asked() -> frozenset[Question]:
 
 
 def _literal() -> frozenset[Question]:
-    files = (path for path in PACKAGE.rglob("*.py") if _name(path) not in _GENERIC)
     return frozenset(
         [
             *(question for kind in registry().values() for question in _of_kind(kind)),
-            *(question for path in files for question in in_source(path.read_text())),
+            *(question for path in sources() for question in in_source(path.read_text())),
             *(field(*place, optional=True) for one in FEATURES for place in one.places),
         ]
     )
@@ -73,6 +72,11 @@ def _literal() -> frozenset[Question]:
 def every_key() -> list[str]:
     """Return the keys of all questions, sorted."""
     return sorted({key for question in asked() for key in question.keys})
+
+
+def sources() -> Iterator[Path]:
+    """Yield the modules that ask for themselves."""
+    return (path for path in PACKAGE.rglob("*.py") if _name(path) not in _GENERIC)
 
 
 def _name(path: Path) -> str:
@@ -113,6 +117,28 @@ def in_source(text: str) -> Iterator[Question]:
             understand = _CALLS.get(node.func.attr)
             if understand is not None:
                 yield from understand(node, constants)
+
+
+def hidden(text: str) -> Iterator[str]:
+    """Find the questions that are literal but for a variable of a function: make it a constant."""
+    tree = ast.parse(text)
+    constants = _constants(tree)
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        own = {
+            target.id
+            for node in ast.walk(function)
+            if isinstance(node, ast.Assign) and _value(node.value, constants) is not None
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for call in ast.walk(function):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+                given = [*call.args, *(keyword.value for keyword in call.keywords)]
+                names = {node.id for node in given if isinstance(node, ast.Name)}
+                if call.func.attr in _CALLS and names & own:
+                    yield f"line {call.lineno}: {', '.join(sorted(names & own))}"
 
 
 def _constants(tree: ast.Module) -> dict[str, Any]:

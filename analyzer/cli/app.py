@@ -14,9 +14,11 @@ from analyzer.cli.commands import (
     doctor,
     export,
     graph,
+    namespaces,
     plot,
     procdump,
     report,
+    schema,
     who,
 )
 from analyzer.cli.output import emit
@@ -61,6 +63,10 @@ def _examples(lines: tuple[str, ...]) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for example in said for line in example)
 
 
-for _command in (collect, report, check, who, census, graph, plot, export, doctor, demo, procdump):
+_COMMANDS: Final = (
+    collect, report, check, who, namespaces, census, graph, plot, export, doctor, demo, procdump,
+    schema,
+)  # fmt: skip
+for _command in _COMMANDS:
     _name = _command.__name__.rpartition(".")[2]
     app.command(_name, epilog=_examples(_command.EXAMPLES))(_command.run)

@@ -41,6 +41,12 @@ def columns(incomplete: str) -> list[str]:
     return [f"{more}{text}" for text in _lists(incomplete[len(more) :], names_of_columns())]
 
 
+def namespaces(incomplete: str) -> list[str]:
+    """Return the comma lists that `incomplete` can become, by one more type of namespace."""
+    types = [name.removesuffix("_ns") for name in _modules("kinds") if name.endswith("_ns")]
+    return _lists(incomplete, types)
+
+
 def plots(incomplete: str) -> list[str]:
     """Return the names of plots that start with `incomplete`."""
     return [name for name in _modules("plots") if name.startswith(incomplete)]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from analyzer.cli import completion, view
+from analyzer.cli import completion, listed, view
 
 
 class Source(StrEnum):
@@ -16,6 +16,16 @@ class Source(StrEnum):
     AUTO = "auto"
     KERNEL = "kernel"
     PROCFS = "procfs"
+
+
+class Described(StrEnum):
+    """The commands whose JSON has a schema."""
+
+    CHECK = "check"
+    REPORT = "report"
+    WHO = "who"
+    CENSUS = "census"
+    NAMESPACES = "namespaces"
 
 
 class Scope(StrEnum):
@@ -57,6 +67,12 @@ SnapshotFiles = Annotated[
 ]
 What = Annotated[
     list[str], typer.Argument(metavar="OBJECT", help="PID:FD, a path, net:[N], pipe:[N], ...")
+]
+SchemaOf = Annotated[
+    Described | None,
+    typer.Argument(
+        metavar="COMMAND", help="check, report, who, census, namespaces.", show_default=False
+    ),
 ]
 Redact = Annotated[
     bool,
@@ -205,4 +221,43 @@ CsvFolder = Annotated[
 ]
 AsScript = Annotated[
     bool, typer.Option("--script", help="Print a shell script that dumps /proc anywhere.")
+]
+NamespaceTypes = Annotated[
+    str | None,
+    typer.Option(
+        "-t",
+        "--type",
+        metavar="TYPE,...",
+        help="Only these: net, mnt, pid, user, uts, ipc, cgroup, time.",
+        autocompletion=completion.namespaces,
+    ),
+]
+OwnerTree = Annotated[
+    bool, typer.Option("--tree", help="Each below the user namespace that owns it.")
+]
+ParentTree = Annotated[
+    bool, typer.Option("--parents", help="Each below its parent: pid and user namespaces have one.")
+]
+ListColumnsOf = Annotated[
+    str | None,
+    typer.Option(
+        "-o",
+        "--columns",
+        metavar="COLS",
+        help="List these columns (+COLS: after the usual ones); -H lists all.",
+    ),
+]
+ColumnsOfNamespaces = Annotated[
+    bool,
+    typer.Option(
+        "-H",
+        "--list-columns",
+        help="List all columns of -o and -Q, and what they say.",
+        is_eager=True,
+        callback=listed.of_namespaces,
+    ),
+]
+FilterThings = Annotated[
+    str | None,
+    typer.Option("-Q", "--filter", metavar="EXPR", help="List only what this holds for."),
 ]

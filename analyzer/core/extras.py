@@ -1,7 +1,7 @@
 """What is not in every installation: the packages that pictures, graphs and files need.
 
-`check`, `who`, `census`, `doctor`, `procdump` and `demo` need numpy and typer alone. The rest is in
-the extra `[all]`; whoever lacks a part of it is told which, and how to get it.
+`check`, `who`, `namespaces`, `census`, `doctor`, `procdump` and `demo` need numpy and typer alone.
+The rest is in the extra `[all]`; whoever lacks a part of it is told which, and how to get it.
 """
 
 from __future__ import annotations

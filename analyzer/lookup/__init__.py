@@ -1,1 +1,1 @@
-"""Questions to the whole machine: who holds this (`who`), is all of it named (`census`)."""
+"""Questions to the whole machine: who holds this, which namespaces are there, is all named."""

@@ -91,7 +91,7 @@ def _there(meaning: Meaning, snapshot: Snapshot) -> bool:
 
 def answer(snapshot: Snapshot, query: Query) -> Answer:
     """Find the objects that `query` means in a host-wide, detailed snapshot, and their holders."""
-    graph = _Graph(snapshot)
+    graph = Graph(snapshot)
     places: dict[Place, None] = {}
     silent: dict[int, None] = {}
     for meaning in query.meanings:
@@ -238,7 +238,7 @@ def beside(snapshot: Snapshot, files: Rows) -> Rows:
     return wanted[~np.isin(wanted, files)].astype(np.intp)
 
 
-class _Graph:
+class Graph:
     """The references of a snapshot by target."""
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -255,6 +255,7 @@ class _Graph:
         self._sorted = self._links.target[self._order]
 
     def held(self, row: int, part: str = "") -> Held:
+        """Return an object (a row of them) with all that holds it."""
         at = self._held_by(row)
         return Held(
             objref=int(self._objects["objref"][row]),

@@ -124,8 +124,9 @@ def _lasting(memory: Memory, places: U64) -> Elements:
         at = np.flatnonzero(internal & (entry > _LAST_INTERNAL))
         if not len(at):
             break
-        fields = {"shift": "shift", "slot": "slots"}
-        read = memory.gather(entry[at] - np.uint64(2), "xa_node", fields)
+        read = memory.gather(
+            entry[at] - np.uint64(2), "xa_node", {"shift": "shift", "slot": "slots"}
+        )
         torn[owner[at[~read.ok]]] = True
         width = read["slot"].shape[1].bit_length() - 1
         below = read["shift"].astype(np.int64)

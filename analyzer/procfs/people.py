@@ -34,6 +34,7 @@ class Person:
     zombie: bool = False
     parent: int = 0
     parent_comm: str = ""
+    uid: int | None = None
 
 
 def person(pid: int) -> Person | None:
@@ -44,14 +45,16 @@ def person(pid: int) -> Person | None:
     zombie = said.get(b"State", b"").startswith(b"Z")
     parent = int(said.get(b"PPid", b"0"))
     above = _status(parent) if zombie else None
+    uid = int(said.get(b"Uid", b"0").split()[0])
     return Person(
         pid,
         _name(said),
-        _user(int(said.get(b"Uid", b"0").split()[0])),
+        _user(uid),
         _unit(pid),
         zombie,
         parent,
         "" if above is None else _name(above),
+        uid,
     )
 
 

@@ -57,6 +57,10 @@ class _Locks:
         return mask
 
 
+_BLOCKED: Final = ("c.flc_blocked_requests", "fl_blocked_requests")
+_MEMBER: Final = ("c.flc_blocked_member", "fl_blocked_member")
+
+
 def _find(world: World) -> Iterator[Related]:
     found, known = world.once(files), world.once(inodes)
     some = known.good & (known.locks != 0)
@@ -93,15 +97,13 @@ def _all(memory: Memory, inodes: U64, contexts: U64) -> Iterator[_Locks]:
 
 
 def _waiting(memory: Memory, inode: U64, lock: U64) -> Iterator[_Locks]:
-    blocked = ("c.flc_blocked_requests", "fl_blocked_requests")
-    member_link = ("c.flc_blocked_member", "fl_blocked_member")
     for _ in range(_MOST_STEPS):
-        heads = lock + np.uint64(memory.offset("file_lock", blocked))
+        heads = lock + np.uint64(memory.offset("file_lock", _BLOCKED))
         listed = rings(memory, heads)
         if not len(listed.value):
             return
         inode = inode[listed.owner]
-        lock = listed.value - np.uint64(memory.offset("file_lock", member_link))
+        lock = listed.value - np.uint64(memory.offset("file_lock", _MEMBER))
         yield _read(memory, inode, lock, waits=True)
 
 

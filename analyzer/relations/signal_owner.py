@@ -65,12 +65,11 @@ def _owned(world: World) -> tuple[U64, U64, npt.NDArray[np.int64], npt.NDArray[n
     memory, opened = world.memory, world.once(files)
     owned = opened.good & (opened.owner != 0)
     address, owner = opened.address[owned], opened.owner[owned]
-    if memory.has("file", OWNER[0]):
-        names = {"pid": "f_owner.pid", "type": "f_owner.pid_type", "signal": "f_owner.signum"}
-        read = memory.gather(address, "file", names)
-    else:
-        names = {"pid": "pid", "type": "pid_type", "signal": "signum"}
-        read = memory.gather(owner, "fown_struct", names)
+    if memory.has("file", OWNER[0]):  # within the file, before 6.12
+        owner = address + np.uint64(memory.offset("file", "f_owner"))
+    read = memory.gather(
+        owner, "fown_struct", {"pid": "pid", "type": "pid_type", "signal": "signum"}
+    )
     at = np.flatnonzero(read.ok & (read["pid"] != 0))
     signal = read["signal"][at].astype(np.int64)
     return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -13,7 +13,7 @@ from analyzer.core.text import valid
 from analyzer.report.columns import by_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -26,9 +26,10 @@ Type = Literal["string", "number", "boolean"]
 
 @dataclass(frozen=True)
 class Name:
-    """The value of a column."""
+    """The value of a column; its `type` is known where it is none of a report's."""
 
     name: str
+    type: Type | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ EQUAL: Final = frozenset({"==", "!="})
 def type_of(node: Node) -> Type:
     """Return the type of what a node gives."""
     if isinstance(node, Name):
-        return by_name()[node.name].type
+        return node.type or by_name()[node.name].type
     if isinstance(node, Constant) and not isinstance(node.value, bool):
         return "string" if isinstance(node.value, str) else "number"
     return "boolean"
@@ -113,13 +114,23 @@ def to_text(node: Node) -> str:  # noqa: PLR0911 - one a node
 
 def columns_of(node: Node) -> tuple[Column, ...]:
     """Return the columns that a filter asks for, each once."""
-    return tuple(by_name()[name] for name in dict.fromkeys(_names(node)))
+    return tuple(by_name()[name] for name in names_of(node))
 
 
 def matches(node: Node, rows: Sequence[Row]) -> Mask:
     """Return for which rows a filter holds; they must be as fine as its columns need."""
     values = {column.name: [column.get(row) for row in rows] for column in columns_of(node)}
-    return _holds(node, _Rows(len(rows), values))
+    return matching(node, len(rows), values)
+
+
+def names_of(node: Node) -> tuple[str, ...]:
+    """Return the names of the columns that a filter asks for, each once."""
+    return tuple(dict.fromkeys(_names(node)))
+
+
+def matching(node: Node, size: int, values: Mapping[str, list[Value]]) -> Mask:
+    """Return for which of `size` rows a filter holds, of which these are the values, by column."""
+    return _holds(node, _Rows(size, values))
 
 
 # --- writing
@@ -160,7 +171,7 @@ def _names(node: Node) -> Iterator[str]:
 
 class _Rows(NamedTuple):
     size: int
-    values: dict[str, list[Value]]
+    values: Mapping[str, list[Value]]
 
 
 def _holds(node: Node, rows: _Rows) -> Mask:  # noqa: PLR0911 - one a node

@@ -46,7 +46,9 @@ from analyzer.report.expression import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+
+    from analyzer.report.expression import Type
 
 MAX_LENGTH: Final = 4096
 MAX_NESTING: Final = 50
@@ -77,11 +79,15 @@ class _Token(NamedTuple):
     at: int
 
 
-def parse(text: str) -> Node:
-    """Return the filter that `text` says; FilterError, with the place, when it says none."""
+def parse(text: str, columns: Mapping[str, Type] | None = None) -> Node:
+    """Return the filter that `text` says; FilterError, with the place, when it says none.
+
+    `columns` are the types of other columns than a report's, by name.
+    """
     if len(text) > MAX_LENGTH:
         raise FilterError(f"the filter is longer than {MAX_LENGTH} characters")
-    return _Parser(_tokens(text)).whole()
+    known = dict.fromkeys(by_name()) if columns is None else columns
+    return _Parser(_tokens(text), known).whole()
 
 
 def _tokens(text: str) -> Iterator[_Token]:
@@ -113,8 +119,9 @@ def _error(token: _Token, why: str) -> FilterError:
 class _Parser:
     """Reads tokens by recursive descent; each method returns a node that is typed right."""
 
-    def __init__(self, tokens: Iterator[_Token]) -> None:
+    def __init__(self, tokens: Iterator[_Token], columns: Mapping[str, Type | None]) -> None:
         self._tokens = tokens
+        self._columns = columns
         self._next = next(tokens)
         self._depth = 0
 
@@ -192,7 +199,7 @@ class _Parser:
         if token.kind == "string":
             return Constant(_QUOTED.sub(r"\1", token.text[1:-1]))
         if token.kind == "name":
-            return _named(token)
+            return _named(token, self._columns)
         raise _error(token, "expected a column, a number, a string or (")
 
     def _parenthesis(self) -> Node:
@@ -202,17 +209,17 @@ class _Parser:
         return node
 
 
-def _named(token: _Token) -> Node:
+def _named(token: _Token, columns: Mapping[str, Type | None]) -> Node:
     if token.text.lower() in {"true", "false"}:
         return Constant(token.text.lower() == "true")
     name = token.text.upper()
-    if name not in by_name():
+    if name not in columns:
         raise _error(
             token,
-            f"no such column{nearest(name, by_name())}; text is in quotes, "
-            f"and columns are: {', '.join(by_name())}",
+            f"no such column{nearest(name, columns)}; text is in quotes, "
+            f"and columns are: {', '.join(columns)}",
         )
-    return Name(name)
+    return Name(name, columns[name])
 
 
 def _match(token: _Token, left: Node, start: _Token, right: Node) -> Node:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from analyzer.core.text import printable, valid, width
 from analyzer.writers.json import document
@@ -24,7 +24,18 @@ _MISSING: Final = "-"
 _GAP: Final = " "
 
 
-def render(listing: Listing, *, headings: bool = True, encoding: str = "utf-8") -> str:
+class Told(Protocol):
+    """Rows and the columns that they are told in: of a report, or of a list of things."""
+
+    @property
+    def columns(self) -> Sequence[Any]:
+        """The columns: each has a name and a type."""
+
+    def values(self, column: Any, /) -> list[Value]:  # noqa: ANN401 - a column of these
+        """Return the values of one column."""
+
+
+def render(listing: Told, *, headings: bool = True, encoding: str = "utf-8") -> str:
     """Return a listing as lines of text; what `encoding` has no character for is escaped."""
     last = len(listing.columns) - 1
     columns = [
@@ -55,7 +66,12 @@ def render_json(report: Report, listing: Listing) -> str:
 
 
 def _cells(
-    listing: Listing, column: Column, *, headings: bool, encoding: str, last: bool
+    listing: Told,
+    column: Any,  # noqa: ANN401 - as above
+    *,
+    headings: bool,
+    encoding: str,
+    last: bool,
 ) -> list[str]:
     known: dict[tuple[type, Value], str] = {}  # 1 is not True here
     cells = [column.name] if headings else []

@@ -38,23 +38,32 @@ def render(report: Report) -> str:
     return _lines(document(report))
 
 
+_EMPTY: Final[Json] = {
+    "who": {"answers": [], "incomplete": False, "gaps": []},
+    "census": {"kinds": [], "residual": [], "gaps": []},
+    "namespaces": {"namespaces": [], "incomplete": False, "gaps": []},
+}
+_EMPTY_REPORT: Final[Json] = {
+    "subject": None,
+    "summary": None,
+    "objects": [],
+    "tasks": [],
+    "task_sets": [],
+    "findings": [],
+    "gaps": [],
+}
+
+
 def render_error(command: str, message: str, exit_code: int) -> str:
     """Return the envelope of a failure, ending in a newline."""
-    error = {"message": valid(message), "exit_code": exit_code}
     return _lines(
         {
             "cranalyze": JSON_FORMAT,
             "command": command,
             "status": Status.ERROR.value,
             "exit_code": exit_code,
-            "subject": None,
-            "summary": None,
-            "objects": [],
-            "tasks": [],
-            "task_sets": [],
-            "findings": [],
-            "gaps": [],
-            "errors": [error],
+            **_EMPTY.get(command, _EMPTY_REPORT),
+            "errors": [{"message": valid(message), "exit_code": exit_code}],
         }
     )
 

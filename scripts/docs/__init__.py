@@ -19,6 +19,7 @@ from scripts.docs.export import export_page
 from scripts.docs.json_keys import json_page
 from scripts.docs.kinds import kinds_page
 from scripts.docs.man import man_page
+from scripts.docs.schemas import schemas
 from scripts.docs.who import who_page
 
 if TYPE_CHECKING:
@@ -38,5 +39,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "docs/facts.md": facts_page,
     "docs/man/cranalyze.1": man_page,
     "docs/who.md": who_page,
+    **schemas("docs/schemas"),
+    **schemas("analyzer/assets/schemas"),
 }
 """What is written, by its path in the repository."""

@@ -1,135 +1,388 @@
-"""The page of the JSON keys."""
+"""The keys of the JSON of each command, their types and meanings: for its page and its schemas."""
 
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from analyzer.core.model import Impact
+from analyzer.core.model import JSON_FORMAT, Basis, Impact, Rules, Side, Status, Verdict
+from analyzer.lookup import namespaces
+from analyzer.lookup.value import Outcome
+from analyzer.report.columns import COLUMNS
 from scripts.docs import markdown as md
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+    from enum import StrEnum
 
+    from analyzer.lookup.columns import Field
+    from analyzer.report.columns import Column
 
-_END_KEYS: Final = {
-    "side": "inside, outside, observer",
-    "kind": "TASK, or the kind of the object",
-    "objref": "the object, null for a task",
-    "tid": "the task, null for an object",
-    "name": "what it is called, or null",
-    "role": "its part in the relation: cwd, owner, ...",
-    "slot": "fd number, signal, ..., or null",
-    "detail": "what else is known of it",
-    "task_set": "all tasks that lead to it: a number of `task_sets`",
-    "tasks[].tid": "one of the first eight threads that lead to it",
-    "tasks[].tgid": "its process",
-    "tasks[].comm": "its name",
-    "tasks[].side": "its side",
-    "via": "the descriptors that lead to it: fd 4",
-    "things": "what keeps it without a task: a bind mount and its place",
-    "facts": "what is known of its state, by name (see facts.md)",
+Shape = dict[str, Any]
+"""A fragment of JSON Schema."""
+
+Keys = dict[str, tuple[Shape, str]]
+"""The type and the meaning of each value, by its path: ``objects[].kind``."""
+
+INT: Final[Shape] = {"type": "integer"}
+TEXT: Final[Shape] = {"type": "string"}
+FLAG: Final[Shape] = {"type": "boolean"}
+NUMBER: Final[Shape] = {"type": "number"}
+INT_OR_NONE: Final[Shape] = {"type": ["integer", "null"]}
+TEXT_OR_NONE: Final[Shape] = {"type": ["string", "null"]}
+FLAG_OR_NONE: Final[Shape] = {"type": ["boolean", "null"]}
+VERSION: Final[Shape] = {"const": JSON_FORMAT}
+FACTS: Final[Shape] = {
+    "type": "object",
+    "additionalProperties": {"type": ["integer", "string"]},
 }
 
-JSON_KEYS: Final = {
-    "cranalyze": "version of this format: keys may be added within one",
-    "command": "the command that wrote it",
-    "status": "the answer: contained, leaks, undecided, or error",
-    "exit_code": "what the program exits with",
-    "advisory": "leaks do not count (--subtree)",
-    "incomplete": "a part of the subtree could not be read",
-    "subject.pid": "root of the subtree, as the initial pid namespace numbers it (or the dump)",
-    "subject.local_pid": "as it was asked for: cranalyze may be in another pid namespace; null when"
-    " not known",
-    "subject.comm": "what the root calls itself",
-    "subject.tasks": "threads in the subtree",
-    "subject.container_init": "the root is pid 1 of a pid namespace; null when not known",
-    "subject.host": "host name",
-    "subject.boot_id": "the boot, as random(4) has it",
-    "subject.kernel": "kernel release",
-    "subject.collected_at": "when it was read, RFC 3339",
-    "subject.source": "kernel, procfs or replay",
-    "subject.rules": "modern, linux-cr or seed",
-    "subject.frozen": "the subtree was held still",
-    "subject.frozen_seconds": "for how long",
-    "summary.objects": "objects collected",
-    "summary.checked": "of these judged under the rules",
-    "summary.contained": "judged contained",
-    "summary.usage_leak": "refcount above the users",
-    "summary.overcount": "refcount below the users",
-    "summary.unstable": "changed while it was read",
-    "summary.unknown": "could not be decided",
-    "summary.references": "counted references held from inside",
-    "summary.unnamed": "counts that no holder was found for",
+
+def array(of: Shape) -> Shape:
+    """Return the type of a list."""
+    return {"type": "array", "items": of}
+
+
+def word(of: type[StrEnum], *, none: bool = False) -> Shape:
+    """Return the type of one of the words of an enumeration."""
+    return {"enum": [*(one.value for one in of), *([None] if none else [])]}
+
+
+def many(part: str) -> Shape:
+    """Return the type of a list of what is told in `PARTS`."""
+    return array({"$ref": f"#/$defs/{part}"})
+
+
+def maybe(part: str) -> Shape:
+    """Return the type of what is told in `PARTS`, or null."""
+    return {"anyOf": [{"$ref": f"#/$defs/{part}"}, {"type": "null"}]}
+
+
+TEXTS: Final = array(TEXT)
+_CELLS: Final = {
+    "string": TEXT_OR_NONE,
+    "number": {"type": ["number", "null"]},
+    "boolean": FLAG_OR_NONE,
+}
+
+_GAP: Final[Keys] = {
+    "gaps[].where": (TEXT, "what could not be read"),
+    "gaps[].syscall": (TEXT, "the call that failed"),
+    "gaps[].errno": (INT_OR_NONE, "its error number, or null"),
+    "gaps[].effect": (TEXT, "what that does to the result"),
+}
+_ERROR: Final[Keys] = {
+    "errors[].message": (TEXT, "why there is no result"),
+    "errors[].exit_code": (INT, "what the program exits with"),
+}
+_FACTS: Final = "what is known of its state, by name (see facts.md)"
+
+
+def _rows(columns: Iterable[Column | Field[Any]]) -> tuple[Shape, str]:
+    cells = {one.name: {**_CELLS[one.type], "description": one.meaning} for one in columns}
+    row: Shape = {"type": "object", "properties": cells, "required": []}
+    return array(row), "with -o COL,..., instead of the list: these columns, by name"
+
+
+CHECK: Final[Keys] = {
+    "cranalyze": (VERSION, "version of this format: keys may be added within one"),
+    "command": (TEXT, "the command that wrote it"),
+    "status": (word(Status), "the answer: contained, leaks, undecided, or error"),
+    "exit_code": (INT, "what the program exits with"),
+    "advisory": (FLAG, "leaks do not count (--subtree)"),
+    "incomplete": (FLAG, "a part of the subtree could not be read"),
+    "subject.pid": (
+        INT,
+        "root of the subtree, as the initial pid namespace numbers it (or the dump)",
+    ),
+    "subject.local_pid": (
+        INT_OR_NONE,
+        "as it was asked for: cranalyze may be in another pid namespace; null when not known",
+    ),
+    "subject.comm": (TEXT, "what the root calls itself"),
+    "subject.tasks": (INT, "threads in the subtree"),
+    "subject.container_init": (
+        FLAG_OR_NONE,
+        "the root is pid 1 of a pid namespace; null when not known",
+    ),
+    "subject.host": (TEXT, "host name"),
+    "subject.boot_id": (TEXT, "the boot, as random(4) has it"),
+    "subject.kernel": (TEXT, "kernel release"),
+    "subject.collected_at": (TEXT, "when it was read, RFC 3339"),
+    "subject.source": (TEXT, "kernel, procfs or replay"),
+    "subject.rules": (word(Rules), "modern, linux-cr or seed"),
+    "subject.frozen": (FLAG, "the subtree was held still"),
+    "subject.frozen_seconds": (NUMBER, "for how long"),
+    "summary.objects": (INT, "objects collected"),
+    "summary.checked": (INT, "of these judged under the rules"),
+    "summary.contained": (INT, "judged contained"),
+    "summary.usage_leak": (INT, "refcount above the users"),
+    "summary.overcount": (INT, "refcount below the users"),
+    "summary.unstable": (INT, "changed while it was read"),
+    "summary.unknown": (INT, "could not be decided"),
+    "summary.references": (INT, "counted references held from inside"),
+    "summary.unnamed": (INT, "counts that no holder was found for"),
     **{
-        f"summary.crossings.{impact.value}": "what crosses the border uncounted, of this impact"
+        f"summary.crossings.{impact.value}": (
+            INT,
+            "what crosses the border uncounted, of this impact",
+        )
         for impact in Impact
     },
-    "objects[].objref": "number of the object, stable for equal input",
-    "objects[].kind": "FILE, MM, UTS_NS, ... (see kinds.md)",
-    "objects[].address": "kernel address or its salted hash, hex; null when the source sees none",
-    "objects[].name": "what people call it, or null",
-    "objects[].ino": "inode number, or null",
-    "objects[].dev": "major:minor, or null",
-    "objects[].initial": "an initial namespace: the host's",
-    "objects[].verdict": "usage_leak, overcount, unstable, unknown, contained",
-    "objects[].basis": "proven, witnessed, structural",
-    "objects[].users": "counts held from inside",
-    "objects[].refcount": "the object's own count, null when not known",
-    "objects[].observer": "counts held by cranalyze itself",
-    "objects[].outside": "counts held from outside, by name",
-    "objects[].unnamed": "refcount less users, observer and outside",
-    "objects[].shared": "the part of users whose holders are led to from outside as well",
-    "objects[].passes": "of a set of namespaces: its own that the outside is in by having it too",
-    "objects[].uncounted": "holders that the rules do not count, as in holders",
-    "objects[].gates": "a leak of this kind decides the answer (--fail-on, --ignore)",
-    "objects[].message": "the kernel's message, or null",
-    "objects[].facts": "what is known of its state, by name (see facts.md)",
-    "objects[].impact": "what a leak means, as of a crossing; null for what is none",
-    "objects[].holders_listed": "false where they are left out: the host's own, without --all",
-    "objects[].holders[].side": "inside, outside, observer",
-    "objects[].holders[].shared": "it is inside, and led to from outside as well",
-    "objects[].holders[].things": "what keeps it, or is open: a path, a bind mount and its place",
-    "objects[].holders[].association": "the place: fd, exe, vma, nsproxy.uts, ... (see kinds.md)",
-    "objects[].holders[].slot": "fd number, start of the mapping, ..., or null",
-    "objects[].holders[].weight": "how many counts it accounts for",
-    "objects[].holders[].holder.kind": "TASK, or the kind of the holding object",
-    "objects[].holders[].holder.objref": "the holding object, null for a task",
-    "objects[].holders[].holder.tid": "the holding task, null for an object",
-    "objects[].holders[].tasks[].tid": "one of the first eight threads of its side that lead to it",
-    "objects[].holders[].tasks[].tgid": "its process",
-    "objects[].holders[].tasks[].comm": "its name",
-    "objects[].holders[].tasks[].side": "its side",
-    "objects[].holders[].task_set": "all that lead to it: a number of `task_sets`",
-    "objects[].holders[].detail": "the reference in words: fd 5 (cloexec)",
-    "objects[].holders[].via": "the descriptors that lead to it, if nothing else does: fd 4",
-    "findings[].finding": "what else there is to say: container_init, nested_ns, crossing",
-    "findings[].message": "the kernel's message; of a crossing what it is",
-    "findings[].detail": "the same in words",
-    "findings[].gates": "it decides the answer",
-    "findings[].relation": "of a crossing: what its ends have to do with each other (relations.md)",
-    "findings[].impact": "what that means: " + ", ".join(impact.value for impact in Impact),
-    "findings[].stable": "two readings agreed on it",
-    "findings[].alone": "all its ends are inside: a checkpoint has to know of it",
-    **{
-        f"findings[].{where}.{key}": meaning
-        for where in ("ends[]", "meeting")
-        for key, meaning in _END_KEYS.items()
-    },
-    "gaps[].where": "what could not be read",
-    "gaps[].syscall": "the call that failed",
-    "gaps[].errno": "its error number, or null",
-    "gaps[].effect": "what that does to the result",
-    "tasks[].tid": "thread that leads to some holder, each once",
-    "tasks[].tgid": "its process",
-    "tasks[].comm": "its name",
-    "tasks[].side": "its side",
-    "task_sets": "sets of tasks, each a list of numbers of rows of `tasks`, from 0",
-    "notes": "what the source says of itself",
-    "errors[].message": "why there is no result",
-    "errors[].exit_code": "what the program exits with",
+    "objects[].objref": (INT, "number of the object, stable for equal input"),
+    "objects[].kind": (TEXT, "FILE, MM, UTS_NS, ... (see kinds.md)"),
+    "objects[].address": (
+        TEXT_OR_NONE,
+        "kernel address or its salted hash, hex; null when the source sees none",
+    ),
+    "objects[].name": (TEXT_OR_NONE, "what people call it, or null"),
+    "objects[].ino": (INT_OR_NONE, "inode number, or null"),
+    "objects[].dev": (TEXT_OR_NONE, "major:minor, or null"),
+    "objects[].initial": (FLAG, "an initial namespace: the host's"),
+    "objects[].verdict": (word(Verdict), "usage_leak, overcount, unstable, unknown, contained"),
+    "objects[].basis": (word(Basis), "proven, witnessed, structural"),
+    "objects[].users": (INT, "counts held from inside"),
+    "objects[].refcount": (INT_OR_NONE, "the object's own count, null when not known"),
+    "objects[].observer": (INT, "counts held by cranalyze itself"),
+    "objects[].outside": (INT, "counts held from outside, by name"),
+    "objects[].unnamed": (INT, "refcount less users, observer and outside"),
+    "objects[].shared": (INT, "the part of users whose holders are led to from outside as well"),
+    "objects[].passes": (
+        TEXTS,
+        "of a set of namespaces: its own that the outside is in by having it too",
+    ),
+    "objects[].holders": (many("holder"), "who holds it, a reference each"),
+    "objects[].uncounted": (many("holder"), "holders that the rules do not count"),
+    "objects[].gates": (FLAG, "a leak of this kind decides the answer (--fail-on, --ignore)"),
+    "objects[].message": (TEXT_OR_NONE, "the kernel's message, or null"),
+    "objects[].facts": (FACTS, _FACTS),
+    "objects[].impact": (
+        word(Impact, none=True),
+        "what a leak means, as of a crossing; null for what is none",
+    ),
+    "objects[].holders_listed": (
+        FLAG,
+        "false where they are left out: the host's own, without --all",
+    ),
+    "rows": _rows(COLUMNS),
+    "findings[].finding": (TEXT, "what else there is to say: container_init, nested_ns, crossing"),
+    "findings[].message": (TEXT, "the kernel's message; of a crossing what it is"),
+    "findings[].detail": (TEXT, "the same in words"),
+    "findings[].gates": (FLAG, "it decides the answer"),
+    "findings[].relation": (
+        TEXT,
+        "of a crossing: what its ends have to do with each other (relations.md)",
+    ),
+    "findings[].impact": (
+        word(Impact),
+        "what that means: reaches out, shared state, lost on checkpoint, pins, watches, by design",
+    ),
+    "findings[].stable": (FLAG, "two readings agreed on it"),
+    "findings[].alone": (FLAG, "all its ends are inside: a checkpoint has to know of it"),
+    "findings[].ends": (many("end"), "what has it with what"),
+    "findings[].meeting": (maybe("end"), "what they have in common, or null"),
+    **_GAP,
+    "tasks": (many("task"), "threads that lead to some holder, each once"),
+    "task_sets": (
+        array(array(INT)),
+        "sets of tasks, each a list of numbers of rows of `tasks`, from 0",
+    ),
+    "notes": (TEXTS, "what the source says of itself"),
+    **_ERROR,
 }
-"""The keys of `check --json` and `report --json`, in order, as paths."""
+
+TASK: Final[Keys] = {
+    "tid": (INT, "a thread"),
+    "tgid": (INT, "its process"),
+    "comm": (TEXT, "its name"),
+    "side": (word(Side), "its side"),
+}
+
+HOLDER: Final[Keys] = {
+    "side": (word(Side), "inside, outside, observer"),
+    "shared": (FLAG, "it is inside, and led to from outside as well"),
+    "things": (TEXTS, "what keeps it, or is open: a path, a bind mount and its place"),
+    "association": (TEXT, "the place: fd, exe, vma, nsproxy.uts, ... (see kinds.md)"),
+    "slot": (INT_OR_NONE, "fd number, start of the mapping, ..., or null"),
+    "weight": (INT, "how many counts it accounts for"),
+    "holder.kind": (TEXT, "TASK, or the kind of the holding object"),
+    "holder.objref": (INT_OR_NONE, "the holding object, null for a task"),
+    "holder.tid": (INT_OR_NONE, "the holding task, null for an object"),
+    "tasks": (many("task"), "the first eight threads of its side that lead to it"),
+    "task_set": (INT, "all that lead to it: a number of `task_sets`"),
+    "detail": (TEXT, "the reference in words: fd 5 (cloexec)"),
+    "via": (TEXTS, "the descriptors that lead to it, if nothing else does: fd 4"),
+}
+
+END: Final[Keys] = {
+    "side": (word(Side), "inside, outside, observer"),
+    "kind": (TEXT, "TASK, or the kind of the object"),
+    "objref": (INT_OR_NONE, "the object, null for a task"),
+    "tid": (INT_OR_NONE, "the task, null for an object"),
+    "name": (TEXT_OR_NONE, "what it is called, or null"),
+    "role": (TEXT, "its part in the relation: cwd, owner, ..."),
+    "slot": (INT_OR_NONE, "fd number, signal, ..., or null"),
+    "detail": (TEXT, "what else is known of it"),
+    "tasks": (many("task"), "the first eight threads that lead to it"),
+    "task_set": (INT, "all tasks that lead to it: a number of `task_sets`"),
+    "via": (TEXTS, "the descriptors that lead to it: fd 4"),
+    "things": (TEXTS, "what keeps it without a task: a bind mount and its place"),
+    "facts": (FACTS, _FACTS),
+}
+
+WHO: Final[Keys] = {
+    "cranalyze": (VERSION, "version of this format: keys may be added within one"),
+    "command": (TEXT, "the command that wrote it"),
+    "exit_code": (INT, "what the program exits with"),
+    "answers[].asked": (TEXT, "the word"),
+    "answers[].found": (FLAG, "there is such a thing, or something that holds it"),
+    "answers[].outcome": (word(Outcome), "how the question ended (see who.md)"),
+    "answers[].there": (FLAG, "the thing exists, whoever holds it"),
+    "answers[].unsure": (FLAG, "nothing was found, but not all could be read"),
+    "answers[].unseen": (
+        TEXT,
+        'which holders cannot be seen here, and what would show them, or ""',
+    ),
+    "answers[].what": (TEXTS, "what the word stands for"),
+    "answers[].notes": (TEXTS, "what else is known: locks, who waits for whom"),
+    "answers[].pid": (INT_OR_NONE, "the process asked for, in the initial pid namespace, or null"),
+    "answers[].silent": (array(INT), "processes whose directories do not answer"),
+    "answers[].next": (TEXTS, "what would release it, the nearest first"),
+    "answers[].held[].objref": (INT, "number of the object in this reading"),
+    "answers[].held[].kind": (TEXT, "FILE, MM, UTS_NS, ... (see kinds.md)"),
+    "answers[].held[].name": (TEXT_OR_NONE, "what people call it, or null"),
+    "answers[].held[].initial": (FLAG, "an initial namespace: the host's"),
+    "answers[].held[].refcount": (INT_OR_NONE, "the object's own count, null when not known"),
+    "answers[].held[].named": (INT, "how many of its references are named"),
+    "answers[].held[].part": (TEXT, '"" what was asked for, else: other end, filesystem, perhaps'),
+    "answers[].held[].role": (TEXT, 'which end it is, or how it is open, or ""'),
+    "answers[].held[].facts": (TEXTS, "what is known of its state, in words"),
+    "answers[].held[].by": (many("node"), "who holds it"),
+    "answers[].places[].what": (TEXT, "how it is held without a counted reference"),
+    "answers[].places[].pid": (INT, "the process, 0 for none"),
+    "answers[].places[].comm": (TEXT, "its name"),
+    "answers[].places[].release": (TEXT, 'what would end that, or ""'),
+    "answers[].people[].pid": (INT, "a process that is named above"),
+    "answers[].people[].comm": (TEXT, "its name"),
+    "answers[].people[].user": (TEXT, "whose it is"),
+    "answers[].people[].uid": (INT_OR_NONE, "the number of that user, or null"),
+    "answers[].people[].unit": (TEXT, 'its unit or container, or ""'),
+    "answers[].people[].zombie": (FLAG, "it is dead, and its parent has not waited for it"),
+    "answers[].people[].parent": (INT, "its parent"),
+    "answers[].people[].parent_comm": (TEXT, "the name of that"),
+    "incomplete": (FLAG, "something could not be read"),
+    **_GAP,
+    **_ERROR,
+}
+
+NODE: Final[Keys] = {
+    "kind": (TEXT, "TASK, or the kind of the holding object"),
+    "tid": (INT_OR_NONE, "the thread, null for an object"),
+    "tgid": (INT_OR_NONE, "its process, null for an object"),
+    "process": (TEXT_OR_NONE, "the name of that"),
+    "objref": (INT_OR_NONE, "the holding object, null for a task"),
+    "name": (TEXT_OR_NONE, "what it is called, or null"),
+    "association": (TEXT, "the place: fd, exe, vma, nsproxy.uts, ... (see kinds.md)"),
+    "slot": (INT_OR_NONE, "fd number, start of the mapping, ..., or null"),
+    "weight": (INT, "how many counts it accounts for"),
+    "words": (TEXT, "the reference in words: fd 5 (cloexec)"),
+    "initial": (FLAG, "an initial namespace: the host's"),
+    "members": (array(INT), "processes that live in the namespace that it is"),
+    "observer": (FLAG, "cranalyze itself"),
+    "by": (many("node"), "who holds that in turn"),
+}
+
+CENSUS: Final[Keys] = {
+    "cranalyze": (VERSION, "version of this format: keys may be added within one"),
+    "command": (TEXT, "the command that wrote it"),
+    "exit_code": (INT, "what the program exits with"),
+    "exact": (FLAG, "every reference of what is settled and not the host's is named"),
+    "tasks": (INT, "threads of the machine"),
+    "references": (INT, "references that were found"),
+    "kinds[].kind": (TEXT, "FILE, MM, UTS_NS, ... (see kinds.md)"),
+    "kinds[].objects": (INT, "objects of this kind"),
+    "kinds[].refcount": (INT, "sum of their counts"),
+    "kinds[].named": (INT, "references to them that were found"),
+    "kinds[].unnamed": (INT, "counts that no holder was found for"),
+    "kinds[].overnamed": (INT, "references found that are not counted"),
+    "kinds[].unstable": (INT, "objects that changed while they were read"),
+    "residual[].kind": (TEXT, "an object that does not come out even: its kind"),
+    "residual[].objref": (INT, "its number in this reading"),
+    "residual[].name": (TEXT_OR_NONE, "what people call it, or null"),
+    "residual[].refcount": (INT, "its own count"),
+    "residual[].named": (INT, "references to it that were found"),
+    "residual[].initial": (FLAG, "an initial namespace: the host's"),
+    "residual[].stable": (FLAG, "it did not change while it was read"),
+    "gaps": (TEXTS, "what could not be read"),
+    **_ERROR,
+}
+
+NAMESPACES: Final[Keys] = {
+    "cranalyze": (VERSION, "version of this format: keys may be added within one"),
+    "command": (TEXT, "the command that wrote it"),
+    "exit_code": (INT, "what the program exits with"),
+    "namespaces[].type": (TEXT, "net, mnt, pid, ..."),
+    "namespaces[].ino": (INT, "its number, as /proc/PID/ns shows it"),
+    "namespaces[].name": (TEXT, "net:[N]"),
+    "namespaces[].objref": (INT, "its number in this reading"),
+    "namespaces[].initial": (FLAG, "the host's own"),
+    "namespaces[].owner": (INT_OR_NONE, "the number of the user namespace that owns it, or null"),
+    "namespaces[].parent": (INT_OR_NONE, "the number of its parent, or null"),
+    "namespaces[].nprocs": (INT, "how many processes are in it"),
+    "namespaces[].pids": (array(INT), "these"),
+    "namespaces[].pid": (INT_OR_NONE, "the lowest of them, or null"),
+    "namespaces[].comm": (TEXT, "the name of that"),
+    "namespaces[].command": (TEXT, "its command line"),
+    "namespaces[].uid": (INT_OR_NONE, "the number of its user, or null"),
+    "namespaces[].user": (TEXT, "its user"),
+    "namespaces[].refcount": (INT_OR_NONE, "the namespace's own count, null when not known"),
+    "namespaces[].unnamed": (INT, "counts that no holder was found for"),
+    "namespaces[].stable": (FLAG, "it did not change while it was read"),
+    "namespaces[].pins[].words": (TEXT, "what else holds it, in words"),
+    "namespaces[].pins[].pids": (array(INT), "the processes that leads to"),
+    "namespaces[].pins[].path": (TEXT_OR_NONE, "of a bind mount: where it is; or null"),
+    "rows": _rows(namespaces.FIELDS.values()),
+    "incomplete": (FLAG, "something could not be read"),
+    **_GAP,
+    **_ERROR,
+}
+
+PARTS: Final[Mapping[str, Keys]] = {"task": TASK, "holder": HOLDER, "end": END, "node": NODE}
+"""What documents have in several places, or in itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class Document:
+    """The JSON of a command: the module that writes it, and its keys, in order.
+
+    `sometimes` are keys that are not in every document; `either` are lists of
+    which one is there.
+    """
+
+    module: str
+    keys: Keys
+    sometimes: tuple[str, ...] = ()
+    either: tuple[str, ...] = ()
+
+
+_CROSSING: Final = tuple(
+    f"findings[].{name}" for name in ("relation", "impact", "stable", "alone", "ends", "meeting")
+)
+_REPORT: Final = Document("json", CHECK, (*_CROSSING, "rows", "objects"), ("objects", "rows"))
+DOCUMENTS: Final[Mapping[str, Document]] = {
+    "check": _REPORT,
+    "report": _REPORT,
+    "who": Document("who", WHO),
+    "census": Document("census", CENSUS),
+    "namespaces": Document(
+        "namespaces",
+        NAMESPACES,
+        ("namespaces", "rows", "incomplete", "gaps"),
+        ("namespaces", "rows"),
+    ),
+}
+"""The commands that write JSON."""
 
 
 def paths(value: Any, at: str = "") -> Iterator[str]:  # noqa: ANN401 - any JSON
@@ -144,10 +397,61 @@ def paths(value: Any, at: str = "") -> Iterator[str]:  # noqa: ANN401 - any JSON
         yield at
 
 
+def told(
+    keys: Keys, before: str = "", seen: dict[str, str] | None = None
+) -> Iterator[tuple[str, str, str]]:
+    """Yield path, type and meaning of all values, those of a part where it is first."""
+    known = {} if seen is None else seen
+    for path, (shape, meaning) in keys.items():
+        at, part = before + path, part_of(shape)
+        if not part:
+            yield at, _type(shape), meaning
+        elif part in known:
+            yield at, _type(shape), f"{meaning}: as {known[part]}"
+        else:
+            at += "[]" * ("items" in shape)
+            known[part] = f"`{at}`"
+            yield from told(PARTS[part], f"{at}.", known)
+
+
+def part_of(shape: Shape) -> str:
+    """Return which part a type is of, "" for none."""
+    inner = shape.get("items") or next(iter(shape.get("anyOf", ())), {})
+    return str(inner.get("$ref", "")).removeprefix("#/$defs/")
+
+
+def _type(shape: Shape) -> str:
+    if "items" in shape:
+        return f"list of {_type(shape['items'])}"
+    if "$ref" in shape:
+        return "objects"
+    if "anyOf" in shape:
+        return "object, null"
+    said = shape.get("type", "integer" if "const" in shape else "string")
+    null = ", null" if None in shape.get("enum", ()) else ""
+    return (said if isinstance(said, str) else ", ".join(said)) + null
+
+
+_ABOUT: Final = """
+Each command that writes JSON writes one versioned envelope. Keys and meanings are fixed; keys may
+be added. As JSON Schema (2020-12): `cranalyze schema COMMAND`, or the files in
+[schemas](schemas/). A failure has the same envelope, with `status` "error", what went wrong in
+`errors`, and nothing in the other lists. A name is the name as it is; only a byte in it that is no
+UTF-8 becomes the four characters `\\xNN`, since JSON has no bytes.
+""".strip()
+
+
 def json_page() -> str:
     """Return docs/json.md."""
-    module = importlib.import_module("analyzer.writers.json")
-    rows = [(f"`{key}`", md.cell(meaning)) for key, meaning in JSON_KEYS.items()]
-    return md.page(
-        [md.NOTE, "# JSON", md.prose(module.__doc__), md.table(("key", "meaning"), rows)]
-    )
+    return md.page(_parts())
+
+
+def _parts() -> Iterator[str]:
+    yield from (md.NOTE, "# JSON", _ABOUT)
+    for document in dict.fromkeys(DOCUMENTS.values()):
+        names = [name for name, other in DOCUMENTS.items() if other is document]
+        yield f"## {' and '.join(names)}"
+        module = importlib.import_module(f"analyzer.writers.{document.module}")
+        yield md.prose(module.__doc__)
+        rows = [(f"`{path}`", kind, md.cell(said)) for path, kind, said in told(document.keys)]
+        yield md.table(("key", "type", "meaning"), rows)

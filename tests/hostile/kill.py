@@ -56,6 +56,7 @@ COMMANDS: Final = {
     "check-frozen": "check {pid} --freeze --json --output out.json",
     "report": "report {snapshot} --html out.html",
     "who": "who {pid}:1",
+    "namespaces": "namespaces",
     "census": "census",
     "graph": "graph {snapshot} -o out.graphml",
     "plot": "plot {snapshot} -o out.svg",

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[2]
 COMMANDS: Final = (
-    "collect", "report", "check", "graph", "plot", "export", "doctor", "demo", "procdump",
+    "collect", "report", "check", "who", "namespaces", "census", "graph", "plot", "export",
+    "doctor", "demo", "procdump", "schema",
 )  # fmt: skip
 HEAVY: Final = {"numpy", "pandas", "pyarrow", "networkx", "matplotlib"}
 CRANALYZE: Final = [sys.executable, "-m", "analyzer"]
@@ -115,7 +116,9 @@ def test_every_command_has_help_with_examples_and_it_fits(command: str) -> None:
     deep = f"{program.as_root()} \\"  # alone on a line: where it lies is not ours to shorten
     assert each(len(line) <= 80 or line.strip() == deep for line in ran.stdout.splitlines())
     assert "Examples:\n    " in ran.stdout or not command
-    assert "..." not in re.sub(r"(KIND,|WORD,|COL,|\[ARGS\]|\[FILE\])\.\.\.", "", ran.stdout)
+    assert "..." not in re.sub(
+        r"(KIND,|WORD,|COL,|TYPE,|\{?OBJECT\}?|, |\[ARGS\]|\[FILE\])\.\.\.", "", ran.stdout
+    )
 
 
 def test_help_names_every_command_and_exit_code() -> None:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
 
-from analyzer.check.leaks import check
 from analyzer.core.model import SCHEMAS, Impact
 from analyzer.kinds import associations, facts, registry
 from analyzer.relations import relations
 from analyzer.report.columns import COLUMNS
-from analyzer.report.make import make
-from analyzer.report.value import ReportOptions
-from analyzer.writers import json as writer
 from scripts import docs
-from scripts.docs import columns, commands, crossings, json_keys, kinds, man
-from tests.build import Machine
+from scripts.docs import columns, commands, crossings, kinds, man
 from tests.each import each
 
 
@@ -68,25 +62,6 @@ def test_every_column_of_a_report_is_told_on_the_page_and_in_the_manual() -> Non
     assert each(f"| `{column.name}` |" in page for column in COLUMNS)
     assert each(f"\\fB{column.name}\\fR" in manual for column in COLUMNS)
     assert "and (OUTSIDE > 0 or UNNAMED > 0)" in page
-
-
-def test_every_key_of_the_json_is_told_and_no_other() -> None:
-    made = Machine()
-    made.task(77, comm="bash")
-    made.task(100, 77)
-    tables = [made.object("FILE_TABLE", 1, holders=[(task, "files")]) for task in (100, 77)]
-    made.object("FILE", 2, holders=[(table, "fd", 3) for table in tables])
-    inode = made.object("INODE", None, holders=[(77, "poll")])
-    for table in tables:
-        made.relation("deleted-file", made.object("FILE", 1, holders=[(table, "fd", 4)]), inode)
-    made.gap("pid 7", "openat", 13, "not read")
-    snapshot = made.snapshot(100)
-    report = make(snapshot, check(snapshot), ReportOptions("check", gate=True))
-    found = set(json_keys.paths(writer.document(report)))
-    found |= set(
-        json_keys.paths(json.loads(writer.render_error("check", "no", 2))["errors"], "errors")
-    )
-    assert found - {"errors"} == set(json_keys.JSON_KEYS)
 
 
 def test_every_relation_and_every_fact_is_told() -> None:

@@ -165,6 +165,16 @@ def test_the_kernels_that_we_know() -> None:
     assert {path.stem.split("-")[2] for path in TABLES} == {"amd64", "arm64"}
 
 
+@pytest.mark.parametrize("module", list(questions.sources()), ids=lambda path: path.stem)
+def test_no_question_hides_in_a_variable(module: Path) -> None:
+    assert list(questions.hidden(module.read_text())) == []
+
+
+def test_a_question_in_a_variable_is_found() -> None:
+    text = "def f(m):\n    names = {'x': 'y'}\n    m.gather(1, 'file', names)\n"
+    assert list(questions.hidden(text)) == ["line 3: names"]
+
+
 def test_every_question_was_put_to_every_kernel(table: Path) -> None:
     new = set(questions.every_key()) - set(read(table))
     assert not new, "run scripts/kernel_btf.py again (its docstring says how)"

@@ -99,7 +99,7 @@ def test_nothing_that_people_read_says_sudo_with_a_name_that_sudo_does_not_find(
 ) -> None:
     helped = [
         sudo(f"sudo {shlex.quote(str(script))}", name, "-h")
-        for name in ("check", "who", "collect", "census", "doctor", "demo")
+        for name in ("check", "who", "namespaces", "collect", "census", "doctor", "demo")
     ]
     assert each(str(script.parent)[-5:] in text for text in helped)
     root = docs.ROOT

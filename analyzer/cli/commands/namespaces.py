@@ -1,0 +1,70 @@
+"""cranalyze namespaces: all namespaces of the machine, and what keeps those without a process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from analyzer.cli import listed
+from analyzer.cli import options as opt
+from analyzer.cli.output import Progress, coloured, columns, emit
+
+if TYPE_CHECKING:
+    from analyzer.lookup.namespaces import Namespace
+
+EXAMPLES: Final = (
+    "sudo cranalyze namespaces",
+    "sudo cranalyze namespaces -t net,user --tree",
+    "sudo cranalyze namespaces -Q 'NPROCS == 0' -o NS,TYPE,KEPT",
+    "sudo cranalyze namespaces --json",
+)
+
+
+def run(
+    *,
+    types: opt.NamespaceTypes = None,
+    tree: opt.OwnerTree = False,
+    parents: opt.ParentTree = False,
+    columns_: opt.ListColumnsOf = None,
+    noheadings: opt.NoHeadings = False,
+    list_columns: opt.ColumnsOfNamespaces = False,
+    filter_: opt.FilterThings = None,
+    json: opt.AsJson = False,
+) -> None:
+    """List all namespaces of the machine, and what keeps each.
+
+    As lsns(8) does, and beyond: also those that no process leads to, with what holds each: a bind
+    mount (in which mount namespace), a descriptor (of whom), a child, a socket, a message in
+    flight. An initial namespace is the host's own.
+    """
+    del list_columns
+    from analyzer.lookup import namespaces as asking
+    from analyzer.report.make import gaps_of
+    from analyzer.sources import collect as take
+    from analyzer.sources.request import Request
+    from analyzer.writers import namespaces as writer
+
+    view = listed.view(
+        asking.FIELDS, asking.USUAL, columns_, filter_, noheadings=noheadings, tree=tree or parents
+    )
+    wanted = listed.namespace_types(types)
+    with Progress(quiet=json) as progress:
+        asked = Request(
+            None,
+            wanted=asking.wanted,
+            detailed=True,
+            enough=asking.settled,
+            progress=progress,
+        )
+        snapshot = take(asked, source="kernel", drop_privileges=True)
+    spaces: tuple[Namespace, ...] = asking.every(snapshot)
+    spaces = tuple(one for one in spaces if not wanted or one.type in wanted)
+    spaces = view.kept(spaces)
+    if view.columns:
+        emit(view.table(spaces, "namespaces", json=json))
+        return
+    gaps = gaps_of(snapshot)
+    if json:
+        emit(writer.to_json(spaces, gaps))
+        return
+    branches = asking.tree(spaces, by_parent=parents) if tree or parents else asking.flat(spaces)
+    emit(writer.to_text(branches, gaps, columns(), colour=coloured()))

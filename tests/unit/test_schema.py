@@ -1,0 +1,132 @@
+"""The JSON of each command is what its schema and docs/json.md say, and those say all of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from analyzer.check.leaks import check
+from analyzer.cli import options
+from analyzer.core.model import Rules
+from analyzer.lookup import census, who
+from analyzer.lookup import namespaces as spaces
+from analyzer.lookup.words import Query
+from analyzer.lookup.words.base import Meaning, alike
+from analyzer.procfs.people import Person
+from analyzer.procfs.places import Place
+from analyzer.report.columns import COLUMNS, listing
+from analyzer.report.make import gaps_of, make
+from analyzer.report.value import ReportOptions
+from analyzer.writers import census as census_writer
+from analyzer.writers import columns, schema
+from analyzer.writers import json as writer
+from analyzer.writers import namespaces as namespaces_writer
+from analyzer.writers import who as who_writer
+from scripts.docs import json_keys
+from tests.build import Machine
+from tests.each import each
+from tests.schema import faults
+from tests.strategies import Graph, counted_graphs
+from tests.unit import test_namespaces as namespaces
+
+
+def machine() -> Machine:
+    made = Machine()
+    made.task(77, comm="bash")
+    made.task(100, 77, comm="a\udcff\x1b[2J")
+    tables = [made.object("FILE_TABLE", 1, holders=[(task, "files")]) for task in (100, 77)]
+    made.object("FILE", 3, name="/srv/\udcfe\u2028", holders=[(table, "fd", 3) for table in tables])
+    inode = made.object("INODE", None, holders=[(77, "poll")])
+    for table in tables:
+        made.relation("deleted-file", made.object("FILE", 1, holders=[(table, "fd", 4)]), inode)
+    made.gap("pid 7\udcff", "openat", 13, "not read")
+    return made
+
+
+def of_check(command: str = "check") -> Any:  # noqa: ANN401 - any JSON
+    snapshot = machine().snapshot(100)
+    return json.loads(
+        writer.render(make(snapshot, check(snapshot), ReportOptions(command, gate=True)))
+    )
+
+
+def of_who() -> Any:  # noqa: ANN401 - any JSON
+    snapshot = machine().snapshot()
+    query = Query("FILE", (Meaning("file", alike(("FILE",))),))
+    answer = replace(
+        who.answer(snapshot, query),
+        places=(Place("working directory", 77, "bash\udcff"),),
+        people=(Person(77, "bash", "root", "a.service"),),
+    )
+    return json.loads(who_writer.to_json([answer], gaps_of(snapshot), 0))
+
+
+def of_census() -> Any:  # noqa: ANN401 - any JSON
+    return json.loads(census_writer.to_json(census.take(machine().snapshot())))
+
+
+def of_namespaces() -> Any:  # noqa: ANN401 - any JSON
+    made = namespaces.machine()
+    made.gap("pid 7", "openat", 13, "not read")
+    snapshot = made.snapshot()
+    return json.loads(namespaces_writer.to_json(spaces.every(snapshot), gaps_of(snapshot)))
+
+
+DOCUMENTS = {
+    "check": of_check, "report": lambda: of_check("report"), "who": of_who, "census": of_census,
+    "namespaces": of_namespaces,
+}  # fmt: skip
+
+
+def test_each_command_that_is_described_has_a_document_here() -> None:
+    assert {*options.Described} == {*DOCUMENTS} == {*json_keys.DOCUMENTS}
+
+
+@pytest.mark.parametrize("command", DOCUMENTS)
+def test_a_schema_is_one_and_has_what_is_written(command: str) -> None:
+    Draft202012Validator.check_schema(json.loads(schema.render(command)))
+    assert faults(command, DOCUMENTS[command]()) == []
+    assert faults(command, json.loads(writer.render_error(command, "no \udcff", 2))) == []
+
+
+@pytest.mark.parametrize("command", DOCUMENTS)
+def test_every_key_is_told_and_is_written(command: str) -> None:
+    told = {path for path, _, _ in json_keys.told(json_keys.DOCUMENTS[command].keys)}
+    found = set(json_keys.paths(DOCUMENTS[command]()))
+    told -= {"rows", "errors[].message", "errors[].exit_code"}  # not of every document
+    assert each(any(one.startswith(path) for one in found) for path in sorted(told))
+    assert f"## {command}" in json_keys.json_page() or command == "report"
+
+
+def test_what_is_no_such_document_is_told() -> None:
+    found = of_check()
+    found["objects"][0]["users"] = "two"
+    found["subject"]["age"] = 7
+    del found["summary"]["unknown"]
+    assert len(faults("check", found)) == 3
+
+
+@given(counted_graphs(), st.sampled_from(Rules))
+def test_the_report_of_any_machine_is_as_its_schema(graph: Graph, rules: Rules) -> None:
+    snapshot = graph.snapshot()
+    report = make(snapshot, check(snapshot, graph.root, rules), ReportOptions("check", all=True))
+    assert faults("check", json.loads(writer.render(report))) == []
+    listed = listing(report, COLUMNS)
+    assert faults("check", json.loads(columns.render_json(report, listed))) == []
+
+
+@given(counted_graphs())
+def test_the_census_and_the_holders_of_any_machine_are_as_their_schemas(graph: Graph) -> None:
+    snapshot = graph.snapshot()
+    found = census_writer.to_json(census.take(snapshot))
+    assert faults("census", json.loads(found)) == []
+    query = Query("FILE", (Meaning("file", alike(("FILE", "MM"))),))
+    answers = [who.answer(snapshot, query)]
+    said = who_writer.to_json(answers, gaps_of(snapshot), who.exit_code(answers))
+    assert faults("who", json.loads(said)) == []
