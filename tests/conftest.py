@@ -17,6 +17,7 @@ import importlib.util
 import os
 import platform
 import shutil
+import signal
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -35,6 +36,9 @@ settings.register_profile("quick", derandomize=True, deadline=None, database=Non
 settings.register_profile("ci", derandomize=True, deadline=None, database=None, max_examples=30)
 settings.register_profile("explore", deadline=None, max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # `make test &`: what we start inherits that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _why_not_root() -> str:

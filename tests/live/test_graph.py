@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-pytestmark = [pytest.mark.live, pytest.mark.bpf]
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.bpf,
+    # Whole machines are drawn here, and how large they are is not ours to say.
+    pytest.mark.filterwarnings("ignore::analyzer.graph.build.CostWarning"),
+]
 
 
 def leaking(graph: nx.MultiDiGraph[str], expected: Mapping[str, Any]) -> str:
