@@ -17,6 +17,7 @@ from analyzer.memory.modules import from_folder
 from analyzer.memory.reader import Memory
 from analyzer.sources.kernel import collect
 from analyzer.sources.request import Request
+from fixtures._registry import tied
 from tests.questions import Question, field
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def every_scene() -> list[str]:
     root = os.geteuid() == 0
     return [
         name
-        for name, factory in fixtures.FACTORIES.items()
+        for name, factory in {**fixtures.FACTORIES, "ties": tied()["ties"]}.items()
         if name not in _TOO_BIG and (root or not factory.needs_root)
     ]
 

@@ -16,7 +16,8 @@ from analyzer.core.model import Rules
 from analyzer.kinds import registry
 from analyzer.kinds.base import Judged
 from analyzer.lookup import census
-from analyzer.sources import collect
+from analyzer.memory.probe import open_memory
+from analyzer.sources import collect, kernel
 from analyzer.sources.request import Request
 from tests import own
 from tests.graph import Graph
@@ -84,6 +85,31 @@ def test_an_exhaustive_fixture_has_no_other_leak(scene: dict[str, Any]) -> None:
         if int(row) + 1 in listed or graph.objects["initial"][row]:
             continue
         assert graph.verdict(int(row) + 1) == "contained", graph.objects.row(int(row))
+
+
+@pytest.mark.bpf
+def test_what_no_count_shows_changes_no_verdict(scene: dict[str, Any]) -> None:
+    """Looked for or not: what the check says of each object is the same, by all rules."""
+    root, found = scene["root"], []
+    for related in (True, False):
+        with open_memory() as memory:
+            found.append(kernel.collect(memory, Request(root, related=related)))
+    for rules in Rules:
+        with_it, without = (_verdicts(snapshot, root, rules) for snapshot in found)
+        assert set(without) <= set(with_it)
+        # What others on this machine hold too can move between the two.
+        moved = {key for one in (with_it, without) for key in one if one[key] == "unstable"}
+        same = set(without) - moved
+        assert {key: with_it[key] for key in same} == {key: without[key] for key in same}
+
+
+def _verdicts(snapshot: Snapshot, pid: int, rules: Rules) -> dict[tuple[str, int], str]:
+    verdicts = leaks.check(snapshot, pid, rules)
+    objects, graph = snapshot.tables["objects"], Graph(snapshot, verdicts)
+    return {
+        (objects.value("kind", row), objects.value("address", row)): graph.verdict(row + 1)
+        for row in np.flatnonzero(verdicts.judged).tolist()
+    }
 
 
 def test_proc_witnesses_leaks_and_never_claims_containment(scene: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 import fixtures
+from fixtures._registry import tied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -276,7 +277,8 @@ def test_failure_is_one_exit_code_and_leaves_no_child() -> None:
 def test_list_names_every_factory() -> None:
     command = [sys.executable, "-m", "fixtures", "--list"]
     ran = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    assert [line.split()[0] for line in ran.stdout.splitlines()] == list(fixtures.FACTORIES)
+    names = [*fixtures.FACTORIES, *tied()]
+    assert [line.split()[0] for line in ran.stdout.splitlines()] == names
 
 
 def test_line_is_ascii_whatever_the_names() -> None:

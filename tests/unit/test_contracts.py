@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.core.model import TASK
+from analyzer.core.model import TASK, Impact
 from analyzer.kinds import associations, registry
 from analyzer.kinds.base import Judged, Kind
+from analyzer.relations import relations
+from fixtures._registry import ties
 from scripts import rooms
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +75,20 @@ def test_a_judged_kind_has_a_fixture(kind: Kind) -> None:
         pytest.skip("it is not judged")
     files = [*(ROOT / "fixtures").rglob("*.py"), *(ROOT / "tests/live").rglob("*.py")]
     assert any(f'"{kind.name}"' in path.read_text() for path in files)
+
+
+def test_a_relation_that_is_told_has_a_tie() -> None:
+    """A factory in real processes, of which tests/live/test_ties.py asks from both sides."""
+    assert {name for name, one in relations().items() if one.told} == set(ties())
+
+
+@pytest.mark.parametrize("name", ties())
+def test_a_tie_says_what_is_seen(name: str) -> None:
+    tie = ties()[name]
+    assert tie.desc
+    assert {*tie.sees} - {None} <= {impact.name for impact in Impact}
+    assert relations()[name].alone is tie.alone
+    assert set(tie.gives) == set() or tie.other is not None
 
 
 def test_an_association_means_one_thing() -> None:
