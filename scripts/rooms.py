@@ -19,6 +19,7 @@ ROOMS: Final[tuple[tuple[str, ...], ...]] = (
     ("snapshot",),
     ("check",),
     ("procfs",),
+    ("subjects",),
     ("sources",),
     ("report",),
     ("lookup", "graph", "doctor"),

@@ -18,7 +18,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from analyzer.check.subtree import require_root
+from analyzer.check.subtree import other_roots, require_root
 from analyzer.core.model import TASK, Basis, Rules, Side, Verdict
 from analyzer.kinds import associations, registry
 from analyzer.kinds.base import Judged
@@ -188,7 +188,8 @@ def find_ref_leaks(snapshot: Snapshot, pid: int, rules: Rules) -> dict[int, Judg
     """
     require_root(snapshot.tables["tasks"], pid)
     machine = read_machine(snapshot, rules)
-    inside = list(task_tree(machine, pid))
+    roots = (pid, *other_roots(snapshot, pid))
+    inside = list(dict.fromkeys(node for root in roots for node in task_tree(machine, root)))
     outside = [n for n, t in machine.tasks.items() if n not in inside and not t.observer]
     observer = [n for n, t in machine.tasks.items() if t.observer]
     hosts = [node for node, thing in machine.objects.items() if thing.hosts]

@@ -1,8 +1,8 @@
 """The border: which tasks, objects and references are inside of a subtree, and which are not.
 
-Inside are the root, its threads, and all descendants with their threads. An object is *collected*
-when it is reached from an inside task over counted references that collect. A task has its own
-side; an object that holds another takes its side from what leads to it:
+Inside are the roots (mostly one), their threads, and all descendants with their threads. An object
+is *collected* when it is reached from an inside task over counted references that collect. A task
+has its own side; an object that holds another takes its side from what leads to it:
 
 - collected: inside. Of a derived kind only if nothing outside leads to it, and its count is
   explained by its references: what a bind mount also holds is not the subtree's alone.
@@ -32,6 +32,8 @@ from analyzer.core.errors import BadInputError, TargetVanishedError
 from analyzer.kinds.base import Judged
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from analyzer.check.links import Codes, Integers, Links, Mask, Rows
     from analyzer.core.model import Rules
     from analyzer.snapshot.tables import Table
@@ -83,23 +85,32 @@ def require_root(tasks: Table, pid: int) -> None:
         raise BadInputError(f"{pid} is cranalyze itself, which is neither inside nor outside")
 
 
-def task_sides(tasks: Table, pid: int) -> Codes:
+def task_sides(tasks: Table, pid: int, others: Sequence[int] = ()) -> Codes:
     """Return the side of each task (int8, per row of `tasks`) for the subtree of process `pid`.
 
-    Errors as `require_root`.
+    `others` are more roots: what descends from them is inside too. One that is not there (any
+    more), or is a kernel thread, is none. Errors as `require_root`.
     """
     require_root(tasks, pid)
     processes, first, process = np.unique(tasks["tgid"], return_index=True, return_inverse=True)
-    inside = _descendants(processes, tasks["ppid"][first], pid)
+    roots = [pid, *others]
+    inside = _descendants(processes, tasks["ppid"][first], np.isin(processes, roots))
+    inside &= ~tasks["kthread"][first]
     side = np.where(inside[process], INSIDE, OUTSIDE).astype(np.int8)
     side[tasks["observer"]] = OBSERVER
     return side
 
 
-def _descendants(processes: Integers, ppid: Integers, pid: int) -> Mask:
+def other_roots(snapshot: Snapshot, pid: int) -> tuple[int, ...]:
+    """Return the roots of a snapshot's subject besides `pid`, if it is of that."""
+    subject = snapshot.meta.get("subject") or {}
+    return tuple(subject.get("roots", ())) if subject.get("pid") == pid else ()
+
+
+def _descendants(processes: Integers, ppid: Integers, roots: Mask) -> Mask:
     # Pointer jumping: n generations take log2(n) steps. The row -1, the last, is "no parent".
     ancestor = np.append(rows_of(processes, ppid), -1)
-    inside = np.append(processes == pid, [False])
+    inside = np.append(roots, [False])
     for _ in range(len(processes).bit_length()):
         inside |= inside[ancestor]
         ancestor = ancestor[ancestor]
@@ -111,7 +122,7 @@ def border(snapshot: Snapshot, pid: int, rules: Rules) -> Border:
 
     Errors as `require_root` and `links`.
     """
-    task_side = task_sides(snapshot.tables["tasks"], pid)
+    task_side = task_sides(snapshot.tables["tasks"], pid, other_roots(snapshot, pid))
     edges = links(snapshot, rules)
     own = edges.reach(_nodes(edges, task_side == INSIDE), edges.collects)
     collected = own[edges.tasks :]

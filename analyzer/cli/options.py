@@ -28,6 +28,14 @@ class Described(StrEnum):
     NAMESPACES = "namespaces"
 
 
+class Membership(StrEnum):
+    """Who belongs to a subject; the values of `analyzer.subjects.MEMBERS`."""
+
+    DESCENT = "descent"
+    CGROUP = "cgroup"
+    PIDNS = "pidns"
+
+
 class Scope(StrEnum):
     """How much of the machine a snapshot keeps."""
 
@@ -43,9 +51,18 @@ class RuleSet(StrEnum):
     SEED = "seed"
 
 
-Pid = Annotated[str, typer.Argument(metavar="PID", help="The root of the subtree.")]
+_SUBJECT: str = "The root of a subtree, or a container, a pod, a unit; several are one."
+Subjects = Annotated[
+    list[str] | None, typer.Argument(metavar="SUBJECT", help=_SUBJECT, show_default=False)
+]
 MaybePid = Annotated[
     str | None, typer.Argument(metavar="PID", help="The root of the subtree.", show_default=False)
+]
+Members = Annotated[
+    Membership,
+    typer.Option(
+        "--members", help="Who belongs to it: descendants, its cgroup, its pid namespace."
+    ),
 ]
 SnapshotFile = Annotated[
     str | None,
@@ -74,6 +91,10 @@ SchemaOf = Annotated[
         metavar="COMMAND", help="check, report, who, census, namespaces.", show_default=False
     ),
 ]
+AllContainers = Annotated[
+    bool, typer.Option("--all-containers", help="Check every container, in one reading.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing: the exit code is the answer.")]
 Redact = Annotated[
     bool,
     typer.Option("--redact", help="Hash names, paths and cgroups; equal ones stay equal."),
@@ -87,7 +108,8 @@ Freeze = Annotated[
     ),
 ]
 OtherPid = Annotated[
-    str | None, typer.Option("--pid", metavar="N", help="Check this root (of a host snapshot).")
+    str | None,
+    typer.Option("--pid", metavar="SUBJECT", help="Check this one (of a host snapshot)."),
 ]
 Rules = Annotated[
     RuleSet, typer.Option("--rules", help="Whose check: a 6.x kernel's, linux-cr's, or of 2009.")

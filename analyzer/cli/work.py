@@ -45,16 +45,17 @@ def collected(  # noqa: PLR0913 - what each command was asked for
     from analyzer.sources.request import Request
 
     proc = next(iter(desk.inputs), None)
+    request = Request(
+        target.pid,
+        scope.value,
+        label=target.label,
+        freeze=freeze,
+        related=related,
+        wanted=listed,
+        progress=progress,
+    )
     return sources.collect(
-        Request(
-            target.pid,
-            scope.value,
-            label=target.label,
-            freeze=freeze,
-            related=related,
-            wanted=listed,
-            progress=progress,
-        ),
+        target.requested(request) if proc is None else target.in_dump(request),
         source=source.value,
         proc=None if proc is None else Path(proc),
         opened=None if proc is None else desk.dump(proc),
@@ -75,12 +76,12 @@ def judged(
     from analyzer.check.leaks import check as judge
     from analyzer.core.model import Rules
 
-    snapshot = desk.load(file)
+    snapshot = target.of(desk.load(file))
     if redact:
         from analyzer.sources.privacy import Redaction
 
         snapshot = Redaction.of(snapshot.meta["boot_id"]).snapshot(snapshot)
-    return snapshot, judge(snapshot, target.root(snapshot), Rules(rules))
+    return snapshot, judge(snapshot, rules=Rules(rules))
 
 
 def whole_report(desk: Desk, file: str, target: Target, rules: str = "modern") -> Report:
@@ -183,9 +184,14 @@ def target(output: str | None, html: str | None, *, force: bool) -> str | None:
     return html
 
 
-def finish(result: Report, asked: Asked, desk: Desk) -> None:
-    """Write a report in the form that was asked for, and exit with its code."""
+def finish(result: Report, asked: Asked, desk: Desk, *, quiet: bool = False) -> None:
+    """Write a report in the form that was asked for, and exit with its code.
+
+    If it is to be `quiet`, nothing is said on stdout; a file is written all the same.
+    """
     stdout = asked.output in {None, "-"}
+    if quiet and stdout:
+        raise typer.Exit(result.exit_code)
     if asked.view.columns:
         text = table(result, asked.view, json=asked.form is Form.JSON, stdout=stdout)
     else:

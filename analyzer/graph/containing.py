@@ -27,7 +27,7 @@ import numpy as np
 
 from analyzer.check.leaks import BASES, VERDICTS, check
 from analyzer.check.links import kind_flags
-from analyzer.check.subtree import INSIDE, task_sides
+from analyzer.check.subtree import INSIDE, other_roots, task_sides
 from analyzer.core.model import Basis, Rules, Side, Verdict
 from analyzer.core.text import printable
 from analyzer.kinds import registry, title_of
@@ -199,7 +199,7 @@ def _added(
     snapshot: Snapshot, verdicts: Verdicts, reasons: Mapping[int, str], found_in: Mapping[int, int]
 ) -> Iterator[Added]:
     tasks = snapshot.tables["tasks"]
-    before = task_sides(tasks, verdicts.pid) == INSIDE
+    before = task_sides(tasks, verdicts.pid, other_roots(snapshot, verdicts.pid)) == INSIDE
     rows = np.flatnonzero((verdicts.border.task_side == INSIDE) & ~before)
     of: dict[int, list[int]] = {}
     for row in rows.tolist():

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
+from analyzer.core.errors import BadInputError
 from analyzer.core.text import valid
+from analyzer.procfs.cgroup import paths
+from analyzer.procfs.homes import of_paths
 
 _FIELD: Final = re.compile(rb"^(Name|State|PPid|TracerPid|Uid):\s+(.*)$", re.MULTILINE)
-_CONTAINER: Final = re.compile(r"(?:^|/)(?:[a-z]+-)?([0-9a-f]{64})(?:\.scope)?(?:/|$)")
-_UNIT: Final = re.compile(r"([^/]+\.(?:service|scope|socket|mount))(?:/|$)")
-_SHORT: Final = 12  # letters of a container's id that people say
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def person(pid: int) -> Person | None:
     return Person(
         pid,
         _name(said),
-        _user(uid),
+        user_name(uid),
         _unit(pid),
         zombie,
         parent,
@@ -72,7 +72,8 @@ def _status(pid: int) -> dict[bytes, bytes] | None:
 
 
 @cache
-def _user(uid: int) -> str:
+def user_name(uid: int) -> str:
+    """Return what this machine calls a user, "uid N" for one without a name."""
     try:
         return valid(pwd.getpwuid(uid).pw_name)
     except (KeyError, OSError):
@@ -80,20 +81,13 @@ def _user(uid: int) -> str:
 
 
 def _unit(pid: int) -> str:
+    where = f"{pid}/cgroup"
     try:
-        with open(f"/proc/{pid}/cgroup", "rb") as file:
-            paths = [os.fsdecode(line.rstrip(b"\n").split(b":", 2)[2]) for line in file]
-    except (OSError, IndexError):
+        with open(f"/proc/{where}", "rb") as file:
+            found = of_paths(path for _, path in paths(file.read(), where))
+    except (OSError, BadInputError):
         return ""
-    for path in paths:
-        container = _CONTAINER.search(path)
-        if container:
-            return f"container {container[1][:_SHORT]}"
-    for path in paths:
-        unit = _UNIT.findall(path)
-        if unit:
-            return str(unit[-1])
-    return ""
+    return f"{found.runtime} container {found.short}".lstrip() if found.container else found.unit
 
 
 def waiting(pid: int) -> tuple[str, ...]:

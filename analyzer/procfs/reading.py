@@ -85,8 +85,11 @@ def read(
     *,
     host: bool,
     progress: Progress,
+    others: Sequence[int] = (),
 ) -> Seen:
     """Read the subtree of `pid` (None: all) and what it shares; `identity` tells what is one.
+
+    `others` are more roots of the subtree.
 
     Raises BadInputError and TargetVanishedError as `check.subtree.task_sides` does.
     """
@@ -94,7 +97,7 @@ def read(
     progress("tasks")
     found = tasks.read(fs, log)
     table = tasks.table(found, facts)
-    inside = _inside(table, pid)
+    inside = _inside(table, pid, others)
     full = frozenset(table["tid"].tolist()) if host else frozenset(inside["tid"].tolist())
     subtree = frozenset(inside["tgid"].tolist())
     whole = fs.is_live() or _is_whole(fs)
@@ -105,12 +108,12 @@ def read(
     return Seen(fs, facts, log, found, subtree, identity.certain, notes, made)
 
 
-def _inside(table: Table, pid: int | None) -> Table:
+def _inside(table: Table, pid: int | None, others: Sequence[int]) -> Table:
     if pid is None:
         return table
     if pid not in table["tid"]:
         raise TargetVanishedError(f"there is no process {pid}")
-    return table.take(task_sides(table, pid) == INSIDE)
+    return table.take(task_sides(table, pid, others) == INSIDE)
 
 
 def _is_whole(fs: ProcFs) -> bool:

@@ -45,6 +45,7 @@ class Task:
     tracer: int = 0
     hidden: tuple[bool, bool] = (False, False)
     group: str | None = None
+    uid: int | None = None
 
     @property
     def leader(self) -> bool:
@@ -132,8 +133,9 @@ def _task(fs: ProcFs, tgid: int, tid: int, folder: str, first: stat.Stat) -> Tas
     nspid = more.nspid[-1] if more.nspid else None
     path, group = _cgroups(fs, folder) if tid == tgid and not first.kthread else (None, None)
     return Task(
-        tid, tgid, folder, first, nspid, path, more.nspid or (), more.tracer, more.hidden, group
-    )
+        tid, tgid, folder, first, nspid, path, more.nspid or (), more.tracer, more.hidden, group,
+        more.uid,
+    )  # fmt: skip
 
 
 def _cgroups(fs: ProcFs, folder: str) -> tuple[str | None, str | None]:
@@ -160,6 +162,7 @@ def table(tasks: Sequence[Task], facts: Facts) -> Table:
             "state": [s.state for s in stats],
             "nspid": [task.nspid for task in tasks],
             "cgroup": [task.cgroup for task in tasks],
+            "uid": [task.uid for task in tasks],
             "observer": (tgid == facts.observer) & (tgid != 0),
         },
     )

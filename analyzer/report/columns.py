@@ -27,6 +27,9 @@ from analyzer.core.errors import BadInputError, no_such
 from analyzer.core.model import TASK
 from analyzer.kinds import associations, facts, registry
 from analyzer.kinds.base import Slot
+from analyzer.procfs.homes import home
+from analyzer.procfs.people import user_name
+from analyzer.sources.meta import boot_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,7 +48,8 @@ class Inode(NamedTuple):
     """What the snapshot knows of an object, beyond its report: mostly of files.
 
     `owner` and `parent` are the inodes of the namespaces that a namespace is owned by, and is a
-    child of; `relations` what the object has to do with across the border, uncounted.
+    child of; `relations` what the object has to do with across the border, uncounted. `here` tells
+    whether the snapshot is of this boot of this machine, whose users have names.
     """
 
     mode: int | None
@@ -54,6 +58,7 @@ class Inode(NamedTuple):
     mnt_id: int | None
     deleted: bool | None
     machine: str
+    here: bool = False
     owner: int | None = None
     parent: int | None = None
     relations: str | None = None
@@ -69,6 +74,7 @@ class Task(NamedTuple):
     kthread: bool
     nspid: int | None
     cgroup: str | None
+    uid: int | None
 
 
 class Row(NamedTuple):
@@ -203,10 +209,11 @@ def _inodes(report: Report) -> Iterator[Inode]:
         values, known = told[name].tolist(), told.known(name).tolist()
         columns.append([v if k else None for v, k in zip(values, known, strict=True)])
     machine = str(report.snapshot.meta["machine"])
+    here = bool(boot_id()) and report.snapshot.meta["boot_id"] == boot_id()
     more = [_above(report.snapshot, refs, name) for name in ("owner", "parent")]
     crossing = _relations(report)
     names = [crossing.get(ref) for ref in refs.tolist()]
-    told_all = zip(*columns, [machine] * len(refs), *more, names, strict=True)
+    told_all = zip(*columns, [machine] * len(refs), [here] * len(refs), *more, names, strict=True)
     return (Inode._make(fact) for fact in told_all)
 
 
@@ -390,6 +397,21 @@ def _of_process(name: str) -> Callable[[Row], Value]:
     return lambda row: None if row.process is None else getattr(row.process, name)
 
 
+def _of_home(name: str) -> Callable[[Row], Value]:
+    def told(row: Row) -> Value:
+        path = None if row.process is None else row.process.cgroup
+        return None if path is None else getattr(home(path), name) or None
+
+    return told
+
+
+def _user(row: Row) -> str | None:
+    uid = None if row.process is None else row.process.uid
+    if uid is None:
+        return None
+    return user_name(uid) if row.inode.here else str(uid)
+
+
 def _tid(row: Row) -> int | None:
     return None if row.thread is None else row.thread.tid
 
@@ -481,6 +503,11 @@ _OWN: Final = (
     _process("NSPID", "number", _of_process("nspid"), "its id in its own pid namespace"),
     _process("KTHREAD", "boolean", _of_process("kthread"), "a kernel thread; as lsfd"),
     _process("CGROUP", "string", _of_process("cgroup"), "its control group"),
+    _process("CONTAINER", "string", _of_home("short"), "its container: the id, or a name (lxc)"),
+    _process("POD", "string", _of_home("pod"), "the pod that it is in: the id, or the UID"),
+    _process("UNIT", "string", _of_home("unit"), "the unit of systemd that it is in"),
+    _process("UID", "number", _of_process("uid"), "its real user, by number; as lsfd"),
+    _process("USER", "string", _user, "its real user, by name on the machine itself; as lsfd"),
     Column("TID", "number", "thread that holds; as lsfd -l", "thread", _tid),
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ import numpy as np
 from analyzer.check.leaks import NOT_JUDGED
 from analyzer.check.links import kind_flags, rows_of
 from analyzer.check.objhash import allowed
-from analyzer.check.subtree import INSIDE
+from analyzer.check.subtree import INSIDE, other_roots
 from analyzer.core.errors import EXIT_LEAK, EXIT_OK, EXIT_UNDECIDED, BadInputError
 from analyzer.core.model import TASK, Basis, Impact, Rules, Status, Verdict
 from analyzer.core.registry import UNKNOWN
@@ -266,14 +266,17 @@ def _subject(snapshot: Snapshot, verdicts: Verdicts) -> Subject:
     tasks, meta = snapshot.tables["tasks"], snapshot.meta
     pid = verdicts.pid
     row = int(np.flatnonzero(tasks["tid"] == pid)[0])
-    nspid = tasks.value("nspid", row)
     asked = meta["subject"]
     return Subject(
         pid=pid,
         local_pid=asked.get("local_pid") if asked["pid"] == pid else None,
         comm=tasks.value("comm", row),
         tasks=int((verdicts.border.task_side == INSIDE).sum()),
-        container_init=None if nspid is None else nspid == 1,
+        container_init=_starts(tasks, [pid, *asked.get("starts", ())]),
+        name=str(asked.get("name", "")) if asked["pid"] == pid else "",
+        runtime=str(asked.get("runtime", "")) if asked["pid"] == pid else "",
+        container=str(asked.get("container", "")) if asked["pid"] == pid else "",
+        roots=other_roots(snapshot, pid),
         host=meta["host"],
         boot_id=meta["boot_id"],
         kernel=meta["kernel"],
@@ -283,6 +286,13 @@ def _subject(snapshot: Snapshot, verdicts: Verdicts) -> Subject:
         frozen=meta["frozen"],
         frozen_seconds=float(meta.get("frozen_seconds", 0.0)),
     )
+
+
+def _starts(tasks: Table, pids: Sequence[int]) -> bool | None:
+    """Tell whether all are the first process of a pid namespace; None where that is not known."""
+    rows = np.flatnonzero(np.isin(tasks["tid"], pids)).tolist()
+    numbers = [tasks.value("nspid", row) for row in rows]
+    return None if None in numbers else all(number == 1 for number in numbers)
 
 
 def _summary(verdicts: Verdicts, codes: Array, crossings: Sequence[Crossed]) -> Summary:

@@ -129,6 +129,8 @@ class Subject:
     `pid` is of the initial pid namespace; `local_pid` what it was asked for as, None if not known:
     another one where cranalyze runs in a pid namespace of its own.
     `frozen_seconds` is how long the subtree was held still, 0 if it was not `frozen`.
+    `name` says what it is, if it was found by a name, `runtime` and `container` whose and which it
+    is ("" is none), `roots` what it has besides `pid`.
     """
 
     pid: int
@@ -144,6 +146,10 @@ class Subject:
     rules: Rules
     frozen: bool
     frozen_seconds: float
+    name: str = ""
+    runtime: str = ""
+    container: str = ""
+    roots: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,14 @@ def _is_pid(value: object) -> bool:
     return value is None or (type(value) is int and TASKS.column("tid").holds(value))
 
 
+def _are_pids(value: object) -> bool:
+    return type(value) is list and None not in value and all(map(_is_pid, value))
+
+
+def _is_text(value: object) -> bool:
+    return type(value) is str
+
+
 def _is_start(value: object) -> bool:
     return value is None or _is_count(value)
 
@@ -63,7 +71,12 @@ _META: Final[tuple[tuple[str, Callable[[Any], bool], str, bool], ...]] = (
     ("subject.pid", _is_pid, "is no number of a process", False),
     ("subject.local_pid", _is_pid, "is no number of a process", True),
     ("subject.start_time", _is_start, "is no time", True),
-    ("subject.selector", lambda value: type(value) is str, "is no text", True),
+    ("subject.selector", _is_text, "is no text", True),
+    ("subject.roots", _are_pids, "is no list of processes", True),
+    ("subject.starts", _are_pids, "is no list of processes", True),
+    ("subject.name", _is_text, "is no text", True),
+    ("subject.runtime", _is_text, "is no text", True),
+    ("subject.container", _is_text, "is no text", True),
     ("source.name", lambda value: type(value) is str, "is no text", False),
     ("source.notes", _is_notes, "is no list of texts", True),
     ("source.capabilities", _is_flags, "are not all true or false", True),

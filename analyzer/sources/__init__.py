@@ -6,11 +6,17 @@ otherwise, with the reason in the snapshot's notes.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from analyzer.core.errors import BadInputError, NotPermittedError, no_such
+from analyzer.core.errors import (
+    BadInputError,
+    NotPermittedError,
+    TargetVanishedError,
+    no_such,
+)
 from analyzer.sources.request import Request
 
 if TYPE_CHECKING:
@@ -42,18 +48,29 @@ def collect(
     request = asked if isinstance(asked, Request) else Request(asked)
     snapshot = _named(
         _taken(request, source, proc, opened, raw_addresses=raw_addresses, drop=drop_privileges),
-        request.selector,
+        request,
     )
     # What is to be looked at here and now (`wanted`) is not given away, and is as it was read.
-    if request.wanted is None and request.pid is not None and not request.host:
+    if (
+        request.wanted is None
+        and snapshot.meta["subject"]["pid"] is not None
+        and not _whole(snapshot)
+    ):
         from analyzer.sources.privacy import only_relevant
 
         return only_relevant(snapshot)
     return snapshot
 
 
-def _named(snapshot: Snapshot, selector: str) -> Snapshot:
-    subject = {**snapshot.meta["subject"], "selector": selector}
+def _whole(snapshot: Snapshot) -> bool:
+    return bool(snapshot.meta["scope"] == "host")
+
+
+def _named(snapshot: Snapshot, request: Request) -> Snapshot:
+    subject = snapshot.meta["subject"]
+    if request.chosen is None or request.label:
+        subject = {**subject, "selector": request.selector}
+    subject = {**request.called, **subject}
     return replace(snapshot, meta={**snapshot.meta, "subject": subject})
 
 
@@ -77,7 +94,7 @@ def _taken(
     if proc is not None:
         from analyzer.sources import replay
 
-        told = replay.collect(proc, request.pid, request.scope, request.progress, opened)
+        told = replay.collect(proc, request, opened)
         return told if raw_addresses else _without_mappings(told)
     if source == "procfs":
         told = _procfs(request)
@@ -138,7 +155,9 @@ def _procfs(request: Request) -> Snapshot:
     from analyzer.sources import procfs
 
     def read() -> Snapshot:
-        return procfs.collect(request.pid, scope=request.scope, progress=request.progress)
+        return procfs.collect(
+            request.pid, scope=request.scope, progress=request.progress, others=request.others
+        )
 
     _require_own_proc(request.pid)
     if not request.freeze or request.pid is None:
@@ -146,7 +165,15 @@ def _procfs(request: Request) -> Snapshot:
     from analyzer.sources.freeze import descendants, frozen
 
     root = request.pid
-    with frozen(root, lambda: descendants(root)) as held:
+
+    def threads() -> list[int]:
+        found = descendants(root)
+        for other in request.others():
+            with contextlib.suppress(TargetVanishedError):
+                found += descendants(other)
+        return list(dict.fromkeys(found))
+
+    with frozen(root, threads) as held:
         snapshot = read()
     facts = {"frozen": True, "frozen_seconds": held.seconds}
     for gap in held.gaps():

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analyzer.check.links import opened
+from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK
 from analyzer.kinds import registry
 from analyzer.kinds.file import dentry_names
+from analyzer.procfs import cgroup
 from analyzer.snapshot import tables
 from analyzer.sources import facts
 from analyzer.sources.names import Namer
@@ -55,14 +57,14 @@ def describe(
 ) -> Snapshot:
     """Return the snapshot with the `chosen` objects (and all namespaces) described and named.
 
-    With `cgroups`, the tasks get their cgroup too.
+    With `cgroups`, the tasks get their cgroups and users too.
     """
     described = _described(memory, snapshot.tables["objects"], chosen)
     named = _named(memory, snapshot, described, tasks, chosen)
     told = facts.table(memory, named, _with_opened(snapshot, chosen), tasks)
     changed = {**snapshot.tables, "objects": named, "facts": told}
     if cgroups:
-        changed["tasks"] = _with_cgroups(tasks)
+        changed["tasks"] = _with_cgroups(_with_users(memory, tasks))
     return replace(snapshot, tables=changed)
 
 
@@ -216,6 +218,15 @@ def _askable(references: Table, tasks: Tasks) -> dict[int, int]:
     return {target: shown[tid] for target, tid in reversed(list(pairs)) if shown[tid]}
 
 
+def _with_users(memory: Memory, tasks: Tasks) -> Tasks:
+    read = memory.gather(tasks.address, "task_struct", {"cred": "real_cred"})
+    creds = np.where(read.ok, read["cred"], np.uint64(0))
+    owner = memory.gather(creds, "cred", {"uid": "uid.val"})
+    known = read.ok & owner.ok
+    users = {"uid": np.where(known, owner["uid"], 0)}
+    return replace(tasks, table=tables.with_columns(tasks.table, users, {"uid": ~known}))
+
+
 def _with_cgroups(tasks: Tasks) -> Table:
     paths = np.full(len(tasks.shown), None, object)
     for row, (tgid, shown) in enumerate(zip(tasks.table["tgid"], tasks.shown, strict=True)):
@@ -226,11 +237,8 @@ def _with_cgroups(tasks: Tasks) -> Table:
 
 
 def _cgroup(pid: int) -> str | None:
-    """Return the path of the unified hierarchy (0::), or of the first one (cgroups(7))."""
+    where = f"{pid}/cgroup"
     try:
-        lines = (_PROC / str(pid) / "cgroup").read_bytes().splitlines()
-    except OSError:
+        return cgroup.parse((_PROC / where).read_bytes(), where)
+    except (OSError, BadInputError):
         return None
-    unified = [line for line in lines if line.startswith(b"0::")]
-    chosen = (unified or lines or [b"::"])[0].split(b":", 2)[-1]
-    return chosen.decode("utf-8", "surrogateescape") or None

@@ -43,7 +43,7 @@ from analyzer.sources.meta import run_facts
 from analyzer.sources.verify import born, confirmed, pulse, seen_again, signatures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from analyzer.kinds.base import I64, U64, Kind, Mask
     from analyzer.memory.reader import Memory
@@ -81,6 +81,7 @@ class _Reading:
     whole: Expansion
     everyone: U64
     related: Found
+    roots: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def _still(memory: Memory, request: Request) -> AbstractContextManager[Frozen | 
 
     def threads() -> Iterable[int]:
         tasks = task_list.settled(memory, request.pid)
-        inside = member(tasks.address, _subtree(tasks, request.pid))
+        inside = member(tasks.address, _subtree(tasks, request.pid, request.others()))
         return [tid for tid in tasks.local[inside].tolist() if tid]
 
     threads()  # what cannot be a subject is refused before anything is stopped
@@ -173,12 +174,10 @@ def _settled(
     while True:
         passes += 1
         request.progress(f"reading, pass {passes}")
-        reading = _read(
-            memory, request.pid, host=request.host, helpers=helpers, related=request.related
-        )
-        second = _read_again(memory, request.pid, reading, helpers)
+        reading = _read(memory, request, helpers)
+        second = _read_again(memory, request, reading, helpers)
         if second.quiet and not held and request.pid is not None:
-            second = _read_again(memory, request.pid, reading, helpers)
+            second = _read_again(memory, request, reading, helpers)
         last = passes == READINGS or time.monotonic() > until or request.pid is None
         if request.pid is not None and (second.quiet or last):
             reading, second = _verified(memory, reading, second)
@@ -188,7 +187,7 @@ def _settled(
             held.renew()
 
 
-def _subtree(tasks: Tasks, pid: int | None) -> U64:
+def _subtree(tasks: Tasks, pid: int | None, others: Sequence[int]) -> U64:
     if pid is None:
         return unique(tasks.address)
     row = tasks.row_of(pid)
@@ -196,8 +195,13 @@ def _subtree(tasks: Tasks, pid: int | None) -> U64:
         raise UnseenError(f"process {pid} is there, but could not be found in memory: try again")
     if row < 0:
         raise TargetVanishedError(f"no process {pid}: it has exited, or never was")
-    side = task_sides(tasks.table, tasks.known_as(pid))
+    side = task_sides(tasks.table, tasks.known_as(pid), _known(tasks, others))
     return unique(tasks.address[side == INSIDE])
+
+
+def _known(tasks: Tasks, pids: Iterable[int]) -> list[int]:
+    """Return what the tables call the processes that there are."""
+    return [tid for tid in map(tasks.known_as, pids) if tid > 0]
 
 
 def _start_time(tasks: Tasks, pid: int) -> int:
@@ -213,16 +217,11 @@ def _related_again(memory: Memory, request: Request, reading: _Reading) -> Found
     return relate.again(reading.related, second)
 
 
-def _read(
-    memory: Memory,
-    pid: int | None,
-    *,
-    host: bool,
-    helpers: frozenset[int] = frozenset(),
-    related: bool = True,
-) -> _Reading:
+def _read(memory: Memory, request: Request, helpers: frozenset[int] = frozenset()) -> _Reading:
+    pid, host, related = request.pid, request.host, request.related
+    others = () if pid is None else request.others()
     tasks = task_list.settled(memory, pid, helpers)
-    inside, who = _subtree(tasks, pid), born(tasks)
+    inside, who = _subtree(tasks, pid, others), born(tasks)
     beat = pulse(memory, who, inside)
     whole, everyone = expand(memory, tasks.address, inside), unique(tasks.address)
     ties = relate.find(memory, whole, everyone, host=host) if related else relate.NOTHING
@@ -244,14 +243,17 @@ def _read(
         whole=whole,
         everyone=everyone,
         related=ties,
+        roots=tuple(_known(tasks, others)),
     )
 
 
 def _read_again(
-    memory: Memory, pid: int | None, first: _Reading, helpers: frozenset[int] = frozenset()
+    memory: Memory, request: Request, first: _Reading, helpers: frozenset[int] = frozenset()
 ) -> _Second:
+    pid = request.pid
     tasks = task_list.settled(memory, pid, helpers)
-    inside, who = _subtree(tasks, pid), born(tasks)
+    inside = _subtree(tasks, pid, () if pid is None else request.others())
+    who = born(tasks)
     if pid is not None and _start_time(tasks, pid) != _start_time(first.tasks, pid):
         raise TargetVanishedError(f"process {pid} exited while it was read, and its pid was reused")
     again = expand(memory, inside, inside)
@@ -399,6 +401,10 @@ def _snapshot(request: Request, reading: _Reading, second: _Second, run: _Run) -
         start_time=None if pid is None else _start_time(tasks, pid),
         source=KERNEL,
     )
+    if reading.roots:
+        meta["subject"]["roots"] = list(reading.roots)
+    if request.called.get("starts"):
+        meta["subject"]["starts"] = _known(tasks, request.called["starts"])
     return Snapshot(
         {
             **meta,

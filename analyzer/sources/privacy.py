@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.check.subtree import INSIDE, task_sides
+from analyzer.check.subtree import INSIDE, other_roots, task_sides
 from analyzer.core.model import TASK
 from analyzer.kinds import facts
 from analyzer.snapshot import tables
@@ -59,7 +59,8 @@ def only_relevant(snapshot: Snapshot) -> Snapshot:
     """
     table, references = snapshot.tables["tasks"], snapshot.tables["references"]
     by_task = _held_by_tasks(references)
-    inside = task_sides(table, snapshot.meta["subject"]["pid"]) == INSIDE
+    root = snapshot.meta["subject"]["pid"]
+    inside = task_sides(table, root, other_roots(snapshot, root)) == INSIDE
     theirs = _leads(snapshot, table["tid"][inside], by_task)
     holders = references["holder"]
     named = inside | table["observer"]
@@ -70,7 +71,8 @@ def only_relevant(snapshot: Snapshot) -> Snapshot:
     nameless = {name: table[name].copy() for name in ("comm", "cgroup")}
     nameless["comm"][~named] = UNNAMED
     nameless["cgroup"][~named] = None
-    masks = {"cgroup": ~table.known("cgroup") | ~named}
+    nameless["uid"] = np.where(named, table["uid"], 0)
+    masks = {name: ~table.known(name) | ~named for name in ("cgroup", "uid")}
     told = tables.with_columns(table, nameless, masks).take(kept)
     return replace(snapshot, tables={**snapshot.tables, "tasks": told})
 

@@ -25,7 +25,7 @@ from analyzer.snapshot.value import Snapshot
 from analyzer.sources.meta import run_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from analyzer.procfs.identity import Identity
@@ -49,8 +49,9 @@ def collect(
     proc: ProcFs | None = None,
     progress: Progress = lambda _: None,
     identity: Identity | None = None,
+    others: Callable[[], tuple[int, ...]] = tuple,
 ) -> Snapshot:
-    """Read what the subtree of `pid` (None: everybody) holds and shares.
+    """Read what the subtree of `pid` (None: everybody) holds and shares; `others` are more roots.
 
     `scope` "border" reads in full only the subtree, "host" everybody. `proc` is the /proc to read;
     `identity` tells what is shared, kcmp(2) by default.
@@ -59,7 +60,8 @@ def collect(
     fs = ProcFs(LIVE) if proc is None else proc
     host = scope == "host" or pid is None
     who = who_to_ask(fs) if identity is None else identity
-    seen = read(fs, facts(fs), who, pid, host=host, progress=progress)
+    more = () if pid is None else others()
+    seen = read(fs, facts(fs), who, pid, host=host, progress=progress, others=more)
     _look_again(seen, pid)
     meta = run_facts(
         pid=pid,
@@ -67,6 +69,8 @@ def collect(
         source=able(PROCFS, seen),
         notes=seen.notes,
     )
+    if more:
+        meta["subject"]["roots"] = list(more)
     return snapshot(seen, {**meta, "scope": "host" if host else "border"})
 
 

@@ -20,6 +20,7 @@ from analyzer.procfs.parse import decode
 from analyzer.procfs.reading import read
 from analyzer.snapshot.source import REPLAY
 from analyzer.sources.procfs import able, snapshot
+from analyzer.sources.request import Request
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from analyzer.procfs.facts import Facts
     from analyzer.procfs.fs import ProcFs
     from analyzer.procfs.identity import Identity
-    from analyzer.procfs.reading import Progress
     from analyzer.snapshot.value import Snapshot
 
 _CUT: Final = Failure(
@@ -36,29 +36,29 @@ _CUT: Final = Failure(
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
-def collect(
-    path: Path,
-    pid: int | None,
-    scope: str = "border",
-    progress: Progress = lambda _: None,
-    opened: int | None = None,
-) -> Snapshot:
-    """Read the subtree of `pid` (None: everybody) from the dump at `path`.
+def collect(path: Path, asked: Request | int | None, opened: int | None = None) -> Snapshot:
+    """Read the subtree that is asked for (by its pid; None: everybody) from the dump at `path`.
 
     `opened` is a descriptor of it, where there is one already.
     Raises BadInputError for what is no dump, or a malformed one, and as the procfs source does.
     """
     fs = refusals.restored(open_dump(path, opened))
+    request = asked if isinstance(asked, Request) else Request(asked)
+    if request.chosen is not None:
+        request = request.chosen(fs, request)
+    pid, others = request.pid, request.others()
     known = _facts(fs)
     answers = _identities(fs)
-    host = scope == "host" or pid is None
+    host = request.host
     who = Presumed() if answers is None else answers
-    seen = read(fs, known, who, pid, host=host, progress=progress)
+    seen = read(fs, known, who, pid, host=host, progress=request.progress, others=others)
     if _is_cut(fs):
         seen.log.add(_CUT)
     source = able(REPLAY, seen).meta(seen.notes)
     start = None if pid is None else seen.start_time(pid)
-    return snapshot(seen, {**_meta(known), **_subject(pid, start, host=host), "source": source})
+    subject = _subject(pid, start, host=host)
+    subject["subject"] |= {**request.called, "roots": list(others)} if others else request.called
+    return snapshot(seen, {**_meta(known), **subject, "source": source})
 
 
 def _meta(known: Facts) -> dict[str, Any]:

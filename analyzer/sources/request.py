@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.errors import no_such
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from analyzer.procfs.fs import ProcFs
     from analyzer.snapshot.value import Snapshot
 
     Wanted = Callable[[Snapshot], npt.NDArray[np.bool_]]
@@ -33,7 +34,9 @@ class Request:
     until that is `enough`. `named` are more pids to be translated into those of the tables:
     `meta["named"]`, -1 for one that there is not. `label` is how the
     subject was named, where it was named otherwise than by its pid. Without `related` nothing is
-    looked for but references.
+    looked for but references. `others` is asked, in each reading, for more roots of the subtree (as
+    we call them), and `called` is what is known of the subject besides (`meta["subject"]`). The
+    processes of a dump are found by `chosen` when it is open: it returns the request with them.
     """
 
     pid: int | None
@@ -46,6 +49,9 @@ class Request:
     named: tuple[int, ...] = ()
     label: str = ""
     related: bool = True
+    others: Callable[[], tuple[int, ...]] = tuple
+    called: Mapping[str, Any] = field(default_factory=dict)
+    chosen: Callable[[ProcFs, Request], Request] | None = None
     progress: Progress = lambda _: None
 
     def __post_init__(self) -> None:

@@ -120,6 +120,10 @@ def _subject(report: Report) -> Json:
         "rules": subject.rules.value,
         "frozen": subject.frozen,
         "frozen_seconds": subject.frozen_seconds,
+        "name": valid(subject.name),
+        "runtime": valid(subject.runtime),
+        "container": valid(subject.container),
+        "roots": list(subject.roots),
     }
 
 

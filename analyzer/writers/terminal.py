@@ -215,6 +215,8 @@ def _about(report: Report) -> str:
         tree += f", which is {subject.local_pid} in the pid namespace of cranalyze,"
     if others:
         tree += f" and {number(others)} other {plural(others, 'task')}"
+    if subject.name and subject.name != f"process {subject.pid}":
+        tree = f"{printable(subject.name)}: {tree}"
     parts = [f"{tree} on {printable(subject.host)}", f"Linux {printable(subject.kernel)}",
              f"from {printable(report.source.words)}", printable(subject.collected_at)]  # fmt: skip
     if subject.frozen:

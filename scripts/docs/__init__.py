@@ -20,6 +20,7 @@ from scripts.docs.json_keys import json_page
 from scripts.docs.kinds import kinds_page
 from scripts.docs.man import man_page
 from scripts.docs.schemas import schemas
+from scripts.docs.subjects import subjects_page
 from scripts.docs.who import who_page
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "docs/relations.md": relations_page,
     "docs/facts.md": facts_page,
     "docs/man/cranalyze.1": man_page,
+    "docs/subjects.md": subjects_page,
     "docs/who.md": who_page,
     **schemas("docs/schemas"),
     **schemas("analyzer/assets/schemas"),

@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.errors import CranalyzeError
+from analyzer.sources.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -272,7 +273,7 @@ def dump(rng: random.Random, folder: Path) -> Iterator[str]:
     pids = [int(name.split("/")[0]) for name in entries if name.split("/")[0].isdecimal()]
     pid = rng.choice([None, *pids])
     scope = rng.choice(["border", "host"])
-    yield from outputs(replay.collect(path, pid, scope=scope), rng)
+    yield from outputs(replay.collect(path, Request(pid, scope)), rng)
 
 
 def _compressed(data: bytes, form: int) -> bytes:

@@ -71,11 +71,11 @@ def test_what_moves_between_two_readings_is_found(memory: Memory) -> None:
     """A dup(2) between the readings moves that file, and no other object."""
     with python(DUPLICATES) as process:
         ask(process)
-        first = kernel._read(memory, process.pid, host=False)
-        quiet = kernel._read_again(memory, process.pid, first)
+        first = kernel._read(memory, Request(process.pid))
+        quiet = kernel._read_again(memory, Request(process.pid), first)
         assert not quiet.appeared
         ask(process, "dup")
-        moved = kernel._read_again(memory, process.pid, first).moved & files(first)
+        moved = kernel._read_again(memory, Request(process.pid), first).moved & files(first)
         assert not (quiet.moved & files(first)).any()
         assert first.refcount[moved].tolist() == [1]
 
@@ -83,9 +83,9 @@ def test_what_moves_between_two_readings_is_found(memory: Memory) -> None:
 def test_what_appears_between_two_readings_is_found(memory: Memory) -> None:
     with python(DUPLICATES) as process:
         ask(process)
-        first = kernel._read(memory, process.pid, host=False)
+        first = kernel._read(memory, Request(process.pid))
         ask(process, "open")
-        assert kernel._read_again(memory, process.pid, first).appeared == 1
+        assert kernel._read_again(memory, Request(process.pid), first).appeared == 1
 
 
 CHURN = """

@@ -217,9 +217,9 @@ class TestReadings:
         scene.hold(before)
         for pid in (ROOT, None):
             scene.hold(before)
-            first = kernel._read(memory, pid, host=True)
+            first = kernel._read(memory, Request(pid, "host"))
             scene.hold(after)
-            check = kernel._read_again(memory, pid, first)
+            check = kernel._read_again(memory, Request(pid, "host"), first)
             moved = first.numbering.address
             kept = [scene.made[name] for name in before & after if name != "aio"]
             lost = {scene.made[name] for name in before - after if name != "aio"}

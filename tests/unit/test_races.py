@@ -68,10 +68,10 @@ def test_one_goes_another_comes_and_the_sum_is_the_same() -> None:
     child = scene.born(CHILD, scene.root)
     scene.count(2)
     memory = scene.fake.memory()
-    first = kernel._read(memory, ROOT, host=False)
-    assert kernel._read_again(memory, ROOT, first).quiet
+    first = kernel._read(memory, Request(ROOT))
+    assert kernel._read_again(memory, Request(ROOT), first).quiet
     scene.fake.put(child, "task_struct", "start_boottime", 999)
-    again = kernel._read_again(memory, ROOT, first)
+    again = kernel._read_again(memory, Request(ROOT), first)
     (at,) = first.numbering.address["SIGHAND"].tolist()
     assert at == scene.handlers
     assert again.moved[first.numbering.first["SIGHAND"] - 1]
@@ -102,8 +102,8 @@ def test_an_outsider_that_has_let_go_is_none() -> None:
     scene = Scene()
     task = scene.born(OUTSIDER, scene.fake.init)
     memory = scene.fake.memory()
-    first = kernel._read(memory, ROOT, host=False)
-    check = kernel._read_again(memory, ROOT, first)
+    first = kernel._read(memory, Request(ROOT))
+    check = kernel._read_again(memory, Request(ROOT), first)
     assert check.quiet
     scene.fake.point(task, "sighand", 0)
     reading, _ = kernel._verified(memory, first, check)

@@ -14,6 +14,7 @@ from analyzer.core.errors import BadInputError, TargetVanishedError
 from analyzer.core.model import Rules
 from analyzer.procfs import facts, identity, refusals, textdump
 from analyzer.sources import collect, procdump, replay
+from analyzer.sources.request import Request
 from tests.graph import Graph
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def root_of(name: str) -> int:
 def replayed(dump: Entries, tmp_path: Path, pid: int | None, scope: str = "border") -> Snapshot:
     path = tmp_path / "dump.txt"
     path.write_bytes(textdump.pack(dump))
-    return replay.collect(path, pid, scope)
+    return replay.collect(path, Request(pid, scope))
 
 
 def judged(snapshot: Snapshot, pid: int) -> Graph:

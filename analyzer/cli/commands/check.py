@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import typer
 
 from analyzer.cli import options as opt
 from analyzer.cli.arguments import obey_policy
 from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.output import Progress
+from analyzer.cli.output import columns as columns_of
 from analyzer.cli.target import Target
-from analyzer.cli.work import Form, asked, chosen_form, collected, finish
+from analyzer.cli.work import Asked, Form, asked, chosen_form, collected, finish, write
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     from analyzer.check.leaks import Verdicts
+    from analyzer.report.value import ReportOptions
     from analyzer.snapshot.value import Snapshot
 
 EXAMPLES: Final = (
     "sudo cranalyze check 4711",
+    "sudo cranalyze check podman:web",
     "sudo cranalyze check 4711 --json --ignore USER_NS",
     "sudo cranalyze check 4711 --junit --output leaks.xml",
+    "sudo cranalyze check --all-containers",
     "cranalyze check $$ --subtree",
 )
 
 
 def run(  # noqa: PLR0913 - an option each
-    pid: opt.Pid,
+    subject: opt.Subjects = None,
     *,
     rules: opt.Rules = opt.RuleSet.MODERN,
     json: opt.AsJson = False,
@@ -47,6 +53,9 @@ def run(  # noqa: PLR0913 - an option each
     proc: opt.ProcRoot = None,
     raw_addresses: opt.Raw = False,
     freeze: opt.Freeze = False,
+    members: opt.Members = opt.Membership.DESCENT,
+    all_containers: opt.AllContainers = False,
+    quiet: opt.Quiet = False,
     subtree: opt.Subtree = False,
     strict: opt.Strict = False,
     fail_on: opt.FailOn = None,
@@ -60,10 +69,13 @@ def run(  # noqa: PLR0913 - an option each
     """
     from analyzer.check.leaks import check as judge
     from analyzer.core import settings
+    from analyzer.core.errors import BadInputError
     from analyzer.core.model import Rules
     from analyzer.report.make import make, shown
 
-    target = Target.parse(pid, of_dump=proc is not None)
+    if not subject and not all_containers:
+        raise BadInputError("name what to check: a pid, a container, a unit (docs/subjects.md)")
+    target = Target.parse(subject, of_dump=proc is not None, members=members.value)
     form = chosen_form(json=json, markdown=markdown, junit=junit, tree=tree, html=html is not None)
     wanted = asked(
         form, html, (short, columns, output), filter_,
@@ -75,6 +87,12 @@ def run(  # noqa: PLR0913 - an option each
         subtree=subtree, gate=True, strict=strict, references_only=references_only,
     )  # fmt: skip
 
+    if all_containers:
+        if subject or proc or form not in {Form.TEXT, Form.JSON} or wanted.view.columns:
+            raise BadInputError(
+                "--all-containers is of this machine, and goes with --json or no form"
+            )
+        _everything(wanted, chosen, rules.value, source.value, freeze=freeze, quiet=quiet)
     seen: list[Verdicts] = []
 
     def listed(snapshot: Snapshot) -> npt.NDArray[np.bool_]:
@@ -97,4 +115,21 @@ def run(  # noqa: PLR0913 - an option each
                 listed=listed,
             )
         verdicts = seen[-1] if seen else judge(snapshot, rules=Rules(rules))
-        finish(make(snapshot, verdicts, chosen), wanted, desk)
+        finish(make(snapshot, verdicts, chosen), wanted, desk, quiet=quiet)
+
+
+def _everything(
+    wanted: Asked, chosen: ReportOptions, rules: str, source: str, *, freeze: bool, quiet: bool
+) -> NoReturn:
+    from analyzer.cli import several
+    from analyzer.writers import several as writer
+
+    with Desk([], to_file(wanted.output, force=wanted.force), foreign=False) as desk:
+        with Progress(quiet=wanted.form is Form.JSON) as progress:
+            told = several.reports(chosen, rules, source, progress, freeze=freeze)
+        if not quiet:
+            width = columns_of(stdout=wanted.output in {None, "-"})
+            json = wanted.form is Form.JSON
+            text = writer.to_json_lines(told) if json else writer.to_text(told, width)
+            write(text, wanted.output, "a report a line", desk)
+    raise typer.Exit(several.worst(told))

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 EXAMPLES: Final = (
     "sudo cranalyze collect 4711",
+    "sudo cranalyze collect pod:web -o web.crz",
     "sudo cranalyze collect 4711 --scope host -o host.crz",
     "cranalyze collect --proc support-bundle.tar.gz 4711",
 )
 
 
 def run(  # noqa: PLR0913 - an option each
-    pid: opt.MaybePid = None,
+    subject: opt.Subjects = None,
     *,
     output: opt.Output = None,
     source: opt.From = opt.Source.AUTO,
@@ -31,6 +32,7 @@ def run(  # noqa: PLR0913 - an option each
     proc: opt.ProcRoot = None,
     raw_addresses: opt.Raw = False,
     freeze: opt.Freeze = False,
+    members: opt.Members = opt.Membership.DESCENT,
     redact: opt.Redact = False,
     force: opt.Force = False,
 ) -> None:
@@ -40,11 +42,11 @@ def run(  # noqa: PLR0913 - an option each
     from analyzer.snapshot import crz
 
     extras.need("collect", "pyarrow")
-    if pid is None and scope is not opt.Scope.HOST:
-        raise BadInputError("name a PID, or take the whole machine with --scope host")
+    if not subject and scope is not opt.Scope.HOST:
+        raise BadInputError("name a subject, or take the whole machine with --scope host")
     if output not in {None, "-"}:
         files.refuse_target(str(output), force=force)
-    target = Target.parse(pid, of_dump=proc is not None)
+    target = Target.parse(subject, of_dump=proc is not None, members=members.value)
     inputs = [] if proc is None else [proc]
     with Desk(inputs, to_file(output, force=force), foreign=proc is not None) as desk:
         with Progress() as progress:

@@ -73,7 +73,7 @@ def _report(snapshot: Snapshot, target: Target, rules: str) -> Report | None:
     from analyzer.report.make import make
     from analyzer.report.value import ReportOptions
 
-    if target.pid is None and snapshot.meta["subject"]["pid"] is None:
+    if target.unnamed and snapshot.meta["subject"]["pid"] is None:
         return None
-    root = target.root(snapshot)
-    return make(snapshot, judge(snapshot, root, Rules(rules)), ReportOptions("export", brief=True))
+    snapshot = target.of(snapshot)
+    return make(snapshot, judge(snapshot, rules=Rules(rules)), ReportOptions("export", brief=True))

@@ -88,9 +88,9 @@ def run(
         from analyzer.writers import graph_files
 
         snapshot = desk.load(name)
-        plan = network.plan(
-            snapshot, target.pid, scope=scope, rules=rules, ignore=ignored, relations=True
-        )
+        if pid is not None or scope is not Scope.HOST:
+            snapshot = target.of(snapshot)
+        plan = network.plan(snapshot, scope=scope, rules=rules, ignore=ignored, relations=True)
         for line in _notes(plan):
             note(f"cranalyze: {line}")
         built = plan.build()

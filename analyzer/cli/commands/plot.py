@@ -101,7 +101,7 @@ def run(
 def _alike(desk: Desk, newest: str, here: list[str], target: Target) -> list[str]:
     """Return the snapshots here that are of the same boot and process as the newest."""
     meta = desk.load(newest).meta
-    root = meta["subject"]["pid"] if target.pid is None else target.pid
+    root = meta["subject"]["pid"] if target.unnamed else target.root(desk.load(newest))
     found = []
     for name in here:
         try:
@@ -111,6 +111,6 @@ def _alike(desk: Desk, newest: str, here: list[str], target: Target) -> list[str
             continue
         same = other["boot_id"] == meta["boot_id"]
         mine = root in {None, other["subject"]["pid"]} or other["scope"] == "host"
-        if same and mine and (target.pid is not None or other["subject"]["pid"] is not None):
+        if same and mine and (not target.unnamed or other["subject"]["pid"] is not None):
             found.append(name)
     return found or [newest]

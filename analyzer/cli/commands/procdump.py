@@ -38,6 +38,8 @@ def run(
         emit(dumper.script())
         return
     target = Target.parse(pid)
+    if target.names:
+        raise BadInputError(f"{target.label}: a dump is of a process id")
     path = output or f"procdump-{target}.tar"
     if path == "-":
         raise BadInputError("a dump cannot go to stdout: name a file with -o")
