@@ -186,9 +186,11 @@ def find_ref_leaks(snapshot: Snapshot, pid: int, rules: Rules) -> dict[int, Judg
 
     Errors as `subtree.require_root`.
     """
-    require_root(snapshot.tables["tasks"], pid)
+    tasks = snapshot.tables["tasks"]
+    require_root(tasks, pid)
     machine = read_machine(snapshot, rules)
-    roots = (pid, *other_roots(snapshot, pid))
+    kernels = set(tasks["tgid"][tasks["kthread"]].tolist())
+    roots = (pid, *(root for root in other_roots(snapshot, pid) if root not in kernels))
     inside = list(dict.fromkeys(node for root in roots for node in task_tree(machine, root)))
     outside = [n for n, t in machine.tasks.items() if n not in inside and not t.observer]
     observer = [n for n, t in machine.tasks.items() if t.observer]

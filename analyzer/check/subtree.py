@@ -93,9 +93,9 @@ def task_sides(tasks: Table, pid: int, others: Sequence[int] = ()) -> Codes:
     """
     require_root(tasks, pid)
     processes, first, process = np.unique(tasks["tgid"], return_index=True, return_inverse=True)
-    roots = [pid, *others]
-    inside = _descendants(processes, tasks["ppid"][first], np.isin(processes, roots))
-    inside &= ~tasks["kthread"][first]
+    roots = np.isin(processes, others) & ~tasks["kthread"][first]
+    roots |= processes == pid
+    inside = _descendants(processes, tasks["ppid"][first], roots)
     side = np.where(inside[process], INSIDE, OUTSIDE).astype(np.int8)
     side[tasks["observer"]] = OBSERVER
     return side

@@ -111,7 +111,7 @@ def test_a_kind_is_one_file() -> None:
 # for (also a placeholder FILE, a column PID), one rule of the kernel's, and one picture.
 _SPELL = {
     "kinds", "relations", "procfs", "sources", "lookup", "writers.who", "cli", "report.columns",
-    "graph.freeing", "plots._namespaces", "report.impact", "report.crossed",
+    "graph.freeing", "plots._namespaces", "report.impact", "report.crossed", "writers.several",
 }  # fmt: skip
 
 

@@ -94,8 +94,22 @@ def test_a_value_is_of_the_type_that_its_column_has() -> None:
     for column in COLUMNS:
         known = [value for value in full.values(column) if value is not None]
         assert {type(value) for value in known} <= {TYPES[column.type]}, column.name
-        told = column.name in {"CGROUP", "RELATION", "ONS", "PNS", *map(str.upper, facts())}
+        people = {"CGROUP", "CONTAINER", "POD", "UNIT", "UID", "USER"}
+        told = column.name in {*people, "RELATION", "ONS", "PNS", *map(str.upper, facts())}
         assert bool(known) != told, column.name  # the machine of the test has none
+
+
+def test_whose_a_process_is_has_columns() -> None:
+    made = Machine()
+    unit = f"/kubepods/pod12345678-1234-1234-1234-123456789abc/crio-{'ab' * 32}/x.service"
+    made.task(50, uid=4711)
+    made.task(100, cgroup=unit, uid=7)
+    made.object("PIPE", 2, holders=[(100, "files"), (50, "files")])
+    names = ("CONTAINER", "POD", "UNIT", "UID", "USER")
+    found = listing(reported(made), [by_name()[name] for name in names])
+    rows = list(zip(*map(found.values, found.columns), strict=True))
+    assert ("abababababab", "12345678-1234-1234-1234-123456789abc", "x.service", 7, "7") in rows
+    assert (None, None, None, 4711, "4711") in rows
 
 
 def test_facts_relations_and_what_is_above_a_namespace_are_columns() -> None:

@@ -22,7 +22,8 @@ TOP = {
 }  # fmt: skip
 SUBJECT = {
     "pid", "local_pid", "comm", "tasks", "container_init", "host", "boot_id", "kernel",
-    "collected_at", "source", "rules", "frozen", "frozen_seconds",
+    "collected_at", "source", "rules", "frozen", "frozen_seconds", "name", "runtime", "container",
+    "roots",
 }  # fmt: skip
 SUMMARY = {
     "objects", "checked", "contained", "usage_leak", "overcount", "unstable", "unknown",
