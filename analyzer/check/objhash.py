@@ -359,9 +359,8 @@ def decide(thing: Object, held: Held, rules: Rules) -> tuple[Verdict, Basis]:
     if structural:
         quiet = Verdict.UNKNOWN if held.unplaced else Verdict.CONTAINED
         return (Verdict.USAGE_LEAK if seen else quiet), basis
-    if 0 < thing.compared - expected <= held.unplaced:
-        return Verdict.UNKNOWN, basis
-    return compared(thing.compared, expected), basis
+    maybe = 0 < thing.compared - expected <= held.unplaced
+    return Verdict.UNKNOWN if maybe else compared(thing.compared, expected), basis
 
 
 def unproven(thing: Object, seen: int) -> Verdict:
