@@ -47,6 +47,15 @@ def namespaces(incomplete: str) -> list[str]:
     return _lists(incomplete, types)
 
 
+def sorts(incomplete: str) -> list[str]:
+    """Return the kinds and types of open files that start with `incomplete`."""
+    from analyzer.lookup.sorts import names_of_types
+
+    kinds_ = [name.replace("_", "-") for name in _modules("kinds")]
+    plain = incomplete.lower().replace("_", "-")
+    return sorted({name for name in (*kinds_, *names_of_types()) if name.startswith(plain)})
+
+
 def plots(incomplete: str) -> list[str]:
     """Return the names of plots that start with `incomplete`."""
     return [name for name in _modules("plots") if name.startswith(incomplete)]

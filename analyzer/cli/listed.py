@@ -109,6 +109,14 @@ def of_namespaces(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
         say_columns(FIELDS)
 
 
+def of_things(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
+    """Print the columns of things and exit, if that is wanted."""
+    if wanted:
+        from analyzer.lookup.things import FIELDS
+
+        say_columns(FIELDS)
+
+
 def namespace_types(text: str | None) -> frozenset[str]:
     """Return the types of a comma list; BadInputError for one that there is not."""
     from analyzer.kinds import namespace_kinds

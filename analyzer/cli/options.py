@@ -83,7 +83,10 @@ SnapshotFiles = Annotated[
     ),
 ]
 What = Annotated[
-    list[str], typer.Argument(metavar="OBJECT", help="PID:FD, a path, net:[N], pipe:[N], ...")
+    list[str] | None,
+    typer.Argument(
+        metavar="OBJECT", help="PID:FD, a path, net:[N], pipe:[N], ...", show_default=False
+    ),
 ]
 SchemaOf = Annotated[
     Described | None,
@@ -277,6 +280,32 @@ ColumnsOfNamespaces = Annotated[
         help="List all columns of -o and -Q, and what they say.",
         is_eager=True,
         callback=listed.of_namespaces,
+    ),
+]
+OfKind = Annotated[
+    str | None,
+    typer.Option(
+        "--kind",
+        metavar="KIND",
+        help="List all of a kind or type of file, with the limits: inotify, pty, memfd, userns.",
+        autocompletion=completion.sorts,
+    ),
+]
+Deleted = Annotated[
+    bool, typer.Option("--deleted", help="List the deleted files that are still held, by size.")
+]
+Larger = Annotated[
+    str | None,
+    typer.Option("--larger", metavar="SIZE", help="Of --deleted only those from this size: 10M."),
+]
+ColumnsOfThings = Annotated[
+    bool,
+    typer.Option(
+        "-H",
+        "--list-columns",
+        help="List all columns of -o and -Q, and what they say.",
+        is_eager=True,
+        callback=listed.of_things,
     ),
 ]
 FilterThings = Annotated[

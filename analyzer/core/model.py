@@ -22,15 +22,11 @@ TASK: Final = "TASK"  # the holder kind of a task; everything else in holder_kin
 
 
 class Side(StrEnum):
-    """Where a holder stands: in the subtree, outside of it, or in cranalyze itself.
-
-    One is unplaced where a process that was not read may be of the subtree: its side is not known.
-    """
+    """Where a holder stands: in the subtree, outside of it, or in cranalyze itself."""
 
     INSIDE = "inside"
     OUTSIDE = "outside"
     OBSERVER = "observer"
-    UNPLACED = "unplaced"
 
 
 class Verdict(StrEnum):
@@ -161,7 +157,8 @@ class Fact:
     """One thing that is known of the state of an object: its name, type and meaning.
 
     The words of a `plain` text are the kernel's own ("stream", "listening"): nobody chose them, so
-    that they stay where names are hashed.
+    that they stay where names are hashed. An `aside` is for lists: of the thing itself it goes
+    without saying.
     """
 
     name: str
@@ -169,6 +166,7 @@ class Fact:
     meaning: str
     unit: str = ""
     plain: bool = False
+    aside: bool = False
 
 
 _C = ColumnSpec

@@ -26,7 +26,7 @@ from analyzer.kinds._epoll import EPOLL
 from analyzer.kinds._named_types import FILE_TYPES as NAMED_TYPES
 from analyzer.kinds._named_types import texts
 from analyzer.kinds._overlay import FILE_TYPES
-from analyzer.kinds._paths import paths
+from analyzer.kinds._paths import entry_names, paths
 from analyzer.kinds._proc_pid import FILE_OWNER, owners
 from analyzer.kinds._proc_pid import FILE_TYPES as PROC_TYPES
 from analyzer.kinds._recognise import file_operations, recognised
@@ -57,6 +57,25 @@ _NAMED_BY_TYPE: Final = (  # their files have no names that could be deleted
 _FMODE_BACKING: Final = 3 << 24  # include/linux/fs.h: bit 25, bit 24 in newer kernels
 _FMODE_PATH: Final = 1 << 14
 _TYPE: Final = 0o170000  # S_IFMT
+_TMPFS_MAGIC: Final = 0x01021994
+_BLOCK: Final = 512  # of i_blocks, whatever the filesystem's own are
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_SORTS: Final = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFCHR: "character-device",
+    stat.S_IFBLK: "block-device",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFLNK: "link",
+}
+_SORT_OF: Final = {
+    _PIDFS_MAGIC: "pidfd",
+    0x50495045: "pipe",
+    0x6E736673: "namespace",
+    0x444D4142: "dma-buf",
+    0x19800202: "mqueue",
+}
 _MODES: Final = ("none", "read", "write", "both")
 _FLAGS: Final = (
     ("append", os.O_APPEND), ("nonblock", os.O_NONBLOCK), ("direct", os.O_DIRECT),
@@ -166,14 +185,64 @@ def _in_place(name: str, magic: int) -> str:
 
 def _state(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
     read = memory.gather(files, "file", {"inode": "f_inode", "mode": "f_mode", "flags": "f_flags"})
-    inode = memory.gather(read["inode"], "inode", {"mode": "i_mode", "size": "i_size"})
+    inode = memory.gather(
+        read["inode"],
+        "inode",
+        {"mode": "i_mode", "size": "i_size", "blocks": "i_blocks", "cached": "i_data.nrpages"},
+    )
     sized = read.ok & inode.ok & (inode["mode"].astype(np.int64) & _TYPE == stat.S_IFREG)
+    # What was written and has no blocks yet (delayed allocation) is in memory, and reserved.
+    size = inode["size"].astype(np.int64)
+    cached = np.minimum(inode["cached"].astype(np.int64) * _PAGE, size)
+    space = np.maximum(inode["blocks"].astype(np.int64) * _BLOCK, cached)
     modes, flags = read["mode"].tolist(), read["flags"].tolist()
     return {
         "open.mode": np.where(read.ok, texts([_mode(mode) for mode in modes]), ""),
         "open.flags": np.where(read.ok, texts([_flags(value) for value in flags]), ""),
+        "open.type": open_types(memory, files),
         "size": np.ma.masked_array(inode["size"], ~sized),
+        "space": np.ma.masked_array(space, ~sized),
     }
+
+
+def open_types(memory: Memory, files: U64) -> npt.NDArray[np.object_]:
+    """Return what sort of thing each file is open on (str), as people call it; "" if unread.
+
+    What has no place in a filesystem has the name that its maker gave it: eventfd, io_uring. The
+    files of tmpfs that have none are memfds and segments of shared memory (mm/shmem.c,
+    __shmem_file_setup()).
+    """
+    read = memory.gather(files, "file", {"dentry": "f_path.dentry", "inode": "f_inode"})
+    entry = memory.gather(read["dentry"], "dentry", {"parent": "d_parent", "sb": "d_sb"})
+    block = memory.gather(entry["sb"], "super_block", {"magic": "s_magic", "root": "s_root"})
+    inode = memory.gather(read["inode"], "inode", {"mode": "i_mode"})
+    magic = np.where(block.ok, block["magic"], 0).astype(np.int64)
+    found = np.full(len(files), "", object)
+    modes = inode["mode"].astype(np.int64) & _TYPE
+    for mode in np.unique(modes[inode.ok]).tolist():
+        found[inode.ok & (modes == mode)] = _SORTS.get(mode, "")
+    for number, word in _SORT_OF.items():
+        found[magic == number] = word
+    alone = entry.ok & block.ok & (entry["parent"] == read["dentry"])
+    alone &= block["root"] != read["dentry"]
+    at = np.flatnonzero(alone & np.isin(magic, (_ANON_INODE_MAGIC, _TMPFS_MAGIC)))
+    names = entry_names(memory, read["dentry"][at])
+    found[at] = [
+        _anonymous(name) if number == _ANON_INODE_MAGIC else _in_memory(name)
+        for name, number in zip(names, magic[at].tolist(), strict=True)
+    ]
+    return found
+
+
+def _anonymous(name: str) -> str:
+    word = name.strip("[]")
+    return {"eventpoll": "epoll", "bpf_link": "bpf-link"}.get(word, word.replace(" ", "-"))
+
+
+def _in_memory(name: str) -> str:
+    if name.startswith("memfd:"):
+        return "memfd"
+    return "shm" if name.startswith("SYSV") else "shared-memory"
 
 
 def _mode(mode: int) -> str:
@@ -187,7 +256,11 @@ def _flags(flags: int) -> str:
 _FACTS: Final = (
     Fact("open.mode", "text", "what an open file was opened for: read, write, both, path, none"),
     Fact("open.flags", "text", "with which flags of open(2), but for the mode"),
+    Fact(
+        "open.type", "text", "what it is open on: file, pipe, eventfd, ...", plain=True, aside=True
+    ),
     Fact("size", "number", "size of a regular file", unit="bytes"),
+    Fact("space", "number", "what it takes of its filesystem, or of memory", "bytes", aside=True),
 )
 
 KIND: Final = Kind(

@@ -54,7 +54,8 @@ _ACCESS: Final = ("for reading", "for writing", "for reading and writing")
 _O_ACCMODE: Final = 3
 # The title says it, or it is nobody's question; and what says something by being none.
 _UNTOLD: Final = frozenset(
-    {"mount_id", "open.mode", "filesystem", "socket.peer", "mounts", "detached"}
+    {"mount_id", "open.mode", "open.type", "space", "filesystem", "socket.peer", "mounts"}
+    | {"detached"}
 )
 _TOLD_AS_ZERO: Final = frozenset({"readers", "writers"})
 _O_PATH: Final = 0o10000000  # include/uapi/asm-generic/fcntl.h

@@ -54,7 +54,8 @@ def of_tasks(snapshot: Snapshot, tids: Iterable[int]) -> Mapping[int, Facts]:
 
 def words(known: Facts) -> str:
     """Return facts in a few words, in the order of the registry: "readers 1, 12 bytes unread"."""
-    told = (said(fact, known[name]) for name, fact in facts().items() if name in known)
+    mine = (fact for fact in facts().values() if fact.name in known and not fact.aside)
+    told = (said(fact, known[fact.name]) for fact in mine)
     kept = list(dict.fromkeys(filter(None, told)))
     return printable(", ".join(kept[:_MOST]))
 

@@ -33,7 +33,7 @@ from analyzer.memory.distinct import member, unique
 from analyzer.snapshot import tables
 from analyzer.snapshot.source import KERNEL
 from analyzer.snapshot.value import Snapshot
-from analyzer.sources import relate
+from analyzer.sources import limits, relate
 from analyzer.sources import tasks as task_list
 from analyzer.sources.assemble import Numbering, number, objects, references
 from analyzer.sources.describe import describe, detail
@@ -131,6 +131,10 @@ def collect(memory: Memory, request: Request) -> Snapshot:
             moved = _related_again(memory, request, reading)
         reading = replace(reading, related=moved)
         bare = _snapshot(request, reading, second, _Run(passes, held))
+        if request.limits:
+            bare = replace(
+                bare, meta={**bare.meta, "limits": limits.read(memory, reading.numbering.address)}
+            )
         shown = detail(memory, bare, request.stated) if request.detailed else bare
         if request.enough(shown) or not tries:
             break

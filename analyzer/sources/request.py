@@ -47,6 +47,7 @@ class Request:
     stated: tuple[str, ...] = ()
     enough: Callable[[Snapshot], bool] = lambda _: True
     named: tuple[int, ...] = ()
+    limits: bool = False
     label: str = ""
     related: bool = True
     others: Callable[[], tuple[int, ...]] = tuple

@@ -152,7 +152,6 @@ _SIDE_WORDS: Final = {
     Side.INSIDE: "inside",
     Side.OUTSIDE: "outside",
     Side.OBSERVER: "of cranalyze",
-    Side.UNPLACED: "inside or outside",
 }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.model import JSON_FORMAT, Basis, Impact, Rules, Side, Status, Verdict
-from analyzer.lookup import namespaces
+from analyzer.lookup import namespaces, things
 from analyzer.lookup.value import Outcome
 from analyzer.report.columns import COLUMNS
 from scripts.docs import markdown as md
@@ -235,6 +235,49 @@ END: Final[Keys] = {
     "facts": (FACTS, _FACTS),
 }
 
+_TOTALS: Final[Keys] = {
+    f"{name}[].{key}": told
+    for name, whose in (
+        ("processes", "a process"),
+        ("users", "a user"),
+        ("units", "a unit or container"),
+    )
+    for key, told in {
+        "who": (TEXT, f"{whose} that holds some of them"),
+        "pids": (array(INT), "its processes"),
+        "things": (INT, "how many"),
+        "amount": (INT, "how much of what is summed up"),
+    }.items()
+}
+
+_LISTED: Final[Keys] = {
+    "kind": (TEXT, "with --kind and --deleted, instead of answers: what is listed"),
+    "count": (INT, "how many there are"),
+    "amount": (INT_OR_NONE, "what is summed up of them, or null"),
+    "unit": (TEXT, 'of what: watches, bytes, ..., or ""'),
+    "limits[].name": (TEXT, "a limit beside them: a sysctl, RLIMIT_NOFILE, pids.max"),
+    "limits[].whose": (TEXT, "of whom it is: a user, a process, the machine"),
+    "limits[].used": (INT_OR_NONE, "how much of it is used, null when not known"),
+    "limits[].most": (INT_OR_NONE, "the limit, or null for none"),
+    "limits[].note": (TEXT, 'what else there is to know, or ""'),
+    **_TOTALS,
+    "things[].kind": (TEXT, "FILE, TTY, SHM, ... (see kinds.md)"),
+    "things[].type": (TEXT, "of an open file: eventfd, memfd, file, ..."),
+    "things[].objref": (INT, "its number in this reading"),
+    "things[].name": (TEXT_OR_NONE, "what people call it, or null"),
+    "things[].ino": (INT_OR_NONE, "inode number, or null"),
+    "things[].dev": (INT_OR_NONE, "device of its filesystem, as makedev(3), or null"),
+    "things[].refcount": (INT_OR_NONE, "the object's own count, null when not known"),
+    "things[].files": (INT, "open files of it, where those of one inode are one thing"),
+    "things[].amount": (INT_OR_NONE, "what is summed up of it, or null"),
+    "things[].holders[].pid": (INT, "a process that holds it"),
+    "things[].holders[].comm": (TEXT, "its name"),
+    "things[].holders[].fds": (array(INT), "by these descriptors"),
+    "things[].holders[].mapped": (FLAG, "it maps it"),
+    "things[].facts": (FACTS, _FACTS),
+    "rows": _rows(things.FIELDS.values()),
+}
+
 WHO: Final[Keys] = {
     "cranalyze": (VERSION, "version of this format: keys may be added within one"),
     "command": (TEXT, "the command that wrote it"),
@@ -275,6 +318,7 @@ WHO: Final[Keys] = {
     "answers[].people[].zombie": (FLAG, "it is dead, and its parent has not waited for it"),
     "answers[].people[].parent": (INT, "its parent"),
     "answers[].people[].parent_comm": (TEXT, "the name of that"),
+    **_LISTED,
     "incomplete": (FLAG, "something could not be read"),
     **_GAP,
     **_ERROR,
@@ -377,7 +421,12 @@ _REPORT: Final = Document("json", CHECK, (*_CROSSING, "rows", "objects"), ("obje
 DOCUMENTS: Final[Mapping[str, Document]] = {
     "check": _REPORT,
     "report": _REPORT,
-    "who": Document("who", WHO),
+    "who": Document(
+        "who",
+        WHO,
+        ("answers", "incomplete", "gaps", *dict.fromkeys(key.split("[]")[0] for key in _LISTED)),
+        ("answers", "things", "rows"),
+    ),
     "census": Document("census", CENSUS),
     "namespaces": Document(
         "namespaces",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING
 
-from analyzer.lookup import words
+from analyzer.lookup import sorts, words
 from analyzer.lookup.value import Outcome
 from scripts.docs import markdown as md
 
@@ -41,6 +41,39 @@ def _parts() -> Iterator[str]:
     yield md.table(("outcome", "exit code"), [*rows, ("the word was not understood", "2")])
     for word in words.words().values():
         yield from _of(word)
+    yield from _lists()
+
+
+def _lists() -> Iterator[str]:
+    yield "## Lists: `--kind`, `--deleted`"
+    yield (
+        "`cranalyze who --kind KIND` lists all things of one kind, or type of open file, on the "
+        "whole machine: who holds how many (by process, by user, by unit or container), each thing "
+        "with its holders, worst first, and the limits beside them: which limit it is, and who "
+        "uses it up. `-o COLS` makes a table (`-H` lists the columns, every fact is one), `-Q EXPR`"
+        " chooses, `-n` leaves out the headings, `--json` has all of it."
+    )
+    yield (
+        "`cranalyze who --deleted` lists the files whose name is gone and which take up space "
+        "still, by size, with who must close what; `--larger 10M` only those from a size."
+    )
+    words: dict[sorts.Sort, list[str]] = {}
+    for name, sort in sorts.sorts().items():
+        words.setdefault(sort, []).append(name)
+    rows = [
+        (", ".join(f"`{name}`" for name in names), md.cell(sort.plural), sort.unit,
+         md.cell(", ".join(sort.limits)))
+        for sort, names in words.items()
+    ]  # fmt: skip
+    yield md.table(("KIND", "what is listed", "summed up", "limits beside it"), rows)
+    yield (
+        "Limits: `files` are fs.file-max and RLIMIT_NOFILE of the processes that hold such things;"
+        " `pids` kernel.pid_max (since 6.14 of each pid namespace), threads-max, pids.max of the "
+        "cgroups and RLIMIT_NPROC; `namespaces` user.max_*_namespaces of each user, in each user "
+        "namespace that they are charged to, as inotify's and fanotify's are; `ipc-*` those of "
+        "each IPC namespace; `keys` the quotas of each user. The first is the nearest to be used "
+        "up. What is counted per user or namespace is read from the kernel's memory."
+    )
 
 
 def _of(word: Word) -> Iterator[str]:

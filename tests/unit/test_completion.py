@@ -60,6 +60,8 @@ def test_commands_and_options_are_offered() -> None:
         (("plot", "--format", "p"), ["pdf", "png"]),
         (("report", "-o", "KIND,PI"), ["KIND,PID", "KIND,PIDFD.PID"]),
         (("check", "1", "--columns", "+PI"), ["+PID", "+PIDFD.PID"]),
+        (("who", "--kind", "ino"), ["inode", "inotify"]),
+        (("namespaces", "-t", "net,p"), ["net,pid"]),
         (("graph", "docs/m"), ["docs/man/"]),
     ],
 )

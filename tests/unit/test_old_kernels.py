@@ -78,6 +78,7 @@ NOTHING_LOST = {
     "io_ring_ctx:cancelable_uring_cmd": "no such requests before 6.7",
     "sizeof:ovl_layer": "no module tells it before 5.11, nor its fields",
     "net_device:priv": "right behind the structure before 6.10",
+    "pid_namespace:pid_max": "one limit for all, kernel.pid_max, before 6.14",
     "super_block:s_bdev_file": "holds the device, and no file, before 6.9",
 }
 

@@ -16,6 +16,9 @@ from analyzer.cli import options
 from analyzer.core.model import Rules
 from analyzer.lookup import census, who
 from analyzer.lookup import namespaces as spaces
+from analyzer.lookup.limits import Limit
+from analyzer.lookup.sorts import sort_of
+from analyzer.lookup.things import Question, Total
 from analyzer.lookup.words import Query
 from analyzer.lookup.words.base import Meaning, alike
 from analyzer.procfs.people import Person
@@ -27,6 +30,7 @@ from analyzer.writers import census as census_writer
 from analyzer.writers import columns, schema
 from analyzer.writers import json as writer
 from analyzer.writers import namespaces as namespaces_writer
+from analyzer.writers import things as things_writer
 from analyzer.writers import who as who_writer
 from scripts.docs import json_keys
 from tests.build import Machine
@@ -34,6 +38,7 @@ from tests.each import each
 from tests.schema import faults
 from tests.strategies import Graph, counted_graphs
 from tests.unit import test_namespaces as namespaces
+from tests.unit import test_things as things
 
 
 def machine() -> Machine:
@@ -67,6 +72,15 @@ def of_who() -> Any:  # noqa: ANN401 - any JSON
     return json.loads(who_writer.to_json([answer], gaps_of(snapshot), 0))
 
 
+def of_things() -> Any:  # noqa: ANN401 - any JSON
+    made = things.machine()
+    made.gap("pid 7", "openat", 13, "not read")
+    question = Question(sort_of("inotify"))
+    found = replace(question.answer(made.snapshot()), users=TOTAL, units=TOTAL)
+    limits = (Limit("fs.x", "a\udcff", 1, 2),)
+    return json.loads(things_writer.to_json(found, limits, gaps_of(made.snapshot())))
+
+
 def of_census() -> Any:  # noqa: ANN401 - any JSON
     return json.loads(census_writer.to_json(census.take(machine().snapshot())))
 
@@ -78,6 +92,7 @@ def of_namespaces() -> Any:  # noqa: ANN401 - any JSON
     return json.loads(namespaces_writer.to_json(spaces.every(snapshot), gaps_of(snapshot)))
 
 
+TOTAL = (Total("root", (1,), 1, 2),)
 DOCUMENTS = {
     "check": of_check, "report": lambda: of_check("report"), "who": of_who, "census": of_census,
     "namespaces": of_namespaces,
@@ -99,6 +114,7 @@ def test_a_schema_is_one_and_has_what_is_written(command: str) -> None:
 def test_every_key_is_told_and_is_written(command: str) -> None:
     told = {path for path, _, _ in json_keys.told(json_keys.DOCUMENTS[command].keys)}
     found = set(json_keys.paths(DOCUMENTS[command]()))
+    found |= set(json_keys.paths(of_things())) if command == "who" else set()
     told -= {"rows", "errors[].message", "errors[].exit_code"}  # not of every document
     assert each(any(one.startswith(path) for one in found) for path in sorted(told))
     assert f"## {command}" in json_keys.json_page() or command == "report"

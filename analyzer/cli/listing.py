@@ -1,0 +1,98 @@
+"""`cranalyze who --kind`, `--deleted`: all things of a sort, and the limits beside them."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from analyzer.cli import listed
+from analyzer.cli.output import Progress, coloured, columns, emit
+from analyzer.core.errors import BadInputError
+
+_SIZE: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)\s*([KMGT]?)i?B?", re.IGNORECASE)
+_UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+
+
+class View(NamedTuple):
+    """What is listed and how, as the options say it."""
+
+    columns: str | None
+    filter: str | None
+    noheadings: bool
+    json: bool
+
+
+def asked(
+    kind: str | None,
+    larger: str | None,
+    columns_: str | None,
+    filter_: str | None,
+    *,
+    deleted: bool,
+    named: bool,
+) -> bool:
+    """Tell whether a list is asked for; BadInputError for what does not go together."""
+    if kind is not None and deleted:
+        raise BadInputError("--kind and --deleted: say one")
+    if larger is not None and not deleted:
+        raise BadInputError("--larger SIZE goes with --deleted")
+    wanted = kind is not None or deleted
+    if wanted and named:
+        raise BadInputError("--kind and --deleted list things: name no object beside them")
+    if not wanted and (columns_ is not None or filter_ is not None):
+        raise BadInputError("-o and -Q go with --kind KIND or --deleted")
+    if not wanted and not named:
+        raise BadInputError("name an object, or list with --kind KIND or --deleted")
+    return wanted
+
+
+def size(text: str) -> int:
+    """Return a number of bytes that was written as 10M, 1.5G, 4096; BadInputError for no size."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise BadInputError(f"--larger {text}: no size; write 4096, 10M, 1.5G")
+    return int(float(found[1]) * (1 << _UNITS[found[2].upper()]))
+
+
+def tell(kind: str | None, larger: str | None, view: View) -> None:
+    """List the things of a kind (None: deleted files) of the whole machine."""
+    from analyzer.lookup import limits, things
+    from analyzer.lookup.sorts import DELETED, sort_of
+    from analyzer.report.make import gaps_of
+    from analyzer.sources import collect as take
+    from analyzer.sources.request import Request
+    from analyzer.writers import things as writer
+
+    shown = listed.view(
+        things.FIELDS, things.USUAL, view.columns, view.filter, noheadings=view.noheadings
+    )
+    sort = DELETED if kind is None else sort_of(kind)
+    every = view.json or bool(shown.columns) or shown.filter is not None
+    question = things.Question(
+        sort,
+        deleted=kind is None,
+        larger=0 if larger is None else size(larger),
+        most=None if every else writer.MOST_THINGS,
+    )
+    with Progress(quiet=view.json) as progress:
+        asked_ = Request(
+            None,
+            wanted=question.wanted,
+            detailed=True,
+            stated=question.stated,
+            limits=True,
+            progress=progress,
+        )
+        snapshot = take(asked_, source="kernel", drop_privileges=True)
+    found = question.answer(snapshot)
+    found = found.only(shown.kept(found.things)) if shown.filter is not None else found
+    if shown.columns:
+        emit(shown.table(found.things, "who", json=view.json))
+        return
+    pids = frozenset(pid for total in found.processes for pid in total.pids)
+    beside = limits.beside(sort.limits, snapshot, sort.kind, pids)
+    gaps = gaps_of(snapshot)
+    if view.json:
+        emit(writer.to_json(found, beside, gaps))
+    else:
+        emit(writer.to_text(found, beside, gaps, columns(), colour=coloured()))

@@ -1,0 +1,554 @@
+"""All things of one sort on the whole machine, and who holds how much of it, worst first.
+
+`who WORD` follows one thing up to its holders. Here it is many: the pairs of a thing and a process
+are found for all of them at once, a step up at a time, over columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from analyzer.check.links import links
+from analyzer.core.model import TASK, Rules
+from analyzer.kinds import facts
+from analyzer.lookup.columns import Field
+from analyzer.lookup.sorts import FILE
+from analyzer.lookup.who import upward
+from analyzer.lookup.words.base import of_now
+from analyzer.memory.distinct import find
+from analyzer.procfs.people import person
+from analyzer.sources.tasks import proc_levels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from analyzer.check.links import Links
+    from analyzer.lookup.sorts import Sort
+    from analyzer.procfs.people import Person
+    from analyzer.report.columns import Value
+    from analyzer.snapshot.value import Snapshot
+
+    Rows = npt.NDArray[np.intp]
+    Integers = npt.NDArray[np.int64]
+    Mask = npt.NDArray[np.bool_]
+
+_MOST_DEEP: Final = 12
+_MOST_PEOPLE: Final = 5_000
+
+
+@dataclass(frozen=True)
+class Hand:
+    """A process that holds a thing: by these descriptors, and perhaps by something else."""
+
+    pid: int
+    comm: str
+    fds: tuple[int, ...] = ()
+    mapped: bool = False
+
+    @property
+    def words(self) -> str:
+        """Return it as people say it: "code (811): fd 20, 31"."""
+        how = [f"fd {', '.join(_runs(self.fds))}"] if self.fds else []
+        how += ["maps it"] if self.mapped else []
+        return f"{self.comm} ({self.pid})" + (f": {', '.join(how)}" if how else "")
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[str]:
+    """Yield numbers in order, with those that follow one another as "3 to 7"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    for run in runs:
+        few = len(run) <= 2  # noqa: PLR2004 - "3 and 4" are no range
+        yield ", ".join(map(str, run)) if few else f"{run[0]} to {run[-1]}"
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One thing: what it is, how much of the amount that is summed up, and who holds it."""
+
+    kind: str
+    type: str
+    objref: int
+    name: str | None
+    ino: int | None
+    dev: int | None
+    refcount: int | None
+    files: int
+    amount: int | None
+    hands: tuple[Hand, ...]
+    facts: Mapping[str, int | str] = field(default_factory=dict)
+    people: tuple[Person, ...] = ()
+
+
+@dataclass(frozen=True)
+class Total:
+    """What one process, user, or unit holds: how many things, and how much."""
+
+    who: str
+    pids: tuple[int, ...]
+    things: int
+    amount: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The things of a sort, worst first, and the totals.
+
+    `count` and `amount` are of all things; `things` may be the worst of them alone.
+    """
+
+    sort: Sort
+    count: int
+    amount: int
+    processes: tuple[Total, ...]
+    users: tuple[Total, ...]
+    units: tuple[Total, ...]
+    things: tuple[Thing, ...]
+    people: Mapping[int, Person]
+
+    def only(self, things: tuple[Thing, ...]) -> Listing:
+        """Return the listing of some of its things; the totals stay those of all."""
+        return replace(self, count=len(things), things=things)
+
+
+class Question:
+    """Asks a snapshot for the things of a sort: what must be read and named, then the answer."""
+
+    def __init__(
+        self, sort: Sort, *, deleted: bool = False, larger: int = 0, most: int | None = None
+    ) -> None:
+        self.sort = sort
+        self._deleted = deleted
+        self._larger = larger
+        self._most = most
+        self._found: _Found | None = None
+
+    @property
+    def stated(self) -> tuple[str, ...]:
+        """Return the facts that are needed to find the things."""
+        typed = (self.sort.told,) if self.sort.types else ()
+        summed = (self.sort.amount,) if self.sort.amount else ()
+        return (*typed, *summed)
+
+    def wanted(self, snapshot: Snapshot) -> Mask:
+        """Choose the objects that must be named; the order of things is kept for the answer."""
+        if self.sort.kind == TASK:
+            return np.zeros(len(snapshot.tables["objects"]), np.bool_)
+        self._found = found = _Found(self, snapshot)
+        return upward(snapshot, np.concatenate([*found.worst(self._most), found.none]).tolist())
+
+    def chosen(self, snapshot: Snapshot) -> Rows:
+        """Return the rows of the objects that are meant."""
+        objects = snapshot.tables["objects"]
+        mine = objects["kind"] == objects.code("kind", self.sort.kind)
+        mine &= ~objects["initial"]  # the host's own are no user's
+        if self._deleted:
+            mine &= objects.known("deleted") & objects["deleted"]
+        rows = np.flatnonzero(mine)
+        if self.sort.types:
+            told = _texts(snapshot, self.sort.told)
+            wanted = frozenset(self.sort.types)
+            keep = (told.get(ref) in wanted for ref in (rows + 1).tolist())
+            rows = rows[np.fromiter(keep, np.bool_, len(rows))]
+        return rows
+
+    @property
+    def larger(self) -> int:
+        """Return how large the least thing is that is listed."""
+        return self._larger
+
+    def answer(self, snapshot: Snapshot) -> Listing:
+        """Return the things and totals; `snapshot` is the one that `wanted` led to."""
+        if self.sort.kind == TASK:
+            return _processes(self.sort, snapshot)
+        found = self._found or _Found(self, snapshot)
+        return found.listing(snapshot, self._most)
+
+
+def _processes(sort: Sort, snapshot: Snapshot) -> Listing:
+    """Return the processes, and who has how many of their threads."""
+    tasks = snapshot.tables["tasks"]
+    mine = (tasks["tid"] > 0) & ~tasks["observer"]
+    comms = dict(zip(tasks["tid"].tolist(), tasks["comm"], strict=True))
+    pids, threads = np.unique(tasks["tgid"][mine], return_counts=True)
+    count = dict(zip(pids.tolist(), threads.tolist(), strict=True))
+    people = _people(snapshot, pids)
+
+    def totals(groups: Mapping[str, list[int]]) -> tuple[Total, ...]:
+        made = [
+            Total(who, tuple(some), len(some), sum(count[pid] for pid in some))
+            for who, some in groups.items()
+        ]
+        return tuple(sorted(made, key=lambda one: (-one.amount, one.pids)))
+
+    users: dict[str, list[int]] = {}
+    units: dict[str, list[int]] = {}
+    for pid, one in people.items():
+        users.setdefault(one.user, []).append(pid)
+        if one.unit:
+            units.setdefault(one.unit, []).append(pid)
+    own = {f"{comms.get(pid, '?')} ({pid})": [pid] for pid in count}
+    return Listing(
+        sort,
+        len(count),
+        sum(count.values()),
+        totals(own),
+        totals(users),
+        totals(units),
+        (),
+        people,
+    )
+
+
+class _Found:
+    """The things of a sort by number, worst first, with what leads to them."""
+
+    none: Rows = np.empty(0, np.intp)
+
+    def __init__(self, question: Question, snapshot: Snapshot) -> None:
+        self._sort = question.sort
+        rows = question.chosen(snapshot)
+        number = _merged(snapshot, rows) if self._sort.merged else np.arange(len(rows))
+        amounts = self._amounts(snapshot, rows)
+        pairs = _Pairs(snapshot, rows, number)
+        count = int(number.max()) + 1 if len(number) else 0
+        # Those of one inode have it in common; what nobody but we have is our own.
+        most = np.zeros(count, np.int64)
+        np.maximum.at(most, number, amounts)
+        alive = np.ones(count, np.bool_)
+        alive[pairs.thing] = False
+        alive[pairs.thing[~pairs.ours]] = True
+        alive &= most >= question.larger
+        held = np.bincount(pairs.thing, minlength=count)
+        order = np.lexsort((np.arange(count), -held, -most))
+        self._order = order[alive[order]]
+        self._amount, self._pairs = most, pairs
+        by = np.argsort(number, kind="stable")
+        self._rows = np.split(rows[by], np.cumsum(np.bincount(number, minlength=count))[:-1])
+
+    def _amounts(self, snapshot: Snapshot, rows: Rows) -> Integers:
+        if not self._sort.amount:
+            return np.zeros(len(rows), np.int64)
+        table = snapshot.tables["facts"]
+        at = np.flatnonzero(table["fact"] == table.code("fact", self._sort.amount))
+        at = at[table["kind"][at] == table.code("kind", self._sort.kind)]
+        by_ref = np.zeros(len(snapshot.tables["objects"]) + 1, np.int64)
+        by_ref[table["ref"][at]] = table["number"][at]
+        found: Integers = by_ref[rows + 1]
+        return found
+
+    def worst(self, most: int | None) -> list[Rows]:
+        """Return the rows of the worst things, of all of them where `most` is None."""
+        return [self._rows[one] for one in self._order[:most].tolist()]
+
+    def listing(self, snapshot: Snapshot, most: int | None) -> Listing:
+        order = self._order
+        listed = np.zeros(len(self._amount), np.bool_)
+        listed[order] = True
+        pairs = self._pairs.of(listed)
+        people = _people(snapshot, pairs.tgid)
+        return Listing(
+            self._sort,
+            len(order),
+            int(self._amount[order].sum()),
+            tuple(self._totals(pairs, pairs.comms)),
+            tuple(self._totals(pairs, {p: one.user for p, one in people.items()})),
+            tuple(self._totals(pairs, {p: one.unit for p, one in people.items()})),
+            tuple(self._things(snapshot, order[:most], people)),
+            people,
+        )
+
+    def _totals(self, pairs: _Pairs, called: Mapping[int, str]) -> Iterator[Total]:
+        """Yield what each holds, by what its processes are called; worst first."""
+        by_process = called is pairs.comms
+        names: dict[str | int, list[int]] = {}
+        for pid in np.unique(pairs.tgid).tolist():
+            name = called.get(pid, "")
+            if name:
+                names.setdefault(pid if by_process else name, []).append(pid)
+        found = []
+        at = np.argsort(pairs.tgid, kind="stable")
+        tgid, thing = pairs.tgid[at], pairs.thing[at]
+        for key, pids in names.items():
+            parts = [thing[slice(*np.searchsorted(tgid, [pid, pid + 1]))] for pid in pids]
+            mine = np.unique(np.concatenate(parts))
+            who = f"{called[pids[0]]} ({pids[0]})" if by_process else str(key)
+            found.append(Total(who, tuple(pids), len(mine), int(self._amount[mine].sum())))
+        yield from sorted(found, key=lambda one: (-one.amount, -one.things, one.pids))
+
+    def _things(
+        self, snapshot: Snapshot, order: Rows, people: Mapping[int, Person]
+    ) -> Iterator[Thing]:
+        objects = snapshot.tables["objects"]
+        known = _facts(snapshot, np.concatenate([*(self._rows[n] for n in order), self.none]))
+        for number in order.tolist():
+            rows = self._rows[number]
+            first = int(rows[0])
+            told = known.get(first + 1, {})
+            hands = tuple(self._pairs.hands(number))
+            yield Thing(
+                kind=objects.value("kind", first),
+                type=str(told.get("open.type", "")) if self._sort.kind == FILE else "",
+                objref=int(objects["objref"][first]),
+                name=objects.value("name", first),
+                ino=objects.value("ino", first),
+                dev=objects.value("dev", first),
+                refcount=objects.value("refcount", first),
+                files=len(rows),
+                amount=int(self._amount[number]) if self._sort.amount else None,
+                hands=hands,
+                facts=told,
+                people=tuple(people[hand.pid] for hand in hands if hand.pid in people),
+            )
+
+
+class _Pairs:
+    """Which processes lead to which things, and by which descriptors."""
+
+    def __init__(self, snapshot: Snapshot, rows: Rows, number: Rows) -> None:
+        self._snapshot = snapshot
+        tasks = snapshot.tables["tasks"]
+        thing, task, slot = _up(snapshot, *_with_users(snapshot, rows, number))
+        self.thing = thing
+        self.tgid: Integers = tasks["tgid"][task]
+        self.slot = slot
+        self.ours: Mask = tasks["observer"][task]
+        leads = np.flatnonzero(tasks["tid"] == tasks["tgid"])
+        names = zip(tasks["tgid"][leads].tolist(), tasks["comm"][leads], strict=True)
+        self.comms: dict[int, str] = {pid: comm.removesuffix("\n") for pid, comm in names}
+        self._first = np.argsort(self.thing, kind="stable")
+        self._sorted = self.thing[self._first]
+
+    def of(self, listed: Mask) -> _Pairs:
+        """Return the pairs of the listed things, without our own."""
+        mine = listed[self.thing] & ~self.ours & (self.tgid > 0)
+        made = object.__new__(_Pairs)
+        made.thing, made.tgid, made.slot = self.thing[mine], self.tgid[mine], self.slot[mine]
+        made.ours, made.comms = self.ours[mine], self.comms
+        return made
+
+    def hands(self, number: int) -> Iterator[Hand]:
+        """Yield who holds a thing."""
+        at = self._first[slice(*np.searchsorted(self._sorted, [number, number + 1]))]
+        found: dict[int, tuple[set[int], bool]] = {}
+        for one in at[~self.ours[at]].tolist():
+            fds, mapped = found.get(int(self.tgid[one]), (set(), False))
+            slot = int(self.slot[one])
+            fds |= {slot} if slot >= 0 else set()
+            found[int(self.tgid[one])] = (fds, mapped or slot == _MAPPED)
+        for pid, (fds, mapped) in sorted(found.items()):
+            if pid > 0:
+                yield Hand(pid, self.comms.get(pid, "?"), tuple(sorted(fds)), mapped)
+
+
+def _with_users(snapshot: Snapshot, rows: Rows, number: Rows) -> tuple[Rows, Rows, Rows, Rows]:
+    """Return nodes to start from, and tasks: of what nothing counts, who has to do with it.
+
+    No reference leads to a keyring, a set of semaphores or a BPF map here, but relations do.
+    """
+    relations, tasks = snapshot.tables["relations"], snapshot.tables["tasks"]
+    referred = np.isin(rows + 1, snapshot.tables["references"]["target"])
+    alone = np.flatnonzero(~referred)
+    if not len(alone) or not len(relations):
+        return rows, number, number[:0], rows[:0]
+    order = np.argsort(rows[alone])
+    at, there = find(rows[alone] + 1, relations["right"], sorter=order)
+    there &= relations["right_kind"] != relations.code("right_kind", TASK)
+    by_task = relations["left_kind"] == relations.code("left_kind", TASK)
+    thing = number[alone[at]]
+    left = relations["left"]
+    mine, theirs = there & ~by_task, there & by_task
+    who, known = find(tasks["tid"], left[theirs], sorter=np.argsort(tasks["tid"]))
+    return (
+        np.concatenate([rows, left[mine] - 1]).astype(np.intp),
+        np.concatenate([number, thing[mine]]).astype(np.intp),
+        thing[theirs][known].astype(np.intp),
+        who[known].astype(np.intp),
+    )
+
+
+_NO_SLOT: Final = -1
+_MAPPED: Final = -2
+
+
+def _up(
+    snapshot: Snapshot, rows: Rows, number: Rows, thing_of: Rows, task: Rows
+) -> tuple[Rows, Rows, Integers]:
+    """Return pairs of a thing and a task (row) that leads to it; with the descriptor, if by one.
+
+    Pairs that are known already (`thing_of`, `task`) are among them. The host's own namespaces are
+    not followed: who is in them does not hold what they have.
+    """
+    over = links(snapshot, Rules.MODERN)
+    good = np.flatnonzero(over.counted & over.leads & ~_hosts(over))
+    good = good[np.argsort(over.target[good], kind="stable")]
+    target, node = over.target[good], over.node[good]
+    slots = _slots(snapshot, good)
+    size = over.tasks + over.objects
+    thing, at, slot = number.astype(np.int64), rows, np.full(len(rows), _NO_SLOT, np.int64)
+    seen = np.empty(0, np.int64)
+    none = np.full(len(task), _NO_SLOT, np.int64)
+    ends: list[tuple[Any, Any, Any]] = [(thing_of.astype(np.int64), task, none)]
+    for _ in range(_MOST_DEEP):
+        first, last = np.searchsorted(target, at), np.searchsorted(target, at, "right")
+        many = last - first
+        edge = np.repeat(first - np.cumsum(many) + many, many) + np.arange(int(many.sum()))
+        thing, slot = np.repeat(thing, many), np.repeat(slot, many)
+        above = node[edge]
+        slot = np.where(slots[edge] != _NO_SLOT, slots[edge], slot)
+        done = above < over.tasks
+        ends.append((thing[done], above[done], slot[done]))
+        thing, at, slot = thing[~done], above[~done] - over.tasks, slot[~done]
+        key = (thing * size + at) * 4 + np.minimum(slot, 0) + 2
+        # By another descriptor it is another way; what was met by none is not met again.
+        _, fresh = np.unique(np.stack((key, slot)), axis=1, return_index=True)
+        fresh = fresh[~np.isin(key[fresh], seen)]
+        thing, at, slot, key = thing[fresh], at[fresh], slot[fresh], key[fresh]
+        seen = np.union1d(seen, key[slot < 0])
+        if not len(at):
+            break
+    parts = [np.concatenate(part) for part in zip(*ends, strict=True)]
+    return parts[0], parts[1], parts[2]
+
+
+def _hosts(over: Links) -> Mask:
+    return np.append(np.zeros(over.tasks, np.bool_), over.hosts)[over.node]
+
+
+def _slots(snapshot: Snapshot, good: Rows) -> Integers:
+    references = snapshot.tables["references"]
+    by_fd = references["association"][good] == references.code("association", "fd")
+    mapped = references["association"][good] == references.code("association", "vma")
+    slot = np.where(by_fd, references["slot"][good], _NO_SLOT)
+    found: Integers = np.where(mapped, _MAPPED, slot)
+    return found
+
+
+def _merged(snapshot: Snapshot, rows: Rows) -> Rows:
+    """Return a number for each object, the same for those of one inode, as they are met."""
+    objects = snapshot.tables["objects"]
+    known = objects.known("ino")[rows] & objects.known("dev")[rows]
+    keys = [
+        (dev, ino) if good else (-1, row)
+        for dev, ino, good, row in zip(
+            objects["dev"][rows].tolist(), objects["ino"][rows].tolist(), known.tolist(),
+            rows.tolist(), strict=True,
+        )
+    ]  # fmt: skip
+    numbers: dict[tuple[int, int], int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.intp)
+
+
+def _texts(snapshot: Snapshot, fact: str) -> Mapping[int, str]:
+    """Return the texts of a fact by objref."""
+    table = snapshot.tables["facts"]
+    told = table.take(np.flatnonzero(table["fact"] == table.code("fact", fact)))
+    return dict(zip(told["ref"].tolist(), told["text"].tolist(), strict=True))
+
+
+def _facts(snapshot: Snapshot, rows: Rows) -> Mapping[int, dict[str, int | str]]:
+    table = snapshot.tables["facts"]
+    by_object = table["kind"] != table.code("kind", TASK)
+    found: dict[int, dict[str, int | str]] = {}
+    for at in np.flatnonzero(by_object & np.isin(table["ref"], rows + 1)).tolist():
+        text = table.value("text", at)
+        value = table.value("number", at) if text is None else text
+        found.setdefault(int(table["ref"][at]), {})[table.value("fact", at)] = value
+    return found
+
+
+def _people(snapshot: Snapshot, pids: Integers) -> Mapping[int, Person]:
+    """Return who the processes are, where /proc calls them as the tables do."""
+    if not of_now(snapshot) or proc_levels() != 0:
+        return {}
+    found = (person(pid) for pid in np.unique(pids)[:_MOST_PEOPLE].tolist())
+    return {one.pid: one for one in found if one is not None}
+
+
+def holders(thing: Thing) -> str:
+    """Return who holds a thing, in words."""
+    return "; ".join(hand.words for hand in thing.hands)
+
+
+def _dev(thing: Thing) -> str | None:
+    import os
+
+    return None if thing.dev is None else f"{os.major(thing.dev)}:{os.minor(thing.dev)}"
+
+
+def _joined(words: Iterable[str]) -> str | None:
+    return ",".join(dict.fromkeys(word for word in words if word)) or None
+
+
+def _fields() -> Iterator[Field[Thing]]:
+    yield Field("KIND", "string", "kind of object", lambda one: one.kind)
+    yield Field(
+        "TYPE",
+        "string",
+        "of an open file: eventfd, inotify, memfd, pipe, file, ...",
+        lambda one: one.type or None,
+    )
+    yield Field("NAME", "string", "what it is called: a path, pipe:[N], ...", lambda one: one.name)
+    yield Field(
+        "AMOUNT",
+        "number",
+        "what is summed up of this kind: watches, bytes, messages",
+        lambda one: one.amount,
+    )
+    yield Field("NPROCS", "number", "processes that hold it", lambda one: len(one.hands))
+    yield Field(
+        "PID", "number", "the first of them", lambda one: one.hands[0].pid if one.hands else None
+    )
+    yield Field(
+        "COMMAND", "string", "its name", lambda one: one.hands[0].comm if one.hands else None
+    )
+    yield Field(
+        "HOLDERS", "string", "all of them: code (811): fd 20, 31", lambda one: holders(one) or None
+    )
+    yield Field("USER", "string", "their users", lambda one: _joined(p.user for p in one.people))
+    yield Field(
+        "UNIT",
+        "string",
+        "their units and containers",
+        lambda one: _joined(p.unit for p in one.people),
+    )
+    yield Field("REFCOUNT", "number", "references that the kernel counts", lambda one: one.refcount)
+    yield Field(
+        "FILES",
+        "number",
+        "open files of it, where those of one inode are one thing",
+        lambda one: one.files,
+    )
+    yield Field("INODE", "number", "inode number", lambda one: one.ino)
+    yield Field("DEV", "string", "device of its filesystem, MAJ:MIN", _dev)
+    yield Field("OBJREF", "number", "number of the object in this reading", lambda one: one.objref)
+
+
+def _fact(name: str) -> Field[Thing]:
+    fact = facts()[name]
+    unit = f" ({fact.unit})" if fact.unit else ""
+
+    def get(one: Thing) -> Value:
+        return one.facts.get(name)
+
+    kind = "string" if fact.type == "text" else "number"
+    return Field(name.upper(), kind, fact.meaning + unit, get)  # type: ignore[arg-type]
+
+
+FIELDS: Final[Mapping[str, Field[Thing]]] = {
+    **{one.name: one for one in _fields()},
+    **{one.name: one for one in map(_fact, facts())},
+}
+"""The columns of a list of things: our own, then a fact each (see docs/facts.md)."""
+
+USUAL: Final[Sequence[str]] = ("AMOUNT", "NPROCS", "PID", "COMMAND", "NAME")
+"""Those of `-o +...`, before those that are named."""
