@@ -1,9 +1,9 @@
 """same-file: one file that both sides have open, by open files of their own, and that is written.
 
 Two openings of a file share no offset, and no count shows them; what they share is the content. It
-is shared state if both sides write, and one watches what the other writes if not. What everybody
-has open (libraries, programs, devices) is written by nobody, and is no finding. A FIFO has a count
-of its own (see PIPE).
+is shared state if both sides write, and one watches what the other writes if not; of a FIFO who
+reads takes away what the other wrote. What everybody has open (libraries, programs, devices) is
+written by nobody, and is no finding.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def _find(world: World) -> Iterator[Related]:
     named = known.links[known.of_file[at]] > 0
     mine = member(found.address[at], world.inside.get("FILE", found.inode[:0]))
     both = meet(found.inode[at], mine & writes[at], ~mine & writes[at])
+    both |= known.mode[known.of_file[at]] & _FORMAT == stat.S_IFIFO  # reading takes it away
     told = both | named  # what is deleted is told as that, if it is not shared state
     role = np.where(writes[at], "writes", "reads").astype(object)
     impact = np.where(both, Impact.SHARED_STATE.value, Impact.WATCHES.value).astype(object)

@@ -6,10 +6,12 @@ import json
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import fixtures
 from analyzer.core.model import TASK
 from analyzer.memory.probe import open_memory
 from analyzer.sources import kernel
@@ -235,6 +237,80 @@ def test_terminals_queues_and_zombies_say_who_they_are() -> None:
         own = facts(snapshot, TASK, pid)
         assert "zombie.status" not in own
         assert (own["task.group"], own["task.session"]) == (pid, pid)
+
+
+SEGMENT = """
+assert libc.unshare(0x08000000) == 0  # CLONE_NEWIPC: nothing outlives us
+segment = libc.shmget(4242, 12345, 0o1600)
+libc.shmat.restype = ctypes.c_void_p
+for _ in range(2):
+    assert libc.shmat(segment, None, 0) != 2**64 - 1
+say(segment=segment)
+"""
+
+
+@pytest.mark.needs("root")
+def test_a_segment_says_its_number_key_and_size() -> None:
+    with made(SEGMENT) as (said, snapshot, _pid):
+        (told,) = of_kind(snapshot, "SHM")
+    assert told == {
+        "shm.id": said["segment"],
+        "shm.key": 4242,
+        "shm.size": 12345,
+        "shm.attaches": 2,
+    }
+
+
+def of_kind(snapshot: Snapshot, kind: str) -> list[dict[str, Any]]:
+    """Return the facts of each object of a kind, which a subtree has one of."""
+    table = snapshot.tables["facts"]
+    rows = [table.row(row) for row in range(len(table))]
+    refs = sorted({row["ref"] for row in rows if row["kind"] == kind})
+    return [facts(snapshot, kind, ref) for ref in refs]
+
+
+INTERFACE = """
+assert libc.unshare(0x40000000) == 0  # CLONE_NEWNET
+tun = os.open("/dev/net/tun", os.O_RDWR)
+fcntl.ioctl(tun, 0x400454CA, struct.pack("16sH22x", b"facts0", 0x1001))
+say(tun=tun)
+"""
+
+
+@pytest.mark.needs("root")
+@pytest.mark.skipif(not Path("/dev/net/tun").exists(), reason="this machine has no tun device")
+def test_a_queue_says_its_interface() -> None:
+    with made(INTERFACE) as (said, snapshot, pid):
+        told = facts(snapshot, "FILE", opened(snapshot, pid, said["tun"]))
+    assert told["tun.interface"] == "facts0"
+
+
+VSOCK = """
+try:
+    sock = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+    sock.bind((socket.VMADDR_CID_ANY, 0xFFFFFFFF))
+    say(sock=sock.fileno(), port=sock.getsockname()[1])
+except OSError:
+    say(sock=-1)
+"""
+
+
+def test_a_socket_of_virtual_machines_says_its_port() -> None:
+    with made(VSOCK) as (said, snapshot, pid):
+        if said["sock"] < 0:
+            pytest.skip("this kernel has no vsock")
+        sock = behind(snapshot, opened(snapshot, pid, said["sock"]), "sock")
+        told = facts(snapshot, "NET_SOCKET", sock)
+    assert (told["socket.family"], told["socket.type"]) == ("vsock", "stream")
+    assert told["local"] == f"*:{said['port']}"
+
+
+@pytest.mark.needs("root")
+@pytest.mark.skipif(not Path("/dev/loop-control").exists(), reason="this machine has no loop")
+def test_a_loop_device_says_what_backs_it() -> None:
+    with fixtures.start("loop"), open_memory() as memory:
+        told = of_kind(kernel.collect(memory, Request(None)), "LOOP")
+    assert any(one["loop.file"].endswith("/backing") for one in told)
 
 
 BPF = """
