@@ -17,11 +17,12 @@
 
   const body = byId("table").tBodies[0];
   const rows = [...body.querySelectorAll("tr[data-key]")].map((tr, index) => ({
-    tr, index, key: tr.dataset.key, verdict: tr.dataset.verdict, kind: tr.dataset.key.split(":")[0],
+    tr, index, key: tr.dataset.key, verdict: tr.dataset.verdict, impact: tr.dataset.impact, kind: tr.dataset.key.split(":")[0],
     link: tr.querySelector("a"), text: null,
   }));
   const rowOf = new Map(rows.map((row) => [row.key, row]));
   const detailOf = (row) => byId(row.key.replace(":", "-"));
+  const across = [...document.querySelectorAll(".crossings tr[data-impact]")];
   const boxes = [...byId("verdicts").querySelectorAll("input")];
   let held = null; // the keys of the objects that a chosen holder holds, and what it is called
   let chosen = null; // the key of the chosen object
@@ -48,12 +49,14 @@
     const query = byId("find").value.trim();
     const matches = matcher(query);
     const kind = byId("kind").value;
+    const impact = byId("impact").value;
     const verdicts = new Set(boxes.filter((box) => box.checked).map((box) => box.value));
     shown = rows.filter((row) =>
       (held ? held.keys.has(row.key) : verdicts.has(row.verdict)) &&
-      (!kind || row.kind === kind) && (!query || matches(textOf(row))));
+      (!kind || row.kind === kind) && (!impact || row.impact === impact) && (!query || matches(textOf(row))));
     const visible = new Set(shown);
     for (const row of rows) row.tr.hidden = !visible.has(row);
+    for (const tr of across) tr.hidden = Boolean(impact) && tr.dataset.impact !== impact;
     const all = data.total > rows.length ? `listed objects (${count(data.total)} in all)` : "objects";
     byId("count").textContent =
       `${count(shown.length)} of ${count(rows.length)} ${rows.length === 1 ? "object" : all}`;
@@ -70,16 +73,18 @@
   }
 
   function reset() {
-    byId("find").value = byId("kind").value = "";
+    byId("find").value = byId("kind").value = byId("impact").value = "";
     for (const box of boxes) box.checked = true;
     holdOnly(null, null);
   }
 
   const severity = new Map(["usage_leak", "overcount", "unstable", "unknown", "contained"].map((v, i) => [v, i]));
+  const means = [...byId("impact").options].map(({ value }) => value).filter(Boolean);
   const collator = new Intl.Collator("en", { numeric: true });
 
   function valueOf(row, column, type) {
     if (type === "verdict") return severity.get(row.verdict);
+    if (type === "impact") return means.indexOf(row.impact) + 1 || Infinity; // none comes last
     const text = row.tr.cells[column].textContent;
     return type === "number" ? Number(text.replaceAll(",", "")) : text; // "?" is NaN
   }
@@ -171,7 +176,7 @@
     clearTimeout(waiting);
     waiting = setTimeout(() => { graph?.unfocus(); filter(); }, 80);
   });
-  byId("kind").addEventListener("change", filter);
+  for (const id of ["kind", "impact"]) byId(id).addEventListener("change", filter);
   for (const box of boxes) box.addEventListener("change", () => { held = null; filter(); });
   byId("reset").addEventListener("click", reset);
   byId("held").addEventListener("click", clear);

@@ -25,8 +25,8 @@ a relation        the same, and counted (False), impact; its association is the 
 ================= =================================================================================
 
 Relations (docs/relations.md) are edges where they are asked for (`relations`): of weight 0, from
-the left end to the right one. They hold nothing, so that `analyzer.questions` wants a graph without
-them.
+the left end to the right one. They hold nothing: to `analyzer.questions` they are not there. Such a
+graph has an attribute `relations`, which is True.
 
 Names (comm, name, detail) are the bytes of strangers, as `os.fsdecode` gives them.
 
@@ -167,6 +167,7 @@ class Plan:
         target = [names[row] for row in held.tolist()]
         made.add_edges_from(zip(holder, target, _dicts(_edge_columns(self)), strict=True))
         if self.relations:
+            made.graph["relations"] = True
             made.add_edges_from(_relations(self.snapshot.tables["relations"], set(made)))
         return made
 

@@ -11,8 +11,9 @@ Whom to add to a subtree so that it is contained is asked of a snapshot: see `co
 Answers are tuples of named tuples, in a fixed order: a list that reads well, and a table with
 `pandas.DataFrame(answer)`. Their `str` is for people: names in it are printable.
 
-A graph answers for what is in it. All holders of an object that is in a graph are in it too; what
-an object holds need not be, unless the graph is of scope "host", of a snapshot of scope "host".
+A graph answers for what is in it, of references alone: relations, where it has them, hold nothing.
+All holders of an object that is in a graph are in it too; what an object holds need not be, unless
+the graph is of scope "host", of a snapshot of scope "host".
 """
 
 from __future__ import annotations
@@ -120,6 +121,7 @@ def holders_of(graph: Graph, node: str) -> tuple[Reference, ...]:
     BadInputError when the graph has no such node.
     """
     _require(graph, node)
+    graph = _counted(graph)
     return tuple(
         _reference(holder, node, key, data)
         for holder, _, key, data in graph.in_edges(node, keys=True, data=True)
@@ -136,6 +138,7 @@ def who_reaches(graph: Graph, node: str) -> tuple[Chain, ...]:
         ['bash (77) → file descriptor table no. 2: fd 3']
     """
     _require(graph, node)
+    graph = _counted(graph)
     place = {name: index for index, name in enumerate(graph)}
     onward: dict[str, Reference] = {}
     distance, level = {node: 0}, [node]
@@ -167,6 +170,7 @@ def freed_by(graph: Graph, *gone: str | tuple[str, str, int]) -> Freed:
         >>> freed_by(graph, "FILE_TABLE:2").freed
         ('FILE:12', 'PIPE:3')
     """
+    graph = _counted(graph)
     nodes, edges = _gone(graph, gone)
     sure, hoped = (
         cascade(graph, nodes, edges, hopeful=hopeful) - cascade(graph, (), (), hopeful=hopeful)
@@ -192,6 +196,7 @@ def sharing_groups(
         ...     print(group)
         bash (77), app (100) share 3 objects
     """
+    graph = _counted(graph)
     counts = _countable(graph, frozenset(ignore), initial=initial)
     held: dict[str, list[int]] = defaultdict(list)
     members = _processes(graph)
@@ -201,6 +206,18 @@ def sharing_groups(
                 held[node].append(pid)
     shared = {node: pids for node, pids in held.items() if len(pids) > 1}
     return tuple(_group(graph, members, pids, shared) for pids in _components(shared.values()))
+
+
+def _counted(graph: Graph) -> Graph:
+    """Return the graph of the references of a graph that has relations, too."""
+    if not graph.graph.get("relations"):
+        return graph
+    import networkx as nx
+
+    counts = nx.get_edge_attributes(graph, "counted", default=True)
+    found: Graph = nx.subgraph_view(graph, filter_edge=lambda *edge: counts[edge])
+    found.graph = {**graph.graph, "relations": False}
+    return found
 
 
 def _require(graph: Graph, node: str) -> None:

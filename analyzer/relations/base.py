@@ -49,6 +49,10 @@ class Block(Protocol):
         """Return the holders."""
 
     @property
+    def target_kind(self) -> str:
+        """Return the kind of what they hold."""
+
+    @property
     def target(self) -> U64:
         """Return what each holds."""
 

@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core.model import Impact
-from analyzer.memory.distinct import member
+from analyzer.memory.distinct import member, unique
+from analyzer.relations._anonymous import on
 from analyzer.relations._files import WRITE, files, inodes
 from analyzer.relations.base import Related, Relation, meet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from analyzer.kinds.base import U64
     from analyzer.relations.base import World
 
+_MQUEUE: Final = 0x19800202  # MQUEUE_MAGIC, ipc/mqueue.c
 _FORMAT: Final = 0o170000
 _FILES: Final = (stat.S_IFREG, stat.S_IFIFO)
 
@@ -33,8 +36,10 @@ def _find(world: World) -> Iterator[Related]:
     written = np.zeros(len(known.address), np.bool_)
     written[known.of_file[writes]] = True
     written &= known.good & np.isin(known.mode & _FORMAT, _FILES)
+    written &= ~member(known.address, on(world, _MQUEUE))  # see posix-queue
     several = np.bincount(known.of_file, minlength=len(written)) > 1
     at = np.flatnonzero(found.good & (written & several)[known.of_file])
+    at = at[~member(found.address[at], _mapped_alone(world))]
     named = known.links[known.of_file[at]] > 0
     mine = member(found.address[at], world.inside.get("FILE", found.inode[:0]))
     both = meet(found.inode[at], mine & writes[at], ~mine & writes[at])
@@ -46,6 +51,16 @@ def _find(world: World) -> Iterator[Related]:
         "FILE", found.address[at[told]], "INODE", found.inode[at[told]],
         role=role[told], impact=impact[told],
     )  # fmt: skip
+
+
+def _mapped_alone(world: World) -> U64:
+    """Return the files that are mapped, and no descriptor leads to: see shared-mapping."""
+    parts: dict[bool, list[U64]] = {True: [], False: []}
+    for block in world.blocks:
+        if block.target_kind == "FILE":
+            parts[block.association.name == "vma"].append(block.target)
+    mapped = unique(*parts[True])
+    return mapped[~member(mapped, unique(*parts[False]))]
 
 
 RELATION: Final = Relation(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from analyzer.snapshot.value import Snapshot
 
 _MOST: Final = 6  # in one line
+_SAID: Final = {("open.mode", "both"): "read and write"}
 
 
 def of_objects(snapshot: Snapshot, objrefs: Iterable[int]) -> Mapping[int, Facts]:
@@ -54,19 +55,34 @@ def of_tasks(snapshot: Snapshot, tids: Iterable[int]) -> Mapping[int, Facts]:
 
 def words(known: Facts) -> str:
     """Return facts in a few words, in the order of the registry: "readers 1, 12 bytes unread"."""
-    mine = (fact for fact in facts().values() if fact.name in known and not fact.aside)
-    told = (said(fact, known[fact.name]) for fact in mine)
-    kept = list(dict.fromkeys(filter(None, told)))
+    return printable(", ".join(told(known)[:_MOST]))
+
+
+def beside(detail: str, known: Facts) -> str:
+    """Return the words of facts that are not said by `detail` already."""
+    there = {word.strip() for word in detail.split(",")}
+    plain = {word: word.replace(",", "").removesuffix(" size") for word in told(known)}
+    kept = [word for word, one in plain.items() if not {word, one} & there]
     return printable(", ".join(kept[:_MOST]))
+
+
+def told(known: Facts) -> list[str]:
+    """Return facts in words, each once, in the order of the registry."""
+    mine = (fact for fact in facts().values() if fact.name in known and not fact.aside)
+    words = (said(fact, known[fact.name]) for fact in mine)
+    return list(dict.fromkeys(filter(None, words)))
 
 
 def said(fact: Fact, value: int | str) -> str:
     """Return one fact in words: "12 bytes unread", "readers 1"; a text speaks for itself."""
     if isinstance(value, str):
-        return value
+        return _SAID.get((fact.name, value), value)
     if fact.unit:
         return f"{value:,} {fact.unit} {fact.name.rpartition('.')[2]}" if value else ""
-    return f"{fact.name.replace('.', ' ')} {value}"
+    name = fact.name.replace(".", " ").replace("_", " ")
+    if fact.meaning.startswith("1 if"):
+        return name if value else ""
+    return f"{name} {value}"
 
 
 def _read(table: Table, rows: Mask) -> dict[int, Facts]:

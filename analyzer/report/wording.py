@@ -163,7 +163,9 @@ def tie_words(tie: Tie, relation: Relation) -> str:
     """Return one end of a crossing: "fd 3 of reader (77): has it open", "sh (5): leads it"."""
     left = bool(tie.role or tie.detail) or relation.shared
     does = relation.left if left else relation.right
-    told = tie.role, tie.detail, facts.words(tie.facts)
+    # Of a task the facts are who leads it, which is said where that is the matter.
+    state = "" if tie.kind == TASK else facts.beside(tie.detail, tie.facts)
+    told = tie.role, tie.detail, state
     more = ", ".join(dict.fromkeys(word for word in told if word))
     return f"{_end(tie)}: {does} ({more})" if more else f"{_end(tie)}: {does}"
 

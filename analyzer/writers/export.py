@@ -1,7 +1,7 @@
 r"""Tables for other tools: what DuckDB, Spark, pandas and a spreadsheet read directly.
 
 `files` gives the Parquet or CSV files of one snapshot, with their paths in a Hive layout:
-``TABLE/date=YYYY-MM-DD/host=NAME/part-SNAPSHOT.parquet``. The tables are the four of a snapshot,
+``TABLE/date=YYYY-MM-DD/host=NAME/part-SNAPSHOT.parquet``. The tables are those of a snapshot,
 `snapshots` (one row about it), and of each check of it (part-SNAPSHOT-PID-RULES) `checks` (one row,
 the answer) and `verdicts` (one row for each object that was judged). `date` (of UTC) and `host` are
 in the path only; every row starts with `snapshot` and `collected_at`, so that the rows of many

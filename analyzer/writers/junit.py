@@ -34,7 +34,7 @@ from analyzer.core.model import Side, Status, Verdict
 from analyzer.core.text import printable
 from analyzer.kinds import registry
 from analyzer.relations import relations
-from analyzer.report import facts
+from analyzer.report import facts, impact
 from analyzer.report.wording import counts, held, number, tie_words
 from analyzer.writers.terminal import headline, named
 
@@ -61,15 +61,15 @@ class _Case(NamedTuple):
     type: str = ""
     message: str = ""
     text: str = ""
+    rank: int = 0
 
 
 def render(report: Report, *, everything: bool = False) -> str:
     """Return the report as XML; with `everything`, nothing is cut."""
-    objects = _objects(report, everything=everything)
-    listed = objects if everything else _bounded(objects)
-    cases = _unique(
-        [*_rule(report), *_crossings(report), *listed, *_passed(report), *_incomplete(report)]
-    )
+    found = [*_crossings(report), *_objects(report, everything=everything)]
+    found.sort(key=lambda case: case.rank)  # what matters is on top, whatever its kind
+    listed = found if everything else _bounded(found)
+    cases = _unique([*_rule(report), *listed, *_passed(report), *_incomplete(report)])
     outcomes = Counter(case.outcome for case in cases)
     numbers = {
         "tests": str(len(cases)),
@@ -121,12 +121,13 @@ def _crossings(report: Report) -> Iterator[_Case]:
         if report.advisory or not one.gates:
             outcome = "skipped" if one.gates else ""
         name = _NUMBERED.sub(r"\1", _OF_PROCESS.sub("", one.title))
-        yield _Case("crossings", name, outcome, one.impact.word, one.impact.value, text)
+        rank = impact.rank(one.impact)
+        yield _Case("crossings", name, outcome, one.impact.word, one.impact.value, text, rank)
 
 
 def _objects(report: Report, *, everything: bool) -> Iterator[_Case]:
     for entry in report.objects:
-        case = _Case(entry.kind, _title(entry))
+        case = _Case(entry.kind, _title(entry), rank=impact.rank(entry.impact))
         if entry.verdict is Verdict.CONTAINED:
             yield case._replace(text=counts(entry))
             continue
@@ -143,10 +144,10 @@ def _objects(report: Report, *, everything: bool) -> Iterator[_Case]:
 def _bounded(cases: Iterable[_Case]) -> Iterator[_Case]:
     """Yield cases for as long as a reader takes them, and one for each sort of the others.
 
-    Namespaces are never among those.
+    Namespaces are never among those, nor is what crosses uncounted.
     """
     room = _MOST_BYTES
-    never = {kind.name for kind in registry().values() if kind.is_space}
+    never = {"crossings", *(kind.name for kind in registry().values() if kind.is_space)}
     left: Counter[_Case] = Counter()
     for case in cases:
         words = escape(case.name + case.message + case.text, quote=False)
@@ -154,7 +155,7 @@ def _bounded(cases: Iterable[_Case]) -> Iterator[_Case]:
         if room > 0 or case.group in never:
             yield case
         else:
-            left[case._replace(name="", message="", text="")] += 1
+            left[case._replace(name="", message="", text="", rank=0)] += 1
     for case, many in left.items():
         name = f"{registry()[case.group].plural}, too many for one file"
         said = f"{number(many)} more: {case.type or 'contained'} (--all lists them)"

@@ -18,7 +18,7 @@ from analyzer.core.model import Impact, Side, Verdict
 from analyzer.core.text import printable, shorten
 from analyzer.kinds import registry
 from analyzer.relations import relations
-from analyzer.report import wording
+from analyzer.report import facts, wording
 from analyzer.report.grouping import Bundle, cut
 from analyzer.report.wording import (
     counts,
@@ -147,8 +147,9 @@ def _row(group: Group, *, everything: bool) -> tuple[str, ...]:
         return (*_bundled(group, everything=everything), "", "", "", "")
     entry = group.objects[0]
     refcount = "?" if entry.refcount is None else number(entry.refcount)
+    title, state = _title(entry, everything=everything), facts.words(entry.facts)
     return (
-        _title(entry, everything=everything),
+        f"{title}<br>{_name(state, everything=everything)}" if state else title,
         verdict_words(entry),
         number(entry.users),
         refcount,
@@ -257,8 +258,8 @@ def _crossings(report: Report, *, everything: bool) -> Iterator[str]:
 
 def _crossing(one: Crossed, *, everything: bool) -> tuple[str, ...]:
     relation = relations()[one.relation]
-    facts = ["decides"] * one.gates + ["kept changing"] * (not one.stable)
-    words = one.impact.value + (f" ({', '.join(facts)})" if facts else "")
+    more = ["decides"] * one.gates + ["kept changing"] * (not one.stable)
+    words = one.impact.value + (f" ({', '.join(more)})" if more else "")
     title = f"{_name(one.title.removesuffix(f': {relation.title}'), everything=everything)}: "
     ends = []
     for side in (Side.INSIDE, Side.OUTSIDE):

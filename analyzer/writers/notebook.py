@@ -19,14 +19,16 @@ from analyzer.core.model import Basis, Side
 from analyzer.core.notebook import Page
 from analyzer.core.text import printable, shorten
 from analyzer.kinds import registry
+from analyzer.relations import relations
 from analyzer.report import wording
 from analyzer.report.grouping import Bundle
-from analyzer.report.wording import VERDICTS, counts, held, nouns, number, plural
+from analyzer.report.wording import VERDICTS, counts, held, nouns, number, plural, tie_words
 from analyzer.writers.terminal import headline, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
+    from analyzer.report.crossed import Crossed
     from analyzer.report.value import Report, ReportObject
     from analyzer.snapshot.value import Snapshot
 
@@ -44,6 +46,7 @@ _BASES: Final = {
 }
 _SIDES: Final = (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER)
 _COLUMNS: Final = ("object", "name", "verdict", "users", "refcount", "held from outside by")
+_OF_CROSSINGS: Final = ("crosses uncounted", "means", "inside", "outside")
 _OF_HOLDERS: Final = ("side", "holder")
 _OF_KINDS: Final = ("kind", "objects", "references to them")
 
@@ -59,8 +62,12 @@ def report(made: Report) -> str:
     """Return a report as HTML: the answer, what was looked at, and the worst objects."""
     code = _in(made, lambda bundle: bundle is Bundle.CODE)
     told = _in(made, lambda bundle: bundle is not Bundle.CODE)
+    across = [_crossing(one) for one in made.crossings]
     parts = [_said(headline(made), _about(made))]
     parts += [_line(f"{finding.message}: {finding.detail}") for finding in made.findings]
+    parts += _table(_OF_CROSSINGS, across[:MOST])
+    if across[MOST:]:
+        parts.append(_line(f"and {number(len(across) - MOST)} more: see .crossings"))
     parts += _table(_COLUMNS, [_row(one) for one in told[:MOST]], numbers={3, 4})
     if told[MOST:]:
         parts.append(_line(f"and {nouns(told[MOST:])} more: see .objects"))
@@ -136,6 +143,17 @@ def _row(one: ReportObject) -> tuple[str, ...]:
         "?" if one.refcount is None else number(one.refcount),
         "; ".join([*held[:_MOST_HOLDERS], *more, *unnamed]),
     )
+
+
+def _crossing(one: Crossed) -> tuple[str, ...]:
+    relation = relations()[one.relation]
+    ends = []
+    for side in (Side.INSIDE, Side.OUTSIDE):
+        said = list(dict.fromkeys(tie_words(tie, relation) for tie in one.of(side)))
+        rest = len(said) - _MOST_HOLDERS
+        more = [f"and {number(rest)} more"] if rest > 0 else []
+        ends.append("; ".join([*said[:_MOST_HOLDERS], *more]))
+    return (one.title, one.impact.value, *ends)
 
 
 def _held(one: ReportObject, side: Side) -> list[str]:

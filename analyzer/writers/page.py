@@ -62,7 +62,7 @@ def render(report: Report) -> str:
         "numbers": page_parts.numbers(report),
         "crossings": page_parts.crossings(report),
         "count": f"{number(len(listed))} {plural(len(listed), 'object')}",
-        "filters": page_table.filters(listed),
+        "filters": page_table.filters(listed, report.crossings),
         "table": page_table.table(listed),
         "cut": page_table.cut(report, listed),
         "picture": svg.render(still, f"Who holds what: {answer}") if still.nodes else _EMPTY,

@@ -102,7 +102,8 @@ def _crossing(one: Crossed) -> str:
     moved = "" if one.stable else ", kept changing"
     means = f"{one.impact.value}{' (decides)' if one.gates else ''}{moved}"
     cells = (text(one.title), means, *ends)
-    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    row = "".join(f"<td>{cell}</td>" for cell in cells)
+    return f'<tr data-impact="{one.impact.word}">{row}</tr>'
 
 
 def numbers(report: Report) -> str:

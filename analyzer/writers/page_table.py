@@ -10,7 +10,7 @@ import html
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from analyzer.core.model import Basis, Side, Verdict
+from analyzer.core.model import Basis, Impact, Side, Verdict
 from analyzer.core.text import printable, shorten
 from analyzer.kinds import registry
 from analyzer.report import facts
@@ -24,21 +24,24 @@ from analyzer.writers.terminal import named
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from analyzer.report.crossed import Crossed
     from analyzer.report.value import Report, ReportObject
 
 MOST_ROWS: Final = 2000
 """How many objects a page lists, the worst first."""
 
 _MOST_HOLDERS: Final = 100  # lines, of one side of one object
-_NAME: Final = 120  # letters of a name in the table; the details have all of it
+_NAME: Final = 120  # letters of a name in a title, and in a long table; the details have all of it
 _LONG: Final = 1000  # rows: more get columns of fixed widths, which browsers lay out faster
 _HELD: Final = 110  # letters of its holders there
+_NAME_WHOLE: Final = 4096  # in a table that is not long: PATH_MAX
+_HELD_WHOLE: Final = 400
 
 _COLUMNS: Final = (
     ("kind", "kind of kernel object", "text"),
     ("name", "what people call it", "text"),
     ("verdict", "what the check says, worst first", "verdict"),
-    ("basis", "what the verdict rests on", "text"),
+    ("means", "what it means to have it in common, worst first", "impact"),
     ("users", "references counted from inside", "number"),
     ("refcount", "the object's own count", "number"),
     ("outside", "references of named holders outside", "number"),
@@ -47,14 +50,24 @@ _COLUMNS: Final = (
 )
 
 
-def filters(objects: Sequence[ReportObject]) -> str:
-    """Return the search box and what else narrows the table: used by scripts, hidden without."""
+def filters(objects: Sequence[ReportObject], crossings: Sequence[Crossed]) -> str:
+    """Return the search box and what else narrows the table: used by scripts, hidden without.
+
+    What something means narrows the list of what crosses uncounted, too.
+    """
     kinds = Counter(entry.kind for entry in objects)
     verdicts = Counter(entry.verdict for entry in objects)
     calm = set(verdicts) == {Verdict.CONTAINED}
     options = "".join(
         f'<option value="{kind}">{text(registry()[kind].title)} ({number(kinds[kind])})</option>'
         for kind in sorted(kinds, key=lambda kind: registry()[kind].title)
+    )
+    meant = Counter(entry.impact for entry in objects if entry.impact is not None)
+    meant += Counter(one.impact for one in crossings)
+    means = "".join(
+        f'<option value="{impact.word}">{impact.value} ({number(meant[impact])})</option>'
+        for impact in Impact
+        if meant[impact]
     )
     boxes = "".join(
         f'<label><input type="checkbox" value="{verdict.value}"'
@@ -70,6 +83,8 @@ def filters(objects: Sequence[ReportObject]) -> str:
         'spellcheck="false"></label>'
         '<label class="kind"><span>Kind</span><select id="kind">'
         f'<option value="">every kind ({number(len(objects))})</option>{options}</select></label>'
+        f'<label class="kind"{"" if means else " hidden"}><span>Means</span><select id="impact">'
+        f'<option value="">anything ({number(meant.total())})</option>{means}</select></label>'
         f'<fieldset id="verdicts"{"" if boxes else " hidden"}><legend>Show</legend>'
         f"{boxes}</fieldset>"
         '<label class="order"><span>Sort by</span><select id="order"></select></label>'
@@ -84,7 +99,11 @@ def table(objects: Sequence[ReportObject]) -> str:
         f"{' aria-sort=ascending' if sort == 'verdict' else ''}>{name}</th>"
         for name, title, sort in _COLUMNS
     )
-    rows = "\n".join(map(_row, objects)) or '<tr><td colspan="9">Nothing to list.</td></tr>'
+    whole = len(objects) <= _LONG
+    rows = (
+        "\n".join(_row(entry, whole=whole) for entry in objects)
+        or '<tr><td colspan="9">Nothing to list.</td></tr>'
+    )
     long = ' class="long"' if len(objects) > _LONG else ""
     return (
         f'<div class="rows"><table id="table"{long}><caption>The objects that were judged, '
@@ -122,20 +141,22 @@ def _anchor(entry: ReportObject) -> str:
     return f"{entry.kind}-{entry.objref}"
 
 
-def _row(entry: ReportObject) -> str:
+def _row(entry: ReportObject, *, whole: bool) -> str:
     counted = map(_figure, (entry.users, entry.refcount, entry.outside))
     cells = "".join(f'<td class="n">{figure}</td>' for figure in counted) + _unnamed(entry)
-    held = shorten("; ".join(_held(entry, Side.OUTSIDE)), _HELD, keep_end=False)
-    name = html.escape(shorten(named(entry), _NAME))
-    more = [] if entry.impact is None else [entry.impact.value]
-    more += [] if entry.gates else ["ignored"]
-    means = f" <span>({',</span> <span>'.join(more)})</span>" if more else ""
+    held = "; ".join(_held(entry, Side.OUTSIDE))
+    held = shorten(held, _HELD_WHOLE if whole else _HELD, keep_end=False)
+    name = html.escape(shorten(named(entry), _NAME_WHOLE if whole else _NAME))
+    impact = "" if entry.impact is None else entry.impact.word
+    means = "" if entry.impact is None else entry.impact.value
+    ignored = "" if entry.gates else " <span>(ignored)</span>"
     return (
-        f'<tr data-key="{entry.kind}:{entry.objref}" data-verdict="{entry.verdict.value}">'
+        f'<tr data-key="{entry.kind}:{entry.objref}" data-verdict="{entry.verdict.value}"'
+        f' data-impact="{impact}">'
         f"<td>{html.escape(registry()[entry.kind].title)}</td>"
         f'<th scope="row"><a href="#{_anchor(entry)}">{name}</a></th>'
-        f"<td><span>{verdict_mark(entry.verdict)}{words_of(entry.verdict)}</span>{means}</td>"
-        f"<td>{entry.basis.value}</td>{cells}<td>{html.escape(held)}</td></tr>"
+        f"<td><span>{verdict_mark(entry.verdict)}{words_of(entry.verdict)}</span>{ignored}</td>"
+        f"<td>{means}</td>{cells}<td>{html.escape(held)}</td></tr>"
     )
 
 

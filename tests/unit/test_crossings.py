@@ -21,7 +21,7 @@ from analyzer.relations import relations
 from analyzer.report.make import make
 from analyzer.report.value import Report, ReportOptions
 from analyzer.writers import json as writer
-from analyzer.writers import junit, markdown, page, tree
+from analyzer.writers import junit, markdown, notebook, page, tree
 from analyzer.writers.terminal import render, to_text
 from tests.build import Machine, Obj
 from tests.strategies import Graph, counted_graphs
@@ -215,12 +215,72 @@ def test_every_output_tells_what_crosses() -> None:
     assert 'class="edge outside uncounted"' in shown
 
 
-def test_what_means_more_comes_first_whatever_its_kind() -> None:
+def test_a_page_lists_by_what_it_means() -> None:
+    shown = page.render(report(meant()))
+    assert '<option value="">anything (3)</option>' in shown
+    assert '<option value="reaches-out">reaches out (1)</option>' in shown
+    assert '<option value="shared-state">shared state (1)</option>' in shown
+    assert shown.count('data-impact="by-design"') == 1
+    assert '<tr data-impact="reaches-out"><td>' in shown
+
+
+def test_names_are_whole_in_a_table_that_is_not_long() -> None:
+    made = meant()
+    name = "/srv/" + "x" * 500
+    table = made.object("FILE_TABLE", 1, holders=[(OUTSIDER, "files")])
+    made.object("FILE", 2, name=name, holders=[(table, "fd", 1), (ROOT, "exe")])
+    assert f">{name}</a></th>" in page.render(report(made))
+
+
+def test_a_notebook_says_what_crosses() -> None:
+    shown = notebook.report(report(outward()))
+    assert "crosses uncounted" in shown
+    assert "reaches out" in shown
+    assert "has it mounted" in shown
+
+
+def test_tests_are_ordered_by_what_they_mean() -> None:
+    cases = list(ET.fromstring(junit.render(report(meant()))).iter("testcase"))  # noqa: S314
+    names = [case.get("name") or "" for case in cases]
+    order = [n for n in names if "working directory" in n or n.startswith("open file /")]
+    assert [name.split()[0] for name in order] == ["working", "open", "open"]
+    assert order[1:] == ["open file /srv/log", "open file /dev/null"]
+
+
+def test_markdown_tells_facts() -> None:
+    made = meant()
+    pipe = made.object("PIPE", 2, name="pipe:[7]")
+    table = made.object("FILE_TABLE", 1, holders=[(ROOT, "files"), (OUTSIDER, "files")])
+    made.object("FILE", 2, holders=[(table, "fd", 1)])
+    made.fact(table, "readers", 3)
+    assert "<br>`readers 3` |" in markdown.render(report(made))
+    assert pipe.kind == "PIPE"
+
+
+def test_what_is_said_of_an_end_is_said_once() -> None:
+    made, mine, theirs, inode = machine()
+    for end in (mine, theirs):
+        made.relation("deleted-file", end, inode, detail="4096 bytes")
+        made.fact(end, "size", 4096)
+    made.relation("session", ROOT, OUTSIDER, detail="session 50")
+    made.fact(ROOT, "task.group", 50)
+    said = text(report(made, all=True))
+    assert "has it open (4096 bytes)" in said
+    assert "task group" not in said
+
+
+def meant() -> Machine:
+    """Return a machine of which three things mean three things."""
     made = outward()
     tables = [made.object("FILE_TABLE", 1, holders=[(tid, "files")]) for tid in (ROOT, OUTSIDER)]
     held = [(table, "fd", 9) for table in tables]
     made.object("FILE", 2, name="/dev/null", mode=0o20666, holders=held)
     made.object("FILE", 2, name="/srv/log", mode=0o100644, holders=held)
+    return made
+
+
+def test_what_means_more_comes_first_whatever_its_kind() -> None:
+    made = meant()
     found = report(made)
     assert [(e.name, e.impact) for e in found.objects] == [
         ("/srv/log", Impact.SHARED_STATE),

@@ -121,6 +121,28 @@ def test_what_is_not_known_is_null_and_never_0(tmp_path: Path) -> None:
     assert unknown["users"] == 1
 
 
+def test_what_no_count_shows_and_what_is_known_of_it_are_tables(tmp_path: Path) -> None:
+    made = Machine()
+    made.task(77)
+    made.task(100, 77)
+    pipe = made.object("PIPE", None)
+    made.relation("session", 100, 77, left_role=NASTY, detail=NASTY, impact="watches")
+    made.relation("deleted-file", 100, pipe)
+    made.fact(pipe, "unread", 7)
+    made.fact(100, "local", NASTY)
+    tree(tmp_path, made.snapshot(100))
+    first, second = rows(tmp_path / "relations")
+    printed = NASTY.replace("\udcff", r"\xff")
+    assert (first["relation"], first["left"], first["right"]) == ("session", 100, 77)
+    assert (first["impact"], first["detail"], first["left_role"]) == ("watches", printed, printed)
+    assert (second["right_kind"], second["right"], second["impact"]) == ("PIPE", 1, None)
+    assert (second["slot"], second["detail"]) == (None, None)
+    told = {(row["kind"], row["ref"], row["fact"]): row for row in rows(tmp_path / "facts")}
+    assert told["PIPE", 1, "unread"]["number"] == 7
+    assert told["TASK", 100, "local"]["text"] == printed
+    assert told["PIPE", 1, "unread"]["text"] is None
+
+
 def test_pandas_reads_it(tmp_path: Path) -> None:
     tree(tmp_path, leaking())
     frame = pd.read_parquet(tmp_path / "verdicts", dtype_backend="pyarrow")

@@ -16,6 +16,7 @@ from analyzer.check.objhash import find_ref_leaks
 from analyzer.core.errors import BadInputError, TargetVanishedError
 from analyzer.core.model import TASK, Rules, Verdict
 from analyzer.graph import build as network
+from analyzer.graph import questions
 from analyzer.kinds import associations
 from analyzer.writers import graph_files
 from tests.build import Machine, Obj
@@ -301,3 +302,25 @@ def test_relations_are_edges_that_are_not_counted_where_they_are_asked_for() -> 
     drawn = graph_files.render(graph, "dot")
     assert "dashed" in drawn
     assert 'label="deleted, and in use (7 bytes)"' in drawn
+
+
+def test_to_questions_relations_are_not_there() -> None:
+    """Asked for or not: whatever is asked of the references, the answers are the same."""
+    made = Machine()
+    made.task(50)
+    made.task(100)
+    tables = [made.object("FILE_TABLE", 1, holders=[(tid, "files")]) for tid in (100, 50)]
+    file = made.object("FILE", 2, holders=[(table, "fd", 3) for table in tables])
+    other = made.object("FILE", 1, holders=[(tables[0], "fd", 4)])
+    for left, right in ((100, file), (file, other), (other, file), (50, 100)):
+        made.relation("session", left, right)
+    snapshot = made.snapshot(100)
+    plain, rich = (
+        network.graph(snapshot, scope="subtree", relations=relations) for relations in (False, True)
+    )
+    assert rich.number_of_edges() == plain.number_of_edges() + 4
+    for node in plain:
+        assert questions.holders_of(rich, node) == questions.holders_of(plain, node)
+        assert questions.who_reaches(rich, node) == questions.who_reaches(plain, node)
+        assert questions.freed_by(rich, node) == questions.freed_by(plain, node)
+    assert questions.sharing_groups(rich) == questions.sharing_groups(plain) != ()
