@@ -8,6 +8,8 @@
     report = analyzer.check(snapshot)       # users versus refcount
     report.status, report.summary.usage_leak
     snapshot.objects                        # pandas frames: .tasks .objects .references .gaps
+    answer = analyzer.who("4711:3")         # who still holds this, on the whole machine?
+    print(answer); answer.holders           # as the command says it; a pandas frame
     graph = analyzer.graph(snapshot)        # networkx: who holds what (see analyzer.questions)
     analyzer.plot(report, "dumbbell")       # matplotlib: pictures (see analyzer.plots)
 
@@ -29,10 +31,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from analyzer.core.model import Drawn, Kept, PlotName, RulesName, SourceName
+    from analyzer.lookup.value import Answer
     from analyzer.report.value import Report
     from analyzer.snapshot.value import Snapshot
 
-__all__ = ["Report", "Snapshot", "__version__", "check", "collect", "graph", "load", "plot"]
+__all__ = [
+    "Answer", "Report", "Snapshot", "__version__", "check", "collect", "graph", "load", "plot",
+    "who",
+]  # fmt: skip
 
 # The packages of these names come first, so that importing them later hides no function.
 for _room in ("check", "graph"):
@@ -111,6 +117,20 @@ def check(
     return make(snapshot, verdicts, options)
 
 
+def who(word: str, snapshot: Snapshot | None = None) -> Answer:
+    """Tell who still holds a thing, named as `cranalyze who` names it (docs/who.md).
+
+    This machine is asked, as it is now; or a `snapshot`, which knows only what it has (`unseen`).
+    Raises BadInputError for what is no word, NotPermittedError where the kernel's memory cannot be
+    read.
+    """
+    from analyzer.lookup import who as asking
+    from analyzer.lookup.ask import machine
+
+    query = asking.parse(word, recorded=snapshot is not None)
+    return asking.answers(machine([query]) if snapshot is None else snapshot, [query])[0]
+
+
 def graph(
     snapshot: Snapshot,
     pid: int | None = None,
@@ -158,9 +178,9 @@ def plot(
 if not TYPE_CHECKING:  # a type checker would take every misspelt name for one that is there
 
     def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562
-        homes = {"Report": "analyzer.report.value", "Snapshot": "analyzer.snapshot.value"}
-        if name in homes:
-            return getattr(importlib.import_module(homes[name]), name)
+        rooms = {"Answer": "lookup", "Report": "report", "Snapshot": "snapshot"}
+        if name in rooms:
+            return getattr(importlib.import_module(f"analyzer.{rooms[name]}.value"), name)
         if name in {"containing", "questions"}:  # modules that people call by these short names
             return importlib.import_module(f"analyzer.graph.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

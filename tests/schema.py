@@ -13,7 +13,7 @@ from analyzer.writers import schema
 
 def faults(command: str, document: Any) -> list[str]:  # noqa: ANN401 - any JSON
     """Return what is wrong with a document: of a wrong type, missing, or not in the schema."""
-    shape = "error" if document.get("errors") else "result"
+    shape = "error" if document.get("status") == "error" else "result"
     errors = _validator(command, shape).iter_errors(document)
     return [f"{error.json_path}: {error.message}" for error in errors][:20]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import sys
 from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING
@@ -86,6 +87,29 @@ def is_file(word: str) -> bool:
 
     named = any(part.strip().upper() in by_name() for part in word.removeprefix("+").split(","))
     return word == "-" or (not named and any(mark in word for mark in "./"))
+
+
+def words_of(given: Sequence[str]) -> list[str]:
+    """Return the words of a command line, with those of stdin in the place of a ``-``.
+
+    They are lines there, or what NULs end, if there is one (``find -print0``). BadInputError where
+    there are none, or stdin cannot be read.
+    """
+    words: list[str] = []
+    for word in given:
+        words += _from_stdin() if word == "-" else [word]
+    if not words:
+        raise BadInputError("no words on stdin: one a line, or each ended by a NUL")
+    return words
+
+
+def _from_stdin() -> list[str]:
+    try:
+        data = b"" if sys.stdin is None else sys.stdin.buffer.read()
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"stdin cannot be read: {error}") from error
+    lines = data.split(b"\0") if b"\0" in data else data.splitlines()
+    return [os.fsdecode(line) for line in lines if line]
 
 
 def newest_snapshot() -> str:

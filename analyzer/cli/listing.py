@@ -6,7 +6,9 @@ import re
 from typing import Final, NamedTuple
 
 from analyzer.cli import listed
+from analyzer.cli.desk import Desk
 from analyzer.cli.output import Progress, coloured, columns, emit
+from analyzer.cli.work import kept
 from analyzer.core.errors import BadInputError
 
 _SIZE: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)\s*([KMGT]?)i?B?", re.IGNORECASE)
@@ -54,8 +56,10 @@ def size(text: str) -> int:
     return int(float(found[1]) * (1 << _UNITS[found[2].upper()]))
 
 
-def tell(kind: str | None, larger: str | None, view: View) -> None:
-    """List the things of a kind (None: deleted files) of the whole machine."""
+def tell(
+    kind: str | None, larger: str | None, view: View, file: str | None, proc: str | None
+) -> None:
+    """List the things of a kind (None: deleted files) of the whole machine, or of a file of it."""
     from analyzer.lookup import limits, things
     from analyzer.lookup.sorts import DELETED, sort_of
     from analyzer.report.make import gaps_of
@@ -74,23 +78,26 @@ def tell(kind: str | None, larger: str | None, view: View) -> None:
         larger=0 if larger is None else size(larger),
         most=None if every else writer.MOST_THINGS,
     )
-    with Progress(quiet=view.json) as progress:
-        asked_ = Request(
-            None,
-            wanted=question.wanted,
-            detailed=True,
-            stated=question.stated,
-            limits=True,
-            progress=progress,
-        )
-        snapshot = take(asked_, source="kernel", drop_privileges=True)
+    inputs = [name for name in (file, proc) if name]
+    with Desk(inputs, foreign=bool(inputs)) as desk, Progress(quiet=view.json) as progress:
+        snapshot = kept(desk, file, proc, progress)
+        if snapshot is None:
+            asked_ = Request(
+                None,
+                wanted=question.wanted,
+                detailed=True,
+                stated=question.stated,
+                limits=True,
+                progress=progress,
+            )
+            snapshot = take(asked_, source="kernel", drop_privileges=True)
     found = question.answer(snapshot)
     found = found.only(shown.kept(found.things)) if shown.filter is not None else found
     if shown.columns:
         emit(shown.table(found.things, "who", json=view.json))
         return
     pids = frozenset(pid for total in found.processes for pid in total.pids)
-    beside = limits.beside(sort.limits, snapshot, sort.kind, pids)
+    beside = () if inputs else limits.beside(sort.limits, snapshot, sort.kind, pids)
     gaps = gaps_of(snapshot)
     if view.json:
         emit(writer.to_json(found, beside, gaps))

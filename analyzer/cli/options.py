@@ -85,7 +85,9 @@ SnapshotFiles = Annotated[
 What = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="OBJECT", help="PID:FD, a path, net:[N], pipe:[N], ...", show_default=False
+        metavar="OBJECT",
+        help="PID:FD, a path, net:[N], pipe:[N], ...; - reads them from stdin.",
+        show_default=False,
     ),
 ]
 SchemaOf = Annotated[
@@ -126,6 +128,15 @@ HowMuch = Annotated[
 ProcRoot = Annotated[
     str | None,
     typer.Option("--proc", metavar="DUMP", help="Read a dumped /proc: a folder or a tar."),
+]
+FromFile = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="FILE",
+        help="Ask a snapshot instead of this machine; - is stdin.",
+        autocompletion=completion.snapshots,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 AsMarkdown = Annotated[

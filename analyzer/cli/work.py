@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -62,6 +63,29 @@ def collected(  # noqa: PLR0913 - what each command was asked for
         raw_addresses=raw,
         drop_privileges=True,
     )
+
+
+def kept(desk: Desk, file: str | None, proc: str | None, progress: Progress) -> Snapshot | None:
+    """Return the snapshot in a file, or of a dump of /proc; None where neither is named."""
+    if file is not None and proc is not None:
+        raise BadInputError("--from and --proc: say one of them")
+    if file is not None:
+        from analyzer.core import extras
+
+        extras.need("--from", "pyarrow")
+        return _of_then(desk.load(file))
+    if proc is None:
+        return None
+    from analyzer import sources
+    from analyzer.sources.request import Request
+
+    asked = Request(None, "host", progress=progress)
+    return _of_then(sources.collect(asked, proc=Path(proc), opened=desk.dump(proc)))
+
+
+def _of_then(snapshot: Snapshot) -> Snapshot:
+    # The processes of this boot are others by now, perhaps.
+    return replace(snapshot, meta={**snapshot.meta, "kept": True})
 
 
 def judged(

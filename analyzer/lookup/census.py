@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.check.links import association_flags
+from analyzer.core.errors import EXIT_OK, EXIT_UNDECIDED
 from analyzer.kinds import registry
 from analyzer.kinds.base import Judged
+from analyzer.lookup.recorded import limits
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 class KindCount:
     """One kind: objects, the sum of their refcounts, references named, and what is left.
 
+    `refcount` and what follows from it are None where a snapshot that was kept cannot tell.
     `unnamed` sums the references that the kernel counts and no holder was found for, `overnamed`
     the opposite (an object that changed while it was read, or a defect); `unstable` is the number
     of objects that moved between two readings, which are in neither.
@@ -34,10 +37,10 @@ class KindCount:
 
     kind: str
     objects: int
-    refcount: int
+    refcount: int | None
     named: int
-    unnamed: int
-    overnamed: int
+    unnamed: int | None
+    overnamed: int | None
     unstable: int
 
 
@@ -56,37 +59,51 @@ class Residual:
 
 @dataclass(frozen=True)
 class Census:
-    """The counts by kind, in order of collection, and what did not come out even."""
+    """The counts by kind, in order of collection, and what did not come out even.
+
+    `limits` say why a snapshot that was kept cannot tell whether all references are named.
+    """
 
     kinds: tuple[KindCount, ...]
     residual: tuple[Residual, ...]
     gaps: tuple[str, ...]
     tasks: int
     references: int
+    limits: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """Return what the program exits with: 3 where it cannot be told whether all is named."""
+        return EXIT_UNDECIDED if self.limits else EXIT_OK
 
     @property
     def exact(self) -> bool:
         """Tell whether every reference to a stable object that is not the host's is named."""
-        return all(r.initial or not r.stable for r in self.residual)
+        return not self.limits and all(r.initial or not r.stable for r in self.residual)
 
 
 def take(snapshot: Snapshot) -> Census:
-    """Count a snapshot of a whole machine (scope "host", with refcounts)."""
+    """Count a whole machine (of scope "host", with refcounts), or what there is of one."""
+    unknown = limits(snapshot)
     objects = snapshot.tables["objects"]
     named = _named(snapshot)
     known = objects.known("refcount")
     kinds = [
-        _count(kind.name, snapshot, named, known & _of(snapshot, kind.name))
+        _some(kind.name, snapshot, named)
+        if unknown
+        else _count(kind.name, snapshot, named, known & _of(snapshot, kind.name))
         for kind in registry().values()
         if kind.judged is not Judged.NOT and kind.counters
     ]
     gaps = snapshot.tables["gaps"]
+    left = np.flatnonzero(uneven(snapshot)).tolist() if not unknown else []
     return Census(
         tuple(count for count in kinds if count.objects),
-        tuple(_residual(snapshot, named, int(row)) for row in np.flatnonzero(uneven(snapshot))),
+        tuple(_residual(snapshot, named, row) for row in left),
         tuple(f"{gaps['where'][row]}: {gaps['effect'][row]}" for row in range(len(gaps))),
         len(snapshot.tables["tasks"]),
         len(snapshot.tables["references"]),
+        unknown,
     )
 
 
@@ -112,6 +129,19 @@ def _named(snapshot: Snapshot) -> npt.NDArray[np.int64]:
     weight = references["weight"] * association_flags(references, lambda a: not a.historic)
     sums = np.bincount(references["target"], weight, len(objects) + 1)
     return sums[1:].astype(np.int64)
+
+
+def _some(kind: str, snapshot: Snapshot, named: npt.NDArray[np.int64]) -> KindCount:
+    mine = _of(snapshot, kind)
+    return KindCount(
+        kind=kind,
+        objects=int(mine.sum()),
+        refcount=None,
+        named=int(named[mine].sum()),
+        unnamed=None,
+        overnamed=None,
+        unstable=int((mine & ~snapshot.tables["objects"]["stable"]).sum()),
+    )
 
 
 def _count(

@@ -15,6 +15,7 @@ from analyzer.check.links import links
 from analyzer.core.model import TASK, Rules
 from analyzer.kinds import facts
 from analyzer.lookup.columns import Field
+from analyzer.lookup.recorded import people
 from analyzer.lookup.sorts import FILE
 from analyzer.lookup.who import upward
 from analyzer.lookup.words.base import of_now
@@ -468,9 +469,12 @@ def _facts(snapshot: Snapshot, rows: Rows) -> Mapping[int, dict[str, int | str]]
 
 def _people(snapshot: Snapshot, pids: Integers) -> Mapping[int, Person]:
     """Return who the processes are, where /proc calls them as the tables do."""
-    if not of_now(snapshot) or proc_levels() != 0:
+    some = np.unique(pids)[:_MOST_PEOPLE].tolist()
+    if not of_now(snapshot):
+        return {one.pid: one for one in people(snapshot, some)}
+    if proc_levels() != 0:
         return {}
-    found = (person(pid) for pid in np.unique(pids)[:_MOST_PEOPLE].tolist())
+    found = (person(pid) for pid in some)
     return {one.pid: one for one in found if one is not None}
 
 

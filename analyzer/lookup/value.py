@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from analyzer.core.model import TASK
+from analyzer.core.notebook import display
+
 if TYPE_CHECKING:
+    import pandas as pd
+
     from analyzer.procfs.people import Person
     from analyzer.procfs.places import Place
 
@@ -14,6 +19,9 @@ ITSELF: Final = ""
 OTHER_END: Final = "other end"
 BESIDE: Final = "filesystem"
 PERHAPS: Final = "perhaps"
+
+PLAIN: Final = frozenset({TASK, "FILE_TABLE", "MM", "FS", "SIGHAND", "NSPROXY", "CRED", "PID"})
+"""Holders of which goes without saying what they are: they are the process's own."""
 
 
 class Outcome(StrEnum):
@@ -77,7 +85,7 @@ class Held:
         return 0 if self.refcount is None or self.initial else self.refcount - self.named
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Answer:
     """What was asked, what that is, and who holds it.
 
@@ -117,3 +125,28 @@ class Answer:
         if not self.found:
             return Outcome.UNSEEN if self.unsure else Outcome.ABSENT
         return Outcome.UNSEEN if self.unseen or self.silent or self.unsure else Outcome.FREE
+
+    @property
+    def holders(self) -> pd.DataFrame:
+        """Return who holds what was asked for, as a pandas frame: a row for each and each way.
+
+        `part`, `kind`, `object` and `objref` are what is held (none for what is held without being
+        open), `how` and `slot` the place ("fd 3", 3), `pid`, `comm` and `threads` the process (none
+        where it is no process: then `thing` is what does), `via` what is between the two.
+        """
+        from analyzer.lookup.frames import holders
+
+        return holders(self)
+
+    def __str__(self) -> str:
+        """Return the answer as `cranalyze who` prints it."""
+        text: str = display("answer_text", self)
+        return text
+
+    def __repr__(self) -> str:
+        """Say in one line how the question ended."""
+        return f"<Answer to {self.asked!r}: {self.outcome.value}, {len(self.held)} objects>"
+
+    def _repr_html_(self) -> str:
+        html: str = display("answer", self)
+        return html

@@ -9,19 +9,23 @@ has none the chain goes on.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.check.links import Links, links, reach
-from analyzer.core.errors import EXIT_OK, EXIT_UNDECIDED
+from analyzer.core.errors import EXIT_OK, EXIT_UNDECIDED, BadInputError
 from analyzer.core.model import TASK, Rules
 from analyzer.kinds import registry
+from analyzer.lookup.recorded import about, limits, people
 from analyzer.lookup.release import releases
 from analyzer.lookup.value import BESIDE, ITSELF, OTHER_END, PERHAPS, Answer, Held, Node, Outcome
 from analyzer.lookup.words import Query, parse
 from analyzer.lookup.words.base import of_now
 from analyzer.lookup.words.process import known_as
+from analyzer.procfs import glance
 from analyzer.procfs.people import person
 from analyzer.report.holders import in_words
 from analyzer.sources.tasks import proc_levels
@@ -39,7 +43,10 @@ if TYPE_CHECKING:
     Rows = npt.NDArray[np.intp]
     Mask = npt.NDArray[np.bool_]
 
-__all__ = ["Answer", "Query", "answer", "enough", "exit_code", "parse", "rows", "stated", "upward"]
+__all__ = [
+    "Answer", "Query", "about", "answer", "answers", "enough", "exit_code", "parse", "rows",
+    "stated", "understood", "upward",
+]  # fmt: skip
 
 _MOST_DEEP: Final = 12
 _MOST_PEOPLE: Final = 1_000
@@ -59,6 +66,21 @@ _UNTOLD: Final = frozenset(
 )
 _TOLD_AS_ZERO: Final = frozenset({"readers", "writers"})
 _O_PATH: Final = 0o10000000  # include/uapi/asm-generic/fcntl.h
+
+
+def understood(words: Iterable[str], *, recorded: bool = False) -> tuple[list[Query], list[str]]:
+    """Return the questions that words are, each once, and why others are none."""
+    queries, errors = [], []
+    with glance.once() if not recorded else nullcontext():
+        asked = list(dict.fromkeys(words))
+        if not recorded:
+            glance.look([word for word in asked if "/" in word and "\0" not in word])
+        for word in asked:
+            try:
+                queries.append(parse(word, recorded=recorded))
+            except BadInputError as error:
+                errors.append(str(error))
+    return queries, errors
 
 
 def stated(queries: Iterable[Query]) -> tuple[str, ...]:
@@ -90,25 +112,38 @@ def _there(meaning: Meaning, snapshot: Snapshot) -> bool:
     return bool(len(meaning.rows(snapshot)))
 
 
-def answer(snapshot: Snapshot, query: Query) -> Answer:
-    """Find the objects that `query` means in a host-wide, detailed snapshot, and their holders."""
+def answers(snapshot: Snapshot, queries: Iterable[Query]) -> list[Answer]:
+    """Return the answer to each question, of one snapshot."""
     graph = Graph(snapshot)
+    with glance.once():
+        return [answer(snapshot, query, graph) for query in queries]
+
+
+def answer(snapshot: Snapshot, query: Query, graph: Graph | None = None) -> Answer:
+    """Find the objects that `query` means in a host-wide, detailed snapshot, and their holders."""
+    graph = graph or Graph(snapshot)
     places: dict[Place, None] = {}
     silent: dict[int, None] = {}
     for meaning in query.meanings:
         found, quiet = meaning.places()
         places.update(dict.fromkeys(found))
         silent.update(dict.fromkeys(quiet))
+    if query.recorded:
+        query = _of_what_is_there(snapshot, query)
+    kept = [m.recorded(snapshot) for m in query.meanings] if query.recorded else []
+    places.update({place: None for one in kept for place in one.places})
     own, guessed = _sure(snapshot, query, busy=bool(places))
     held = [graph.held(int(row), PERHAPS if guessed else ITSELF) for row in own]
     held += [graph.held(int(row), OTHER_END) for row in other_ends(snapshot, own)]
     if query.pids:
         held += [graph.held(int(row), BESIDE) for row in beside(snapshot, own)]
     held = [one for one in held if not _own_alone(one)]
-    there = any(meaning.there for meaning in query.meanings)
+    there = any(m.there for m in query.meanings) or any(one.there for one in kept)
     lost = not held and not places and not there
     pid = next(iter(query.pids), None)
-    people = _people(held, places) if of_now(snapshot) else ()
+    named = _people(snapshot, query, _pids(held, places))
+    notes = [note for m in query.meanings for note in m.notes()]
+    unseen = [m.unseen for m in query.meanings if m.unseen]
     made = Answer(
         query.asked,
         tuple(held),
@@ -117,12 +152,21 @@ def answer(snapshot: Snapshot, query: Query) -> Answer:
         pid=None if pid is None else known_as(snapshot, pid),
         unsure=lost and (bool(silent) or any(m.missed(snapshot) for m in query.meanings)),
         what=tuple(dict.fromkeys(m.what for m in query.meanings if m.what and m.guess <= guessed)),
-        notes=tuple(dict.fromkeys(note for m in query.meanings for note in m.notes())),
+        notes=tuple(dict.fromkeys([*notes, *(note for one in kept for note in one.notes)])),
         there=there,
-        unseen="; ".join(dict.fromkeys(m.unseen for m in query.meanings if m.unseen)),
-        people=people,
+        unseen="; ".join(dict.fromkeys([*unseen, *(limits(snapshot) if query.recorded else ())])),
+        people=named,
     )
     return releases(made)
+
+
+def _of_what_is_there(snapshot: Snapshot, query: Query) -> Query:
+    """Return the question with those meanings that a snapshot knows, if it knows any.
+
+    What a bare word is of (a device, an interface, a process) only the machine could have said.
+    """
+    known = [m for m in query.meanings if _there(m, snapshot) or m.recorded(snapshot).there]
+    return replace(query, meanings=tuple(known) or query.meanings)
 
 
 def _sure(snapshot: Snapshot, query: Query, *, busy: bool) -> tuple[Rows, bool]:
@@ -135,14 +179,21 @@ def _sure(snapshot: Snapshot, query: Query, *, busy: bool) -> tuple[Rows, bool]:
     return guesses, bool(len(guesses))
 
 
-def _people(held: Iterable[Held], places: Iterable[Place]) -> tuple[Person, ...]:
-    """Return who the processes of an answer are, where /proc calls them as the tables do."""
-    if proc_levels() != 0:
-        return ()
+def _pids(held: Iterable[Held], places: Iterable[Place]) -> list[int]:
+    """Return the processes of an answer."""
     pids = {node.tgid: None for one in held for node in ends(one.by) if node.tgid}
     pids |= {member: None for one in held for node in everyone(one.by) for member in node.members}
     pids |= {place.pid: None for place in places if place.pid}
-    found = (person(pid) for pid in [*pids][:_MOST_PEOPLE] if pid)
+    return [pid for pid in pids if pid][:_MOST_PEOPLE]
+
+
+def _people(snapshot: Snapshot, query: Query, pids: Sequence[int]) -> tuple[Person, ...]:
+    """Return who processes are: by /proc, where it calls them as the tables do and is of now."""
+    if query.recorded:
+        return tuple(people(snapshot, pids))
+    if not of_now(snapshot) or proc_levels() != 0:
+        return ()
+    found = (person(pid) for pid in pids)
     return tuple(one for one in found if one is not None)
 
 

@@ -10,6 +10,7 @@ This file is the child as well, run by itself: it imports nothing of the package
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -60,11 +61,32 @@ class Inode(NamedTuple):
     mnt_id: int = -1
 
 
+_SEEN: Final[list[dict[str, Inode | int]]] = []
+
+
+@contextlib.contextmanager
+def once() -> Iterator[None]:
+    """Ask for each path once within the block, whoever wants to know."""
+    _SEEN.append({})
+    try:
+        yield
+    finally:
+        _SEEN.pop()
+
+
 def look(paths: Sequence[str], patience: float = PATIENCE) -> list[Inode | int]:
     """Return where each path leads, symbolic links followed, or the errno that it has instead.
 
     ETIMEDOUT is the errno of what does not answer within `patience` seconds.
     """
+    seen = _SEEN[-1] if _SEEN else {}
+    new = list(dict.fromkeys(path for path in paths if path not in seen))
+    if new:
+        seen |= zip(new, _looked(new, patience), strict=True)
+    return [seen[path] for path in paths]
+
+
+def _looked(paths: Sequence[str], patience: float) -> list[Inode | int]:
     found: list[Inode | int] = []
     until = time.monotonic() + _WHOLE
     while len(found) < len(paths):

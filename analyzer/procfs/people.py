@@ -15,7 +15,7 @@ from typing import Final
 from analyzer.core.errors import BadInputError
 from analyzer.core.text import valid
 from analyzer.procfs.cgroup import paths
-from analyzer.procfs.homes import of_paths
+from analyzer.procfs.homes import Home, of_paths
 
 _FIELD: Final = re.compile(rb"^(Name|State|PPid|TracerPid|Uid):\s+(.*)$", re.MULTILINE)
 
@@ -87,7 +87,12 @@ def _unit(pid: int) -> str:
             found = of_paths(path for _, path in paths(file.read(), where))
     except (OSError, BadInputError):
         return ""
-    return f"{found.runtime} container {found.short}".lstrip() if found.container else found.unit
+    return unit_of(found)
+
+
+def unit_of(home: Home) -> str:
+    """Return the container, or else the unit, of where a process is at home; "" for neither."""
+    return f"{home.runtime} container {home.short}".lstrip() if home.container else home.unit
 
 
 def waiting(pid: int) -> tuple[str, ...]:

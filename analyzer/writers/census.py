@@ -29,13 +29,14 @@ def to_json(census: Census) -> str:
     envelope = {
         "cranalyze": JSON_FORMAT,
         "command": "census",
-        "exit_code": 0,
+        "exit_code": census.exit_code,
         "exact": census.exact,
         "tasks": census.tasks,
         "references": census.references,
         "kinds": [asdict(kind) for kind in census.kinds],
         "residual": residual,
         "gaps": list(census.gaps),
+        "limits": list(census.limits),
         "errors": [],
     }
     return f"{json.dumps(envelope, indent=1)}\n"
@@ -49,11 +50,14 @@ def to_text(census: Census, width: int = 80, *, colour: bool = False) -> str:
 def _lines(census: Census, cells: int) -> Iterator[Line]:
     for text in wrap(_headline(census), cells):
         yield Line(text, "good" if census.exact else "bad")
+    for limit in census.limits:
+        yield from (Line(text) for text in wrap(printable(limit), cells))
     yield Line("")
     yield Line(f"{'kind':12}" + "".join(f"{name:>11}" for name in _COLUMNS))
     for kind in census.kinds:
         numbers = (getattr(kind, name) for name in _COLUMNS)
-        yield Line(f"{kind.kind:12}" + "".join(f"{number:>11,}" for number in numbers))
+        told = ("-" if number is None else f"{number:,}" for number in numbers)
+        yield Line(f"{kind.kind:12}" + "".join(f"{cell:>11}" for cell in told))
     others = [one for one in census.residual if not one.initial]
     if others:
         yield Line("")
@@ -78,8 +82,10 @@ def _headline(census: Census) -> str:
     about = f"{many(census.references, 'reference')} of {many(census.tasks, 'task')}"
     if census.exact:
         return f"every reference is named: {about}"
-    left = sum(kind.unnamed for kind in census.kinds)
-    over = sum(kind.overnamed for kind in census.kinds)
+    if census.limits:
+        return f"whether every reference is named cannot be told: {about} are here"
+    left = sum(kind.unnamed or 0 for kind in census.kinds)
+    over = sum(kind.overnamed or 0 for kind in census.kinds)
     more = f", {over:,} named that the kernel does not count" if over else ""
     return f"{many(left, 'reference')} {'is' if left == 1 else 'are'} not named{more}: {about}"
 

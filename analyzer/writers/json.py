@@ -39,8 +39,8 @@ def render(report: Report) -> str:
 
 
 _EMPTY: Final[Json] = {
-    "who": {"answers": [], "incomplete": False, "gaps": []},
-    "census": {"kinds": [], "residual": [], "gaps": []},
+    "who": {"answers": [], "snapshot": None, "incomplete": False, "gaps": []},
+    "census": {"kinds": [], "residual": [], "gaps": [], "limits": []},
     "namespaces": {"namespaces": [], "incomplete": False, "gaps": []},
 }
 _EMPTY_REPORT: Final[Json] = {

@@ -28,6 +28,7 @@ from analyzer.writers.terminal import headline, named
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
+    from analyzer.lookup.value import Answer
     from analyzer.report.crossed import Crossed
     from analyzer.report.value import Report, ReportObject
     from analyzer.snapshot.value import Snapshot
@@ -103,6 +104,18 @@ def snapshot(taken: Snapshot) -> str:
     if rows[MOST:]:
         parts.append(_line(f"and {number(len(rows) - MOST)} more kinds: see .objects"))
     return _block(parts)
+
+
+def answer(found: Answer) -> str:
+    """Return the answer to a word as HTML: what `cranalyze who` prints, as it is."""
+    return f"<pre>{html.escape(answer_text(found))}</pre>"
+
+
+def answer_text(found: Answer) -> str:
+    """Return the answer to a word as `cranalyze who` prints it."""
+    from analyzer.writers.who import to_text
+
+    return to_text([found], []).rstrip()
 
 
 def _kinds(taken: Snapshot) -> Iterator[tuple[str, int, int]]:

@@ -7,10 +7,11 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from analyzer.core.errors import EXIT_USAGE
 from analyzer.core.model import JSON_FORMAT, TASK
 from analyzer.core.text import printable, valid, wrap
 from analyzer.kinds import registry, title_of
-from analyzer.lookup.value import BESIDE, ITSELF, OTHER_END, PERHAPS, Outcome
+from analyzer.lookup.value import BESIDE, ITSELF, OTHER_END, PERHAPS, PLAIN, Outcome
 from analyzer.lookup.who import ends, everyone
 from analyzer.report.wording import listing, number, plural
 from analyzer.writers.terminal import MIN_WIDTH, Line, gap_in_words
@@ -22,9 +23,8 @@ if TYPE_CHECKING:
     from analyzer.lookup.value import Answer, Held, Node
     from analyzer.procfs.people import Person
     from analyzer.report.value import Gap
+    from analyzer.snapshot.value import Snapshot
 
-# What a holder of these kinds is goes without saying: it is the process's own.
-_PLAIN: Final = frozenset({TASK, "FILE_TABLE", "MM", "FS", "SIGHAND", "NSPROXY", "CRED", "PID"})
 _PARTS: Final = {OTHER_END: "the other end", BESIDE: "its filesystem used"}
 _MOST_NAMED: Final = 8
 _MOST_SPOKEN: Final = 3  # processes that are each said with user and unit
@@ -33,8 +33,18 @@ _MOST_LINES: Final = 40  # below one object
 _NUMBERED: Final = re.compile(r"(fd) (\d+)(.*)", re.DOTALL)
 
 
-def to_json(answers: Sequence[Answer], gaps: Sequence[Gap], exit_code: int) -> str:
-    """Return the answers, and what could not be read, as JSON, ending in a newline."""
+def to_json(
+    answers: Sequence[Answer],
+    gaps: Sequence[Gap],
+    exit_code: int,
+    snapshot: Snapshot,
+    errors: Sequence[str] = (),
+) -> str:
+    """Return the answers, and what could not be read, as JSON, ending in a newline.
+
+    `errors` are of words that are none, and `snapshot` what the answers are of.
+    """
+    meta = snapshot.meta
     envelope = {
         "cranalyze": JSON_FORMAT,
         "command": "who",
@@ -42,9 +52,15 @@ def to_json(answers: Sequence[Answer], gaps: Sequence[Gap], exit_code: int) -> s
         "answers": [
             {**_plain(asdict(a)), "found": a.found, "outcome": a.outcome.value} for a in answers
         ],
+        "snapshot": {
+            **{name: _plain(meta[name]) for name in ("host", "boot_id", "kernel", "collected_at")},
+            "source": meta["source"]["name"],
+            "scope": "host" if meta["subject"]["pid"] is None else meta["scope"],
+            "pid": meta["subject"]["pid"],
+        },
         "incomplete": bool(gaps),
         "gaps": [_plain(asdict(gap)) for gap in gaps],
-        "errors": [],
+        "errors": [{"message": valid(one), "exit_code": EXIT_USAGE} for one in errors],
     }
     return f"{json.dumps(envelope, indent=1)}\n"
 
@@ -60,11 +76,16 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON
 
 
 def to_text(
-    answers: Sequence[Answer], gaps: Sequence[Gap], width: int = 80, *, colour: bool = False
+    answers: Sequence[Answer],
+    gaps: Sequence[Gap],
+    width: int = 80,
+    *,
+    colour: bool = False,
+    about: str = "",
 ) -> str:
-    """Return the answers as lines of at most `width` cells."""
+    """Return the answers as lines of at most `width` cells; `about` is what they are of."""
     cells = max(width, MIN_WIDTH)
-    lines = []
+    lines = [Line(text) for text in wrap(printable(about), cells, "of ", 3)] if about else []
     for at, answer in enumerate(answers):
         lines += [Line("")] if at and (answer.found or answers[at - 1].found) else []
         lines += _Writer(answer, cells).lines()
@@ -111,7 +132,7 @@ class _Writer:
         yield from self._places()
         yield from self._silence()
         if answer.unseen and answer.outcome is Outcome.HELD:
-            yield from self._wrapped(f"not looked at: {answer.unseen}")
+            yield from self._wrapped(f"not seen here: {answer.unseen}")
         for step in answer.next:
             yield from self._wrapped(printable(step), "next: ", 6)
 
@@ -132,7 +153,8 @@ class _Writer:
             or {
                 Outcome.ABSENT: "no such object",
                 Outcome.FREE: "it is there, and nobody holds it",
-                Outcome.UNSEEN: "not found, but it may be there: not all could be read",
+                Outcome.UNSEEN: "not found, but it may be there: "
+                + (answer.unseen or "not all could be read"),
             }[answer.outcome]
         )
 
@@ -344,7 +366,7 @@ def _says_where(node: Node, above: Node) -> bool:
 
 
 def _is_plain(node: Node) -> bool:
-    return node.kind in _PLAIN and all(_is_plain(above) for above in node.by)
+    return node.kind in PLAIN and all(_is_plain(above) for above in node.by)
 
 
 def _ways(node: Node) -> Iterator[_Way]:

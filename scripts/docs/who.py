@@ -39,6 +39,16 @@ def _parts() -> Iterator[str]:
     )
     rows = [(outcome.value, code) for outcome, code in _OUTCOMES.items()]
     yield md.table(("outcome", "exit code"), [*rows, ("the word was not understood", "2")])
+    yield (
+        "Many words are read from stdin (`-`): one a line, or each ended by a NUL (`find -print0`)."
+        " A path may be written as cranalyze prints it, with escapes."
+    )
+    yield (
+        "`--from FILE` asks a snapshot, and `--proc DUMP` a dump of /proc, instead of this machine."
+        " They know what was open, mapped and mounted, and not what was held otherwise; one of a "
+        "subtree knows nothing else. What they cannot know is said, with exit code 3 where the "
+        "answer depends on it. `collect --scope host`, as root, keeps the most."
+    )
     for word in words.words().values():
         yield from _of(word)
     yield from _lists()

@@ -68,7 +68,10 @@ PUBLIC: Final = {
     "collect": "pid *source= *scope= *proc= *freeze= *raw_addresses=",
     "graph": "snapshot pid= *scope= *rules= *ignore=",
     "load": "path",
+    "who": "word snapshot=",
     "plot": "what kind= ax=",
+    "Answer": "asked found held holders next notes outcome people pid places silent there unseen "
+    "unsure what",
     "Report": "advisory command crossings exit_code findings gaps groups incomplete leaks_ignored "
     "notes objects options show snapshot status subject summary verdicts",
     "Snapshot": "facts gaps meta objects references relations save tables tasks",

@@ -28,6 +28,7 @@ from analyzer.sources.expand import Block, Expansion, relevant
 from analyzer.sources.request import Request
 from analyzer.writers import terminal
 from analyzer.writers import who as writer
+from tests.build import Machine
 from tests.fakekernel import FIRST, FakeKernel
 
 if TYPE_CHECKING:
@@ -406,7 +407,7 @@ class TestAbsence:
             "net:[2]: no such object",
             "gap: 2 tables (bpf_probe_read_kernel): changed",
         ]
-        said = json.loads(writer.to_json([unsure], [gap], 3))
+        said = json.loads(writer.to_json([unsure], [gap], 3, Machine().snapshot()))
         assert said["incomplete"]
         assert said["gaps"] == [asdict(gap)]
         assert said["answers"][0]["unsure"]

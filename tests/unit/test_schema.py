@@ -69,7 +69,7 @@ def of_who() -> Any:  # noqa: ANN401 - any JSON
         places=(Place("working directory", 77, "bash\udcff"),),
         people=(Person(77, "bash", "root", "a.service"),),
     )
-    return json.loads(who_writer.to_json([answer], gaps_of(snapshot), 0))
+    return json.loads(who_writer.to_json([answer], gaps_of(snapshot), 0, snapshot))
 
 
 def of_things() -> Any:  # noqa: ANN401 - any JSON
@@ -144,5 +144,5 @@ def test_the_census_and_the_holders_of_any_machine_are_as_their_schemas(graph: G
     assert faults("census", json.loads(found)) == []
     query = Query("FILE", (Meaning("file", alike(("FILE", "MM"))),))
     answers = [who.answer(snapshot, query)]
-    said = who_writer.to_json(answers, gaps_of(snapshot), who.exit_code(answers))
+    said = who_writer.to_json(answers, gaps_of(snapshot), who.exit_code(answers), snapshot)
     assert faults("who", json.loads(said)) == []

@@ -4,27 +4,37 @@ from __future__ import annotations
 
 from typing import Final
 
+import typer
+
 from analyzer.cli import options as opt
+from analyzer.cli.desk import Desk
 from analyzer.cli.output import Progress, coloured, columns, emit
+from analyzer.cli.work import kept
 
 EXAMPLES: Final = (
     "sudo cranalyze census",
     "sudo cranalyze census --json",
+    "cranalyze census --from host.crz",
 )
 
 
-def run(*, json: opt.AsJson = False) -> None:
+def run(*, json: opt.AsJson = False, from_: opt.FromFile = None, proc: opt.ProcRoot = None) -> None:
     """Count and name every reference of the whole machine.
 
-    Kind by kind; what does not come out even is listed object by object.
+    Kind by kind; what does not come out even is listed object by object. Exits with 3 if a file has
+    not what it takes to tell (--from, --proc).
     """
     from analyzer.lookup import census as counting
     from analyzer.sources import collect as take
     from analyzer.sources.request import Request
     from analyzer.writers import census as writer
 
-    with Progress(quiet=json) as progress:
-        asked = Request(None, wanted=counting.uneven, progress=progress)
-        snapshot = take(asked, source="kernel", drop_privileges=True)
-    found = counting.take(snapshot)
+    with Desk([name for name in (from_, proc) if name], foreign=bool(from_ or proc)) as desk:
+        with Progress(quiet=json) as progress:
+            snapshot = kept(desk, from_, proc, progress)
+            if snapshot is None:
+                asked = Request(None, wanted=counting.uneven, progress=progress)
+                snapshot = take(asked, source="kernel", drop_privileges=True)
+        found = counting.take(snapshot)
     emit(writer.to_json(found) if json else writer.to_text(found, columns(), colour=coloured()))
+    raise typer.Exit(found.exit_code)

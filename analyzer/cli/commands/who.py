@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import typer
 
 from analyzer.cli import listing
 from analyzer.cli import options as opt
-from analyzer.cli.output import Progress, coloured, columns, emit
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from analyzer.snapshot.value import Snapshot
+from analyzer.cli.arguments import words_of
+from analyzer.cli.desk import Desk
+from analyzer.cli.output import Progress, coloured, columns, emit, note
+from analyzer.cli.work import kept
 
 EXAMPLES: Final = (
     "sudo cranalyze who 4711:3",
     "sudo cranalyze who 'net:[4026532178]' /run/netns/blue",
     "sudo cranalyze who /dev/sdb1 tcp:8080 cgroup:/app",
     "sudo cranalyze who /var/log/app.log --json",
+    "find /srv -name '*.sock' -print0 | sudo cranalyze who -",
+    "cranalyze who --from host.crz 4711:3",
     "sudo cranalyze who --kind inotify",
     "sudo cranalyze who --deleted --larger 10M",
 )
@@ -37,12 +36,15 @@ def run(  # noqa: PLR0913 - an option each
     list_columns: opt.ColumnsOfThings = False,
     filter_: opt.FilterThings = None,
     json: opt.AsJson = False,
+    from_: opt.FromFile = None,
+    proc: opt.ProcRoot = None,
 ) -> None:
     """Tell who still holds an object, on the whole machine.
 
     Name it as you see it: a path, PID:FD, net:[N], pipe:[N], tcp:PORT, a block device, a network
     interface, a cgroup: docs/who.md has all words. Exits with 1 if there is no such object, 0 if it
-    is there, held or not, 3 if none was found but not all could be read, or seen here.
+    is there, held or not, 3 if none was found but not all could be read, or seen here, 2 for what
+    is no word.
 
     With --kind or --deleted instead: all such things of the machine, who holds how many, worst
     first, and how near the limits are.
@@ -50,34 +52,31 @@ def run(  # noqa: PLR0913 - an option each
     del list_columns
     if listing.asked(kind, larger, columns_, filter_, deleted=deleted, named=bool(what)):
         view = listing.View(columns_, filter_, noheadings=noheadings, json=json)
-        listing.tell(kind, larger, view)
+        listing.tell(kind, larger, view, from_, proc)
         return
+    from analyzer.core.errors import EXIT_USAGE, BadInputError
     from analyzer.lookup import who as asking
+    from analyzer.lookup.ask import machine
     from analyzer.report.make import gaps_of
-    from analyzer.sources import collect as take
-    from analyzer.sources.request import Request
     from analyzer.writers import who as writer
 
-    queries = [asking.parse(name) for name in what or ()]
-
-    def wanted(snapshot: Snapshot) -> npt.NDArray[np.bool_]:
-        rows = [row for query in queries for row in asking.rows(snapshot, query)]
-        return asking.upward(snapshot, rows)
-
-    def enough(snapshot: Snapshot) -> bool:
-        return all(asking.enough(snapshot, query) for query in queries)
-
-    with Progress(quiet=json) as progress:
-        asked = Request(
-            None, wanted=wanted, detailed=True, stated=asking.stated(queries), enough=enough,
-            named=tuple(pid for query in queries for pid in query.pids), progress=progress,
-        )  # fmt: skip
-        snapshot = take(asked, source="kernel", drop_privileges=True)
-    answers = [asking.answer(snapshot, query) for query in queries]
+    asked = words_of(what or ())
+    with Desk([name for name in (from_, proc) if name], foreign=bool(from_ or proc)) as desk:
+        with Progress(quiet=json) as progress:
+            snapshot = kept(desk, from_, proc, progress)
+            queries, errors = asking.understood(asked, recorded=snapshot is not None)
+            if not queries:
+                raise BadInputError(errors[0])
+            if snapshot is None:
+                snapshot = machine(queries, progress, drop_privileges=True)
+        answers = asking.answers(snapshot, queries)
     gaps = gaps_of(snapshot)
-    code = asking.exit_code(answers)
+    code = EXIT_USAGE if errors else asking.exit_code(answers)
+    for error in errors:
+        note(f"cranalyze: {error}")
+    about = asking.about(snapshot) if from_ or proc else ""
     if json:
-        emit(writer.to_json(answers, gaps, code))
+        emit(writer.to_json(answers, gaps, code, snapshot, errors))
     else:
-        emit(writer.to_text(answers, gaps, columns(), colour=coloured()))
+        emit(writer.to_text(answers, gaps, columns(), colour=coloured(), about=about))
     raise typer.Exit(code)

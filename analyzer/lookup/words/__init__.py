@@ -35,6 +35,8 @@ class Query:
 
     asked: str
     meanings: tuple[Meaning, ...]
+    recorded: bool = False
+    """Whether a snapshot that was kept is asked, and nothing of this machine."""
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -42,18 +44,21 @@ class Query:
         return tuple(m.pid for m in self.meanings if m.pid is not None)
 
 
-def parse(asked: str) -> Query:
-    """Understand a word. Raise BadInputError, with the nearest form, for what is none."""
+def parse(asked: str, *, recorded: bool = False) -> Query:
+    """Understand a word. Raise BadInputError, with the nearest form, for what is none.
+
+    One for a snapshot that was kept (`recorded`) is understood without asking this machine.
+    """
     if not asked or "\0" in asked:
         raise BadInputError(f"{asked!r}: no word; {_known()}")
     meanings = [
         meaning
         for word in words().values()
         if word.parse is not None
-        for meaning in word.parse(asked)
+        for meaning in (word.understood(asked) if recorded else word.parse(asked))
     ]
     if meanings:
-        return Query(asked, tuple(meanings))
+        return Query(asked, tuple(meanings), recorded)
     raise BadInputError(f"{asked}: not understood{_near(asked)}; {_known()}")
 
 

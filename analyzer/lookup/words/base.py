@@ -8,23 +8,24 @@ working directory, a mount): its places, which are asked of /proc and /sys.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from analyzer.procfs.places import Place
+from analyzer.snapshot.source import source_of
 from analyzer.sources.meta import boot_id
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from analyzer.procfs.glance import Inode
-    from analyzer.procfs.places import Place
     from analyzer.snapshot.value import Snapshot
 
     Rows = npt.NDArray[np.intp]
 
-Places = tuple[tuple["Place", ...], tuple[int, ...]]
+Places = tuple[tuple[Place, ...], tuple[int, ...]]
 
 
 def no_rows(_: Snapshot) -> Rows:
@@ -46,9 +47,34 @@ def gaps(snapshot: Snapshot) -> bool:
     return bool(len(snapshot.tables["gaps"]))
 
 
+def of_host(snapshot: Snapshot) -> bool:
+    """Tell whether a snapshot is of all processes."""
+    return snapshot.meta["scope"] == "host" or snapshot.meta["subject"]["pid"] is None
+
+
+def whole(snapshot: Snapshot) -> bool:
+    """Tell whether all references of a machine are in a snapshot, as the kernel has them."""
+    return of_host(snapshot) and source_of(snapshot).nsproxy and not gaps(snapshot)
+
+
+class Recorded(NamedTuple):
+    """What the other tables of a snapshot tell of a thing: that it is there, and by whom."""
+
+    there: bool = False
+    places: tuple[Place, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+NOT_RECORDED: Final = Recorded()
+
+
+def _not_recorded(_: Snapshot) -> Recorded:
+    return NOT_RECORDED
+
+
 def of_now(snapshot: Snapshot) -> bool:
-    """Tell whether /proc can be asked about a snapshot: whether it is of this boot."""
-    return bool(snapshot.meta["boot_id"] == boot_id())
+    """Tell whether /proc can be asked about a snapshot: of this boot, and not from a file."""
+    return snapshot.meta["boot_id"] == boot_id() and not snapshot.meta.get("kept", False)
 
 
 @dataclass(frozen=True)
@@ -60,7 +86,8 @@ class Meaning:
     that was not found may be there all the same. `unseen` says which holders of it cannot be seen,
     and what would show them. `pid` is the process that it is of, as we call it. `state` are the
     facts that are needed to find the rows. `notes` are asked for when the answer is made. What is
-    only a `guess` counts where nothing else holds anything.
+    only a `guess` counts where nothing else holds anything. Of a snapshot that was kept, `recorded`
+    tells what its tables of tasks, facts and relations say.
     """
 
     what: str = ""
@@ -73,6 +100,7 @@ class Meaning:
     state: tuple[str, ...] = ()
     notes: Callable[[], tuple[str, ...]] = _nothing
     guess: bool = False
+    recorded: Callable[[Snapshot], Recorded] = _not_recorded
 
 
 @dataclass(frozen=True)
@@ -112,7 +140,8 @@ class Word:
     """One family of words: its forms, how one is understood, and what paths of this family are.
 
     `parse` returns nothing for what is no word of the family, and raises BadInputError for what is
-    one and cannot be. `of_path` adds what a path stands for.
+    one and cannot be. `of_path` adds what a path stands for. `recorded` understands the word where
+    a snapshot is asked and the machine that it is of cannot be: as `parse` does, if that is None.
     """
 
     name: str
@@ -120,6 +149,23 @@ class Word:
     forms: tuple[Form, ...]
     parse: Parse | None = None
     of_path: OfPath | None = None
+    recorded: Parse | None = None
+
+    def understood(self, asked: str) -> Iterable[Meaning]:
+        """Return what a word means to a snapshot: nothing that this machine is asked for."""
+        if self.recorded is not None:
+            return [_of_tables(meaning) for meaning in self.recorded(asked)]
+        return [_of_tables(meaning) for meaning in self.parse(asked)] if self.parse else []
+
+
+def _of_tables(meaning: Meaning) -> Meaning:
+    return replace(
+        meaning,
+        places=nowhere,
+        there=False,
+        missed=lambda snapshot: bool(meaning.unseen) or not whole(snapshot),
+        notes=_nothing,
+    )
 
 
 def alike(kinds: Iterable[str], **columns: int) -> Callable[[Snapshot], Rows]:
@@ -165,6 +211,29 @@ def stated(fact: str, test: Callable[[Any], bool]) -> Callable[[Snapshot], Rows]
 def _value(facts: Any, row: int) -> Any:  # noqa: ANN401 - a number or a text
     text = facts.value("text", row)
     return facts.value("number", row) if text is None else text
+
+
+def called(names: Iterable[str]) -> Callable[[Snapshot], Rows]:
+    """Return what chooses all that is called one of `names`, of whatever kind."""
+    known = frozenset(names)
+
+    def rows(snapshot: Snapshot) -> Rows:
+        told = snapshot.tables["objects"]["name"]
+        return np.flatnonzero(np.fromiter((name in known for name in told), np.bool_, len(told)))
+
+    return rows
+
+
+def people_of(snapshot: Snapshot, rows: Rows, what: str) -> tuple[Place, ...]:
+    """Return the processes of rows of the table of tasks, each once, and `what` each is."""
+    tasks = snapshot.tables["tasks"]
+    found = {}
+    for row in rows.tolist():
+        pid = int(tasks["tgid"][row])
+        leads = np.flatnonzero(tasks["tid"] == pid)
+        comm = tasks["comm"][leads[0] if len(leads) else row]
+        found[pid] = Place(what, pid, comm.removesuffix("\n"))
+    return tuple(found.values())
 
 
 def joined(*choices: Callable[[Snapshot], Rows]) -> Callable[[Snapshot], Rows]:

@@ -21,11 +21,21 @@ if TYPE_CHECKING:
 
 _NUMBERED: Final = re.compile(r"bpf-(map|prog|link):\[?([0-9]{1,10})\]?")
 
+_UNRECORDED: Final = "pins of it: a snapshot has none of that"
+
 
 def _parse(asked: str) -> Iterator[Meaning]:
     match = _NUMBERED.fullmatch(asked)
     if match:
         yield _meaning(bpfobj.all_objects(), match[1], int(match[2]))
+
+
+def _recorded(asked: str) -> Iterator[Meaning]:
+    match = _NUMBERED.fullmatch(asked)
+    if match:
+        kind, number = match[1], int(match[2])
+        rows = partial(_rows, kind, number)
+        yield Meaning(f"BPF {bpfobj.WORDS[kind]} {number}", rows, unseen=_UNRECORDED)
 
 
 def _meaning(known: Objects, kind: str, number: int) -> Meaning:
@@ -70,4 +80,5 @@ WORD: Final = Word(
     ),
     _parse,
     _of_path,
+    _recorded,
 )

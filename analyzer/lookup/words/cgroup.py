@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core.errors import BadInputError
-from analyzer.lookup.words.base import At, Form, Meaning, Places, Word, alike
+from analyzer.lookup.words.base import At, Form, Meaning, Places, Recorded, Word, alike, people_of
 from analyzer.procfs import cgroupfs
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from analyzer.lookup.words.base import Rows
     from analyzer.procfs.cgroupfs import Group
     from analyzer.snapshot.value import Snapshot
+
+_UNRECORDED: Final = "its open files, and BPF programs attached to it: a snapshot has none of that"
 
 
 def _parse(asked: str) -> Iterator[Meaning]:
@@ -29,6 +31,22 @@ def _parse(asked: str) -> Iterator[Meaning]:
         raise BadInputError(f"{asked}: no cgroup; the hierarchies are at: {mounts}")
     for group in found:
         yield _meaning(group)
+
+
+def _recorded(asked: str) -> Iterator[Meaning]:
+    head, _, path = asked.partition(":")
+    if head == "cgroup" and path:
+        own = "/" + path.strip("/")
+        yield Meaning(f"cgroup {own}", recorded=partial(_of_tasks, own), unseen=_UNRECORDED)
+
+
+def _of_tasks(own: str, snapshot: Snapshot) -> Recorded:
+    tasks = snapshot.tables["tasks"]
+    inside = [
+        path == own or (path or "").startswith(f"{own.rstrip('/')}/") for path in tasks["cgroup"]
+    ]
+    places = people_of(snapshot, np.flatnonzero(np.array(inside, np.bool_)), "is in it, or below")
+    return Recorded(bool(places), places)
 
 
 def _meaning(group: Group) -> Meaning:
@@ -63,4 +81,5 @@ WORD: Final = Word(
     (Form("cgroup:PATH", "a cgroup, as /proc/PID/cgroup names it: its processes and those below"),),
     _parse,
     _of_path,
+    _recorded,
 )

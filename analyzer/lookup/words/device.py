@@ -9,16 +9,31 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
-from analyzer.lookup.words.base import At, Form, Meaning, Places, Word, alike, joined
+from analyzer.lookup.words.base import (
+    At,
+    Form,
+    Meaning,
+    Places,
+    Word,
+    alike,
+    called,
+    joined,
+    stated,
+)
 from analyzer.procfs import blockdev
 from analyzer.procfs.glance import look
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from analyzer.lookup.words.base import Rows
+    from analyzer.snapshot.value import Snapshot
 
 _NUMBERED: Final = re.compile(r"(?:dev:)?([0-9]{1,7}):([0-9]{1,7})")
 _NAMED: Final = re.compile(r"[\w!.-]+")
 _TYPE: Final = 0o170000
+
+_UNRECORDED: Final = "swap, and devices that are made of it: a snapshot has none of that"
 
 
 def _parse(asked: str) -> Iterator[Meaning]:
@@ -31,6 +46,24 @@ def _parse(asked: str) -> Iterator[Meaning]:
         dev = blockdev.numbered(asked)
         if dev is not None:
             yield of_device(dev)
+
+
+def _recorded(asked: str) -> Iterator[Meaning]:
+    match = _NUMBERED.fullmatch(asked)
+    if match:
+        number = f"{match[1]}:{match[2]}"
+        yield Meaning(
+            f"block device {number}",
+            stated("device", lambda said: said == number),
+            unseen=_UNRECORDED,
+        )
+    elif _NAMED.fullmatch(asked) and not asked.isdecimal():
+        yield Meaning(f"block device {asked}", on_device(asked), unseen=_UNRECORDED)
+
+
+def on_device(name: str) -> Callable[[Snapshot], Rows]:
+    """Return what chooses who has a block device open, and the filesystem on it, by its name."""
+    return joined(stated("on", lambda said: said == name), called((f"/dev/{name}",)))
 
 
 def of_device(dev: int) -> Meaning:
@@ -70,4 +103,5 @@ WORD: Final = Word(
     ),
     _parse,
     _of_path,
+    _recorded,
 )

@@ -34,6 +34,14 @@ def _parse(asked: str) -> Iterator[Meaning]:
     )
 
 
+def _recorded(asked: str) -> Iterator[Meaning]:
+    match = _NAME.fullmatch(asked)
+    if match is not None and not match[1].isdecimal():
+        name = match[1]
+        tun = stated("tun.interface", lambda own: own == name)
+        yield Meaning("network interface", joined(tun, partial(_ends, name)))
+
+
 def _ends(name: str, snapshot: Snapshot) -> Rows:
     """Return the interfaces that are called so, and the other ends of those of other namespaces."""
     own = named(("NETDEV",), (name,))(snapshot)
@@ -52,4 +60,5 @@ WORD: Final = Word(
         Form("iface:NAME", "one of any network namespace"),
     ),
     _parse,
+    recorded=_recorded,
 )

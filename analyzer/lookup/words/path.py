@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -22,10 +23,12 @@ from analyzer.lookup.words.base import (
     Places,
     Word,
     alike,
+    called,
     joined,
     named,
     stated,
 )
+from analyzer.lookup.words.device import on_device
 from analyzer.procfs.glance import look
 from analyzer.procfs.places import (
     deleted,
@@ -40,7 +43,7 @@ from analyzer.procfs.places import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from analyzer.lookup.words.base import Rows
     from analyzer.procfs.glance import Inode
@@ -48,24 +51,77 @@ if TYPE_CHECKING:
 
 _DIRECTORY: Final = 0o040000
 _TYPE: Final = 0o170000
+_NOWHERE: Final = {errno.ENOENT, errno.ENOTDIR}
+_NO_PATH: Final = {errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
+_ESCAPE: Final = re.compile(r"\\(?:x([0-9a-fA-F]{2})|([0-7]{3})|u([0-9a-f]{4})|([ntre\\]))")
+_LETTERS: Final = {"n": "\n", "t": "\t", "r": "\r", "e": "\x1b", "\\": "\\"}
+_UNRECORDED: Final = (
+    "what is held without being open (working directories, locks, swap), and what nobody holds: a "
+    "snapshot has none of that"
+)
 
 
 def _parse(asked: str) -> Iterator[Meaning]:
     if "/" in asked.partition(":")[0] or os.path.lexists(asked):
-        yield from leads_to(asked, asked)
+        path = _plain(asked)
+        yield from leads_to(path, path)
+
+
+def _plain(asked: str) -> str:
+    r"""Return a path that is not there as it is without escapes, if that is.
+
+    So our own outputs write one (`printable`: ``\n``, ``\xff``), and /proc (``\040``).
+    """
+    plain = _ESCAPE.sub(_unescaped, asked)
+    if plain == asked or "\0" in plain:
+        return asked
+    said, meant = look([asked, plain])
+    return plain if said in _NOWHERE and not isinstance(meant, int) else asked
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    if match[4]:
+        return _LETTERS[match[4]]
+    if match[3]:
+        return chr(int(match[3], 16))
+    return os.fsdecode(bytes([int(match[1], 16) if match[1] else int(match[2], 8) & 0xFF]))
+
+
+def _recorded(asked: str) -> Iterator[Meaning]:
+    if "/" not in asked.partition(":")[0]:
+        return
+    names = {asked, os.path.normpath(asked)}
+    told = stated("local", names.__contains__), stated("backing", names.__contains__)
+    names |= {f"{name} (deleted)" for name in names}
+    device = on_device(asked.removeprefix("/dev/"))
+    rows = joined(called(names), *told, partial(_mounted, names), device)
+    yield Meaning("", rows, unseen=_UNRECORDED)
+
+
+def _mounted(names: Iterable[str], snapshot: Snapshot) -> Rows:
+    """Return the filesystems that are mounted at a path, and what is open in them."""
+    objects, references = snapshot.tables["objects"], snapshot.tables["references"]
+    shows = references["association"] == references.code("association", "superblock")
+    holder = references["holder"] - 1
+    here = shows & np.isin(holder, named(("MOUNT",), names)(snapshot))
+    superblocks = np.unique(references["target"][here] - 1)
+    known = superblocks[objects.known("dev")[superblocks]]
+    files = objects["kind"] == objects.code("kind", "FILE")
+    on = files & objects.known("dev") & np.isin(objects["dev"], objects["dev"][known])
+    return np.union1d(superblocks, np.flatnonzero(on)).astype(np.intp)
 
 
 def leads_to(path: str, asked: str) -> Iterator[Meaning]:
     """Yield what a path stands for; `asked` is what was said instead of it."""
     at = _at(path)
-    if at.inode == errno.ENOENT:
+    if not isinstance(at.inode, int):
+        yield from _there(at)
+    elif at.inode in _NOWHERE:
         yield from _gone(at) if asked == path else [Meaning()]
-    elif at.inode == errno.ETIMEDOUT:
-        yield _silent(at, asked)
-    elif isinstance(at.inode, int):
+    elif at.inode in _NO_PATH:
         raise BadInputError(f"{asked}: {os.strerror(at.inode)}")
     else:
-        yield from _there(at)
+        yield _silent(at, at.inode)
 
 
 def _at(path: str) -> At:
@@ -170,11 +226,22 @@ def _is_mount(path: str, at: Inode | int) -> bool:
     return isinstance(above, int) or above.dev != at.dev or above.ino == at.ino
 
 
-def _silent(at: At, asked: str) -> Meaning:
-    """Understand a path whose filesystem does not answer: a mount point needs not be asked."""
+def _silent(at: At, error: int) -> Meaning:
+    """Understand a path that may not be looked at, or whose filesystem does not answer.
+
+    A mount point needs not be asked; of others only the name is known.
+    """
     dev = mounted_at(at.path)
     if dev is None:
-        raise BadInputError(f"{asked}: its filesystem does not answer")
+        silent = error == errno.ETIMEDOUT
+        why = "its filesystem does not answer" if silent else os.strerror(error)
+        names = (at.absolute, f"{at.absolute} (deleted)")
+        return Meaning(
+            f"not to be looked at: {why}",
+            named(("FILE", "MOUNT"), names),
+            missed=lambda _: True,
+            unseen=f"{why}: only who has it open under this name is known",
+        )
     return Meaning(
         "mounted filesystem that does not answer",
         alike(("FILE", "SUPERBLOCK"), dev=dev),
@@ -191,4 +258,5 @@ WORD: Final = Word(
         Form("/proc/PID/root/PATH", "a path as a process sees it"),
     ),
     _parse,
+    recorded=_recorded,
 )

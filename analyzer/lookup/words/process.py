@@ -11,9 +11,10 @@ import numpy as np
 
 from analyzer.core.errors import BadInputError, nearest
 from analyzer.core.model import TASK
-from analyzer.lookup.words.base import Form, Meaning, Word
+from analyzer.lookup.words.base import Form, Meaning, Recorded, Word
 from analyzer.lookup.words.path import leads_to
 from analyzer.procfs.people import waiting
+from analyzer.snapshot.lives import remark
 from analyzer.sources.tasks import exists, proc_levels
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ _PARTS: Final = {
     "nsproxy": "NSPROXY",
 }
 _LINKS: Final = ("cwd", "root", "exe")
+
+_DIRECTORIES: Final = {"cwd": "the working directory", "root": "the root directory"}
+_UNRECORDED: Final = "directories of processes: a snapshot has none of that"
 
 
 def _parse(asked: str) -> Iterator[Meaning]:
@@ -71,6 +75,39 @@ def _parse(asked: str) -> Iterator[Meaning]:
         known = [*_PARTS, *_LINKS]
         said = f"after the pid comes a descriptor, or {', '.join(known)}"
         raise BadInputError(f"{asked}: {said}{nearest(part, known)}")
+
+
+def _recorded(asked: str) -> Iterator[Meaning]:
+    match = _OF_PROCESS.fullmatch(asked)
+    if _PROCESS.fullmatch(asked):
+        pid = int(asked)
+        rows = partial(_shared, pid)
+        yield Meaning("process", rows, pid=pid, recorded=partial(_told, pid))
+    elif match is not None and match[2] in _LINKS:
+        yield from _link(int(match[1]), match[2])
+    else:
+        yield from _parse(asked)
+
+
+def _link(pid: int, link: str) -> Iterator[Meaning]:
+    if link == "exe":
+        yield Meaning("", partial(_program, pid), pid=pid)
+    else:
+        yield Meaning(f"{_DIRECTORIES[link]} of process {pid}", pid=pid, unseen=_UNRECORDED)
+
+
+def _told(pid: int, snapshot: Snapshot) -> Recorded:
+    tasks = snapshot.tables["tasks"]
+    rows = np.flatnonzero(tasks["tgid"] == known_as(snapshot, pid))
+    said = [remark(tasks, int(row)) for row in rows[:1]]
+    return Recorded(bool(len(rows)), notes=tuple(filter(None, said)))
+
+
+def _program(pid: int, snapshot: Snapshot) -> Rows:
+    references = snapshot.tables["references"]
+    own = references["association"] == references.code("association", "exe")
+    own &= np.isin(references["holder"], _part(pid, "MM", snapshot) + 1)
+    return np.unique(references["target"][own] - 1)
 
 
 def known_as(snapshot: Snapshot, pid: int) -> int:
@@ -132,4 +169,5 @@ WORD: Final = Word(
         Form("PID:cwd", "what its working directory is; so root and exe"),
     ),
     _parse,
+    recorded=_recorded,
 )

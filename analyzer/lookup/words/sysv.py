@@ -22,6 +22,8 @@ _UNSEEN: Final = {
     "msg": "who waits for a message: nobody has such a queue open; ipcs -q -i N shows who was last",
 }
 
+_WHAT: Final = {"sem": "set of semaphores", "msg": "message queue"}
+
 
 def _parse(asked: str) -> Iterator[Meaning]:
     match = _NUMBERED.fullmatch(asked)
@@ -33,12 +35,19 @@ def _parse(asked: str) -> Iterator[Meaning]:
             "shared memory segment", partial(_segments, number), there=_listed("shm", number)
         )
     else:
-        what = "set of semaphores" if word == "sem" else "message queue"
         yield Meaning(
-            what,
+            _WHAT[word],
             there=_listed(word, number),
             unseen=_UNSEEN[word],
         )
+
+
+def _recorded(asked: str) -> Iterator[Meaning]:
+    match = _NUMBERED.fullmatch(asked)
+    if match is not None and match[1] == "shm":
+        yield Meaning("shared memory segment", partial(_segments, int(match[2])))
+    elif match is not None:
+        yield Meaning(_WHAT[match[1]], unseen=_UNSEEN[match[1]])
 
 
 def _segments(number: int, snapshot: Snapshot) -> Rows:
@@ -64,4 +73,5 @@ WORD: Final = Word(
         Form("sem:[N]", "a set of semaphores; so msg:[N], a message queue"),
     ),
     _parse,
+    recorded=_recorded,
 )
