@@ -22,6 +22,7 @@ class Graph:
     """A snapshot, and its verdicts, row by row."""
 
     def __init__(self, snapshot: Snapshot, verdicts: Verdicts) -> None:
+        self.snapshot = snapshot
         self.references = snapshot.tables["references"]
         self.objects = snapshot.tables["objects"]
         self.verdicts = verdicts

@@ -285,7 +285,7 @@
       const ink = colour("ink"), soft = colour("soft"), paper = colour("paper"), accent = colour("accent");
       const looks = Object.keys(data.shapes).map((name) => (
         { selector: `node.${name}`, style: { "background-color": colour(name) } }));
-      const sides = ["inside", "outside", "observer"].map((name) => (
+      const sides = ["inside", "outside", "observer", "unplaced"].map((name) => (
         { selector: `edge.${name}`, style: { "line-color": colour(name), "target-arrow-color": colour(name) } }));
       return [
         { selector: "node", style: {

@@ -72,7 +72,7 @@ def crossings(snapshot: Snapshot, border: Border) -> list[Crossing]:
     made: list[Crossing] = []
     known = relations()
     for code, name in enumerate(table.vocabulary["relation"]):
-        rows = np.flatnonzero((table["relation"] == code) & (found.left_side != OBSERVER))
+        rows = np.flatnonzero((table["relation"] == code) & (found.left_side < OBSERVER))
         if not len(rows):
             continue
         if not known[name].told:
@@ -115,7 +115,7 @@ class _Found:
     def direct(self, relation: Relation, rows: Rows) -> Iterator[Crossing]:
         """Yield a crossing for each right end, and what it has to do with on the other side."""
         one, other = self.left_side[rows], self.right_side[rows]
-        crosses = (one != other) & (other != OBSERVER)
+        crosses = (one != other) & (other < OBSERVER)  # nor what is unplaced
         if relation.alone:
             crosses |= (one == INSIDE) & (other == INSIDE)
         for group in self._groups(rows[crosses], by_impact=True):

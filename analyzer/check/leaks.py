@@ -13,7 +13,7 @@ import numpy as np
 
 from analyzer.check.links import association_flags, compared_counts, kind_flags
 from analyzer.check.objhash import CLOSED, QUEUED
-from analyzer.check.subtree import INSIDE, OBSERVER, OUTSIDE, border
+from analyzer.check.subtree import INSIDE, OBSERVER, OUTSIDE, UNPLACED, border
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import Basis, Rules, Verdict
 from analyzer.kinds.base import Judged
@@ -65,7 +65,8 @@ class Verdicts:
 class _Counts:
     """What verdicts are made of, per object.
 
-    `seen` is what decides from outside, `others` all that is not inside, `named` all references.
+    `seen` is what decides from outside, `others` all that is not inside, `named` all references,
+    `unplaced` those of which the side is unknown.
     """
 
     count: Integers
@@ -74,6 +75,7 @@ class _Counts:
     named: Integers
     seen: Integers
     others: Integers
+    unplaced: Integers
 
 
 def check(snapshot: Snapshot, pid: int | None = None, rules: Rules = Rules.MODERN) -> Verdicts:
@@ -97,7 +99,8 @@ def check(snapshot: Snapshot, pid: int | None = None, rules: Rules = Rules.MODER
     expected = users + _allowed(objects, observer, rules)
     seen = outside + np.where(structural, shared, 0)
     named = np.where(old, 0, _named(snapshot, sides))  # of another count they say nothing
-    counts = _Counts(count, known, expected, named, seen, outside + observer)
+    unplaced = _held(sides, weight, UNPLACED, len(objects))
+    counts = _Counts(count, known, expected, named, seen, outside + observer, unplaced)
     verdict, basis = _decided(objects, structural, counts)
     return Verdicts(
         pid=root,
@@ -187,12 +190,15 @@ def _decided(objects: Table, structural: Mask, counts: _Counts) -> tuple[Codes, 
     # A count that moved proves nothing: what is seen outside does, if the count has room for it.
     witnessed = ~stable & known & held & (counts.others < count)
     impossible = stable & known & held & (counts.named > count) & ~objects["initial"]
+    maybe = count - counts.expected <= counts.unplaced
     decided = [
         (witnessed, Verdict.USAGE_LEAK),
         (~stable | impossible, Verdict.UNSTABLE),
         (held & (structural | ~known), Verdict.USAGE_LEAK),
         (~known, Verdict.UNKNOWN),
+        (structural & (counts.unplaced > 0), Verdict.UNKNOWN),
         (structural, Verdict.CONTAINED),
+        (maybe & (count > counts.expected), Verdict.UNKNOWN),
         (count > counts.expected, Verdict.USAGE_LEAK),
         (count < counts.expected, Verdict.OVERCOUNT),
     ]

@@ -25,7 +25,7 @@ from analyzer.kinds.base import Judged
 from analyzer.snapshot.source import trusted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from analyzer.kinds.base import Association, Kind
     from analyzer.snapshot.tables import Table
@@ -61,7 +61,8 @@ class Judgement:
 class Held(NamedTuple):
     """The weight that an object is held with from each side; `shared` is of `users`.
 
-    `named` is the weight of all its references, whatever the rules make of it.
+    `named` is the weight of all its references, whatever the rules make of it, and `unplaced` that
+    from where the side is unknown.
     """
 
     users: int
@@ -69,6 +70,7 @@ class Held(NamedTuple):
     observer: int
     shared: int
     named: int
+    unplaced: int
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Task:
     tid: int
     tgid: int
     ppid: int
+    start_time: int
     observer: bool
 
 
@@ -192,7 +195,9 @@ def find_ref_leaks(snapshot: Snapshot, pid: int, rules: Rules) -> dict[int, Judg
     kernels = set(tasks["tgid"][tasks["kthread"]].tolist())
     roots = (pid, *(root for root in other_roots(snapshot, pid) if root not in kernels))
     inside = list(dict.fromkeys(node for root in roots for node in task_tree(machine, root)))
-    outside = [n for n, t in machine.tasks.items() if n not in inside and not t.observer]
+    lost = list(unplaced(machine, roots, inside))
+    placed = {*inside, *lost}
+    outside = [n for n, t in machine.tasks.items() if n not in placed and not t.observer]
     observer = [n for n, t in machine.tasks.items() if t.observer]
     hosts = [node for node, thing in machine.objects.items() if thing.hosts]
     led_outside = reach(machine, [*outside, *unrooted(machine), *hosts])
@@ -204,11 +209,13 @@ def find_ref_leaks(snapshot: Snapshot, pid: int, rules: Rules) -> dict[int, Judg
         objhash.count(node)
     sides = (
         dict.fromkeys(machine.objects, Side.OUTSIDE)
+        | dict.fromkeys(reach(machine, lost) - led_outside, Side.UNPLACED)
         | dict.fromkeys(reach(machine, observer) - led_outside, Side.OBSERVER)
         | dict.fromkeys(observer, Side.OBSERVER)
         | dict.fromkeys(objhash.collected | dict.fromkeys(alone), Side.INSIDE)
         | dict.fromkeys(objhash.leaky, Side.OUTSIDE)
         | dict.fromkeys(outside, Side.OUTSIDE)
+        | dict.fromkeys(lost, Side.UNPLACED)
         | dict.fromkeys(inside, Side.INSIDE)
     )
     if rules is Rules.LINUX_CR:
@@ -228,6 +235,28 @@ def task_tree(machine: Machine, pid: int) -> Iterator[Node]:
     children = {task.tgid: None for task in machine.tasks.values() if task.ppid == pid}
     for child in children:
         yield from task_tree(machine, child)
+
+
+def unplaced(machine: Machine, roots: Sequence[int], inside: list[Node]) -> Iterator[Node]:
+    """Yield the tasks whose ancestors end at a process that is not there, and may be inside."""
+    parent = {task.tgid: task.ppid for task in machine.tasks.values()}
+    oldest = min(task.start_time for task in machine.tasks.values() if task.tgid in roots)
+    own = {first_missing(parent, root) for root in roots if root in parent}
+    for node, task in machine.tasks.items():
+        above = first_missing(parent, task.tgid)
+        young = task.start_time >= oldest or not task.start_time
+        placed = node in inside or task.observer
+        if above and {above} != own and young and not placed:
+            yield node
+
+
+def first_missing(parent: Mapping[int, int], pid: int) -> int:
+    """Return the first ancestor that is not there; 0 for none, and where a process is its own."""
+    seen: set[int] = set()
+    while pid in parent and pid not in seen:
+        seen.add(pid)
+        pid = parent[pid]
+    return 0 if pid in seen else pid
 
 
 def reach(machine: Machine, start: Iterable[Node]) -> set[Node]:
@@ -297,7 +326,8 @@ def judge(
         shared += reference.weight * (side is Side.INSIDE and reference.holder in led_outside)
     outside, observer = weight[Side.OUTSIDE], weight[Side.OBSERVER]
     unnamed = 0 if thing.compared is None else thing.compared - users - outside - observer
-    verdict, basis = decide(thing, Held(users, outside, observer, shared, named), machine.rules)
+    held = Held(users, outside, observer, shared, named, weight[Side.UNPLACED])
+    verdict, basis = decide(thing, held, machine.rules)
     return Judgement(users, outside, observer, unnamed, shared, verdict, basis)
 
 
@@ -327,8 +357,10 @@ def decide(thing: Object, held: Held, rules: Rules) -> tuple[Verdict, Basis]:
     if seen and impossible:
         return Verdict.UNSTABLE, basis
     if structural:
-        return (Verdict.USAGE_LEAK if seen else Verdict.CONTAINED), basis
-    return compared(thing.compared, expected), basis
+        quiet = Verdict.UNKNOWN if held.unplaced else Verdict.CONTAINED
+        return (Verdict.USAGE_LEAK if seen else quiet), basis
+    maybe = 0 < thing.compared - expected <= held.unplaced
+    return Verdict.UNKNOWN if maybe else compared(thing.compared, expected), basis
 
 
 def unproven(thing: Object, seen: int) -> Verdict:
@@ -360,9 +392,9 @@ def read_machine(snapshot: Snapshot, rules: Rules) -> Machine:
 
 
 def _tasks(table: Table) -> Iterator[Task]:
-    columns = (table[name].tolist() for name in ("tid", "tgid", "ppid", "observer"))
-    for tid, tgid, ppid, observer in zip(*columns, strict=True):
-        yield Task(tid, tgid, ppid, observer)
+    columns = (table[name].tolist() for name in ("tid", "tgid", "ppid", "start_time", "observer"))
+    for row in zip(*columns, strict=True):
+        yield Task(*row)
 
 
 def _objects(table: Table, rules: Rules) -> Iterator[tuple[Node, Object]]:

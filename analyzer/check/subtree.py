@@ -1,8 +1,11 @@
 """The border: which tasks, objects and references are inside of a subtree, and which are not.
 
-Inside are the roots (mostly one), their threads, and all descendants with their threads. An object
-is *collected* when it is reached from an inside task over counted references that collect. A task
-has its own side; an object that holds another takes its side from what leads to it:
+Inside are the roots (mostly one), their threads, and all descendants with their threads. Of what
+descends from a process that was not read, and that may be a descendant of a root, the side is not
+known: it is unplaced, and never a witness. (Such a process is none if all roots descend from it
+too, and what is older than the roots does not descend from one.) An object is *collected* when it
+is reached from an inside task over counted references that collect. A task has its own side; an
+object that holds another takes its side from what leads to it:
 
 - collected: inside. Of a derived kind only if nothing outside leads to it, and its count is
   explained by its references: what a bind mount also holds is not the subtree's alone.
@@ -10,6 +13,7 @@ has its own side; an object that holds another takes its side from what leads to
   its count is explained by its references. (The credentials that a file of the subtree was opened
   with are its own, if nobody else has them; so is the pipe of an automount of its own.)
 - not collected, and only the observer leads to it: the observer's.
+- only tasks of unknown side lead to it: unplaced.
 - otherwise outside. So is what no task leads to: whatever keeps it is not in the subtree.
 
 Under linux-cr's rules what a collected socket is connected to is *met*: it is compared as if it
@@ -43,11 +47,12 @@ if TYPE_CHECKING:
 INSIDE: Final = 0
 OUTSIDE: Final = 1
 OBSERVER: Final = 2
+UNPLACED: Final = 3
 
 
 @dataclass(frozen=True)
 class Border:
-    """The side of every row: codes INSIDE, OUTSIDE, OBSERVER into `tuple(model.Side)`.
+    """The side of every row: codes INSIDE, OUTSIDE, OBSERVER, UNPLACED into `tuple(model.Side)`.
 
     A reference has the side of its holder, and is `counted` if the rules know its association.
     `holder_row` is a row of tasks where `by_task`, of objects elsewhere; `target_row` a row of
@@ -93,10 +98,16 @@ def task_sides(tasks: Table, pid: int, others: Sequence[int] = ()) -> Codes:
     """
     require_root(tasks, pid)
     processes, first, process = np.unique(tasks["tgid"], return_index=True, return_inverse=True)
+    ppid = tasks["ppid"][first]
     roots = np.isin(processes, others) & ~tasks["kthread"][first]
     roots |= processes == pid
-    inside = _descendants(processes, tasks["ppid"][first], roots)
+    inside, oldest = _descent(processes, ppid, roots)
     side = np.where(inside[process], INSIDE, OUTSIDE).astype(np.int8)
+    lost = _lost(ppid[oldest], roots) & ~inside
+    if lost.any():
+        start = tasks["start_time"]
+        first_root = start[roots[process]].min()
+        side[lost[process] & ((start >= first_root) | (start == 0))] = UNPLACED
     side[tasks["observer"]] = OBSERVER
     return side
 
@@ -107,14 +118,24 @@ def other_roots(snapshot: Snapshot, pid: int) -> tuple[int, ...]:
     return tuple(subject.get("roots", ())) if subject.get("pid") == pid else ()
 
 
-def _descendants(processes: Integers, ppid: Integers, roots: Mask) -> Mask:
+def _descent(processes: Integers, ppid: Integers, roots: Mask) -> tuple[Mask, Rows]:
+    """Return which processes descend from a root or are one, and the first ancestor of each."""
     # Pointer jumping: n generations take log2(n) steps. The row -1, the last, is "no parent".
     ancestor = np.append(rows_of(processes, ppid), -1)
+    oldest = np.arange(len(processes) + 1)
     inside = np.append(roots, [False])
     for _ in range(len(processes).bit_length()):
         inside |= inside[ancestor]
+        oldest = np.where(ancestor == -1, oldest, oldest[ancestor])
         ancestor = ancestor[ancestor]
-    return inside[:-1]
+    return inside[:-1], oldest[:-1]
+
+
+def _lost(above: Integers, roots: Mask) -> Mask:
+    """Return whose first ancestor has a parent (`above`) that not all roots descend from."""
+    own = np.unique(above[roots])
+    lost: Mask = above != 0
+    return lost & (above != own[0]) if len(own) == 1 else lost
 
 
 def border(snapshot: Snapshot, pid: int, rules: Rules) -> Border:
@@ -148,8 +169,8 @@ def border(snapshot: Snapshot, pid: int, rules: Rules) -> Border:
 
 def _led(edges: Links, task_side: Codes) -> list[Mask]:
     """Return by side which nodes its tasks lead to; outside also what no task leads to."""
-    led = [edges.reach(_nodes(edges, task_side == side), edges.leads) for side in range(3)]
-    others = ~(led[INSIDE] | led[OUTSIDE] | led[OBSERVER])
+    led = [edges.reach(_nodes(edges, task_side == side), edges.leads) for side in range(4)]
+    others = ~(led[INSIDE] | led[OUTSIDE] | led[OBSERVER] | led[UNPLACED])
     others[: edges.tasks] = False
     others[edges.tasks :] |= edges.hosts
     led[OUTSIDE] |= edges.reach(others, edges.leads)
@@ -165,7 +186,9 @@ def _object_sides(snapshot: Snapshot, edges: Links, led: list[Mask], collected: 
     alone = (only_holds | ~unseen) & led[INSIDE][edges.tasks :] & ~outside
     inside = (collected & ~edges.hosts & ~(derived & outside)) | alone
     observer = led[OBSERVER][edges.tasks :] & ~outside
-    return np.select([inside, observer], [INSIDE, OBSERVER], OUTSIDE).astype(np.int8)
+    unplaced = led[UNPLACED][edges.tasks :] & ~outside
+    sides = [inside, observer, unplaced]
+    return np.select(sides, [INSIDE, OBSERVER, UNPLACED], OUTSIDE).astype(np.int8)
 
 
 def _held_unseen(snapshot: Snapshot, edges: Links) -> Mask:

@@ -22,11 +22,15 @@ TASK: Final = "TASK"  # the holder kind of a task; everything else in holder_kin
 
 
 class Side(StrEnum):
-    """Where a holder stands: in the subtree, outside of it, or in cranalyze itself."""
+    """Where a holder stands: in the subtree, outside of it, or in cranalyze itself.
+
+    One is unplaced where a process that was not read may be of the subtree: its side is not known.
+    """
 
     INSIDE = "inside"
     OUTSIDE = "outside"
     OBSERVER = "observer"
+    UNPLACED = "unplaced"
 
 
 class Verdict(StrEnum):

@@ -1,101 +1,306 @@
-"""Dumps of /proc: a folder, a tar (plain, gzip or zstd), or a text (`textdump`).
+"""Dumps of /proc: a folder, a tar or a zip, a text (`textdump`, `ttar`), or a shell's stream.
 
 A dump comes from a stranger. Nothing of it is written to disk, sizes are bounded before they are
-believed, and every defect is one line that names the file.
+believed, and every defect is one line that names the file. What is damaged, or ends too early, is
+read as far as it goes, and that is told.
 """
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import io
+import lzma
 import os
 import stat
+import zipfile
 import zlib
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Final
 
 from analyzer.core import extras
 from analyzer.core.errors import BadInputError
-from analyzer.procfs import tarball, textdump
+from analyzer.procfs import streamed, tarball, textdump, ttar
+from analyzer.procfs.contents import Contents, CutShortError
 from analyzer.procfs.fs import MAX_FILE, FolderFs, MemoryFs, ProcFs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-Entries = dict[str, bytes | str]
+STDIN: Final = "-"
 
 _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-_GZIP: Final = b"\x1f\x8b"
+_INNER: Final = _FLAGS | os.O_DIRECTORY | os.O_NOFOLLOW
+_DEPTH: Final = 3  # folders between the one that was named and the processes
+_MOST_FOLDERS: Final = 1000
+_MOST_ZIP: Final = 256 << 20
+_MAGIC: Final = 64
+_ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_UNPACKERS: Final = {
+    b"\x1f\x8b": gzip.open,
+    b"\xfd7zXZ\x00": lzma.open,
+    b"BZh": bz2.open,
+}
+# What there is in the folder of a process, of what is looked at.
+_OF_PROCESS: Final = frozenset(
+    {"stat", "status", "task", "fd", "fdinfo", "ns", "maps", "exe", "mountinfo", "cgroup"}
+)
+_EMPTY: Final = (
+    "all that it has of processes is empty: tar believes /proc, which calls every file 0 bytes "
+    "long; copy with `cranalyze procdump --script`, or with cp -r into a folder first"
+)
 
 
 def open_dump(path: Path, opened: int | None = None) -> ProcFs:
     """Open a dump; BadInputError when `path` is none, or cannot be read.
 
-    `opened` is a descriptor of it, where there is one already; it is closed.
+    `opened` is a descriptor of it, where there is one already; it is closed. "-" is stdin.
     """
+    standard = str(path) == STDIN
     try:
-        fd = os.open(path, _FLAGS) if opened is None else opened
-        kind = os.fstat(fd).st_mode
+        if opened is None:
+            opened = os.dup(0) if standard else os.open(path, _FLAGS)
+        kind = os.fstat(opened).st_mode
         if stat.S_ISDIR(kind):
-            return _in_folder(fd, path)
-        with os.fdopen(fd, "rb") as file:
-            if not stat.S_ISREG(kind):
+            return _in_folder(opened, path)
+        with os.fdopen(opened, "rb") as file:
+            if not stat.S_ISREG(kind) and not standard:
                 raise BadInputError(f"{path}: neither a file nor a folder")
-            return _in_entries(_entries(file, path), path)
-    except (OSError, EOFError, zlib.error) as error:
+            where = "stdin" if standard else str(path)
+            return _found(_contents(file, where), path, where)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         why = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise BadInputError(f"{path}: cannot read the dump: {why}") from error
 
 
-def _entries(file: IO[bytes], path: Path) -> Entries:
-    magic = file.read(len(textdump.MAGIC))
-    file.seek(0)
-    if magic == textdump.MAGIC:
-        data = file.read(MAX_FILE + 1)
-        if len(data) > MAX_FILE:
-            raise BadInputError(f"{path}: a dump as text is at most {MAX_FILE >> 20} MiB: refused")
-        return textdump.unpack(data, str(path))
-    most = tarball.most(os.fstat(file.fileno()).st_size)
-    if magic.startswith(_GZIP):
-        with gzip.open(file) as unpacked:
-            return dict(tarball.read(unpacked, str(path), most))
-    if magic.startswith(_ZSTD):
-        extras.need(f"{path}: a dump that zstd has compressed", "pyarrow")
+def _contents(file: io.BufferedReader, where: str) -> Contents:
+    contents = Contents()
+    with suppress(CutShortError):
+        try:
+            _fill(contents, file, where)
+        except CutShortError as error:
+            contents.cut = str(error).removeprefix(f"{where}: ")
+    return contents
+
+
+def _fill(contents: Contents, file: io.BufferedReader, where: str) -> None:
+    magic = file.peek(_MAGIC)[:_MAGIC]
+    if magic.startswith(streamed.MAGIC):
+        streamed.fill(contents, file, where)
+    elif magic.startswith(textdump.MAGIC):
+        contents.entries = textdump.unpack(_whole(file, where), where)
+    elif magic.startswith(ttar.MAGIC):
+        contents.entries = ttar.unpack(_whole(file, where), where)
+    elif magic.startswith(_ZIP):
+        _unzip(contents, file, where)
+    else:
+        _untar(contents, file, magic, where)
+
+
+def _whole(file: IO[bytes], where: str) -> bytes:
+    data = file.read(MAX_FILE + 1)
+    if len(data) > MAX_FILE:
+        raise BadInputError(f"{where}: a dump as text is at most {MAX_FILE >> 20} MiB: refused")
+    return data
+
+
+class _Counted(io.RawIOBase):
+    """A stream that knows how much of it was read: what it may unpack to follows from that."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self.count += len(data)
+        return data
+
+    def most(self) -> int:
+        return tarball.most(self.count)
+
+
+def _untar(contents: Contents, file: io.BufferedReader, magic: bytes, where: str) -> None:
+    counted = _Counted(file)
+    unpacker = next((u for m, u in _UNPACKERS.items() if magic.startswith(m)), None)
+    if unpacker is not None:
+        with unpacker(counted) as unpacked:  # type: ignore[operator]
+            _inner(contents, unpacked, where, counted.most)
+    elif magic.startswith(_ZSTD):
+        extras.need(f"{where}: a dump that zstd has compressed", "pyarrow")
         import pyarrow as pa  # slow, and for this format only
 
-        with pa.CompressedInputStream(pa.PythonFile(file), "zstd") as stream:
-            return dict(tarball.read(stream, str(path), most))
-    return dict(tarball.read(file, str(path), most))
+        with pa.CompressedInputStream(pa.PythonFile(counted, "r"), "zstd") as unpacked:
+            _inner(contents, unpacked, where, counted.most)
+    else:
+        tarball.fill(contents, file, where, lambda: tarball.MAX_TOTAL)
 
 
-def _in_entries(entries: Entries, path: Path) -> ProcFs:
+def _inner(
+    contents: Contents, unpacked: tarball.Readable, where: str, most: Callable[[], int]
+) -> None:
+    buffered = _Ahead(unpacked)
+    if buffered.head(len(streamed.MAGIC)) == streamed.MAGIC:
+        streamed.fill(contents, buffered, where, most)
+    else:
+        tarball.fill(contents, buffered, where, most)
+
+
+class _Ahead:
+    """A stream of which the start was looked at."""
+
+    def __init__(self, stream: tarball.Readable) -> None:
+        self._stream = stream
+        self._head = b""
+
+    def head(self, size: int) -> bytes:
+        with suppress(OSError, EOFError, ValueError, zlib.error, lzma.LZMAError):
+            while len(self._head) < size and (more := self._stream.read(size - len(self._head))):
+                self._head += more
+        return self._head
+
+    def read(self, size: int, /) -> bytes:
+        if not self._head:
+            return self._stream.read(size)
+        data, self._head = self._head[:size], self._head[size:]
+        return data
+
+
+def _unzip(contents: Contents, file: io.BufferedReader, where: str) -> None:
+    whole: IO[bytes] = file
+    if not file.seekable():
+        whole = io.BytesIO(file.read(_MOST_ZIP))
+    size = whole.seek(0, os.SEEK_END)
+    whole.seek(0)
+    limit, total = tarball.most(size), 0
+    try:
+        with zipfile.ZipFile(whole) as archive:
+            for info in archive.infolist():
+                name = "/".join(part for part in info.filename.split("/") if part not in {"", "."})
+                if info.is_dir():
+                    contents.folders.add(name)
+                    continue
+                with archive.open(info) as member:
+                    data = member.read(tarball.MAX_CONTENT + 1)
+                total += len(data)
+                if total > limit:
+                    raise BadInputError(
+                        f"{where}: not a dump of /proc: it unpacks to more than "
+                        f"{limit >> 20:,} MiB, the limit for it"
+                    )
+                link = stat.S_ISLNK(info.external_attr >> 16)
+                contents.entries[name] = os.fsdecode(data) if link else data
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+        raise CutShortError(f"{where}: the archive is damaged: {error}") from error
+
+
+def _found(contents: Contents, path: Path, where: str) -> ProcFs:
     """Find the folder that the processes are in: a bundle may have it anywhere."""
-    stats = [name.split("/") for name in entries if name.endswith("/stat")]
-    roots = [parts[:-2] for parts in stats if _is_process(parts[-2])]
-    if not roots:
-        raise _no_process(path)
-    root = min(roots, key=lambda parts: (len(parts), parts))
+    root = _root({*_roots(contents.entries), *_roots(contents.folders)}, where, contents.cut)
     prefix = "".join(f"{part}/" for part in root)
-    inner = {n.removeprefix(prefix): e for n, e in entries.items() if n.startswith(prefix)}
-    return MemoryFs(inner, path.joinpath(*root))
+    inner = _below(contents.entries, prefix)
+    if _is_empty(inner):
+        raise BadInputError(f"{where}: {_EMPTY}")
+    folders = [name.removeprefix(prefix) for name in contents.folders if name.startswith(prefix)]
+    fs = MemoryFs(inner, path.joinpath(*root), folders)
+    fs.cut = contents.cut
+    fs.skipped = contents.skipped
+    return fs
+
+
+def _below(entries: dict[str, bytes | str], prefix: str) -> dict[str, bytes | str]:
+    if not prefix:
+        return entries
+    return {n.removeprefix(prefix): e for n, e in entries.items() if n.startswith(prefix)}
+
+
+def _is_empty(entries: dict[str, bytes | str]) -> bool:
+    parts = {name: name.split("/") for name in entries}
+    told = [
+        entries[name]
+        for name, part in parts.items()
+        if len(part) == 2 and _is_process(part[0]) and part[1] in {"stat", "status"}  # noqa: PLR2004
+    ]
+    return bool(told) and not any(told)
+
+
+def _roots(names: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    seen: set[str] = set()
+    for name in names:
+        folder = name.rpartition("/")[0]
+        if folder in seen:
+            continue
+        seen.add(folder)
+        parts = name.split("/")
+        for at, part in enumerate(parts[:-1]):
+            if _is_process(part) and parts[at + 1] in _OF_PROCESS:
+                yield tuple(parts[:at])
+                break
+
+
+def _root(roots: set[tuple[str, ...]], where: str, cut: str = "") -> tuple[str, ...]:
+    if not roots:
+        raise BadInputError(_no_process(where) + (f" ({cut})" if cut else ""))
+    least = min(map(len, roots))
+    near = sorted(root for root in roots if len(root) == least)
+    named = [root for root in near if root[-1:] == ("proc",)] or near
+    if len(named) > 1:
+        names = ", ".join("/".join(root) for root in named[:4])
+        more = ", ..." if len(named) > 4 else ""  # noqa: PLR2004
+        raise BadInputError(f"{where}: {len(named)} dumps in one ({names}{more}): name one of them")
+    return named[0]
 
 
 def _in_folder(folder: int, path: Path) -> ProcFs:
+    """Find the processes in a folder, or some levels down."""
     outer = FolderFs(folder, path)
-    if any(map(_is_process, outer.listdir(""))):
-        return outer
+    level: list[tuple[str, ...]] = [()]
+    for _ in range(_DEPTH + 1):
+        found = {parts for parts in level if _has_process(outer, parts)}
+        if found:
+            root = _root(found, str(path))
+            return FolderFs(_opened(folder, root), path.joinpath(*root)) if root else outer
+        level = [(*parts, name) for parts in level for name in _folders(outer, parts)]
+        level = level[:_MOST_FOLDERS]
+    raise BadInputError(_no_process(str(path)))
+
+
+def _opened(folder: int, parts: Iterable[str]) -> int:
+    fd = os.dup(folder)
+    for part in parts:
+        inner = os.open(part, _INNER, dir_fd=fd)
+        os.close(fd)
+        fd = inner
+    return fd
+
+
+def _has_process(fs: FolderFs, parts: tuple[str, ...]) -> bool:
+    folder = "/".join(parts)
+    try:
+        names = [name for name in fs.listdir(folder) if _is_process(name)]
+    except OSError:
+        return False
+    for name in names:
+        with suppress(OSError):
+            if not _OF_PROCESS.isdisjoint(fs.listdir(f"{folder}/{name}")):
+                return True
+    return False
+
+
+def _folders(fs: FolderFs, parts: tuple[str, ...]) -> list[str]:
     with suppress(OSError):
-        inner = FolderFs(
-            os.open("proc", _FLAGS | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder), path / "proc"
-        )
-        if any(map(_is_process, inner.listdir(""))):
-            return inner
-    raise _no_process(path)
+        return sorted(name for name in fs.listdir("/".join(parts)) if not name.startswith("."))
+    return []
 
 
 def _is_process(name: str) -> bool:
     return name.isascii() and name.isdigit()
 
 
-def _no_process(path: Path) -> BadInputError:
-    return BadInputError(f"{path}: not a dump of /proc: it has no process")
+def _no_process(where: str) -> str:
+    return f"{where}: not a dump of /proc: it has no process"

@@ -17,9 +17,10 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from analyzer.core.errors import BadInputError
 from analyzer.procfs import fdinfo
 from analyzer.procfs.fs import Links, vanished
-from analyzer.procfs.gaps import refusal
+from analyzer.procfs.gaps import lacking, malformed, not_links, refusal
 from analyzer.procfs.kcmp import What
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 _FD: Final = re.compile(r"0|[1-9][0-9]{0,9}")
 _UNSEEN: Final = "what is open there is not known"
+_STATE: Final = "the state of open files"
+_STATELESS: Final = "their offsets and flags are not known"
 _UNTOLD: Final = "whether open files are shared with it is not known"
 _GONE: Final = frozenset({errno.ESRCH, errno.EBADF})  # the task, or the descriptor, went away
 
@@ -112,7 +115,20 @@ def _links(fs: ProcFs, task: Task, log: GapLog) -> Links:
         return Links((), ())
     if links.refused:
         log.add(refusal("open files", "readlink", links.refused, _UNSEEN), task.tgid)
+    if links.others:
+        log.add(not_links("open files", "fd", _UNSEEN), task.tgid)
+    elif fs.copied and _more_told(fs, task, links):
+        log.add(lacking("some open files", "fd", _UNSEEN), task.tgid)
     return links
+
+
+def _more_told(fs: ProcFs, task: Task, links: Links) -> bool:
+    """Tell whether a dump has the state of descriptors that it does not have itself."""
+    try:
+        told = {name for name in fs.listdir(f"{task.folder}/fdinfo") if _FD.fullmatch(name)}
+    except OSError:
+        return False
+    return not told <= set(links.names)
 
 
 def identify(
@@ -173,12 +189,12 @@ def _below(rows: Sequence[int], limit: int) -> int:
     return sum(row < limit for row in rows)
 
 
-def look_shared(fs: ProcFs, slots: Slots, tables: Sequence[Task]) -> int:
+def look_shared(fs: ProcFs, slots: Slots, tables: Sequence[Task], log: GapLog) -> int:
     """Count the descriptors of interest that equal one of another table in all that /proc says."""
     count = 0
     for rows in slots.alike:
         holders: dict[FdInfo, set[int]] = {}
-        told = details(fs, slots, rows, tables)
+        told = details(fs, slots, rows, tables, log)
         for row, info in zip(rows, told, strict=True):
             if info is not None:
                 holders.setdefault(_alike(info), set()).add(slots.table[row])
@@ -194,9 +210,12 @@ def _alike(info: FdInfo) -> FdInfo:
 
 
 def details(
-    fs: ProcFs, slots: Slots, rows: Sequence[int], tables: Sequence[Task]
+    fs: ProcFs, slots: Slots, rows: Sequence[int], tables: Sequence[Task], log: GapLog
 ) -> list[FdInfo | None]:
-    """Read the fdinfo of some descriptors, in the order of `rows`; None for what went away."""
+    """Read the fdinfo of some descriptors, in the order of `rows`; None for what went away.
+
+    So it is for what a dump does not have, which goes to `log`.
+    """
     found: list[FdInfo | None] = []
     start = 0
     while start < len(rows):
@@ -205,16 +224,25 @@ def details(
         while stop < len(rows) and slots.table[rows[stop]] == table:
             stop += 1
         names = [str(slots.fd[row]) for row in rows[start:stop]]
-        found += _details(fs, f"{tables[table].folder}/fdinfo", names)
+        found += _details(fs, tables[table], names, log)
         start = stop
     return found
 
 
-def _details(fs: ProcFs, folder: str, names: Sequence[str]) -> list[FdInfo | None]:
+def _details(fs: ProcFs, task: Task, names: Sequence[str], log: GapLog) -> list[FdInfo | None]:
+    folder = f"{task.folder}/fdinfo"
     try:
         heads = fs.heads(folder, names)
     except OSError:
-        return [None] * len(names)
-    where = fs.name(f"{folder}/")
-    pairs = zip(names, heads, strict=True)
-    return [fdinfo.parse(head, where + name) if head else None for name, head in pairs]
+        heads = [None] * len(names)
+    found: list[FdInfo | None] = []
+    for name, head in zip(names, heads, strict=True):
+        path = f"{folder}/{name}"
+        if not head and not fs.was_gone(path):
+            log.add(lacking(_STATE, "fdinfo", _STATELESS), task.tgid)
+        try:
+            found.append(fdinfo.parse(head, fs.name(path)) if head else None)
+        except BadInputError as error:
+            log.add(malformed(_STATE, path, error, _STATELESS), task.tgid)
+            found.append(None)
+    return found

@@ -4,7 +4,8 @@
 dump that is one file, of which nothing ever reaches the disk. Paths are relative to the root.
 
 Everything raises OSError as the system calls do. `vanished` tells a task, or a descriptor, that
-went away while it was read (nothing is wrong with that) from a refusal, which is a gap.
+went away while it was read (nothing is wrong with that) from a refusal, which is a gap. In a dump
+what is not there was not copied, which is a gap too (`NotCopiedError`).
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import stat
 import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
 from analyzer.procfs import looked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from analyzer.relations.shown import Looked
@@ -36,25 +38,39 @@ _FILE_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK 
 _FOLDER_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
 
 
+class NotCopiedError(FileNotFoundError):
+    """A dump does not have it: nobody knows whether it was there."""
+
+
 def vanished(error: OSError) -> bool:
     """Tell whether `error` means that what was to be read is not there (any more)."""
-    return error.errno in _GONE
+    return error.errno in _GONE and not isinstance(error, NotCopiedError)
 
 
 @dataclass(frozen=True)
 class Links:
     """The links of one folder: names and where each leads, "" for one that is too long to read.
 
-    `refused` is the errno of the first link that may not be read, 0 when all could be.
+    `refused` is the errno of the first link that may not be read, 0 when all could be. `others` are
+    no links, of which a dump may have any number (cp -L).
     """
 
     names: Sequence[str]
     targets: Sequence[str]
     refused: int = 0
+    others: int = 0
 
 
 class ProcFs:
-    """The tree in the folder `root`."""
+    """The tree in the folder `root`.
+
+    `copied` tells a dump: then `cut` says how far it could be read, where not to its end, and
+    `skipped` counts what there was besides files, folders and links.
+    """
+
+    copied = False
+    cut = ""
+    skipped: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -72,6 +88,11 @@ class ProcFs:
             )
         except OSError:
             return False
+
+    def was_gone(self, path: str) -> bool:
+        """Tell whether it is known that a file could not be read when a dump was made."""
+        del path
+        return not self.copied
 
     def read(self, path: str) -> bytes:
         """Return the content of a file; BadInputError when it is larger than MAX_FILE bytes."""
@@ -132,6 +153,8 @@ class FolderFs(ProcFs):
     show what is outside of it. What is no regular file is not read.
     """
 
+    copied = True
+
     def __init__(self, folder: int, root: Path) -> None:
         super().__init__(root)
         self._folder = folder
@@ -144,7 +167,7 @@ class FolderFs(ProcFs):
     def read(self, path: str) -> bytes:
         """Do as `ProcFs.read`."""
         folder, _, name = path.rpartition("/")
-        with self._in(folder) as at:
+        with _copied(path), self._in(folder) as at:
             fd = os.open(name, _FILE_FLAGS, dir_fd=at)
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -156,22 +179,22 @@ class FolderFs(ProcFs):
     def link(self, path: str) -> str:
         """Do as `ProcFs.link`."""
         folder, _, name = path.rpartition("/")
-        with self._in(folder) as at:
+        with _copied(path), self._in(folder) as at:
             return os.readlink(name, dir_fd=at)
 
     def listdir(self, path: str) -> list[str]:
         """Do as `ProcFs.listdir`."""
-        with self._in(path) as at:
+        with _copied(path), self._in(path) as at:
             return os.listdir(at)
 
     def links(self, folder: str) -> Links:
         """Do as `ProcFs.links`."""
-        with self._in(folder) as at:
+        with _copied(folder), self._in(folder) as at:
             return _links(at)
 
     def heads(self, folder: str, names: Sequence[str]) -> list[bytes | None]:
         """Do as `ProcFs.heads`."""
-        with self._in(folder) as at:
+        with _copied(folder), self._in(folder) as at:
             return [_head(at, name) if _is_regular(at, name) else None for name in names]
 
     @contextmanager
@@ -188,14 +211,25 @@ class FolderFs(ProcFs):
 
 
 class MemoryFs(ProcFs):
-    """A tree of `entries`: bytes are the content of a file, str is where a link leads."""
+    """A tree of `entries`: bytes are the content of a file, str is where a link leads.
 
-    def __init__(self, entries: Mapping[str, bytes | str], root: Path) -> None:
+    `folders` are there though nothing be in them.
+    """
+
+    copied = True
+
+    def __init__(
+        self, entries: Mapping[str, bytes | str], root: Path, folders: Iterable[str] = ()
+    ) -> None:
         super().__init__(root)
         self._entries = entries
         self._folders: dict[str, list[str]] = {"": []}
         for path in entries:
             self._add(path)
+        for path in folders:
+            if path not in self._folders:
+                self._folders[path] = []
+                self._add(path)
 
     def _add(self, path: str) -> None:
         while path:
@@ -234,7 +268,8 @@ class MemoryFs(ProcFs):
         """Do as `ProcFs.links`."""
         pairs = [(name, self._entries.get(f"{folder}/{name}")) for name in self.listdir(folder)]
         found = [(name, target) for name, target in pairs if isinstance(target, str)]
-        return Links([name for name, _ in found], [target for _, target in found])
+        names, targets = [name for name, _ in found], [target for _, target in found]
+        return Links(names, targets, others=len(pairs) - len(found))
 
     def heads(self, folder: str, names: Sequence[str]) -> list[bytes | None]:
         """Do as `ProcFs.heads`."""
@@ -243,7 +278,15 @@ class MemoryFs(ProcFs):
 
 
 def _missing(path: str) -> OSError:
-    return OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    return NotCopiedError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+
+@contextmanager
+def _copied(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise _missing(path) from None
 
 
 def _is_regular(folder: int, name: str) -> bool:
@@ -267,19 +310,20 @@ def _content(fd: int, path: str) -> bytes:
 def _links(fd: int) -> Links:
     names: list[str] = []
     targets: list[str] = []
-    refused = 0
+    refused = others = 0
     for name in os.listdir(fd):
         try:
             target = os.readlink(name, dir_fd=fd)
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG:
+                others += error.errno == errno.EINVAL
                 if not vanished(error) and error.errno != errno.EINVAL:
                     refused = refused or error.errno or errno.EACCES
                 continue
             target = ""
         names.append(name)
         targets.append(target)
-    return Links(names, targets, refused)
+    return Links(names, targets, refused, others)
 
 
 def _head(folder: int, name: str) -> bytes | None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
+from analyzer.core.errors import BadInputError
 from analyzer.core.model import GAPS
+from analyzer.procfs.fs import NotCopiedError, vanished
 from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+    from analyzer.procfs.fs import ProcFs
     from analyzer.snapshot.tables import Table
+
+_T = TypeVar("_T")
 
 EVERYBODY: Final = 0
 OTHERS: Final = -1  # processes that are not known, but not of the subtree
@@ -52,8 +57,53 @@ class GapLog:
 
 def refusal(what: str, syscall: str, error: OSError | int, effect: str) -> Failure:
     """Return the failure that an OSError (or an errno) is."""
+    if isinstance(error, NotCopiedError):
+        return lacking(what, error.filename.rpartition("/")[2], effect)
     code = error if isinstance(error, int) else (error.errno or errno.EIO)
     return Failure(what, syscall, code, effect)
+
+
+def lacking(what: str, name: str, effect: str) -> Failure:
+    """Return the failure that a dump is, which does not have the file or folder `name`."""
+    return Failure(f"{what} ({name}), which the dump does not have", "read", None, effect)
+
+
+def not_links(what: str, name: str, effect: str) -> Failure:
+    """Return the failure that a dump is, in which links were followed when they were copied."""
+    said = f"{what} ({name}), of which the dump has files, not links (cp -L follows them)"
+    return Failure(said, "read", None, effect)
+
+
+def malformed(what: str, path: str, error: BadInputError, effect: str) -> Failure:
+    """Return the failure that a file is, which is cut, or is something else."""
+    name = path.rpartition("/")[2]
+    line = str(error).rpartition(f"{name}: ")[2]
+    return Failure(f"{what} ({name}), which is not as it should be: {line}", "read", None, effect)
+
+
+def attempt(
+    fs: ProcFs,
+    path: str,
+    parse: Callable[[bytes, str], _T],
+    log: GapLog,
+    pid: int,
+    *,
+    what: str,
+    effect: str,
+) -> _T | None:
+    """Return the parsed content of a file of process `pid`, None where that goes to `log`.
+
+    OSError for what went away.
+    """
+    try:
+        return parse(fs.read(path), fs.name(path))
+    except OSError as error:
+        if vanished(error):
+            raise
+        log.add(refusal(what, "read", error, effect), pid)
+    except BadInputError as error:
+        log.add(malformed(what, path, error, effect), pid)
+    return None
 
 
 def _where(what: str, pids: list[int]) -> str:

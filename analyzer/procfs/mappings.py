@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.procfs import maps
 from analyzer.procfs.fs import vanished
-from analyzer.procfs.gaps import refusal
+from analyzer.procfs.gaps import attempt, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from analyzer.procfs.tasks import Task
 
 _UNSEEN: Final = "which files are mapped there is not known"
+_UNNAMED: Final = "which program it runs is not known"
 
 
 class Mapped(NamedTuple):
@@ -58,11 +59,10 @@ def read(fs: ProcFs, task: Task, log: GapLog) -> tuple[list[Mapped], list[Use]]:
 def _maps(fs: ProcFs, task: Task, log: GapLog) -> Sequence[maps.Mapping]:
     path = f"{task.folder}/maps"
     try:
-        return maps.parse(fs.read(path), fs.name(path))
-    except OSError as error:
-        if not vanished(error):
-            log.add(refusal("mappings", "read", error, _UNSEEN), task.tgid)
+        told = attempt(fs, path, maps.parse, log, task.tgid, what="mappings", effect=_UNSEEN)
+    except OSError:
         return ()
+    return told or ()
 
 
 def _exe(fs: ProcFs, task: Task, log: GapLog) -> str | None:
@@ -71,5 +71,5 @@ def _exe(fs: ProcFs, task: Task, log: GapLog) -> str | None:
         return fs.link(f"{task.folder}/exe")
     except OSError as error:
         if not vanished(error):
-            log.add(refusal("executable", "readlink", error, _UNSEEN), task.tgid)
+            log.add(refusal("executable", "readlink", error, _UNNAMED), task.tgid)
         return None

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from analyzer.core.errors import BadInputError
 from analyzer.procfs import mountinfo, nslink
+from analyzer.procfs.fs import NotCopiedError
+from analyzer.procfs.gaps import lacking, malformed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from analyzer.procfs.fs import ProcFs
+    from analyzer.procfs.gaps import GapLog
     from analyzer.procfs.mountinfo import Mount
     from analyzer.procfs.namespaces import Membership
     from analyzer.procfs.nslink import NamespaceLink
     from analyzer.procfs.tasks import Task
+
+
+_MOUNTS: Final = "the mounts of a mount namespace"
+_UNNAMED: Final = "devices, and namespaces that are kept by a mount there, are not known"
 
 
 class Pin(NamedTuple):
@@ -25,27 +33,41 @@ class Pin(NamedTuple):
 
 
 def read(
-    fs: ProcFs, tasks: Iterable[Task], members: Iterable[Membership]
+    fs: ProcFs, tasks: Iterable[Task], members: Iterable[Membership], log: GapLog
 ) -> Mapping[int, Sequence[Mount]]:
-    """Return the mounts of each mount namespace, by the process that was asked for them."""
+    """Return the mounts of each mount namespace, by the process that was asked for them.
+
+    A dump has them once for each; one that has none goes to `log`.
+    """
     inside = {m.tid: m.namespace for m in members if m.link == "mnt"}
     found: dict[NamespaceLink, tuple[int, Sequence[Mount]]] = {}
+    lacked: dict[NamespaceLink, int] = {}
     for task in tasks:
         namespace = inside.get(task.tid)
         if namespace is None or namespace in found or not task.leader or task.stat.exiting:
             continue
-        mounts = _mounts(fs, task)
+        mounts = _mounts(fs, task, log)
         if mounts:
             found[namespace] = task.tgid, mounts
+        elif mounts is None:
+            lacked.setdefault(namespace, task.tgid)
+    for namespace in lacked.keys() - found.keys():
+        log.add(lacking(_MOUNTS, "mountinfo", _UNNAMED), lacked[namespace])
     return dict(found.values())
 
 
-def _mounts(fs: ProcFs, task: Task) -> Sequence[Mount]:
+def _mounts(fs: ProcFs, task: Task, log: GapLog) -> Sequence[Mount] | None:
+    """Return the mounts that a task sees, None where a dump does not say."""
     path = f"{task.folder}/mountinfo"
     try:
         return mountinfo.parse(fs.read(path), fs.name(path))
+    except NotCopiedError:
+        return None
     except OSError:
         return ()  # it adds names only: what else is refused of the task says so
+    except BadInputError as error:
+        log.add(malformed(_MOUNTS, path, error, _UNNAMED), task.tgid)
+        return ()
 
 
 def devices(mounts: Mapping[int, Sequence[Mount]]) -> Mapping[int | None, int]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from analyzer.kinds import associations, namespace_kinds
 from analyzer.procfs import nslink
 from analyzer.procfs.fs import Links, vanished
-from analyzer.procfs.gaps import refusal
+from analyzer.procfs.gaps import lacking, not_links, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -50,6 +50,7 @@ def read(fs: ProcFs, tasks: Iterable[Task], log: GapLog) -> list[Membership]:
     """Read the namespaces of `tasks`; what is refused goes to `log`."""
     found: list[Membership] = []
     known = associations()
+    seen: dict[frozenset[str], list[Task]] = {}
     for task in tasks:
         links = _links(fs, task, log)
         for link, target in sorted(zip(links.names, links.targets, strict=True)):
@@ -58,6 +59,14 @@ def read(fs: ProcFs, tasks: Iterable[Task], log: GapLog) -> list[Membership]:
                 continue
             if _association(link) in known:  # else it is a later kernel's, or a dump's
                 found.append(Membership(task.tid, link, namespace))
+        if fs.copied and links.names and not task.stat.exiting:
+            names = frozenset(name for name in links.names if _association(name) in known)
+            seen.setdefault(names, []).append(task)
+    everything = frozenset().union(*seen)
+    for names, lacked in seen.items():
+        for name in sorted(everything - names):
+            for task in lacked:
+                log.add(lacking("a namespace", f"ns/{name}", _UNSEEN), task.tgid)
     return found
 
 
@@ -65,11 +74,13 @@ def _links(fs: ProcFs, task: Task, log: GapLog) -> Links:
     try:
         links = fs.links(f"{task.folder}/ns")
     except OSError as error:
-        if not vanished(error):
+        if not vanished(error) and not (fs.copied and task.stat.exiting):
             log.add(refusal("namespaces", "opendir", error, _UNSEEN), task.tgid)
         return Links((), ())
     if links.refused:
         log.add(refusal("namespaces", "readlink", links.refused, _UNSEEN), task.tgid)
+    if links.others:
+        log.add(not_links("namespaces", "ns", _UNSEEN), task.tgid)
     return links
 
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from analyzer.check.subtree import INSIDE, task_sides
+import numpy as np
+
+from analyzer.check.subtree import INSIDE, UNPLACED, task_sides
 from analyzer.core.errors import TargetVanishedError
 from analyzer.procfs import ends, files, mappings, mounts, namespaces, nslink, relate, tasks, world
 from analyzer.procfs.build import Tables
 from analyzer.procfs.facts import COMPLETE
-from analyzer.procfs.gaps import GapLog
+from analyzer.procfs.gaps import Failure, GapLog
 from analyzer.procfs.kcmp import What
 from analyzer.procfs.sharing import Sharing
 
@@ -32,6 +34,13 @@ if TYPE_CHECKING:
     from analyzer.snapshot.tables import Table
 
 Progress = Callable[[str], None]
+
+_UNPLACED: Final = Failure(
+    "whom it descends from, which was not read",
+    "read",
+    None,
+    "whether it is inside is not known: it is no witness of a leak",
+)
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,7 @@ def read(
     found = tasks.read(fs, log)
     table = tasks.table(found, facts)
     inside = _inside(table, pid, others)
+    _note_unplaced(table, pid, others, log)
     full = frozenset(table["tid"].tolist()) if host else frozenset(inside["tid"].tolist())
     subtree = frozenset(inside["tgid"].tolist())
     whole = fs.is_live() or _is_whole(fs)
@@ -124,6 +134,17 @@ def _is_whole(fs: ProcFs) -> bool:
     return True
 
 
+def _note_unplaced(table: Table, pid: int | None, others: Sequence[int], log: GapLog) -> None:
+    """Note what descends from a process that was not read; for `pid`, what may be of its own."""
+    if pid is None:
+        processes = table["tgid"]
+        rows = np.flatnonzero((table["ppid"] != 0) & ~np.isin(table["ppid"], processes))
+    else:
+        rows = np.flatnonzero(task_sides(table, pid, others) == UNPLACED)
+    for process in sorted(set(table["tgid"][rows].tolist())):
+        log.add(_UNPLACED, process)
+
+
 def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, list[str], dict[str, Table]]:
     fs, log = reading.fs, reading.log
     progress("what tasks share")
@@ -135,8 +156,8 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, list[str], di
     slots = _slots(reading, groups[What.FILES], of_interest)
     of_interest |= _namespaces_of(slots)
     rows = slots.kept()
-    told = dict(zip(rows, files.details(fs, slots, rows, one_each), strict=True))
-    seen = mounts.read(fs, reading.tasks, members)
+    told = dict(zip(rows, files.details(fs, slots, rows, one_each, log), strict=True))
+    seen = mounts.read(fs, reading.tasks, members, log)
     progress("mappings")
     mapped = {
         at: mappings.read(fs, group[0], log)
@@ -194,7 +215,7 @@ def _namespaces_of(slots: files.Slots) -> set[NamespaceLink]:
 
 
 def _alike(reading: _Reading, slots: files.Slots, one_each: Sequence[Task]) -> list[str]:
-    alike = files.look_shared(reading.fs, slots, one_each)
+    alike = files.look_shared(reading.fs, slots, one_each, reading.log)
     told = "look shared with another process; only kcmp(2) on the live machine can tell"
     return [f"{alike} descriptors {told}"] if alike else []
 

@@ -1,4 +1,7 @@
-"""A /proc that remembers what was read of it, so that a dump holds exactly what a replay needs."""
+"""A /proc that remembers what was read of it, so that a dump holds exactly what a replay needs.
+
+What was not there is remembered as well: in a dump nobody could tell it from what was not copied.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from analyzer.procfs import looked
-from analyzer.procfs.fs import Links, ProcFs, vanished
+from analyzer.procfs.fs import Links, ProcFs
 from analyzer.procfs.refusals import LINK, OPEN, Refusals
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ class Recorder(ProcFs):
     def __init__(self, inner: ProcFs, only: Collection[int] | None = None) -> None:
         super().__init__(inner.root)
         self._inner = inner
+        self.copied = inner.copied
         self._only = None if only is None else frozenset(map(str, only))
         self.entries: dict[str, bytes | str] = {}
         self.refused: Refusals = {}
@@ -67,7 +71,7 @@ class Recorder(ProcFs):
             raise
         for name, target in zip(links.names, links.targets, strict=True):
             self.entries[f"{folder}/{name}"] = target
-        if links.refused:
+        if links.refused or not links.names:
             self.refused[LINK, folder] = links.refused
         return links
 
@@ -77,6 +81,8 @@ class Recorder(ProcFs):
         for name, head in zip(names, heads, strict=True):
             if head is not None:
                 self.entries[f"{folder}/{name}"] = head
+            else:
+                self.refused[OPEN, f"{folder}/{name}"] = errno.ENOENT
         return heads
 
     def looked(self, paths: Sequence[str]) -> list[bytes | None]:
@@ -88,5 +94,6 @@ class Recorder(ProcFs):
         return found
 
     def _refuse(self, kind: str, path: str, error: OSError) -> None:
-        if not vanished(error):
+        # What a second look does not find was there.
+        if path not in self.entries:
             self.refused[kind, path] = error.errno or errno.EIO

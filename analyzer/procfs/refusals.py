@@ -1,6 +1,7 @@
 """What could not be read when a dump was made: cranalyze/refused, ``ERRNO open|link PATH`` a line.
 
-Without it a dump would look as if there had been nothing to read.
+Without it a dump would look as if there had been nothing to read. What was gone (ENOENT, ESRCH) is
+in it too, else it would look as if it had not been copied; so is a folder without links (0).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Refusing(ProcFs):
         super().__init__(inner.root)
         self._inner = inner
         self._refused = refused
+        self.copied, self.cut, self.skipped = inner.copied, inner.cut, inner.skipped
 
     def is_live(self) -> bool:
         """Do as `ProcFs.is_live`."""
@@ -54,15 +56,15 @@ class Refusing(ProcFs):
     def links(self, folder: str) -> Links:
         """Do as `ProcFs.links`."""
         self._check(folder)
-        code = self._refused.get((LINK, folder), 0)
+        code = self._refused.get((LINK, folder))
         try:
             links = self._inner.links(folder)
         except FileNotFoundError:
             # A folder of which nothing could be read leaves no trace in an archive.
-            if not code:
+            if code is None:
                 raise
             links = Links((), ())
-        return Links(links.names, links.targets, code)
+        return Links(links.names, links.targets, code or links.refused, links.others)
 
     def heads(self, folder: str, names: Sequence[str]) -> list[bytes | None]:
         """Do as `ProcFs.heads`."""
@@ -71,6 +73,10 @@ class Refusing(ProcFs):
     def looked(self, paths: Sequence[str]) -> list[bytes | None]:
         """Do as `ProcFs.looked`."""
         return self._inner.looked(paths)
+
+    def was_gone(self, path: str) -> bool:
+        """Do as `ProcFs.was_gone`."""
+        return (OPEN, path) in self._refused or (OPEN, path.rpartition("/")[0]) in self._refused
 
     def _check(self, path: str) -> None:
         code = self._refused.get((OPEN, path))

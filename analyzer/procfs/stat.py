@@ -6,10 +6,13 @@ newlines, since a task can call itself anything.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.core.model import TASKS
 from analyzer.procfs.parse import decode, in_column, malformed, number
+
+if TYPE_CHECKING:
+    from analyzer.procfs.status import Status
 
 _PF_EXITING: Final = 0x00000004  # include/linux/sched.h
 _PF_KTHREAD: Final = 0x00200000
@@ -24,7 +27,7 @@ _TID_COLUMN, _PPID_COLUMN = TASKS.column("tid"), TASKS.column("ppid")
 
 
 class Stat(NamedTuple):
-    """What is used of the line; `start_ticks` is in clock ticks since boot.
+    """What is used of the line; `start_ticks` is in clock ticks since boot, 0 where not known.
 
     `terminal` is the device of the controlling terminal; 0 is none, as of group and session.
     """
@@ -49,6 +52,12 @@ class Stat(NamedTuple):
     def kthread(self) -> bool:
         """Whether it is a kernel thread."""
         return bool(self.flags & _PF_KTHREAD)
+
+
+def of_status(tid: int, more: Status) -> Stat:
+    """Return what /proc/PID/status says of it, as far as it goes."""
+    flags = _PF_KTHREAD if more.kthread else 0
+    return Stat(tid, more.comm, more.state, more.ppid, flags, more.threads, start_ticks=0)
 
 
 def _letter(word: bytes) -> str:

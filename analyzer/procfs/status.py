@@ -1,16 +1,20 @@
 """/proc/PID/status: what is known of a task, a ``Name: value`` a line (proc_pid_status(5)).
 
-The kernel escapes the newlines of the task's name here, so a line is a line.
+The kernel escapes the newlines of the task's name here, so a line is a line. Where a dump has no
+`stat`, this says nearly all that is known of a task, but not when it started.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 from analyzer.core.model import TASKS, ColumnSpec
-from analyzer.procfs.parse import in_column, malformed
+from analyzer.procfs.parse import decode, in_column, malformed
 
 _USER: Final = ColumnSpec("uid", "u64", "a user's id", most=(1 << 32) - 1)
+_KTHREADD: Final = 2
+_ESCAPED: Final = re.compile(rb"\\[n\\]")
 _COLUMNS: Final = {
     b"Tgid": TASKS.column("tgid"),
     b"PPid": TASKS.column("ppid"),
@@ -19,6 +23,7 @@ _COLUMNS: Final = {
     b"NSpgid": TASKS.column("nspid"),
     b"NSsid": TASKS.column("nspid"),
     b"TracerPid": TASKS.column("tid"),
+    b"Threads": ColumnSpec("threads", "u64", "threads of the process", most=(1 << 32) - 1),
 }
 
 
@@ -26,7 +31,8 @@ class Status(NamedTuple):
     """What is used: `nspid` are the task's ids, outermost namespace first (None before 4.1).
 
     `uid` is the real user id. `hidden` tells of the session and the process group whether their
-    leaders have no number in the task's own pid namespace.
+    leaders have no number in the task's own pid namespace. A `kthread` is told by its line (since
+    6.8) or, of a child of kthreadd, by its having no memory.
     """
 
     tgid: int
@@ -35,6 +41,10 @@ class Status(NamedTuple):
     uid: int
     tracer: int = 0
     hidden: tuple[bool, bool] = (False, False)
+    comm: str = "?"
+    state: str = "?"
+    threads: int = 1
+    kthread: bool = False
 
 
 def parse(data: bytes, where: str) -> Status:
@@ -48,7 +58,42 @@ def parse(data: bytes, where: str) -> Status:
         raise malformed(where, 1 + data.count(b"\n"), f"the file ends without {lost}")
     (tracer, *_) = (*_numbers(data, b"TracerPid", where), 0)
     session, group = (_numbers(data, key, where)[-1:] == (0,) for key in (b"NSsid", b"NSpgid"))
-    return Status(tgid[0], ppid[0], nspid or None, uid[0], tracer, (session, group))
+    return Status(
+        tgid[0],
+        ppid[0],
+        nspid or None,
+        uid[0],
+        tracer,
+        (session, group),
+        comm=decode(_ESCAPED.sub(_unescaped, _value(data, b"Name"))) or "?",
+        state=_letter(_value(data, b"State")),
+        threads=(_numbers(data, b"Threads", where) or (1,))[0],
+        kthread=_kthread(data, tgid[0], ppid[0]),
+    )
+
+
+def _kthread(data: bytes, tgid: int, ppid: int) -> bool:
+    told = _value(data, b"Kthread")
+    if told:
+        return told == b"1"
+    return _KTHREADD in {tgid, ppid} and not _value(data, b"VmSize")
+
+
+def _letter(word: bytes) -> str:
+    return word[:1].decode() if word[:1].isalpha() else "?"
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    return b"\n" if match[0] == b"\\n" else b"\\"
+
+
+def _value(data: bytes, key: bytes) -> bytes:
+    head = key + b":"
+    at = 0 if data.startswith(head) else data.find(b"\n" + head) + 1
+    if not at and not data.startswith(head):
+        return b""
+    end = data.find(b"\n", at)
+    return data[at + len(head) : end if end >= 0 else len(data)].lstrip(b" \t")
 
 
 def _numbers(data: bytes, key: bytes, where: str) -> tuple[int, ...]:

@@ -3,17 +3,23 @@
 Formats: ustar, GNU (long names as members of type L and K) and pax (types x and g), which is all
 that GNU tar, BusyBox and Python write. Python's own reader believes the size of a header before it
 has seen the data, and takes 30 us a member; a dump has 100,000 of them.
+
+What is of no use in a dump (hard links, devices, FIFOs, files with holes, names that lead out of
+it, files beyond all that /proc has) is passed over and counted.
 """
 
 from __future__ import annotations
 
+import lzma
+import zlib
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Final, Protocol
 
 from analyzer.core.errors import BadInputError
+from analyzer.procfs.contents import Contents, CutShortError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 MAX_CONTENT: Final = 64 << 20  # of one file
 MAX_NAME: Final = 1 << 16  # of an extended header; a path or a link is at most 4 KiB
@@ -28,6 +34,17 @@ _FILE: Final = (b"0", b"\0", b"7")
 _NAMES: Final = (b"L", b"K", b"x", b"g")
 _FOLDER: Final = b"5"
 _SYMLINK: Final = b"2"
+_SPARSE: Final = b"S"
+_SKIPPED: Final = {
+    b"1": "hard links",
+    b"3": "devices",
+    b"4": "devices",
+    b"6": "FIFOs",
+    _SPARSE: "files with holes",
+}
+_LEADS_OUT: Final = "names that lead out of it"
+_HUGE: Final = f"files of more than {MAX_CONTENT >> 20} MiB"
+_PART: Final = 1 << 20
 _SHORT: Final = 100  # bytes of a name that fit into a header
 
 
@@ -55,7 +72,7 @@ class Readable(Protocol):
 class _Stream:
     """Reads blocks of `stream`, `most` bytes at most."""
 
-    def __init__(self, stream: Readable, where: str, most: int) -> None:
+    def __init__(self, stream: Readable, where: str, most: Callable[[], int]) -> None:
         self._stream = stream
         self._most = most
         self._where = where
@@ -67,15 +84,34 @@ class _Stream:
     def take(self, size: int) -> bytes:
         """Return exactly `size` bytes."""
         self._read += size
-        if self._read > self._most:
-            raise self.error(f"it unpacks to more than {self._most >> 20:,} MiB, the limit for it")
-        data = self._stream.read(size)
+        if self._read > self._most():
+            limit = self._most() >> 20
+            raise self.error(f"it unpacks to more than {limit:,} MiB, the limit for it")
+        data = self._some(size)
         while len(data) < size:
-            more = self._stream.read(size - len(data))
+            more = self._some(size - len(data))
             if not more:
-                raise self.error(f"the archive is cut short after {self._read} bytes")
+                raise self.cut("cut short")
             data += more
         return data
+
+    def _some(self, size: int) -> bytes:
+        try:
+            return self._stream.read(size)
+        except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+            # OSError is what gzip and bz2 raise too, and pyarrow for zstd.
+            said = " ".join(str(getattr(error, "strerror", None) or error).split())
+            raise self.cut(f"cut short or damaged ({said})") from error
+
+    def cut(self, how: str) -> CutShortError:
+        """Return the error for a stream that ends here."""
+        return CutShortError(f"{self._where}: the archive is {how} after {self._read:,} bytes")
+
+    def skip(self, size: int) -> None:
+        """Pass over the content of a member."""
+        left = -(-size // _BLOCK) * _BLOCK
+        while left > 0:
+            left -= len(self.take(min(left, _PART)))
 
     def content(self, size: int, limit: int) -> bytes:
         """Return the content of a member of `size` bytes."""
@@ -89,37 +125,66 @@ def most(size: int) -> int:
     return min(MAX_TOTAL, _LEAST_TOTAL + _RATIO * size)
 
 
-def read(stream: Readable, where: str, limit: int = MAX_TOTAL) -> Iterator[tuple[str, bytes | str]]:
+def read(
+    stream: Readable, where: str, limit: Callable[[], int] | None = None
+) -> Iterator[tuple[str, bytes | str]]:
     """Yield name and content (bytes) or target (str) of the files and links of an archive.
 
-    Folders are passed over. BadInputError for anything else, a name with ``..`` or a leading slash,
-    an archive that is cut short, and sizes beyond the limits.
+    Errors as `fill`.
+    """
+    contents = Contents()
+    fill(contents, stream, where, limit or (lambda: MAX_TOTAL))
+    yield from contents.entries.items()
+
+
+def fill(contents: Contents, stream: Readable, where: str, limit: Callable[[], int]) -> None:
+    """Add what an archive has to `contents`; `limit` says how much may have been unpacked so far.
+
+    CutShortError when it ends too early or is damaged, BadInputError when it is none, and for sizes
+    beyond the limits.
     """
     source = _Stream(stream, where, limit)
     extended = _Extended()
+    started = False
     while (header := source.take(_BLOCK)).strip(b"\0"):
-        kind, size = _checked(source, header)
+        kind, size = _checked(source, header, started=started)
+        started = True
         if kind in _NAMES:
             extended.add(kind, source.content(size, MAX_NAME))
             continue
-        name = _clean(source, extended.known.get(b"path") or _name(header))
-        if kind in _FILE:
-            yield name, source.content(_size(source, extended, size), MAX_CONTENT)
-        elif kind == _SYMLINK:
-            target = extended.known.get(b"linkpath") or _string(header, 157, _SHORT)
-            yield name, _decode(target)
-        elif kind != _FOLDER:
-            raise source.error(f"{name[:80]!a} is neither a file, a symbolic link nor a folder")
+        _add(contents, source, header, _size(source, extended, size), extended.known)
         extended = _Extended()
 
 
-def _checked(source: _Stream, header: bytes) -> tuple[bytes, int]:
+def _add(
+    contents: Contents, source: _Stream, header: bytes, size: int, known: Mapping[bytes, bytes]
+) -> None:
+    kind = header[156:157]
+    name = _clean(known.get(b"path") or _name(header))
+    why = _LEADS_OUT if name is None else _HUGE if kind in _FILE and size > MAX_CONTENT else ""
+    why = why or ("" if kind in {*_FILE, _SYMLINK, _FOLDER} else _SKIPPED.get(kind, "others"))
+    if why or name is None:
+        contents.skipped[why] += 1
+        while kind == _SPARSE and header[482 if header[257:262] == b"ustar" else 504]:
+            header = source.take(_BLOCK)
+        source.skip(size if kind not in b"123456" else 0)
+    elif kind in _FILE:
+        contents.entries[name] = source.content(size, MAX_CONTENT)
+    elif kind == _SYMLINK:
+        contents.entries[name] = _decode(known.get(b"linkpath") or _string(header, 157, _SHORT))
+    else:
+        contents.folders.add(name)
+
+
+def _checked(source: _Stream, header: bytes, *, started: bool) -> tuple[bytes, int]:
     try:
         expected = int(header[_SUM].strip(b" \0") or b"0", 8)
         size = _number(header[124:136])
     except ValueError:
-        raise source.error("it is no tar archive") from None
+        expected, size = -1, 0
     if sum(header) - sum(header[_SUM]) + _BLANK_SUM != expected:
+        if started:
+            raise source.cut("damaged")
         raise source.error("it is no tar archive, or damaged")
     return header[156:157], size
 
@@ -161,11 +226,10 @@ def _string(header: bytes, start: int, size: int) -> bytes:
     return header[start : start + size].partition(b"\0")[0]
 
 
-def _clean(source: _Stream, name: bytes) -> str:
+def _clean(name: bytes) -> str | None:
+    # `tar -P` leaves the slash at the start: nothing of a dump is written anywhere.
     parts = [part for part in name.split(b"/") if part not in {b"", b"."}]
-    if b".." in parts or name.startswith(b"/"):
-        raise source.error(f"{_decode(name[:80])!a} leads out of it")
-    return _decode(b"/".join(parts))
+    return None if b".." in parts else _decode(b"/".join(parts))
 
 
 def _decode(name: bytes) -> str:

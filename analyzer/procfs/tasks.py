@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer.core.errors import NotPermittedError
+from analyzer.core.errors import BadInputError, NotPermittedError
 from analyzer.core.model import TASKS
 from analyzer.procfs import cgroup, stat, status
 from analyzer.procfs.fs import vanished
-from analyzer.procfs.gaps import refusal
+from analyzer.procfs.gaps import Failure, attempt, lacking, refusal
 from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from analyzer.snapshot.tables import Table
 
 _ID: Final = re.compile(r"[1-9][0-9]{0,8}")
-_UNLISTED: Final = "the process, or some of its threads, and all that they hold is missing"
+_UNLISTED: Final = "it is not in the tree, and all that it holds is missing"
+_UNDATED: Final = "when it started is not known, and little else of it"
+_UNTOLD: Final = "its id in its own pid namespace is not known"
+_ALONE: Final = "its first thread stands for all: what the others have of their own is missing"
+_FEWER: Final = "what they have of their own is missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +69,10 @@ def read(fs: ProcFs, log: GapLog) -> list[Task]:
     for pid in pids:
         try:
             # A thread id twice is a dump's defect, or an id that was given anew meanwhile.
-            found |= {task.tid: task for task in _process(fs, pid)}
+            found |= {task.tid: task for task in _process(fs, pid, log)}
         except OSError as error:
             if not vanished(error):
-                log.add(refusal("its tasks", "read", error, _UNLISTED), pid)
+                log.add(refusal("its threads", "readdir", error, _ALONE), pid)
     return list(found.values())
 
 
@@ -103,35 +107,52 @@ def parent(fs: ProcFs, pid: int) -> int:
         return 0
 
 
-def _process(fs: ProcFs, pid: int) -> list[Task]:
-    folder = str(pid)
-    leader = _task(fs, pid, pid, folder, _stat(fs, folder))
-    if leader.stat.threads <= 1:
+def _process(fs: ProcFs, pid: int, log: GapLog) -> list[Task]:
+    leader = _task(fs, pid, pid, str(pid), log)
+    if leader is None or leader.stat.threads <= 1:
+        return [] if leader is None else [leader]
+    try:
+        listed = _numbers(fs, f"{pid}/task")
+    except OSError as error:
+        if not vanished(error):
+            log.add(refusal("its threads", "readdir", error, _ALONE), pid)
         return [leader]
-    return [leader, *_threads(fs, pid)]
+    threads = [_thread(fs, pid, tid, log) for tid in listed if tid != pid]
+    if fs.copied and len({pid, *listed}) < leader.stat.threads:
+        log.add(lacking("some of its threads", "task", _FEWER), pid)
+    return [leader, *(thread for thread in threads if thread is not None)]
 
 
-def _threads(fs: ProcFs, pid: int) -> list[Task]:
-    found: list[Task] = []
-    for tid in _numbers(fs, f"{pid}/task"):
-        folder = f"{pid}/task/{tid}"
-        try:
-            if tid != pid:
-                found.append(_task(fs, pid, tid, folder, _stat(fs, folder)))
-        except OSError as error:
-            if not vanished(error):
-                raise
-    return found
+def _thread(fs: ProcFs, pid: int, tid: int, log: GapLog) -> Task | None:
+    try:
+        return _task(fs, pid, tid, f"{pid}/task/{tid}", log)
+    except OSError:
+        return None  # it ended meanwhile
 
 
 def _stat(fs: ProcFs, folder: str) -> stat.Stat:
     return stat.parse(fs.read(f"{folder}/stat"), fs.name(f"{folder}/stat"))
 
 
-def _task(fs: ProcFs, tgid: int, tid: int, folder: str, first: stat.Stat) -> Task:
-    more = status.parse(fs.read(f"{folder}/status"), fs.name(f"{folder}/status"))
-    nspid = more.nspid[-1] if more.nspid else None
+def _task(fs: ProcFs, tgid: int, tid: int, folder: str, log: GapLog) -> Task | None:
+    """Read a task by what there is of it; None, and a gap, where there is nothing."""
+    what = "a process" if tid == tgid else f"thread {tid}"
+    first, more = (
+        attempt(fs, f"{folder}/{name}", parse, log, tgid, what=what, effect=effect)
+        for name, parse, effect in (
+            ("stat", stat.parse, _UNDATED),
+            ("status", status.parse, _UNTOLD),
+        )
+    )
+    if not isinstance(first, stat.Stat):
+        if not isinstance(more, status.Status):
+            log.add(Failure(what, "read", None, _UNLISTED), tgid)
+            return None
+        first = stat.of_status(tid, more)
     path, group = _cgroups(fs, folder) if tid == tgid and not first.kthread else (None, None)
+    if not isinstance(more, status.Status):
+        return Task(tid, tgid, folder, first, None, path, group=group)
+    nspid = more.nspid[-1] if more.nspid else None
     return Task(
         tid, tgid, folder, first, nspid, path, more.nspid or (), more.tracer, more.hidden, group,
         more.uid,
@@ -141,9 +162,9 @@ def _task(fs: ProcFs, tgid: int, tid: int, folder: str, first: stat.Stat) -> Tas
 def _cgroups(fs: ProcFs, folder: str) -> tuple[str | None, str | None]:
     try:
         data = fs.read(f"{folder}/cgroup")
-    except OSError:
+        return cgroup.parse(data, fs.name(f"{folder}/cgroup")), cgroup.unified(data)
+    except (OSError, BadInputError):
         return None, None
-    return cgroup.parse(data, fs.name(f"{folder}/cgroup")), cgroup.unified(data)
 
 
 def table(tasks: Sequence[Task], facts: Facts) -> Table:

@@ -42,6 +42,7 @@ SIDES: Final = {
     Side.INSIDE: Look(BLUE, "ellipse", "ellipse", "o"),
     Side.OUTSIDE: Look(ORANGE, "ellipse", "ellipse", "o"),
     Side.OBSERVER: Look(SKY, "ellipse", "ellipse", "o"),
+    Side.UNPLACED: Look(GREY, "ellipse", "ellipse", "o"),
 }
 HOLDER: Final = "rectangle"
 """The cytoscape.js shape of a holder that is no task; it has the colour of its side."""

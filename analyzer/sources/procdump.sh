@@ -1,154 +1,208 @@
 #!/bin/sh
-# Copies of /proc what `cranalyze collect --proc DUMP PID` reads. POSIX sh and BusyBox are enough.
+# Copies of /proc what `cranalyze check --proc DUMP PID` reads, as one stream; nothing is written to
+# a disk. POSIX sh, grep, ls and tar are enough (BusyBox, toybox).
 #
-#   sh procdump.sh DUMP        makes the folder DUMP
-#   sh procdump.sh DUMP.tar    makes one file
+#   ssh HOST sh -s -- -p PID < procdump.sh | cranalyze check --proc - PID
+#   sh procdump.sh -o DUMP         into a file
+#   sh procdump.sh -p PID          of the mappings only those of process PID and its descendants
 #
 # As root it sees every process, otherwise one's own; what is refused is noted in the dump. Neither
 # command lines nor environments nor memory are copied. Which descriptors are one open file cannot
-# be told by a shell: `cranalyze procdump PID -o FILE.tar` asks kcmp(2) and writes that too.
+# be told by a shell: where there is perl or python3, that asks kcmp(2), and the dump says which.
+# shellcheck disable=SC2086,SC2013,SC2045,SC2034 # lists of numbers and of paths made of them
 set -u
 umask 077
 LC_ALL=C
 export LC_ALL
 
-if [ $# -ne 1 ] || [ -z "$1" ]; then
-    echo "usage: sh procdump.sh DUMP | DUMP.tar" >&2
+usage() {
+    echo "usage: sh procdump.sh [-p PID] [-o DUMP]   (to stdout, for a pipe, without -o)" >&2
     exit 2
-fi
-out=$1
-case $out in -*) out=./$out ;; esac
-proc=${PROC:-/proc}
-
-if [ -e "$out" ] || [ -L "$out" ]; then
-    echo "procdump: $out exists" >&2
-    exit 2
-fi
-case $out in
-*.tar)
-    if ! command -v tar >/dev/null 2>&1; then
-        echo "procdump: no tar here: give the name of a folder" >&2
-        exit 2
-    fi
-    ;;
-esac
-work=$out.$$.part
-mkdir "$work" || exit 2
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-mkdir "$work/cranalyze" || exit 1
-refused=$work/cranalyze/refused
-: >"$refused" || exit 1
-
-# A process that ended meanwhile was not refused.
-refuse() { # KIND PID PATH
-    if [ -d "$proc/$2/task" ]; then
-        echo "13 $1 $3" >>"$refused"
-    fi
 }
 
-copy_files() { # FOLDER NAME...
-    folder=$1
+out='' root=''
+while getopts o:p: option; do
+    case $option in
+    o) out=$OPTARG ;;
+    p) root=$OPTARG ;;
+    *) usage ;;
+    esac
+done
+shift $((OPTIND - 1))
+[ $# -eq 0 ] || usage
+case $root in *[!0-9]*) usage ;; esac
+
+for tool in grep ls tar; do
+    if ! command -v $tool >/dev/null 2>&1; then
+        echo "procdump: no $tool here" >&2
+        exit 2
+    fi
+done
+if [ -n "$out" ]; then
+    case $out in -*) out=./$out ;; esac
+    if [ -e "$out" ] || [ -L "$out" ]; then
+        echo "procdump: $out exists" >&2
+        exit 2
+    fi
+    exec 4>"$out" || exit 2
+elif [ -t 1 ]; then
+    usage
+else
+    exec 4>&1
+fi
+exec >&4
+cd "${PROC:-/proc}" || exit 1
+
+# Whatever the version, bytes that are no text are not to stop it.
+text=''
+if echo x | grep -a x >/dev/null 2>&1; then text=-a; fi
+
+# What a tool said of what it could not read is told after what it printed.
+said() {
+    [ -z "$1" ] || printf '### said\n%s\n' "$1"
+}
+
+copy_files() { # PREFIX FILE...
+    printf '### files %s\n' "$1"
     shift
-    for name; do
-        cat "$proc/$folder/$name" >"$work/$folder/$name" 2>/dev/null ||
-            rm -f "$work/$folder/$name"
+    said "$(grep $text -H '' "$@" 2>&1 >&4)"
+}
+
+copy_folders() { # FOLDER...
+    printf '### files \n'
+    said "$(grep $text -rH '' "$@" 2>&1 >&4)"
+}
+
+# As links: nothing that they lead to is touched.
+copy_links() { # LINK|FOLDER...
+    printf '### links\n'
+    said "$(tar -cf - "$@" 2>&1 >&4)"
+}
+
+# Which processes are PID and its descendants: INSIDE is a list with blanks around each.
+find_inside() {
+    tree='' pid=''
+    for word in $(grep -H '^PPid:' [0-9]*/status 2>/dev/null); do
+        case $word in
+        *:PPid:) pid=${word%%/*} ;;
+        *) tree="$tree $pid:$word" ;;
+        esac
+    done
+    case "$tree " in
+    *" $root:"*) ;;
+    *)
+        echo "procdump: there is no process $root" >&2
+        exit 1
+        ;;
+    esac
+    inside=" $root " before=''
+    while [ "$inside" != "$before" ]; do
+        before=$inside
+        for pair in $tree; do
+            case $inside in
+            *" ${pair%:*} "*) ;;
+            *" ${pair#*:} "*) inside="$inside${pair%:*} " ;;
+            esac
+        done
     done
 }
 
-# One cp for a folder: the links are copied as links, and nothing they lead to is touched.
-copy_folder() { # PID FOLDER
-    mkdir "$work/$2" || exit 1
-    if ! ls "$proc/$2" >/dev/null 2>&1; then
-        rmdir "$work/$2"
-        refuse open "$1" "$2"
-        return
-    fi
-    cp -PR "$proc/$2/." "$work/$2/" 2>/dev/null
+# One of each network namespace, and of each mount namespace, is enough.
+spaces=' '
+find_spaces() { # PID...
+    links='' last='' firsts=''
+    for pid; do links="$links $pid/ns/net $pid/ns/mnt"; done
+    set -f
+    for word in $(ls -ld $links 2>/dev/null); do
+        case $word in
+        */ns/*) last=${word%%/*} ;;
+        net:* | mnt:*)
+            case $spaces in *" $word "*) continue ;; esac
+            case $word in
+            net:*) firsts="$firsts $last/net/unix $last/net/tcp $last/net/tcp6 $last/net/udp\
+ $last/net/udp6 $last/net/raw $last/net/raw6 $last/net/netlink $last/net/packet" ;;
+            mnt:*)
+                # A process that has ended meanwhile, or may not be read, is not the one.
+                { read -r line <"$last/mountinfo"; } 2>/dev/null || continue
+                firsts="$firsts $last/mountinfo"
+                ;;
+            esac
+            spaces="$spaces$word "
+            ;;
+        esac
+    done
+    set +f
 }
 
-# A link that may not be read leaves its name behind in the listing only.
-copy_links() { # PID FOLDER
-    copy_folder "$1" "$2"
-    for link in "$proc/$2"/*; do
-        if [ -L "$link" ]; then
-            [ -L "$work/$2/${link##*/}" ] || readlink "$link" >/dev/null 2>&1 ||
-                refuse link "$1" "$2"
-            return
+copy_some() { # PID...
+    files='' links='' infos=''
+    for pid; do
+        files="$files $pid/stat $pid/status $pid/cgroup"
+        links="$links $pid/ns $pid/exe $pid/cwd $pid/root $pid/fd"
+        infos="$infos $pid/fdinfo"
+        case $inside in all | *" $pid "*) files="$files $pid/maps" ;; esac
+        set -- "$pid/task"/*
+        [ $# -le 1 ] || add_threads "$@"
+    done
+    copy_files '' $files
+    copy_links $links
+    copy_folders $infos
+}
+
+# A thread of its own descriptor table shows by other descriptors than its process has.
+add_threads() { # TASK...
+    own=$(cd "$pid/fd" 2>/dev/null && echo *)
+    for task; do
+        tid=${task##*/}
+        [ "$tid" != "$pid" ] || continue
+        files="$files $task/stat $task/status"
+        links="$links $task/ns"
+        if [ "$(cd "$task/fd" 2>/dev/null && echo *)" != "$own" ]; then
+            links="$links $task/fd"
+            infos="$infos $task/fdinfo"
         fi
     done
 }
 
-copy_thread() { # PID FOLDER
-    mkdir -p "$work/$2"
-    copy_files "$2" stat status
-    copy_links "$1" "$2/ns"
-}
+now() { date -u +%Y-%m-%dT%H:%M:%SZ; }
 
-copy_descriptors() { # PID FOLDER
-    copy_links "$1" "$2/fd"
-    copy_folder "$1" "$2/fdinfo"
-}
+printf '# dump of /proc: a stream of cranalyze\n### facts\n'
+echo "format 1"
+echo "kernel $(uname -r)"
+echo "machine $(uname -m)"
+echo "host $(uname -n)"
+echo "boot_id $(cat sys/kernel/random/boot_id 2>/dev/null)"
+echo "collected_at $(now)"
+echo "clk_tck $(getconf CLK_TCK 2>/dev/null || echo 100)"
+echo "observer $$"
+echo "uid $(id -u 2>/dev/null)"
 
-copy_process() { # PID
-    copy_thread "$1" "$1"
-    copy_files "$1" cgroup maps
-    # The x keeps newlines at the end of the name.
-    if exe=$(readlink -n "$proc/$1/exe" 2>/dev/null && echo x); then
-        ln -s -- "${exe%x}" "$work/$1/exe"
+inside=all
+[ -z "$root" ] || find_inside
+some='' count=0
+all=$(echo [0-9]*)
+for pid in $all; do
+    some="$some $pid"
+    count=$((count + 1))
+    if [ $count -ge 200 ]; then
+        find_spaces $some
+        copy_some $some
+        [ -z "$firsts" ] || copy_files '' $firsts
+        some='' count=0
     fi
-    copy_descriptors "$1" "$1"
-    copy_mounts "$1"
-    for thread in "$proc/$1/task"/[0-9]*; do
-        tid=${thread##*/}
-        [ "$tid" = "$1" ] || [ ! -e "$thread/stat" ] || copy_other "$1" "$1/task/$tid"
-    done
-}
-
-# A thread of its own descriptor table shows by other descriptors than its process has.
-copy_other() { # PID FOLDER
-    copy_thread "$1" "$2"
-    if [ "$(ls "$proc/$1/fd" 2>&1)" != "$(ls "$proc/$2/fd" 2>&1)" ]; then
-        copy_descriptors "$1" "$2"
-    fi
-}
-
-# One of each mount namespace is enough.
-mounts_seen=" "
-copy_mounts() { # PID
-    ns=$(readlink "$proc/$1/ns/mnt" 2>/dev/null) || return
-    case $mounts_seen in *" $ns "*) return ;; esac
-    copy_files "$1" mountinfo
-    if [ -s "$work/$1/mountinfo" ]; then
-        mounts_seen="$mounts_seen$ns "
-    fi
-}
-
-{
-    echo "format 1"
-    echo "kernel $(uname -r)"
-    echo "machine $(uname -m)"
-    echo "host $(uname -n)"
-    echo "boot_id $(cat "$proc/sys/kernel/random/boot_id" 2>/dev/null)"
-    echo "collected_at $(date -u +%Y-%m-%dT%H:%M:%SZ)"
-    echo "clk_tck $(getconf CLK_TCK 2>/dev/null || echo 100)"
-    echo "observer $$"
-} >"$work/cranalyze/facts" || exit 1
-
-for process in "$proc"/[0-9]*; do
-    pid=${process##*/}
-    [ ! -e "$process/stat" ] || copy_process "$pid"
 done
-: >"$work/cranalyze/complete" || exit 1
-
-case $out in
-*.tar)
-    tar -cf "$work.tar" -C "$work" . || { rm -f "$work.tar"; exit 1; }
-    mv "$work.tar" "$out" || exit 1
-    ;;
-*)
-    mv "$work" "$out" || exit 1
-    ;;
-esac
-echo "procdump: wrote $out" >&2
+if [ -n "$some" ]; then
+    find_spaces $some
+    copy_some $some
+    [ -z "$firsts" ] || copy_files '' $firsts
+fi
+copy_files '' locks swaps sysvipc/msg sysvipc/sem sysvipc/shm \
+    sys/kernel/pid_max sys/kernel/threads-max sys/kernel/sem sys/kernel/shmmax sys/kernel/shmall \
+    sys/kernel/shmmni sys/kernel/msgmax sys/kernel/msgmnb sys/kernel/msgmni \
+    sys/fs/file-max sys/fs/file-nr sys/fs/nr_open sys/user/max_user_namespaces
+if cd /sys 2>/dev/null; then
+    set -- block/loop*/loop/backing_file
+    [ ! -e "$1" ] || copy_files cranalyze/sys/ "$@"
+fi
+printf '### end\nended_at %s\n' "$(now)"
+[ -z "$out" ] || echo "procdump: wrote $out" >&2

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _CUT: Final = Failure(
     "the dump", "read", None, "it was cut short while it was made: tasks and files are missing"
 )
+_AFTER: Final = "what would have come after that is missing: tasks and files"
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -52,13 +53,23 @@ def collect(path: Path, asked: Request | int | None, opened: int | None = None) 
     host = request.host
     who = Presumed() if answers is None else answers
     seen = read(fs, known, who, pid, host=host, progress=request.progress, others=others)
-    if _is_cut(fs):
+    if fs.cut:
+        seen.log.add(Failure(f"the dump: {fs.cut}", "read", None, _AFTER))
+    elif _is_cut(fs):
         seen.log.add(_CUT)
-    source = able(REPLAY, seen).meta(seen.notes)
+    notes = [*seen.notes, *_skipped(fs)]
+    source = able(REPLAY, seen).meta(notes)
     start = None if pid is None else seen.start_time(pid)
     subject = _subject(pid, start, host=host)
     subject["subject"] |= {**request.called, "roots": list(others)} if others else request.called
     return snapshot(seen, {**_meta(known), **subject, "source": source})
+
+
+def _skipped(fs: ProcFs) -> list[str]:
+    if not fs.skipped:
+        return []
+    said = ", ".join(f"{count} {what}" for what, count in sorted(fs.skipped.items()))
+    return [f"passed over in the dump: {said}"]
 
 
 def _meta(known: Facts) -> dict[str, Any]:

@@ -185,7 +185,7 @@ def _body(entry: ReportObject, *, everything: bool) -> Iterator[str]:
         yield f"means: {entry.impact.value}"
     if entry.unexplained > 0 and registry()[entry.kind].unseen:
         yield f"what can hold it unnamed: {registry()[entry.kind].unseen}"
-    for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER):
+    for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER, Side.UNPLACED):
         said = held(entry, side)
         most = len(said) if everything else _MOST_HOLDERS
         yield from (f"{side.value}: {words}" for words in said[:most])

@@ -227,7 +227,7 @@ def _held(entries: Iterable[ReportObject], *, everything: bool) -> str:
         lines.append(f"- {_title(entry, everything=everything)}: {counts(entry)}")
         if entry.unexplained > 0 and registry()[entry.kind].unseen:
             lines.append(f"  - what can hold it unnamed: {registry()[entry.kind].unseen}")
-        for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER):
+        for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER, Side.UNPLACED):
             held = _holders(entry, side, everything=everything)
             lines += [f"  - {side.value}: {holder}" for holder in held]
     return "\n".join(lines)

@@ -45,7 +45,7 @@ _BASES: Final = {
     Basis.WITNESSED: "witnessed: the kernel's own count is not known, or moved",
     Basis.STRUCTURAL: "judged by who holds it",
 }
-_SIDES: Final = (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER)
+_SIDES: Final = (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER, Side.UNPLACED)
 _COLUMNS: Final = ("object", "name", "verdict", "users", "refcount", "held from outside by")
 _OF_CROSSINGS: Final = ("crosses uncounted", "means", "inside", "outside")
 _OF_HOLDERS: Final = ("side", "holder")

@@ -153,6 +153,7 @@ _SIDE_WORDS: Final = {
     Side.INSIDE: "inside",
     Side.OUTSIDE: "outside",
     Side.OBSERVER: "of cranalyze",
+    Side.UNPLACED: "inside or outside",
 }
 
 

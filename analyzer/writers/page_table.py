@@ -190,7 +190,7 @@ def _pairs(entry: ReportObject) -> Iterator[str]:
         yield f'<dt>name<dd class="name">{text(entry.name)}'
     if entry.facts:
         yield f"<dt>state<dd>{text(facts.words(entry.facts))}"
-    for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER):
+    for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER, Side.UNPLACED):
         yield from _holders(side, entry)
     if entry.unexplained > 0 and registry()[entry.kind].unseen:
         yield f"<dt>can hold it unnamed<dd>{text(registry()[entry.kind].unseen)}"

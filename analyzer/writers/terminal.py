@@ -321,7 +321,7 @@ def _single(page: _Page, group: Group) -> list[Line]:
     if (entry.unexplained > 0) and registry()[entry.kind].unseen:
         words = f"what can hold it unnamed: {registry()[entry.kind].unseen}"
         lines += page.lines(words, "faint", indent=4, first="  ")
-    for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER):
+    for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER, Side.UNPLACED):
         lines += _held(page, entry, side)
     if entry.message:
         for line in entry.message.split("\n"):
@@ -338,7 +338,7 @@ def _alike(page: _Page, group: Group) -> list[Line]:
     lines = page.lines(said, "title", first="* ", indent=4)
     lines += page.lines(f"{some_names(group)} (--all lists them)", first="  ", indent=4)
     lines += page.lines(counts_of(group), first="  ", indent=4)
-    for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER):
+    for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER, Side.UNPLACED):
         ways = held(first, side)
         more = f"; {number(rest)} more in the same way"
         for at, words in enumerate(ways[:_MOST_HOLDERS]):

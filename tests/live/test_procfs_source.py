@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import fixtures
 from analyzer.check import leaks
 from analyzer.core.errors import BadInputError, TargetVanishedError
 from analyzer.core.model import Rules
+from analyzer.procfs.archive import open_dump
 from analyzer.procfs.fs import ProcFs
 from analyzer.sources import procdump, procfs, replay
 from tests.graph import Graph
@@ -90,27 +92,58 @@ def test_a_dump_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("shell", [["dash"], ["busybox", "sh"]], ids=["dash", "busybox"])
-@pytest.mark.parametrize("out", ["dump.tar", "dump", "-rf dump"])
+@pytest.mark.parametrize("shell", ["dash", "bash", "mksh", "busybox"])
+@pytest.mark.parametrize("out", ["dump", "-rf dump"])
 def test_the_script_makes_a_dump(
-    shell: list[str], out: str, tmp_path: Path, request: pytest.FixtureRequest
+    shell: str, out: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    request.getfixturevalue("require")(f"tool:{shell[0]}", "tool:tar")
+    request.getfixturevalue("require")(f"tool:{shell}", "tool:tar")
     with fixtures.start("hostile") as scene:
         pid = scene.info["root"]
         proc = _only(tmp_path, [pid, os.getpid(), *scene.info["outside"]])
-        ran = _script(shell, tmp_path, out, proc)
+        ran = _script(shell, tmp_path, proc, "-o", out)
         live = rows(procfs.collect(pid), "objects")
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout == ""
-    assert sorted(os.listdir(tmp_path)) == sorted([out, "proc", "procdump.sh"])
+    assert ran.stdout == b""
+    left = [name for name in os.listdir(tmp_path) if name != "tools"]
+    assert sorted(left) == sorted([out, "proc", "procdump.sh"])
     told = replay.collect(tmp_path / out, pid)
-    assert not len(told.tables["gaps"])
+    # Whoever started what it saw is not in a /proc of a few processes.
+    unplaced = "whom it descends from, which was not read"
+    assert not [row for row in rows(told, "gaps") if unplaced not in row["where"]]
     shown = ("kind", "name", "ino", "pos", "flags", "mnt_id", "dev")
     mine = [{k: row[k] for k in shown} for row in rows(told, "objects")]
     assert mine == [{k: row[k] for k in shown} for row in live]
     assert told.meta["host"] == os.uname().nodename
-    assert _script(shell, tmp_path, out, proc).returncode == 2  # it exists
+    assert _script(shell, tmp_path, proc, "-o", out).returncode == 2  # it exists
+
+
+def test_the_script_writes_a_stream_that_check_reads(tmp_path: Path) -> None:
+    with running(WAIT) as pid:
+        proc = _only(tmp_path, [pid, os.getpid()])
+        ran = _script("sh", tmp_path, proc, "-p", str(pid))
+    assert ran.returncode == 0, ran.stderr
+    command = [sys.executable, "-m", "analyzer", "check", "--json", "--proc", "-", str(pid)]
+    told = subprocess.run(command, input=ran.stdout, capture_output=True, check=False,
+                          cwd=REPOSITORY)  # fmt: skip
+    assert told.returncode in {3, 16}, told.stderr
+    assert json.loads(told.stdout)["subject"]["pid"] == pid
+    own, other = (f"\n{p}/maps:".encode() in ran.stdout for p in (pid, os.getpid()))
+    assert own
+    assert not other
+    cut = subprocess.run(command, input=ran.stdout[:-40], capture_output=True, check=False,
+                         cwd=REPOSITORY)  # fmt: skip
+    assert cut.returncode in {3, 16}, cut.stderr
+    assert "cut short" in cut.stdout.decode()
+    assert _script("sh", tmp_path, proc, "-p", "999999999").returncode == 1
+
+
+def test_what_is_not_a_dump_on_stdin_is_said() -> None:
+    command = [sys.executable, "-m", "analyzer", "check", "--proc", "-", "1"]
+    ran = subprocess.run(command, input=b"hello\n", capture_output=True, check=False,
+                         cwd=REPOSITORY)  # fmt: skip
+    assert ran.returncode == 2
+    assert b"stdin: not a dump of /proc" in ran.stderr
 
 
 def _only(folder: Path, pids: list[int]) -> Path:
@@ -121,24 +154,30 @@ def _only(folder: Path, pids: list[int]) -> Path:
     return folder / "proc"
 
 
+TOOLS: Final = ("sh", "grep", "ls", "tar", "cat", "uname", "date", "id")
+
+
 def _script(
-    shell: list[str], folder: Path, out: str, proc: Path
-) -> subprocess.CompletedProcess[str]:
+    shell: str, folder: Path, proc: Path, *words: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the script; busybox has tools of its own for all that it needs."""
     (folder / "procdump.sh").write_text(procdump.script())
-    return subprocess.run(
-        [*shell, "procdump.sh", out],
-        cwd=folder,
-        env={**os.environ, "PROC": str(proc)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    env = {**os.environ, "PROC": str(proc)}
+    if shell == "busybox":
+        env["PATH"] = str(folder / "tools")
+        (folder / "tools").mkdir(exist_ok=True)
+        for name in TOOLS:
+            link = folder / "tools" / name
+            link.unlink(missing_ok=True)
+            link.symlink_to(shutil.which("busybox") or "")
+    command = ["sh" if shell == "busybox" else shell, "procdump.sh", *words]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, check=False)
 
 
 def test_the_script_tells_threads_of_their_own_tables(tmp_path: Path) -> None:
     with fixtures.start("threads-tables") as scene:
         pid = scene.info["root"]
-        ran = _script(["sh"], tmp_path, "dump", _only(tmp_path, [pid]))
+        ran = _script("sh", tmp_path, _only(tmp_path, [pid]), "-o", "dump")
         live = procfs.collect(pid)
     assert ran.returncode == 0, ran.stderr
     told = replay.collect(tmp_path / "dump", pid)
@@ -160,7 +199,7 @@ def test_the_script_touches_nothing_that_a_link_leads_to(tmp_path: Path) -> None
     target.chmod(0o640)
     before = target.stat()
     with target.open("rb"):
-        ran = _script(["sh"], tmp_path, "dump", _only(tmp_path, [os.getpid()]))
+        ran = _script("sh", tmp_path, _only(tmp_path, [os.getpid()]))
     assert ran.returncode == 0, ran.stderr
     after = target.stat()
     assert (after.st_mode, after.st_mtime_ns, after.st_nlink) == (
@@ -168,8 +207,9 @@ def test_the_script_touches_nothing_that_a_link_leads_to(tmp_path: Path) -> None
         before.st_mtime_ns,
         before.st_nlink,
     )
-    links = [p for p in (tmp_path / "dump").rglob("fd/*") if os.readlink(p) == str(target)]
-    assert len(links) == 1
+    (tmp_path / "dump").write_bytes(ran.stdout)
+    links = open_dump(tmp_path / "dump").links(f"{os.getpid()}/fd")
+    assert list(links.targets).count(str(target)) == 1
 
 
 UNPRIVILEGED = """

@@ -66,6 +66,24 @@ def test_columns_say_what_the_reference_says(graph: Graph, rules: Rules) -> None
     assert judged(graph, rules) == find_ref_leaks(graph.snapshot(), graph.root, rules)
 
 
+def unread(graph: Graph, above: list[int]) -> Graph:
+    """Give processes that descend from none a parent that is not in the snapshot."""
+    first = sorted({task.tgid for task in graph.tasks if not task.ppid})
+    parents = dict(zip(first, above, strict=False))
+    tasks = [replace(task, ppid=parents.get(task.tgid, task.ppid)) for task in graph.tasks]
+    return Graph(tasks, graph.objects, graph.references, graph.root)
+
+
+@given(counted_graphs(), ANY_RULES, st.lists(st.sampled_from([0, 5, 6]), max_size=7))
+def test_they_say_the_same_of_what_is_perhaps_inside(
+    graph: Graph, rules: Rules, above: list[int]
+) -> None:
+    lost = unread(graph, above)
+    said = judged(lost, rules)
+    assert said == find_ref_leaks(lost.snapshot(), lost.root, rules)
+    assert leaks(lost, rules) <= leaks(graph, rules)
+
+
 @half_as_often
 @given(counted_graphs(), EXACT_RULES)
 def test_users_are_the_weight_held_from_inside(graph: Graph, rules: Rules) -> None:

@@ -66,8 +66,18 @@ def test_stat_knows_kernel_threads_and_the_dead() -> None:
 
 
 def test_status_takes_the_innermost_id_last() -> None:
-    assert status.parse(STATUS, "x") == status.Status(7, 1, (7, 1), 4)
+    assert status.parse(STATUS, "x") == status.Status(7, 1, (7, 1), 4, comm="a\nTgid:\t1")
     assert status.parse(STATUS.replace(b"NSpid:\t7\t1\n", b""), "x").nspid is None
+
+
+def test_status_tells_the_name_the_state_and_kernel_threads() -> None:
+    told = status.parse(b"Name:\tk\\\\n\nState:\tS (sleeping)\nThreads:\t3\n" + STATUS, "x")
+    assert (told.comm, told.state, told.threads, told.kthread) == (r"k\n", "S", 3, False)
+    child = STATUS.replace(b"PPid:\t1", b"PPid:\t2")
+    assert status.parse(child, "x").kthread
+    assert not status.parse(child + b"VmSize:\t9 kB\n", "x").kthread
+    assert not status.parse(child + b"Kthread:\t0\n", "x").kthread
+    assert status.parse(STATUS + b"Kthread:\t1\n", "x").kthread
 
 
 def test_cgroup_prefers_the_unified_hierarchy() -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from analyzer.check import leaks
 from analyzer.core.errors import BadInputError, TargetVanishedError
@@ -217,14 +220,99 @@ def test_a_process_that_is_not_in_the_dump(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "content"),
-    [("stat", b"1 (x"), ("status", b""), ("maps", b"zz\n"), ("fdinfo/3", b"pos\n")],
+    [("stat", b"1 (x"), ("status", b""), ("maps", b"zz\n"), ("fdinfo/3", b"pos\n"), ("stat", b"")],
 )
-def test_damage_names_the_file_and_the_line(path: str, content: bytes, tmp_path: Path) -> None:
+def test_damage_is_a_gap_that_names_the_file_and_the_line(
+    path: str, content: bytes, tmp_path: Path
+) -> None:
     dump = entries("fork-file")
     pid = root_of("fork-file")
     dump[f"{pid}/{path}"] = content
-    with pytest.raises(BadInputError, match=f"{pid}/{path}: line 1: "):
-        replayed(dump, tmp_path, pid)
+    graph = judged(replayed(dump, tmp_path, pid), pid)
+    (gap,) = gaps(graph.snapshot)
+    name = path.rpartition("/")[2]
+    assert gap.startswith(f"pid {pid}: ")
+    assert f"({name}), which is not as it should be: line 1: expected" in gap.replace(
+        "the file ends without Tgid", "expected"
+    )
+    shared = graph.find({"tid": pid, "association": "fd", "slot": 3})
+    assert shared is not None
+    assert graph.verdict(shared) == "usage_leak"
+
+
+def gaps(snapshot: Snapshot) -> list[str]:
+    return [row["where"] for row in rows(snapshot, "gaps")]
+
+
+MEANT = {
+    "stat": "a process (stat)", "status": "a process (status)", "task": "its threads (task)",
+    "fd": "open files (fd)", "fdinfo": "the state of open files (fdinfo)", "ns": "namespaces (ns)",
+    "maps": "mappings (maps)", "exe": "executable (exe)",
+    "mountinfo": "the mounts of a mount namespace (mountinfo)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MEANT)
+def test_what_was_not_copied_is_a_gap_and_the_rest_is_read(name: str, tmp_path: Path) -> None:
+    pid = root_of("fork-file")
+    dump = {
+        path: entry
+        for path, entry in entries("fork-file").items()
+        if not path.startswith((f"{pid}/{name}/", f"{pid}/{name}\0"), 0) and path != f"{pid}/{name}"
+    }
+    told = dump[f"{pid}/stat"] if name == "task" else b""
+    if isinstance(told, bytes) and told:
+        words = told.split()
+        dump[f"{pid}/stat"] = b" ".join([*words[:19], b"3", *words[20:]])
+    snapshot = replayed(dump, tmp_path, pid)
+    assert gaps(snapshot) == [f"pid {pid}: {MEANT[name]}, which the dump does not have"]
+    whole = replayed(entries("fork-file"), tmp_path, pid)
+    assert [row["tid"] for row in rows(snapshot, "tasks")] == [
+        row["tid"] for row in rows(whole, "tasks")
+    ]
+    before, after = leaking(judged(whole, pid)), leaking(judged(snapshot, pid))
+    lost: dict[str, tuple[str, object]] = {"fd": ("FILE", 3), "ns": ("USER_NS", "cred.user_ns")}
+    assert after == before - {lost.get(name)}
+
+
+def leaking(graph: Graph) -> set[tuple[str, object]]:
+    """Return what leaks, by kind and by the descriptor (or place) that the subtree has it in."""
+    references = rows(graph.snapshot, "references")
+    kinds = graph.objects.words("kind")
+    return {
+        (kinds[row["target"] - 1], row["slot"] if row["slot"] is not None else row["association"])
+        for row in references
+        if graph.verdict(row["target"]) == "usage_leak"
+    }
+
+
+@pytest.mark.parametrize("name", ["fork-file", "pin-net", "two-inside", "hostile"])
+@given(data=st.data())
+def test_what_is_missing_makes_no_leak_and_hides_no_gap(name: str, data: st.DataObject) -> None:
+    dump, pid = entries(name), root_of(name)
+    whole = told(dump, pid)
+    of_processes = [path for path in dump if path[0].isdigit()]
+    folders = sorted({"/".join(path.split("/")[:2]) for path in of_processes})
+    lost = data.draw(st.sets(st.sampled_from([*of_processes, *folders]), max_size=6))
+    kept = {
+        path: entry
+        for path, entry in dump.items()
+        if path not in lost and "/".join(path.split("/")[:2]) not in lost
+    }
+    if not {f"{pid}/stat", f"{pid}/status"} & kept.keys():
+        with pytest.raises(TargetVanishedError):
+            told(kept, pid)
+        return
+    found = told(kept, pid)
+    assert leaking(found) <= leaking(whole)
+    assert set(gaps(whole.snapshot)) <= set(gaps(found.snapshot))
+    if pids(kept) == pids(dump):  # who is not there at all is not missed
+        assert gaps(found.snapshot) or leaking(found) == leaking(whole)
+
+
+def told(dump: Entries, pid: int) -> Graph:
+    with TemporaryDirectory() as folder:
+        return judged(replayed(dump, Path(folder), pid), pid)
 
 
 def test_strange_names_in_the_tree_are_passed_over(tmp_path: Path) -> None:

@@ -1,0 +1,214 @@
+"""The stream that `procdump.sh` writes: parts of text, and archives of links between them.
+
+::
+
+    # dump of /proc: a stream of cranalyze
+    ### facts
+    format 1
+    kernel 6.12.0
+    ### files
+    12/stat:12 (sh) S 1 ...
+    12/status:Name:	sh
+    ### links
+    (a tar archive, then zeros)
+    ### identities
+    FILES 12 0
+    ### said
+    tar: 12/fd: Cannot open: Permission denied
+    ### end
+    ended_at 2026-11-26T18:00:00Z
+
+A line of files is ``PATH:LINE``, as `grep -H ''` prints it; a path of /proc has no colon, and
+nothing that a process can choose. What the tools said of what they could not read is in `said`.
+"""
+
+from __future__ import annotations
+
+import errno
+import lzma
+import re
+import zlib
+from typing import TYPE_CHECKING, Final
+
+from analyzer.core.errors import BadInputError
+from analyzer.procfs import facts, identity, refusals, tarball
+from analyzer.procfs.contents import CutShortError
+from analyzer.procfs.parse import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from analyzer.procfs.contents import Contents
+
+MAGIC: Final = b"# dump of /proc: a stream of cranalyze\n"
+
+_PART: Final = b"### "
+_CHUNK: Final = 1 << 18
+_MOST_HEAD: Final = 1 << 12
+_CODES: Final = {
+    b"Permission denied": errno.EACCES,
+    b"Operation not permitted": errno.EPERM,
+    b"No such file or directory": errno.ENOENT,
+    b"No such process": errno.ESRCH,
+    b"Invalid argument": errno.EINVAL,
+    b"File name too long": errno.ENAMETOOLONG,
+}
+_SAID: Final = re.compile(
+    rb"^[\w-]+: ([0-9][\w./-]*): (?:[\w ]+: )*(" + b"|".join(_CODES) + rb")$", re.MULTILINE
+)
+_OF_LINKS: Final = ("fd", "ns")
+
+
+def fill(
+    contents: Contents,
+    stream: tarball.Readable,
+    where: str,
+    limit: Callable[[], int] = lambda: tarball.MAX_TOTAL,
+) -> None:
+    """Add what a stream has to `contents`; errors as `tarball.fill`."""
+    source = _Source(stream, where, limit)
+    refused: refusals.Refusals = {}
+    told: dict[str, list[bytes]] = {facts.PATH: [], identity.PATH: []}
+    try:
+        _parts(contents, source, told, refused)
+    finally:
+        contents.entries |= {path: b"".join(parts) for path, parts in told.items() if parts}
+        if refused:
+            contents.entries[refusals.PATH] = refusals.text(refused).encode()
+
+
+def _parts(
+    contents: Contents,
+    source: _Source,
+    told: dict[str, list[bytes]],
+    refused: refusals.Refusals,
+) -> None:
+    source.line()
+    while True:
+        name, _, detail = source.line().removeprefix(_PART).partition(b" ")
+        if name == b"links":
+            tarball.fill(contents, source, source.where, source.limit)
+            source.skip_zeros()
+        elif name == b"files":
+            _files(contents, source, decode(detail))
+        elif name == b"facts":
+            told[facts.PATH].append(source.body())
+        elif name == b"identities":
+            told[identity.PATH].append(source.body())
+        elif name == b"said":
+            _said(contents, source.body(), refused)
+        elif name == b"end":
+            told[facts.PATH].append(source.body(last=True))
+            contents.entries[facts.COMPLETE] = b""
+            return
+        else:
+            raise source.cut("damaged")
+
+
+def _files(contents: Contents, source: _Source, prefix: str) -> None:
+    found: dict[str, list[bytes]] = {}
+    path, whole = b"", False
+    lines: list[bytes] = []
+    try:
+        for line in source.lines():
+            name, colon, text = line.partition(b":")
+            if name != path and colon:
+                path, lines = name, []
+                found[prefix + decode(name)] = lines
+            lines.append(text)
+        whole = True
+    finally:
+        if not whole and found:
+            found.popitem()  # of the last one there may be more
+        for file, body in found.items():
+            contents.entries.setdefault(file, b"\n".join([*body, b""]))
+
+
+def _said(contents: Contents, text: bytes, refused: refusals.Refusals) -> None:
+    for match in _SAID.finditer(text):
+        path, code = decode(match[1]), _CODES[match[2]]
+        folder, _, _ = path.rpartition("/")
+        if code == errno.ENAMETOOLONG:
+            contents.entries[path] = ""
+        elif folder.endswith(_OF_LINKS) and code in {errno.EACCES, errno.EPERM}:
+            refused[refusals.LINK, folder] = code
+        else:
+            refused[refusals.OPEN, path] = code
+
+
+class _Source:
+    """Lines, and bytes, of a stream."""
+
+    def __init__(self, stream: tarball.Readable, where: str, limit: Callable[[], int]) -> None:
+        self.where = where
+        self.limit = limit
+        self._stream = stream
+        self._buffer = b""
+        self._count = 0
+
+    def cut(self, how: str) -> CutShortError:
+        at = self._count - len(self._buffer)
+        return CutShortError(f"{self.where}: the stream is {how} after {at:,} bytes")
+
+    def read(self, size: int, /) -> bytes:
+        """Return what there is, `size` bytes at most."""
+        if not self._buffer:
+            self._more()
+        data, self._buffer = self._buffer[:size], self._buffer[size:]
+        return data
+
+    def _more(self) -> bool:
+        try:
+            data = self._stream.read(_CHUNK)
+        except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError):
+            data = b""
+        self._count += len(data)
+        if self._count > self.limit():
+            raise BadInputError(
+                f"{self.where}: not a dump of /proc: it unpacks to more than "
+                f"{self.limit() >> 20:,} MiB, the limit for it"
+            )
+        self._buffer += data
+        return bool(data)
+
+    def line(self) -> bytes:
+        """Return the next line, without its end."""
+        while (at := self._buffer.find(b"\n")) < 0:
+            if len(self._buffer) > _MOST_HEAD or not self._more():
+                raise self.cut("cut short")
+        line, self._buffer = self._buffer[:at], self._buffer[at + 1 :]
+        return line
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield the lines up to the next part."""
+        rest = b""
+        while True:
+            if not self._buffer and not self._more():
+                raise self.cut("cut short")
+            block, self._buffer = rest + self._buffer, b""
+            at = 0 if block.startswith(_PART) else block.find(b"\n" + _PART) + 1
+            if at or block.startswith(_PART):
+                self._buffer = block[at:]
+                yield from block[:at].split(b"\n")[:-1]
+                return
+            # The head of the next part may be cut by the end of the block.
+            end = block.rfind(b"\n") + 1
+            rest = block[end:]
+            yield from block[:end].split(b"\n")[:-1]
+
+    def body(self, *, last: bool = False) -> bytes:
+        """Return the text up to the next part, or to the end."""
+        if last:
+            while self._more():
+                pass
+            data, self._buffer = self._buffer, b""
+            return data
+        return b"".join(line + b"\n" for line in self.lines())
+
+    def skip_zeros(self) -> None:
+        """Pass over what fills an archive up."""
+        while not self._buffer.lstrip(b"\0"):
+            self._buffer = b""
+            if not self._more():
+                raise self.cut("cut short")
+        self._buffer = self._buffer.lstrip(b"\0")
