@@ -40,12 +40,16 @@ def collected(  # noqa: PLR0913 - what each command was asked for
     freeze: bool,
     related: bool = True,
     listed: Callable[[Snapshot], npt.NDArray[np.bool_]] | None = None,
+    proc: str | None = None,
 ) -> Snapshot:
-    """Return the snapshot that the options ask for: of what is on the desk, or of this machine."""
+    """Return the snapshot that the options ask for: of what is on the desk, or of this machine.
+
+    `proc` is a /proc that runs (see `dumps`).
+    """
     from analyzer import sources
     from analyzer.sources.request import Request
 
-    proc = next(iter(desk.inputs), None)
+    proc = next(iter(desk.inputs), proc)
     request = Request(
         target.pid,
         scope.value,
@@ -86,6 +90,15 @@ def kept(desk: Desk, file: str | None, proc: str | None, progress: Progress) -> 
 def _of_then(snapshot: Snapshot) -> Snapshot:
     # The processes of this boot are others by now, perhaps.
     return replace(snapshot, meta={**snapshot.meta, "kept": True})
+
+
+def dumps(proc: str | None) -> list[str]:
+    """Return what is to be on the desk for --proc: a stranger's dump, not a /proc that runs."""
+    if proc is None:
+        return []
+    from analyzer.procfs.mounted import mounted
+
+    return [] if mounted(Path(proc)) else [proc]
 
 
 def judged(

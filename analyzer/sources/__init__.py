@@ -40,7 +40,7 @@ def collect(
     """Take a snapshot of what is asked for: a pid is a Request for the border of its subtree.
 
     `source` is one of SOURCES; with `proc`, a dumped /proc is read instead of this machine
-    (from the descriptor `opened`, where there is one already).
+    (from the descriptor `opened`, where there is one already), or one that is mounted elsewhere.
     `drop_privileges` gives up, for this thread and for good, every capability that is not needed
     after the BPF programs are loaded.
     Raises BadInputError, NotPermittedError (KernelSourceError), TargetVanishedError.
@@ -92,9 +92,7 @@ def _taken(
     if source not in SOURCES:
         raise no_such("no source", source, SOURCES)
     if proc is not None:
-        from analyzer.sources import replay
-
-        told = replay.collect(proc, request, opened)
+        told = _elsewhere(request, proc, opened)
         return told if raw_addresses else _without_mappings(told)
     if source == "procfs":
         told = _procfs(request)
@@ -108,6 +106,26 @@ def _taken(
             raise
         told = _with_note(_procfs(request), f"no refcounts: {error}")
         return told if raw_addresses else _without_mappings(told)
+
+
+def _elsewhere(request: Request, proc: Path, opened: int | None) -> Snapshot:
+    from analyzer.procfs.mounted import mounted
+    from analyzer.sources import procfs, replay
+
+    running = mounted(proc) if opened is None else None
+    if running is None:
+        return replay.collect(proc, request, opened)
+    if request.freeze:
+        raise BadInputError("--freeze is of this machine's own /proc: leave --proc out")
+    if request.chosen is not None:
+        request = request.chosen(running, request)
+    return procfs.collect(
+        request.pid,
+        scope=request.scope,
+        proc=running,
+        progress=request.progress,
+        others=request.others,
+    )
 
 
 def _without_mappings(snapshot: Snapshot) -> Snapshot:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from analyzer.core.errors import BadInputError, TargetVanishedError
 from analyzer.core.model import Rules
 from analyzer.procfs.archive import open_dump
 from analyzer.procfs.fs import ProcFs
-from analyzer.sources import procdump, procfs, replay
+from analyzer.sources import collect, procdump, procfs, replay
 from tests.graph import Graph
 
 if TYPE_CHECKING:
@@ -359,6 +360,39 @@ def test_a_proc_of_elsewhere_is_not_asked_by_kcmp(tmp_path: Path) -> None:
     snapshot = procfs.collect(os.getppid(), proc=ProcFs(tmp_path))
     assert not snapshot.meta["source"]["capabilities"]["identity"]
     assert any("kcmp(2)" in note for note in snapshot.meta["source"]["notes"])
+
+
+@pytest.mark.needs("kcmp")
+@pytest.mark.parametrize("proc", ["/proc", "/"])
+def test_a_proc_that_runs_is_read_as_it_is(proc: str) -> None:
+    with running(WAIT) as pid:
+        snapshot = collect(pid, proc=Path(proc))
+        graph = judged(snapshot, pid)
+        stdin = graph.find({"tid": pid, "association": "fd", "slot": 0})
+    assert snapshot.meta["source"]["name"] == "procfs"
+    assert snapshot.meta["source"]["capabilities"]["identity"]
+    assert stdin is not None
+
+
+@pytest.mark.needs("root")
+def test_the_proc_of_another_pid_namespace_is_read_without_kcmp(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    code = (
+        f"import sys; sys.path.insert(0, {str(REPOSITORY)!r});"
+        + """
+from pathlib import Path
+from analyzer.sources import collect
+snapshot = collect(int(sys.argv[2]), proc=Path(sys.argv[1]))
+print(snapshot.meta["source"]["name"], snapshot.meta["source"]["capabilities"]["identity"])
+"""
+    )
+    inner = ["unshare", "-p", "-f", sys.executable, "-c", code, str(tmp_path)]
+    mount = f"mount --bind /proc {shlex.quote(str(tmp_path / 'proc'))} && exec {{}}"
+    with running(WAIT) as pid:
+        command = mount.format(shlex.join([*inner, str(pid)]))
+        ran = subprocess.run(["unshare", "-m", "sh", "-c", command], capture_output=True,
+                             text=True, check=False)  # fmt: skip
+    assert ran.stdout.split() == ["procfs", "False"], ran.stderr
 
 
 def test_the_host_is_read_in_full() -> None:

@@ -12,7 +12,7 @@ from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.output import Progress
 from analyzer.cli.output import columns as columns_of
 from analyzer.cli.target import Target
-from analyzer.cli.work import Asked, Form, asked, chosen_form, collected, finish, write
+from analyzer.cli.work import Asked, Form, asked, chosen_form, collected, dumps, finish, write
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,8 +100,8 @@ def run(  # noqa: PLR0913 - an option each
         seen.append(judge(snapshot, rules=Rules(rules)))
         return shown(seen[-1], everything=wanted.everything)
 
-    inputs = [] if proc is None else [proc]
-    with Desk(inputs, to_file(wanted.output, force=force), foreign=proc is not None) as desk:
+    inputs = dumps(proc)
+    with Desk(inputs, to_file(wanted.output, force=force), foreign=bool(inputs)) as desk:
         with Progress(quiet=form is Form.JSON) as progress:
             snapshot = collected(
                 target,
@@ -113,6 +113,7 @@ def run(  # noqa: PLR0913 - an option each
                 freeze=freeze,
                 related=not references_only,
                 listed=listed,
+                proc=proc,
             )
         verdicts = seen[-1] if seen else judge(snapshot, rules=Rules(rules))
         finish(make(snapshot, verdicts, chosen), wanted, desk, quiet=quiet)

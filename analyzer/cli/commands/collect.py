@@ -10,7 +10,7 @@ from analyzer.cli.arguments import default_name
 from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.output import Progress, emit, note
 from analyzer.cli.target import Target
-from analyzer.cli.work import collected
+from analyzer.cli.work import collected, dumps
 
 if TYPE_CHECKING:
     from analyzer.snapshot.value import Snapshot
@@ -47,11 +47,11 @@ def run(  # noqa: PLR0913 - an option each
     if output not in {None, "-"}:
         files.refuse_target(str(output), force=force)
     target = Target.parse(subject, of_dump=proc is not None, members=members.value)
-    inputs = [] if proc is None else [proc]
-    with Desk(inputs, to_file(output, force=force), foreign=proc is not None) as desk:
+    inputs = dumps(proc)
+    with Desk(inputs, to_file(output, force=force), foreign=bool(inputs)) as desk:
         with Progress() as progress:
             snapshot = collected(
-                target, source, scope, desk, progress, raw=raw_addresses, freeze=freeze
+                target, source, scope, desk, progress, raw=raw_addresses, freeze=freeze, proc=proc
             )
         if redact:
             from analyzer.sources.privacy import Redaction
