@@ -164,6 +164,212 @@ add_threads() { # TASK...
     done
 }
 
+# What is one object: kcmp(2), in the words of cranalyze/identities. It orders as well as compares.
+by_perl() { # NUMBER OF THE CALL
+    perl -e '
+use strict;
+my ($call, @out) = (shift);
+my %kind = (FILE => 0, VM => 1, FILES => 2, FS => 3, SIGHAND => 4);
+sub ask { my ($x, $y, $k) = @_; syscall($call, $x->[0]+0, $y->[0]+0, $k+0, $x->[1]+0, $y->[1]+0) }
+exit 1 if ask([$$, 0], [$$, 0], 1) != 0;
+sub classes {
+    my ($k, @m) = @_;
+    my (@order, @number, %failed);
+    my $n = 0;
+    for my $i (0 .. $#m) {
+        my ($low, $high, $same) = (0, scalar @order, -1);
+        while ($low < $high) {
+            my $middle = int(($low + $high) / 2);
+            my $got = ask($m[$i], $m[$order[$middle]], $k);
+            if ($got == 0) { $same = $order[$middle]; last }
+            elsif ($got == 1) { $high = $middle }
+            elsif ($got == 2) { $low = $middle + 1 }
+            else {
+                my $code = $got < 0 ? $! + 0 : 22;
+                if (ask($m[$i], $m[$i], $k) != 0 or $code == 22) { $failed{$i} = $code; last }
+                splice(@order, $middle, 1);  # the other one went away
+                ($low, $high) = (0, scalar @order);
+            }
+        }
+        $number[$i] = -1;
+        next if exists $failed{$i};
+        if ($same >= 0) { $number[$i] = $number[$same] }
+        elsif (ask($m[$i], $m[$i], $k) != 0) { $failed{$i} = $! + 0 }
+        else { splice(@order, $low, 0, $i); $number[$i] = $n++ }
+    }
+    return (\@number, \%failed);
+}
+sub names { opendir(my $d, $_[0]) or return (); my @n = grep { /^[0-9]+$/ } readdir $d; @n }
+sub told {
+    open(my $f, "<", "$_[0]/stat") or return ();
+    local $/;
+    my @w = split / /, (<$f> =~ /.*\) (.*)/s)[0] || "X";
+    return ($w[0] =~ /[ZX]/ || ($w[6] || 0) & 4, ($w[6] || 0) & 0x200000);
+}
+my (@tasks, %folder, %process);
+for my $pid (sort { $a <=> $b } names(".")) {
+    for my $tid (sort { ($a != $pid) <=> ($b != $pid) || $a <=> $b } names("$pid/task")) {
+        my $at = $tid == $pid ? $pid : "$pid/task/$tid";
+        my ($gone, $kernel) = told($at) or next;
+        push @tasks, [$tid, $gone, $kernel];
+        ($folder{$tid}, $process{$tid}) = ($at, $pid);
+    }
+}
+my %table;
+for my $what ("FILES", "FS", "VM", "SIGHAND") {
+    my @m = grep { !($what ne "SIGHAND" && $_->[1]) && !($what eq "VM" && $_->[2]) } @tasks;
+    my ($number, $failed) = classes($kind{$what}, map { [$_->[0], 0] } @m);
+    my %users;
+    for my $i (0 .. $#m) { $users{$number->[$i]}{$process{$m[$i][0]}} = 1 }
+    for my $i (0 .. $#m) {
+        my ($tid, $n) = ($m[$i][0], $number->[$i]);
+        # Those that gave theirs up meanwhile are all equal: they have none.
+        my ($gone) = keys %{$users{$n}} > 1 ? (told($folder{$tid}), 1) : 0;
+        my $code = $failed->{$i} || ($gone && $what ne "SIGHAND" ? 3 : 0);
+        push @out, $code ? "$what $tid error $code\n" : "$what $tid $n\n";
+        $table{$n}{$process{$tid}} ||= $tid if $what eq "FILES" && !$code;
+    }
+}
+my %alike;
+for my $n (sort { $a <=> $b } keys %table) {
+    my @also = sort { $a <=> $b } values %{$table{$n}};
+    for my $fd (sort { $a <=> $b } names("$folder{$also[0]}/fd")) {
+        my $link = readlink "$folder{$also[0]}/fd/$fd";
+        push @{$alike{$link}}, [$also[0], $fd, \@also] if defined $link;
+    }
+}
+my $first = 0;
+for my $link (sort keys %alike) {
+    my @m = @{$alike{$link}};
+    next if @m < 2;
+    my ($number, $failed) = classes(0, @m);
+    for my $i (0 .. $#m) {
+        my $said = exists $failed->{$i} ? "error $failed->{$i}" : $first + $number->[$i];
+        push @out, map { "FILE $_ $m[$i][1] $said\n" } @{$m[$i][2]};
+    }
+    $first += @m;
+}
+print "### identities perl\n", @out;
+' "$1" 2>/dev/null
+}
+
+by_python3() { # NUMBER OF THE CALL
+    python3 -c '
+import ctypes, os, sys
+call, libc = int(sys.argv[1]), ctypes.CDLL(None, use_errno=True)
+libc.syscall.restype, libc.syscall.argtypes = ctypes.c_long, [ctypes.c_long] * 6
+def ask(x, y, k):
+    got = libc.syscall(call, x[0], y[0], k, x[1], y[1])
+    return got, ctypes.get_errno()
+if ask((os.getpid(), 0), (os.getpid(), 0), 1)[0] != 0:
+    sys.exit(1)
+def classes(k, m):
+    order, number, failed, n = [], [], {}, 0
+    for i in range(len(m)):
+        low, high, same = 0, len(order), -1
+        while low < high:
+            middle = (low + high) // 2
+            got, code = ask(m[i], m[order[middle]], k)
+            if got == 0:
+                same = order[middle]
+                break
+            if got in (1, 2):
+                low, high = (low, middle) if got == 1 else (middle + 1, high)
+                continue
+            code = code if got < 0 else 22
+            if code == 22 or ask(m[i], m[i], k)[0] != 0:
+                failed[i] = code
+                break
+            del order[middle]  # the other one went away
+            low, high = 0, len(order)
+        number.append(number[same] if same >= 0 else -1)
+        if i in failed or same >= 0:
+            continue
+        got, code = ask(m[i], m[i], k)
+        if got != 0:
+            failed[i] = code
+            continue
+        order.insert(low, i)
+        number[i], n = n, n + 1
+    return number, failed
+def names(folder):
+    try:
+        return sorted(int(name) for name in os.listdir(folder) if name.isdigit())
+    except OSError:
+        return []
+def told(folder):
+    try:
+        with open(folder + "/stat", "rb") as file:
+            word = file.read().rpartition(b")")[2].split()
+        return word[0] in (b"Z", b"X") or bool(int(word[6]) & 4), bool(int(word[6]) & 0x200000)
+    except (OSError, IndexError, ValueError):
+        return None
+tasks, folder, process, out = [], {}, {}, []
+for pid in names("."):
+    for tid in sorted(names("%d/task" % pid), key=lambda tid: (tid != pid, tid)):
+        at = str(pid) if tid == pid else "%d/task/%d" % (pid, tid)
+        state = told(at)
+        if state:
+            tasks.append((tid, state[0], state[1]))
+            folder[tid], process[tid] = at, pid
+table = {}
+for k, what in ((2, "FILES"), (3, "FS"), (1, "VM"), (4, "SIGHAND")):
+    m = [t for t in tasks if (k == 4 or not t[1]) and not (k == 1 and t[2])]
+    number, failed = classes(k, [(t[0], 0) for t in m])
+    users = {}
+    for n, t in zip(number, m):
+        users.setdefault(n, set()).add(process[t[0]])
+    for i, (n, t) in enumerate(zip(number, m)):
+        # Those that gave theirs up meanwhile are all equal: they have none.
+        gone = len(users[n]) > 1 and (told(folder[t[0]]) or (True,))[0]
+        code = failed.get(i) or (3 if gone and k != 4 else 0)
+        out.append("%s %d %s\n" % (what, t[0], "error %d" % code if code else n))
+        if k == 2 and not code:
+            table.setdefault(n, {}).setdefault(process[t[0]], t[0])
+alike = {}
+for n in sorted(table):
+    also = sorted(table[n].values())
+    for fd in names(folder[also[0]] + "/fd"):
+        try:
+            link = os.readlink("%s/fd/%d" % (folder[also[0]], fd))
+        except OSError:
+            continue
+        alike.setdefault(link, []).append((also[0], fd, also))
+first = 0
+for link in sorted(alike):
+    m = alike[link]
+    if len(m) < 2:
+        continue
+    number, failed = classes(0, m)
+    for i, one in enumerate(m):
+        said = "error %d" % failed[i] if i in failed else str(first + number[i])
+        out += ["FILE %d %d %s\n" % (tid, one[1], said) for tid in one[2]]
+    first += len(m)
+sys.stdout.write("### identities python3\n" + "".join(out))
+' "$1" 2>/dev/null
+}
+
+tell_identities() {
+    by=none
+    case $(uname -m) in
+    x86_64) call=312 ;;
+    aarch64 | riscv64 | loongarch64) call=272 ;;
+    ppc64*) call=354 ;;
+    s390x) call=343 ;;
+    *) call='' ;;
+    esac
+    if [ -n "$call" ]; then
+        for tool in ${KCMP:-perl python3}; do
+            command -v "$tool" >/dev/null 2>&1 || continue
+            if "by_$tool" $call; then
+                by=$tool
+                break
+            fi
+        done
+    fi
+    printf '### facts\nkcmp %s\n' "$by"
+}
+
 now() { date -u +%Y-%m-%dT%H:%M:%SZ; }
 
 printf '# dump of /proc: a stream of cranalyze\n### facts\n'
@@ -196,6 +402,7 @@ if [ -n "$some" ]; then
     copy_some $some
     [ -z "$firsts" ] || copy_files '' $firsts
 fi
+tell_identities
 copy_files '' locks swaps sysvipc/msg sysvipc/sem sysvipc/shm \
     sys/kernel/pid_max sys/kernel/threads-max sys/kernel/sem sys/kernel/shmmax sys/kernel/shmall \
     sys/kernel/shmmni sys/kernel/msgmax sys/kernel/msgmnb sys/kernel/msgmni \
