@@ -374,19 +374,19 @@ def test_a_proc_that_runs_is_read_as_it_is(proc: str) -> None:
     assert stdin is not None
 
 
+ELSEWHERE = """
+import sys; sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from analyzer.sources import collect
+snapshot = collect(int(sys.argv[3]), proc=Path(sys.argv[2]))
+print(snapshot.meta["source"]["name"], snapshot.meta["source"]["capabilities"]["identity"])
+"""
+
+
 @pytest.mark.needs("root")
 def test_the_proc_of_another_pid_namespace_is_read_without_kcmp(tmp_path: Path) -> None:
     (tmp_path / "proc").mkdir()
-    code = (
-        f"import sys; sys.path.insert(0, {str(REPOSITORY)!r});"
-        + """
-from pathlib import Path
-from analyzer.sources import collect
-snapshot = collect(int(sys.argv[2]), proc=Path(sys.argv[1]))
-print(snapshot.meta["source"]["name"], snapshot.meta["source"]["capabilities"]["identity"])
-"""
-    )
-    inner = ["unshare", "-p", "-f", sys.executable, "-c", code, str(tmp_path)]
+    inner = ["unshare", "-p", "-f", sys.executable, "-c", ELSEWHERE, str(REPOSITORY), str(tmp_path)]
     mount = f"mount --bind /proc {shlex.quote(str(tmp_path / 'proc'))} && exec {{}}"
     with running(WAIT) as pid:
         command = mount.format(shlex.join([*inner, str(pid)]))
