@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from analyzer.cli import listed
 from analyzer.cli.desk import Desk
 from analyzer.cli.output import Progress, coloured, columns, emit
-from analyzer.cli.work import kept
+from analyzer.cli.work import kept, strangers
 from analyzer.core.errors import BadInputError
 
 _SIZE: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)\s*([KMGT]?)i?B?", re.IGNORECASE)
@@ -78,7 +78,7 @@ def tell(
         larger=0 if larger is None else size(larger),
         most=None if every else writer.MOST_THINGS,
     )
-    inputs = [name for name in (file, proc) if name]
+    inputs = strangers(proc, file)
     with Desk(inputs, foreign=bool(inputs)) as desk, Progress(quiet=view.json) as progress:
         snapshot = kept(desk, file, proc, progress)
         if snapshot is None:

@@ -44,7 +44,7 @@ def collected(  # noqa: PLR0913 - what each command was asked for
 ) -> Snapshot:
     """Return the snapshot that the options ask for: of what is on the desk, or of this machine.
 
-    `proc` is a /proc that runs (see `dumps`).
+    `proc` is a /proc that runs (see `strangers`).
     """
     from analyzer import sources
     from analyzer.sources.request import Request
@@ -92,13 +92,14 @@ def _of_then(snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, meta={**snapshot.meta, "kept": True})
 
 
-def dumps(proc: str | None) -> list[str]:
-    """Return what is to be on the desk for --proc: a stranger's dump, not a /proc that runs."""
+def strangers(proc: str | None, file: str | None = None) -> list[str]:
+    """Return what is to be on the desk for --proc and --from: not a /proc that runs."""
+    files = [] if file is None else [file]
     if proc is None:
-        return []
+        return files
     from analyzer.procfs.mounted import mounted
 
-    return [] if mounted(Path(proc)) else [proc]
+    return files if mounted(Path(proc)) else [*files, proc]
 
 
 def judged(

@@ -9,7 +9,7 @@ import typer
 from analyzer.cli import options as opt
 from analyzer.cli.desk import Desk
 from analyzer.cli.output import Progress, coloured, columns, emit
-from analyzer.cli.work import kept
+from analyzer.cli.work import kept, strangers
 
 EXAMPLES: Final = (
     "sudo cranalyze census",
@@ -29,7 +29,8 @@ def run(*, json: opt.AsJson = False, from_: opt.FromFile = None, proc: opt.ProcR
     from analyzer.sources.request import Request
     from analyzer.writers import census as writer
 
-    with Desk([name for name in (from_, proc) if name], foreign=bool(from_ or proc)) as desk:
+    inputs = strangers(proc, from_)
+    with Desk(inputs, foreign=bool(inputs)) as desk:
         with Progress(quiet=json) as progress:
             snapshot = kept(desk, from_, proc, progress)
             if snapshot is None:

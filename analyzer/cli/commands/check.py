@@ -12,7 +12,7 @@ from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.output import Progress
 from analyzer.cli.output import columns as columns_of
 from analyzer.cli.target import Target
-from analyzer.cli.work import Asked, Form, asked, chosen_form, collected, dumps, finish, write
+from analyzer.cli.work import Asked, Form, asked, chosen_form, collected, finish, strangers, write
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,7 +100,7 @@ def run(  # noqa: PLR0913 - an option each
         seen.append(judge(snapshot, rules=Rules(rules)))
         return shown(seen[-1], everything=wanted.everything)
 
-    inputs = dumps(proc)
+    inputs = strangers(proc)
     with Desk(inputs, to_file(wanted.output, force=force), foreign=bool(inputs)) as desk:
         with Progress(quiet=form is Form.JSON) as progress:
             snapshot = collected(

@@ -10,7 +10,7 @@ from analyzer.cli.arguments import default_name
 from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.output import Progress, emit, note
 from analyzer.cli.target import Target
-from analyzer.cli.work import collected, dumps
+from analyzer.cli.work import collected, strangers
 
 if TYPE_CHECKING:
     from analyzer.snapshot.value import Snapshot
@@ -47,7 +47,7 @@ def run(  # noqa: PLR0913 - an option each
     if output not in {None, "-"}:
         files.refuse_target(str(output), force=force)
     target = Target.parse(subject, of_dump=proc is not None, members=members.value)
-    inputs = dumps(proc)
+    inputs = strangers(proc)
     with Desk(inputs, to_file(output, force=force), foreign=bool(inputs)) as desk:
         with Progress() as progress:
             snapshot = collected(

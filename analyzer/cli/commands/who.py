@@ -11,7 +11,7 @@ from analyzer.cli import options as opt
 from analyzer.cli.arguments import words_of
 from analyzer.cli.desk import Desk
 from analyzer.cli.output import Progress, coloured, columns, emit, note
-from analyzer.cli.work import kept
+from analyzer.cli.work import kept, strangers
 
 EXAMPLES: Final = (
     "sudo cranalyze who 4711:3",
@@ -61,7 +61,8 @@ def run(  # noqa: PLR0913 - an option each
     from analyzer.writers import who as writer
 
     asked = words_of(what or ())
-    with Desk([name for name in (from_, proc) if name], foreign=bool(from_ or proc)) as desk:
+    inputs = strangers(proc, from_)
+    with Desk(inputs, foreign=bool(inputs)) as desk:
         with Progress(quiet=json) as progress:
             snapshot = kept(desk, from_, proc, progress)
             queries, errors = asking.understood(asked, recorded=snapshot is not None)
