@@ -34,8 +34,7 @@ _MOST_HOLDERS: Final = 100  # lines, of one side of one object
 _NAME: Final = 120  # letters of a name in a title, and in a long table; the details have all of it
 _LONG: Final = 1000  # rows: more get columns of fixed widths, which browsers lay out faster
 _HELD: Final = 110  # letters of its holders there
-_NAME_WHOLE: Final = 4096  # in a table that is not long: PATH_MAX
-_HELD_WHOLE: Final = 400
+_HELD_WHOLE: Final = 400  # in a table that is not long
 
 _COLUMNS: Final = (
     ("kind", "kind of kernel object", "text"),
@@ -146,7 +145,9 @@ def _row(entry: ReportObject, *, whole: bool) -> str:
     cells = "".join(f'<td class="n">{figure}</td>' for figure in counted) + _unnamed(entry)
     held = "; ".join(_held(entry, Side.OUTSIDE))
     held = shorten(held, _HELD_WHOLE if whole else _HELD, keep_end=False)
-    name = html.escape(shorten(named(entry), _NAME_WHOLE if whole else _NAME))
+    name = html.escape(shorten(named(entry), _NAME))
+    said = text(entry.name or "") if whole and _is_long(entry) else ""
+    title = f' title="{said}"' if said else ""
     impact = "" if entry.impact is None else entry.impact.word
     means = "" if entry.impact is None else entry.impact.value
     ignored = "" if entry.gates else " <span>(ignored)</span>"
@@ -154,10 +155,14 @@ def _row(entry: ReportObject, *, whole: bool) -> str:
         f'<tr data-key="{entry.kind}:{entry.objref}" data-verdict="{entry.verdict.value}"'
         f' data-impact="{impact}">'
         f"<td>{html.escape(registry()[entry.kind].title)}</td>"
-        f'<th scope="row"><a href="#{_anchor(entry)}">{name}</a></th>'
+        f'<th scope="row"><a href="#{_anchor(entry)}"{title}>{name}</a></th>'
         f"<td><span>{verdict_mark(entry.verdict)}{words_of(entry.verdict)}</span>{ignored}</td>"
         f"<td>{means}</td>{cells}<td>{html.escape(held)}</td></tr>"
     )
+
+
+def _is_long(entry: ReportObject) -> bool:
+    return len(printable(entry.name or "")) > _NAME
 
 
 def _figure(count: int | None) -> str:
@@ -186,7 +191,7 @@ def _detail(entry: ReportObject) -> str:
 
 def _pairs(entry: ReportObject) -> Iterator[str]:
     """Yield what is known of an object, as terms and what they are."""
-    if entry.name and len(printable(entry.name)) > _NAME:
+    if entry.name and _is_long(entry):
         yield f'<dt>name<dd class="name">{text(entry.name)}'
     if entry.facts:
         yield f"<dt>state<dd>{text(facts.words(entry.facts))}"

@@ -27,6 +27,7 @@ CY: Final = "document.getElementById('canvas')._cyreg.cy"
 KEYS: Final = (
     "[...document.querySelectorAll('#table tbody tr:not([hidden])')].map(r => r.dataset.key)"
 )
+HEADS: Final = "document.getElementById('table').tHead.rows[0].cells"
 COUNT: Final = "document.getElementById('count').textContent"
 CHOSEN: Final = "document.getElementById('chosen').textContent"
 SAID: Final = "document.getElementById('said').textContent"
@@ -114,6 +115,25 @@ def test_contained_objects_are_behind_a_filter(window: Browser, tmp_path: Path) 
         "kind.dispatchEvent(new Event('change'))"
     )
     assert ask(window, COUNT) == "1 of 13 objects"
+    assert quiet(window)
+
+
+def test_what_it_means_narrows_objects_and_what_crosses(window: Browser, tmp_path: Path) -> None:
+    made = leaking()
+    for relation, task in (("session", 77), ("tracer", 88)):
+        made.relation(relation, 100, task, impact="watches" if task == 88 else "reaches out")
+    opened(window, tmp_path, made)
+    across = "[...document.querySelectorAll('.crossings tr[data-impact]')].filter(tr => !tr.hidden)"
+    assert ask(window, f"{across}.length") == 2
+    window.run(
+        "const box = document.getElementById('impact'); box.value = 'watches';"
+        "box.dispatchEvent(new Event('change'))"
+    )
+    assert ask(window, f"{across}.map(tr => tr.dataset.impact).join()") == "watches"
+    shown = "[...document.querySelectorAll('tr[data-key]')].filter(tr => !tr.hidden)"
+    assert ask(window, f"{shown}.every(tr => tr.dataset.impact === 'watches')")
+    window.run(f"{HEADS}[3].querySelector('button').click()")
+    assert ask(window, f"{HEADS}[3].getAttribute('aria-sort')") == "ascending"
     assert quiet(window)
 
 
