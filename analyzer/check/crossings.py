@@ -18,7 +18,7 @@ from analyzer.core.model import TASK, Impact, Side
 from analyzer.relations import relations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from analyzer.check.links import Codes, Rows
     from analyzer.check.subtree import Border
@@ -96,6 +96,17 @@ def _sides(snapshot: Snapshot, border: Border, table: Table, end: str) -> tuple[
     return row, sides
 
 
+def _folded(ends: Iterable[End]) -> Iterator[End]:
+    """Yield the ends, and once a task that has to do with one thing in several ways: with all."""
+    details: dict[End, list[str]] = {}
+    for end in ends:
+        way = end._replace(detail="") if end.kind == TASK else end
+        details.setdefault(way, []).append(end.detail)
+    for end, several in details.items():
+        said = dict.fromkeys(detail for detail in (end.detail, *several) if detail)
+        yield end._replace(detail=" and ".join(said))
+
+
 @dataclass(frozen=True)
 class _Found:
     table: Table
@@ -119,7 +130,8 @@ class _Found:
         if relation.alone:
             crosses |= (one == INSIDE) & (other == INSIDE)
         for group in self._groups(rows[crosses], by_impact=True):
-            ends = (*(self._left(row) for row in group.tolist()), self._right(int(group[0])))
+            left = _folded(self._left(row) for row in group.tolist())
+            ends = (*left, self._right(int(group[0])))
             yield self._made(relation, group, ends, None)
 
     def _groups(self, rows: Rows, *, by_impact: bool) -> Sequence[Rows]:

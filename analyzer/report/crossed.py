@@ -140,7 +140,9 @@ class _Ties:
         routes = self._leaders.routes(end.row, end.row)
         tasks = self._leaders.joined(routes)
         own = tuple(task for task in tasks if task.side is end.side)
+        # A namespace is what tasks are in, however else they come to it.
         via = tuple(dict.fromkeys(word for route in routes for word in route.via))
+        via = () if kind.namespace else via
         # A mount is kept by its mount namespace, and its own words say which.
         kept = end.kind != "MOUNT"
         things = tuple(r.thing for r in routes if kept and r.thing and not r.tasks)

@@ -189,8 +189,7 @@ def test_a_leader_inside_with_a_member_outside(company: dict[str, Any]) -> None:
 def test_a_leader_outside_of_the_pid_namespace_is_0_inside(company: dict[str, Any]) -> None:
     (one,) = of(company["reports"]["init"], "session")
     assert {tie.detail for tie in one.ties} == {
-        f"session {company['top']} (0 inside)",
-        f"process group {company['top']} (0 inside)",
+        f"session {company['top']} (0 inside) and process group {company['top']} (0 inside)",
         "",
     }
 

@@ -269,6 +269,17 @@ def test_what_is_said_of_an_end_is_said_once() -> None:
     assert "task group" not in said
 
 
+def test_a_session_and_a_group_of_one_leader_are_one_end() -> None:
+    made, mine, theirs, inode = machine()
+    for detail in ("session 50", "process group 50"):
+        made.relation("session", ROOT, OUTSIDER, detail=detail)
+        made.relation("deleted-file", mine, inode, detail=detail)
+    made.relation("deleted-file", theirs, inode)
+    deleted, session = report(made).crossings
+    assert [tie.detail for tie in session.ties] == ["session 50 and process group 50", ""]
+    assert [tie.detail for tie in deleted.ties] == ["session 50", "process group 50", ""]
+
+
 def meant() -> Machine:
     """Return a machine of which three things mean three things."""
     made = outward()
