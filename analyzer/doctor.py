@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core import program, syscall
 from analyzer.core.errors import NotPermittedError
+from analyzer.core.values import dataclass
 from analyzer.memory import capability
 from analyzer.memory.features import missing
 from analyzer.memory.fields import BtfError, running_kernel

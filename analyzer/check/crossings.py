@@ -6,7 +6,6 @@ do with is left out. Ends that are alike (the same relation to the same thing) a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from analyzer.check.links import rows_of
 from analyzer.check.subtree import INSIDE, OBSERVER, OUTSIDE
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK, Impact, Side
+from analyzer.core.values import dataclass
 from analyzer.relations import relations
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ of a second.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -16,6 +15,7 @@ from analyzer.check.objhash import CLOSED, QUEUED
 from analyzer.check.subtree import INSIDE, OBSERVER, OUTSIDE, UNPLACED, border
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import Basis, Rules, Verdict
+from analyzer.core.values import dataclass
 from analyzer.kinds.base import Judged
 from analyzer.snapshot.source import trusted
 

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK
+from analyzer.core.values import dataclass
 from analyzer.kinds import associations, file_types, registry
 from analyzer.memory.distinct import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy.typing as npt
+
     from analyzer.core.model import Rules
     from analyzer.kinds.base import Association, Kind
     from analyzer.snapshot.tables import Table
     from analyzer.snapshot.value import Snapshot
 
-Codes = npt.NDArray[np.int8]
-Integers = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
-Rows = npt.NDArray[np.intp]
+    Codes = npt.NDArray[np.int8]
+    Integers = npt.NDArray[np.int64]
+    Mask = npt.NDArray[np.bool_]
+    Rows = npt.NDArray[np.intp]
 
 _SPREAD: Final = 8  # numbers spread thinner than one in this many are searched for, not indexed
 

@@ -26,13 +26,13 @@ outside has as well): what it holds is held from both sides, by one reference, t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.check.links import kind_flags, links, rows_of
 from analyzer.core.errors import BadInputError, TargetVanishedError
+from analyzer.core.values import dataclass
 from analyzer.kinds.base import Judged
 
 if TYPE_CHECKING:

@@ -107,8 +107,10 @@ def _run(given: list[str]) -> int:
     from analyzer.cli.app import app
 
     if "_CRANALYZE_COMPLETE" in os.environ:
-        app(prog_name=_NAME)
-    command = typer.main.get_command(app)
+        app()(prog_name=_NAME)
+    # The first word that is no option: the program's own options take none.
+    asked = next((word for word in given if not word.startswith("-")), "")
+    command = typer.main.get_command(app({asked}))
     try:
         # Not main(), which turns a closed pipe into 1 and prints errors in its own way.
         with command.make_context(_NAME, given) as context:

@@ -1,39 +1,40 @@
-"""The commands put together; what each takes and does is in its own file in `commands/`."""
+"""The commands put together; what each takes and does is in its own file in `commands/`.
+
+Only the command that is asked for is imported and made whole: of the others, there is the line
+that help says of them.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+import importlib
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from analyzer.cli.commands import (
-    census,
-    check,
-    collect,
-    demo,
-    doctor,
-    export,
-    graph,
-    namespaces,
-    plot,
-    procdump,
-    report,
-    schema,
-    who,
-)
 from analyzer.cli.output import emit
 from analyzer.core import program
 
+if TYPE_CHECKING:
+    from collections.abc import Container
+
 _WIDTH: Final = 76  # of 80 columns, two steps of indentation are help's
 
-app: Final = typer.Typer(
-    name="cranalyze",
-    epilog="Exit: 0 done or contained, 16 leaks, 3 undecided, 2 bad input, 4 not permitted, "
-    "5 the target vanished, 70 an internal error.",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
-)
+COMMANDS: Final = {
+    "collect": "Keep the reference graph of a subtree in a file.",
+    "report": "Say what a snapshot shows.",
+    "check": "Tell whether a subtree is contained.",
+    "who": "Tell who still holds an object, on the whole machine.",
+    "namespaces": "List all namespaces of the machine, and what keeps each.",
+    "census": "Count and name every reference of the whole machine.",
+    "graph": "Write the reference graph of a snapshot: who holds what.",
+    "plot": "Draw what a snapshot shows.",
+    "export": "Write the tables of snapshots, and verdicts, for other tools.",
+    "doctor": "Show what this host lets cranalyze see.",
+    "demo": "Start a small leaking container, and explain.",
+    "procdump": "Dump /proc for a later collect --proc.",
+    "schema": "Print the JSON Schema of what a command writes with --json.",
+}
+"""The commands, in the order of help, and its line for each: the first that `run` says of it."""
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - how typer calls it
@@ -49,7 +50,6 @@ Version = Annotated[
 ]
 
 
-@app.callback(invoke_without_command=True)
 def cranalyze(context: typer.Context, *, version: Version = False) -> None:
     """Find the kernel objects of a process subtree that are referenced from outside it."""
     del version
@@ -58,15 +58,30 @@ def cranalyze(context: typer.Context, *, version: Version = False) -> None:
         raise typer.Exit(2)
 
 
+def app(whole: Container[str] = COMMANDS) -> typer.Typer:
+    """Return the program, in which the commands in `whole` can be run, and the others listed."""
+    made = typer.Typer(
+        name="cranalyze",
+        epilog="Exit: 0 done or contained, 16 leaks, 3 undecided, 2 bad input, 4 not permitted, "
+        "5 the target vanished, 70 an internal error.",
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    )
+    made.callback(invoke_without_command=True)(cranalyze)
+    for name, line in COMMANDS.items():
+        if name in whole:
+            command = importlib.import_module(f"analyzer.cli.commands.{name}")
+            made.command(name, epilog=_examples(command.EXAMPLES))(command.run)
+        else:
+            made.command(name, help=line)(_listed)
+    return made
+
+
+def _listed() -> None:
+    raise AssertionError  # what can be run is whole
+
+
 def _examples(lines: tuple[str, ...]) -> str:
     said = dict.fromkeys(program.here(line, _WIDTH) for line in lines)
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for example in said for line in example)
-
-
-_COMMANDS: Final = (
-    collect, report, check, who, namespaces, census, graph, plot, export, doctor, demo, procdump,
-    schema,
-)  # fmt: skip
-for _command in _COMMANDS:
-    _name = _command.__name__.rpartition(".")[2]
-    app.command(_name, epilog=_examples(_command.EXAMPLES))(_command.run)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as encoder
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import typer
@@ -13,6 +12,7 @@ from analyzer.cli.view import encoding
 from analyzer.core.errors import BadInputError, no_such
 from analyzer.core.model import JSON_FORMAT
 from analyzer.core.text import valid, wrap
+from analyzer.core.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.errors import EXIT_LEAK, EXIT_OK, EXIT_UNDECIDED, TargetVanishedError
+from analyzer.core.values import replace
 
 if TYPE_CHECKING:
     import numpy as np

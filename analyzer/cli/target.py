@@ -6,11 +6,11 @@ A subject is a process by its id, or what `analyzer.subjects` finds by a name; s
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.errors import BadInputError, no_such
+from analyzer.core.values import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import typer
@@ -11,6 +10,7 @@ import typer
 from analyzer.cli.output import columns, emit, note
 from analyzer.core.errors import BadInputError
 from analyzer.core.text import wrap
+from analyzer.core.values import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -13,6 +12,7 @@ from analyzer.cli.arguments import parse_words, split_output
 from analyzer.cli.output import coloured, columns, emit, note, speak_utf8
 from analyzer.cli.view import View, chosen_view, encoding, narrowed, table
 from analyzer.core.errors import BadInputError
+from analyzer.core.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import select
 import signal
 import stat
@@ -86,7 +85,7 @@ def whole(path: str, *, force: bool) -> Iterator[IO[bytes]]:
 def whole_in(folder: int, name: str, *, force: bool) -> Iterator[IO[bytes]]:
     """Do as `whole`, for the entry `name` of an open folder; raises OSError."""
     # Shorter than the target's own name has to be, so that one that just fits leaves room for it.
-    temporary = f".cranalyze-{secrets.token_hex(4)}"
+    temporary = f".cranalyze-{os.urandom(4).hex()}"
     try:
         fd = _without_name(folder)
         nameless = fd is not None

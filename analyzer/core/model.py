@@ -9,11 +9,11 @@ subtree, with its own **refcount**.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
 from analyzer.core.errors import no_such
+from analyzer.core.values import dataclass
 
 SNAPSHOT_FORMAT: Final = 2
 JSON_FORMAT: Final = 1

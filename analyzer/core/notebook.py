@@ -7,10 +7,10 @@ nowhere else, so that no room imports one that is further down.
 
 from __future__ import annotations
 
-import html
 import importlib
-from dataclasses import dataclass
 from typing import Any
+
+from analyzer.core.values import dataclass
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,6 +25,8 @@ class Page:
         return f"<the page of a report, {len(self.content):,} characters of HTML>"
 
     def _repr_html_(self) -> str:
+        import html
+
         return (
             f'<iframe srcdoc="{html.escape(self.content)}" sandbox="allow-scripts" '
             f'title="cranalyze report" width="100%" height="{self.height:d}" '

@@ -13,12 +13,11 @@ misspelt policy is not a policy that silently does nothing.
 from __future__ import annotations
 
 import os
-import tomllib
-from dataclasses import dataclass
 from typing import Any, Final
 
 from analyzer.core.errors import BadInputError
 from analyzer.core.files import open_own
+from analyzer.core.values import dataclass
 
 FILE_NAME: Final = "cranalyze.toml"
 _MAX_BYTES: Final = 16 << 10  # tomllib takes a minute for a dotted key of 100,000 parts
@@ -72,6 +71,8 @@ def _why(error: Exception) -> str:
 
 
 def _parsed(text: bytes, where: str) -> Settings:
+    import tomllib
+
     try:
         found = tomllib.loads(text.decode())
     except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError too

@@ -42,7 +42,6 @@ from __future__ import annotations
 import gc
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from itertools import repeat
@@ -57,6 +56,7 @@ from analyzer.core import extras
 from analyzer.core.errors import no_such
 from analyzer.core.model import TASK, Rules, Side
 from analyzer.core.text import printable
+from analyzer.core.values import dataclass, replace
 from analyzer.kinds import registry
 from analyzer.relations import relations as relation_kinds
 from analyzer.report.holders import in_words

@@ -20,7 +20,6 @@ is False): collect with the scope "host" to know.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -30,6 +29,7 @@ from analyzer.check.links import kind_flags
 from analyzer.check.subtree import INSIDE, other_roots, task_sides
 from analyzer.core.model import Basis, Rules, Side, Verdict
 from analyzer.core.text import printable
+from analyzer.core.values import dataclass
 from analyzer.kinds import registry, title_of
 from analyzer.report.holders import holders
 from analyzer.report.make import checked_pid, shown

@@ -14,11 +14,11 @@ thread closed meanwhile is in no table any more, and is not found.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.values import dataclass
 from analyzer.kinds.base import Association, Edges
 from analyzer.memory.stacks import in_progress, words
 from analyzer.memory.walk import RETRIES

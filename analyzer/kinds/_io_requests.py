@@ -8,11 +8,11 @@ was never begun may have none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from analyzer.core.values import dataclass
 from analyzer.memory.distinct import member
 from analyzer.memory.walk import Elements, hlists, rings
 

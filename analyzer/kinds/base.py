@@ -9,11 +9,11 @@ of a descriptor table, the mappings of an mm) brings a `walk`. A kind knows no s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from analyzer.core.model import Fact, Rules
+from analyzer.core.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,11 +8,11 @@ process migration perm checks").
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.values import replace
 from analyzer.kinds._namespace import namespace
 from analyzer.kinds.base import Association, Edges, FileType
 from analyzer.memory.distinct import unique

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from analyzer.core.model import Fact
+from analyzer.core.values import replace
 from analyzer.kinds import file_types
 from analyzer.kinds._epoll import EPOLL
 from analyzer.kinds._named_types import FILE_TYPES as NAMED_TYPES

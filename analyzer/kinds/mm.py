@@ -10,11 +10,11 @@ an rb-tree before (`mm_rb`; the list beside it, `vm_next`, would take a read for
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.values import replace
 from analyzer.kinds._initial import initial
 from analyzer.kinds.aio import CONTEXT, contexts
 from analyzer.kinds.base import ALL_RULES, Association, Counter, Edges, Kind, Pointer, Slot

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.values import replace
 from analyzer.kinds._namespace import Holds, namespace
 from analyzer.kinds.base import SINCE_LINUX_CR, Association, Edges, FileType
 from analyzer.kinds.mount import MOUNT, mounted

@@ -6,10 +6,10 @@ references to the memory alone and is not looked at; sockets of the kernel's own
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
+from analyzer.core.values import replace
 from analyzer.kinds import _proc_net
 from analyzer.kinds._namespace import Holds, namespace
 from analyzer.kinds.base import Judged

@@ -6,9 +6,9 @@ group or session), by nsproxies (for children), child namespaces, proc superbloc
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
+from analyzer.core.values import replace
 from analyzer.kinds._namespace import Holds, namespace
 from analyzer.kinds.acct import ACCT
 from analyzer.kinds.base import Judged, Pointer

@@ -17,11 +17,11 @@ All other sockets are of kind NET_SOCKET.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.values import replace
 from analyzer.kinds._initial import initial
 from analyzer.kinds._sock import FILE_TYPE, NET, names, namespaces, owned
 from analyzer.kinds._sock_facts import UNIX, inode_numbers

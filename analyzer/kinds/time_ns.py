@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
+from analyzer.core.values import replace
 from analyzer.kinds._namespace import namespace
 
 KIND: Final = replace(

@@ -5,9 +5,9 @@ Held also by every namespace it owns, by child user namespaces, superblocks, uco
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
+from analyzer.core.values import replace
 from analyzer.kinds._namespace import namespace
 from analyzer.kinds.base import Judged, Pointer
 from analyzer.kinds.binfmt import BINFMT

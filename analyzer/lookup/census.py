@@ -8,13 +8,13 @@ references to them that are in no structure, and no equality is claimed for them
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analyzer.check.links import association_flags
 from analyzer.core.errors import EXIT_OK, EXIT_UNDECIDED
+from analyzer.core.values import dataclass
 from analyzer.kinds import registry
 from analyzer.kinds.base import Judged
 from analyzer.lookup.recorded import limits

@@ -6,10 +6,10 @@ column asks it. The filter language is the same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from analyzer.core.errors import BadInputError, no_such
+from analyzer.core.values import dataclass
 from analyzer.report import filters
 from analyzer.report.expression import matching, names_of
 

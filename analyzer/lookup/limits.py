@@ -11,13 +11,13 @@ from __future__ import annotations
 import os
 import pwd
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from analyzer.core.model import TASK
 from analyzer.core.text import valid
+from analyzer.core.values import dataclass
 from analyzer.lookup.words.base import of_now
 from analyzer.sources.tasks import proc_levels
 

@@ -8,12 +8,12 @@ no process is in has a name: a bind mount, a descriptor, a child, a socket, a me
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.model import TASK
+from analyzer.core.values import dataclass
 from analyzer.kinds import namespace_kinds, registry
 from analyzer.lookup.columns import Field
 from analyzer.lookup.pins import Pin, folded, pins

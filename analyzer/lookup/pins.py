@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import TASK
+from analyzer.core.values import dataclass
 from analyzer.kinds import associations, registry
 
 if TYPE_CHECKING:

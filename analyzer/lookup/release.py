@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import TASK
+from analyzer.core.values import replace
 from analyzer.lookup.value import ITSELF, OTHER_END
 from analyzer.procfs.places import quoted
 

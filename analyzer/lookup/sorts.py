@@ -6,12 +6,12 @@ them (the watches of inotify, the bytes of a deleted file), and which limits are
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import no_such
 from analyzer.core.model import TASK
+from analyzer.core.values import dataclass
 from analyzer.kinds import namespace_kinds, registry
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ are found for all of them at once, a step up at a time, over columns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from analyzer.check.links import links
 from analyzer.core.model import TASK, Rules
+from analyzer.core.values import dataclass, field, replace
 from analyzer.kinds import facts
 from analyzer.lookup.columns import Field
 from analyzer.lookup.recorded import people

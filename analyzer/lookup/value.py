@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import TASK
 from analyzer.core.notebook import display
+from analyzer.core.values import dataclass
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,6 @@ has none the chain goes on.
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from analyzer.check.links import Links, links, reach
 from analyzer.core.errors import EXIT_OK, EXIT_UNDECIDED, BadInputError
 from analyzer.core.model import TASK, Rules
+from analyzer.core.values import replace
 from analyzer.kinds import registry
 from analyzer.lookup.recorded import about, limits, people
 from analyzer.lookup.release import releases

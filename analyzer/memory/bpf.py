@@ -26,7 +26,6 @@ import time
 from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from analyzer.core import syscall
 from analyzer.core.errors import NotPermittedError
@@ -34,9 +33,11 @@ from analyzer.core.errors import NotPermittedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-U64 = npt.NDArray[np.uint64]
-U8 = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
+    import numpy.typing as npt
+
+    U64 = npt.NDArray[np.uint64]
+    U8 = npt.NDArray[np.uint8]
+    Mask = npt.NDArray[np.bool_]
 
 MAP_CREATE, PROG_LOAD, PROG_TEST_RUN = 0, 5, 10
 _ARRAY_MAP, _MMAPABLE = 2, 1 << 10

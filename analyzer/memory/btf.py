@@ -15,8 +15,9 @@ from __future__ import annotations
 import contextlib
 import re
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from analyzer.core.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,9 +8,10 @@ it against the kernels that they know.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from analyzer.core.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

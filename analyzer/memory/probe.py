@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from analyzer.core import program
 from analyzer.core.errors import NotPermittedError
+from analyzer.core.values import dataclass
 from analyzer.memory import capability
 from analyzer.memory import fields as layouts
 from analyzer.memory.bpf import Engine, LoadError

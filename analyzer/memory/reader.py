@@ -7,24 +7,27 @@ each field becomes a column, decoded by what BTF says of it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from analyzer.core.errors import NotPermittedError
-from analyzer.memory.bpf import MAX_READ, U8, U64, Mask
+from analyzer.core.values import dataclass
+from analyzer.memory.bpf import MAX_READ
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+    import numpy.typing as npt
+
+    from analyzer.memory.bpf import U8, U64, Mask
     from analyzer.memory.btf import Field
     from analyzer.memory.fields import Layout
 
+    Column = npt.NDArray[Any]
+
 Path = str | Sequence[str]
-Column = npt.NDArray[Any]
 
 # Two fields further apart than this are cheaper to read one by one.
 _NEIGHBOURS: Final = 128

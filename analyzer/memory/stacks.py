@@ -14,13 +14,13 @@ are threads that are stopped, and the system calls of 32-bit programs.
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from analyzer.core import syscall
+from analyzer.core.values import dataclass
 from analyzer.memory.walk import arrays
 
 if TYPE_CHECKING:

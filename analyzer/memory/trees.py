@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer.memory.bpf import U64, Mask, plausible
+from analyzer.memory.bpf import plausible
 from analyzer.memory.walk import Elements, retried
 
 if TYPE_CHECKING:
+    from analyzer.memory.bpf import U64, Mask
     from analyzer.memory.reader import Memory
     from analyzer.memory.walk import I64
 

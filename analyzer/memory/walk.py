@@ -10,20 +10,23 @@ All results are flat columns: `owner` is the index of the root that an element b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from analyzer.memory.bpf import CHASE_END, U64, Mask
+from analyzer.core.values import dataclass
+from analyzer.memory.bpf import CHASE_END
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy.typing as npt
+
+    from analyzer.memory.bpf import U64, Mask
     from analyzer.memory.reader import Memory
 
-I64 = npt.NDArray[np.int64]
+    I64 = npt.NDArray[np.int64]
+
 
 RETRIES: Final = 3
 # Steps that all rings take together; what is longer is followed one ring at a time, in the kernel.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from analyzer.core import extras
 from analyzer.core.errors import BadInputError
 from analyzer.core.text import printable
+from analyzer.core.values import dataclass
 from analyzer.plots import _style
 from analyzer.report.wording import listing, number
 

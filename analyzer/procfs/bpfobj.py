@@ -10,12 +10,12 @@ import ctypes
 import errno
 import os
 import struct
-from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core import syscall
 from analyzer.core.errors import NotPermittedError
+from analyzer.core.values import dataclass, field
 from analyzer.procfs import mountinfo
 from analyzer.procfs.places import Place, quoted
 

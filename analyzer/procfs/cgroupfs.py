@@ -7,9 +7,9 @@ groups of all processes are asked (cgroups(7), proc_pid_cgroup(5)).
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from analyzer.core.values import dataclass
 from analyzer.procfs import mountinfo
 from analyzer.procfs.places import Place
 

@@ -6,9 +6,10 @@ for in sys/kernel/*, and what is not there stays unknown.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Final
 
+from analyzer.core.values import dataclass
 from analyzer.procfs.parse import decode, malformed
 
 PATH: Final = "cranalyze/facts"

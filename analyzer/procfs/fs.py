@@ -15,11 +15,11 @@ import os
 import stat
 import weakref
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
+from analyzer.core.values import dataclass
 from analyzer.procfs import looked
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ the outer one is told, which is the one that this machine has.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
+
+from analyzer.core.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

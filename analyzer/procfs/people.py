@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import pwd
 import re
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 from analyzer.core.errors import BadInputError
 from analyzer.core.text import valid
+from analyzer.core.values import dataclass
 from analyzer.procfs.cgroup import paths
 from analyzer.procfs.homes import Home, of_paths
 

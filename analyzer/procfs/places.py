@@ -11,9 +11,9 @@ import errno
 import os
 import re
 import shlex
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from analyzer.core.values import dataclass, replace
 from analyzer.procfs import mountinfo
 from analyzer.procfs.glance import look
 from analyzer.procfs.parse import unescape

@@ -8,13 +8,13 @@ share with these is of interest. Every task is in the table of tasks.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.check.subtree import INSIDE, UNPLACED, task_sides
 from analyzer.core.errors import TargetVanishedError
+from analyzer.core.values import dataclass
 from analyzer.procfs import ends, files, mappings, mounts, namespaces, nslink, relate, tasks, world
 from analyzer.procfs.build import Tables
 from analyzer.procfs.facts import COMPLETE

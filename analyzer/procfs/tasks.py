@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.errors import BadInputError, NotPermittedError
 from analyzer.core.model import TASKS
+from analyzer.core.values import dataclass
 from analyzer.procfs import cgroup, stat, status
 from analyzer.procfs.fs import vanished
 from analyzer.procfs.gaps import Failure, attempt, lacking, refusal

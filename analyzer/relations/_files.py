@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from analyzer.core.values import dataclass
 from analyzer.kinds._paths import paths
 from analyzer.kinds.mount import of_vfs
 from analyzer.memory.distinct import find, unique

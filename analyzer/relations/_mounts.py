@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.values import dataclass
 from analyzer.kinds._initial import initial
 from analyzer.memory.distinct import find, member
 

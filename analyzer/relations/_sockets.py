@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from analyzer.core.values import dataclass
 from analyzer.kinds._sock_facts import Endpoints, endpoints
 
 if TYPE_CHECKING:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from analyzer.core.model import TASK, Impact
+from analyzer.core.values import dataclass
 from analyzer.kinds._initial import initial
 from analyzer.kinds.pid import innermost
 from analyzer.memory.distinct import find, member, unique

@@ -13,10 +13,11 @@ of each, the relation is `shared`, and what crosses are left ends of both sides.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
+
+from analyzer.core.values import dataclass, field
 
 if TYPE_CHECKING:
     import numpy.typing as npt

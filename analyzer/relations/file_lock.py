@@ -9,12 +9,12 @@ and cannot restore one that the other side holds, or waits for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.model import TASK, Impact
+from analyzer.core.values import dataclass
 from analyzer.memory.distinct import find, member, unique
 from analyzer.memory.walk import rings
 from analyzer.relations._files import files, inodes

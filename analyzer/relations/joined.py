@@ -9,12 +9,12 @@ are all in there, the first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.model import TASK, Impact
+from analyzer.core.values import dataclass
 from analyzer.kinds._initial import initial
 from analyzer.kinds.pid import innermost
 from analyzer.memory.distinct import member, unique

@@ -8,12 +8,12 @@ An upper directory that another overlay uses is written by both (overlayfs: unde
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.model import Impact
+from analyzer.core.values import dataclass
 from analyzer.kinds._paths import within
 from analyzer.memory.distinct import find, member, unique
 from analyzer.relations._mounts import covering, mounts

@@ -9,10 +9,10 @@ of it: an end whose side is not known crosses no border.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from analyzer.core.model import TASK, Impact
+from analyzer.core.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

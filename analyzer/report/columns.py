@@ -19,12 +19,12 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from analyzer.core.errors import BadInputError, no_such
 from analyzer.core.model import TASK
+from analyzer.core.values import dataclass
 from analyzer.kinds import associations, facts, registry
 from analyzer.kinds.base import Slot
 from analyzer.procfs.homes import home

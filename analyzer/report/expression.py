@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass, field
 from itertools import repeat
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import numpy as np
 
 from analyzer.core.text import valid
+from analyzer.core.values import dataclass, field
 from analyzer.report.columns import by_name
 
 if TYPE_CHECKING:

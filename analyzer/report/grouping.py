@@ -9,11 +9,11 @@ least is left out (`cut`, `fitting`), and never a namespace.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import Side, Verdict
+from analyzer.core.values import dataclass
 from analyzer.kinds import registry
 from analyzer.report import impact
 

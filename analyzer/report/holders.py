@@ -8,13 +8,13 @@ cheap.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from analyzer.check.links import association_flags, kind_flags, reach
 from analyzer.core.model import TASK, Rules, Side
+from analyzer.core.values import replace
 from analyzer.kinds import associations, registry, title_of
 from analyzer.kinds.base import Slot
 from analyzer.snapshot.lives import remark

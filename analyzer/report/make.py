@@ -6,7 +6,6 @@ What a report is, is in `value`. Nothing is read or printed here.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -18,6 +17,7 @@ from analyzer.check.subtree import INSIDE, other_roots
 from analyzer.core.errors import EXIT_LEAK, EXIT_OK, EXIT_UNDECIDED, BadInputError
 from analyzer.core.model import TASK, Basis, Impact, Rules, Status, Verdict
 from analyzer.core.registry import UNKNOWN
+from analyzer.core.values import replace
 from analyzer.kinds import namespace_set, registry, title_of
 from analyzer.report.crossed import crossed, doubtful
 from analyzer.report.facts import of_objects

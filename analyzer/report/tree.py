@@ -7,14 +7,15 @@ is too deep or too wide have a line of their own, and under which other one it s
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analyzer.check.subtree import INSIDE
 from analyzer.core.model import Side
+from analyzer.core.values import dataclass, field
 from analyzer.report.grouping import Bundle
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Outline:
     crossed: Mapping[int, Sequence[Crossed]] = field(default_factory=dict)
 
 
-@dataclass
+@dataclasses.dataclass
 class Shown:
     """The processes that have a line, as a tree: each under its nearest ancestor that has one.
 
@@ -78,9 +79,9 @@ class Shown:
     `hidden` are how many have no line else, and `sharing` how many of those share something.
     """
 
-    parent: dict[int, int] = field(default_factory=dict)
-    children: dict[int, list[int]] = field(default_factory=dict)
-    alike: dict[int, int] = field(default_factory=dict)
+    parent: dict[int, int] = dataclasses.field(default_factory=dict)
+    children: dict[int, list[int]] = dataclasses.field(default_factory=dict)
+    alike: dict[int, int] = dataclasses.field(default_factory=dict)
     hidden: int = 0
     sharing: int = 0
 

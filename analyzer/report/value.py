@@ -8,12 +8,12 @@ worst first), the same bundled for people (`groups`), what else speaks against t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.core.notebook import display
 from analyzer.core.text import printable, shorten
+from analyzer.core.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,25 +15,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
-from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from analyzer.core.files import whole_in
+from analyzer.core.values import replace
 from analyzer.kinds import slotted
 from analyzer.kinds.base import Slot
 from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from analyzer.snapshot.tables import Table
     from analyzer.snapshot.value import Snapshot
 
-U64 = npt.NDArray[np.uint64]
+    U64 = npt.NDArray[np.uint64]
 
 KEY_BYTES: Final = 16
 KEY_FILE: Final = "address.key"
@@ -47,7 +47,7 @@ def hashed(snapshot: Snapshot, key: bytes | None = None) -> Snapshot:
 
     Without one, a random key is used and thrown away.
     """
-    key = key or secrets.token_bytes(KEY_BYTES)
+    key = key or os.urandom(KEY_BYTES)
     changed = dict(snapshot.tables)
     for name in ("tasks", "objects"):
         table = snapshot.tables[name]
@@ -64,9 +64,7 @@ def mappings_hashed(snapshot: Snapshot, key: bytes | None = None) -> Snapshot:
 
     The addresses of a process give its own layout away (ASLR).
     """
-    references = _mappings_hashed(
-        snapshot.tables["references"], key or secrets.token_bytes(KEY_BYTES)
-    )
+    references = _mappings_hashed(snapshot.tables["references"], key or os.urandom(KEY_BYTES))
     return replace(snapshot, tables={**snapshot.tables, "references": references})
 
 
@@ -132,7 +130,7 @@ def _read(folder: int) -> bytes | None:
 
 def _make(folder: int) -> None:
     with whole_in(folder, KEY_FILE, force=False) as file:
-        file.write(secrets.token_bytes(KEY_BYTES))
+        file.write(os.urandom(KEY_BYTES))
 
 
 def siphash(values: U64, key: bytes) -> U64:

@@ -6,11 +6,11 @@ a file's too. What a source cannot tell is not believed of its tables (`trusted`
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from analyzer.core.values import dataclass, replace
 from analyzer.snapshot.tables import with_columns
 
 if TYPE_CHECKING:

@@ -7,19 +7,21 @@ check of 100,000 files imports neither.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
+
+from analyzer.core.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy.typing as npt
+
     from analyzer.core.model import ColumnSpec, Schema
 
-Array = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
+    Array = npt.NDArray[Any]
+    Mask = npt.NDArray[np.bool_]
 
 DTYPES: Final[Mapping[str, np.dtype[Any]]] = {
     "i64": np.dtype(np.int64),

@@ -20,13 +20,13 @@ An unknown refcount is `pd.NA`, never 0.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core import extras
 from analyzer.core.model import SCHEMAS
 from analyzer.core.notebook import display
+from analyzer.core.values import dataclass
 from analyzer.snapshot.tables import build, empty
 
 if TYPE_CHECKING:

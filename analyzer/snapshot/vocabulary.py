@@ -10,12 +10,12 @@ no more. What this version knows itself, no file can change.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import Fact, Impact, Rules
 from analyzer.core.registry import UNKNOWN
+from analyzer.core.values import replace
 from analyzer.kinds import associations, facts, registry
 from analyzer.kinds.base import Association, Judged, Kind
 from analyzer.relations import relations

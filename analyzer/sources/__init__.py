@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import (
@@ -17,6 +16,7 @@ from analyzer.core.errors import (
     TargetVanishedError,
     no_such,
 )
+from analyzer.core.values import replace
 from analyzer.sources.request import Request
 
 if TYPE_CHECKING:

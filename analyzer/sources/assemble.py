@@ -6,20 +6,21 @@ in which the references, those of the subtree first, meet them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from analyzer.core.model import OBJECTS, REFERENCES, TASK
+from analyzer.core.values import dataclass
 from analyzer.kinds import associations, registry
 from analyzer.memory.distinct import find, member, unique
 from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
 
     from analyzer.kinds.base import I64, U64, Mask
     from analyzer.snapshot.tables import Table

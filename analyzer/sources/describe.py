@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +10,7 @@ import numpy as np
 from analyzer.check.links import opened
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK
+from analyzer.core.values import replace
 from analyzer.kinds import registry
 from analyzer.kinds.file import dentry_names
 from analyzer.procfs import cgroup

@@ -8,14 +8,13 @@ the blocks at the end.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from analyzer.core.model import TASK, Rules
+from analyzer.core.values import dataclass, replace
 from analyzer.kinds import registry
 from analyzer.kinds._initial import hosts
 from analyzer.kinds.base import Association, Counter, Edges, Judged, Kind
@@ -24,6 +23,8 @@ from analyzer.memory.distinct import member, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import numpy.typing as npt
 
     from analyzer.kinds.base import I64, U64, Mask
     from analyzer.memory.reader import Memory

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from analyzer.core.model import FACTS, TASK
+from analyzer.core.values import dataclass
 from analyzer.kinds import facts, file_types, registry
 from analyzer.kinds._recognise import file_operations, recognised
 from analyzer.memory.reader import MissingFieldError

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -25,6 +24,7 @@ import numpy as np
 from analyzer.check.subtree import INSIDE, task_sides
 from analyzer.core.errors import TargetVanishedError, UnseenError
 from analyzer.core.model import GAPS
+from analyzer.core.values import dataclass, replace
 from analyzer.kinds import file_types, registry
 from analyzer.kinds._initial import hosts
 from analyzer.kinds._recognise import samples

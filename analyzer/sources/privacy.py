@@ -10,17 +10,16 @@ still join; without the key nobody can try words. What the kernel itself calls t
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
-from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from analyzer.check.subtree import INSIDE, other_roots, task_sides
 from analyzer.core.model import TASK
+from analyzer.core.values import replace
 from analyzer.kinds import facts
 from analyzer.snapshot import tables
 from analyzer.snapshot.addresses import boot_key
@@ -28,11 +27,13 @@ from analyzer.snapshot.addresses import boot_key
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import numpy.typing as npt
+
     from analyzer.snapshot.tables import Table
     from analyzer.snapshot.value import Snapshot
 
-Mask = npt.NDArray[np.bool_]
-I64 = npt.NDArray[np.int64]
+    Mask = npt.NDArray[np.bool_]
+    I64 = npt.NDArray[np.int64]
 
 UNNAMED: Final = "?"
 _KERNELS: Final = re.compile(
@@ -135,7 +136,7 @@ class Redaction:
     @classmethod
     def of(cls, boot_id: str) -> Redaction:
         """Return the one under which what is redacted in this boot joins, or one of its own."""
-        return cls(boot_key(boot_id) or secrets.token_bytes(16))
+        return cls(boot_key(boot_id) or os.urandom(16))
 
     def word(self, text: str) -> str:
         """Return twelve hex digits for a name."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import platform
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
 from typing import TYPE_CHECKING
 
 from analyzer.core.files import whole
+from analyzer.core.values import replace
 from analyzer.procfs import facts, identity, refusals, tarball
 from analyzer.procfs.fs import ProcFs
 from analyzer.procfs.identity import Recording

@@ -7,12 +7,12 @@ twice, after the first reading and after the last; what is not found again has m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from analyzer.core.model import RELATIONS, TASK, Impact
+from analyzer.core.values import dataclass, replace
 from analyzer.kinds import registry
 from analyzer.kinds._initial import hosts
 from analyzer.kinds.mount import MOUNT

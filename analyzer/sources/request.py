@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.errors import no_such
+from analyzer.core.values import dataclass, field
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,18 +14,19 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from analyzer.core.model import TASKS
+from analyzer.core.values import dataclass
 from analyzer.memory.distinct import unique
 from analyzer.memory.trees import lasting
 from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from analyzer.kinds.base import U64
     from analyzer.memory.reader import Memory
     from analyzer.snapshot.tables import Table

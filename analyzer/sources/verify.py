@@ -13,12 +13,12 @@ others were. Whether anything can have come and gone in between is told by the t
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.model import TASK
+from analyzer.core.values import dataclass, replace
 from analyzer.kinds import registry
 from analyzer.kinds.pid import innermost
 from analyzer.memory.distinct import find, member, unique

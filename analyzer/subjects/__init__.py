@@ -9,12 +9,12 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
-from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError, nearest
 from analyzer.core.text import printable
+from analyzer.core.values import dataclass, replace
 from analyzer.subjects import unit as units
 from analyzer.subjects.base import (
     Family,

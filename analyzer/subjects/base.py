@@ -7,7 +7,6 @@ A family of selectors (`podman:NAME`) is one file in this package. It is given a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -16,6 +15,7 @@ import numpy as np
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK
 from analyzer.core.text import printable
+from analyzer.core.values import dataclass, field
 from analyzer.kinds import namespace_set
 from analyzer.procfs.homes import Home, of_paths, short
 

@@ -11,10 +11,10 @@ import os
 import shutil
 import signal
 import subprocess
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.text import printable
+from analyzer.core.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

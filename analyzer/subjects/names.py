@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from analyzer.core.values import replace
 from analyzer.procfs.homes import short
 from analyzer.subjects.commands import ask
 

@@ -8,10 +8,10 @@ line has as many words as there are columns, whatever names strangers chose: a b
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from analyzer.core.text import printable, valid, width
+from analyzer.core.values import replace
 from analyzer.writers.json import document
 
 if TYPE_CHECKING:

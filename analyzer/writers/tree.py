@@ -15,11 +15,11 @@ stands for them.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.core.model import Side, Status, Verdict
 from analyzer.core.text import printable, wrap
+from analyzer.core.values import dataclass
 from analyzer.kinds import registry, title_of
 from analyzer.relations import relations
 from analyzer.report import facts

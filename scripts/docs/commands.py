@@ -68,7 +68,7 @@ class Command(NamedTuple):
 
 def commands() -> list[Command]:
     """Return the program itself and then its commands, in the order of its help."""
-    top: Any = typer.main.get_command(app)
+    top: Any = typer.main.get_command(app())
     return [_command("cranalyze", top), *_below("cranalyze", top)]
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
 from analyzer.core.errors import BadInputError, nearest
+from analyzer.core.values import dataclass
 from analyzer.lookup.words.base import Meaning, Word
 
 if TYPE_CHECKING:

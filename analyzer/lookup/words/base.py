@@ -8,11 +8,11 @@ working directory, a mount): its places, which are asked of /proc and /sys.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from analyzer.core.values import dataclass, replace
 from analyzer.procfs.places import Place
 from analyzer.snapshot.source import source_of
 from analyzer.sources.meta import boot_id

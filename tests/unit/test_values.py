@@ -1,0 +1,100 @@
+"""`analyzer.core.values`: its dataclasses are those of `dataclasses`, to whoever uses them."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any
+
+import pytest
+
+from analyzer.core import values
+
+
+@dataclasses.dataclass(frozen=True)
+class Theirs:
+    """As the library makes it."""
+
+    a: int
+    b: str = "b"
+    c: list[int] = dataclasses.field(default_factory=list)
+
+
+@values.dataclass(frozen=True)
+class Ours:
+    """The same, as we do."""
+
+    a: int
+    b: str = "b"
+    c: list[int] = values.field(default_factory=list)
+
+
+@values.dataclass(frozen=True, slots=True)
+class Slotted:
+    """The same, without a dictionary."""
+
+    a: int
+    b: str = "b"
+    c: list[int] = values.field(default_factory=list)
+
+
+@values.dataclass(frozen=True)
+class Pair:
+    """With others inside, and more than fields."""
+
+    one: Ours
+    two: tuple[Ours, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Change one, as is done with a frozen one."""
+        if not self.two:
+            object.__setattr__(self, "two", (self.one,))
+
+    @property
+    def both(self) -> int:
+        """Return a sum."""
+        return self.one.a + self.two[0].a
+
+
+@pytest.mark.parametrize("kind", [Ours, Slotted])
+def test_made_alike(kind: Any) -> None:  # noqa: ANN401 - one of several classes
+    for given, named in ((1,), {}), ((1, "x"), {}), ((), {"a": 1, "c": [2]}), ((1,), {"b": "y"}):
+        mine, theirs = kind(*given, **named), Theirs(*given, **named)
+        assert dataclasses.asdict(mine) == dataclasses.asdict(theirs)
+        assert repr(mine) == repr(theirs).replace("Theirs", kind.__name__)
+        assert mine == kind(*given, **named) != kind(9)
+        for replace in (values.replace, dataclasses.replace):
+            changed = replace(mine, b="z")
+            assert (changed.a, changed.b, changed.c) == (mine.a, "z", mine.c)
+        assert copy.deepcopy(mine) == copy.copy(mine) == mine
+    assert kind(1).c is not kind(1).c
+    assert [f.name for f in dataclasses.fields(kind)] == ["a", "b", "c"]
+    assert dataclasses.astuple(kind(1)) == (1, "b", [])
+    assert kind(1) != Theirs(1)
+    assert dataclasses.is_dataclass(kind)
+
+
+@pytest.mark.parametrize("kind", [Theirs, Ours, Slotted])
+def test_refused_alike(kind: Any) -> None:  # noqa: ANN401 - one of several classes
+    for given, named in ((), {}), ((1, "b", [], 4), {}), ((1,), {"a": 1}), ((1,), {"d": 1}):
+        with pytest.raises(TypeError):
+            kind(*given, **named)
+    with pytest.raises(TypeError):
+        kind(b="not an a", d="in its place")
+    made = kind(1)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.a = 2
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        del made.a
+    assert made.a == 1
+    with pytest.raises(TypeError):
+        hash(made)  # there is a list in it
+
+
+def test_what_is_inside_and_what_a_class_brings() -> None:
+    pair = Pair(Ours(2))
+    assert pair.both == 4
+    assert dataclasses.asdict(pair)["two"] == ({"a": 2, "b": "b", "c": []},)
+    assert hash(Pair(one=1, two=(2,))) == hash(Pair(1, (2,)))  # type: ignore[arg-type]
+    assert "__dict__" not in dir(Slotted(1))
+    assert Slotted.__doc__ == "The same, without a dictionary."
