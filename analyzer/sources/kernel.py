@@ -40,7 +40,7 @@ from analyzer.sources.describe import describe, detail
 from analyzer.sources.expand import Expansion, counts, expand, old_counts, relevant
 from analyzer.sources.freeze import Frozen, frozen
 from analyzer.sources.meta import run_facts
-from analyzer.sources.verify import born, confirmed, pulse, seen_again, signatures
+from analyzer.sources.verify import born, confirmed, pulse, seen_again, signatures, still_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -147,7 +147,26 @@ def collect(memory: Memory, request: Request) -> Snapshot:
     chosen = chosen | relate.ends_in(bare.tables["relations"], len(chosen))
     # Not for a question to the whole machine: its answer names nobody's.
     cgroups = request.pid is not None or request.wanted is None
-    return describe(memory, bare, reading.tasks, chosen, cgroups=cgroups)
+    described = describe(memory, bare, reading.tasks, chosen, cgroups=cgroups)
+    if request.pid is not None or request.wanted is None:
+        return described  # that of a subtree was seen twice, and its count tells what is missing
+    return _still_held(memory, described, reading, chosen)
+
+
+def _still_held(memory: Memory, snapshot: Snapshot, reading: _Reading, chosen: Mask) -> Snapshot:
+    """Return the answer to a question to the whole machine, of what is held when it is named."""
+    wanted = _by_kind(reading.numbering, chosen)
+    expansion, lost = still_held(memory, reading.expansion, wanted, reading.who)
+    if not lost:
+        return snapshot
+    parts = [member(at, lost.get(kind, _NOBODY)) for kind, at in reading.numbering.address.items()]
+    less = np.concatenate([np.empty(0, np.bool_), *parts])
+    objects = snapshot.tables["objects"]
+    changed = {
+        "objects": tables.with_columns(objects, {"stable": objects["stable"] & ~less}),
+        "references": references(expansion.blocks, reading.numbering, reading.tasks),
+    }
+    return replace(snapshot, tables={**snapshot.tables, **changed})
 
 
 def _still(memory: Memory, request: Request) -> AbstractContextManager[Frozen | None]:

@@ -144,6 +144,34 @@ def confirmed(
     )
 
 
+def still_held(
+    memory: Memory, expansion: Expansion, chosen: Mapping[str, U64], who: Born
+) -> tuple[Expansion, Mapping[str, U64]]:
+    """Keep those references to the `chosen` objects that are there still.
+
+    Asked after they were named: what was closed meanwhile may be another file by then, and the name
+    that one's. Returns the expansion, and what lost a reference, by kind.
+    """
+    asked_for = [
+        member(b.target, chosen.get(b.target_kind, _NOBODY)) & (not b.association.historic)
+        for b in expansion.blocks
+    ]
+    if not any(rows.any() for rows in asked_for):
+        return expansion, {}
+    good = _asked_again(memory, expansion.blocks, asked_for, who)
+    lost: dict[str, list[U64]] = {}
+    blocks = []
+    for block, rows, fine in zip(expansion.blocks, asked_for, good, strict=True):
+        gone = rows & ~fine
+        if gone.any():
+            lost.setdefault(block.target_kind, []).append(block.target[gone])
+        blocks.append(block.take(~gone) if gone.any() else block)
+    return (
+        replace(expansion, blocks=tuple(blocks)),
+        {kind: unique(*parts) for kind, parts in lost.items()},
+    )
+
+
 def _same(block: Block, who: Born, later: Born) -> Mask:
     if block.holder_kind != TASK:
         return np.ones(len(block.target), np.bool_)

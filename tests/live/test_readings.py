@@ -19,12 +19,14 @@ import pytest
 import fixtures
 from analyzer.core.errors import BadInputError, TargetVanishedError
 from analyzer.sources import collect, kernel
+from analyzer.sources import describe as describing
 from analyzer.sources.request import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from analyzer.memory.reader import Memory
+    from analyzer.snapshot.tables import Table
 
 pytestmark = [pytest.mark.live, pytest.mark.bpf]
 
@@ -202,3 +204,52 @@ def test_thousands_of_forks_elsewhere_do_not_change_a_quiet_subtree(memory: Memo
             stop.set()
             for thread in threads:
                 thread.join()
+
+
+CLOSES = """
+import os, sys
+fds = [os.open(name, os.O_RDONLY) for name in ("/etc/passwd", "/etc/group")]
+print(*fds, flush=True)
+for line in sys.stdin:
+    os.close(int(line))
+    print("done", flush=True)
+"""
+
+
+def test_what_is_closed_while_it_is_named_is_nobodys(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By then its address may be another file's, and so may be the name that was read there."""
+    with python(CLOSES) as process:
+        first, second = map(int, ask(process).split())
+        names = describing.describe
+
+        def slowly(*arguments: Any, **more: Any) -> Any:  # noqa: ANN401
+            described = names(*arguments, **more)
+            assert ask(process, str(first)) == "done"
+            return described
+
+        monkeypatch.setattr(kernel, "describe", slowly)
+        everything = Request(None, wanted=lambda found: np.ones(len(found.tables["objects"]), bool))
+        snapshot = kernel.collect(memory, everything)
+    references = snapshot.tables["references"]
+    tables = [
+        row["target"]
+        for row in rows(references)
+        if (row["association"], row["holder"]) == ("files", process.pid)
+    ]
+    slots = {
+        row["slot"]: row["target"]
+        for row in rows(references)
+        if (row["association"], row["holder"]) == ("fd", tables[0])
+    }
+    assert second in slots
+    assert first not in slots
+    ours = slots[second] - 1
+    assert snapshot.tables["objects"]["name"][ours] == "/etc/group"
+    assert snapshot.tables["objects"]["stable"][ours]
+
+
+def rows(table: Table) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of a table."""
+    return (table.row(row) for row in range(len(table)))
