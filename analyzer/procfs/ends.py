@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from analyzer.procfs.build import Tables
-    from analyzer.relations.shown import Key, Shown
+    from analyzer.relations.shown import Key, Mount, Shown
 
 _PTS: Final = range(136, 144)  # UNIX98_PTY_SLAVE_MAJOR, include/uapi/linux/major.h
 _MINORS: Final = 256
 _TTYS: Final = 4
+_LONG: Final = 20  # digits of a number that may not fit
 
 
 def add(graph: Tables, keys: Iterable[Key], shown: Shown) -> None:
@@ -53,20 +54,31 @@ def _int(key: Key) -> int:
 
 def _inodes(shown: Shown, keys: Sequence[Key]) -> Mapping[str, Sequence[Any]]:
     names: dict[Key, str] = {}
-    for inode, link in (
-        *((file.inode, file.link) for file in shown.files),
-        *((one.inode, one.path) for one in shown.mappings),
-    ):
-        if inode is not None:
-            names.setdefault(inode, link)
-    parts: list[Any] = [key[1] for key in keys]
+    by_dev = {mount.dev: mount for mount in shown.mounts.values()}
+    for file in shown.files:
+        if file.inode is not None:
+            names.setdefault(file.inode, _called(file.mount, file.link))
+    for one in shown.mappings:
+        parts: Any = one.inode[1]
+        names.setdefault(one.inode, _called(by_dev.get(parts[0]), one.path))
+    known: list[Any] = [key[1] for key in keys]
     found = [names.get(key, "") for key in keys]
     return {
-        "name": [name.removesuffix(DELETED) or None for name in found],
+        "name": [name or None for name in found],
         "deleted": [name.endswith(DELETED) for name in found],
-        "dev": [part[0] for part in parts],
-        "ino": [part[1] for part in parts],
+        "dev": [parts[0] for parts in known],
+        "ino": [parts[1] if isinstance(parts[1], int) else _named(parts[1]) for parts in known],
     }
+
+
+def _called(mount: Mount | None, link: str) -> str:
+    # On a filesystem of the kernel's own nothing has a name that could be gone.
+    return link if mount is not None else link.removesuffix(DELETED)
+
+
+def _named(link: str) -> int | None:
+    number = link.partition("[")[2].rstrip("]")
+    return int(number) if number.isascii() and number.isdecimal() and len(number) < _LONG else None
 
 
 def _terminals(_: Shown, keys: Sequence[Key]) -> Mapping[str, Sequence[Any]]:

@@ -118,18 +118,19 @@ class ProcFs:
         finally:
             os.close(fd)
 
-    def look(self, paths: Sequence[str]) -> list[Looked | None]:
-        """Return what statx(2) says of what links lead to; of a dump, what it said then.
+    def look(self, paths: Sequence[str], names: Sequence[str] = ()) -> list[Looked | None]:
+        """Return what statx(2) says of where paths lead; of a dump, what it said then.
 
-        A filesystem that does not answer is not waited for.
+        A dump has it by `names`, which are the paths by default. A filesystem that does not answer
+        is not waited for.
         """
-        return [looked.parse(data) for data in self.looked(paths)]
+        return [looked.parse(data) for data in self.looked(paths, names or paths)]
 
-    def looked(self, paths: Sequence[str]) -> list[bytes | None]:
+    def looked(self, paths: Sequence[str], names: Sequence[str]) -> list[bytes | None]:
         """Return what `look` says as a dump keeps it."""
         if self.is_live():
             return looked.ask([self._prefix + path for path in paths])
-        return [self._optional(looked.kept(path)) for path in paths]
+        return [self._optional(looked.kept(name)) for name in names]
 
     def _optional(self, path: str) -> bytes | None:
         try:

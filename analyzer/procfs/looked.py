@@ -1,8 +1,8 @@
 """What statx(2) says of what a link in /proc leads to, and how a dump keeps it.
 
-It is a file for each link, cranalyze/looked/PID/fd/N: ``MODE RDEV SIZE DEV MOUNT``, -1 for a mount
-that is not told. /proc itself has no word for the type of an open file, nor for the mount of a
-working directory.
+It is a file for each link, cranalyze/looked/PID/fd/N, and for each mount, mount/ID:
+``MODE RDEV SIZE DEV MOUNT``, -1 for a mount that is not told. /proc itself has no word for the type
+of an open file, nor for the mount of a working directory.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _FIELDS: Final = 5
 _MOST: Final = 1 << 64
 
 
-def kept(path: str) -> str:
-    """Return where a dump keeps what a link leads to."""
-    return f"{_FOLDER}/{path}"
+def kept(name: str) -> str:
+    """Return where a dump keeps it."""
+    return f"{_FOLDER}/{name}"
 
 
 def ask(paths: Sequence[str]) -> list[bytes | None]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from analyzer.procfs.nslink import NamespaceLink
     from analyzer.procfs.sharing import Groups
     from analyzer.procfs.tasks import Task
+    from analyzer.relations.shown import Key
     from analyzer.snapshot.tables import Table
 
 Progress = Callable[[str], None]
@@ -169,6 +170,7 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, list[str], di
     shown = world.shown(reading, groups, members, slots, told, seen, mapped, first)
     found = relate.find(shown)
     slots.drop(relate.files(found), world.whoever)
+    of_interest |= {link for link in map(_space, relate.ends(found)) if link is not None}
     out = Tables(groups, reading.concerns)
     out.add_shared(slots)
     opened = out.add_files(slots, [told[row] for row in slots.kept()], mounts.devices(seen))
@@ -177,6 +179,10 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, list[str], di
     ends.add(out, relate.ends(found), shown)
     notes = [*_alike(reading, slots, one_each), *_pinned(mounts.pins(seen), of_interest)]
     return out, notes, {"relations": relate.table(found, out.number)}
+
+
+def _space(key: Key) -> NamespaceLink | None:
+    return nslink.parse(key[1]) if isinstance(key[1], str) else None
 
 
 def _groups(reading: _Reading) -> dict[What, Groups]:

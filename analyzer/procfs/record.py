@@ -85,12 +85,12 @@ class Recorder(ProcFs):
                 self.refused[OPEN, f"{folder}/{name}"] = errno.ENOENT
         return heads
 
-    def looked(self, paths: Sequence[str]) -> list[bytes | None]:
+    def looked(self, paths: Sequence[str], names: Sequence[str]) -> list[bytes | None]:
         """Do as `ProcFs.looked`."""
-        found = self._inner.looked(paths)
-        for path, data in zip(paths, found, strict=True):
+        found = self._inner.looked(paths, names)
+        for name, data in zip(names, found, strict=True):
             if data is not None:
-                self.entries.setdefault(looked.kept(path), data)
+                self.entries.setdefault(looked.kept(name), data)
         return found
 
     def _refuse(self, kind: str, path: str, error: OSError) -> None:

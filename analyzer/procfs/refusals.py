@@ -70,9 +70,9 @@ class Refusing(ProcFs):
         """Do as `ProcFs.heads`."""
         return self._inner.heads(folder, names)
 
-    def looked(self, paths: Sequence[str]) -> list[bytes | None]:
+    def looked(self, paths: Sequence[str], names: Sequence[str]) -> list[bytes | None]:
         """Do as `ProcFs.looked`."""
-        return self._inner.looked(paths)
+        return self._inner.looked(paths, names)
 
     def was_gone(self, path: str) -> bool:
         """Do as `ProcFs.was_gone`."""

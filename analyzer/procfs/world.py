@@ -6,13 +6,15 @@ file of the subtree has, what watches, and descriptors of its processes.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from analyzer.core.errors import BadInputError
 from analyzer.kinds import namespace_kinds
 from analyzer.procfs import fdinfo, maps, nslink
 from analyzer.procfs.kcmp import What
-from analyzer.relations.shown import File, Mapped, Mount, Shown, Slot, Task
+from analyzer.procfs.parse import decode
+from analyzer.relations.shown import NUMBERED, PIPE, File, Mapped, Mount, Place, Shown, Slot, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -34,11 +36,6 @@ DELETED: Final = " (deleted)"  # what d_path() in fs/d_path.c adds to a name tha
 _WATCHERS: Final = frozenset(
     {"anon_inode:[eventpoll]", "anon_inode:inotify", "anon_inode:[fanotify]", "anon_inode:[pidfd]"}
 )
-# Filesystems whose inodes have numbers of their own; on others (overlay, FUSE) two may have one.
-_NUMBERED: Final = frozenset(
-    {"ext2", "ext3", "ext4", "xfs", "f2fs", "tmpfs", "ramfs", "hugetlbfs", "mqueue", "vfat", "proc",
-     "sysfs", "devpts", "devtmpfs"}
-)  # fmt: skip
 _SUBVOLUMES: Final = "btrfs"  # each has the same numbers, and mountinfo the device of them all
 _SEGMENT: Final = "/SYSV"  # of ipc/shm.c: such a file has the id of the segment as number
 
@@ -77,6 +74,7 @@ class Interest:
         self._names = {_name(link) for link in links if _named(link)}
         self._terminals = any(link.startswith(("/dev/pts/", "/dev/ptmx")) for link in links)
         self._pids = frozenset(map(str, pids))
+        self._watches = not {"anon_inode:inotify", "anon_inode:[fanotify]"}.isdisjoint(links)
 
     def __call__(self, link: str) -> bool:
         """Tell whether an outside descriptor that leads there is looked at."""
@@ -88,7 +86,7 @@ class Interest:
             return self._terminals
         if "/proc/" in link and not self._pids.isdisjoint(link.split("/")):
             return True
-        return _named(link) and _name(link) in self._names
+        return _named(link) and (self._watches or _name(link) in self._names)
 
 
 def whoever(link: str) -> bool:
@@ -193,13 +191,15 @@ def own_proc(found: Mapping[int, Mount], by_pid: Mapping[int, Task], observer: i
 
 def inode(mount: Mount | None, ino: int | None, link: str) -> Key | None:
     """Return what an inode is known by, None where it cannot be told from others."""
+    if link.startswith(PIPE):
+        return "INODE", (None, link)
     if mount is None or ino is None:
         return None
     name = link.removesuffix(DELETED)
     more: tuple[str, ...] = ()
     if mount.fstype == _SUBVOLUMES:
         more = (mount.root, name)
-    elif mount.fstype not in _NUMBERED:
+    elif mount.fstype not in NUMBERED:
         more = (name,)
     return "INODE", (mount.dev, ino, *more)
 
@@ -240,11 +240,21 @@ def _file(  # noqa: PLR0917 -- one step of files()
         mnt_id=None if info is None else info.mnt_id,
         ino=None if info is None else info.ino,
         mount=mount,
-        lines=() if info is None else fdinfo.lines(info.more),
+        lines=_lines(info),
         slots=[Slot(slots.table[at], slots.fd[at]) for at in rows],
         inside=any(inside(slots.table[at]) for at in rows),
         path=f"{folders[slots.table[row]]}/fd/{slots.fd[row]}",
+        locks=[
+            (slots.table[at], text)
+            for at in rows
+            for word, text in _lines(told.get(at))
+            if word == "lock"
+        ],
     )
+
+
+def _lines(info: FdInfo | None) -> list[tuple[str, str]]:
+    return [] if info is None or not info.more else fdinfo.lines(info.more)
 
 
 class Memories:
@@ -319,6 +329,44 @@ def _shared(fs: ProcFs, task: Read) -> list[maps.Mapping]:
     return [one for one in found if one.permissions[3] == "s"]
 
 
+def _text(fs: ProcFs, path: str) -> str:
+    try:
+        return decode(fs.read(path))
+    except (OSError, BadInputError):
+        return ""
+
+
+def _places(
+    fs: ProcFs, groups: Groups, by_tid: Mapping[int, Task], hosts: Mapping[str, str]
+) -> list[Place]:
+    """Return the roots and working directories of a subtree that has mounts of its own.
+
+    Which mount they are on their links do not tell.
+    """
+    spaces = {task.spaces.get("mnt") for task in by_tid.values() if task.inside}
+    if not spaces - {None, hosts.get("mnt")}:
+        return []
+    found = [
+        Place(("FS", number), role, f"{group[0].folder}/{role}", None)
+        for number, group in enumerate(groups)
+        if by_tid[group[0].tid].inside
+        for role in ("cwd", "root")
+    ]
+    looked = fs.look([place.link for place in found])
+    return [
+        replace(place, link=_link(fs, place.link), mnt_id=at.mnt_id)
+        for place, at in zip(found, looked, strict=True)
+        if at is not None
+    ]
+
+
+def _link(fs: ProcFs, path: str) -> str:
+    try:
+        return fs.link(path)
+    except OSError:
+        return ""
+
+
 def shown(  # noqa: PLR0917 -- all that a reading has read
     reading: Reading,
     groups: Mapping[What, Groups],
@@ -358,11 +406,12 @@ def shown(  # noqa: PLR0917 -- all that a reading has read
         tables=tables,
         files=[*opened, *memories.files],
         mappings=memories.mappings,
-        places=[],
+        places=_places(fs, groups[What.FS], by_tid, initial(first, members)),
         mounts=found,
         initial=initial(first, members),
         whole=reading.whole,
         host=not reading.subtree,
         look=fs.look,
+        text=lambda path: _text(fs, path),
         own_proc=own_proc(found, by_tid, reading.observer),
     )

@@ -25,13 +25,16 @@ from analyzer.kinds.superblock import types
 from analyzer.memory.distinct import member
 from analyzer.relations._mounts import covering, mounts
 from analyzer.relations.base import Related, Relation
+from analyzer.relations.shown import Tied, covered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.kinds.base import U64
     from analyzer.relations.base import World
+    from analyzer.relations.shown import Mount, Shown
 
+_IMPACTS: Final = tuple(Impact)
 _MEMORY_DEVICES: Final = 1  # the major of null, zero, full, random (admin-guide/devices.txt)
 _TERMINALS: Final = 5  # tty, console, ptmx
 _BOUND_BY_RUNTIMES: Final = frozenset({"hosts", "resolv.conf", "hostname", "localtime"})
@@ -135,6 +138,51 @@ def _roots(world: World) -> U64:
     return np.unique(of_vfs(world.memory, read["mnt"][read.ok]))
 
 
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    pairs = [
+        (mount, seen)
+        for mount, seen in shown.once(covered)
+        if seen is not None and mount.fstype not in _NO_FILES
+    ]
+    folders = {mount.space: _folder(shown, mount.space) for mount, _ in pairs}
+    looked = shown.look(
+        [f"{folders[mount.space]}/root{mount.point}" for mount, _ in pairs],
+        [f"mount/{mount.mnt_id}" for mount, _ in pairs],
+    )
+    roots = {place.mnt_id for place in shown.places if place.role == "root"}
+    told = []
+    for (mount, seen), at in zip(pairs, looked, strict=True):
+        sure = at is not None and at.mnt_id == mount.mnt_id
+        kinds = [stat.S_IFMT(at.mode)] if sure and at is not None else _kinds(mount)
+        source = f"{seen.point.rstrip('/')}/{mount.root[len(seen.root.rstrip('/')) :].strip('/')}"
+        binds = [
+            Bind(
+                mount.point,
+                source.rstrip("/") or "/",
+                mount.fstype,
+                kind,
+                os.major(at.rdev) if sure and at is not None else 0,
+                mount.read_only,
+                seen.space == shown.initial.get("mnt"),
+                mount.mnt_id in roots or mount.point == "/",
+            )
+            for kind in kinds
+        ]
+        told.append((max(map(impact, binds), key=_IMPACTS.index), binds[0], mount, seen))
+    for worst, one, mount, seen in sorted(told, key=lambda row: _weight(row[1])):
+        yield Tied(("MOUNT", mount.mnt_id), ("MNT_NS", seen.space), _said(one), impact=worst)
+
+
+def _folder(shown: Shown, space: str) -> int:
+    """Return a process that sees the mounts of a namespace as they were read."""
+    return next(task.tid for task in shown.leaders() if task.spaces.get("mnt") == space)
+
+
+def _kinds(mount: Mount) -> list[int]:
+    """Return what a mount can be of where nobody was asked: the mildest of it is told."""
+    return [stat.S_IFDIR] if mount.root == "/" else [stat.S_IFDIR, stat.S_IFREG]
+
+
 RELATION: Final = Relation(
     name="bind-mount",
     title="shows what is mounted outside too",
@@ -144,4 +192,6 @@ RELATION: Final = Relation(
     impact=Impact.SHARED_STATE,
     next="do not mount it into the container, or read-only (mount -o remount,bind,ro)",
     kernel=_find,
+    from_proc=_from_proc,
+    hidden="in a plain copy of /proc, whether a folder or a file is mounted: the milder is told",
 )

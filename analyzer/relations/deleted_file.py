@@ -7,6 +7,7 @@ of its own after a restore: what they shared is gone.
 
 from __future__ import annotations
 
+import stat
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -15,12 +16,15 @@ from analyzer.core.model import Impact
 from analyzer.kinds.mount import internal
 from analyzer.relations._files import files, inodes
 from analyzer.relations.base import Related, Relation
+from analyzer.relations.shown import Tied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.relations.base import World
+    from analyzer.relations.shown import Shown
 
+_OTHERS: Final = frozenset({"proc", "sysfs", "cgroup", "cgroup2", "devpts"})
 _TYPE: Final = 0o170000
 _FILES: Final = (0o100000, 0o010000, 0o040000)  # regular, FIFO, directory
 
@@ -38,6 +42,22 @@ def _find(world: World) -> Iterator[Related]:
     yield Related("FILE", found.address[at], "INODE", found.inode[at], detail=detail)
 
 
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    gone = [
+        file
+        for files in shown.by_inode().values()
+        for file in files
+        if file.deleted and file.mount is not None and file.mount.fstype not in _OTHERS
+    ]
+    looked = shown.look([file.path for file in gone if file.path])
+    sizes = dict(zip([file.key for file in gone if file.path], looked, strict=True))
+    for file in gone:
+        at = sizes.get(file.key)
+        if file.inode is None or (at is not None and stat.S_IFMT(at.mode) not in _FILES):
+            continue
+        yield Tied(file.key, file.inode, "" if at is None else f"{at.size} bytes")
+
+
 RELATION: Final = Relation(
     name="deleted-file",
     title="deleted, and in use",
@@ -49,4 +69,6 @@ RELATION: Final = Relation(
     shared=True,
     alone=True,
     kernel=_find,
+    from_proc=_from_proc,
+    hidden="what is mapped and not open: who has it too; memfds",
 )

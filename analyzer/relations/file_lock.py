@@ -9,6 +9,8 @@ and cannot restore one that the other side holds, or waits for.
 
 from __future__ import annotations
 
+import os
+import re
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -19,6 +21,7 @@ from analyzer.memory.distinct import find, member, unique
 from analyzer.memory.walk import rings
 from analyzer.relations._files import files, inodes
 from analyzer.relations.base import Related, Relation, words
+from analyzer.relations.shown import Tied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from analyzer.kinds.base import I64, U64, Mask
     from analyzer.memory.reader import Memory
     from analyzer.relations.base import World
+    from analyzer.relations.shown import Key, Shown
 
 # include/linux/filelock.h
 _POSIX: Final = 1
@@ -36,6 +40,13 @@ _LEASE: Final = 32
 _OFD: Final = 1024
 _READ: Final = 0  # F_RDLCK, include/uapi/asm-generic/fcntl.h
 _ENDLESS: Final = (1 << 63) - 1  # OFFSET_MAX
+_KINDS: Final = {"POSIX": _POSIX, "FLOCK": _FLOCK, "LEASE": _LEASE, "OFDLCK": _POSIX | _OFD}
+# A line of /proc/locks, and of fdinfo: 1: -> FLOCK  ADVISORY  WRITE 7 fe:00:12 0 EOF
+_LOCK: Final = re.compile(
+    r"[0-9]+: (?P<waits>-> )?(?P<kind>POSIX|FLOCK|LEASE|OFDLCK) +\w+ +(?P<mode>\w+) +"
+    r"(?P<pid>-?[0-9]{1,10}) (?P<major>[0-9a-f]{1,3}):(?P<minor>[0-9a-f]{1,5}):"
+    r"(?P<ino>[0-9]{1,20}) (?P<start>[0-9]{1,19}) (?P<end>[0-9]{1,19}|EOF)\s*$"
+)
 _MOST_STEPS: Final = 64  # of locks that wait for one that waits
 
 
@@ -182,6 +193,58 @@ def _numbers(memory: Memory, tasks: U64) -> I64:
     return memory.gather(tasks, "task_struct", {"tid": "pid"})["tid"].astype(np.int64)
 
 
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    owned = list(dict.fromkeys(_owned(shown)))
+    waits = list(_waiters(shown, {inode for _, inode, _ in owned}))
+    for role, rows in (("lock owner", owned), ("waits for the lock", waits)):
+        yield from (Tied(end, inode, said, role) for end, inode, said in rows)
+    told = {(end, inode) for end, inode, _ in (*owned, *waits)}
+    for inode in dict.fromkeys(inode for _, inode, _ in owned):
+        for file in shown.by_inode()[inode]:
+            if (file.key, inode) not in told:
+                yield Tied(file.key, inode, impact=Impact.WATCHES)
+
+
+def _owned(shown: Shown) -> Iterator[tuple[Key, Key, str]]:
+    """Yield who has each lock, as fdinfo has it: a process, or an open file."""
+    for file in shown.files:
+        for table, text in file.locks:
+            found = _LOCK.match(text)
+            if found is not None and file.inode is not None:
+                task: Key = (TASK, min(shown.tables[table]))
+                yield (task if found["kind"] == "POSIX" else file.key), file.inode, _said(found)
+
+
+def _waiters(shown: Shown, locked: set[Key]) -> Iterator[tuple[Key, Key, str]]:
+    """Yield who waits for a lock (proc_locks(5)), where that says enough to know."""
+    places = {
+        (file.mount.dev, file.ino): inode
+        for inode in locked
+        for file in shown.by_inode()[inode]
+        if file.mount is not None
+    }
+    for line in shown.text("locks").splitlines() if locked else ():
+        found = _LOCK.match(line)
+        if found is None or not found["waits"]:
+            continue
+        device = os.makedev(int(found["major"], 16), int(found["minor"], 16))
+        inode = places.get((device, int(found["ino"])))
+        task = shown.tasks.get(int(found["pid"]))
+        if inode is None or task is None:
+            continue
+        own = [file for file in shown.by_inode()[inode] if task in dict(shown.users(file))]
+        if found["kind"] == "POSIX":
+            yield task.key, inode, _said(found)
+        elif len(own) == 1:
+            yield own[0].key, inode, _said(found)
+
+
+def _said(found: re.Match[str]) -> str:
+    end = _ENDLESS if found["end"] == "EOF" else int(found["end"])
+    kind = _READ if found["mode"] == "READ" else 1
+    return _in_words(_KINDS[found["kind"]], kind, int(found["start"]), end)
+
+
 RELATION: Final = Relation(
     name="file-lock",
     title="locked",
@@ -193,4 +256,5 @@ RELATION: Final = Relation(
     shared=True,
     alone=True,
     kernel=_find,
+    from_proc=_from_proc,
 )

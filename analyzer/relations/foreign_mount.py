@@ -12,6 +12,7 @@ A process that lives in the host's mount namespace has its files there: no cross
 
 from __future__ import annotations
 
+import os
 import stat
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,7 @@ from analyzer.memory.bpf import plausible
 from analyzer.memory.distinct import member, unique
 from analyzer.relations._files import files
 from analyzer.relations.base import Related, Relation
+from analyzer.relations.shown import Tied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from analyzer.kinds.base import U64, Mask
     from analyzer.memory.reader import Memory
     from analyzer.relations.base import Words, World
+    from analyzer.relations.shown import File, Looked, Shown
 
 _TYPE: Final = 0o170000
 _WRITE: Final = 0x2  # FMODE_WRITE
@@ -101,6 +104,32 @@ def _impacts(memory: Memory, inodes: U64, writes: Mask) -> Words:
     ).astype(object)
 
 
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    own = shown.own("mnt")
+    files = [
+        file
+        for file in shown.files
+        if own and file.inside and file.mount is not None and file.mount.space not in own
+    ]
+    looked = shown.look([file.path for file in files])
+    for file, at in zip(files, looked, strict=True):
+        if file.mount is not None:
+            yield Tied(file.key, ("MNT_NS", file.mount.space), file.link, impact=_weight(file, at))
+    for place in shown.places:
+        mount = shown.mounts.get(-1 if place.mnt_id is None else place.mnt_id)
+        if own and mount is not None and mount.space not in own:
+            yield Tied(place.key, ("MNT_NS", mount.space), place.link, place.role)
+
+
+def _weight(file: File, at: Looked | None) -> Impact:
+    kind = 0 if at is None else stat.S_IFMT(at.mode)
+    if kind == stat.S_IFDIR or file.link == "/":
+        return Impact.REACHES_OUT
+    if kind == stat.S_IFCHR and at is not None and os.major(at.rdev) == _MEMORY_DEVICES:
+        return Impact.BY_DESIGN
+    return Impact.SHARED_STATE if file.writes else Impact.PINS
+
+
 RELATION: Final = Relation(
     name="foreign-mount",
     title="on a mount of another mount namespace",
@@ -110,4 +139,6 @@ RELATION: Final = Relation(
     impact=Impact.REACHES_OUT,
     next="close it, or chdir(2) into the own root, before the first program of the container runs",
     kernel=_find,
+    from_proc=_from_proc,
+    hidden="detached mounts, mapped files; in a plain copy of /proc working directories and roots",
 )

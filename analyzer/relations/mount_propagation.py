@@ -13,6 +13,7 @@ import numpy as np
 from analyzer.core.model import Impact
 from analyzer.relations._mounts import mounts
 from analyzer.relations.base import Related, Relation, words
+from analyzer.relations.shown import Tied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from analyzer.kinds.base import I64
     from analyzer.relations._mounts import Mounts
     from analyzer.relations.base import World
+    from analyzer.relations.shown import Key, Shown
 
 _NONE: Final = 0
 
@@ -52,6 +54,25 @@ def _meeting(
     return left, order[first[np.searchsorted(groups, ours[left])]]
 
 
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    own, host = shown.own("mnt"), shown.initial.get("mnt")
+    ours = [mount for mount in shown.mounts.values() if mount.space in own]
+    theirs = [mount for mount in shown.mounts.values() if mount.space not in own]
+    theirs.sort(key=lambda mount: mount.space != host)
+    for role, mine, others, impact in (
+        ("gives and gets mounts", "group", "group", Impact.REACHES_OUT),
+        ("gives mounts", "group", "master", Impact.REACHES_OUT),
+        ("gets mounts", "master", "group", Impact.WATCHES),
+    ):
+        first = {getattr(one, others): one.space for one in reversed(theirs)}
+        for one in ours:
+            number = getattr(one, mine)
+            if number and number in first:
+                key: Key = ("MOUNT", one.mnt_id)
+                said = f"peer group {number}"
+                yield Tied(key, ("MNT_NS", first[number]), said, role, impact)
+
+
 RELATION: Final = Relation(
     name="mount-propagation",
     title="passes mounts across",
@@ -61,4 +82,5 @@ RELATION: Final = Relation(
     impact=Impact.REACHES_OUT,
     next="mount --make-rprivate / in the container's mount namespace",
     kernel=_find,
+    from_proc=_from_proc,
 )

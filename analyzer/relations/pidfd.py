@@ -19,12 +19,14 @@ from analyzer.memory.distinct import member
 from analyzer.relations._files import files
 from analyzer.relations._tasks import sided, tasks, visible
 from analyzer.relations.base import Related, Relation, words
+from analyzer.relations.shown import Tied, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.kinds.base import U64
     from analyzer.relations.base import Words, World
+    from analyzer.relations.shown import File, Shown, Task
 
 _NOBODY: Final = np.empty(0, np.uint64)
 
@@ -53,6 +55,19 @@ def towards(world: World, holders: U64, pids: U64) -> Words:
     return chosen
 
 
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    for file in shown.files:
+        task = shown.tasks.get(number(dict(file.lines).get("Pid", "")) or 0)
+        if task is not None:
+            yield Tied(file.key, task.key, role="pidfd", impact=_towards(shown, file, task))
+
+
+def _towards(shown: Shown, file: File, task: Task) -> Impact:
+    if not file.inside:
+        return Impact.WATCHES
+    return Impact.LOST if shown.visible(task) else Impact.REACHES_OUT
+
+
 RELATION: Final = Relation(
     name="pidfd",
     title="stands for a process on the other side",
@@ -62,4 +77,5 @@ RELATION: Final = Relation(
     impact=Impact.WATCHES,
     next="close the pidfd",
     kernel=_find,
+    from_proc=_from_proc,
 )

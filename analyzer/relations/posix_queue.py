@@ -6,6 +6,7 @@ Each mq_open(3) makes an open file of its own; they meet at the inode, in which 
 
 from __future__ import annotations
 
+import stat
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -15,11 +16,13 @@ from analyzer.memory.distinct import member
 from analyzer.relations._anonymous import on
 from analyzer.relations._files import files
 from analyzer.relations.base import Related, Relation, words
+from analyzer.relations.shown import Tied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.relations.base import World
+    from analyzer.relations.shown import Shown
 
 _MAGIC: Final = 0x19800202  # MQUEUE_MAGIC, ipc/mqueue.c
 _TYPE: Final = 0o170000
@@ -36,6 +39,20 @@ def _find(world: World) -> Iterator[Related]:
     )
 
 
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    queues = {mount.dev for mount in shown.mounts.values() if mount.fstype == "mqueue"}
+    # mq_open(3) opens on a mount of the kernel's own, of which no list has the number.
+    some = [
+        file
+        for file in shown.files
+        if queues and file.slots and file.ino is not None and file.link.startswith("/")
+        if file.mount is None or file.mount.fstype == "mqueue"
+    ]
+    for file, at in zip(some, shown.look([file.path for file in some]), strict=True):
+        if at is not None and at.dev in queues and stat.S_ISREG(at.mode):
+            yield Tied(file.key, ("INODE", (at.dev, file.ino)), role="message queue")
+
+
 RELATION: Final = Relation(
     name="posix-queue",
     title="a message queue that the other side has open",
@@ -46,4 +63,6 @@ RELATION: Final = Relation(
     next="an IPC namespace of its own (unshare -i), and mq_open(3) in it",
     shared=True,
     kernel=_find,
+    from_proc=_from_proc,
+    hidden="queues whose filesystem is mounted nowhere, not even at /dev/mqueue",
 )

@@ -18,18 +18,23 @@ from analyzer.relations._anonymous import on
 from analyzer.relations._files import WRITE, files
 from analyzer.relations._tasks import tasks, visible
 from analyzer.relations.base import Related, Relation
+from analyzer.relations.shown import Tied, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.kinds.base import U64
     from analyzer.relations.base import World
+    from analyzer.relations.shown import File, Shown, Task
 
 _MAGIC: Final = 0x9FA0  # PROC_SUPER_MAGIC
 _DEPTH: Final = 8  # /proc/PID/task/TID/net/dev_snmp6/eth0 is 7 deep
 _LONGEST: Final = 16
 _TYPE: Final = 0o170000
 _FOLDER: Final = 0o040000
+_FOLDERS: Final = frozenset(
+    {"task", "fd", "fdinfo", "ns", "net", "map_files", "attr", "cwd", "root"}
+)
 _NOBODY: Final = np.empty(0, np.uint64)
 
 
@@ -74,6 +79,32 @@ def _names(world: World, dentries: U64) -> np.ndarray[tuple[int], np.dtype[np.ob
     return np.where(good & read.ok, np.array(text, object), "").astype(object)
 
 
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    for file in shown.files:
+        mount = file.mount
+        if mount is None or file.deleted or mount.fstype != "proc" or mount.root != "/":
+            continue
+        if mount.dev != shown.own_proc:  # its numbers are those of another pid namespace
+            continue
+        parts = file.link.split("/")
+        base = mount.point.rpartition("/")[2]
+        at = parts.index(base) + 1 if base in parts else len(parts)
+        place = parts[at:]
+        threads = place[1:2] == ["task"] and place[2:3]
+        task = shown.tasks.get(number((threads or place[:1] or [""])[0]) or 0)
+        if task is not None:
+            impact = _impact(shown, file, task, place[-1])
+            yield Tied(file.key, task.key, place[-1], impact=impact)
+
+
+def _impact(shown: Shown, file: File, task: Task, name: str) -> Impact:
+    folder = number(name) is not None or name in _FOLDERS
+    if file.inside:
+        door = name == "mem" or (folder and not shown.visible(task))
+        return Impact.REACHES_OUT if door else Impact.LOST
+    return Impact.SHARED_STATE if name == "mem" and file.writes else Impact.WATCHES
+
+
 RELATION: Final = Relation(
     name="proc-files",
     title="open in /proc, about a process on the other side",
@@ -83,4 +114,6 @@ RELATION: Final = Relation(
     impact=Impact.WATCHES,
     next="close it",
     kernel=_find,
+    from_proc=_from_proc,
+    hidden="files of a proc filesystem that was mounted in another pid namespace",
 )

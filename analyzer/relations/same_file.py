@@ -18,12 +18,14 @@ from analyzer.memory.distinct import member, unique
 from analyzer.relations._anonymous import on
 from analyzer.relations._files import WRITE, files, inodes
 from analyzer.relations.base import Related, Relation, meet
+from analyzer.relations.shown import Tied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.kinds.base import U64
     from analyzer.relations.base import World
+    from analyzer.relations.shown import File, Shown
 
 _MQUEUE: Final = 0x19800202  # MQUEUE_MAGIC, ipc/mqueue.c
 _FORMAT: Final = 0o170000
@@ -63,6 +65,29 @@ def _mapped_alone(world: World) -> U64:
     return mapped[~member(mapped, unique(*parts[False]))]
 
 
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    likely = [
+        [file for file in some if file.slots]
+        for some in shown.by_inode().values()
+        if len(some) > 1 and any(file.writes for file in some) and not _is_queue(some[0])
+    ]
+    kinds = shown.types(some[0] for some in likely if some)
+    for some in likely:
+        if not some or kinds.get(some[0].key) not in _FILES:
+            continue
+        fifo = kinds[some[0].key] == stat.S_IFIFO  # reading takes it away
+        both = fifo or {file.inside for file in some if file.writes} == {True, False}
+        impact = Impact.SHARED_STATE if both else Impact.WATCHES
+        for file in some:
+            if file.inode is not None and (both or not file.deleted):
+                role = "writes" if file.writes else "reads"
+                yield Tied(file.key, file.inode, role=role, impact=impact)
+
+
+def _is_queue(file: File) -> bool:
+    return file.mount is not None and file.mount.fstype == "mqueue"
+
+
 RELATION: Final = Relation(
     name="same-file",
     title="open on both sides",
@@ -73,4 +98,6 @@ RELATION: Final = Relation(
     next="give each side a file of its own",
     shared=True,
     kernel=_find,
+    from_proc=_from_proc,
+    hidden="files of which the other side has the name in another directory",
 )

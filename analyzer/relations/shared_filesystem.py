@@ -15,11 +15,13 @@ from analyzer.kinds.superblock import types
 from analyzer.memory.distinct import member, unique
 from analyzer.relations._mounts import covering, mounts
 from analyzer.relations.base import Related, Relation
+from analyzer.relations.shown import Tied, covered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.relations.base import World
+    from analyzer.relations.shown import Shown
 
 
 def _find(world: World) -> Iterator[Related]:
@@ -32,6 +34,16 @@ def _find(world: World) -> Iterator[Related]:
     yield Related("MOUNT", found.address[at[files]], "SUPERBLOCK", found.superblock[at[files]])
 
 
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    own = shown.own("mnt")
+    for mount, seen in shown.once(covered):
+        elsewhere = seen is None and any(
+            one.dev == mount.dev and one.space not in own for one in shown.mounts.values()
+        )
+        if elsewhere and mount.fstype != "nsfs":
+            yield Tied(("MOUNT", mount.mnt_id), ("SUPERBLOCK", mount.dev))
+
+
 RELATION: Final = Relation(
     name="shared-filesystem",
     title="of a filesystem that is mounted outside too",
@@ -41,4 +53,5 @@ RELATION: Final = Relation(
     impact=Impact.PINS,
     next="give the container a filesystem of its own",
     kernel=_find,
+    from_proc=_from_proc,
 )

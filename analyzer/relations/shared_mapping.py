@@ -15,6 +15,7 @@ from analyzer.core.model import Impact
 from analyzer.memory.distinct import find, member, unique
 from analyzer.relations._files import files
 from analyzer.relations.base import Related, Relation, meet
+from analyzer.relations.shown import Tied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from analyzer.kinds.base import U64, Mask
     from analyzer.relations.base import World
+    from analyzer.relations.shown import Key, Mapped, Shown
 
 
 def _find(world: World) -> Iterator[Related]:
@@ -57,6 +59,21 @@ def _shared(world: World) -> tuple[U64, U64, Mask, npt.NDArray[np.object_]]:
     return np.concatenate([none, *holders]), np.concatenate([none, *targets]), writes, words
 
 
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    by_inode: dict[Key, list[Mapped]] = {}
+    for one in shown.mappings:
+        by_inode.setdefault(one.inode, []).append(one)
+    for inode, some in by_inode.items():
+        writes = [one for one in some if one.permissions[1] == "w"]
+        if not writes:
+            continue
+        both = {one.inside for one in writes} == {True, False}
+        impact = Impact.SHARED_STATE if both else Impact.WATCHES
+        first = {one.memory: one for one in reversed(some)}
+        for one in reversed(first.values()):
+            yield Tied(one.memory, inode, one.permissions, impact=impact)
+
+
 RELATION: Final = Relation(
     name="shared-mapping",
     title="shared memory of both sides",
@@ -67,4 +84,6 @@ RELATION: Final = Relation(
     next="unmap it on one side, or put both into the subtree",
     shared=True,
     kernel=_find,
+    from_proc=_from_proc,
+    hidden="memory of btrfs files, and what is mapped read-only of libraries",
 )

@@ -8,8 +8,10 @@ of it: an end whose side is not known crosses no border.
 
 from __future__ import annotations
 
+import re
+import stat
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 from analyzer.core.model import TASK, Impact
 from analyzer.core.values import dataclass, field
@@ -23,7 +25,15 @@ Key = tuple[str, Hashable]
 """A thing: its kind, and what it is known by."""
 
 PATH_ONLY: Final = 0o10000000  # O_PATH, include/uapi/asm-generic/fcntl.h
+# Filesystems whose inodes have numbers of their own; on others (overlay, FUSE) two may have one.
+NUMBERED: Final = frozenset(
+    {"ext2", "ext3", "ext4", "xfs", "f2fs", "tmpfs", "ramfs", "hugetlbfs", "mqueue", "vfat", "proc",
+     "sysfs", "devpts", "devtmpfs"}
+)  # fmt: skip
+PIPE: Final = "pipe:["  # what has no name is called by the number of its inode
 _ACCESS: Final = 3
+_GONE: Final = "//deleted"  # what show_mountinfo() says of a root that was removed
+_ID: Final = re.compile("[1-9][0-9]{0,8}")
 _INIT: Final = 1  # the number of the first process of a pid namespace
 
 
@@ -89,6 +99,13 @@ class Looked(NamedTuple):
     mnt_id: int | None
 
 
+class Look(Protocol):
+    """Tells of paths where they lead; `names` are how a dump calls them, the paths by default."""
+
+    def __call__(self, paths: Sequence[str], names: Sequence[str] = ()) -> Sequence[Looked | None]:
+        """Return what is known of each, in order."""
+
+
 class Mount(NamedTuple):
     """A mount as /proc/PID/mountinfo has it, of the mount namespace `space`; 0 is no group."""
 
@@ -115,6 +132,7 @@ class File:
     """An open file, or one that is mapped (it has no `flags` then, and no slots).
 
     `lines` are those of its fdinfo that not every file has; `path` is where to ask more of it.
+    `locks` are its locks, each with the descriptor table that shows it.
     """
 
     key: Key
@@ -129,6 +147,7 @@ class File:
     slots: Sequence[Slot]
     inside: bool
     path: str = ""
+    locks: Sequence[tuple[int, str]] = ()
 
     @property
     def writes(self) -> bool:
@@ -178,7 +197,8 @@ class Shown:
     initial: Mapping[str, str]
     whole: bool
     host: bool
-    look: Callable[[Sequence[str]], Sequence[Looked | None]]
+    look: Look
+    text: Callable[[str], str]
     own_proc: int | None = None
     _made: dict[object, Any] = field(default_factory=dict)
 
@@ -196,6 +216,24 @@ class Shown:
     def ours(self) -> list[Task]:
         """Return the processes of the subtree, the eldest first."""
         return sorted((t for t in self.leaders() if t.inside), key=lambda task: task.start)
+
+    def by_inode(self) -> Mapping[Key, list[File]]:
+        """Return the open files of each inode; one that is mapped alone if nobody has it open."""
+        return self.once(_by_inode)
+
+    def types(self, files: Iterable[File]) -> dict[Key, int]:
+        """Return what is known of the type (S_IFMT) of files, by their keys."""
+        some = [file for file in files if file.path]
+        asked = [file for file in some if not file.link.startswith(PIPE)]
+        found = {
+            file.key: stat.S_IFMT(at.mode)
+            for file, at in zip(asked, self.look([file.path for file in asked]), strict=True)
+            if at is not None
+        }
+        # What has an offset and was written is no pipe, device or folder.
+        more = {f.key: stat.S_IFREG for f in some if f.writes and (f.pos or 0) > 0}
+        more |= {f.key: stat.S_IFIFO for f in some if f.link.startswith(PIPE)}
+        return more | found
 
     def users(self, file: File) -> Iterator[tuple[Task, int]]:
         """Yield who has an open file, and as which descriptor."""
@@ -242,6 +280,46 @@ class Shown:
         if at is None or len(at.numbers) != depth or "pid" not in at.spaces:
             return True
         return at.spaces["pid"] == top.spaces["pid"]
+
+
+def _by_inode(shown: Shown) -> Mapping[Key, list[File]]:
+    found: dict[Key, list[File]] = {}
+    for file in shown.files:
+        if file.inode is not None and file.slots:
+            found.setdefault(file.inode, []).append(file)
+    for file in shown.files:
+        if file.inode is not None and not file.slots:
+            known = found.setdefault(file.inode, [])
+            if not any(one.inside == file.inside and one.slots for one in known):
+                known.append(file)
+    return found
+
+
+def covered(shown: Shown) -> list[tuple[Mount, Mount | None]]:
+    """Return the mounts of the subtree, each with one of others in which all of it is seen.
+
+    The host's is preferred, and of them the one whose own root is nearest.
+    """
+    own, host = shown.own("mnt"), shown.initial.get("mnt")
+    others: dict[int, list[Mount]] = {}
+    for mount in shown.mounts.values():
+        if mount.space not in own and not mount.root.endswith(_GONE):
+            others.setdefault(mount.dev, []).append(mount)
+    return [
+        (mount, _covering(mount, others.get(mount.dev, ()), host))
+        for mount in shown.mounts.values()
+        if mount.space in own and not mount.root.endswith(_GONE)
+    ]
+
+
+def _covering(mount: Mount, others: Iterable[Mount], host: str | None) -> Mount | None:
+    above = [one for one in others if f"{mount.root}/".startswith(f"{one.root.rstrip('/')}/")]
+    return max(above, key=lambda one: (one.space == host, len(one.root)), default=None)
+
+
+def number(text: str) -> int | None:
+    """Return the id of a task that a text is, None for what is none (it may be a stranger's)."""
+    return int(text) if _ID.fullmatch(text) else None
 
 
 Find = Callable[[Shown], Iterable[Tied]]

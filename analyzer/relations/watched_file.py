@@ -8,6 +8,8 @@ mounts and filesystems are not looked at.
 
 from __future__ import annotations
 
+import os
+import re
 import stat
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +21,7 @@ from analyzer.memory.distinct import find, member, unique
 from analyzer.memory.walk import hlists
 from analyzer.relations._files import WRITE, files, inodes
 from analyzer.relations.base import Related, Relation, meet, words
+from analyzer.relations.shown import NUMBERED, Tied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +29,13 @@ if TYPE_CHECKING:
     from analyzer.kinds.base import U64, Mask
     from analyzer.memory.reader import Memory
     from analyzer.relations.base import World
+    from analyzer.relations.shown import File, Key, Shown
 
 _ON_CHILD: Final = 0x08000000  # FS_EVENT_ON_CHILD, include/linux/fsnotify_backend.h
+
+
+# Of fdinfo: the inode, and the device of its filesystem as MKDEV() makes it.
+_MARK: Final = re.compile(r"\bino:([0-9a-f]{1,16}) sdev:([0-9a-f]{1,8})\b", re.ASCII)
 
 
 def _find(world: World) -> Iterator[Related]:
@@ -94,6 +102,35 @@ def _watchers(world: World, inode: U64, group: U64, on_child: Mask) -> tuple[U64
     return found.address[place[known]], inode[known], on_child[known]
 
 
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    # A filesystem by its device: what is watched is told by that, and by the number of the inode.
+    kinds = {mount.dev: mount for mount in shown.mounts.values()}
+    watchers: dict[Key, list[File]] = {}
+    for file in shown.files:
+        for word, text in file.lines:
+            said = _MARK.search(text) if word in {"inotify", "fanotify"} else None
+            if said is not None:
+                dev, ino = _device(int(said[2], 16)), int(said[1], 16)
+                if dev in kinds and kinds[dev].fstype in NUMBERED:
+                    watchers.setdefault(("INODE", (dev, ino)), []).append(file)
+    watched = [f for inode in watchers for f in shown.by_inode().get(inode, ()) if f.slots]
+    types = shown.types(watched)
+    for inode, some in watchers.items():
+        own = [
+            file
+            for file in shown.by_inode().get(inode, ())
+            if types.get(file.key) in {stat.S_IFREG, stat.S_IFDIR}
+        ]
+        sides = {file.inside for file in own}
+        if shown.host or any((not one.inside) in sides for one in some):
+            yield from (Tied(file.key, inode, role="watches it") for file in some)
+            yield from (Tied(file.key, inode) for file in own)
+
+
+def _device(number: int) -> int:
+    return os.makedev(number >> 20, number & 0xFFFFF)  # MKDEV(), include/linux/kdev_t.h
+
+
 RELATION: Final = Relation(
     name="watched-file",
     title="watched from the other side",
@@ -104,4 +141,6 @@ RELATION: Final = Relation(
     next="remove the watch, or give each side files of its own",
     shared=True,
     kernel=_find,
+    from_proc=_from_proc,
+    hidden="what is done below a watched directory",
 )

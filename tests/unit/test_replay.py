@@ -139,7 +139,7 @@ def test_initial_namespaces_are_those_of_kthreadd() -> None:
     pid = root_of("two-inside")
     snapshot = replay.collect(DUMPS / "two-inside.txt", pid)
     initial = {row["kind"] for row in rows(snapshot, "objects") if row["initial"]}
-    assert initial == {"USER_NS"}
+    assert initial == {"MNT_NS", "USER_NS"}
 
 
 def test_without_identities_nothing_is_said_to_be_shared(tmp_path: Path) -> None:
