@@ -59,7 +59,8 @@ def said(one: Crossed, pids: set[int]) -> tuple[Any, ...]:
     """All that is said of a crossing, but for others of this machine that are in it too."""
     ends = {_end(tie, pids) for tie in one.ties if not _is_mapped(one, tie)}
     meeting = None if one.meeting is None else (one.meeting.kind, one.meeting.name)
-    ours = tuple(sorted(end for end in ends if end[-1] != "[]" or end[1] in {"MNT_NS", "MOUNT"}))
+    known = [end for end in ends if end[-1] != "[]" or end[1] == "MNT_NS" or "/here" in end[3]]
+    ours = tuple(sorted(known))  # what else is mounted on this machine changes meanwhile
     return (one.relation, one.impact, one.gates, meeting, *ours)
 
 
