@@ -6,10 +6,10 @@ file of the subtree has, what watches, and descriptors of its processes.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from analyzer.core.errors import BadInputError
+from analyzer.core.values import replace
 from analyzer.kinds import namespace_kinds
 from analyzer.procfs import fdinfo, maps, nslink
 from analyzer.procfs.kcmp import What
