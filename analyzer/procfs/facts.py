@@ -23,7 +23,8 @@ SYSCTLS: Final = {
     "boot_id": "sys/kernel/random/boot_id",
 }
 
-_NUMBERS: Final = ("clk_tck", "monotonic_ns", "observer")
+_NUMBERS: Final = ("clk_tck", "monotonic_ns", "observer", "subject")
+_WORD: Final = 16  # letters of the name of a tool
 _DIGITS: Final = 19  # of a number that a column of 64 bits can hold, and one more
 # USER_HZ is 100, on some machines 1024 (include/asm-generic/param.h); `stat` has its own limit.
 _LEAST_TICKS, _MOST_TICKS = 100, 1 << 20
@@ -32,7 +33,11 @@ _NANOSECONDS: Final = 1_000_000_000
 
 @dataclass(frozen=True)
 class Facts:
-    """The machine and the moment. `clk_tck` are clock ticks a second, `observer` a process id."""
+    """The machine and the moment. `clk_tck` are clock ticks a second, `observer` a process id.
+
+    `uid` is whose dump it is, `kcmp` who asked kcmp(2) ("none": nobody could), `subject` the
+    process that it was made for, 0 for all: of others it has what that one may share with them.
+    """
 
     kernel: str = ""
     machine: str = ""
@@ -42,6 +47,10 @@ class Facts:
     clk_tck: int = 100
     monotonic_ns: int = 0
     observer: int = 0
+    ended_at: str = ""
+    uid: str = ""
+    kcmp: str = ""
+    subject: int = 0
 
     def nanoseconds(self, ticks: int) -> int:
         """Return clock ticks as nanoseconds."""
@@ -67,6 +76,9 @@ def parse(data: bytes, where: str) -> Facts:
         host=texts.get("host", ""),
         boot_id=texts.get("boot_id", ""),
         collected_at=texts.get("collected_at", ""),
+        ended_at=texts.get("ended_at", ""),
+        uid=texts.get("uid", ""),
+        kcmp=texts.get("kcmp", "")[:_WORD],
         **numbers,
     )
 

@@ -65,20 +65,20 @@ def refusal(what: str, syscall: str, error: OSError | int, effect: str) -> Failu
 
 def lacking(what: str, name: str, effect: str) -> Failure:
     """Return the failure that a dump is, which does not have the file or folder `name`."""
-    return Failure(f"{what} ({name}), which the dump does not have", "read", None, effect)
+    return Failure(f"{what}: no {name} in the dump", "", None, effect)
 
 
 def not_links(what: str, name: str, effect: str) -> Failure:
     """Return the failure that a dump is, in which links were followed when they were copied."""
-    said = f"{what} ({name}), of which the dump has files, not links (cp -L follows them)"
-    return Failure(said, "read", None, effect)
+    said = f"{what}: {name} has files in the dump, not links (cp -L follows them)"
+    return Failure(said, "", None, effect)
 
 
 def malformed(what: str, path: str, error: BadInputError, effect: str) -> Failure:
     """Return the failure that a file is, which is cut, or is something else."""
     name = path.rpartition("/")[2]
     line = str(error).rpartition(f"{name}: ")[2]
-    return Failure(f"{what} ({name}), which is not as it should be: {line}", "read", None, effect)
+    return Failure(f"{what}: {name} is not as it should be: {line}", "", None, effect)
 
 
 def attempt(

@@ -38,7 +38,7 @@ Progress = Callable[[str], None]
 
 _UNPLACED: Final = Failure(
     "whom it descends from, which was not read",
-    "read",
+    "",
     None,
     "whether it is inside is not known: it is no witness of a leak",
 )

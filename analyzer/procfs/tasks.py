@@ -146,7 +146,7 @@ def _task(fs: ProcFs, tgid: int, tid: int, folder: str, log: GapLog) -> Task | N
     )
     if not isinstance(first, stat.Stat):
         if not isinstance(more, status.Status):
-            log.add(Failure(what, "read", None, _UNLISTED), tgid)
+            log.add(Failure(f"{what}: neither stat nor status", "", None, _UNLISTED), tgid)
             return None
         first = stat.of_status(tid, more)
     path, group = _cgroups(fs, folder) if tid == tgid and not first.kthread else (None, None)

@@ -24,6 +24,7 @@ from analyzer.report.facts import of_objects
 from analyzer.report.grouping import Surroundings, groups
 from analyzer.report.holders import Holder, holders, uncounted
 from analyzer.report.impact import of_leak, rank
+from analyzer.report.inventory import inventory_of
 from analyzer.report.messages import message
 from analyzer.report.value import (
     CONTAINER_INIT,
@@ -96,6 +97,7 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
         gaps=gaps_of(snapshot),
         source=source,
         notes=_notes(snapshot, verdicts, source),
+        inventory=inventory_of(snapshot.meta),
         incomplete=incomplete,
         leaks_ignored=_count(codes, _LEAKS) - _count(verdicts.verdict[gating], _LEAKS),
         snapshot=snapshot,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from analyzer.report.crossed import Crossed
     from analyzer.report.grouping import Group
     from analyzer.report.holders import Holder
+    from analyzer.report.inventory import Inventory
     from analyzer.snapshot.source import SourceInfo
     from analyzer.snapshot.value import Snapshot
 
@@ -205,6 +206,7 @@ class Gap:
 class Report:
     """What a check found. `groups` bundles `objects` for people; the numbers count every object.
 
+    `inventory` is what a dump of /proc has, None for what is read of a machine itself.
     `snapshot`, `verdicts` and `options` are what it was made of, for pictures that show more.
     """
 
@@ -221,6 +223,7 @@ class Report:
     gaps: tuple[Gap, ...]
     source: SourceInfo
     notes: tuple[str, ...]
+    inventory: Inventory | None
     incomplete: bool
     leaks_ignored: int
     snapshot: Snapshot = field(repr=False, compare=False)

@@ -54,9 +54,10 @@ def dump(
     """
     entries = record(pid, progress=progress)
     if redact:
-        redaction = Redaction.of(boot_id())
+        redaction, recorded = Redaction.of(boot_id()), entries[facts.PATH]
+        assert isinstance(recorded, bytes)  # noqa: S101 -- as `record` made it
         entries = {path: redaction.entry(path, entry) for path, entry in entries.items()}
-        told = _facts(ProcFs(procfs.LIVE))
+        told = facts.parse(recorded, facts.PATH)
         told = replace(told, host=redaction.word(told.host))
         entries[facts.PATH] = facts.text(told).encode()
     progress("writing")
@@ -75,9 +76,17 @@ def record(
     `only` are the processes that it is to know of, all by default.
     """
     live = ProcFs(procfs.LIVE)
+    started = _now()
     recorder, answers = Recorder(live, only), Recording(procfs.who_to_ask(live))
     procfs.collect(pid, proc=recorder, identity=answers, progress=progress)
-    entries: Entries = {facts.PATH: facts.text(_facts(live)).encode()}
+    told = replace(
+        _facts(live),
+        collected_at=started,
+        ended_at=_now(),
+        kcmp="cranalyze" if answers.certain else "none",
+        subject=pid or 0,
+    )
+    entries: Entries = {facts.PATH: facts.text(told).encode()}
     if answers.certain:
         entries[identity.PATH] = answers.text().encode()
     if recorder.refused:
@@ -85,14 +94,17 @@ def record(
     return {**entries, **recorder.entries, facts.COMPLETE: b""}
 
 
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
 def _facts(fs: ProcFs) -> facts.Facts:
-    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     return replace(
         procfs.facts(fs),
         kernel=platform.release(),
         machine=platform.machine(),
         host=os.uname().nodename,
         boot_id=boot_id(),
-        collected_at=now,
+        uid=str(os.getuid()),
         monotonic_ns=time.monotonic_ns(),
     )

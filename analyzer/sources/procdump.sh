@@ -4,7 +4,7 @@
 #
 #   ssh HOST sh -s -- -p PID < procdump.sh | cranalyze check --proc - PID
 #   sh procdump.sh -o DUMP         into a file
-#   sh procdump.sh -p PID          of the mappings only those of process PID and its descendants
+#   sh procdump.sh -p PID          for process PID: of others only the mappings that are shared
 #
 # As root it sees every process, otherwise one's own; what is refused is noted in the dump. Neither
 # command lines nor environments nor memory are copied. Which descriptors are one open file cannot
@@ -73,6 +73,11 @@ copy_folders() { # FOLDER...
     said "$(grep $text -rH '' "$@" 2>&1 >&4)"
 }
 
+copy_shared() { # FILE...
+    printf '### files \n'
+    said "$(grep $text -H '^[^ ]* [^ ]*s ' "$@" 2>&1 >&4)"
+}
+
 # As links: nothing that they lead to is touched.
 copy_links() { # LINK|FOLDER...
     printf '### links\n'
@@ -135,18 +140,22 @@ find_spaces() { # PID...
 }
 
 copy_some() { # PID...
-    files='' links='' infos=''
+    files='' links='' infos='' others=''
     for pid; do
         files="$files $pid/stat $pid/status $pid/cgroup"
         links="$links $pid/ns $pid/exe $pid/cwd $pid/root $pid/fd"
         infos="$infos $pid/fdinfo"
-        case $inside in all | *" $pid "*) files="$files $pid/maps" ;; esac
+        case $inside in
+        all | *" $pid "*) files="$files $pid/maps" ;;
+        *) others="$others $pid/maps" ;;
+        esac
         set -- "$pid/task"/*
         [ $# -le 1 ] || add_threads "$@"
     done
     copy_files '' $files
     copy_links $links
     copy_folders $infos
+    [ -z "$others" ] || copy_shared $others
 }
 
 # A thread of its own descriptor table shows by other descriptors than its process has.
@@ -384,7 +393,10 @@ echo "observer $$"
 echo "uid $(id -u 2>/dev/null)"
 
 inside=all
-[ -z "$root" ] || find_inside
+if [ -n "$root" ]; then
+    find_inside
+    echo "subject $root"
+fi
 some='' count=0
 all=$(echo [0-9]*)
 for pid in $all; do

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.model import SNAPSHOT_FORMAT
 from analyzer.core.version import __version__
-from analyzer.procfs import facts, identity, refusals
+from analyzer.procfs import facts, identity, inventory, refusals
 from analyzer.procfs.archive import open_dump
 from analyzer.procfs.gaps import Failure
 from analyzer.procfs.identity import Presumed
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 _CUT: Final = Failure(
     "the dump", "read", None, "it was cut short while it was made: tasks and files are missing"
+)
+_OF_ANOTHER: Final = Failure(
+    "a dump for another process", "", None, "of others it has what that one may share with them"
 )
 _AFTER: Final = "what would have come after that is missing: tasks and files"
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -54,11 +57,16 @@ def collect(path: Path, asked: Request | int | None, opened: int | None = None) 
     who = Presumed() if answers is None else answers
     seen = read(fs, known, who, pid, host=host, progress=request.progress, others=others)
     if fs.cut:
-        seen.log.add(Failure(f"the dump: {fs.cut}", "read", None, _AFTER))
+        seen.log.add(Failure(f"the dump: {fs.cut}", "", None, _AFTER))
     elif _is_cut(fs):
         seen.log.add(_CUT)
     notes = [*seen.notes, *_skipped(fs)]
+    if known.subject and pid != known.subject:
+        seen.log.add(_OF_ANOTHER._replace(what=f"a dump for process {known.subject}"))
     source = able(REPLAY, seen).meta(notes)
+    made_by_us = _optional(fs, facts.PATH) is not None
+    whole = not (fs.cut or _is_cut(fs)) if made_by_us or fs.cut else None
+    source["inventory"] = inventory.take(fs, known, whole=whole)
     start = None if pid is None else seen.start_time(pid)
     subject = _subject(pid, start, host=host)
     subject["subject"] |= {**request.called, "roots": list(others)} if others else request.called

@@ -100,6 +100,7 @@ def document(report: Report) -> Json:
             for g in report.gaps
         ],
         "notes": [valid(note) for note in report.notes],
+        "inventory": None if report.inventory is None else dict(report.inventory),
         "errors": [],
     }  # fmt: skip
 

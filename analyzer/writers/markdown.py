@@ -18,7 +18,7 @@ from analyzer.core.model import Impact, Side, Verdict
 from analyzer.core.text import printable, shorten
 from analyzer.kinds import registry
 from analyzer.relations import relations
-from analyzer.report import facts, wording
+from analyzer.report import facts, inventory, wording
 from analyzer.report.grouping import Bundle, cut
 from analyzer.report.wording import (
     counts,
@@ -309,6 +309,7 @@ def _facts(report: Report) -> str:
     init = {True: "yes", False: "no", None: "not known"}[subject.container_init]
     rows = [
         ("source", prose(subject.source)),
+        *(("the dump", prose(line)) for line in _inventory(report)),
         ("rules", subject.rules.value),
         ("held still", f"{subject.frozen_seconds * 1000:.0f} ms" if subject.frozen else "no"),
         ("init of a container", init),
@@ -318,6 +319,11 @@ def _facts(report: Report) -> str:
         ("not named", number(summary.unnamed)),
     ]
     return _table(("fact", "value"), rows)
+
+
+def _inventory(report: Report) -> tuple[str, ...]:
+    told = report.inventory
+    return () if told is None else inventory.words(told, report.subject.pid)
 
 
 def _table(

@@ -15,6 +15,7 @@ from analyzer.core.model import Basis, Rules, Side, Status, Verdict
 from analyzer.core.text import printable
 from analyzer.core.version import __version__
 from analyzer.relations import relations
+from analyzer.report import inventory
 from analyzer.report.wording import number, plural, tie_words
 from analyzer.scene import palette
 from analyzer.scene.scene import CROSSING, UNNAMED
@@ -230,12 +231,18 @@ def facts(report: Report) -> str:
         ("boot", subject.boot_id),
         ("read at", subject.collected_at),
         ("read from", report.source.words + without),
+        *(("the dump", line) for line in _inventory(report)),
         ("held still", frozen),
         ("rules", _RULES[subject.rules]),
         ("read by", f"cranalyze {report.snapshot.meta.get('tool_version', '')}"),
     )
     cells = "".join(f"<div><dt>{name}</dt><dd>{text(value)}</dd></div>" for name, value in shown)
     return f'<dl class="facts">{cells}</dl>'
+
+
+def _inventory(report: Report) -> tuple[str, ...]:
+    told = report.inventory
+    return () if told is None else inventory.words(told, report.subject.pid)
 
 
 _RULES: Final = {

@@ -16,7 +16,7 @@ from analyzer.core.text import printable, wrap
 from analyzer.core.values import dataclass
 from analyzer.kinds import registry
 from analyzer.relations import relations
-from analyzer.report import facts
+from analyzer.report import facts, inventory
 from analyzer.report.grouping import Bundle, Group, cut
 from analyzer.report.impact import rank, worst
 from analyzer.report.wording import (
@@ -93,6 +93,9 @@ def render(report: Report, width: int = 80, *, everything: bool = False) -> list
     lines = page.lines(headline(report), style, indent=2)
     lines += page.lines(across(report), style, indent=2) if report.crossings else []
     lines += page.lines(_about(report), "faint", indent=2)
+    if report.inventory is not None:
+        for line in inventory.words(report.inventory, report.subject.pid):
+            lines += page.lines(printable(line), "faint", indent=2)
     blocks = (*_findings(page, report), *_blocks(page, report), *_unseen(page, report))
     for block in blocks:
         lines += [Line(""), *block]
@@ -217,8 +220,11 @@ def _about(report: Report) -> str:
         tree += f" and {number(others)} other {plural(others, 'task')}"
     if subject.name and subject.name != f"process {subject.pid}":
         tree = f"{printable(subject.name)}: {tree}"
-    parts = [f"{tree} on {printable(subject.host)}", f"Linux {printable(subject.kernel)}",
+    # A plain copy of /proc may say neither of what machine nor of when it is.
+    host, kernel = printable(subject.host) or "a machine without name", printable(subject.kernel)
+    parts = [f"{tree} on {host}", *([f"Linux {kernel}"] if kernel else []),
              f"from {printable(report.source.words)}", printable(subject.collected_at)]  # fmt: skip
+    parts = [part for part in parts if part]
     if subject.frozen:
         parts.append(f"held still for {subject.frozen_seconds * 1000:.0f} ms")
     if subject.rules is not Rules.MODERN:

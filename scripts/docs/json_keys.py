@@ -193,6 +193,7 @@ CHECK: Final[Keys] = {
         "sets of tasks, each a list of numbers of rows of `tasks`, from 0",
     ),
     "notes": (TEXTS, "what the source says of itself"),
+    "inventory": (maybe("inventory"), "what a dump of /proc has, null for what is none"),
     **_ERROR,
 }
 
@@ -404,7 +405,24 @@ NAMESPACES: Final[Keys] = {
     **_ERROR,
 }
 
-PARTS: Final[Mapping[str, Keys]] = {"task": TASK, "holder": HOLDER, "end": END, "node": NODE}
+INVENTORY: Final[Keys] = {
+    "processes": (INT, "processes in it"),
+    "files": (FACTS, "how many of them have each kind of file: stat, status, task, fd, ..."),
+    "kthreadd": (FLAG, "it has kthreadd: it was made in the initial pid namespace"),
+    "uid": (INT_OR_NONE, "who made it, null when not known"),
+    "seconds": (INT_OR_NONE, "how long that took, null when not known"),
+    "kcmp": (TEXT, 'who asked kcmp(2): cranalyze, perl, python3; "none", or "" when not known'),
+    "whole": (FLAG_OR_NONE, "it has its end; null for a plain copy, which has none"),
+    "subject": (INT_OR_NONE, "the process that it was made for, null for all"),
+}
+
+PARTS: Final[Mapping[str, Keys]] = {
+    "task": TASK,
+    "holder": HOLDER,
+    "end": END,
+    "node": NODE,
+    "inventory": INVENTORY,
+}
 """What documents have in several places, or in itself."""
 
 

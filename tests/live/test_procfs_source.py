@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -134,14 +135,69 @@ def test_the_script_writes_a_stream_that_check_reads(tmp_path: Path) -> None:
                           cwd=REPOSITORY)  # fmt: skip
     assert told.returncode in {3, 16}, told.stderr
     assert json.loads(told.stdout)["subject"]["pid"] == pid
-    own, other = (f"\n{p}/maps:".encode() in ran.stdout for p in (pid, os.getpid()))
-    assert own
-    assert not other
+    code = rb"(?m)^%d/maps:\S+ r-xp "
+    assert re.search(code % pid, ran.stdout)
+    assert not re.search(code % os.getpid(), ran.stdout)
     cut = subprocess.run(command, input=ran.stdout[:-40], capture_output=True, check=False,
                          cwd=REPOSITORY)  # fmt: skip
     assert cut.returncode in {3, 16}, cut.stderr
     assert "cut short" in cut.stdout.decode()
     assert _script("sh", tmp_path, proc, "-p", "999999999").returncode == 1
+
+
+@pytest.mark.needs("kcmp")
+@pytest.mark.parametrize("tool", ["perl", "python3"])
+@pytest.mark.parametrize("scene", ["fork-file", "clone-files", "threads-tables"])
+def test_the_script_asks_what_is_shared(
+    tool: str, scene: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue("require")(f"tool:{tool}")
+    if tool == "python3":
+        _plain_python(tmp_path)
+    with fixtures.start(scene) as started:
+        pid = started.info["root"]
+        proc = _only(tmp_path, [pid, *started.info["outside"]])
+        ran = _script("sh", tmp_path, proc, KCMP=tool)
+        live = procfs.collect(pid)
+    assert f"\n### identities {tool}\n".encode() in ran.stdout
+    (tmp_path / "dump").write_bytes(ran.stdout)
+    told = replay.collect(tmp_path / "dump", pid)
+    assert told.meta["source"]["capabilities"]["identity"]
+    assert _shared(told, pid) == _shared(live, pid)
+
+
+def _plain_python(folder: Path) -> None:
+    """Let `python3` be ours: it may be a script that starts another."""
+    (folder / "tools").mkdir(exist_ok=True)
+    (folder / "tools/python3").symlink_to(sys.executable)
+
+
+def _shared(snapshot: Snapshot, pid: int) -> set[tuple[Any, ...]]:
+    """Return what the subtree holds by tasks and descriptors, with the verdict on it."""
+    graph = judged(snapshot, pid)
+    inside = {
+        row["tid"]
+        for row, side in zip(rows(snapshot, "tasks"), graph.verdicts.border.task_side, strict=True)
+        if side == 0
+    }
+    kinds = {"FILE_TABLE", "MM", "FS", "SIGHAND"}
+    held = {
+        (row["association"], row["holder"], row["target"])
+        for row in rows(snapshot, "references")
+        if row["holder_kind"] == "TASK" and row["holder"] in inside
+    }
+    tables = {target for _, _, target in held}
+    names = rows(snapshot, "objects")
+    found = {
+        (name, tid, graph.verdict(target))
+        for name, tid, target in held
+        if names[target - 1]["kind"] in kinds
+    }
+    return found | {
+        ("fd", row["slot"], graph.verdict(row["target"]))
+        for row in rows(snapshot, "references")
+        if row["association"] == "fd" and row["holder"] in tables
+    }
 
 
 def test_what_is_not_a_dump_on_stdin_is_said() -> None:
@@ -164,11 +220,12 @@ TOOLS: Final = ("sh", "grep", "ls", "tar", "cat", "uname", "date", "id")
 
 
 def _script(
-    shell: str, folder: Path, proc: Path, *words: str
+    shell: str, folder: Path, proc: Path, *words: str, **more: str
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the script; busybox has tools of its own for all that it needs."""
     (folder / "procdump.sh").write_text(procdump.script())
-    env = {**os.environ, "PROC": str(proc)}
+    env = {**os.environ, "PROC": str(proc), **more}
+    env["PATH"] = f"{folder / 'tools'}:{env['PATH']}"
     if shell == "busybox":
         env["PATH"] = str(folder / "tools")
         (folder / "tools").mkdir(exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import html
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,8 +17,13 @@ from analyzer.check import leaks
 from analyzer.core.errors import BadInputError, TargetVanishedError
 from analyzer.core.model import Rules
 from analyzer.procfs import facts, identity, refusals, textdump
+from analyzer.report.inventory import inventory_of, words
+from analyzer.report.make import make
+from analyzer.report.value import ReportOptions
 from analyzer.sources import collect, procdump, replay
 from analyzer.sources.request import Request
+from analyzer.writers import markdown, page, terminal
+from analyzer.writers.terminal import to_text
 from tests.graph import Graph
 
 if TYPE_CHECKING:
@@ -203,6 +209,45 @@ def test_a_plain_copy_of_proc_has_its_facts_in_sysctl(tmp_path: Path) -> None:
     assert not snapshot.meta["incomplete"]
 
 
+def test_an_inventory_heads_the_report_of_a_dump(tmp_path: Path) -> None:
+    pid = root_of("fork-file")
+    dump = {p: e for p, e in entries("fork-file").items() if "/fdinfo/" not in p}
+    dump[facts.PATH] = (
+        b"format 1\nuid 0\nkcmp perl\ncollected_at 2026-01-02T03:04:05Z\n"
+        b"ended_at 2026-01-02T03:05:05Z\n"
+    )
+    dump[refusals.PATH] = b"13 open 2/fd\n"
+    del dump["2/stat"], dump["2/status"]
+    snapshot = replayed(dump, tmp_path, pid)
+    told = inventory_of(snapshot.meta)
+    assert told is not None
+    assert told["files"] == {
+        "stat": 2, "status": 2, "task": 0, "fd": 2, "fdinfo": 0, "ns": 3, "maps": 1, "exe": 1,
+        "cgroup": 2, "mountinfo": 2,
+    }  # fmt: skip
+    first, *rest = words(told, pid)
+    assert first.startswith("3 processes; stat 2, status 2, task 0, fd 2, fdinfo 0, ns 3, maps 1")
+    assert first.endswith("made by root; took 60 s; kcmp(2) asked by perl")
+    assert "no kthreadd" in first
+    assert [line.split(":")[0] for line in rest] == ["no fdinfo", "to have all"]
+    report = make(snapshot, leaks.check(snapshot), ReportOptions("check"))
+    for text in (
+        to_text(terminal.render(report, 400)), markdown.render(report), page.render(report)
+    ):  # fmt: skip
+        assert first in html.unescape(text)
+
+
+def test_a_dump_for_one_process_says_so_when_it_is_asked_of_another(tmp_path: Path) -> None:
+    pid = root_of("fork-file")
+    dump = entries("fork-file")
+    recorded = dump[facts.PATH]
+    assert isinstance(recorded, bytes)
+    dump[facts.PATH] = recorded + b"subject %d\n" % pid
+    assert not gaps(replayed(dump, tmp_path, pid))
+    other = next(p for p in pids(dump) if p not in {2, pid})
+    assert f"a dump for process {pid}" in gaps(replayed(dump, tmp_path, other))
+
+
 def test_the_whole_dump_can_be_read_without_a_subject(tmp_path: Path) -> None:
     snapshot = replayed(entries("fork-file"), tmp_path, None)
     assert snapshot.meta["scope"] == "host"
@@ -232,7 +277,7 @@ def test_damage_is_a_gap_that_names_the_file_and_the_line(
     (gap,) = gaps(graph.snapshot)
     name = path.rpartition("/")[2]
     assert gap.startswith(f"pid {pid}: ")
-    assert f"({name}), which is not as it should be: line 1: expected" in gap.replace(
+    assert f": {name} is not as it should be: line 1: expected" in gap.replace(
         "the file ends without Tgid", "expected"
     )
     shared = graph.find({"tid": pid, "association": "fd", "slot": 3})
@@ -245,10 +290,10 @@ def gaps(snapshot: Snapshot) -> list[str]:
 
 
 MEANT = {
-    "stat": "a process (stat)", "status": "a process (status)", "task": "its threads (task)",
-    "fd": "open files (fd)", "fdinfo": "the state of open files (fdinfo)", "ns": "namespaces (ns)",
-    "maps": "mappings (maps)", "exe": "executable (exe)",
-    "mountinfo": "the mounts of a mount namespace (mountinfo)",
+    "stat": "a process: no stat", "status": "a process: no status", "task": "its threads: no task",
+    "fd": "open files: no fd", "fdinfo": "the state of open files: no fdinfo",
+    "ns": "namespaces: no ns", "maps": "mappings: no maps", "exe": "executable: no exe",
+    "mountinfo": "the mounts of a mount namespace: no mountinfo",
 }  # fmt: skip
 
 
@@ -265,7 +310,7 @@ def test_what_was_not_copied_is_a_gap_and_the_rest_is_read(name: str, tmp_path: 
         words = told.split()
         dump[f"{pid}/stat"] = b" ".join([*words[:19], b"3", *words[20:]])
     snapshot = replayed(dump, tmp_path, pid)
-    assert gaps(snapshot) == [f"pid {pid}: {MEANT[name]}, which the dump does not have"]
+    assert gaps(snapshot) == [f"pid {pid}: {MEANT[name]} in the dump"]
     whole = replayed(entries("fork-file"), tmp_path, pid)
     assert [row["tid"] for row in rows(snapshot, "tasks")] == [
         row["tid"] for row in rows(whole, "tasks")

@@ -18,7 +18,7 @@ from tests.strategies import Graph, counted_graphs
 
 TOP = {
     "cranalyze", "command", "status", "exit_code", "advisory", "incomplete", "subject", "summary",
-    "objects", "tasks", "task_sets", "findings", "gaps", "notes", "errors",
+    "objects", "tasks", "task_sets", "findings", "gaps", "notes", "inventory", "errors",
 }  # fmt: skip
 SUBJECT = {
     "pid", "local_pid", "comm", "tasks", "container_init", "host", "boot_id", "kernel",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,9 @@ from analyzer.lookup.sorts import sort_of
 from analyzer.lookup.things import Question, Total
 from analyzer.lookup.words import Query
 from analyzer.lookup.words.base import Meaning, alike
+from analyzer.procfs.facts import Facts
+from analyzer.procfs.fs import MemoryFs
+from analyzer.procfs.inventory import take
 from analyzer.procfs.people import Person
 from analyzer.procfs.places import Place
 from analyzer.report.columns import COLUMNS, listing
@@ -56,6 +60,9 @@ def machine() -> Machine:
 
 def of_check(command: str = "check") -> Any:  # noqa: ANN401 - any JSON
     snapshot = machine().snapshot(100)
+    inventory = take(MemoryFs({"7/stat": b""}, Path()), Facts(), whole=None)
+    source = {**snapshot.meta["source"], "inventory": inventory}
+    snapshot = replace(snapshot, meta={**snapshot.meta, "source": source})
     return json.loads(
         writer.render(make(snapshot, check(snapshot), ReportOptions(command, gate=True)))
     )

@@ -1,0 +1,64 @@
+"""What a dump of /proc has, and what it costs that it lacks the rest, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from analyzer.report.wording import number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Inventory = Mapping[str, Any]
+"""As `procfs.inventory.take` makes it."""
+
+_COSTS: Final = {
+    "stat": "when a process started is not known",
+    "status": "which number a process has in its own pid namespace is not known",
+    "fd": "no open file is known, so no leak of one can be seen",
+    "fdinfo": "offsets, flags, locks, and what an epoll or inotify watches are not known",
+    "ns": "no namespace is known, so no leak of one can be seen",
+    "maps": "which files are mapped is not known",
+    "mountinfo": "what is mounted is not known",
+}
+_SCRIPT: Final = "cranalyze procdump --script > procdump.sh"
+
+
+def inventory_of(meta: Mapping[str, Any]) -> Inventory | None:
+    """Return the inventory in a snapshot's meta, None where it is of no dump, or has none."""
+    told = meta["source"].get("inventory")
+    return told if isinstance(told, Mapping) and isinstance(told.get("files"), Mapping) else None
+
+
+def words(inventory: Inventory, pid: int) -> tuple[str, ...]:
+    """Return what the dump has, then what each kind of file that it lacks costs, a line each."""
+    files = inventory["files"]
+    lacks = {name: cost for name, cost in _COSTS.items() if not files.get(name)}
+    lines = [_line(inventory, files), *(f"no {name}: {cost}" for name, cost in lacks.items())]
+    if lacks:
+        lines.append(f"to have all: {_SCRIPT}; ssh HOST sudo sh -s -- -p {pid} < procdump.sh")
+    return tuple(lines)
+
+
+def _line(inventory: Inventory, files: Mapping[str, int]) -> str:
+    count = inventory["processes"]
+    has = ", ".join(f"{name} {number(told)}" for name, told in files.items())
+    processes = f"{number(count)} {'process' if count == 1 else 'processes'}"
+    return "; ".join([processes, has, *_made(inventory)])
+
+
+def _made(inventory: Inventory) -> Iterator[str]:
+    if not inventory.get("kthreadd"):
+        yield "no kthreadd: made inside a pid namespace, or not of all processes"
+    uid = inventory.get("uid")
+    who = "by whom is not known" if uid is None else "by root" if uid == 0 else f"by uid {uid}"
+    yield f"made {who}"
+    if inventory.get("seconds") is not None:
+        yield f"took {number(inventory['seconds'])} s"
+    if inventory.get("kcmp") not in {None, "", "none"}:
+        yield f"kcmp(2) asked by {inventory['kcmp']}"
+    if inventory.get("whole") is False:
+        yield "cut short"
+    if inventory.get("subject"):
+        yield f"made for process {inventory['subject']}: of others not all"
