@@ -123,7 +123,9 @@ def every(snapshot: Snapshot) -> tuple[Namespace, ...]:
                 refcount=objects.value("refcount", row),
                 unnamed=0 if held is None else held.unnamed,
                 stable=bool(objects["stable"][row]),
-                pins=() if held is None else pins(held.by, comm),
+                pins=()
+                if held is None
+                else pins(held.by, f"{kind}:[{int(objects['ino'][row])}]", pids, comm),
             )
         )
     return tuple(sorted(made, key=lambda one: one.ino))

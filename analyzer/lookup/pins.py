@@ -9,13 +9,14 @@ from analyzer.core.values import dataclass
 from analyzer.kinds import associations, registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from analyzer.lookup.value import Node
 
 # They are the processes' own: that somebody has one goes without saying.
 _PLAIN: Final = frozenset({"FILE_TABLE", "MM", "FS", "SIGHAND", "NSPROXY"})
 _COUNTS: Final = "UCOUNTS"  # whoever is counted there is told
+_OPEN: Final = frozenset({"sock", "nsfs.file", "tty.file"})  # as such a thing is had
 _MOST_NAMED: Final = 3
 _MOST_DEEP: Final = 6
 
@@ -38,11 +39,13 @@ class Pin:
         return f"{self.how} {self.what}".strip()
 
 
-def pins(nodes: Sequence[Node], comm: Mapping[int, str]) -> tuple[Pin, ...]:
+def pins(
+    nodes: Sequence[Node], name: str, members: Collection[int], comm: Mapping[int, str]
+) -> tuple[Pin, ...]:
     """Return what holds a namespace, but for its members; `comm` are the names of processes."""
-    others = [node for node in nodes if not _is_member(node)]
+    others = [node for node in nodes if not _is_member(node) and not _is_theirs(node, members)]
     told = [node for node in others if node.kind != _COUNTS] or others
-    say = _Sayer(comm)
+    say = _Sayer(comm, name)
     return tuple(dict.fromkeys(pin for node in told for pin in say.pins(node)))
 
 
@@ -64,11 +67,19 @@ def _is_member(node: Node) -> bool:
     return node.kind == "CRED" and any(above.kind == TASK for above in node.by)
 
 
+def _is_theirs(node: Node, members: Collection[int]) -> bool:
+    """Tell whether a holder is something of the members' own: an address space, credentials."""
+    own = node.kind in _PLAIN or node.kind == "CRED"
+    pids = set(_pids([node]))
+    return own and bool(pids) and pids <= {*members}
+
+
 class _Sayer:
     """Says what a holder is, and by whom it is held in turn."""
 
-    def __init__(self, comm: Mapping[int, str]) -> None:
+    def __init__(self, comm: Mapping[int, str], own: str) -> None:
         self._comm = comm
+        self._own = own
 
     def pins(self, node: Node) -> Iterator[Pin]:
         through = node.kind in {"NSFS", "SUPERBLOCK"} and node.by
@@ -92,7 +103,7 @@ class _Sayer:
             return one.words, self._process(one)
         if one.kind == "CRED":
             return "files opened in it:", _some([self._said(file, 0) for file in one.by])
-        return "", self._said(one, 0)
+        return "", self._said(one, 0, self._own)
 
     def _said(self, node: Node, depth: int, below: str = "") -> str:
         """Say what a holder is; `below` is the name of what it holds, said already."""
@@ -118,7 +129,9 @@ class _Sayer:
         who = self._said(node, depth + 1, below)
         if node.kind == "FILE_TABLE":
             return f"{node.words.partition(' (')[0]} of {who}"
-        return who if node.kind == "FILE" else f"{node.words} ({who})"
+        if node.kind == "FILE":
+            return who if node.association in _OPEN else f"{node.words}: {who}"
+        return f"{node.words} ({who})"
 
     def _mounted(self, node: Node) -> str:
         spaces = [one for one in node.by if one.kind == "MNT_NS"]

@@ -12,10 +12,11 @@ from analyzer.procfs.places import quoted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from analyzer.lookup.value import Answer, Node
+    from analyzer.lookup.value import Answer, Held, Node
 
 _MOST: Final = 4
 _RELEASED: Final = frozenset({ITSELF, OTHER_END})
+_IPCRM: Final = {"SEM": "s", "MSG": "q"}
 _FREE: Final = frozenset({"NSPROXY", "CRED"})
 
 
@@ -31,6 +32,7 @@ def releases(answer: Answer) -> Answer:
             steps[place.release] = None
     descriptors: dict[str, dict[int, None]] = {}
     for held in answer.held:
+        steps.update(dict.fromkeys(_removed(held)))
         if not held.initial and held.part in _RELEASED:
             if held.kind == "MOUNT" and held.name and held.name.startswith("/"):
                 spaces = [one for one in held.by if one.initial or one.members]
@@ -67,6 +69,18 @@ def _steps(
         yield f"losetup -d {node.name}"
     for one in node.by:
         yield from _steps(one, (*above, node), descriptors)
+
+
+def _removed(held: Held) -> Iterator[str]:
+    """Yield what removes an object of System V IPC: nobody has one open."""
+    flag, name = _IPCRM.get(held.kind, ""), held.name or ""
+    spaces = [node for node in held.by if node.kind == "IPC_NS"]
+    if flag and name and spaces:
+        number = name.partition(" (")[0].rpartition(" ")[2]
+        members = next((one.members for one in spaces if one.members), ())
+        enter = f"nsenter --ipc=/proc/{members[0]}/ns/ipc " if members else ""
+        if members or any(one.initial for one in spaces):
+            yield f"{enter}ipcrm -{flag} {number}"
 
 
 def unmount(point: str, space: Node) -> str:

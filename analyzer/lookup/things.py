@@ -364,6 +364,8 @@ def _with_users(snapshot: Snapshot, rows: Rows, number: Rows) -> tuple[Rows, Row
     order = np.argsort(rows[alone])
     at, there = find(rows[alone] + 1, relations["right"], sorter=order)
     there &= relations["right_kind"] != relations.code("right_kind", TASK)
+    # Who is in the namespace that a thing is in has nothing of it by that.
+    there &= relations["relation"] != relations.code("relation", "in-ipc-namespace")
     by_task = relations["left_kind"] == relations.code("left_kind", TASK)
     thing = number[alone[at]]
     left = relations["left"]

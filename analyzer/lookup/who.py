@@ -27,6 +27,7 @@ from analyzer.lookup.words.base import of_now
 from analyzer.lookup.words.process import known_as
 from analyzer.procfs import glance
 from analyzer.procfs.people import person
+from analyzer.relations import relations as known_relations
 from analyzer.report.holders import in_words
 from analyzer.sources.tasks import proc_levels
 
@@ -316,7 +317,7 @@ class Graph:
             initial=bool(self._objects["initial"][row]),
             refcount=self._objects.value("refcount", row),
             named=int(self._references["weight"][at].sum()),
-            by=tuple(self._nodes(row, frozenset({row}))),
+            by=tuple(self._nodes(row, frozenset({row}))) or tuple(self._tied(row)),
             part=part,
             role=self._role(row),
             facts=self._facts(row),
@@ -362,6 +363,63 @@ class Graph:
             f"{name} {value}"
             for name, value in found.items()
             if name not in _UNTOLD and (value != 0 or name in _TOLD_AS_ZERO)
+        ) + tuple(self._locks(row))
+
+    def _locks(self, row: int) -> Iterator[str]:
+        """Yield which locks of its inode an open file has, or waits for."""
+        relations = self._snapshot.tables["relations"]
+        locks = relations["relation"] == relations.code("relation", "file-lock")
+        mine = relations["left_kind"] == relations.code("left_kind", "FILE")
+        for at in np.flatnonzero(locks & mine & (relations["left"] == row + 1)).tolist():
+            role, said = relations.value("left_role", at), relations.value("detail", at)
+            if role:
+                yield f"{'waits for' if role.startswith('waits') else 'has'} the {said}"
+
+    def _tied(self, row: int) -> Iterator[Node]:
+        """Yield who has to do with what no reference leads to: a set of semaphores, a keyring."""
+        relations = self._snapshot.tables["relations"]
+        by_task = relations["left_kind"] == relations.code("left_kind", TASK)
+        mine = (relations["right"] == row + 1) & (
+            relations["right_kind"] != relations.code("right_kind", TASK)
+        )
+        for at in np.flatnonzero(mine).tolist():
+            name = relations.value("relation", at)
+            said = relations.value("left_role", at) or known_relations()[name].left
+            left = int(relations["left"][at])
+            if by_task[at]:
+                who = int(np.flatnonzero(self._tasks["tid"] == left)[0])
+                yield self._user(who, name, said)
+            else:
+                members = self._members(left - 1)
+                by = () if members else self._above(left - 1, frozenset({row, left - 1}))
+                yield Node(
+                    kind=self._objects.value("kind", left - 1),
+                    tid=None,
+                    objref=left,
+                    name=self._objects.value("name", left - 1),
+                    association=name,
+                    slot=None,
+                    weight=0,
+                    words=said,
+                    by=by,
+                    initial=bool(self._objects["initial"][left - 1]),
+                    members=members,
+                )
+
+    def _user(self, row: int, association: str, said: str) -> Node:
+        tgid, comm = int(self._tasks["tgid"][row]), _plain(self._tasks["comm"][row])
+        return Node(
+            kind=TASK,
+            tid=int(self._tasks["tid"][row]),
+            objref=None,
+            name=comm,
+            association=association,
+            slot=None,
+            weight=0,
+            words=said,
+            tgid=tgid,
+            process=_plain(self._process.get(tgid, comm)),
+            observer=bool(self._tasks["observer"][row]),
         )
 
     def _held_by(self, row: int) -> Rows:

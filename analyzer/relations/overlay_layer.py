@@ -35,7 +35,7 @@ _MOST_LAYERS: Final = 512  # OVL_MAX_STACK is 500
 
 
 @dataclass(frozen=True)
-class _Layers:
+class Layers:
     """Layers of overlays: the overlay, the filesystem and directory, whether it is the upper."""
 
     overlay: U64
@@ -48,27 +48,27 @@ def _find(world: World) -> Iterator[Related]:
     memory, found = world.memory, world.once(mounts)
     if not memory.has("ovl_fs", "layers") or not found.inside.any():
         return
-    layers = _layers(memory, unique(world.all("SUPERBLOCK")))
+    own = layers(memory, unique(world.all("SUPERBLOCK")))
     shows = unique(found.superblock[found.inside])
     _, first = np.unique(found.superblock[found.inside], return_index=True)
     mount = found.address[found.inside][first]
-    ours = np.flatnonzero(member(layers.overlay, shows))
-    by_mount = mount[find(shows, layers.overlay[ours])[0]] if len(ours) else layers.overlay[ours]
-    yield from _elsewhere(memory, layers, ours, by_mount, shows)
-    seen = covering(memory, found, layers.superblock[ours], layers.root[ours])
+    ours = np.flatnonzero(member(own.overlay, shows))
+    by_mount = mount[find(shows, own.overlay[ours])[0]] if len(ours) else own.overlay[ours]
+    yield from _elsewhere(memory, own, ours, by_mount, shows)
+    seen = covering(memory, found, own.superblock[ours], own.root[ours])
     at = np.flatnonzero(seen >= 0)
     yield Related(
         "MOUNT",
         by_mount[at],
         "MNT_NS",
         found.space[seen[at]],
-        detail=_said(memory, layers, ours[at]),
+        detail=said(memory, own, ours[at]),
         impact=np.full(len(at), Impact.BY_DESIGN.value, object),
     )
 
 
 def _elsewhere(
-    memory: Memory, layers: _Layers, ours: Rows, by_mount: U64, shows: U64
+    memory: Memory, layers: Layers, ours: Rows, by_mount: U64, shows: U64
 ) -> Iterator[Related]:
     """Yield the layers that overlays of others have too."""
     others = np.flatnonzero(~member(layers.overlay, shows))
@@ -80,12 +80,13 @@ def _elsewhere(
         by_mount[mine],
         "SUPERBLOCK",
         layers.overlay[others[theirs]],
-        detail=_said(memory, layers, ours[mine]),
+        detail=said(memory, layers, ours[mine]),
         impact=impact,
     )
 
 
-def _layers(memory: Memory, superblocks: U64) -> _Layers:
+def layers(memory: Memory, superblocks: U64) -> Layers:
+    """Return the layers of the overlays among superblocks."""
     read = memory.gather(superblocks, "super_block", {"magic": "s_magic", "own": "s_fs_info"})
     at = read.ok & (read["magic"] == _MAGIC) & (read["own"] != 0)
     own = memory.gather(read["own"][at], "ovl_fs", {"count": "numlayer", "layers": "layers"})
@@ -97,12 +98,13 @@ def _layers(memory: Memory, superblocks: U64) -> _Layers:
     mount = memory.gather(layer, "ovl_layer", {"mnt": "mnt"})
     root = memory.gather(mount["mnt"], "vfsmount", {"root": "mnt_root", "sb": "mnt_sb"})
     good = mount.ok & root.ok & (mount["mnt"] != 0)
-    return _Layers(
+    return Layers(
         superblocks[at][owner][good], root["sb"][good], root["root"][good], (index == 0)[good]
     )
 
 
-def _said(memory: Memory, layers: _Layers, rows: Rows) -> Words:
+def said(memory: Memory, layers: Layers, rows: Rows | slice) -> Words:
+    """Return what each layer is: "upper layer /srv/up", by its path in its filesystem."""
     names = within(memory, layers.root[rows])
     which = np.where(layers.upper[rows], "upper", "lower")
     return np.array(

@@ -44,10 +44,6 @@ EITHER: dict[str, tuple[list[str], ...]] = {
         ["mnt_namespace:mounts.rb_node", "mount:mnt_node"],
         ["mnt_namespace:list", "mount:mnt_list"],
     ),
-    "the marks of a filesystem": (
-        ["super_block:s_fsnotify_info", "fsnotify_sb_info:sb_marks"],
-        ["super_block:s_fsnotify_marks"],
-    ),
     "the files registered with an io_uring": (
         [
             "io_ring_ctx:file_table.data.nodes",
@@ -99,7 +95,6 @@ LACKS: dict[str, set[str]] = {
     "6.18": set(),
 }  # fmt: skip
 NOT_ON_ARM64 = {"system-calls"}
-IN_A_MODULE = {"linux-5.10-amd64": {"kvm-eventfds"}}  # which tells nothing of itself before 5.11
 
 # Which of its places the count of an object is in.
 COUNTERS = {
@@ -214,7 +209,7 @@ def test_no_excuse_is_idle(key: str) -> None:
 
 def test_what_a_kernel_cannot_give_is_told(table: Path) -> None:
     expected = LACKS[version(table)] | (NOT_ON_ARM64 if table.stem.endswith("arm64") else set())
-    assert lacks(read(table)) == expected | IN_A_MODULE.get(table.stem, set())
+    assert lacks(read(table)) == expected
 
 
 def test_a_pointer_is_a_pointer_and_a_count_a_number(table: Path) -> None:

@@ -14,6 +14,8 @@ from analyzer.kinds import facts
 from analyzer.lookup import who, words
 from analyzer.lookup.value import Answer, Held, Node, Outcome
 from analyzer.lookup.words import parse
+from analyzer.procfs.glance import look
+from analyzer.procfs.places import in_filesystem
 from analyzer.sources.meta import boot_id
 from analyzer.writers.who import to_text
 from tests.build import Machine
@@ -45,7 +47,7 @@ def test_a_family_of_words_is_whole(word: Word) -> None:
         ("tcp:80", "port"), ("udp:[::1]:53", "port"), ("tcp:127.0.0.1:80", "port"),
         ("unix:/run/x", "unix"), ("unix:@x y", "unix"), ("shm:[3]", "sysv"), ("sem:[3]", "sysv"),
         ("mq:/a", "queue"), ("bpf-map:[3]", "bpf"), ("bpf-link:3", "bpf"),
-        ("session:9", "session"), ("iface:eth9", "interface"),
+        ("session:9", "session"), ("iface:eth9", "interface"), ("0x00ab12", "object"),
     ],
 )  # fmt: skip
 def test_a_word_is_understood_by_its_family_alone(asked: str, family: str) -> None:
@@ -58,7 +60,7 @@ def test_a_word_is_understood_by_its_family_alone(asked: str, family: str) -> No
 
 def test_a_path_is_asked_of_every_family_that_knows_paths() -> None:
     named = {name for name, word in words.words().items() if word.of_path}
-    assert named >= {"bpf", "cgroup", "device", "namespace", "terminal", "unix"}
+    assert named >= {"bpf", "cgroup", "device", "namespace", "overlay", "terminal", "unix"}
     told = [meaning.what for meaning in parse("/proc/self/ns/net").meanings]
     assert len(told) == len({"inode", "namespace"})
     assert parse("/dev/tty").meanings
@@ -70,6 +72,7 @@ def test_a_path_is_asked_of_every_family_that_knows_paths() -> None:
         ("", "no word"), ("a\0b", "no word"), ("tpc:80", "did you mean tcp?"),
         ("tcp:99999", "tcp:PORT"), ("1:frob", "mm"), ("nte:[5]", "did you mean net"),
         ("dev:x", "dev:MAJ:MIN"), ("cgroup:/no/such/group", "hierarchies"),
+        ("FILE:7", "one reading"),
     ],
 )  # fmt: skip
 def test_what_is_no_word_is_told_with_what_there_is(asked: str, says: str) -> None:
@@ -128,3 +131,65 @@ def test_only_a_snapshot_of_this_boot_is_completed_from_proc() -> None:
     assert who.answer(past, parse(mine)).outcome is Outcome.ABSENT
     now = replace(past, meta={**past.meta, "boot_id": boot_id()})
     assert who.answer(now, parse(mine)).outcome is not Outcome.ABSENT
+
+
+def test_what_no_reference_leads_to_is_told_with_who_has_to_do_with_it() -> None:
+    made = Machine()
+    made.task(7, comm="worker")
+    own = made.object("NSPROXY", 1, holders=[(7, "nsproxy")])
+    space = made.object("IPC_NS", 1, holders=[(own, "nsproxy.ipc")], ino=5, name="ipc:[5]")
+    semaphores = made.object("SEM", None, name="semid 3 (key 0x0000004d)")
+    made.relation("in-ipc-namespace", space, semaphores, slot=3)
+    made.relation("sysv-semaphore", 7, semaphores, left_role="waits")
+    snapshot = made.snapshot()
+    (held,) = who.answer(snapshot, parse("sem:[3]")).held
+    assert [(node.kind, node.tgid, node.words) for node in held.by] == [
+        ("IPC_NS", None, "has it in it"), ("TASK", 7, "waits"),
+    ]  # fmt: skip
+    assert who.answer(snapshot, parse("sem:[3]")).next[0] == (
+        "nsenter --ipc=/proc/7/ns/ipc ipcrm -s 3"
+    )
+    assert not who.answer(snapshot, parse("msg:[3]")).found
+
+
+def test_a_lock_is_a_fact_of_the_open_file_that_has_it() -> None:
+    made = Machine()
+    made.task(7)
+    table = made.object("FILE_TABLE", 1, holders=[(7, "files")])
+    file = made.object("FILE", 1, holders=[(table, "fd", 3)], name="/x", address=0xFFFF_0000_1234)
+    inode = made.object("INODE", None)
+    for role, said in (("lock owner", "flock, exclusive"), ("waits for the lock", "read lease")):
+        made.relation("file-lock", file, inode, left_role=role, detail=said)
+    (held,) = who.answer(made.snapshot(), parse("0xffff00001234")).held
+    assert held.facts == ("has the flock, exclusive", "waits for the read lease")
+
+
+def test_a_directory_is_a_layer_of_an_overlay_where_no_process_is(tmp_path: Path) -> None:
+    at = tmp_path.stat()
+    made = Machine()
+    made.task(7)
+    below = made.object("SUPERBLOCK", None, dev=at.st_dev)
+    overlay = made.object("SUPERBLOCK", None)
+    (inode,) = look([str(tmp_path)])
+    assert not isinstance(inode, int)
+    path = in_filesystem(str(tmp_path), inode)
+    space = made.object("MNT_NS", 1, ino=5, name="mnt:[5]")
+    mount = made.object("MOUNT", None, holders=[(space, "mount")], name="/merged")
+    made.reference(overlay, mount, "superblock")
+    made.relation("layer-of", overlay, below, detail=f"upper layer {path}")
+    found = who.answer(made.snapshot(), parse(str(tmp_path)))
+    assert [held.objref for held in found.held] == [overlay.objref]
+    assert "it is the upper layer of an overlay that no process sees" in found.notes
+    member = made.object("NSPROXY", 1, holders=[(7, "nsproxy")])
+    made.reference(space, member, "nsproxy.mnt")
+    assert not who.answer(made.snapshot(), parse(str(tmp_path))).held
+
+
+def test_a_number_of_an_object_is_one_of_the_snapshot_that_is_asked() -> None:
+    made = Machine()
+    made.task(7)
+    made.object("FILE_TABLE", 1, holders=[(7, "files")])
+    mm = made.object("MM", 1, holders=[(7, "mm")])
+    (held,) = who.answer(made.snapshot(), parse("MM:2", recorded=True)).held
+    assert (held.objref, held.kind) == (mm.objref, "MM")
+    assert not who.answer(made.snapshot(), parse("MM:1", recorded=True)).found

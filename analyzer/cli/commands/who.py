@@ -18,7 +18,7 @@ EXAMPLES: Final = (
     "sudo cranalyze who 'net:[4026532178]' /run/netns/blue",
     "sudo cranalyze who /dev/sdb1 tcp:8080 cgroup:/app",
     "sudo cranalyze who /var/log/app.log --json",
-    "find /srv -name '*.sock' -print0 | sudo cranalyze who -",
+    "sudo cranalyze who - < words.txt",
     "cranalyze who --from host.crz 4711:3",
     "sudo cranalyze who --kind inotify",
     "sudo cranalyze who --deleted --larger 10M",

@@ -213,8 +213,11 @@ def _gone(at: At) -> Iterator[Meaning]:
     """Yield what may have been called so: a path that leads nowhere."""
     inodes = deleted(at.absolute)
     files = [alike(("FILE",), dev=one.dev, ino=one.ino or 0) for one in inodes]
+    bound = stated("local", {at.path, at.absolute}.__contains__)  # a socket's file is gone, too
     yield Meaning(
-        "its name is gone" if inodes else "", joined(named(("MOUNT",), (at.absolute,)), *files)
+        "its name is gone" if inodes else "",
+        joined(named(("MOUNT",), (at.absolute,)), bound, *files),
+        state=("local",),
     )
 
 

@@ -17,11 +17,8 @@ if TYPE_CHECKING:
     from analyzer.snapshot.value import Snapshot
 
 _NUMBERED: Final = re.compile(r"(shm|sem|msg):\[([0-9]{1,10})\]")
-_UNSEEN: Final = {
-    "sem": "who would undo its operations (SEM_UNDO): ipcs -s -i N shows who was last",
-    "msg": "who waits for a message: nobody has such a queue open; ipcs -q -i N shows who was last",
-}
 
+_UNRECORDED: Final = "what nobody used, and all of it where /proc was read: it shows no holder"
 _WHAT: Final = {"sem": "set of semaphores", "msg": "message queue"}
 
 
@@ -35,11 +32,8 @@ def _parse(asked: str) -> Iterator[Meaning]:
             "shared memory segment", partial(_segments, number), there=_listed("shm", number)
         )
     else:
-        yield Meaning(
-            _WHAT[word],
-            there=_listed(word, number),
-            unseen=_UNSEEN[word],
-        )
+        rows = partial(_in_namespaces, word.upper(), number)
+        yield Meaning(_WHAT[word], rows, there=_listed(word, number))
 
 
 def _recorded(asked: str) -> Iterator[Meaning]:
@@ -47,13 +41,21 @@ def _recorded(asked: str) -> Iterator[Meaning]:
     if match is not None and match[1] == "shm":
         yield Meaning("shared memory segment", partial(_segments, int(match[2])))
     elif match is not None:
-        yield Meaning(_WHAT[match[1]], unseen=_UNSEEN[match[1]])
+        rows = partial(_in_namespaces, match[1].upper(), int(match[2]))
+        yield Meaning(_WHAT[match[1]], rows, unseen=_UNRECORDED)
 
 
 def _segments(number: int, snapshot: Snapshot) -> Rows:
     references = snapshot.tables["references"]
     own = references["association"] == references.code("association", "shm")
     return np.unique(references["target"][own & (references["slot"] == number)] - 1)
+
+
+def _in_namespaces(kind: str, number: int, snapshot: Snapshot) -> Rows:
+    relations = snapshot.tables["relations"]
+    here = relations["relation"] == relations.code("relation", "in-ipc-namespace")
+    here &= relations["right_kind"] == relations.code("right_kind", kind)
+    return np.unique(relations["right"][here & (relations["slot"] == number)] - 1)
 
 
 def _listed(table: str, number: int) -> bool:
@@ -70,7 +72,7 @@ WORD: Final = Word(
     "System V",
     (
         Form("shm:[N]", "a shared memory segment, by its id, in every IPC namespace"),
-        Form("sem:[N]", "a set of semaphores; so msg:[N], a message queue"),
+        Form("sem:[N]", "a set of semaphores, so; msg:[N] is a message queue"),
     ),
     _parse,
     recorded=_recorded,
