@@ -61,6 +61,13 @@ def plots(incomplete: str) -> list[str]:
     return [name for name in _modules("plots") if name.startswith(incomplete)]
 
 
+def profiles(incomplete: str) -> list[str]:
+    """Return the names of profiles that start with `incomplete`."""
+    names = ["auto", "none", *_modules("report/profiles")]
+    known = ["cri-o" if name == "crio" else name for name in names]
+    return [name for name in known if name.startswith(incomplete)]
+
+
 def pictures(incomplete: str) -> list[str]:
     """Return the formats of pictures that start with `incomplete`."""
     return [form for form in _PICTURES if form.startswith(incomplete)]

@@ -238,6 +238,16 @@ IgnoreKinds = Annotated[
         autocompletion=completion.kinds,
     ),
 ]
+ProfileName = Annotated[
+    str,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="What this runtime does by design does not decide; none: nobody's. [default: auto]",
+        show_default=False,
+        autocompletion=completion.profiles,
+    ),
+]
 ReferencesOnly = Annotated[
     bool,
     typer.Option("--references-only", help="Leave out what crosses the border uncounted."),

@@ -169,8 +169,10 @@ class Asked(NamedTuple):
         gate: bool,
         strict: bool,
         references_only: bool,
+        profile: str,
     ) -> ReportOptions:
         """Return what is asked of the report itself, in its own terms."""
+        from analyzer.report.profiles import RECOGNISED, named
         from analyzer.report.value import ReportOptions
 
         return ReportOptions(
@@ -183,6 +185,7 @@ class Asked(NamedTuple):
             ignore=parse_words(ignore, "--ignore"),
             strict=strict,
             references_only=references_only,
+            profile=profile if profile == RECOGNISED else named(profile).name,
         )
 
 

@@ -217,6 +217,12 @@ TASKS: Final = Schema(
             "path of its cgroup: of the hierarchy that tells most, else of the unified one",
             nullable=True,
         ),
+        _C(
+            "exe",
+            "text",
+            "path of the program of the process, as this machine has it",
+            nullable=True,
+        ),
         _C("uid", "i64", "real user id of the process", nullable=True, least=0, most=_U32),
         _C("address", "u64", "task_struct", nullable=True),
         _C("observer", "bool", "cranalyze itself, or something that it started"),

@@ -50,6 +50,7 @@ class Task:
     hidden: tuple[bool, bool] = (False, False)
     group: str | None = None
     uid: int | None = None
+    exe: str | None = None
 
     @property
     def leader(self) -> bool:
@@ -155,8 +156,15 @@ def _task(fs: ProcFs, tgid: int, tid: int, folder: str, log: GapLog) -> Task | N
     nspid = more.nspid[-1] if more.nspid else None
     return Task(
         tid, tgid, folder, first, nspid, path, more.nspid or (), more.tracer, more.hidden, group,
-        more.uid,
+        more.uid, _program(fs, folder) if tid == tgid and not first.kthread else None,
     )  # fmt: skip
+
+
+def _program(fs: ProcFs, folder: str) -> str | None:
+    try:
+        return fs.link(f"{folder}/exe")
+    except OSError:
+        return None
 
 
 def _cgroups(fs: ProcFs, folder: str) -> tuple[str | None, str | None]:
@@ -184,6 +192,7 @@ def table(tasks: Sequence[Task], facts: Facts) -> Table:
             "nspid": [task.nspid for task in tasks],
             "cgroup": [task.cgroup for task in tasks],
             "uid": [task.uid for task in tasks],
+            "exe": [task.exe for task in tasks],
             "observer": (tgid == facts.observer) & (tgid != 0),
         },
     )

@@ -8,7 +8,8 @@ import numpy as np
 
 from analyzer.core.values import dataclass
 from analyzer.kinds._initial import initial
-from analyzer.memory.distinct import find, member
+from analyzer.kinds.mount import of_vfs
+from analyzer.memory.distinct import find, member, unique
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,7 +28,9 @@ class Mounts:
     """All mounts of mount namespaces: the namespace, the filesystem, what of it they show.
 
     `group` is the peer group, `master` that which the mount follows; 0 is none. `inside` are those
-    of a mount namespace that the subtree owns and that is not the host's; `hosts` the host's.
+    of a mount namespace that the subtree owns and that is not the host's, but for those that are
+    below the root directories of all its processes in there (where a runtime could not
+    pivot_root(2) and moved the root onto the host's): nobody gets there. `hosts` are the host's.
     """
 
     address: U64
@@ -63,12 +66,40 @@ def mounts(world: World) -> Mounts:
     read_only = (read["flags"].astype(np.int64) & _READ_ONLY != 0) | (
         block["flags"].astype(np.int64) & _SB_RDONLY != 0
     )
+    inside = member(space, own) & (space != host)
+    inside[inside] = reachable(world, address[inside], space[inside])
     following = np.where(master.ok & (read["master"] != 0), master["group"], 0).astype(np.int64)
     return Mounts(
         address[good], space[good], read["sb"][good], read["root"][good],
         read["group"].astype(np.int64)[good], following[good], read_only[good],
-        (member(space, own) & (space != host))[good], (space == host)[good],
+        inside[good], (space == host)[good],
     )  # fmt: skip
+
+
+def reachable(world: World, address: U64, space: U64) -> Mask:
+    """Tell which mounts of the subtree are at or below the root directory of a process of it.
+
+    Of a mount namespace in which none has its root, all are.
+    """
+    memory = world.memory
+    places = memory.gather(
+        world.inside.get("FS", address[:0]), "fs_struct", {"root": "root.mnt", "pwd": "pwd.mnt"}
+    )
+    starts = unique(
+        of_vfs(memory, np.concatenate([places[name][places.ok] for name in ("root", "pwd")]))
+    )
+    found = member(address, starts)
+    lived = member(space, unique(space[found]))
+    at = address.copy()
+    for _ in range(_DEEPEST):
+        going = np.flatnonzero(lived & ~found & (at != 0))
+        if not len(going):
+            break
+        above = memory.gather(at[going], "mount", {"parent": "mnt_parent"})
+        end = ~above.ok | (above["parent"] == at[going])
+        at[going] = np.where(end, np.uint64(0), above["parent"])
+        found[going] = member(at[going], starts)
+    return found | ~lived
 
 
 def covering(memory: Memory, found: Mounts, superblock: U64, dentry: U64) -> npt.NDArray[np.intp]:

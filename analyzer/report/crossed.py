@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from analyzer.check.subtree import Border
     from analyzer.report.holders import TaskRef
     from analyzer.report.value import Facts
+    from analyzer.report.waive import Waived
     from analyzer.snapshot.value import Snapshot
 
 GATING: Final = frozenset({Impact.REACHES_OUT, Impact.SHARED_STATE})
@@ -67,6 +68,7 @@ class Crossed(NamedTuple):
     stable: bool
     alone: bool
     gates: bool
+    waived: Waived | None = None
 
     def of(self, side: Side) -> tuple[Tie, ...]:
         """Return the ends of a side."""

@@ -26,6 +26,7 @@ from analyzer.report.holders import Holder, holders, uncounted
 from analyzer.report.impact import of_leak, rank
 from analyzer.report.inventory import inventory_of
 from analyzer.report.messages import message
+from analyzer.report.profiles import NONE, RECOGNISED
 from analyzer.report.value import (
     CONTAINER_INIT,
     NO_FACTS,
@@ -37,16 +38,18 @@ from analyzer.report.value import (
     Subject,
     Summary,
 )
+from analyzer.report.waive import known
 from analyzer.snapshot.source import source_of, trusted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
     from analyzer.check.leaks import Verdicts
     from analyzer.check.links import Mask
     from analyzer.report.crossed import Crossed
+    from analyzer.report.rules import Rule
     from analyzer.snapshot.source import SourceInfo
     from analyzer.snapshot.tables import Array, Table
     from analyzer.snapshot.value import Snapshot
@@ -71,13 +74,17 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
     )
     codes = verdicts.verdict[verdicts.judged]
     objects = _objects(snapshot, verdicts, options)
-    gating = _gating(snapshot.tables["objects"], options, objects) & verdicts.judged
-    incomplete = bool(snapshot.meta.get("incomplete", False))
-    unsure = incomplete or (subject.container_init is None and _rule_gates(options))
     crossings = (
         ()
         if options.references_only
         else crossed(snapshot, verdicts, fail_on=options.fail_on, ignore=options.ignore)
+    )
+    what = known(snapshot, subject, _of_rules(options, verdicts), objects, crossings, findings)
+    objects, crossings, findings = what.objects, what.crossings, what.findings
+    gating = _gating(snapshot.tables["objects"], options, objects) & verdicts.judged
+    incomplete = bool(snapshot.meta.get("incomplete", False))
+    unsure = incomplete or (
+        subject.container_init is None and what.profile.starts and _rule_gates(options)
     )
     crosses = any(one.gates and one.stable for one in crossings)
     unsure |= doubtful(crossings)
@@ -91,7 +98,10 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
         subject=subject,
         summary=_summary(verdicts, codes, crossings),
         objects=objects,
-        groups=groups(objects, _surroundings(snapshot, verdicts, subject)),
+        groups=groups(
+            [entry for entry in objects if entry.waived is None or options.all],
+            _surroundings(snapshot, verdicts, subject),
+        ),
         crossings=crossings,
         findings=findings,
         gaps=gaps_of(snapshot),
@@ -100,10 +110,29 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
         inventory=inventory_of(snapshot.meta),
         incomplete=incomplete,
         leaks_ignored=_count(codes, _LEAKS) - _count(verdicts.verdict[gating], _LEAKS),
+        profile=what.profile,
+        warnings=_warnings(options.policy, what.used),
         snapshot=snapshot,
         verdicts=verdicts,
         options=options,
     )
+
+
+def _of_rules(options: ReportOptions, verdicts: Verdicts) -> ReportOptions:
+    """Return options without a profile for the historic rules, which knew of no runtimes."""
+    recognised = options.profile == RECOGNISED and verdicts.rules is not Rules.MODERN
+    return replace(options, profile=NONE.name) if recognised else options
+
+
+def _warnings(policy: Sequence[Rule], used: Mapping[int, int]) -> tuple[str, ...]:
+    """Return what is to be said of rules: which are over, and which cover nothing."""
+    said = []
+    for rule in policy:
+        if rule.expired:
+            said.append(f"the rule {rule.says!r} expired on {rule.expires}: it covers nothing")
+        elif not used.get(id(rule)):
+            said.append(f"the rule {rule.says!r} covers nothing that was found")
+    return tuple(said)
 
 
 def whole(report: Report) -> Report:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from analyzer.report.grouping import Group
     from analyzer.report.holders import Holder
     from analyzer.report.inventory import Inventory
+    from analyzer.report.profiles import Profile
+    from analyzer.report.rules import Rule
+    from analyzer.report.waive import Waived
     from analyzer.snapshot.source import SourceInfo
     from analyzer.snapshot.value import Snapshot
 
@@ -48,6 +51,8 @@ class ReportOptions:
     empty) and `ignore` are kinds, relations, impacts ("reaches-out") or CONTAINER_INIT, and choose
     what decides the answer. `references_only` leaves out what crosses without being counted. With
     `strict`, a container must have even the namespaces to itself that few have (_ANYBODYS).
+    `profile` is the runtime whose own doing does not gate ("auto": recognised), `policy` are rules
+    for what else does not, `baseline` what was found before (see `analyzer.report.waive`).
     """
 
     command: str = "report"
@@ -59,6 +64,9 @@ class ReportOptions:
     ignore: frozenset[str] = frozenset()
     strict: bool = False
     references_only: bool = False
+    profile: str = "auto"
+    policy: tuple[Rule, ...] = ()
+    baseline: frozenset[str] = frozenset()
 
     def gates(self, kind: str) -> bool:
         """Return whether a leak of `kind` decides the answer."""
@@ -75,7 +83,8 @@ class ReportObject(NamedTuple):
     `shared` is the part of `users` whose holders are led to from outside as well. `passes` are the
     namespaces that something outside is in by having the same set of namespaces (NSPROXY).
     `uncounted` hold it too, and the rules do not know them. `facts` is what is known of its state
-    (docs/facts.md), and of what a file is open on. `impact` is what a leak means.
+    (docs/facts.md), and of what a file is open on. `impact` is what a leak means. `waived` says why
+    it is known, and does not gate.
     """
 
     objref: int
@@ -100,6 +109,7 @@ class ReportObject(NamedTuple):
     uncounted: tuple[Holder, ...] = ()
     facts: Facts = NO_FACTS
     impact: Impact | None = None
+    waived: Waived | None = None
 
     @property
     def uncounted_weight(self) -> int:
@@ -185,10 +195,13 @@ class Finding:
     detail: str
     gates: bool
     informs: bool = False
+    waived: Waived | None = None
 
     @property
     def remark(self) -> str:
         """Return what is added to it: " (ignored)"."""
+        if self.waived is not None:
+            return f" (known: {self.waived.says})"
         return "" if self.gates or self.informs else " (ignored)"
 
 
@@ -226,6 +239,8 @@ class Report:
     inventory: Inventory | None
     incomplete: bool
     leaks_ignored: int
+    profile: Profile
+    warnings: tuple[str, ...]
     snapshot: Snapshot = field(repr=False, compare=False)
     verdicts: Verdicts = field(repr=False, compare=False)
     options: ReportOptions = field(repr=False, compare=False)
@@ -236,6 +251,27 @@ class Report:
         leaks = summary.usage_leak + summary.overcount
         numbers = f"{leaks} of {summary.checked} objects"
         return f"<Report of pid {who.pid} ({printable(who.comm)}): {self.status.value}, {numbers}>"
+
+    @property
+    def known(self) -> list[tuple[Waived, list[tuple[str, str]]]]:
+        """Return what is known of the findings: each reason with kinds and names that it is of."""
+        found: dict[Waived, list[tuple[str, str]]] = {}
+        for entry in self.objects:
+            if entry.waived is not None:
+                found.setdefault(entry.waived, []).append((entry.kind, entry.name or ""))
+        for one in self.crossings:
+            if one.waived is not None:
+                first = one.ties[0]
+                found.setdefault(one.waived, []).append((first.kind, first.name or first.words))
+        for finding in self.findings:
+            if finding.waived is not None:
+                found.setdefault(finding.waived, []).append(("", finding.detail))
+        return list(found.items())
+
+    @property
+    def alone(self) -> list[Crossed]:
+        """Return what has nobody outside, and a checkpoint has to know of."""
+        return [one for one in self.crossings if one.alone]
 
     def show(self, height: int = 640) -> Page:
         """Return the page of ``report --html``, for Jupyter to show; `height` is in pixels."""

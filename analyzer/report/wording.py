@@ -79,6 +79,25 @@ def nouns(objects: Iterable[ReportObject]) -> str:
     )
 
 
+def things(named: Sequence[tuple[str, str]]) -> str:
+    """Return "/dev/shm, /run/x and 2 pipes": by name what has a path, the rest by kind."""
+    kinds = registry()
+    paths = [name for _, name in named if name.startswith("/")]
+    rest = Counter(kind for kind, name in dict.fromkeys(named) if not name.startswith("/") and kind)
+    said = list(dict.fromkeys(paths))
+    if len(said) > _MOST_NAMED:
+        said = [*said[:_MOST_NAMED], f"{number(len(said) - _MOST_NAMED)} more"]
+    spaces = [kind for kind in rest if kinds[kind].namespace]
+    if len(spaces) > 1:
+        said.append(f"{sum(rest.pop(kind) for kind in spaces)} namespaces")
+    said += [
+        f"{number(n)} {kinds[kind].title if n == 1 else kinds[kind].plural}"
+        for kind, n in rest.items()
+    ]
+    said += [name for kind, name in dict.fromkeys(named) if not kind and name]
+    return listing(said)
+
+
 def code(objects: Sequence[ReportObject]) -> str:
     """Return "3 executables and libraries": what the files of a CODE group are."""
     one = len(objects) == 1

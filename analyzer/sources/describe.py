@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -229,11 +231,24 @@ def _with_users(memory: Memory, tasks: Tasks) -> Tasks:
 
 def _with_cgroups(tasks: Tasks) -> Table:
     paths = np.full(len(tasks.shown), None, object)
+    programs = np.full(len(tasks.shown), None, object)
     for row, (tgid, shown) in enumerate(zip(tasks.table["tgid"], tasks.shown, strict=True)):
         if shown and tgid == tasks.table["tid"][row] and not tasks.table["kthread"][row]:
             paths[row] = _cgroup(int(shown))
-    gone = np.fromiter((path is None for path in paths), np.bool_, len(paths))
-    return tables.with_columns(tasks.table, {"cgroup": paths}, {"cgroup": gone})
+            programs[row] = _program(int(shown))
+    columns = {"cgroup": paths, "exe": programs}
+    gone = {
+        name: np.fromiter((text is None for text in texts), np.bool_, len(texts))
+        for name, texts in columns.items()
+    }
+    return tables.with_columns(tasks.table, columns, gone)
+
+
+def _program(pid: int) -> str | None:
+    try:
+        return os.readlink(_PROC / str(pid) / "exe")
+    except OSError:
+        return None
 
 
 def _cgroup(pid: int) -> str | None:

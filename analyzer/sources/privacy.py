@@ -69,11 +69,11 @@ def only_relevant(snapshot: Snapshot) -> Snapshot:
     named |= np.isin(table["tid"], _ends(snapshot, of_tasks=True))
     named = _with_ancestors(table, named)
     kept = _with_ancestors(table, named | np.isin(table["tid"], holders[by_task]))
-    nameless = {name: table[name].copy() for name in ("comm", "cgroup")}
+    nameless = {name: table[name].copy() for name in ("comm", "cgroup", "exe")}
     nameless["comm"][~named] = UNNAMED
-    nameless["cgroup"][~named] = None
+    nameless["cgroup"][~named] = nameless["exe"][~named] = None
     nameless["uid"] = np.where(named, table["uid"], 0)
-    masks = {name: ~table.known(name) | ~named for name in ("cgroup", "uid")}
+    masks = {name: ~table.known(name) | ~named for name in ("cgroup", "exe", "uid")}
     told = tables.with_columns(table, nameless, masks).take(kept)
     return replace(snapshot, tables={**snapshot.tables, "tasks": told})
 
@@ -163,7 +163,8 @@ class Redaction:
 
     def snapshot(self, snapshot: Snapshot) -> Snapshot:
         """Return the snapshot without names."""
-        say = {"tasks": {"comm": self.word, "cgroup": self.name}, "objects": {"name": self.name},
+        say = {"tasks": {"comm": self.word, "cgroup": self.name, "exe": self.name},
+               "objects": {"name": self.name},
                "gaps": {"where": self.prose, "effect": self.prose},
                "relations": {"detail": self.detail}, "facts": {"text": self.detail}}  # fmt: skip
         changed = {name: _mapped(snapshot.tables[name], columns) for name, columns in say.items()}

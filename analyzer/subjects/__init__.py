@@ -28,7 +28,7 @@ from analyzer.subjects.base import (
     tops,
 )
 from analyzer.subjects.commands import installed
-from analyzer.subjects.namespace import HOSTS, in_space
+from analyzer.subjects.namespace import HOSTS, in_space, outer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -158,13 +158,13 @@ def every(machine: Machine) -> list[Subject]:
     own = containers(machine)
     found = {one.processes[0].pid: of_container(one) for one in own}
     inside = {process.pid for one in own for process in one.processes}
-    host = machine.space(1, "pid")
+    host = outer(machine, "pid")
     parents = {process.pid: process for process in machine.processes}
     for process in machine.processes:
-        outer = parents.get(process.ppid)
+        parent = parents.get(process.ppid)
         if process.pid in inside or process.pid == 1 or process.nspid != 1:
             continue
-        if outer is None or outer.pid in inside or machine.space(outer.pid, "pid") != host:
+        if parent is None or parent.pid in inside or machine.space(parent.pid, "pid") != host:
             continue
         if _descends(process, inside, parents):
             continue

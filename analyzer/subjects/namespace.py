@@ -27,9 +27,17 @@ HOSTS: Final = {"pid": 4026531836, "net": 0}
 
 def _find(kind: str, name: str, machine: Machine) -> Iterable[Subject]:
     inode = _inode(kind, name, machine)
-    if inode == HOSTS[kind] or (kind == "net" and inode == machine.space(1, kind)):
+    if inode in {HOSTS[kind], outer(machine, kind)} - {0}:
         raise BadInputError(f"{kind}ns:{printable(name)} is the host's: everybody is in it")
     return [in_space(kind, inode, machine, f"{kind}ns:{name}")]
+
+
+def outer(machine: Machine, kind: str) -> int:
+    """Return the inode of the namespace that the machine begins with, 0 where it is not known.
+
+    That of its first process, which even root may be kept from looking at: then our own.
+    """
+    return machine.space(1, kind) or (machine.space(os.getpid(), kind) if machine.live else 0)
 
 
 def in_space(kind: str, inode: int, machine: Machine, asked: str) -> Subject:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from analyzer.report.crossed import Crossed, Tie
     from analyzer.report.holders import Holder, TaskRef
     from analyzer.report.value import Facts, Report, ReportObject, ReportOptions
+    from analyzer.report.waive import Waived
 
 Json = dict[str, Any]
 
@@ -89,7 +90,8 @@ def document(report: Report) -> Json:
         "task_sets": seen.sets,
         "findings": [
             *(
-                {"finding": f.finding, "message": f.message, "detail": f.detail, "gates": f.gates}
+                {"finding": f.finding, "message": f.message, "detail": f.detail,
+                 "gates": f.gates, "waived": _waived(f.waived)}
                 for f in report.findings
             ),
             *crossings,
@@ -99,6 +101,8 @@ def document(report: Report) -> Json:
              "effect": valid(g.effect)}
             for g in report.gaps
         ],
+        "profile": report.profile.name,
+        "warnings": [valid(warning) for warning in report.warnings],
         "notes": [valid(note) for note in report.notes],
         "inventory": None if report.inventory is None else dict(report.inventory),
         "errors": [],
@@ -128,6 +132,17 @@ def _subject(report: Report) -> Json:
     }
 
 
+def _waived(waived: Waived | None) -> Json | None:
+    if waived is None:
+        return None
+    return {
+        "by": waived.by,
+        "says": valid(waived.says),
+        "owner": valid(waived.owner),
+        "part": waived.part,
+    }
+
+
 def _object(entry: ReportObject, seen: _Tasks, options: ReportOptions) -> Json:
     return {
         "objref": entry.objref,
@@ -147,6 +162,7 @@ def _object(entry: ReportObject, seen: _Tasks, options: ReportOptions) -> Json:
         "shared": entry.shared,
         "passes": [valid(name) for name in entry.passes],
         "gates": entry.gates,
+        "waived": _waived(entry.waived),
         "message": entry.message if entry.message is None else valid(entry.message),
         "holders_listed": not (options.brief and entry.initial),
         "holders": [_holder(holder, seen) for holder in entry.holders],
@@ -205,6 +221,7 @@ def _crossing(one: Crossed, seen: _Tasks) -> Json:
         "message": valid(one.title),
         "detail": "; ".join(valid(tie.detail) for tie in one.ties if tie.detail),
         "gates": one.gates,
+        "waived": _waived(one.waived),
         "relation": one.relation,
         "impact": one.impact.value,
         "stable": one.stable,

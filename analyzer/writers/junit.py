@@ -119,7 +119,7 @@ def _crossings(report: Report) -> Iterator[_Case]:
         )
         outcome = "failure" if one.stable else "error"
         if report.advisory or not one.gates:
-            outcome = "skipped" if one.gates else ""
+            outcome = "skipped" if one.gates or one.waived is not None else ""
         name = _NUMBERED.sub(r"\1", _OF_PROCESS.sub("", one.title))
         rank = impact.rank(one.impact)
         yield _Case("crossings", name, outcome, one.impact.word, one.impact.value, text, rank)
@@ -172,6 +172,8 @@ def _title(entry: ReportObject) -> str:
 
 def _message(entry: ReportObject, *, advisory: bool) -> str:
     said = (entry.message or f"{entry.verdict.value}: {counts(entry)}").split("\n")[0]
+    if entry.waived is not None and not entry.waived.part:
+        return f"known ({entry.waived.by}: {entry.waived.says}): {said}"
     if not entry.gates:
         return f"ignored: {said}"
     return f"advisory: {said}" if advisory else said

@@ -30,6 +30,7 @@ from analyzer.report.wording import (
     nouns,
     number,
     plural,
+    things,
     tie_words,
     verdict_words,
     whose,
@@ -91,14 +92,21 @@ def render(report: Report, width: int = 80, *, everything: bool = False) -> list
     page = _Page(max(width, MIN_WIDTH), everything)
     style = _ANSWER_STYLE[report.status]
     lines = page.lines(headline(report), style, indent=2)
-    lines += page.lines(across(report), style, indent=2) if report.crossings else []
+    lines += page.lines(said, style, indent=2) if (said := across(report)) else []
     lines += page.lines(_about(report), "faint", indent=2)
     if report.inventory is not None:
         for line in inventory.words(report.inventory, report.subject.pid):
             lines += page.lines(printable(line), "faint", indent=2)
-    blocks = (*_findings(page, report), *_blocks(page, report), *_unseen(page, report))
+    blocks = (
+        *_findings(page, report),
+        *_blocks(page, report),
+        *_known(page, report),
+        *_unseen(page, report),
+    )
     for block in blocks:
         lines += [Line(""), *block]
+    for warning in report.warnings:
+        lines += [Line(""), *page.lines(printable(warning), "unsure", first="* ", indent=2)]
     return [*lines, Line(""), *page.lines(next_step(report), indent=6, first="next: ")]
 
 
@@ -122,16 +130,43 @@ def headline(report: Report) -> str:
         return said + (" (advisory)" if report.advisory else "")
     if report.status is Status.UNDECIDED:
         return f"undecided: {_doubt(report, total)}"
+    if report.status is Status.CONTAINED and (apart := _apart(report)):
+        return f"contained, {apart}"
     if report.leaks_ignored:
         return f"contained, by what was asked for: {outside}, and ignored"
     return f"contained: {_none(total, summary.checked)} referenced from outside"
 
 
+def _apart(report: Report) -> str:
+    """Return what the answer is in spite of: what a profile, a policy, a baseline knows."""
+    by = {waived.by for waived, _ in report.known if not waived.part}
+    design = [f"what {report.profile.title} does by design"] if report.profile.name in by else []
+    policy = ["what the policy allows"] if "policy" in by else []
+    before = ["what was there before"] if "baseline" in by else []
+    said = listing([*design, *policy, *before])
+    return f"apart from {said}" if said else ""
+
+
+def _known(page: _Page, report: Report) -> Iterator[list[Line]]:
+    """Yield what is known, a line for each reason."""
+    if page.all:
+        return
+    for waived, names in report.known:
+        if waived.part:
+            continue
+        by = f"{waived.by}, by design" if waived.by == report.profile.name else waived.by
+        owner = f" ({printable(waived.owner)})" if waived.owner else ""
+        words = f"{by}: {printable(waived.says)}{owner}: {printable(things(names))}"
+        yield page.lines(words, "title", first="* ", indent=2)
+
+
 def across(report: Report) -> str:
     """Return how much crosses the border without being counted, and what it means at worst."""
-    outward = [one for one in report.crossings if not one.alone]
+    outward = [one for one in report.crossings if not one.alone and one.waived is None]
+    if not (outward or report.alone):
+        return ""
     if not outward:
-        count = len(report.crossings)
+        count = len(report.alone)
         return f"{number(count)} {plural(count, 'thing')} inside that a checkpoint has to know of"
     count, impacts = len(outward), Counter(one.impact for one in outward)
     said = listing([f"{number(n)} {impact.value}" for impact, n in impacts.items()])
@@ -141,7 +176,7 @@ def across(report: Report) -> str:
 
 def next_step(report: Report) -> str:
     """Return one line on how to go on."""
-    first = next((one for one in report.crossings if not one.alone), None)
+    first = next((one for one in report.crossings if not one.alone and one.waived is None), None)
     if first is not None and _is_first(report, first):
         how = relations()[first.relation].next or "look at what crosses the border"
         return f"{how}; --json has everything."
@@ -158,6 +193,8 @@ def next_step(report: Report) -> str:
 
 
 def _against_leaks(report: Report) -> str:
+    if any(waived.part for waived, _ in report.known) and not report.groups:
+        return "let who joined end before a checkpoint, or take it in: --members cgroup."
     bundles = {group.bundle for group in report.groups}
     more = "--json has everything." if report.options.all else "--all and --json list everything."
     if bundles & {Bundle.SINGLE, Bundle.ALIKE, Bundle.STDIO}:
@@ -178,7 +215,8 @@ def _is_first(report: Report, one: Crossed) -> bool:
 
 
 def _on_its_own(report: Report) -> str:
-    ignored = ", but for what is ignored" if report.leaks_ignored else ""
+    waived = sum(1 for entry in report.objects if entry.waived is not None)
+    ignored = ", but for what is ignored" if report.leaks_ignored > waived else ""
     if report.options.references_only:
         return f"no object is held from outside{ignored}; what no count shows was left out"
     if any(not one.alone for one in report.crossings):
@@ -245,7 +283,8 @@ def _findings(page: _Page, report: Report) -> Iterator[list[Line]]:
 
 def _crossings(page: _Page, report: Report) -> tuple[list[tuple[int, list[Line]]], list[Line]]:
     """Return the blocks of crossings, each with its rank, and one of those that are cut."""
-    told = [one for one in report.crossings if one.impact is not Impact.BY_DESIGN or page.all]
+    shown = [one for one in report.crossings if one.waived is None or page.all]
+    told = [one for one in shown if one.impact is not Impact.BY_DESIGN or page.all]
     most = len(told) if page.all else _MOST_SINGLES
     alone = len(Impact)  # what has nobody outside comes after all that has
     blocks = [(alone if one.alone else rank(one.impact), _crossing(page, one)) for one in told]
@@ -253,7 +292,7 @@ def _crossings(page: _Page, report: Report) -> tuple[list[tuple[int, list[Line]]
     if len(told) > most:
         words = f"and {number(len(told) - most)} more that cross the border (--all lists them)"
         rest += page.lines(words, "title", first="* ")
-    design = [one for one in report.crossings if one not in told]
+    design = [one for one in shown if one not in told]
     if design:
         names = list(dict.fromkeys(printable(_called(one)) for one in design))
         more = [f"{number(len(names) - _MOST_NAMES)} more"] if len(names) > _MOST_NAMES else []

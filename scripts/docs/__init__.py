@@ -19,6 +19,7 @@ from scripts.docs.export import export_page
 from scripts.docs.json_keys import json_page
 from scripts.docs.kinds import kinds_page
 from scripts.docs.man import man_page
+from scripts.docs.profiles import profiles_page
 from scripts.docs.schemas import schemas
 from scripts.docs.subjects import subjects_page
 from scripts.docs.who import who_page
@@ -39,6 +40,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "docs/relations.md": relations_page,
     "docs/facts.md": facts_page,
     "docs/man/cranalyze.1": man_page,
+    "docs/profiles.md": profiles_page,
     "docs/subjects.md": subjects_page,
     "docs/who.md": who_page,
     **schemas("docs/schemas"),

@@ -92,6 +92,8 @@ CHECK: Final[Keys] = {
     "exit_code": (INT, "what the program exits with"),
     "advisory": (FLAG, "leaks do not count (--subtree)"),
     "incomplete": (FLAG, "a part of the subtree could not be read"),
+    "profile": (TEXT, "the runtime whose own doing does not decide, or none"),
+    "warnings": (array(TEXT), "of a policy: rules that are over, or cover nothing"),
     "subject.pid": (
         INT,
         "root of the subtree, as the initial pid namespace numbers it (or the dump)",
@@ -159,6 +161,7 @@ CHECK: Final[Keys] = {
     "objects[].holders": (many("holder"), "who holds it, a reference each"),
     "objects[].uncounted": (many("holder"), "holders that the rules do not count"),
     "objects[].gates": (FLAG, "a leak of this kind decides the answer (--fail-on, --ignore)"),
+    "objects[].waived": (maybe("waived"), "why it is known and does not decide, or null"),
     "objects[].message": (TEXT_OR_NONE, "the kernel's message, or null"),
     "objects[].facts": (FACTS, _FACTS),
     "objects[].impact": (
@@ -174,6 +177,7 @@ CHECK: Final[Keys] = {
     "findings[].message": (TEXT, "the kernel's message; of a crossing what it is"),
     "findings[].detail": (TEXT, "the same in words"),
     "findings[].gates": (FLAG, "it decides the answer"),
+    "findings[].waived": (maybe("waived"), "why it is known and does not decide, or null"),
     "findings[].relation": (
         TEXT,
         "of a crossing: what its ends have to do with each other (relations.md)",
@@ -416,10 +420,18 @@ INVENTORY: Final[Keys] = {
     "subject": (INT_OR_NONE, "the process that it was made for, null for all"),
 }
 
+WAIVED: Final[Keys] = {
+    "by": (TEXT, "whose rule it is: a profile's name, policy, baseline; of a part it is empty"),
+    "says": (TEXT, "the reason"),
+    "owner": (TEXT, "who answers for it, of a policy"),
+    "part": (FLAG, "it is a part of another finding, and decides as ever: a namespace joined"),
+}
+
 PARTS: Final[Mapping[str, Keys]] = {
     "task": TASK,
     "holder": HOLDER,
     "end": END,
+    "waived": WAIVED,
     "node": NODE,
     "inventory": INVENTORY,
 }

@@ -18,7 +18,8 @@ from tests.strategies import Graph, counted_graphs
 
 TOP = {
     "cranalyze", "command", "status", "exit_code", "advisory", "incomplete", "subject", "summary",
-    "objects", "tasks", "task_sets", "findings", "gaps", "notes", "inventory", "errors",
+    "objects", "tasks", "task_sets", "findings", "gaps", "notes", "inventory", "errors", "profile",
+    "warnings",
 }  # fmt: skip
 SUBJECT = {
     "pid", "local_pid", "comm", "tasks", "container_init", "host", "boot_id", "kernel",
@@ -32,7 +33,7 @@ SUMMARY = {
 OBJECT = {
     "objref", "kind", "address", "name", "ino", "dev", "initial", "verdict", "basis", "users",
     "refcount", "observer", "outside", "unnamed", "shared", "passes", "uncounted", "gates",
-    "message", "holders", "holders_listed", "facts", "impact",
+    "message", "holders", "holders_listed", "facts", "impact", "waived",
 }  # fmt: skip
 HOLDER = {
     "side", "shared", "things", "association", "slot", "weight", "holder", "tasks", "task_set",
@@ -71,7 +72,7 @@ def test_the_keys_are_the_contract() -> None:
     assert set(holders[0]["tasks"][0]) == {"tid", "tgid", "comm", "side"}
     assert [set(gap) for gap in found["gaps"]] == [{"where", "syscall", "errno", "effect"}]
     assert [set(finding) for finding in found["findings"]] == [
-        {"finding", "message", "detail", "gates"}
+        {"finding", "message", "detail", "gates", "waived"}
     ]
 
 

@@ -61,6 +61,7 @@ def run(  # noqa: PLR0913 - an option each
     fail_on: opt.FailOn = None,
     ignore: opt.Ignore = None,
     references_only: opt.ReferencesOnly = False,
+    profile: opt.ProfileName = "auto",
     config: opt.Config = None,
 ) -> None:
     """Tell whether a subtree is contained.
@@ -85,6 +86,7 @@ def run(  # noqa: PLR0913 - an option each
     chosen = wanted.options(
         "check", fail_on, ignore,
         subtree=subtree, gate=True, strict=strict, references_only=references_only,
+        profile=profile,
     )  # fmt: skip
 
     if all_containers:

@@ -46,6 +46,7 @@ def run(  # noqa: PLR0913 - an option each
     fail_on: opt.FailOn = None,
     ignore: opt.Ignore = None,
     references_only: opt.ReferencesOnly = False,
+    profile: opt.ProfileName = "auto",
     config: opt.Config = None,
 ) -> None:
     """Say what a snapshot shows.
@@ -65,6 +66,7 @@ def run(  # noqa: PLR0913 - an option each
     chosen = wanted.options(
         "report", fail_on, ignore,
         subtree=subtree, gate=check, strict=strict, references_only=references_only,
+        profile=profile,
     )  # fmt: skip
     target = Target.parse(pid, of_dump=True)
     name = file or newest_snapshot()

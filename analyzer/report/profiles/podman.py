@@ -1,0 +1,27 @@
+"""podman: conmon(8) has the other ends of the standard streams, and waits for the container.
+
+/etc/hosts, /dev/shm, /run/.containerenv and their like are files in the container's own folder of
+the storage; a network of its own is kept by a file in /run/netns.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from analyzer.report.profiles.base import POD, Profile, files, pinned, stdio, watched
+
+USERDATA: Final = "*/overlay-containers/{container}/userdata/*"
+
+PROFILE: Final = Profile(
+    "podman",
+    "podman",
+    (
+        *stdio("conmon", terminal="conmon"),
+        *watched("conmon"),
+        *files(USERDATA, "/run/netns/netns-*"),
+        *pinned("/run/netns/netns-*", "/run/user/*/netns/netns-*", "*/libpod/tmp/*"),
+        *POD,
+    ),
+    runtimes=("podman",),
+    monitors=("conmon",),
+)

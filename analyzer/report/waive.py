@@ -1,0 +1,239 @@
+"""What is known of findings: by a profile, by a policy, by a baseline, and what is part of another.
+
+What is known does not gate, and is told in one line with all that is known for the same reason. No
+verdict and no number of the check changes. The namespaces that somebody joined are a part of the
+finding that he did: he is told once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from analyzer.core.model import Impact, Side, Verdict
+from analyzer.core.values import dataclass, replace
+from analyzer.kinds import registry
+from analyzer.report.items import People, joins, of_crossing, of_finding, of_object
+from analyzer.report.profiles import NONE, RECOGNISED, named, recognised
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from analyzer.report.crossed import Crossed
+    from analyzer.report.profiles import Profile
+    from analyzer.report.rules import Item, Rule
+    from analyzer.report.value import Finding, ReportObject, ReportOptions, Subject
+    from analyzer.snapshot.value import Snapshot
+
+_JOINED: Final = "joined"
+_BESIDE: Final = frozenset({"keyring", "cgroup", "session", "same-file"})
+"""Relations that who joined has with the subject besides."""
+
+
+class Waived(NamedTuple):
+    """Why something does not gate: by whom (a profile, "policy", "baseline"), and in which words.
+
+    What is a `part` of another finding gates as ever, and is told with that.
+    """
+
+    by: str
+    says: str
+    owner: str = ""
+    part: bool = False
+
+
+@dataclass(frozen=True)
+class Known:
+    """The findings, each with what is known of it, by which profile; `used` are rules by use."""
+
+    profile: Profile
+    objects: tuple[ReportObject, ...]
+    crossings: tuple[Crossed, ...]
+    findings: tuple[Finding, ...]
+    used: dict[int, int]
+
+
+def known(
+    snapshot: Snapshot,
+    subject: Subject,
+    options: ReportOptions,
+    objects: Sequence[ReportObject],
+    crossings: Sequence[Crossed],
+    findings: Sequence[Finding],
+) -> Known:
+    """Return the findings with what the profile, the policy and the baseline know of them."""
+    people = People(snapshot, subject.pid)
+    chosen = options.profile
+    profile = recognised(subject, people) if chosen == RECOGNISED else named(chosen)
+    judge = _Judge(subject, profile, options, people)
+    told = [judge.crossing(one) for one in crossings]
+    joiners = _joiners(snapshot, told)
+    parts = [_part_of(one, joiners) for one in told]
+    inside = frozenset(
+        task.tgid
+        for entry in objects
+        for holder in entry.holders
+        if joiners and holder.side is Side.INSIDE
+        for task in holder.led_by(Side.INSIDE)
+    )
+    entries = [judge.object(_with(one, joiners, inside)) for one in objects]
+    return Known(
+        profile,
+        tuple(entries),
+        tuple(parts),
+        tuple(judge.finding(one) for one in findings),
+        judge.used,
+    )
+
+
+class _Judge:
+    def __init__(
+        self, subject: Subject, profile: Profile, options: ReportOptions, people: People
+    ) -> None:
+        self._people = people
+        container = subject.container or _container(people, subject.pid)
+        self._rules = [(profile.name, _for(rule, container)) for rule in profile.rules]
+        name = {subject.name, subject.container, container, subject.comm}
+        self._rules += [
+            ("policy", rule) for rule in options.policy if _about(rule, name) and not rule.expired
+        ]
+        self._baseline = options.baseline
+        self.used: dict[int, int] = {}
+
+    def object(self, entry: ReportObject) -> ReportObject:
+        if entry.verdict is not Verdict.USAGE_LEAK or entry.waived is not None:
+            return entry
+        found = self._known([of_object(entry, self._people)])
+        return entry if found is None else entry._replace(waived=found, gates=False)
+
+    def crossing(self, one: Crossed) -> Crossed:
+        items = of_crossing(one, self._people)
+        found = self._known(items) if items else None
+        return one if found is None else one._replace(waived=found, gates=False)
+
+    def finding(self, one: Finding) -> Finding:
+        found = None if one.informs else self._known([of_finding(one)])
+        return one if found is None else replace(one, waived=found, gates=False)
+
+    def _known(self, items: Sequence[Item]) -> Waived | None:
+        """Return why a finding is known: each part of it has to be, and the first says how."""
+        by = [self._rule(item) for item in items]
+        if all(rule is not None for rule in by):
+            for _, rule in filter(None, by):
+                self.used[id(rule)] = self.used.get(id(rule), 0) + 1
+            who, first = next(filter(None, by))
+            return Waived(who, first.says, first.owner)
+        if self._baseline and all(identity(item) in self._baseline for item in items):
+            return Waived("baseline", "as it was before")
+        return None
+
+    def _rule(self, item: Item) -> tuple[str, Rule] | None:
+        for by, rule in self._rules:
+            full = rule.most is not None and self.used.get(id(rule), 0) >= rule.most
+            if not full and rule.covers(item):
+                return by, rule
+        return None
+
+
+def _container(people: People, pid: int) -> str:
+    from analyzer.procfs.homes import home
+
+    return home(people.cgroup(pid)).container
+
+
+def _for(rule: Rule, container: str) -> Rule:
+    """Return a rule of a profile with what its container is called in its paths."""
+    if not any("{container}" in path for path in rule.path):
+        return rule
+    paths = tuple(path.replace("{container}", container or "*") for path in rule.path)
+    return replace(rule, path=paths)
+
+
+def _about(rule: Rule, names: Iterable[str]) -> bool:
+    from analyzer.report.rules import like
+
+    return not rule.subject or any(like(name, (rule.subject,)) for name in names if name)
+
+
+def identity(item: Item) -> str:
+    """Return what a finding is, in a way that the next run has again: no pid, inode or number."""
+    who = sorted({one.exe or one.command or one.place for one in item.outsiders})
+    parts = (
+        item.kind, item.relation, item.side, ",".join(map(str, item.slots)), item.direction,
+        item.path, item.point, item.state, *who,
+    )  # fmt: skip
+    return "\x1f".join(parts)
+
+
+def identities(
+    snapshot: Snapshot, pid: int, objects: Iterable[ReportObject], crossings: Iterable[Crossed]
+) -> frozenset[str]:
+    """Return what the findings of a report are: what a baseline consists of."""
+    people = People(snapshot, pid)
+    found = {identity(of_object(one, people)) for one in objects}
+    return frozenset(
+        found | {identity(item) for one in crossings for item in of_crossing(one, people)}
+    )
+
+
+# --- who joined
+
+
+def _joiners(snapshot: Snapshot, crossings: Sequence[Crossed]) -> frozenset[int]:
+    """Return the processes that joined the subject's namespaces, and those that they started."""
+    first = {
+        tie.tid
+        for one in crossings
+        if one.relation == _JOINED and one.impact is not Impact.BY_DESIGN
+        for tie in one.of(Side.OUTSIDE)
+        if tie.tid is not None
+    }
+    if not first:
+        return frozenset()
+    tasks = snapshot.tables["tasks"]
+    parent = dict(zip(tasks["tgid"].tolist(), tasks["ppid"].tolist(), strict=True))
+    found = set(first)
+    for pid in parent:
+        chain, at = [], pid
+        while at > 0 and at not in found and at not in chain:
+            chain.append(at)
+            at = parent.get(at, 0)
+        if at in found:
+            found.update(chain)
+    return frozenset(found)
+
+
+def _with(entry: ReportObject, joiners: frozenset[int], inside: frozenset[int]) -> ReportObject:
+    """Return an object that only who joined holds from outside as a part of that finding.
+
+    What is mounted in the mount namespace that they share is theirs too.
+    """
+    if not joiners or entry.verdict is not Verdict.USAGE_LEAK or entry.unexplained:
+        return entry
+    if not registry()[entry.kind].is_space:
+        return entry
+    routes = [
+        route
+        for holder in entry.holders
+        if holder.holds_from(Side.OUTSIDE)
+        for route in holder.routes_of(Side.OUTSIDE)
+    ]
+    ours = joiners | inside
+    by_them = [
+        {task.tgid for task in route.tasks} <= joiners
+        if route.tasks
+        else joins(route.thing) in ours
+        for route in routes
+    ]
+    return entry._replace(waived=_PART) if by_them and all(by_them) else entry
+
+
+def _part_of(one: Crossed, joiners: frozenset[int]) -> Crossed:
+    if not joiners or one.relation not in _BESIDE or one.waived is not None:
+        return one
+    outside = {task.tgid for tie in one.of(Side.OUTSIDE) for task in tie.tasks}
+    return one._replace(waived=_PART) if outside and outside <= joiners else one
+
+
+_PART: Final = Waived("", "who joined", part=True)
+
+__all__ = ["NONE", "Known", "Waived", "identities", "identity", "known"]
