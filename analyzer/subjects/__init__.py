@@ -164,7 +164,8 @@ def every(machine: Machine) -> list[Subject]:
         parent = parents.get(process.ppid)
         if process.pid in inside or process.pid == 1 or process.nspid != 1:
             continue
-        if parent is None or parent.pid in inside or machine.space(parent.pid, "pid") != host:
+        outermost = parent is not None and machine.space(parent.pid, "pid") in {host, 0}
+        if not outermost:
             continue
         if _descends(process, inside, parents):
             continue
