@@ -127,7 +127,9 @@ HowMuch = Annotated[
 ]
 ProcRoot = Annotated[
     str | None,
-    typer.Option("--proc", metavar="DUMP", help="Read a dumped /proc: a folder or a tar."),
+    typer.Option(
+        "--proc", metavar="DUMP", help="Read a dump of /proc: a folder, an archive, - for stdin."
+    ),
 ]
 FromFile = Annotated[
     str | None,
@@ -266,7 +268,8 @@ CsvFolder = Annotated[
     str | None, typer.Option("--csv", metavar="DIR", help="Write CSV files in there.")
 ]
 AsScript = Annotated[
-    bool, typer.Option("--script", help="Print a shell script that dumps /proc anywhere.")
+    bool,
+    typer.Option("--script", help="Print a shell script that dumps /proc anywhere, to stdout."),
 ]
 NamespaceTypes = Annotated[
     str | None,

@@ -49,7 +49,7 @@ _OF_PROCESS: Final = frozenset(
 )
 _EMPTY: Final = (
     "all that it has of processes is empty: tar believes /proc, which calls every file 0 bytes "
-    "long; copy with `cranalyze procdump --script`, or with cp -r into a folder first"
+    "long; make it with the script of `cranalyze procdump --script`"
 )
 
 

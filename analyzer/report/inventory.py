@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Inventory = Mapping[str, Any]
 """As `procfs.inventory.take` makes it."""
 
-_COSTS: Final = {
+COSTS: Final = {
     "stat": "when a process started is not known",
     "status": "which number a process has in its own pid namespace is not known",
     "fd": "no open file is known, so no leak of one can be seen",
@@ -22,6 +22,8 @@ _COSTS: Final = {
     "maps": "which files are mapped is not known",
     "mountinfo": "what is mounted is not known",
 }
+"""What it costs that a dump lacks a kind of file."""
+
 _SCRIPT: Final = "cranalyze procdump --script > procdump.sh"
 
 
@@ -34,7 +36,7 @@ def inventory_of(meta: Mapping[str, Any]) -> Inventory | None:
 def words(inventory: Inventory, pid: int) -> tuple[str, ...]:
     """Return what the dump has, then what each kind of file that it lacks costs, a line each."""
     files = inventory["files"]
-    lacks = {name: cost for name, cost in _COSTS.items() if not files.get(name)}
+    lacks = {name: cost for name, cost in COSTS.items() if not files.get(name)}
     lines = [_line(inventory, files), *(f"no {name}: {cost}" for name, cost in lacks.items())]
     if lacks:
         lines.append(f"to have all: {_SCRIPT}; ssh HOST sudo sh -s -- -p {pid} < procdump.sh")

@@ -15,6 +15,7 @@ from scripts.docs.columns import columns_page, report_columns_page
 from scripts.docs.commands import commands_page
 from scripts.docs.contributing import contributing_page
 from scripts.docs.crossings import facts_page, relations_page
+from scripts.docs.dumps import dumps_page
 from scripts.docs.export import export_page
 from scripts.docs.json_keys import json_page
 from scripts.docs.kinds import kinds_page
@@ -43,6 +44,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "docs/profiles.md": profiles_page,
     "docs/subjects.md": subjects_page,
     "docs/who.md": who_page,
+    "docs/dumps.md": dumps_page,
     **schemas("docs/schemas"),
     **schemas("analyzer/assets/schemas"),
 }

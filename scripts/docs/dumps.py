@@ -1,0 +1,133 @@
+"""The page of dumps of /proc: how one is made, what is read of it, and what it can tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from analyzer.report.inventory import COSTS
+from scripts.docs import markdown as md
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+def dumps_page() -> str:
+    """Return docs/dumps.md."""
+    return md.page(_parts())
+
+
+def _parts() -> Iterator[str]:
+    yield "# Dumps of /proc"
+    yield md.NOTE
+    yield (
+        "Where cranalyze cannot be, a dump of `/proc` can be taken, and read elsewhere: "
+        "`check`, `collect`, `who` and `census` take one as `--proc DUMP`. `report`, `graph`, "
+        "`plot` and `export` read the file that `collect --proc` makes of it."
+    )
+    yield "## How to get one"
+    yield (
+        "`cranalyze procdump --script > procdump.sh` prints a shell script. It writes one stream "
+        "to stdout (or to `-o FILE`), and nothing else anywhere; it needs a POSIX shell, `grep`, "
+        "`ls` and `tar`, of BusyBox too. 20,000 descriptors in 500 processes take a second. "
+        "With `-p PID` it copies of other processes only those mappings that are shared. "
+        "Command lines, environments and memory are never copied."
+    )
+    yield md.table(("situation", "command"), _commands(_SITUATIONS))
+    yield (
+        "Compress what is far: `... | gzip` on that side; what is compressed is recognised. Take "
+        "`-i` without `-t` with kubectl, podman and docker: a terminal changes bytes. A shell "
+        "cannot compare descriptors: where there is `perl` or `python3`, the script asks kcmp(2) "
+        "by it, and the dump says by which. It is tried with dash, bash and BusyBox, and with mksh "
+        "where that is installed; with toybox and on Android it is not tried yet."
+    )
+    yield (
+        "A dump has what its maker sees: root in the host's pid namespace sees all, a container "
+        "itself alone (whoever shares with it from outside is not in the dump then, and no leak "
+        "is seen), and a user his own processes; what was refused is a gap."
+    )
+    yield "## What is read"
+    yield md.table(("form", "remarks"), _FORMS)
+    yield (
+        "Nothing of an archive is written to disk. What it has besides files, links and folders "
+        "is passed over and counted. One that is cut short or damaged is read as far as it goes, "
+        "and its report says how far that was. Two dumps in one are refused, with their names."
+    )
+    yield "## What it has, and what each missing kind of file costs"
+    yield (
+        "The report begins with an inventory: how many processes there are, and how many have "
+        "each kind of file. What a dump lacks is never taken for what was not there: each "
+        "process that lacks a file, or has a malformed one, is a gap that names both, and what "
+        "there is of it is read. `status` alone is enough for the tree of processes. A "
+        "process whose parent is not in the dump may be inside or outside (*unplaced*): it is "
+        "shown, and is no witness of a leak."
+    )
+    yield md.table(("missing", "what it costs"), [(f"`{n}`", c) for n, c in COSTS.items()])
+    yield "## What can be told, and how certainly"
+    yield md.table(("what", "with answers of kcmp(2)", "without"), _CERTAIN)
+    yield (
+        "There are no reference counts in `/proc`: that nobody else holds an object is never "
+        "proven, and `check` of a dump does not say *contained*. It exits with 16 for a leak "
+        "that is witnessed, and with 3 for what is undecided."
+    )
+    yield "## A /proc that runs"
+    yield (
+        "`--proc /host/proc` (or `/host`) of a container that has the host's `/proc` mounted "
+        "there reads it as it is, with one's own privileges. kcmp(2) is asked where the "
+        "container is in the pid namespace of that `/proc` (`hostPID: true`, `--pid=host`), and "
+        "not otherwise."
+    )
+
+
+def _commands(rows: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(what, f"`{md.cell(command)}`") for what, command in rows]
+
+
+_SITUATIONS: Final = (
+    ("a host by ssh", "ssh HOST sudo sh -s -- -p PID < procdump.sh > DUMP"),
+    (
+        "the same, and nothing kept",
+        "ssh HOST sudo sh -s -- -p PID < procdump.sh | cranalyze check --proc - PID",
+    ),
+    ("a host, in a shell there", "sudo sh procdump.sh -o DUMP"),
+    ("a host that has cranalyze", "sudo cranalyze procdump PID -o DUMP.tar"),
+    (
+        "a node of Kubernetes",
+        "kubectl debug node/N -i --image=busybox --profile=sysadmin -- sh -s < procdump.sh > DUMP",
+    ),
+    (
+        "a pod (its own processes only)",
+        "kubectl exec -i POD -- sh -s < procdump.sh > DUMP",
+    ),
+    (
+        "the host, from a container's runtime",
+        "podman run --rm -i --privileged --pid=host busybox sh -s < procdump.sh > DUMP",
+    ),
+    (
+        "a container (its own processes only)",
+        "podman exec -i CONTAINER sh -s < procdump.sh > DUMP",
+    ),
+    ("a rescue shell, an initramfs", "busybox sh procdump.sh -o /mnt/usb/DUMP"),
+    ("Android, rooted", "adb exec-out su 0 sh /data/local/tmp/procdump.sh > DUMP"),
+    ("without privilege (one's own processes only)", "sh procdump.sh > DUMP"),
+)
+_FORMS: Final = (
+    ("the stream of `procdump.sh`", "as it is, or compressed"),
+    ("a folder", "of processes, or with one up to three levels down: `bundle/host/proc`"),
+    ("`.tar`, plain or `.gz`, `.xz`, `.bz2`, `.zst`", "`.zst` needs pyarrow"),
+    ("`.zip`", ""),
+    ("ttar, and the texts of our own tests", ""),
+    ("`-`, which is stdin", "any of these but a folder"),
+    (
+        "`tar cf X.tar /proc/PID`",
+        "refused: `/proc` calls each of its files 0 bytes long, and tar believes it",
+    ),
+    ("`cp -rL`", "follows links: descriptors and namespaces are files then, and a gap"),
+)
+_CERTAIN: Final = (
+    ("namespaces: who is in them, who has one open", "witnessed", "witnessed"),
+    ("pipes and sockets, by their numbers", "told as ties", "told as ties"),
+    ("open files, descriptor tables", "witnessed", "not; what looks alike is counted in a note"),
+    ("address spaces, handlers of signals, roots", "witnessed", "not"),
+    ("mapped files", "shared writable mappings as ties", "shared writable mappings as ties"),
+    ("sessions, tracers, locks, terminals, mounts", "told as ties", "told as ties"),
+)
