@@ -18,6 +18,7 @@ ROOMS: Final[tuple[tuple[str, ...], ...]] = (
     ("relations",),
     ("snapshot",),
     ("check",),
+    ("criu",),
     ("procfs",),
     ("subjects",),
     ("sources",),

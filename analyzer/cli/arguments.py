@@ -6,6 +6,7 @@ import glob
 import os
 import re
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from analyzer.core.settings import Settings
+    from analyzer.report.value import ReportOptions
     from analyzer.snapshot.value import Snapshot
 
 
@@ -155,3 +157,12 @@ def obey_policy(settings: Settings, *, subtree: bool, live: bool) -> None:
         raise NotPermittedError(
             f"[policy] subtree_allowed is false, so a check needs CAP_SYS_ADMIN: {program.remedy()}"
         )
+
+
+def for_tool(chosen: ReportOptions, form: str, *, all_containers: bool) -> ReportOptions:
+    """Return what is asked for, for CRIU too; BadInputError where that cannot be told."""
+    if all_containers or form not in {"text", "json", "markdown"}:
+        raise BadInputError("--for criu is of one subject, and told as text, --json or --markdown")
+    if chosen.references_only:
+        raise BadInputError("--for criu looks at what crosses: leave --references-only out")
+    return replace(chosen, tool="criu")

@@ -36,6 +36,13 @@ class Membership(StrEnum):
     PIDNS = "pidns"
 
 
+class Tool(StrEnum):
+    """What a checkpoint is to be made with."""
+
+    NONE = "none"
+    CRIU = "criu"
+
+
 class Scope(StrEnum):
     """How much of the machine a snapshot keeps."""
 
@@ -253,6 +260,10 @@ ProfileName = Annotated[
 ReferencesOnly = Annotated[
     bool,
     typer.Option("--references-only", help="Leave out what crosses the border uncounted."),
+]
+For = Annotated[
+    Tool,
+    typer.Option("--for", help="Say what this would refuse, and the options that it takes."),
 ]
 Gate = Annotated[bool, typer.Option("--check", help="Exit as cranalyze check does.")]
 Config = Annotated[

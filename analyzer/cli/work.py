@@ -39,6 +39,7 @@ def collected(  # noqa: PLR0913 - what each command was asked for
     raw: bool,
     freeze: bool,
     related: bool = True,
+    thorough: bool = False,
     listed: Callable[[Snapshot], npt.NDArray[np.bool_]] | None = None,
     proc: str | None = None,
 ) -> Snapshot:
@@ -56,6 +57,7 @@ def collected(  # noqa: PLR0913 - what each command was asked for
         label=target.label,
         freeze=freeze,
         related=related,
+        thorough=thorough,
         wanted=listed,
         progress=progress,
     )

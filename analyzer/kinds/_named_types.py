@@ -179,10 +179,11 @@ def _signalfd(memory: Memory, files: U64) -> Told:
     # The mask that is stored is of the signals that are not to be read (fs/signalfd.c).
     read = memory.gather(_data(memory, files), "signalfd_ctx", {"mask": "sigmask.sig"})
     masks = (~read["mask"].reshape(len(files), -1)[:, 0]).tolist()
-    return {"signalfd.mask": np.where(read.ok, texts([_signals(mask) for mask in masks]), "")}
+    return {"signalfd.mask": np.where(read.ok, texts([signals(mask) for mask in masks]), "")}
 
 
-def _signals(mask: int) -> str:
+def signals(mask: int) -> str:
+    """Return the signals of a mask, bit 0 of which is signal 1: "INT,CHLD,RT40"."""
     numbers = [number for number in range(1, 65) if mask >> (number - 1) & 1]
     return ",".join(named(n - 1, _SIGNALS) if n <= len(_SIGNALS) else f"RT{n}" for n in numbers)
 

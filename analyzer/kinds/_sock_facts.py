@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _LONGEST: Final = 108  # sun_path, include/uapi/linux/un.h
 _FAMILY_SIZE: Final = 2  # a sa_family_t goes before the path
+_CORKED: Final = 1  # UDP_FLAGS_CORK; since 6.7 a bit of several, before it the one of a flag
+_UDP: Final = ("udp", "udplite")
 _ANY_CID: Final = 0xFFFFFFFF  # VMADDR_CID_ANY, and VMADDR_PORT_ANY
 _UNIX_STATES: Final = {1: "connected", 7: "unconnected", 10: "listening"}
 # include/net/tcp_states.h
@@ -240,7 +242,30 @@ def _of_others(memory: Memory, socks: U64) -> Mapping[str, npt.NDArray[Any]]:
         at = np.flatnonzero(told["socket.family"] == family)
         if len(at):
             tell(memory, socks[at], at, local, remote)
-    return {**told, "local": local, "remote": remote}
+    queued = told["socket.family"] == "netlink"
+    queue = memory.gather(socks, "sock", {"length": "sk_receive_queue.qlen"})
+    return {
+        **told,
+        "local": local,
+        "remote": remote,
+        "socket.queued": np.ma.masked_array(
+            queue["length"], ~(queue.ok & queued & (queue["length"] > 0))
+        ),
+        "socket.corked": _corked(memory, socks, np.isin(told["socket.protocol"], _UDP)),
+    }
+
+
+def _corked(memory: Memory, socks: U64, datagrams: Mask) -> Words:
+    """Tell of which UDP sockets data is held back (UDP_CORK, udp(7))."""
+    at = np.flatnonzero(datagrams)
+    found = np.full(len(socks), "", object)
+    if len(at) and memory.has("udp_sock", ("udp_flags", "corkflag")):
+        read = memory.gather(
+            socks[at], "udp_sock", {"pending": "pending", "flags": ("udp_flags", "corkflag")}
+        )
+        held = read.ok & (read["pending"] != 0) & (read["flags"] & _CORKED != 0)
+        found[at[held]] = "corked"
+    return found
 
 
 def _of_vsock(
@@ -297,12 +322,21 @@ _FACTS: Final = (
     Fact("remote", "text", "address of what a socket is connected to"),
 )
 
+_QUEUED: Final = Fact("socket.queued", "number", "messages in its queue that were not received yet")
+
 UNIX: Final = State(
     (
         *_FACTS,
         Fact("socket.peer", "number", "inode number of the other end of a unix socket"),
-        Fact("socket.queued", "number", "messages in its queue that were not received yet"),
+        _QUEUED,
     ),
     _of_unix,
 )
-OTHERS: Final = State(_FACTS, _of_others)
+OTHERS: Final = State(
+    (
+        *_FACTS,
+        _QUEUED,
+        Fact("socket.corked", "text", "corked: it holds data back (UDP_CORK)", plain=True),
+    ),
+    _of_others,
+)

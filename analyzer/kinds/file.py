@@ -32,7 +32,7 @@ from analyzer.kinds._proc_pid import FILE_TYPES as PROC_TYPES
 from analyzer.kinds._recognise import file_operations, recognised
 from analyzer.kinds.base import ALL_RULES, Counter, Edges, Kind, State
 from analyzer.kinds.cred import OPENED, opened
-from analyzer.kinds.mount import ON, of_vfs, on_detached
+from analyzer.kinds.mount import ON, internal, of_vfs, on_detached
 from analyzer.kinds.superblock import device_of
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ _SORT_OF: Final = {
     0x444D4142: "dma-buf",
     0x19800202: "mqueue",
 }
+_NAMED: Final = (stat.S_IFREG, stat.S_IFIFO)  # what has names of its own
+_MINOR_BITS: Final = 20
 _MODES: Final = ("none", "read", "write", "both")
 _FLAGS: Final = (
     ("append", os.O_APPEND), ("nonblock", os.O_NONBLOCK), ("direct", os.O_DIRECT),
@@ -184,19 +186,47 @@ def _in_place(name: str, magic: int) -> str:
 
 
 def _state(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
-    read = memory.gather(files, "file", {"inode": "f_inode", "mode": "f_mode", "flags": "f_flags"})
+    read = memory.gather(
+        files,
+        "file",
+        {
+            "inode": "f_inode",
+            "mode": "f_mode",
+            "flags": "f_flags",
+            "mnt": "f_path.mnt",
+            "dentry": "f_path.dentry",
+        },
+    )
     inode = memory.gather(
         read["inode"],
         "inode",
-        {"mode": "i_mode", "size": "i_size", "blocks": "i_blocks", "cached": "i_data.nrpages"},
+        {
+            "mode": "i_mode",
+            "size": "i_size",
+            "links": "i_nlink",
+            "blocks": "i_blocks",
+            "cached": "i_data.nrpages",
+            "device": "i_rdev",
+        },
     )
-    sized = read.ok & inode.ok & (inode["mode"].astype(np.int64) & _TYPE == stat.S_IFREG)
+    ok, kinds = read.ok & inode.ok, inode["mode"].astype(np.int64) & _TYPE
+    sized = ok & (kinds == stat.S_IFREG)
     # What was written and has no blocks yet (delayed allocation) is in memory, and reserved.
     size = inode["size"].astype(np.int64)
     cached = np.minimum(inode["cached"].astype(np.int64) * _PAGE, size)
     space = np.maximum(inode["blocks"].astype(np.int64) * _BLOCK, cached)
+    links = inode["links"].astype(np.int64)
+    # What never had a name has lost none: memfds are on a mount of the kernel's own.
+    gone = ok & np.isin(kinds, _NAMED) & ((links == 0) | _nameless(memory, read["dentry"]))
+    gone[gone] = ~internal(memory, of_vfs(memory, read["mnt"][gone]))
     modes, flags = read["mode"].tolist(), read["flags"].tolist()
     return {
+        "links": np.ma.masked_array(links, ~gone),
+        "special": np.where(
+            ok & np.isin(kinds, (stat.S_IFCHR, stat.S_IFBLK)),
+            texts(list(map(_special, kinds.tolist(), inode["device"].tolist()))),
+            "",
+        ),
         "open.mode": np.where(read.ok, texts([_mode(mode) for mode in modes]), ""),
         "open.flags": np.where(read.ok, texts([_flags(value) for value in flags]), ""),
         "open.type": open_types(memory, files),
@@ -245,6 +275,12 @@ def _in_memory(name: str) -> str:
     return "shm" if name.startswith("SYSV") else "shared-memory"
 
 
+def _special(kind: int, device: int) -> str:
+    # The kernel's own dev_t: 20 bits of minor number (include/linux/kdev_t.h).
+    how = "character" if kind == stat.S_IFCHR else "block"
+    return f"{how} device {device >> _MINOR_BITS}:{device & ((1 << _MINOR_BITS) - 1)}"
+
+
 def _mode(mode: int) -> str:
     return "path" if mode & _FMODE_PATH else _MODES[mode & 3]
 
@@ -261,6 +297,8 @@ _FACTS: Final = (
     ),
     Fact("size", "number", "size of a regular file", unit="bytes"),
     Fact("space", "number", "what it takes of its filesystem, or of memory", "bytes", aside=True),
+    Fact("links", "number", "other names of a file whose own name is gone", aside=True),
+    Fact("special", "text", "number of the device that is open, major:minor", plain=True),
 )
 
 KIND: Final = Kind(

@@ -19,7 +19,7 @@ from analyzer.core.model import Fact
 from analyzer.kinds._paths import paths, within
 from analyzer.kinds.base import Association, Edges, Judged, Kind, State
 from analyzer.kinds.nsfs import on_nsfs
-from analyzer.kinds.superblock import READ_ONLY, SHOWN, types
+from analyzer.kinds.superblock import FILESYSTEM, NUMBER, READ_ONLY, SHOWN, numbers, types
 from analyzer.memory.bpf import plausible
 from analyzer.memory.distinct import find, unique
 from analyzer.memory.trees import rbtrees
@@ -120,8 +120,9 @@ def _state(memory: Memory, mounts: U64) -> Mapping[str, npt.NDArray[Any]]:
     read = memory.gather(
         mounts, "mount",
         {"root": "mnt.mnt_root", "flags": "mnt.mnt_flags", "id": "mnt_id",
-         "group": "mnt_group_id", "master": "mnt_master"},
+         "group": "mnt_group_id", "master": "mnt_master", "sb": "mnt.mnt_sb"},
     )  # fmt: skip
+    block = memory.gather(read["sb"], "super_block", {"dev": "s_dev"})
     master = memory.gather(read["master"], "mount", {"group": "mnt_group_id"})
 
     def known(values: npt.NDArray[Any], mask: Mask) -> npt.NDArray[Any]:
@@ -136,6 +137,8 @@ def _state(memory: Memory, mounts: U64) -> Mapping[str, npt.NDArray[Any]]:
         "peer_group": known(group, group > 0),
         "master_group": known(master["group"], master.ok & (read["master"] != 0)),
         "mounts": within(memory, read["root"]),
+        "filesystem": types(memory, read["sb"]),
+        "device": np.where(block.ok, numbers(block["dev"].astype(np.int64)), ""),
     }
 
 
@@ -146,6 +149,8 @@ _FACTS: Final = (
     Fact("peer_group", "number", "mounts of one group get what is mounted in any of them"),
     Fact("master_group", "number", "the group whose mounts and unmounts a mount follows"),
     Fact("mounts", "text", "which directory or file of its filesystem a mount shows"),
+    FILESYSTEM,
+    NUMBER,
 )
 
 KIND: Final = Kind(

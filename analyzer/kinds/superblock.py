@@ -142,16 +142,22 @@ def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
         "super_block",
         {"dev": "s_dev", "flags": "s_flags", "type": "s_type", "id": "s_id", "bdev": "s_bdev"},
     )
-    device = read["dev"].astype(np.int64)
-    numbers = zip((device >> _MINOR_BITS).tolist(), (device & 0xFFFFF).tolist(), strict=True)
     on_device = read.ok & (read["bdev"] != 0)
     return {
         "filesystem": np.array(_type_names(memory, read["type"]), object),
-        "device": np.array([f"{major}:{minor}" for major, minor in numbers], object),
+        "device": numbers(read["dev"].astype(np.int64)),
         "on": np.where(on_device, np.array([*map(_text, read["id"].tolist())], object), ""),
         "backing": backing_files(memory, np.where(on_device, read["bdev"], np.uint64(0))),
         "read_only": np.ma.masked_array(read["flags"].astype(np.int64) & _SB_RDONLY, ~read.ok),
     }
+
+
+def numbers(devices: I64) -> npt.NDArray[np.object_]:
+    """Return devices (dev_t, include/linux/kdev_t.h) as people write them: "8:1"."""
+    pairs = zip((devices >> _MINOR_BITS).tolist(), (devices & 0xFFFFF).tolist(), strict=True)
+    found = np.empty(len(devices), object)
+    found[:] = [f"{major}:{minor}" for major, minor in pairs]
+    return found
 
 
 def backing_files(memory: Memory, devices: U64) -> npt.NDArray[np.object_]:
@@ -183,10 +189,12 @@ def _text(data: bytes) -> str:
 
 
 READ_ONLY: Final = Fact("read_only", "number", "1 if nothing can be written through it")
+FILESYSTEM: Final = Fact("filesystem", "text", "the type of a mounted filesystem")
+NUMBER: Final = Fact("device", "text", "its number, as in /proc/PID/mountinfo: major:minor")
 
 _FACTS: Final = (
-    Fact("filesystem", "text", "the type of a mounted filesystem"),
-    Fact("device", "text", "its number, as in /proc/PID/mountinfo: major:minor"),
+    FILESYSTEM,
+    NUMBER,
     Fact("on", "text", "the block device that it is on"),
     Fact("backing", "text", "the file that a loop device is, as its mount namespace sees it"),
     READ_ONLY,

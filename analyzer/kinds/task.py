@@ -17,6 +17,7 @@ import numpy as np
 
 from analyzer.core.model import TASK, Fact
 from analyzer.kinds import _blocked, io_uring, tty
+from analyzer.kinds._named_types import signals, texts
 from analyzer.kinds.base import (
     ALL_RULES,
     SINCE_LINUX_CR,
@@ -61,17 +62,50 @@ def _state(memory: Memory, tasks: U64) -> Mapping[str, npt.NDArray[Any]]:
     read = memory.gather(
         tasks,
         "task_struct",
-        {"signal": "signal", "exit": "exit_state", "code": "exit_code"},
+        {"signal": "signal", "exit": "exit_state", "code": "exit_code", "leader": "group_leader",
+         "pid": "thread_pid", "ptrace": "ptrace", "parent": "parent", "vfork": "vfork_done",
+         "own": "pending.signal.sig"},
+    )  # fmt: skip
+    pids = memory.gather(
+        read["signal"], "signal_struct", {"pids": "pids", "all": "shared_pending.signal.sig"}
     )
-    pids = memory.gather(read["signal"], "signal_struct", {"pids": "pids"})
+    tracer = memory.gather(read["parent"], "task_struct", {"number": "pid"})
     zombie = read.ok & (read["exit"] & _EXIT_ZOMBIE != 0)
+    leads = read.ok & (read["leader"] == tasks)
+    session = pids["pids"][:, 3]
+    hidden = pids.ok & leads & _hidden(memory, read["pid"], session)
+    masks = _first(read["own"]) | _first(pids["all"])
+    pending = texts([signals(mask) for mask in masks.tolist()])
     return {
         **{
-            name: _number(memory, pids["pids"][:, index], pids.ok)
+            name: _number(memory, pids["pids"][:, index], pids.ok & leads)
             for name, index in (("task.group", 2), ("task.session", 3))  # PIDTYPE_PGID, _SID
         },
-        "zombie.status": np.ma.masked_array(read["code"], ~zombie),
+        "session.hidden": np.where(hidden, "session of another pid namespace", "").astype(object),
+        "zombie.status": np.ma.masked_array(read["code"], ~(zombie & leads)),
+        "task.tracer": np.ma.masked_array(tracer["number"], ~(read.ok & (read["ptrace"] != 0))),
+        "task.pending": np.where(read.ok & pids.ok & ~zombie, pending, ""),
+        "task.vfork": np.where(read.ok & (read["vfork"] != 0), "in vfork(2)", "").astype(object),
     }
+
+
+def _first(words: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
+    """Return the first 64 signals of a sigset_t: all that there are."""
+    return words.reshape(len(words), -1)[:, 0].astype(np.uint64)
+
+
+def _hidden(memory: Memory, pids: U64, others: U64) -> Mask:
+    """Tell which of `others` have no number in the innermost pid namespace of each of `pids`."""
+    space, _ = innermost(memory, pids)
+    own = memory.gather(pids, "pid", {"level": "level"})
+    other = memory.gather(others, "pid", {"level": "level"})
+    stride = np.uint64(memory.layout.sizeof("upid") or 0)
+    first = np.uint64(memory.offset("pid", "numbers"))
+    deep = own.ok & other.ok & (other["level"] >= own["level"])
+    at = np.where(deep, others + first + own["level"].astype(np.uint64) * stride, np.uint64(0))
+    known = memory.gather(at, "upid", {"ns": "ns"})
+    mask: Mask = own.ok & other.ok & ~(deep & known.ok & (known["ns"] == space))
+    return mask
 
 
 def _number(memory: Memory, pids: U64, ok: Mask) -> np.ma.MaskedArray[Any, Any]:
@@ -83,7 +117,16 @@ def _number(memory: Memory, pids: U64, ok: Mask) -> np.ma.MaskedArray[Any, Any]:
 _FACTS: Final = (
     Fact("task.group", "number", "process group of a process"),
     Fact("task.session", "number", "session of a process"),
+    Fact(
+        "session.hidden",
+        "text",
+        "said of a process whose session has no number where it is",
+        plain=True,
+    ),
     Fact("zombie.status", "number", "status of one that exited and was not waited for (wait(2))"),
+    Fact("task.tracer", "number", "the thread that traces it (ptrace(2))"),
+    Fact("task.pending", "text", "signals that wait for it to take them", plain=True),
+    Fact("task.vfork", "text", "said of one whose parent waits for it (vfork(2))", plain=True),
 )
 
 KIND: Final = Kind(

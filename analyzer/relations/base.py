@@ -132,10 +132,11 @@ class Relation:
     `right` what each end is in it ("leads it"), `impact` what it means for who asks, `next` what
     closes it. One that is told `alone` is a finding also where all ends are inside: a checkpoint
     has to know of it. One that is not `told` is never a crossing: it is known of whole machines, to
-    who asks. `brief` says all of one between tasks in a sentence: of {left}, {right}, what is known
-    of it ({detail}) and where the right one is ({side}). `kernel` finds it in the kernel's memory,
-    `from_proc` in what /proc shows, and `unseen` is what of it nobody can see. `hidden` is what of
-    it /proc does not show, though it shows the rest.
+    who asks; of a border too where it is `asked` (`Request.thorough`). `brief` says all of one
+    between tasks in a sentence: of {left}, {right}, what is known of it ({detail}) and where the
+    right one is ({side}). `kernel` finds it in the kernel's memory, `from_proc` in what /proc
+    shows, and `unseen` is what of it nobody can see. `hidden` is what of it /proc does not show,
+    though it shows the rest.
     """
 
     name: str
@@ -148,6 +149,7 @@ class Relation:
     shared: bool = False
     alone: bool = False
     told: bool = True
+    asked: bool = False
     brief: str = ""
     kernel: Find | None = None
     from_proc: Shows | None = None

@@ -90,7 +90,7 @@ def crossed(
         sides = border(snapshot, verdicts.pid, Rules.MODERN)
     found = crossings(snapshot, sides)
     ends = [end for one in found for end in (*one.ends, one.meeting) if end is not None]
-    ties = _Ties(snapshot, sides, ends)
+    ties = Ties(snapshot, sides, ends)
     return tuple(
         ties.crossed(one, gates=_gates(one, verdicts.rules, fail_on, ignore)) for one in found
     )
@@ -104,8 +104,11 @@ def _gates(one: Crossing, rules: Rules, fail_on: frozenset[str], ignore: frozens
     return bool(names & fail_on) if fail_on else one.impact in GATING
 
 
-class _Ties:
+class Ties:
+    """Says of ends what they are, and which tasks and descriptors lead to them."""
+
     def __init__(self, snapshot: Snapshot, sides: Border, ends: Sequence[End]) -> None:
+        """Index what leads to the ends."""
         self._objects, self._tasks = snapshot.tables["objects"], snapshot.tables["tasks"]
         wanted = np.zeros(len(self._objects), np.bool_)
         wanted[[end.row for end in ends if end.kind != TASK]] = True
@@ -115,6 +118,7 @@ class _Ties:
         self._of_tasks = of_tasks(snapshot, self._tasks["tid"][tasks].tolist())
 
     def crossed(self, one: Crossing, *, gates: bool) -> Crossed:
+        """Return a crossing with its ends in words."""
         ties = tuple(self.tie(end) for end in one.ends)
         meeting = None if one.meeting is None else self.tie(one.meeting)
         first = next((tie for tie in ties if tie.side is Side.INSIDE), ties[0])
@@ -124,6 +128,7 @@ class _Ties:
         return Crossed(one.relation, one.impact, title, ties, meeting, one.stable, one.alone, gates)
 
     def tie(self, end: End) -> Tie:
+        """Return an end in words."""
         if end.kind == TASK:
             task = self._leaders.task(end.row)
             return Tie(

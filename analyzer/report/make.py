@@ -26,6 +26,7 @@ from analyzer.report.holders import Holder, holders, uncounted
 from analyzer.report.impact import of_leak, rank
 from analyzer.report.inventory import inventory_of
 from analyzer.report.messages import message
+from analyzer.report.preflight import preflight
 from analyzer.report.profiles import NONE, RECOGNISED
 from analyzer.report.value import (
     CONTAINER_INIT,
@@ -90,10 +91,12 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
     unsure |= doubtful(crossings)
     leaks = crosses or any(finding.gates for finding in findings)
     status = _status(verdicts.verdict[gating], leaks=leaks, unsure=unsure)
+    flight = preflight(snapshot, verdicts) if options.tool else None
+    refused = options.gate and flight is not None and flight.refuses
     return Report(
         command=options.command,
         status=status,
-        exit_code=_exit_code(status, options),
+        exit_code=EXIT_LEAK if refused else _exit_code(status, options),
         advisory=options.subtree,
         subject=subject,
         summary=_summary(verdicts, codes, crossings),
@@ -112,6 +115,7 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
         leaks_ignored=_count(codes, _LEAKS) - _count(verdicts.verdict[gating], _LEAKS),
         profile=what.profile,
         warnings=_warnings(options.policy, what.used),
+        preflight=flight,
         snapshot=snapshot,
         verdicts=verdicts,
         options=options,

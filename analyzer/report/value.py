@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from analyzer.report.grouping import Group
     from analyzer.report.holders import Holder
     from analyzer.report.inventory import Inventory
+    from analyzer.report.preflight import Preflight
     from analyzer.report.profiles import Profile
     from analyzer.report.rules import Rule
     from analyzer.report.waive import Waived
@@ -49,7 +50,8 @@ class ReportOptions:
     `subtree` is the CHECKPOINT_SUBTREE of linux-cr: leaks are advisory, and the root need not be
     the init of a container. `gate` lets the exit code follow the answer. `fail_on` (when not
     empty) and `ignore` are kinds, relations, impacts ("reaches-out") or CONTAINER_INIT, and choose
-    what decides the answer. `references_only` leaves out what crosses without being counted. With
+    what decides the answer. `references_only` leaves out what crosses without being counted. `tool`
+    is what a checkpoint would be made with ("criu"): then it is said what that would do. With
     `strict`, a container must have even the namespaces to itself that few have (_ANYBODYS).
     `profile` is the runtime whose own doing does not gate ("auto": recognised), `policy` are rules
     for what else does not, `baseline` what was found before (see `analyzer.report.waive`).
@@ -67,6 +69,7 @@ class ReportOptions:
     profile: str = "auto"
     policy: tuple[Rule, ...] = ()
     baseline: frozenset[str] = frozenset()
+    tool: str = ""
 
     def gates(self, kind: str) -> bool:
         """Return whether a leak of `kind` decides the answer."""
@@ -220,6 +223,7 @@ class Report:
     """What a check found. `groups` bundles `objects` for people; the numbers count every object.
 
     `inventory` is what a dump of /proc has, None for what is read of a machine itself.
+    `preflight` is what a checkpoint tool would do, where that was asked for.
     `snapshot`, `verdicts` and `options` are what it was made of, for pictures that show more.
     """
 
@@ -241,6 +245,7 @@ class Report:
     leaks_ignored: int
     profile: Profile
     warnings: tuple[str, ...]
+    preflight: Preflight | None
     snapshot: Snapshot = field(repr=False, compare=False)
     verdicts: Verdicts = field(repr=False, compare=False)
     options: ReportOptions = field(repr=False, compare=False)

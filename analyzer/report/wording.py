@@ -186,7 +186,7 @@ def tie_words(tie: Tie, relation: Relation) -> str:
     state = "" if tie.kind == TASK else facts.beside(tie.detail, tie.facts)
     told = tie.role, tie.detail, state
     more = ", ".join(dict.fromkeys(word for word in told if word))
-    return f"{_end(tie)}: {does} ({more})" if more else f"{_end(tie)}: {does}"
+    return f"{whose_end(tie)}: {does} ({more})" if more else f"{whose_end(tie)}: {does}"
 
 
 def brief(one: Crossed, relation: Relation) -> str:
@@ -205,7 +205,8 @@ def brief(one: Crossed, relation: Relation) -> str:
     )
 
 
-def _end(tie: Tie) -> str:
+def whose_end(tie: Tie) -> str:
+    """Return who has an end of something, and by what: "fd 3 of app (7)"."""
     if tie.kind == TASK or registry()[tie.kind].namespace:
         return tie.words
     if not tie.tasks:

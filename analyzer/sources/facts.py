@@ -73,12 +73,12 @@ def _told(memory: Memory, things: Iterable[_Asked], only: Collection[str]) -> Ta
 
 
 def _of_tasks(tasks: Tasks) -> Iterator[_Asked]:
-    """Yield the processes that people run: what is true of one is true of its threads."""
+    """Yield the threads of what people run."""
     state = registry()[TASK].state
     table = tasks.table
-    leads = np.flatnonzero((table["tid"] == table["tgid"]) & ~table["kthread"])
-    if state is not None and len(leads):
-        yield _Asked(TASK, table["tid"][leads], tasks.address[leads], state)
+    rows = np.flatnonzero(~table["kthread"])
+    if state is not None and len(rows):
+        yield _Asked(TASK, table["tid"][rows], tasks.address[rows], state)
 
 
 def _states(memory: Memory, objects: Table, chosen: Mask) -> Iterator[_Asked]:

@@ -236,7 +236,14 @@ def _related_again(memory: Memory, request: Request, reading: _Reading) -> Found
     names = relate.names(reading.related)
     if not names:
         return reading.related
-    second = relate.find(memory, reading.whole, reading.everyone, host=request.host, only=names)
+    second = relate.find(
+        memory,
+        reading.whole,
+        reading.everyone,
+        host=request.host,
+        only=names,
+        thorough=request.thorough,
+    )
     return relate.again(reading.related, second)
 
 
@@ -247,9 +254,14 @@ def _read(memory: Memory, request: Request, helpers: frozenset[int] = frozenset(
     inside, who = _subtree(tasks, pid, others), born(tasks)
     beat = pulse(memory, who, inside)
     whole, everyone = expand(memory, tasks.address, inside), unique(tasks.address)
-    ties = relate.find(memory, whole, everyone, host=host) if related else relate.NOTHING
-    expansion = whole if host else relevant(whole, ties.ends())
-    numbering = number(expansion, ties.ends())
+    ties = relate.NOTHING
+    if related:
+        ties = relate.find(memory, whole, everyone, host=host, thorough=request.thorough)
+    ends = ties.ends()
+    if request.thorough and not host:
+        ends = _with(ends, relate.mounts(memory, whole))
+    expansion = whole if host else relevant(whole, ends)
+    numbering = number(expansion, ends)
     return _Reading(
         tasks,
         inside,
@@ -268,6 +280,11 @@ def _read(memory: Memory, request: Request, helpers: frozenset[int] = frozenset(
         related=ties,
         roots=tuple(_known(tasks, others)),
     )
+
+
+def _with(ends: Mapping[str, U64], more: Mapping[str, U64]) -> Mapping[str, U64]:
+    kinds = dict.fromkeys((*ends, *more))
+    return {kind: unique(ends.get(kind, _NOBODY), more.get(kind, _NOBODY)) for kind in kinds}
 
 
 def _read_again(

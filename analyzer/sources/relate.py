@@ -69,17 +69,20 @@ def find(
     *,
     host: bool,
     only: Collection[str] | None = None,
+    thorough: bool = False,
 ) -> Found:
     """Return the relations of a whole reading; of a border those that cross it.
 
-    `tasks` are the addresses of all tasks, `only` are the relations that are looked for.
+    `tasks` are the addresses of all tasks, `only` are the relations that are looked for; `thorough`
+    looks for those too that are no crossings and that a border is asked for.
     """
     world = World(memory, _met(expansion, tasks), _inside(memory, expansion), expansion.blocks)
     found: list[tuple[str, Related]] = []
     missing = []
     for relation in relations().values():
         wanted = only is None or relation.name in only
-        if relation.kernel is None or not (wanted and (relation.told or host)):
+        known = relation.told or host or (thorough and relation.asked)
+        if relation.kernel is None or not (wanted and known):
             continue
         try:
             rows = list(relation.kernel(world))
@@ -127,6 +130,11 @@ def _met(expansion: Expansion, tasks: U64) -> Mapping[str, U64]:
         if block.holder_kind != TASK:
             met.setdefault(block.holder_kind, []).append(block.holder)
     return {kind: unique(*parts) for kind, parts in met.items()}
+
+
+def mounts(memory: Memory, expansion: Expansion) -> Mapping[str, U64]:
+    """Return the mounts of the subtree's own mount namespaces (sorted), by their kind."""
+    return {"MOUNT": _inside(memory, expansion)["MOUNT"]}
 
 
 def _inside(memory: Memory, expansion: Expansion) -> Mapping[str, U64]:

@@ -37,6 +37,8 @@ class Request:
     looked for but references. `others` is asked, in each reading, for more roots of the subtree (as
     we call them), and `called` is what is known of the subject besides (`meta["subject"]`). The
     processes of a dump are found by `chosen` when it is open: it returns the request with them.
+    `thorough` keeps the mounts of the subtree's own mount namespaces, and looks for what else a
+    checkpoint has to know of.
     """
 
     pid: int | None
@@ -50,6 +52,7 @@ class Request:
     limits: bool = False
     label: str = ""
     related: bool = True
+    thorough: bool = False
     others: Callable[[], tuple[int, ...]] = tuple
     called: Mapping[str, Any] = field(default_factory=dict)
     chosen: Callable[[ProcFs, Request], Request] | None = None

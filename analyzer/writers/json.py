@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from analyzer.report.crossed import Crossed, Tie
     from analyzer.report.holders import Holder, TaskRef
+    from analyzer.report.preflight import Preflight
     from analyzer.report.value import Facts, Report, ReportObject, ReportOptions
     from analyzer.report.waive import Waived
 
@@ -71,6 +72,30 @@ def render_error(command: str, message: str, exit_code: int) -> str:
 
 def document(report: Report) -> Json:
     """Return the report as plain dicts, lists, strings and numbers."""
+    told = _document(report)
+    if report.preflight is not None:
+        _tell(told, report.preflight)
+    return told
+
+
+def _tell(told: Json, flight: Preflight) -> None:
+    """Add what a checkpoint tool would do: of all, and of each object and finding."""
+    errors = told.pop("errors")
+    told.update({"criu": _preflight(flight), "errors": errors})
+    blockers = [
+        (one, {"rule": one.rule, "outcome": one.outcome.value, "option": valid(one.option)})
+        for one in flight.blockers
+    ]
+    for entry in told["objects"]:
+        entry["criu"] = [brief for one, brief in blockers if one.objref == entry["objref"]]
+    crossings = 0
+    for finding in told["findings"]:
+        is_one = "relation" in finding
+        finding["criu"] = [b for one, b in blockers if is_one and one.finding == crossings]
+        crossings += is_one
+
+
+def _document(report: Report) -> Json:
     seen = _Tasks()
     objects = [_object(entry, seen, report.options) for entry in report.objects]
     crossings = [_crossing(one, seen) for one in report.crossings]
@@ -246,6 +271,37 @@ def _tie(tie: Tie, seen: _Tasks) -> Json:
         "via": list(tie.via),
         "things": [valid(thing) for thing in tie.things],
         "facts": _facts(tie.facts),
+    }
+
+
+def _preflight(told: Preflight) -> Json:
+    return {
+        "versions": told.versions,
+        "refuses": told.refuses,
+        "possible": told.possible,
+        "dump": valid(told.dump),
+        "restore": valid(told.restore),
+        "remove": [valid(one) for one in told.remove],
+        "runtime": valid(told.runtime),
+        "blockers": [
+            {
+                "rule": one.rule,
+                "outcome": one.outcome.value,
+                "kind": one.kind,
+                "objref": one.objref,
+                "tid": one.tid,
+                "what": valid(one.what),
+                "where": valid(one.where),
+                "detail": valid(one.detail),
+                "message": one.message,
+                "option": valid(one.option),
+                "restore": valid(one.restore),
+                "then": valid(one.then),
+                "remove": one.remove,
+                "finding": one.finding,
+            }
+            for one in told.blockers
+        ],
     }
 
 

@@ -32,6 +32,7 @@ from analyzer.report.wording import (
     verdict_words,
     whose,
 )
+from analyzer.writers import preflight
 from analyzer.writers.terminal import across, headline, named, next_step
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def render(report: Report, *, everything: bool = False) -> str:
         *_crossings(report, everything=everything),
         *_objects(report, everything=everything),
         *_messages(report, everything=everything),
+        *_preflight(report, everything=everything),
         *_unseen(report, everything=everything),
         _details("How this was collected", _facts(report)),
         f"Next: {next_step(report)}",
@@ -269,6 +271,14 @@ def _crossing(one: Crossed, *, everything: bool) -> tuple[str, ...]:
         kept = [_name(tie, everything=everything) for tie in said[:most]]
         ends.append("<br>".join([*kept, *more]))
     return (title + relation.title, words, *ends)
+
+
+# --- what a checkpoint would do
+
+
+def _preflight(report: Report, *, everything: bool) -> Iterator[str]:
+    if report.preflight is not None:
+        yield from preflight.markdown(report.preflight, _table, code, _block, everything=everything)
 
 
 # --- the rest

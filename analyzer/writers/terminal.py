@@ -35,6 +35,7 @@ from analyzer.report.wording import (
     verdict_words,
     whose,
 )
+from analyzer.writers import preflight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -105,6 +106,9 @@ def render(report: Report, width: int = 80, *, everything: bool = False) -> list
     )
     for block in blocks:
         lines += [Line(""), *block]
+    if report.preflight is not None:
+        for parts in preflight.blocks(report.preflight, page.width, everything=everything):
+            lines += [Line(""), *(Line(*part) for part in parts)]
     for warning in report.warnings:
         lines += [Line(""), *page.lines(printable(warning), "unsure", first="* ", indent=2)]
     return [*lines, Line(""), *page.lines(next_step(report), indent=6, first="next: ")]

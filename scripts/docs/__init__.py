@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from scripts.docs.columns import columns_page, report_columns_page
 from scripts.docs.commands import commands_page
 from scripts.docs.contributing import contributing_page
+from scripts.docs.criu import criu_page
 from scripts.docs.crossings import facts_page, relations_page
 from scripts.docs.dumps import dumps_page
 from scripts.docs.export import export_page
@@ -45,6 +46,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "docs/subjects.md": subjects_page,
     "docs/who.md": who_page,
     "docs/dumps.md": dumps_page,
+    "docs/criu.md": criu_page,
     **schemas("docs/schemas"),
     **schemas("analyzer/assets/schemas"),
 }

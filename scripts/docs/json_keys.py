@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.model import JSON_FORMAT, Basis, Impact, Rules, Side, Status, Verdict
+from analyzer.criu import Outcome as Does
 from analyzer.lookup import namespaces, things
 from analyzer.lookup.value import Outcome
 from analyzer.report.columns import COLUMNS
@@ -198,7 +199,39 @@ CHECK: Final[Keys] = {
     ),
     "notes": (TEXTS, "what the source says of itself"),
     "inventory": (maybe("inventory"), "what a dump of /proc has, null for what is none"),
+    "objects[].criu": (many("does"), "with --for criu: what CRIU does with it (criu.md)"),
+    "findings[].criu": (many("does"), "with --for criu: what CRIU does with it"),
+    "criu.versions": (TEXT, "with --for criu: the version of CRIU that the rules hold for"),
+    "criu.refuses": (FLAG, "without options it refuses something, or could not restore it"),
+    "criu.possible": (FLAG, "with the options in the commands it would dump and restore it"),
+    "criu.dump": (TEXT, "the command that dumps it"),
+    "criu.restore": (TEXT, "the command that restores it"),
+    "criu.remove": (TEXTS, "what no option allows: it has to go first"),
+    "criu.runtime": (TEXT, 'what the runtime beside a container calls itself, or ""'),
+    "criu.blockers[].rule": (TEXT, "the rule that applies (criu.md)"),
+    "criu.blockers[].outcome": (word(Does), "what CRIU does with it"),
+    "criu.blockers[].kind": (TEXT, "TASK, or the kind of the object"),
+    "criu.blockers[].objref": (INT_OR_NONE, "the object, null for a task"),
+    "criu.blockers[].tid": (INT_OR_NONE, "the task, null for an object"),
+    "criu.blockers[].what": (TEXT, "what it is"),
+    "criu.blockers[].where": (TEXT, "who has it, by which descriptors"),
+    "criu.blockers[].detail": (TEXT, "what else is known of it"),
+    "criu.blockers[].message": (TEXT, 'what CRIU says, or ""'),
+    "criu.blockers[].option": (TEXT, 'what allows it, with its argument, or ""'),
+    "criu.blockers[].restore": (TEXT, 'what the restore needs then, or ""'),
+    "criu.blockers[].then": (TEXT, 'what is so afterwards, or ""'),
+    "criu.blockers[].remove": (TEXT, 'how it goes away, or ""'),
+    "criu.blockers[].finding": (
+        INT_OR_NONE,
+        "which of the crossings among the findings it is, from 0, or null",
+    ),
     **_ERROR,
+}
+
+DOES: Final[Keys] = {
+    "rule": (TEXT, "the rule that applies (criu.md)"),
+    "outcome": (word(Does), "what CRIU does with it"),
+    "option": (TEXT, 'what allows it, with its argument, or ""'),
 }
 
 TASK: Final[Keys] = {
@@ -428,6 +461,7 @@ WAIVED: Final[Keys] = {
 }
 
 PARTS: Final[Mapping[str, Keys]] = {
+    "does": DOES,
     "task": TASK,
     "holder": HOLDER,
     "end": END,
@@ -455,7 +489,10 @@ class Document:
 _CROSSING: Final = tuple(
     f"findings[].{name}" for name in ("relation", "impact", "stable", "alone", "ends", "meeting")
 )
-_REPORT: Final = Document("json", CHECK, (*_CROSSING, "rows", "objects"), ("objects", "rows"))
+_FOR_CRIU: Final = ("criu", "objects[].criu", "findings[].criu")
+_REPORT: Final = Document(
+    "json", CHECK, (*_CROSSING, *_FOR_CRIU, "rows", "objects"), ("objects", "rows")
+)
 DOCUMENTS: Final[Mapping[str, Document]] = {
     "check": _REPORT,
     "report": _REPORT,

@@ -114,7 +114,7 @@ def test_a_kind_is_one_file() -> None:
 _SPELL = {
     "kinds", "relations", "procfs", "sources", "lookup", "writers.who", "cli", "report.columns",
     "graph.freeing", "plots._namespaces", "report.impact", "report.crossed", "writers.several",
-    "report.profiles", "report.items",
+    "report.profiles", "report.items", "criu",
 }  # fmt: skip
 
 

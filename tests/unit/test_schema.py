@@ -59,7 +59,7 @@ def machine() -> Machine:
     return made
 
 
-def of_check(command: str = "check") -> Any:  # noqa: ANN401 - any JSON
+def of_check(command: str = "check", tool: str = "") -> Any:  # noqa: ANN401 - any JSON
     snapshot = machine().snapshot(100)
     inventory = take(MemoryFs({"7/stat": b""}, Path()), Facts(), whole=None)
     source = {**snapshot.meta["source"], "inventory": inventory}
@@ -68,7 +68,7 @@ def of_check(command: str = "check") -> Any:  # noqa: ANN401 - any JSON
         Rule("asked for", "me", kinds=frozenset({"FILE"})),
         Rule("no container", relations=frozenset({"container_init"})),
     )
-    options = ReportOptions(command, gate=True, policy=known)
+    options = ReportOptions(command, gate=True, policy=known, tool=tool)
     return json.loads(writer.render(make(snapshot, check(snapshot), options)))
 
 
@@ -119,6 +119,7 @@ def test_a_schema_is_one_and_has_what_is_written(command: str) -> None:
     Draft202012Validator.check_schema(json.loads(schema.render(command)))
     assert faults(command, DOCUMENTS[command]()) == []
     assert faults(command, json.loads(writer.render_error(command, "no \udcff", 2))) == []
+    assert faults("check", of_check(tool="criu")) == []
 
 
 @pytest.mark.parametrize("command", DOCUMENTS)
@@ -126,6 +127,8 @@ def test_every_key_is_told_and_is_written(command: str) -> None:
     told = {path for path, _, _ in json_keys.told(json_keys.DOCUMENTS[command].keys)}
     found = set(json_keys.paths(DOCUMENTS[command]()))
     found |= set(json_keys.paths(of_things())) if command == "who" else set()
+    if command in {"check", "report"}:
+        found |= set(json_keys.paths(of_check(tool="criu")))
     told -= {"rows", "errors[].message", "errors[].exit_code"}  # not of every document
     assert each(any(one.startswith(path) for one in found) for path in sorted(told))
     assert f"## {command}" in json_keys.json_page() or command == "report"

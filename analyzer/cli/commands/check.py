@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import typer
 
 from analyzer.cli import options as opt
-from analyzer.cli.arguments import obey_policy
+from analyzer.cli.arguments import for_tool, obey_policy
 from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.output import Progress
 from analyzer.cli.output import columns as columns_of
@@ -28,6 +28,7 @@ EXAMPLES: Final = (
     "sudo cranalyze check 4711 --json --ignore USER_NS",
     "sudo cranalyze check 4711 --junit --output leaks.xml",
     "sudo cranalyze check --all-containers",
+    "sudo cranalyze check 4711 --for criu",
     "cranalyze check $$ --subtree",
 )
 
@@ -62,16 +63,19 @@ def run(  # noqa: PLR0913 - an option each
     ignore: opt.Ignore = None,
     references_only: opt.ReferencesOnly = False,
     profile: opt.ProfileName = "auto",
+    tool: opt.For = opt.Tool.NONE,
     config: opt.Config = None,
 ) -> None:
     """Tell whether a subtree is contained.
 
-    Exits with 16 if it is not, 3 if that could not be decided.
+    Exits with 16 if it is not, 3 if that could not be decided. With --for criu, 16 also if CRIU
+    would refuse it, or could not restore it.
     """
     from analyzer.check.leaks import check as judge
     from analyzer.core import settings
     from analyzer.core.errors import BadInputError
     from analyzer.core.model import Rules
+    from analyzer.criu import asked_of
     from analyzer.report.make import make, shown
 
     if not subject and not all_containers:
@@ -89,6 +93,8 @@ def run(  # noqa: PLR0913 - an option each
         profile=profile,
     )  # fmt: skip
 
+    if tool is opt.Tool.CRIU:
+        chosen = for_tool(chosen, form, all_containers=all_containers)
     if all_containers:
         if subject or proc or form not in {Form.TEXT, Form.JSON} or wanted.view.columns:
             raise BadInputError(
@@ -100,7 +106,8 @@ def run(  # noqa: PLR0913 - an option each
     def listed(snapshot: Snapshot) -> npt.NDArray[np.bool_]:
         # What is named afterwards does not change the verdicts: they are worked out once.
         seen.append(judge(snapshot, rules=Rules(rules)))
-        return shown(seen[-1], everything=wanted.everything)
+        told = shown(seen[-1], everything=wanted.everything)
+        return told | asked_of(snapshot, seen[-1]) if chosen.tool else told
 
     inputs = strangers(proc)
     with Desk(inputs, to_file(wanted.output, force=force), foreign=bool(inputs)) as desk:
@@ -114,6 +121,7 @@ def run(  # noqa: PLR0913 - an option each
                 raw=raw_addresses,
                 freeze=freeze,
                 related=not references_only,
+                thorough=bool(chosen.tool),
                 listed=listed,
                 proc=proc,
             )

@@ -1,0 +1,78 @@
+"""What CRIU would do, bundled for people: a block for each rule and outcome, the worst first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from analyzer.core.text import printable
+from analyzer.criu import Outcome
+from analyzer.report.wording import listing, number, plural
+
+if TYPE_CHECKING:
+    from analyzer.report.preflight import Blocker, Preflight
+
+TITLES: Final = {
+    Outcome.REFUSES: "refuses",
+    Outcome.FAILS: "dumps, and does not restore",
+    Outcome.UNKNOWN: "is not known to handle",
+    Outcome.SILENT: "dumps in silence",
+    Outcome.RUNTIME: "leaves to the runtime",
+}
+"""What CRIU does, of each outcome."""
+_MOST: Final = 4
+
+
+class Bundled(NamedTuple):
+    """What one rule applies to: the first that it does, and all of them in words."""
+
+    first: Blocker
+    things: tuple[str, ...]
+    options: tuple[str, ...]
+
+
+def bundled(told: Preflight, outcome: Outcome) -> list[Bundled]:
+    """Return what has an outcome, by rule."""
+    rules: dict[str, list[Blocker]] = {}
+    for one in told.blockers:
+        if one.outcome is outcome:
+            rules.setdefault(one.rule, []).append(one)
+    return [
+        Bundled(
+            many[0],
+            tuple(dict.fromkeys(thing(one) for one in many)),
+            tuple(dict.fromkeys(one.option for one in many if one.option)),
+        )
+        for many in rules.values()
+    ]
+
+
+def thing(one: Blocker) -> str:
+    """Return what something is, who has it, and what else is known of it."""
+    detail = f" ({one.detail})" if one.detail and one.detail not in one.what else ""
+    where = f"{one.where}: " if one.where and one.where != one.what else ""
+    return printable(f"{where}{one.what}{detail}")
+
+
+def answer(told: Preflight) -> str:
+    """Return in one sentence whether it works."""
+    tool = f"CRIU {told.versions}"
+    stopping = [b for b in told.blockers if b.outcome in {Outcome.REFUSES, Outcome.FAILS}]
+    count = f"{number(len(stopping))} {plural(len(stopping), 'thing')}"
+    silent = sum(one.outcome is Outcome.SILENT for one in told.blockers)
+    unknown = sum(one.outcome is Outcome.UNKNOWN for one in told.blockers)
+    more = f", and would not notice {number(silent)} more" if silent else ""
+    if unknown:
+        more += f"; of {number(unknown)} nothing is known"
+    if not stopping:
+        return f"{tool} would dump and restore it{more.replace(' more', '')}"
+    if told.possible:
+        return f"{tool} stops at {count}, which options allow{more}"
+    cannot = [one for one in stopping if one.stops]
+    return f"{tool} cannot: {number(len(cannot))} of {count} no option allows{more}"
+
+
+def removals(told: Preflight, most: int = _MOST) -> str:
+    """Return what has to go first: "A and B"."""
+    names = [printable(one) for one in told.remove]
+    rest = [f"{number(len(names) - most)} more"] if len(names) > most else []
+    return listing([*names[:most], *rest])
