@@ -61,6 +61,7 @@ def tell(
 ) -> None:
     """List the things of a kind (None: deleted files) of the whole machine, or of a file of it."""
     from analyzer.lookup import limits, things
+    from analyzer.lookup.recorded import told_of
     from analyzer.lookup.sorts import DELETED, sort_of
     from analyzer.report.make import gaps_of
     from analyzer.sources import collect as take
@@ -102,4 +103,5 @@ def tell(
     if view.json:
         emit(writer.to_json(found, beside, gaps))
     else:
-        emit(writer.to_text(found, beside, gaps, columns(), colour=coloured()))
+        about = told_of(snapshot)
+        emit(writer.to_text(found, beside, gaps, columns(), colour=coloured(), about=about))

@@ -60,7 +60,7 @@ _TYPE: Final = 0o170000  # S_IFMT
 _TMPFS_MAGIC: Final = 0x01021994
 _BLOCK: Final = 512  # of i_blocks, whatever the filesystem's own are
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
-_SORTS: Final = {
+SORTS: Final = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "directory",
     stat.S_IFCHR: "character-device",
@@ -250,7 +250,7 @@ def open_types(memory: Memory, files: U64) -> npt.NDArray[np.object_]:
     found = np.full(len(files), "", object)
     modes = inode["mode"].astype(np.int64) & _TYPE
     for mode in np.unique(modes[inode.ok]).tolist():
-        found[inode.ok & (modes == mode)] = _SORTS.get(mode, "")
+        found[inode.ok & (modes == mode)] = SORTS.get(mode, "")
     for number, word in _SORT_OF.items():
         found[magic == number] = word
     alone = entry.ok & block.ok & (entry["parent"] == read["dentry"])

@@ -7,17 +7,24 @@ references to the memory alone and is not looked at; sockets of the kernel's own
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
+from analyzer.core.model import Fact
 from analyzer.core.values import replace
 from analyzer.kinds import _proc_net
+from analyzer.kinds._initial import initial
 from analyzer.kinds._namespace import Holds, namespace
-from analyzer.kinds.base import Judged
+from analyzer.kinds.base import Judged, State
 from analyzer.kinds.net_socket import ORPHAN, orphans
 from analyzer.kinds.netdev import INTERFACE, interfaces
+from analyzer.memory.trees import xarrays
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    import numpy.typing as npt
 
     from analyzer.kinds.base import U64, Edges
     from analyzer.memory.reader import Memory
@@ -26,6 +33,26 @@ if TYPE_CHECKING:
 def _walk(memory: Memory, namespaces: U64) -> Iterable[Edges]:
     return chain(orphans(memory, namespaces), interfaces(memory, namespaces))
 
+
+def _state(memory: Memory, namespaces: U64) -> Mapping[str, npt.NDArray[Any]]:
+    """Read the ids by which the initial one knows others (ip-netns(8), list-id)."""
+    first = np.array([initial(memory, "net")], np.uint64)
+    root = memory.gather(
+        first, "net", {"head": "netns_ids.idr_rt.xa_head", "base": "netns_ids.idr_base"}
+    )
+    known = xarrays(memory, np.where(root.ok, root["head"], np.uint64(0)))
+    base = int(root["base"][0])
+    number = {
+        at: base + n for at, n in zip(known.value.tolist(), known.index.tolist(), strict=True)
+    }
+    column = np.array([number.get(one, -1) for one in namespaces.tolist()], np.int64)
+    return {"netns.id": np.ma.masked_array(column, column < 0)}
+
+
+_FACTS: Final = (
+    Fact("netns.id", "number", "id that the host's network namespace gave another (ip-netns(8))",
+         aside=True),
+)  # fmt: skip
 
 KIND: Final = replace(
     namespace(
@@ -38,4 +65,5 @@ KIND: Final = replace(
         file_types=_proc_net.FILE_TYPES,
     ),
     one_for_all="nsproxy.net",
+    state=State(_FACTS, _state),
 )

@@ -61,6 +61,8 @@ class Namespace:
     unnamed: int
     stable: bool
     pins: tuple[Pin, ...]
+    ppid: int | None = None
+    netnsid: int | None = None
 
     @property
     def name(self) -> str:
@@ -97,7 +99,7 @@ def every(snapshot: Snapshot) -> tuple[Namespace, ...]:
     graph, inside = Graph(snapshot), _members(snapshot)
     above = {name: _above(snapshot, name) for name in ("owner", "parent")}
     here = of_now(snapshot) and proc_levels() == 0
-    comm = _commands(snapshot)
+    comm, parents, ids = _commands(snapshot), _parents(snapshot), _numbers(snapshot)
     made = []
     for row in np.flatnonzero(_spaces(snapshot)).tolist():
         kind = registry()[objects.value("kind", row)].namespace
@@ -123,6 +125,8 @@ def every(snapshot: Snapshot) -> tuple[Namespace, ...]:
                 refcount=objects.value("refcount", row),
                 unnamed=0 if held is None else held.unnamed,
                 stable=bool(objects["stable"][row]),
+                ppid=None if pid is None else parents.get(pid),
+                netnsid=ids.get(row),
                 pins=()
                 if held is None
                 else pins(held.by, f"{kind}:[{int(objects['ino'][row])}]", pids, comm),
@@ -181,6 +185,19 @@ def _commands(snapshot: Snapshot) -> Mapping[int, str]:
     return dict(zip(tasks["tid"][leads].tolist(), names, strict=True))
 
 
+def _parents(snapshot: Snapshot) -> Mapping[int, int]:
+    tasks = snapshot.tables["tasks"]
+    leads = tasks["tid"] == tasks["tgid"]
+    return dict(zip(tasks["tid"][leads].tolist(), tasks["ppid"][leads].tolist(), strict=True))
+
+
+def _numbers(snapshot: Snapshot) -> Mapping[int, int]:
+    """Return the ids of network namespaces, by row, where one was given."""
+    told = snapshot.tables["facts"]
+    at = np.flatnonzero(told["fact"] == told.code("fact", "netns.id"))
+    return dict(zip((told["ref"][at] - 1).tolist(), told["number"][at].tolist(), strict=True))
+
+
 def _line(pid: int) -> str:
     """Return the command line of a process (proc_pid_cmdline(5)), "" where it has none."""
     try:
@@ -225,6 +242,10 @@ def tree(spaces: Sequence[Namespace], *, by_parent: bool) -> tuple[Branch, ...]:
     return tuple(found)
 
 
+def _mounted(one: Namespace) -> str | None:
+    return ",".join(dict.fromkeys(pin.path for pin in one.pins if pin.path)) or None
+
+
 FIELDS: Final[Mapping[str, Field[Namespace]]] = {
     field.name: field
     for field in (
@@ -235,6 +256,7 @@ FIELDS: Final[Mapping[str, Field[Namespace]]] = {
         Field[Namespace]("NPROCS", "number", "processes in it, by any thread; as lsns",
                          lambda one: len(one.pids)),
         Field[Namespace]("PID", "number", "the lowest of them; as lsns", lambda one: one.pid),
+        Field[Namespace]("PPID", "number", "its parent; as lsns", lambda one: one.ppid),
         Field[Namespace]("COMM", "string", "the name of that process",
                          lambda one: one.command or None),
         Field[Namespace]("COMMAND", "string", "its command line; as lsns",
@@ -248,9 +270,10 @@ FIELDS: Final[Mapping[str, Field[Namespace]]] = {
                          lambda one: one.owner),
         Field[Namespace]("PNS", "number", "the one that it is a child of; as lsns",
                          lambda one: one.parent),
+        Field[Namespace]("NETNSID", "number", "the id that the host's network namespace gave it; "
+                         "as lsns there", lambda one: one.netnsid),
         Field[Namespace]("NSFS", "string", "where it is bind-mounted; as lsns, in all mount "
-                         "namespaces", lambda one: ",".join(p.path for p in one.pins if p.path)
-                         or None),
+                         "namespaces", _mounted),
         Field[Namespace]("PATH", "string", "/proc/PID/ns/TYPE of that process; as lsns",
                          lambda one: f"/proc/{one.pid}/ns/{one.type}" if one.pid else None),
         Field[Namespace]("INITIAL", "boolean", "one of the host's own", lambda one: one.initial),

@@ -48,6 +48,13 @@ def about(snapshot: Snapshot) -> str:
     return ", ".join(parts)
 
 
+def told_of(snapshot: Snapshot) -> tuple[str, ...]:
+    """Return what a kept snapshot is of and what it lacks, a line each; () for what is of now."""
+    if not snapshot.meta.get("kept"):
+        return ()
+    return (f"of {about(snapshot)}", *limits(snapshot))
+
+
 def people(snapshot: Snapshot, pids: Iterable[int]) -> Iterator[Person]:
     """Yield who processes are, as far as the table of tasks tells: no user is in it."""
     tasks = snapshot.tables["tasks"]

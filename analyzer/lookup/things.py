@@ -6,14 +6,17 @@ are found for all of them at once, a step up at a time, over columns.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from analyzer.check.links import links
+from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK, Rules
 from analyzer.core.values import dataclass, field, replace
 from analyzer.kinds import facts
+from analyzer.kinds.file import SORTS
 from analyzer.lookup.columns import Field
 from analyzer.lookup.recorded import people
 from analyzer.lookup.sorts import FILE
@@ -21,6 +24,7 @@ from analyzer.lookup.who import upward
 from analyzer.lookup.words.base import of_now
 from analyzer.memory.distinct import find
 from analyzer.procfs.people import person
+from analyzer.procfs.places import mount_points
 from analyzer.sources.tasks import proc_levels
 
 if TYPE_CHECKING:
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.bool_]
 
 _MOST_DEEP: Final = 12
+_TYPE: Final = 0o170000  # S_IFMT
 _MOST_PEOPLE: Final = 5_000
 
 
@@ -113,6 +118,7 @@ class Listing:
     processes: tuple[Total, ...]
     users: tuple[Total, ...]
     units: tuple[Total, ...]
+    filesystems: tuple[Total, ...]
     things: tuple[Thing, ...]
     people: Mapping[int, Person]
 
@@ -156,11 +162,29 @@ class Question:
             mine &= objects.known("deleted") & objects["deleted"]
         rows = np.flatnonzero(mine)
         if self.sort.types:
-            told = _texts(snapshot, self.sort.told)
+            told = self._types(snapshot, rows)
             wanted = frozenset(self.sort.types)
             keep = (told.get(ref) in wanted for ref in (rows + 1).tolist())
             rows = rows[np.fromiter(keep, np.bool_, len(rows))]
         return rows
+
+    def _types(self, snapshot: Snapshot, rows: Rows) -> Mapping[int, str]:
+        """Return what sort of thing each object is: by its fact, or its name where /proc was read.
+
+        Raises BadInputError where neither is known.
+        """
+        told = _texts(snapshot, self.sort.told)
+        if told or not len(rows) or not snapshot.meta.get("kept"):
+            return told
+        if self.sort.kind != FILE:
+            raise BadInputError(
+                f"--kind {self.sort.word}: what was read does not tell which {self.sort.kind} "
+                "objects are such"
+            )
+        objects = snapshot.tables["objects"]
+        modes = np.where(objects.known("mode")[rows], objects["mode"][rows], 0).tolist()
+        named = zip((rows + 1).tolist(), objects["name"][rows], modes, strict=True)
+        return {ref: _by_name(name or "", mode) for ref, name, mode in named}
 
     @property
     def larger(self) -> int:
@@ -205,6 +229,7 @@ def _processes(sort: Sort, snapshot: Snapshot) -> Listing:
         totals(own),
         totals(users),
         totals(units),
+        (),
         (),
         people,
     )
@@ -264,6 +289,7 @@ class _Found:
             tuple(self._totals(pairs, pairs.comms)),
             tuple(self._totals(pairs, {p: one.user for p, one in people.items()})),
             tuple(self._totals(pairs, {p: one.unit for p, one in people.items()})),
+            tuple(self._filesystems(snapshot, pairs)),
             tuple(self._things(snapshot, order[:most], people)),
             people,
         )
@@ -285,6 +311,24 @@ class _Found:
             who = f"{called[pids[0]]} ({pids[0]})" if by_process else str(key)
             found.append(Total(who, tuple(pids), len(mine), int(self._amount[mine].sum())))
         yield from sorted(found, key=lambda one: (-one.amount, -one.things, one.pids))
+
+    def _filesystems(self, snapshot: Snapshot, pairs: _Pairs) -> Iterator[Total]:
+        """Yield what merged things take of each filesystem, by its device and where it is ours."""
+        if not self._sort.merged or not len(self._order):
+            return
+        objects = snapshot.tables["objects"]
+        first = np.array([self._rows[one][0] for one in self._order.tolist()], np.intp)
+        known = objects.known("dev")[first]
+        points = mount_points() if of_now(snapshot) else {}
+        found = []
+        for dev in np.unique(objects["dev"][first[known]]).tolist():
+            mine = self._order[known & (objects["dev"][first] == dev)]
+            holding = np.unique(pairs.tgid[np.isin(pairs.thing, mine)])
+            where = f" {points[dev]}" if dev in points else ""
+            who = f"{os.major(dev)}:{os.minor(dev)}{where}"
+            amount = int(self._amount[mine].sum())
+            found.append(Total(who, tuple(holding.tolist()), len(mine), amount))
+        yield from sorted(found, key=lambda one: (-one.amount, one.who))
 
     def _things(
         self, snapshot: Snapshot, order: Rows, people: Mapping[int, Person]
@@ -451,6 +495,18 @@ def _merged(snapshot: Snapshot, rows: Rows) -> Rows:
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.intp)
 
 
+def _by_name(name: str, mode: int) -> str:
+    """Return the type of an open file by what /proc calls it."""
+    if name.startswith("anon_inode:"):
+        word = name.removeprefix("anon_inode:").strip("[]").replace(" ", "-")
+        return {"eventpoll": "epoll", "bpf_link": "bpf-link"}.get(word, word)
+    if name.startswith("/memfd:"):
+        return "memfd"
+    if name.startswith(("/SYSV", "/dev/zero (deleted)")):
+        return "shared-memory"
+    return SORTS.get(mode & _TYPE, "")
+
+
 def _texts(snapshot: Snapshot, fact: str) -> Mapping[int, str]:
     """Return the texts of a fact by objref."""
     table = snapshot.tables["facts"]
@@ -486,8 +542,6 @@ def holders(thing: Thing) -> str:
 
 
 def _dev(thing: Thing) -> str | None:
-    import os
-
     return None if thing.dev is None else f"{os.major(thing.dev)}:{os.minor(thing.dev)}"
 
 

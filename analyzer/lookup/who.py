@@ -62,7 +62,16 @@ _ACCESS: Final = ("for reading", "for writing", "for reading and writing")
 _O_ACCMODE: Final = 3
 # The title says it, or it is nobody's question; and what says something by being none.
 _UNTOLD: Final = frozenset(
-    {"mount_id", "open.mode", "open.type", "space", "filesystem", "socket.peer", "mounts"}
+    {
+        "mount_id",
+        "open.mode",
+        "open.type",
+        "space",
+        "netns.id",
+        "filesystem",
+        "socket.peer",
+        "mounts",
+    }
     | {"detached"}
 )
 _TOLD_AS_ZERO: Final = frozenset({"readers", "writers"})

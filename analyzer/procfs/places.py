@@ -274,6 +274,16 @@ def mounted_at(path: str) -> int | None:
     return next((m.dev for m in reversed(mounts_here) if m.point == point), None)
 
 
+def mount_points() -> dict[int, str]:
+    """Return where each device is mounted in our mount namespace: the shortest such path."""
+    own = next((space for space in _spaces("self")), None)
+    found: dict[int, str] = {}
+    for mount in () if own is None else own.mounts:
+        if mount.dev not in found or len(mount.point) < len(found[mount.dev]):
+            found[mount.dev] = mount.point
+    return found
+
+
 def _pids() -> list[int]:
     try:
         return [int(name) for name in os.listdir("/proc") if name.isdecimal()]

@@ -70,11 +70,20 @@ def _document(one: Namespace) -> dict[str, Any]:
 
 
 def to_text(
-    branches: Sequence[Branch], gaps: Sequence[Gap], width: int = 80, *, colour: bool = False
+    branches: Sequence[Branch],
+    gaps: Sequence[Gap],
+    width: int = 80,
+    *,
+    colour: bool = False,
+    about: Sequence[str] = (),
 ) -> str:
-    """Return namespaces, as a list or a tree, as lines of at most `width` cells."""
+    """Return namespaces, as a list or a tree, as lines of at most `width` cells.
+
+    `about` says what they are of.
+    """
     cells = max(width, MIN_WIDTH)
-    lines = [*_lines(branches, cells)]
+    lines = [Line(text) for one in about for text in wrap(printable(one), cells, "", 2)]
+    lines += _lines(branches, cells)
     for gap in gaps:
         lines += [Line(text, "bad") for text in wrap(gap_in_words(gap), cells, "gap: ", 5)]
     return joined(lines, colour=colour)

@@ -51,6 +51,7 @@ def to_json(listing: Listing, limits: Sequence[Limit], gaps: Sequence[Gap]) -> s
         "processes": list(map(_total, listing.processes)),
         "users": list(map(_total, listing.users)),
         "units": list(map(_total, listing.units)),
+        "filesystems": list(map(_total, listing.filesystems)),
         "things": list(map(_thing_document, listing.things)),
         "incomplete": bool(gaps),
         "gaps": [
@@ -102,15 +103,18 @@ def to_text(
     cells: int = 80,
     *,
     colour: bool = False,
+    about: Sequence[str] = (),
 ) -> str:
-    """Return a listing as lines of at most `cells` cells."""
+    """Return a listing as lines of at most `cells` cells; `about` says what it is of."""
     cells = max(cells, MIN_WIDTH)
-    lines = [Line(text, "title") for text in wrap(_headline(listing), cells)]
+    lines = [Line(text) for one in about for text in wrap(printable(one), cells, "", 2)]
+    lines += [Line(text, "title") for text in wrap(_headline(listing), cells)]
     lines += [Line(text) for text in wrap(listing.sort.note, cells, "  ", 2) if listing.sort.note]
     lines += _limits(limits, cells)
     lines += _totals("by process", listing, listing.processes, _MOST_TOTALS, cells)
     lines += _totals("by user", listing, listing.users, _MOST_UNITS, cells)
     lines += _totals("by unit or container", listing, listing.units, _MOST_UNITS, cells)
+    lines += _totals("by filesystem", listing, listing.filesystems, _MOST_UNITS, cells)
     lines += _things(listing, cells)
     lines += _steps(listing, cells)
     for gap in gaps:
@@ -121,7 +125,7 @@ def to_text(
 def _headline(listing: Listing) -> str:
     sort = listing.sort
     if not listing.count:
-        return f"no {sort.title} that is asked for is held on this machine"
+        return f"no such thing was found: {sort.title}"
     said = f"{number(listing.count)} {sort.title if listing.count == 1 else sort.plural}"
     if sort.amount:
         said += f", {_amount(sort, listing.amount, unit=True)}"

@@ -279,9 +279,10 @@ _TOTALS: Final[Keys] = {
         ("processes", "a process"),
         ("users", "a user"),
         ("units", "a unit or container"),
+        ("filesystems", "a filesystem, by device and mount point, with what is deleted on it:"),
     )
     for key, told in {
-        "who": (TEXT, f"{whose} that holds some of them"),
+        "who": (TEXT, f"{whose} which holds some of them"),
         "pids": (array(INT), "its processes"),
         "things": (INT, "how many"),
         "amount": (INT, "how much of what is summed up"),

@@ -87,7 +87,7 @@ def of_things() -> Any:  # noqa: ANN401 - any JSON
     made = things.machine()
     made.gap("pid 7", "openat", 13, "not read")
     question = Question(sort_of("inotify"))
-    found = replace(question.answer(made.snapshot()), users=TOTAL, units=TOTAL)
+    found = replace(question.answer(made.snapshot()), users=TOTAL, units=TOTAL, filesystems=TOTAL)
     limits = (Limit("fs.x", "a\udcff", 1, 2),)
     return json.loads(things_writer.to_json(found, limits, gaps_of(made.snapshot())))
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.cli import listed
 from analyzer.cli import options as opt
+from analyzer.cli.desk import Desk
 from analyzer.cli.output import Progress, coloured, columns, emit
+from analyzer.cli.work import kept, strangers
 
 if TYPE_CHECKING:
     from analyzer.lookup.namespaces import Namespace
@@ -19,7 +21,7 @@ EXAMPLES: Final = (
 )
 
 
-def run(
+def run(  # noqa: PLR0913 - an option each
     *,
     types: opt.NamespaceTypes = None,
     tree: opt.OwnerTree = False,
@@ -29,6 +31,8 @@ def run(
     list_columns: opt.ColumnsOfNamespaces = False,
     filter_: opt.FilterThings = None,
     json: opt.AsJson = False,
+    from_: opt.FromFile = None,
+    proc: opt.ProcRoot = None,
 ) -> None:
     """List all namespaces of the machine, and what keeps each.
 
@@ -38,6 +42,7 @@ def run(
     """
     del list_columns
     from analyzer.lookup import namespaces as asking
+    from analyzer.lookup.recorded import told_of
     from analyzer.report.make import gaps_of
     from analyzer.sources import collect as take
     from analyzer.sources.request import Request
@@ -47,15 +52,18 @@ def run(
         asking.FIELDS, asking.USUAL, columns_, filter_, noheadings=noheadings, tree=tree or parents
     )
     wanted = listed.namespace_types(types)
-    with Progress(quiet=json) as progress:
-        asked = Request(
-            None,
-            wanted=asking.wanted,
-            detailed=True,
-            enough=asking.settled,
-            progress=progress,
-        )
-        snapshot = take(asked, source="kernel", drop_privileges=True)
+    inputs = strangers(proc, from_)
+    with Desk(inputs, foreign=bool(inputs)) as desk, Progress(quiet=json) as progress:
+        snapshot = kept(desk, from_, proc, progress)
+        if snapshot is None:
+            asked = Request(
+                None,
+                wanted=asking.wanted,
+                detailed=True,
+                enough=asking.settled,
+                progress=progress,
+            )
+            snapshot = take(asked, source="kernel", drop_privileges=True)
     spaces: tuple[Namespace, ...] = asking.every(snapshot)
     spaces = tuple(one for one in spaces if not wanted or one.type in wanted)
     spaces = view.kept(spaces)
@@ -67,4 +75,5 @@ def run(
         emit(writer.to_json(spaces, gaps))
         return
     branches = asking.tree(spaces, by_parent=parents) if tree or parents else asking.flat(spaces)
-    emit(writer.to_text(branches, gaps, columns(), colour=coloured()))
+    about = told_of(snapshot)
+    emit(writer.to_text(branches, gaps, columns(), colour=coloured(), about=about))
