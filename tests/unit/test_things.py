@@ -13,6 +13,7 @@ from analyzer.core.text import width
 from analyzer.kinds import registry
 from analyzer.lookup import columns, things
 from analyzer.lookup.limits import Limit
+from analyzer.lookup.pairs import Hand
 from analyzer.lookup.sorts import DELETED, sort_of, sorts
 from analyzer.writers import things as writer
 from tests.build import Machine
@@ -57,7 +58,7 @@ def test_who_holds_how_many_worst_first_and_not_our_own() -> None:
     assert [one.amount for one in found.things] == [900, 30, 5]
     totals = [(one.pids, one.things, one.amount) for one in found.processes]
     assert totals == [((11,), 2, 930), ((10,), 1, 5)]
-    assert found.things[0].hands == (things.Hand(11, "agent", (4,)),)
+    assert found.things[0].hands == (Hand(11, "agent", (4,)),)
 
 
 def test_a_deleted_file_is_one_thing_however_it_is_held() -> None:
