@@ -174,8 +174,8 @@ def _common(memory: Memory, socks: U64) -> dict[str, npt.NDArray[Any]]:
     pairs = list(zip(families, read["protocol"].tolist(), strict=True))
     return {
         "socket.family": _of(read.ok, [_FAMILIES.get(one, str(one)) for one in families]),
-        "socket.type": _of(read.ok, [_TYPES.get(one, str(one)) for one in read["type"].tolist()]),
-        "socket.state": _of(read.ok, list(map(_state_word, families, states, read["type"]))),
+        "socket.type": _of(read.ok, [type_word(one) for one in read["type"].tolist()]),
+        "socket.state": _of(read.ok, list(map(state_word, families, states, read["type"]))),
         "socket.protocol": _of(read.ok, [_protocol(*pair) for pair in pairs]),
         "socket.netns": np.ma.masked_array(net["ino"], ~(read.ok & net.ok)),
         "socket.waiting": np.ma.masked_array(read["waiting"], ~listens),
@@ -188,7 +188,8 @@ def _of(ok: Mask, words: list[str]) -> Words:
     return column
 
 
-def _state_word(family: int, state: int, kind: int) -> str:
+def state_word(family: int, state: int, kind: int) -> str:
+    """Return the state of a socket of a family and type."""
     if family == int(socket.AF_UNIX):
         return _UNIX_STATES.get(state, str(state))
     if kind != int(socket.SOCK_STREAM) and _STATES.index("closed") == state:
@@ -198,9 +199,24 @@ def _state_word(family: int, state: int, kind: int) -> str:
 
 def _protocol(family: int, number: int) -> str:
     if family == int(socket.AF_NETLINK):
-        return named(number, _NETLINK)
+        return netlink_word(number)
     internet = family in (int(socket.AF_INET), int(socket.AF_INET6))
-    return _PROTOCOLS.get(number, str(number)) if internet else ""
+    return protocol_word(number) if internet else ""
+
+
+def netlink_word(number: int) -> str:
+    """Return what a protocol of netlink is called."""
+    return named(number, _NETLINK)
+
+
+def protocol_word(number: int) -> str:
+    """Return what a protocol of the internet is called."""
+    return _PROTOCOLS.get(number, str(number))
+
+
+def type_word(number: int) -> str:
+    """Return what a type of sockets is called."""
+    return _TYPES.get(number, str(number))
 
 
 def _of_unix(memory: Memory, socks: U64) -> Mapping[str, npt.NDArray[Any]]:

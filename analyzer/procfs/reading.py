@@ -15,7 +15,18 @@ import numpy as np
 from analyzer.check.subtree import INSIDE, UNPLACED, task_sides
 from analyzer.core.errors import TargetVanishedError
 from analyzer.core.values import dataclass
-from analyzer.procfs import ends, files, mappings, mounts, namespaces, nslink, relate, tasks, world
+from analyzer.procfs import (
+    ends,
+    files,
+    mappings,
+    mounts,
+    namespaces,
+    nslink,
+    relate,
+    tasks,
+    things,
+    world,
+)
 from analyzer.procfs.build import Tables
 from analyzer.procfs.facts import COMPLETE
 from analyzer.procfs.gaps import Failure, GapLog
@@ -30,8 +41,8 @@ if TYPE_CHECKING:
     from analyzer.procfs.identity import Identity
     from analyzer.procfs.nslink import NamespaceLink
     from analyzer.procfs.sharing import Groups
-    from analyzer.procfs.tasks import Task
-    from analyzer.relations.shown import Key
+    from analyzer.procfs.tasks import Task as Read
+    from analyzer.relations.shown import Shown, Sock, Task
     from analyzer.snapshot.tables import Table
 
 Progress = Callable[[str], None]
@@ -55,7 +66,7 @@ class Seen:
     fs: ProcFs
     facts: Facts
     log: GapLog
-    tasks: Sequence[Task]
+    tasks: Sequence[Read]
     subtree: frozenset[int]
     certain: bool
     notes: Sequence[str]
@@ -65,7 +76,7 @@ class Seen:
         """Return when process `pid` started, in nanoseconds since boot."""
         return self.facts.nanoseconds(self.leader(pid).stat.start_ticks)
 
-    def leader(self, pid: int) -> Task:
+    def leader(self, pid: int) -> Read:
         """Return the first thread of process `pid`."""
         return next(task for task in self.tasks if task.tid == pid)
 
@@ -75,7 +86,7 @@ class _Reading:
     """What the steps share; `full` are the tasks (by tid) that are read in full."""
 
     fs: ProcFs
-    tasks: Sequence[Task]
+    tasks: Sequence[Read]
     identity: Identity
     full: frozenset[int]
     log: GapLog
@@ -83,7 +94,7 @@ class _Reading:
     observer: int
     whole: bool
 
-    def concerns(self, group: Sequence[Task]) -> bool:
+    def concerns(self, group: Sequence[Read]) -> bool:
         return any(task.tid in self.full for task in group)
 
 
@@ -154,7 +165,10 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, list[str], di
     of_interest = {m.namespace for m in members if m.tid in reading.full}
     progress("open files")
     one_each = [group[0] for group in groups[What.FILES]]
-    slots = _slots(reading, groups[What.FILES], of_interest)
+    by_tid = world.tasks(reading.tasks, members, reading.subtree)
+    first = namespaces.initial(reading.tasks, members)
+    host = world.initial(first, members).get("net")
+    slots, socks = _slots(reading, groups[What.FILES], of_interest, by_tid, host)
     of_interest |= _namespaces_of(slots)
     rows = slots.kept()
     told = dict(zip(rows, files.details(fs, slots, rows, one_each, log), strict=True))
@@ -165,24 +179,31 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, list[str], di
         for at, group in enumerate(groups[What.VM])
         if reading.concerns(group)
     }
-    first = namespaces.initial(reading.tasks, members)
     progress("relations")
-    shown = world.shown(reading, groups, members, slots, told, seen, mapped, first)
+    shown = world.shown(reading, groups, members, slots, told, seen, mapped, first, by_tid, socks)
     found = relate.find(shown)
     slots.drop(relate.files(found), world.whoever)
-    of_interest |= {link for link in map(_space, relate.ends(found)) if link is not None}
+    texts = [*(key[1] for key in relate.ends(found)), *_net_spaces(shown)]
+    of_interest |= {link for link in map(_space, texts) if link is not None}
     out = Tables(groups, reading.concerns)
     out.add_shared(slots)
     opened = out.add_files(slots, [told[row] for row in slots.kept()], mounts.devices(seen))
     out.add_mapped(mapped)
     out.add_namespaces([m for m in members if m.namespace in of_interest], opened, first)
+    things.add(out, shown)
     ends.add(out, relate.ends(found), shown)
     notes = [*_alike(reading, slots, one_each), *_pinned(mounts.pins(seen), of_interest)]
     return out, notes, {"relations": relate.table(found, out.number)}
 
 
-def _space(key: Key) -> NamespaceLink | None:
-    return nslink.parse(key[1]) if isinstance(key[1], str) else None
+def _space(text: object) -> NamespaceLink | None:
+    return nslink.parse(text) if isinstance(text, str) else None
+
+
+def _net_spaces(shown: Shown) -> set[str]:
+    """Return the network namespaces that sockets of the subtree are in."""
+    found = (shown.sock_of(file) for file in shown.files if file.inside)
+    return {sock.space for sock in found if sock is not None}
 
 
 def _groups(reading: _Reading) -> dict[What, Groups]:
@@ -194,14 +215,23 @@ def _groups(reading: _Reading) -> dict[What, Groups]:
     }
 
 
-def _slots(reading: _Reading, groups: Groups, of_interest: set[NamespaceLink]) -> files.Slots:
+def _slots(
+    reading: _Reading,
+    groups: Groups,
+    of_interest: set[NamespaceLink],
+    by_tid: Mapping[int, Task],
+    host: str | None,
+) -> tuple[files.Slots, list[Sock]]:
     one_each = [group[0] for group in groups]
     concerned = [reading.concerns(group) for group in groups]
     spaces = {nslink.text(namespace) for namespace in of_interest}
     matters: list[Callable[[str], bool]] = []
+    socks: list[Sock] = []
 
     def wanted(links: Sequence[str]) -> Callable[[str], bool]:
-        matters.append(world.Interest(links, reading.subtree))
+        socks.extend(world.sockets(reading.fs, by_tid, links))
+        wanted = world.others(socks, by_tid, links, host)
+        matters.append(world.Interest(links, reading.subtree, wanted))
         return lambda link: link in spaces or matters[0](link)
 
     slots = files.walk(reading.fs, one_each, concerned, wanted, reading.log)
@@ -212,7 +242,7 @@ def _slots(reading: _Reading, groups: Groups, of_interest: set[NamespaceLink]) -
         lambda link: world.whoever(link) or matters[0](link),
         reading.log,
     )
-    return slots
+    return slots, socks
 
 
 def _namespaces_of(slots: files.Slots) -> set[NamespaceLink]:
@@ -220,7 +250,7 @@ def _namespaces_of(slots: files.Slots) -> set[NamespaceLink]:
     return {namespace for namespace in found if namespace is not None}
 
 
-def _alike(reading: _Reading, slots: files.Slots, one_each: Sequence[Task]) -> list[str]:
+def _alike(reading: _Reading, slots: files.Slots, one_each: Sequence[Read]) -> list[str]:
     alike = files.look_shared(reading.fs, slots, one_each, reading.log)
     told = "look shared with another process; only kcmp(2) on the live machine can tell"
     return [f"{alike} descriptors {told}"] if alike else []

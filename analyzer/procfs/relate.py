@@ -39,12 +39,19 @@ def files(found: Found) -> set[int]:
     return {key[1] for key in ends(found) if key[0] == "FILE" and isinstance(key[1], int)}
 
 
+def sockets(found: Found) -> set[int]:
+    """Return the numbers of the sockets that are ends."""
+    kinds = {"SOCKET", "NET_SOCKET"}
+    return {key[1] for key in ends(found) if key[0] in kinds and isinstance(key[1], int)}
+
+
 def _inside(shown: Shown) -> set[Key]:
     """Return what the subtree owns: the host's namespaces it does not, though it be in them."""
     own = {task.key for task in shown.tasks.values() if task.inside}
     own |= {file.key for file in shown.files if file.inside}
     own |= {one.memory for one in shown.mappings if one.inside}
     own |= {place.key for place in shown.places}
+    own |= {sock.key for f in shown.files if f.inside and (sock := shown.sock_of(f)) is not None}
     spaces = shown.own("mnt")
     own |= {("MOUNT", one.mnt_id) for one in shown.mounts.values() if one.space in spaces}
     return own | {("MNT_NS", space) for space in spaces}

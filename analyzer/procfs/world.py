@@ -14,7 +14,19 @@ from analyzer.kinds import namespace_kinds
 from analyzer.procfs import fdinfo, maps, nslink
 from analyzer.procfs.kcmp import What
 from analyzer.procfs.parse import decode
-from analyzer.relations.shown import NUMBERED, PIPE, File, Mapped, Mount, Place, Shown, Slot, Task
+from analyzer.procfs.sockets import read as read_sockets
+from analyzer.relations.shown import (
+    NUMBERED,
+    PIPE,
+    File,
+    Mapped,
+    Mount,
+    Place,
+    Shown,
+    Slot,
+    Sock,
+    Task,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -70,7 +82,10 @@ class Reading(Protocol):
 class Interest:
     """Which links of processes outside matter to relations of a subtree with these links."""
 
-    def __init__(self, links: Iterable[str], pids: Collection[int]) -> None:
+    def __init__(
+        self, links: Iterable[str], pids: Collection[int], socks: Collection[int] = ()
+    ) -> None:
+        self._socks = {f"socket:[{ino}]" for ino in socks}
         self._names = {_name(link) for link in links if _named(link)}
         self._terminals = any(link.startswith(("/dev/pts/", "/dev/ptmx")) for link in links)
         self._pids = frozenset(map(str, pids))
@@ -78,7 +93,7 @@ class Interest:
 
     def __call__(self, link: str) -> bool:
         """Tell whether an outside descriptor that leads there is looked at."""
-        if link in _WATCHERS:
+        if link in _WATCHERS or link in self._socks:
             return True
         if not link.startswith("/"):
             return False
@@ -87,6 +102,39 @@ class Interest:
         if "/proc/" in link and not self._pids.isdisjoint(link.split("/")):
             return True
         return _named(link) and (self._watches or _name(link) in self._names)
+
+
+def sockets(fs: ProcFs, by_tid: Mapping[int, Task], links: Iterable[str]) -> list[Sock]:
+    """Return the sockets of the namespaces that the subtree is in; if it has any, of all."""
+    inside = {t.spaces["net"] for t in by_tid.values() if t.inside and "net" in t.spaces}
+    some = any(link.startswith("socket:[") for link in links)
+    return read_sockets(fs, by_tid.values(), None if some or not inside else inside)
+
+
+def others(
+    socks: Sequence[Sock], by_tid: Mapping[int, Task], links: Iterable[str], host: str | None
+) -> set[int]:
+    """Return the sockets that matter whoever has them: other ends, and those where the subtree is.
+
+    Of the host's network namespace only what can be another end.
+    """
+    spaces = {t.spaces["net"] for t in by_tid.values() if t.inside and "net" in t.spaces} - {host}
+    mine = set(links)
+    ports = {
+        port
+        for one in socks
+        if one.ends is not None and f"socket:[{one.ino}]" in mine
+        for port in (one.ends[1], one.ends[3])
+    } - {0}
+    return {
+        one.ino
+        for one in socks
+        if one.ino
+        and (
+            one.space in spaces
+            or (one.ends is not None and not ports.isdisjoint((one.ends[1], one.ends[3])))
+        )
+    }
 
 
 def whoever(link: str) -> bool:
@@ -367,7 +415,7 @@ def _link(fs: ProcFs, path: str) -> str:
         return ""
 
 
-def shown(  # noqa: PLR0917 -- all that a reading has read
+def shown(  # noqa: PLR0913, PLR0917 -- all that a reading has read
     reading: Reading,
     groups: Mapping[What, Groups],
     members: Sequence[Membership],
@@ -376,10 +424,11 @@ def shown(  # noqa: PLR0917 -- all that a reading has read
     seen: Mapping[int, Sequence[Line]],
     mapped: Mapping[int, tuple[Sequence[MappedFile], Sequence[Use]]],
     first: Collection[NamespaceLink],
+    by_tid: Mapping[int, Task],
+    socks: Sequence[Sock],
 ) -> Shown:
     """Return what was read, as relations ask for it."""
     fs = reading.fs
-    by_tid = tasks(reading.tasks, members, reading.subtree)
     found = mounts(seen, by_tid)
     tables = [[task.tid for task in group] for group in groups[What.FILES]]
     opened = files(
@@ -413,5 +462,6 @@ def shown(  # noqa: PLR0917 -- all that a reading has read
         host=not reading.subtree,
         look=fs.look,
         text=lambda path: _text(fs, path),
+        socks=socks,
         own_proc=own_proc(found, by_tid, reading.observer),
     )

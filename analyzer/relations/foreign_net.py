@@ -18,6 +18,7 @@ from analyzer.kinds._named_types import texts
 from analyzer.kinds._sock_facts import OTHERS, UNIX
 from analyzer.memory.distinct import member, unique
 from analyzer.relations.base import Related, Relation
+from analyzer.relations.shown import Tied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from analyzer.kinds.base import U64, Mask
     from analyzer.relations.base import World
+    from analyzer.relations.shown import Key, Shown, Task
 
 _CONNECTED: Final = 1
 _SAID: Final = ("socket.family", "socket.protocol", "local", "remote")
@@ -80,6 +82,29 @@ class _Members:
         yield TASK, self._task[np.searchsorted(self._net, net[at])], at
 
 
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    ours = {
+        task.spaces["net"] for task in shown.tasks.values() if task.inside and "net" in task.spaces
+    }
+    others: dict[str, Task] = {}
+    for task in shown.leaders():
+        if not task.inside and not task.kthread and "net" in task.spaces:
+            others.setdefault(task.spaces["net"], task)
+    told: set[Key] = set()
+    for file in shown.files if ours else ():
+        sock = shown.sock_of(file) if file.inside else None
+        if sock is None or sock.space in ours or sock.key in told:
+            continue
+        if sock.family == "unix" and sock.code == _CONNECTED:
+            continue
+        told.add(sock.key)
+        said = " ".join(filter(None, (sock.family, sock.protocol, sock.local, sock.remote)))
+        if sock.space == shown.initial.get("net"):
+            yield Tied(sock.key, ("NET_NS", sock.space), said)
+        elif sock.space in others:
+            yield Tied(sock.key, others[sock.space].key, said)
+
+
 RELATION: Final = Relation(
     name="foreign-net",
     title="in another network namespace than the subtree",
@@ -89,4 +114,6 @@ RELATION: Final = Relation(
     impact=Impact.REACHES_OUT,
     next="close it before the first program of the container runs (SOCK_CLOEXEC)",
     kernel=_find,
+    from_proc=_from_proc,
+    hidden="tun devices; sockets that are neither bound nor connected",
 )

@@ -17,25 +17,37 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analyzer.core.model import Impact
-from analyzer.kinds._sock_facts import said
-from analyzer.relations._sockets import ESTABLISHED, LISTENS, internet, mine, protocol_word
+from analyzer.kinds._sock_facts import Endpoints, said
+from analyzer.relations._sockets import ESTABLISHED, LISTENS, Sockets, internet, mine, protocol_word
 from analyzer.relations.base import Related, Relation, words
+from analyzer.relations.shown import Tied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from analyzer.relations._sockets import Sockets
     from analyzer.relations.base import World
+    from analyzer.relations.shown import Shown
 
 _UDP: Final = 17
 _LOOPBACK: Final = b"\0" * 10 + b"\xff\xff\x7f"  # 127.0.0.0/8, mapped
 _LOOPBACK_6: Final = b"\0" * 15 + b"\x01"
-
 Key = tuple[Any, ...]
 
 
 def _find(world: World) -> Iterator[Related]:
     socks = _likely(world)
+    pairs = list(_pairs(socks))
+    if pairs:
+        left, right = np.array([pair[:2] for pair in pairs]).T
+        detail = words(len(pairs))
+        detail[:] = [said for *_, said in pairs]
+        yield Related(
+            "NET_SOCKET", socks.address[left], "NET_SOCKET", socks.address[right], detail=detail
+        )
+
+
+def _pairs(socks: Sockets) -> Iterator[tuple[int, int, str]]:
+    """Yield which two (by their rows) are the ends of a connection, and what it is in words."""
     ends = socks.ends
     rows = list(
         zip(
@@ -48,33 +60,25 @@ def _find(world: World) -> Iterator[Related]:
         )
     )
     exact, bound = _tables(socks, rows)
-    pairs, why = [], []
     for at, (protocol, local, port, remote, remote_port) in enumerate(rows):
         if not (port and remote_port) or socks.fileless[at] or socks.state[at] == LISTENS:
             continue
         other = _one(socks, at, exact[protocol, remote, remote_port, local, port], remote)
         if other is not None and not socks.fileless[other]:
             if at < other:  # told once, from the end that comes first
-                pairs.append((at, other))
-                why.append("")
+                yield at, other, _said(rows[at])
         elif socks.state[at] == ESTABLISHED:
             taker = _taker(
                 socks, at if other is None else other, bound, (protocol, remote, remote_port)
             )
             if taker is not None and taker != at:
-                pairs.append((at, taker))
-                why.append("" if protocol == _UDP else ", not accepted yet")
-    if not pairs:
-        return
-    left, right = np.array(pairs).T
-    detail = words(len(pairs))
-    for row, (at, more) in enumerate(zip(left.tolist(), why, strict=True)):
-        protocol, local, port, remote, remote_port = rows[at]
-        ways = f"{said(local, port)} to {said(remote, remote_port)}"
-        detail[row] = f"{protocol_word(protocol)} {ways}{more}"
-    yield Related(
-        "NET_SOCKET", socks.address[left], "NET_SOCKET", socks.address[right], detail=detail
-    )
+                yield at, taker, _said(rows[at], "" if protocol == _UDP else ", not accepted yet")
+
+
+def _said(row: tuple[int, bytes, int, bytes, int], more: str = "") -> str:
+    protocol, local, port, remote, remote_port = row
+    ways = f"{said(local, port)} to {said(remote, remote_port)}"
+    return f"{protocol_word(protocol)} {ways}{more}"
 
 
 def _likely(world: World) -> Sockets:
@@ -128,6 +132,40 @@ def _is_loopback(address: bytes) -> bool:
     return address.startswith(_LOOPBACK) or address == _LOOPBACK_6
 
 
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    known = shown.sock_files()
+    socks = [
+        one
+        for one in shown.socks
+        if one.ends is not None and one.type != "raw" and (one.ino or one.code == ESTABLISHED)
+    ]
+    if not shown.host:
+        inside = {ino for ino, files in known.items() if any(file.inside for file in files)}
+        some = [one.ends for one in socks if one.ino in inside and one.ends is not None]
+        ports = {port for ends in some for port in (ends[1], ends[3])} - {0}
+        socks = [one for one in socks if one.ends and not ports.isdisjoint(one.ends[1::2])]
+    spaces = {space: at for at, space in enumerate(dict.fromkeys(one.space for one in socks))}
+    ends = [one.ends or (b"", 0, b"", 0) for one in socks]
+    every = Sockets(
+        np.arange(len(socks), dtype=np.uint64),
+        np.array([spaces[one.space] for one in socks], np.uint64),
+        np.array([one.number for one in socks], np.int64),
+        np.array([one.code for one in socks], np.int64),
+        np.array([not one.ino for one in socks], np.bool_),
+        Endpoints(
+            np.array([one[0] for one in ends], "S16"), np.array([one[1] for one in ends], np.int64),
+            np.array([one[2] for one in ends], "S16"), np.array([one[3] for one in ends], np.int64),
+            np.ones(len(socks), np.bool_),
+        ),
+    )  # fmt: skip
+    for left, right, detail in _pairs(every):
+        one, other = socks[left], socks[right]
+        # In two namespaces nobody else may fit, and of nobody's socket the side is not known.
+        near = one.space == other.space or shown.whole
+        if near and one.ino in known and other.ino in known:
+            yield Tied(one.key, other.key, detail)
+
+
 RELATION: Final = Relation(
     name="internet-peer",
     title="connected to the other side",
@@ -137,5 +175,6 @@ RELATION: Final = Relation(
     impact=Impact.LOST,
     next="close the connection before a checkpoint; CRIU: --tcp-established with both ends in it",
     kernel=_find,
+    from_proc=_from_proc,
     unseen="connections through address translation",
 )

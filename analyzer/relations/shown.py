@@ -33,6 +33,9 @@ NUMBERED: Final = frozenset(
 PIPE: Final = "pipe:["  # what has no name is called by the number of its inode
 _ACCESS: Final = 3
 _GONE: Final = "//deleted"  # what show_mountinfo() says of a root that was removed
+_PIPE: Final = re.compile(r"pipe:\[([0-9]{1,20})\]")
+_SOCKET: Final = re.compile(r"socket:\[([0-9]{1,20})\]")
+_MOST: Final = (1 << 64) - 1
 _ID: Final = re.compile("[1-9][0-9]{0,8}")
 _INIT: Final = 1  # the number of the first process of a pid namespace
 
@@ -155,6 +158,16 @@ class File:
         return self.flags is not None and not self.flags & PATH_ONLY and bool(self.flags & _ACCESS)
 
     @property
+    def pipe(self) -> int | None:
+        """Return the number of the pipe that it is an end of, None of what is no pipe."""
+        return _number_of(_PIPE, self.link)
+
+    @property
+    def socket(self) -> int | None:
+        """Return the number of the socket that it is, None of what is none."""
+        return _number_of(_SOCKET, self.link)
+
+    @property
     def deleted(self) -> bool:
         """Tell whether its name is gone (d_path(), fs/d_path.c)."""
         return self.link.endswith(" (deleted)")
@@ -168,6 +181,31 @@ class Mapped(NamedTuple):
     inode: Key
     path: str
     inside: bool
+
+
+class Sock(NamedTuple):
+    """A socket, as a table of the network namespace `space` has it; 0 is no inode.
+
+    Words are those of facts (docs/facts.md). `code` is the state as TCP numbers them; of the
+    internet `number` is the protocol and `ends` are address, port, and those of the other end.
+    """
+
+    ino: int
+    space: str
+    family: str
+    type: str
+    protocol: str
+    code: int
+    state: str
+    local: str = ""
+    remote: str = ""
+    number: int = 0
+    ends: tuple[bytes, int, bytes, int] | None = None
+
+    @property
+    def key(self) -> Key:
+        """Return what it is known by."""
+        return ("SOCKET" if self.family == "unix" else "NET_SOCKET"), self.ino
 
 
 @dataclass(frozen=True)
@@ -200,6 +238,7 @@ class Shown:
     look: Look
     text: Callable[[str], str]
     own_proc: int | None = None
+    socks: Sequence[Sock] = ()
     _made: dict[object, Any] = field(default_factory=dict)
 
     def once(self, make: Callable[[Shown], T]) -> T:
@@ -220,6 +259,14 @@ class Shown:
     def by_inode(self) -> Mapping[Key, list[File]]:
         """Return the open files of each inode; one that is mapped alone if nobody has it open."""
         return self.once(_by_inode)
+
+    def sock_files(self) -> Mapping[int, list[File]]:
+        """Return the open files of each socket, by its inode."""
+        return self.once(_sock_files)
+
+    def sock_of(self, file: File) -> Sock | None:
+        """Return the socket that a file is, None where no table has it."""
+        return None if file.socket is None else self.once(_socks).get(file.socket)
 
     def types(self, files: Iterable[File]) -> dict[Key, int]:
         """Return what is known of the type (S_IFMT) of files, by their keys."""
@@ -280,6 +327,23 @@ class Shown:
         if at is None or len(at.numbers) != depth or "pid" not in at.spaces:
             return True
         return at.spaces["pid"] == top.spaces["pid"]
+
+
+def _number_of(what: re.Pattern[str], link: str) -> int | None:
+    said = what.fullmatch(link)
+    return None if said is None or int(said[1]) > _MOST else int(said[1])
+
+
+def _sock_files(shown: Shown) -> Mapping[int, list[File]]:
+    found: dict[int, list[File]] = {}
+    for file in shown.files:
+        if file.socket is not None:
+            found.setdefault(file.socket, []).append(file)
+    return found
+
+
+def _socks(shown: Shown) -> Mapping[int, Sock]:
+    return {one.ino: one for one in shown.socks if one.ino}
 
 
 def _by_inode(shown: Shown) -> Mapping[Key, list[File]]:

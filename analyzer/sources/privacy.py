@@ -48,6 +48,7 @@ _STAT: Final = re.compile(rb"\A(\d+ \()(.*)(\) )", re.DOTALL)
 _STATUS: Final = re.compile(rb"\A(Name:\t)(.*)$", re.MULTILINE)
 _CGROUP: Final = re.compile(rb"^(\d+:[^:\n]*:)(.*)$", re.MULTILINE)
 _SPAN: Final = re.compile(rb"^[0-9a-f]+-[0-9a-f]+(?= )", re.MULTILINE)
+_BOUND: Final = re.compile(rb"^([0-9a-f]+: (?:\S+ +){5}\d+ )(.+)$", re.MULTILINE)
 _MAPPED: Final = re.compile(rb"^(\S+ \S{4} \S+ \S+ \d+ +)(.+)$", re.MULTILINE)
 
 
@@ -189,6 +190,8 @@ class Redaction:
             case "maps":
                 told = _SPAN.sub(lambda m: self._span(m[0]), content)
                 told = _MAPPED.sub(lambda m: m[1] + self._path(m[2]), told)
+            case "unix":
+                told = _BOUND.sub(lambda m: m[1] + self._path(m[2]), content)
             case "mountinfo":
                 told = b"".join(map(self._mount, content.splitlines(keepends=True)))
             case _:

@@ -16,7 +16,7 @@ from analyzer.report.make import make
 from analyzer.report.value import ReportOptions
 from analyzer.sources import procdump, replay
 from tests.live.test_crossings_files import INOTIFY, pair
-from tests.live.test_ends import two
+from tests.live.test_ends import ACCEPTED, INTERNET, NOT_ACCEPTED, UDP, two
 from tests.live.test_relations_tasks import scene
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def said(one: Crossed, pids: set[int]) -> tuple[Any, ...]:
     meeting = None if one.meeting is None else (one.meeting.kind, one.meeting.name)
     known = [end for end in ends if end[-1] != "[]" or end[1] == "MNT_NS" or "/here" in end[3]]
     ours = tuple(sorted(known))  # what else is mounted on this machine changes meanwhile
+    if one.relation == "internet-peer":  # it is told from the end that is met first
+        ours = tuple((*end[:6], end[-1]) for end in ours)
     return (one.relation, one.impact, one.gates, meeting, *ours)
 
 
@@ -76,8 +78,9 @@ def _end(tie: Tie, pids: set[int]) -> tuple[str, ...]:
 
 
 def _is_hidden(one: Crossed) -> bool:
-    """Tell what no line of /proc has: the queue of a filesystem that is mounted nowhere."""
-    return one.meeting is not None and "/cranalyze-tied-" in (one.meeting.name or "")
+    """Tell what /proc does not show: the queue of a filesystem that is mounted nowhere."""
+    name = "" if one.meeting is None else one.meeting.name or ""
+    return "/cranalyze-tied-" in name or (one.relation == "shared-mapping" and "/usr/" in name)
 
 
 def crossed(snapshot: Snapshot, pid: int, pids: set[int]) -> set[tuple[Any, ...]]:
@@ -101,6 +104,14 @@ def before():
     os.setsid()
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+""",
+    "internet-peer": INTERNET + ACCEPTED,
+    "foreign-net": """
+def before():
+    kept.append(socket.socket(socket.AF_UNIX))
+    kept.append(socket.create_server(("127.0.0.1", 0)))
+def a(): new_net()
+def b(): new_net(); kept.pop(); kept.pop()
 """,
     "epoll-watch": """
 reader, writer = os.pipe()
@@ -234,13 +245,19 @@ def test_proc_says_of_files_what_the_kernel_has(scene_: str, tmp_path: Path) -> 
                     assert relation in {one[0] for one in told}
 
 
-@pytest.mark.parametrize("relation", ENDS)
-def test_proc_says_of_both_ends_what_the_kernel_has(relation: str, tmp_path: Path) -> None:
-    with quiet(), two(ENDS[relation]) as pids:
+MORE: Final = (("internet-peer", INTERNET + NOT_ACCEPTED), ("internet-peer", INTERNET + UDP))
+
+
+@pytest.mark.parametrize(("relation", "code"), [*ENDS.items(), *MORE])
+def test_proc_says_of_both_ends_what_the_kernel_has(
+    relation: str, code: str, tmp_path: Path
+) -> None:
+    with quiet(), two(code) as pids:
         for pid in pids:
             for source, told, first in alike(pid, set(pids), tmp_path):
                 assert told == first, source
-                assert (relation in {one[0] for one in told}) is (pid != pids[0])
+                crosses = pid == pids[1] if relation == "foreign-net" else pid != pids[0]
+                assert (relation in {one[0] for one in told}) is crosses
 
 
 @pytest.mark.parametrize(("script", "asked"), SCENES)

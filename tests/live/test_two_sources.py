@@ -43,9 +43,10 @@ OWN: Final = frozenset(
 )  # fmt: skip
 FACTS: Final = frozenset(name.upper() for name in facts())
 SHARED: Final = tuple(column for column in COLUMNS if column.name not in OWN | FACTS)
+NAMED: Final = frozenset({"PIPE", "SOCKET", "NET_SOCKET"})  # a process has several of one kind
 SEEN: set[str] = set()
 
-Place = tuple[str, str, int | None, int]
+Place = tuple[str, str, int | None, int, str | None]
 Cells = dict[str, Any]
 
 
@@ -54,7 +55,8 @@ def rows(report: Report) -> Iterator[tuple[Place, Row]]:
     for row in listing(report, SHARED).rows:
         holder = row.holder
         if holder is not None and row.thread is not None and not row.entry.initial:
-            yield (row.entry.kind, holder.association, holder.slot, row.thread.tid), row
+            own = row.entry.name if row.entry.kind in NAMED else None
+            yield (row.entry.kind, holder.association, holder.slot, row.thread.tid, own), row
 
 
 def cells(report: Report) -> Mapping[Place, Cells]:

@@ -122,6 +122,8 @@ def test_the_entries_of_a_dump_have_no_names() -> None:
         "7/cgroup": b"0::/secret.slice/secret\n",
         "7/maps": b"00400000-00401000 r-xp 00000000 08:01 7          /srv/secret\n"
         b"7ff0-7ff1 rw-p 00000000 00:00 0                          [heap]\n",
+        "7/net/unix": b"Num RefCount Protocol Flags Type St Inode Path\n"
+        b"00000000df262ecb: 00000002 00000000 00010000 0001 01 125 /run/secret/socket\n",
         "7/mountinfo": b"22 1 0:21 /secret /mnt/secret rw,noatime shared:7 - overlay secret-x "
         b"rw,lowerdir=/srv/secret:/secret\n",
         "7/fd/3": "/srv/secret",
