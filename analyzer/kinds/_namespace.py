@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from analyzer.core.model import Impact
 from analyzer.kinds._everywhere import finder
 from analyzer.kinds.base import (
     MODERN_ONLY,
     Association,
+    By,
     Counter,
     FileType,
     Judged,
@@ -94,6 +96,8 @@ def namespace(
         unseen="a detached mount (open_tree), a keyring, a subsystem of the kernel",
         initial_ino=initial_ino,
         owns=name == "user",
+        leaked=Impact.SHARED_STATE,
+        leaked_by=By.MEMBER,
     )
 
 

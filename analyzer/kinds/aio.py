@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.model import Impact
 from analyzer.kinds.base import Association, Edges, Judged, Kind, Pointer
 from analyzer.memory.walk import arrays, rings
 
@@ -66,4 +67,5 @@ KIND: Final = Kind(
     pointers=(Pointer(("aio_ring_file",), "FILE", RING),),
     walk=_walk,
     walk_associations=(REQUEST,),
+    leaked=Impact.SHARED_STATE,
 )

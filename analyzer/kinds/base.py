@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from analyzer.core.model import Fact, Rules
+from analyzer.core.model import Fact, Impact, Rules
 from analyzer.core.values import dataclass, field
 
 if TYPE_CHECKING:
@@ -39,6 +39,15 @@ class Judged(Enum):
     ARITHMETIC = "users against refcount"
     STRUCTURAL = "the sides of its holders"
     NOT = "not at all: it only holds other objects"
+
+
+class By(Enum):
+    """Who has to hold an object from outside for that to mean what its kind says."""
+
+    ANYBODY = "somebody who was seen"
+    TASK = "a task itself"
+    MEMBER = "a task, or what makes tasks its members"
+    NOBODY = "nobody: it means that in any case"
 
 
 @dataclass(frozen=True)
@@ -189,6 +198,10 @@ class Kind:
     `anybodys` may be the host's in a container, and one that `owns` has others. For linux-cr:
     `cr_name` is its name there, and all tasks had to have the same by the place `one_for_all`. The
     observer may hold what is `observed` once (Rules.SEED).
+
+    That one is referenced from outside means `leaked` where it is held so by `leaked_by`, and else
+    that it is kept alive; that it is the host's means `hosts`. What is a `member` has tasks be in
+    what it holds. It changes no verdict.
     """
 
     name: str
@@ -227,6 +240,10 @@ class Kind:
     state: State | None = None
     old_counters: tuple[Counter, ...] = ()
     lingers: bool = False
+    leaked: Impact = Impact.PINS
+    leaked_by: By = By.ANYBODY
+    hosts: Impact = Impact.BY_DESIGN
+    member: bool = False
 
     def judged_by(self, rules: Rules) -> Judged:
         """Return how objects of this kind are judged under `rules`."""

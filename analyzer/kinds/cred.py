@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.model import Impact
 from analyzer.kinds._initial import initial
-from analyzer.kinds.base import Association, Counter, Edges, Judged, Kind, Pointer
+from analyzer.kinds.base import Association, By, Counter, Edges, Judged, Kind, Pointer
 from analyzer.kinds.ucounts import charged
 from analyzer.memory.distinct import member, unique
 
@@ -62,4 +63,7 @@ KIND: Final = Kind(
         "": "knows credentials of it",
         OPENED.name: "was opened with credentials of it",
     },
+    leaked=Impact.BY_DESIGN,
+    leaked_by=By.NOBODY,
+    member=True,
 )

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analyzer.kinds.base import ALL_RULES, SINCE_LINUX_CR, Association, Counter, Edges, Kind, Slot
+from analyzer.core.model import Impact
+from analyzer.kinds.base import (
+    ALL_RULES,
+    SINCE_LINUX_CR,
+    Association,
+    By,
+    Counter,
+    Edges,
+    Kind,
+    Slot,
+)
 from analyzer.memory.walk import arrays
 
 if TYPE_CHECKING:
@@ -75,4 +85,6 @@ KIND: Final = Kind(
     walk=_walk,
     walk_associations=(FD,),
     of_process=True,
+    leaked=Impact.SHARED_STATE,
+    leaked_by=By.TASK,
 )

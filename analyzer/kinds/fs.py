@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.model import Impact
 from analyzer.kinds._proc_pid import PWD, ROOT, kept_by
-from analyzer.kinds.base import SINCE_LINUX_CR, Counter, Edges, Kind
+from analyzer.kinds.base import SINCE_LINUX_CR, By, Counter, Edges, Kind
 from analyzer.kinds.mount import PWD as ON_PWD
 from analyzer.kinds.mount import ROOT as ON_ROOT
 from analyzer.kinds.mount import on_detached
@@ -47,4 +48,6 @@ KIND: Final = Kind(
     walk=_walk,
     walk_associations=(ROOT, PWD, ON_ROOT, ON_PWD),
     of_process=True,
+    leaked=Impact.SHARED_STATE,
+    leaked_by=By.TASK,
 )

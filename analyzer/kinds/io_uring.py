@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core import syscall
+from analyzer.core.model import Impact
 from analyzer.kinds import _io_requests as requests
 from analyzer.kinds.base import Association, Edges, FileType, Judged, Kind, Pointer
 from analyzer.memory.walk import arrays
@@ -145,4 +146,5 @@ KIND: Final = Kind(
     walk_associations=(REGISTERED, REQUEST),
     file_types=(FileType("io_uring", _open_own, _of_files, (HELD,)),),
     derived=True,
+    leaked=Impact.SHARED_STATE,
 )

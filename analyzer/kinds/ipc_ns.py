@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.model import Impact
+from analyzer.core.values import replace
 from analyzer.kinds._namespace import Holds, namespace
 from analyzer.kinds.base import ALL_RULES, Association, Edges
 from analyzer.kinds.shm import SEGMENT, segments
@@ -34,11 +36,14 @@ def _walk(memory: Memory, namespaces: U64) -> Iterator[Edges]:
         yield Edges(MQUEUE, "SUPERBLOCK", at, read["superblock"][at])
 
 
-KIND: Final = namespace(
-    "ipc",
-    order=120,
-    initial_ino=0xEFFFFFFF,
-    old_counters=("count.refs.counter",),
-    rules=ALL_RULES,
-    holds=Holds(_walk, (SEGMENT, MQUEUE)),
+KIND: Final = replace(
+    namespace(
+        "ipc",
+        order=120,
+        initial_ino=0xEFFFFFFF,
+        old_counters=("count.refs.counter",),
+        rules=ALL_RULES,
+        holds=Holds(_walk, (SEGMENT, MQUEUE)),
+    ),
+    hosts=Impact.SHARED_STATE,
 )

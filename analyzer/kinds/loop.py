@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analyzer.core.model import Fact
+from analyzer.core.model import Fact, Impact
 from analyzer.kinds._paths import paths
 from analyzer.kinds.base import Association, Finder, Judged, Kind, Pointer, State
 from analyzer.memory.distinct import unique
@@ -84,4 +84,5 @@ KIND: Final = Kind(
     finder=Finder(after=("SUPERBLOCK",), find=_find),
     derived=True,
     state=State((_BACKING,), _state),
+    leaked=Impact.SHARED_STATE,
 )

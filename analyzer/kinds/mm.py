@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.model import Impact
 from analyzer.core.values import replace
 from analyzer.kinds._initial import initial
 from analyzer.kinds.aio import CONTEXT, contexts
-from analyzer.kinds.base import ALL_RULES, Association, Counter, Edges, Kind, Pointer, Slot
+from analyzer.kinds.base import ALL_RULES, Association, By, Counter, Edges, Kind, Pointer, Slot
 from analyzer.memory.trees import maples, rbtrees
 from analyzer.memory.walk import Elements, retried
 
@@ -112,4 +113,6 @@ KIND: Final = Kind(
     walk=_walk,
     walk_associations=(VMA, USER_NS, CONTEXT),
     of_process=True,
+    leaked=Impact.SHARED_STATE,
+    leaked_by=By.TASK,
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.model import Impact
 from analyzer.core.values import replace
 from analyzer.kinds._namespace import Holds, namespace
 from analyzer.kinds.base import SINCE_LINUX_CR, Association, Edges, FileType
@@ -55,4 +56,5 @@ KIND: Final = replace(
     ),
     cr_name="MOUNTS NS",
     one_for_all="nsproxy.mnt",
+    hosts=Impact.REACHES_OUT,
 )

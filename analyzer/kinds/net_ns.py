@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analyzer.core.model import Fact
+from analyzer.core.model import Fact, Impact
 from analyzer.core.values import replace
 from analyzer.kinds import _proc_net
 from analyzer.kinds._initial import initial
@@ -66,4 +66,5 @@ KIND: Final = replace(
     ),
     one_for_all="nsproxy.net",
     state=State(_FACTS, _state),
+    hosts=Impact.REACHES_OUT,
 )

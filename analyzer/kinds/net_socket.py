@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.model import Impact
 from analyzer.kinds._initial import initial
 from analyzer.kinds._sock import NET, names, namespaces
 from analyzer.kinds._sock_facts import OTHERS
@@ -110,4 +111,5 @@ KIND: Final = Kind(
     walk_associations=(NET,),
     names=names,
     state=OTHERS,
+    leaked=Impact.SHARED_STATE,
 )

@@ -56,4 +56,5 @@ KIND: Final = Kind(
     ),
     of_process=True,
     set_of_namespaces=True,
+    member=True,
 )

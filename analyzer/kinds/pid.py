@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analyzer.core.model import Fact
+from analyzer.core.model import Fact, Impact
 from analyzer.kinds.base import Association, Edges, FileType, Judged, Kind, State
 from analyzer.memory.trees import xarrays
 
@@ -125,4 +125,5 @@ KIND: Final = Kind(
         FileType("pidfd", _open_own, _of_pidfds, (PIDFD,), state=State((_TARGET,), _state)),
     ),
     derived=True,
+    leaked=Impact.WATCHES,
 )

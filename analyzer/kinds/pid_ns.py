@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from analyzer.core.model import Impact
 from analyzer.core.values import replace
 from analyzer.kinds._namespace import Holds, namespace
 from analyzer.kinds.acct import ACCT
@@ -27,4 +28,5 @@ KIND: Final = replace(
     _COMMON,
     pointers=(*_COMMON.pointers, Pointer(("bacct",), "ACCT", ACCT)),
     one_for_all="pid",
+    hosts=Impact.REACHES_OUT,
 )

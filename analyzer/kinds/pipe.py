@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analyzer.core.model import Fact
+from analyzer.core.model import Fact, Impact
 from analyzer.kinds.base import Association, Counter, Edges, FileType, Kind, State
 
 if TYPE_CHECKING:
@@ -101,4 +101,5 @@ KIND: Final = Kind(
     file_types=(FileType("pipe", None, _of_files, _ENDS, _are_pipes),),
     named_by_files=True,
     state=State(_FACTS, _state),
+    leaked=Impact.SHARED_STATE,
 )

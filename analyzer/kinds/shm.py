@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analyzer.core.model import Fact
+from analyzer.core.model import Fact, Impact
 from analyzer.kinds._superblock_of import magic_of
 from analyzer.kinds.base import (
     SINCE_LINUX_CR,
@@ -121,4 +121,5 @@ KIND: Final = Kind(
     names=_names,
     file_types=(FileType("shm", None, _of_attaches, (ATTACHED, WITHIN), _is_attach),),
     state=State(_FACTS, _state),
+    leaked=Impact.SHARED_STATE,
 )

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from analyzer.kinds.base import SINCE_LINUX_CR, Counter, Kind
+from analyzer.core.model import Impact
+from analyzer.kinds.base import SINCE_LINUX_CR, By, Counter, Kind
 
 KIND: Final = Kind(
     name="SIGHAND",
@@ -20,4 +21,6 @@ KIND: Final = Kind(
     counters=(Counter("count.refs.counter"), Counter("count.counter")),
     rules=SINCE_LINUX_CR,
     of_process=True,
+    leaked=Impact.SHARED_STATE,
+    leaked_by=By.TASK,
 )

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.model import Impact
 from analyzer.core.values import replace
 from analyzer.kinds._initial import initial
 from analyzer.kinds._sock import FILE_TYPE, NET, names, namespaces, owned
@@ -202,4 +203,5 @@ KIND: Final = Kind(
     file_types=(FILE_TYPE,),
     state=UNIX,
     lingers=True,
+    leaked=Impact.SHARED_STATE,
 )

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analyzer.core.model import Fact
+from analyzer.core.model import Fact, Impact
 from analyzer.kinds._named_types import texts
 from analyzer.kinds.base import SINCE_LINUX_CR, Association, Counter, Edges, FileType, Kind, State
 
@@ -131,4 +131,5 @@ KIND: Final = Kind(
     names=_names,
     file_types=(FileType("tty", None, _of_files, (FILE,), _are_ttys),),
     state=State(_FACTS, _state),
+    leaked=Impact.SHARED_STATE,
 )

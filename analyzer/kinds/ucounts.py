@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.model import Impact
 from analyzer.kinds._initial import initial
-from analyzer.kinds.base import Association, Edges, Judged, Kind, Pointer
+from analyzer.kinds.base import Association, By, Edges, Judged, Kind, Pointer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,4 +42,6 @@ KIND: Final = Kind(
     counters=(),
     judged=Judged.NOT,
     pointers=(Pointer(("ns",), "USER_NS", NAMESPACE),),
+    leaked=Impact.BY_DESIGN,
+    leaked_by=By.NOBODY,
 )

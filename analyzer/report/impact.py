@@ -11,7 +11,9 @@ import stat
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import TASK, Impact, Side, Verdict
-from analyzer.kinds import registry
+from analyzer.kinds import associations, registry
+from analyzer.kinds.base import By
+from analyzer.kinds.file import KIND as FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,45 +26,35 @@ ORDER: Final = {impact: rank for rank, impact in enumerate(Impact)}
 
 _O_PATH: Final = 0o10000000
 _NO_STATE: Final = frozenset({"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"})
-_MAPPED: Final = frozenset({"vma", "exe"})
-
-# What being in a namespace of the host's lets the subtree do; each of the others is its own word.
-_HOSTS: Final = {
-    "MNT_NS": Impact.REACHES_OUT,
-    "NET_NS": Impact.REACHES_OUT,
-    "PID_NS": Impact.REACHES_OUT,
-    "IPC_NS": Impact.SHARED_STATE,
-    "UTS_NS": Impact.SHARED_STATE,
-}
-_MEMBERS: Final = frozenset({TASK, "NSPROXY", "CRED"})
-_OF_TASKS: Final = frozenset({"MM", "FILE_TABLE", "FS", "SIGHAND"})
-_WITH_STATE: Final = frozenset(
-    {"PIPE", "SOCKET", "NET_SOCKET", "TTY", "SHM", "AIO", "IO_URING", "LOOP"}
-)
-_ANYBODYS: Final = frozenset({"CRED", "UCOUNTS"})
 
 
 def of_leak(entry: ReportObject, mode: int | None, flags: int | None) -> Impact | None:
     """Return what a leak means; None for what is none. `mode` and `flags` are those of a file."""
     if entry.verdict is not Verdict.USAGE_LEAK:
         return None
-    return _of_kind(entry) if entry.kind != "FILE" else _of_file(entry, mode or 0, flags or 0)
+    return _of_kind(entry) if entry.kind != FILE.name else _of_file(entry, mode or 0, flags or 0)
 
 
 def _of_kind(entry: ReportObject) -> Impact:
-    if entry.kind in _ANYBODYS:
-        return Impact.BY_DESIGN
-    if entry.kind == "NSPROXY":
+    kind = registry()[entry.kind]
+    if kind.set_of_namespaces:
         return Impact.SHARED_STATE if entry.passes else Impact.REACHES_OUT
-    if registry()[entry.kind].namespace:
-        own = _state(any(h.kind in _MEMBERS for h in _of(entry, Side.OUTSIDE)))
-        return _HOSTS.get(entry.kind, Impact.BY_DESIGN) if entry.initial else own
-    if entry.kind in _OF_TASKS:
-        return _state(any(h.kind == TASK for h in _of(entry, Side.OUTSIDE)))
-    seen = bool(entry.outside or entry.shared)
-    if entry.kind == "PID":
-        return Impact.WATCHES if seen else Impact.PINS
-    return _state(seen and entry.kind in _WITH_STATE)
+    if entry.initial:
+        return kind.hosts
+    return kind.leaked if _held_by(entry, kind.leaked_by) else Impact.PINS
+
+
+def _held_by(entry: ReportObject, by: By) -> bool:
+    outside = _of(entry, Side.OUTSIDE)
+    match by:
+        case By.NOBODY:
+            return True
+        case By.TASK:
+            return any(holder.kind == TASK for holder in outside)
+        case By.MEMBER:
+            return any(h.kind == TASK or registry()[h.kind].member for h in outside)
+        case By.ANYBODY:
+            return bool(entry.outside or entry.shared)
 
 
 def rank(impact: Impact | None) -> int:
@@ -76,12 +68,12 @@ def worst(entries: Iterable[ReportObject]) -> Impact | None:
     return min(found, key=rank, default=None)
 
 
-def _state(is_shared: bool) -> Impact:  # noqa: FBT001 - the question itself
-    return Impact.SHARED_STATE if is_shared else Impact.PINS
-
-
 def _of(entry: ReportObject, side: Side) -> list[Holder]:
     return [holder for holder in entry.holders if holder.holds_from(side)]
+
+
+def _is_mapped(holder: Holder) -> bool:
+    return associations()[holder.association].mapped
 
 
 def _of_file(entry: ReportObject, mode: int, flags: int) -> Impact:
@@ -93,9 +85,9 @@ def _of_file(entry: ReportObject, mode: int, flags: int) -> Impact:
     by_side = [_of(entry, side) for side in (Side.INSIDE, Side.OUTSIDE)]
     if not all(by_side):
         return Impact.PINS
-    opened = all(any(h.association not in _MAPPED for h in held) for held in by_side)
+    opened = all(any(not _is_mapped(h) for h in held) for held in by_side)
     written = all(any(h.detail.endswith("s)") for h in held) for held in by_side)
     if opened or written:
         return Impact.SHARED_STATE
-    mapped = all(h.association in _MAPPED for held in by_side for h in held)
+    mapped = all(_is_mapped(h) for held in by_side for h in held)
     return Impact.BY_DESIGN if mapped else Impact.PINS

@@ -113,7 +113,7 @@ def test_a_kind_is_one_file() -> None:
 # for (also a placeholder FILE, a column PID), one rule of the kernel's, and one picture.
 _SPELL = {
     "kinds", "relations", "procfs", "sources", "lookup", "writers.who", "cli", "report.columns",
-    "graph.freeing", "plots._namespaces", "report.impact", "report.crossed", "writers.several",
+    "graph.freeing", "plots._namespaces", "report.crossed", "writers.several",
     "report.profiles", "report.items", "criu",
 }  # fmt: skip
 
@@ -130,3 +130,32 @@ def test_kinds_own_what_is_asked_of_them() -> None:
                 if isinstance(node, ast.Constant) and isinstance(node.value, str)
             }
             assert not words & names, f"{path}: ask the kind instead"
+
+
+# Who spells the places in holders: what reads a machine or /proc, or answers what somebody asks for
+# by them; the columns that lsfd has other words for; two rules of the kernel's, and one picture.
+_PLACES = {
+    "kinds", "relations", "procfs", "sources", "lookup", "subjects", "writers.who",
+    "report.columns", "graph.freeing", "check.objhash", "plots._namespaces",
+}  # fmt: skip
+# They are also words of everyday, keys of documents or names of calls.
+_EVERYDAY = {
+    "bind", "exe", "fd", "files", "fuse", "loop", "mount", "nsproxy", "owner", "parent", "pid",
+    "sender", "shm", "socket", "syscall", "tun", "aio", "mm", "fs",
+}  # fmt: skip
+
+
+def test_associations_own_what_is_asked_of_them() -> None:
+    names = {*associations()} - _EVERYDAY
+    spelled = set()
+    for path in sorted(rooms.PACKAGE.rglob("*.py")):
+        parts = path.relative_to(rooms.PACKAGE).with_suffix("").parts
+        words = {
+            node.value
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        own = _PLACES & {parts[0], ".".join(parts)}
+        spelled |= own if words & {*associations()} else set()
+        assert own or not words & names, f"{path}: ask the association instead"
+    assert spelled == _PLACES, "who does not spell them any more"
