@@ -23,8 +23,9 @@ from analyzer.core.model import Fact
 from analyzer.core.values import replace
 from analyzer.kinds import file_types
 from analyzer.kinds._epoll import EPOLL
+from analyzer.kinds._locks import of_files
 from analyzer.kinds._named_types import FILE_TYPES as NAMED_TYPES
-from analyzer.kinds._named_types import texts
+from analyzer.kinds._named_types import plain, texts
 from analyzer.kinds._overlay import FILE_TYPES
 from analyzer.kinds._paths import entry_names, paths
 from analyzer.kinds._proc_pid import FILE_OWNER, owners
@@ -207,9 +208,13 @@ def _state(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
             "blocks": "i_blocks",
             "cached": "i_data.nrpages",
             "device": "i_rdev",
+            "sb": "i_sb",
+            "locks": "i_flctx",
         },
     )
+    block = memory.gather(inode["sb"], "super_block", {"id": "s_id"})
     ok, kinds = read.ok & inode.ok, inode["mode"].astype(np.int64) & _TYPE
+    locks = np.where(ok, inode["locks"], np.uint64(0))
     sized = ok & (kinds == stat.S_IFREG)
     # What was written and has no blocks yet (delayed allocation) is in memory, and reserved.
     size = inode["size"].astype(np.int64)
@@ -232,7 +237,23 @@ def _state(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
         "open.type": open_types(memory, files),
         "size": np.ma.masked_array(inode["size"], ~sized),
         "space": np.ma.masked_array(space, ~sized),
+        "source": np.where(block.ok, texts([plain(one) for one in block["id"].tolist()]), ""),
+        "lock": of_files(memory, files, locks),
+        "polled": np.ma.masked_equal(_polled(memory, files).astype(np.int64), 0),
     }
+
+
+def _polled(memory: Memory, files: U64) -> Mask:
+    """Tell which files an epoll watches (fs/eventpoll.c)."""
+    watched: Mask
+    if memory.has("file", "f_ep"):  # 5.11
+        read = memory.gather(files, "file", {"items": "f_ep"})
+        watched = read.ok & (read["items"] != 0)
+    else:
+        read = memory.gather(files, "file", {"next": "f_ep_links.next"})
+        head = files + np.uint64(memory.offset("file", "f_ep_links"))
+        watched = read.ok & (read["next"] != head)
+    return watched
 
 
 def open_types(memory: Memory, files: U64) -> npt.NDArray[np.object_]:
@@ -296,6 +317,9 @@ _FACTS: Final = (
         "open.type", "text", "what it is open on: file, pipe, eventfd, ...", plain=True, aside=True
     ),
     Fact("size", "number", "size of a regular file", unit="bytes"),
+    Fact("source", "text", "device, or type, of the filesystem that it is on", aside=True),
+    Fact("lock", "text", "how it is locked: shared, exclusive", plain=True, aside=True),
+    Fact("polled", "number", "1 if an epoll watches it", aside=True),
     Fact("space", "number", "what it takes of its filesystem, or of memory", "bytes", aside=True),
     Fact("links", "number", "other names of a file whose own name is gone", aside=True),
     Fact("special", "text", "number of the device that is open, major:minor", plain=True),

@@ -17,6 +17,7 @@ import numpy as np
 
 from analyzer.core.model import TASK, Impact
 from analyzer.core.values import dataclass
+from analyzer.kinds._locks import READ, held
 from analyzer.memory.distinct import find, member, unique
 from analyzer.memory.walk import rings
 from analyzer.relations._files import files, inodes
@@ -38,7 +39,6 @@ _POSIX: Final = 1
 _FLOCK: Final = 2
 _LEASE: Final = 32
 _OFD: Final = 1024
-_READ: Final = 0  # F_RDLCK, include/uapi/asm-generic/fcntl.h
 _ENDLESS: Final = (1 << 63) - 1  # OFFSET_MAX
 _KINDS: Final = {"POSIX": _POSIX, "FLOCK": _FLOCK, "LEASE": _LEASE, "OFDLCK": _POSIX | _OFD}
 # A line of /proc/locks, and of fdinfo: 1: -> FLOCK  ADVISORY  WRITE 7 fe:00:12 0 EOF
@@ -97,14 +97,10 @@ def _find(world: World) -> Iterator[Related]:
 
 
 def _all(memory: Memory, inodes: U64, contexts: U64) -> Iterator[_Locks]:
-    link = np.uint64(memory.offset("file_lock", ("c.flc_list", "fl_list")))
-    for name in ("flc_flock", "flc_posix", "flc_lease"):
-        heads = contexts + np.uint64(memory.offset("file_lock_context", name))
-        listed = rings(memory, heads)
-        inode, lock = inodes[listed.owner], listed.value - link
-        if len(lock):
-            yield _read(memory, inode, lock, waits=False)
-            yield from _waiting(memory, inode, lock)
+    owner, lock = held(memory, contexts)
+    if len(lock):
+        yield _read(memory, inodes[owner], lock, waits=False)
+        yield from _waiting(memory, inodes[owner], lock)
 
 
 def _waiting(memory: Memory, inode: U64, lock: U64) -> Iterator[_Locks]:
@@ -151,11 +147,11 @@ def _read(memory: Memory, inode: U64, lock: U64, *, waits: bool) -> _Locks:
 
 
 def _in_words(flags: int, kind: int, start: int, end: int) -> str:
-    how = "read" if kind == _READ else "write"
+    how = "read" if kind == READ else "write"
     if flags & _LEASE:
         return f"{how} lease"
     if flags & _FLOCK:
-        return f"flock, {'shared' if kind == _READ else 'exclusive'}"
+        return f"flock, {'shared' if kind == READ else 'exclusive'}"
     name = "OFD" if flags & _OFD else "POSIX"
     where = "" if (start, end) == (0, _ENDLESS) else f", bytes {start} to {end}"
     if end == _ENDLESS and start:
@@ -241,7 +237,7 @@ def _waiters(shown: Shown, locked: set[Key]) -> Iterator[tuple[Key, Key, str]]:
 
 def _said(found: re.Match[str]) -> str:
     end = _ENDLESS if found["end"] == "EOF" else int(found["end"])
-    kind = _READ if found["mode"] == "READ" else 1
+    kind = READ if found["mode"] == "READ" else 1
     return _in_words(_KINDS[found["kind"]], kind, int(found["start"]), end)
 
 

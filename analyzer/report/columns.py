@@ -48,8 +48,9 @@ class Inode(NamedTuple):
     """What the snapshot knows of an object, beyond its report: mostly of files.
 
     `owner` and `parent` are the inodes of the namespaces that a namespace is owned by, and is a
-    child of; `relations` what the object has to do with across the border, uncounted. `here` tells
-    whether the snapshot is of this boot of this machine, whose users have names.
+    child of; `relations` what the object has to do with across the border, uncounted; `ends` who is
+    at the other ends of each, by objref. `here` tells whether the snapshot is of this boot of this
+    machine, whose users have names.
     """
 
     mode: int | None
@@ -62,6 +63,7 @@ class Inode(NamedTuple):
     owner: int | None = None
     parent: int | None = None
     relations: str | None = None
+    ends: Callable[[], Mapping[int, str]] = dict
 
 
 class Task(NamedTuple):
@@ -200,6 +202,8 @@ def _key(row: Row) -> tuple[int, ...]:
 def _inodes(report: Report) -> Iterator[Inode]:
     import numpy as np  # not at the top: the names of the columns are completed by the shell
 
+    from analyzer.report.endpoints import endpoints
+
     objects = report.snapshot.tables["objects"]
     refs = np.array([entry.objref for entry in report.objects], np.int64)
     order = np.argsort(objects["objref"], kind="stable")
@@ -213,7 +217,11 @@ def _inodes(report: Report) -> Iterator[Inode]:
     more = [_above(report.snapshot, refs, name) for name in ("owner", "parent")]
     crossing = _relations(report)
     names = [crossing.get(ref) for ref in refs.tolist()]
-    told_all = zip(*columns, [machine] * len(refs), [here] * len(refs), *more, names, strict=True)
+    many = len(refs)
+    ends = cache(lambda: endpoints(report))  # for who asks for them
+    told_all = zip(
+        *columns, [machine] * many, [here] * many, *more, names, [ends] * many, strict=True
+    )
     return (Inode._make(fact) for fact in told_all)
 
 
@@ -332,6 +340,15 @@ def _mode(row: Row) -> str | None:
     return "---" if flags & _O_PATH else ("r--", "-w-", "rw-", "---")[flags & 3]
 
 
+def _xmode(row: Row) -> str | None:
+    mode, facts = _mode(row), row.entry.facts
+    if mode is None:
+        return None
+    lock = {"shared": "l", "exclusive": "L"}.get(str(facts.get("lock")), "-")
+    polled = facts.get("polled") or any(h.association == "poll" for h in row.entry.holders)
+    return f"{mode}{'D' if row.inode.deleted else '-'}{lock}{'m' if polled else '-'}"
+
+
 def _assoc(row: Row) -> str | None:
     holder = row.holder
     if holder is None:
@@ -371,6 +388,10 @@ def _holder(row: Row) -> str | None:
     if holder is None:
         return None
     return f"{holder.kind}:{holder.tid if holder.objref is None else holder.objref}"
+
+
+def _endpoints(row: Row) -> str | None:
+    return row.inode.ends().get(row.entry.objref)
 
 
 def _message(row: Row) -> str | None:
@@ -483,6 +504,9 @@ _OWN: Final = (
     _object("MNTID", "number", _of_inode("mnt_id"), "mount of an open file; as lsfd"),
     _object("DELETED", "boolean", _of_inode("deleted"),
        "a file whose name is gone, as /proc says"),
+    _object("RDEV", "string", _of_fact("special"), "number of a device, MAJ:MIN; as lsfd"),
+    _object("ENDPOINTS", "string", _endpoints,
+       "the other ends of a pipe, socket, terminal: PID,COMMAND,FD and r, w; as lsfd, with ;"),
     _reference("SIDE", "string", _side, "where the holder stands: inside, outside, observer"),
     _reference("ASSOC", "string", _assoc,
        "place in the holder, in lsfd's words: the number of an fd, exe, mem, shm, uts, ..."),
@@ -492,6 +516,8 @@ _OWN: Final = (
     _reference("SLOT", "number", _of_holder("slot"),
        "which of such places: the fd, the start of the mapping, ..."),
     _reference("MODE", "string", _mode, "access, rwx: of a mapping or the file; as lsfd"),
+    _reference("XMODE", "string", _xmode,
+       "MODE; D if it is deleted, L or l if it is locked, m if it is polled; as lsfd"),
     _reference("WEIGHT", "number", _of_holder("weight"),
        "how many counts the reference accounts for"),
     _reference("HOLDER", "string", _holder,

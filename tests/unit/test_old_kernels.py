@@ -44,6 +44,11 @@ EITHER: dict[str, tuple[list[str], ...]] = {
         ["mnt_namespace:mounts.rb_node", "mount:mnt_node"],
         ["mnt_namespace:list", "mount:mnt_list"],
     ),
+    "what watches a file": (["file:f_ep"], ["file:f_ep_links", "file:f_ep_links.next"]),
+    "the marks of a filesystem": (
+        ["super_block:s_fsnotify_info", "fsnotify_sb_info:sb_marks"],
+        ["super_block:s_fsnotify_marks"],
+    ),
     "the files registered with an io_uring": (
         [
             "io_ring_ctx:file_table.data.nodes",

@@ -95,8 +95,41 @@ def test_a_value_is_of_the_type_that_its_column_has() -> None:
         known = [value for value in full.values(column) if value is not None]
         assert {type(value) for value in known} <= {TYPES[column.type]}, column.name
         people = {"CGROUP", "CONTAINER", "POD", "UNIT", "UID", "USER"}
-        told = column.name in {*people, "RELATION", "ONS", "PNS", *map(str.upper, facts())}
+        told = column.name in {
+            *people,
+            "RELATION",
+            "ENDPOINTS",
+            "ONS",
+            "PNS",
+            *map(str.upper, facts()),
+        }
         assert bool(known) != told, column.name  # the machine of the test has none
+
+
+def test_the_other_ends_and_what_a_file_is_in_letters_as_lsfd_has_them() -> None:
+    made = Machine()
+    made.task(50, comm="cat")
+    made.task(100, comm="x\n")
+    mine, theirs = (made.object("FILE_TABLE", 1, holders=[(tid, "files")]) for tid in (100, 50))
+    both = made.object("FILE", 2, flags=1, holders=[(mine, "fd", 1), (theirs, "fd", 7)])
+    reads = made.object("FILE", 1, flags=0, deleted=True, holders=[(theirs, "fd", 0)])
+    one = made.object("FILE", 1, flags=2, holders=[(mine, "fd", 3)])
+    other = made.object("FILE", 1, holders=[(theirs, "fd", 4)])
+    made.object("PIPE", 2, holders=[(both, "pipe.writer"), (reads, "pipe.reader")])
+    left = made.object("SOCKET", 2, holders=[(one, "sock")])
+    right = made.object("SOCKET", 2, holders=[(other, "sock")])
+    for end, peer in ((left, right), (right, left)):
+        made.reference(end, peer, "peer")
+    for file, fact, value in ((both, "lock", "shared"), (one, "lock", "exclusive")):
+        made.fact(file, fact, value)
+    made.fact(one, "polled", 1)
+    found = listing(reported(made, all=True), parse_columns("OBJREF,FD,XMODE,ENDPOINTS"))
+    rows = set(zip(*map(found.values, found.columns), strict=True))
+    assert {
+        (both.objref, 1, "-w--l-", "50,cat,0r-"),
+        (both.objref, 7, "-w--l-", "50,cat,0r-"),
+        (one.objref, 3, "rw--Lm", "50,cat,4"),
+    } <= rows
 
 
 def test_whose_a_process_is_has_columns() -> None:
