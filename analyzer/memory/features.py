@@ -144,6 +144,16 @@ FEATURES: Final = (
         module="vsock",
     ),
     Feature(
+        "kvm-eventfds",
+        (
+            "kvm:irqfds.items", "kvm:ioeventfds", "kvm_kernel_irqfd:eventfd",
+            "kvm_kernel_irqfd:list", "_ioeventfd:eventfd", "_ioeventfd:list",
+        ),
+        "which eventfds a virtual machine uses is not told",
+        "CONFIG_KVM, and Linux 5.11, which describes modules too",
+        module="kvm",
+    ),
+    Feature(
         "binary-formats",
         (
             "user_namespace:binfmt_misc", "binfmt_misc:entries",

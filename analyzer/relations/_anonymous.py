@@ -27,6 +27,8 @@ IO_URING: Final = b"[io_uring]"
 BPF_MAP: Final = b"bpf-map"
 BPF_PROG: Final = b"bpf-prog"
 BPF_LINK: Final = b"bpf_link"
+EVENTFD: Final = b"[eventfd]"
+KVM_VM: Final = b"kvm-vm"
 
 _MAGIC: Final = 0x09041934  # ANON_INODE_FS_MAGIC, include/uapi/linux/magic.h
 _LONGEST: Final = 16

@@ -2,8 +2,8 @@
 
 The marks of an inode are in a list (`i_fsnotify_marks`, fs/notify/mark.c); each belongs to a group,
 which is an open file: the descriptor of inotify_init(2), fanotify_init(2). A mark on a directory
-sees what is done to the files in it; told are those that are open for writing. Marks on whole
-mounts and filesystems are not looked at.
+sees what is done to the files in it; told are those that are open for writing. fanotify can mark a
+whole mount or filesystem, too: of the files that others have open there, some are told.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from analyzer.relations.base import World
     from analyzer.relations.shown import File, Key, Shown
 
+_SOME: Final = 8
 _ON_CHILD: Final = 0x08000000  # FS_EVENT_ON_CHILD, include/linux/fsnotify_backend.h
 
 
@@ -39,6 +40,11 @@ _MARK: Final = re.compile(r"\bino:([0-9a-f]{1,16}) sdev:([0-9a-f]{1,8})\b", re.A
 
 
 def _find(world: World) -> Iterator[Related]:
+    yield from _of_files(world)
+    yield from _of_places(world)
+
+
+def _of_files(world: World) -> Iterator[Related]:
     memory, found, known = world.memory, world.once(files), world.once(inodes)
     plain = found.good & np.isin(known.type_of_file(), (stat.S_IFREG, stat.S_IFDIR))
     below = np.flatnonzero(plain & (found.mode & WRITE != 0))
@@ -53,15 +59,73 @@ def _find(world: World) -> Iterator[Related]:
     watches = np.arange(len(left)) < len(watcher)
     detail = words(len(left))
     detail[len(watcher) + len(own) :] = paths(memory, found.mount[below], found.dentry[below])
-    mine = member(left, world.inside.get("FILE", left[:0]))
-    across = meet(right, watches & mine, ~watches & ~mine)
-    across |= meet(right, watches & ~mine, ~watches & mine)
-    if not len(world.inside.get("FILE", left[:0])):
-        across |= True
+    across = _across(world, left, right, watches)
     role = np.where(watches, "watches it", "").astype(object)
     yield Related(
         "FILE", left[across], "INODE", right[across], detail=detail[across], role=role[across]
     )
+
+
+def _across(world: World, left: U64, right: U64, watches: Mask) -> Mask:
+    """Tell which of the ends are of things that one side watches and the other has."""
+    inside = world.inside.get("FILE", left[:0])
+    mine = member(left, inside)
+    across = meet(right, watches & mine, ~watches & ~mine)
+    across |= meet(right, watches & ~mine, ~watches & mine)
+    return across | (not len(inside))
+
+
+def _of_places(world: World) -> Iterator[Related]:
+    """Yield who watches whole mounts and filesystems, with some of the files there."""
+    memory, found, known = world.memory, world.once(files), world.once(inodes)
+    plain = found.good & np.isin(known.type_of_file(), (stat.S_IFREG, stat.S_IFDIR))
+    block = np.where(known.good, known.block, np.uint64(0))[known.of_file]
+    for kind, place, marks in (
+        ("MOUNT", found.mount, _on_mounts(memory, found.mount)),
+        ("SUPERBLOCK", block, _on_filesystems(memory, block)),
+    ):
+        marked, group, mask = _listed(memory, *marks)
+        watcher, at, _ = _watchers(world, marked, group, mask)
+        if not len(watcher):
+            continue
+        here = np.flatnonzero(plain & member(place, unique(at)))
+        here = here[_few(world, found.address[here], place[here])]
+        left = np.concatenate((watcher, found.address[here]))
+        right = np.concatenate((at, place[here]))
+        watches = np.arange(len(left)) < len(watcher)
+        across = _across(world, left, right, watches)
+        role = np.where(watches, "watches all of it", "").astype(object)
+        yield Related("FILE", left[across], kind, right[across], role=role[across])
+
+
+def _few(world: World, address: U64, place: U64) -> Mask:
+    """Choose some files of each side at each place."""
+    mine = member(address, world.inside.get("FILE", address[:0]))
+    order = np.lexsort((address, mine, place))
+    new = np.ones(len(order), np.bool_)
+    same = (place[order][1:] == place[order][:-1]) & (mine[order][1:] == mine[order][:-1])
+    new[1:] = ~same
+    start = np.maximum.accumulate(np.where(new, np.arange(len(order)), 0))
+    chosen = np.zeros(len(order), np.bool_)
+    chosen[order[np.arange(len(order)) - start < _SOME]] = True
+    return chosen
+
+
+def _on_mounts(memory: Memory, mounts: U64) -> tuple[U64, U64]:
+    known = unique(mounts[mounts != 0])
+    read = memory.gather(known, "mount", {"marks": "mnt_fsnotify_marks"})
+    return known, np.where(read.ok, read["marks"], np.uint64(0))
+
+
+def _on_filesystems(memory: Memory, blocks: U64) -> tuple[U64, U64]:
+    known = unique(blocks[blocks != 0])
+    if memory.has("super_block", "s_fsnotify_marks"):
+        read = memory.gather(known, "super_block", {"marks": "s_fsnotify_marks"})
+        return known, np.where(read.ok, read["marks"], np.uint64(0))
+    read = memory.gather(known, "super_block", {"info": "s_fsnotify_info"})
+    info = np.where(read.ok, read["info"], np.uint64(0))
+    marks = memory.gather(info, "fsnotify_sb_info", {"marks": "sb_marks"})
+    return known, np.where(marks.ok, marks["marks"], np.uint64(0))
 
 
 def _folders(memory: Memory, dentries: U64) -> U64:
@@ -80,6 +144,11 @@ def _marks(world: World, folders: U64) -> tuple[U64, U64, Mask]:
     read = memory.gather(others, "inode", {"marks": "i_fsnotify_marks"})
     address = np.concatenate((known.address[known.good], others[read.ok]))
     marks = np.concatenate((known.marks[known.good], read["marks"][read.ok]))
+    return _listed(memory, address, marks)
+
+
+def _listed(memory: Memory, address: U64, marks: U64) -> tuple[U64, U64, Mask]:
+    """Return the marks in the lists of things: the thing, the group, and whether of children."""
     at = np.flatnonzero(marks)
     if not len(at):
         return address[at], address[at], at != 0

@@ -135,8 +135,8 @@ def test_kinds_own_what_is_asked_of_them() -> None:
 # Who spells the places in holders: what reads a machine or /proc, or answers what somebody asks for
 # by them; the columns that lsfd has other words for; two rules of the kernel's, and one picture.
 _PLACES = {
-    "kinds", "relations", "procfs", "sources", "lookup", "subjects", "writers.who",
-    "report.columns", "graph.freeing", "check.objhash", "plots._namespaces",
+    "kinds", "relations", "procfs", "sources", "lookup", "subjects", "writers.who", "criu",
+    "report.columns", "report.profiles.base", "graph.freeing", "check.objhash", "plots._namespaces",
 }  # fmt: skip
 # They are also words of everyday, keys of documents or names of calls.
 _EVERYDAY = {

@@ -99,6 +99,7 @@ def test_a_value_is_of_the_type_that_its_column_has() -> None:
             *people,
             "RELATION",
             "ENDPOINTS",
+            "RDEV",
             "ONS",
             "PNS",
             *map(str.upper, facts()),
