@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from analyzer.core.errors import TargetVanishedError
 from analyzer.core.model import SNAPSHOT_FORMAT
 from analyzer.core.version import __version__
 from analyzer.procfs import facts, identity, inventory, refusals
@@ -55,7 +56,10 @@ def collect(path: Path, asked: Request | int | None, opened: int | None = None) 
     answers = _identities(fs)
     host = request.host
     who = Presumed() if answers is None else answers
-    seen = read(fs, known, who, pid, host=host, progress=request.progress, others=others)
+    try:
+        seen = read(fs, known, who, pid, host=host, progress=request.progress, others=others)
+    except TargetVanishedError as error:
+        raise TargetVanishedError(f"{error} in the dump{_why_not(fs, pid)}") from None
     if fs.cut:
         seen.log.add(Failure(f"the dump: {fs.cut}", "", None, _AFTER))
     elif _is_cut(fs):
@@ -71,6 +75,13 @@ def collect(path: Path, asked: Request | int | None, opened: int | None = None) 
     subject = _subject(pid, start, host=host)
     subject["subject"] |= {**request.called, "roots": list(others)} if others else request.called
     return snapshot(seen, {**_meta(known), **subject, "source": source})
+
+
+def _why_not(fs: ProcFs, pid: int | None) -> str:
+    """Return why a process may be missing in a dump, "" where nothing tells."""
+    if str(pid) in fs.listdir(""):
+        return " that could be read: it has neither its stat nor its status"
+    return f": {fs.cut}" if fs.cut else ""
 
 
 def _skipped(fs: ProcFs) -> list[str]:
