@@ -11,6 +11,8 @@
     12/status:Name:	sh
     ### links
     (a tar archive, then zeros)
+    ### looked
+    12/fd/0:2190 88 0 0 29
     ### identities
     FILES 12 0
     ### said
@@ -19,19 +21,22 @@
     ended_at 2026-11-26T18:00:00Z
 
 A line of files is ``PATH:LINE``, as `grep -H ''` prints it; a path of /proc has no colon, and
-nothing that a process can choose. What the tools said of what they could not read is in `said`.
+nothing that a process can choose. `looked` is what stat(1) says of what links lead to: mode, major
+and minor in hexadecimal, size, device. What tools said of what they could not read is in `said`.
 """
 
 from __future__ import annotations
 
 import errno
 import lzma
+import os
 import re
+import stat
 import zlib
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
-from analyzer.procfs import facts, identity, refusals, tarball
+from analyzer.procfs import facts, identity, looked, refusals, tarball
 from analyzer.procfs.contents import CutShortError
 from analyzer.procfs.parse import decode
 
@@ -55,6 +60,9 @@ _CODES: Final = {
 }
 _SAID: Final = re.compile(
     rb"^[\w-]+: ([0-9][\w./-]*): (?:[\w ]+: )*(" + b"|".join(_CODES) + rb")$", re.MULTILINE
+)
+_LOOK: Final = re.compile(
+    rb"([0-9]+/[\w/]+):([0-9a-f]{1,8}) ([0-9a-f]{1,8}) ([0-9a-f]{1,8}) ([0-9]{1,19}) ([0-9]{1,19})"
 )
 _OF_LINKS: Final = ("fd", "ns")
 
@@ -91,6 +99,8 @@ def _parts(
             source.skip_zeros()
         elif name == b"files":
             _files(contents, source, decode(detail))
+        elif name == b"looked":
+            _looked(contents, source)
         elif name == b"facts":
             told[facts.PATH].append(source.body())
         elif name == b"identities":
@@ -122,6 +132,15 @@ def _files(contents: Contents, source: _Source, prefix: str) -> None:
             found.popitem()  # of the last one there may be more
         for file, body in found.items():
             contents.entries.setdefault(file, b"\n".join([*body, b""]))
+
+
+def _looked(contents: Contents, source: _Source) -> None:
+    for line in source.lines():
+        match = _LOOK.fullmatch(line)  # that of one that was killed may be cut
+        if match:
+            mode, major, minor = (int(match[at], 16) for at in (2, 3, 4))
+            told = (stat.S_IFMT(mode), os.makedev(major, minor), int(match[5]), int(match[6]), -1)
+            contents.entries[looked.kept(decode(match[1]))] = b"%d %d %d %d %d" % told
 
 
 def _said(contents: Contents, text: bytes, refused: refusals.Refusals) -> None:

@@ -84,6 +84,15 @@ copy_links() { # LINK|FOLDER...
     said "$(tar -cf - "$@" 2>&1 >&4)"
 }
 
+# What descriptors and working directories lead to: types, devices. A filesystem whose server is
+# gone is not waited for, and without timeout(1) nothing is asked.
+copy_looks() { # LINK...
+    command -v timeout >/dev/null 2>&1 && command -v stat >/dev/null 2>&1 || return 0
+    printf '### looked\n'
+    timeout -s KILL 10 stat -L -c '%n:%f %t %T %s %d' "$@" 2>/dev/null
+    printf '\n'
+}
+
 # Which processes are PID and its descendants: INSIDE is a list with blanks around each.
 find_inside() {
     tree='' pid=''
@@ -140,11 +149,12 @@ find_spaces() { # PID...
 }
 
 copy_some() { # PID...
-    files='' links='' infos='' others=''
+    files='' links='' infos='' others='' looks=''
     for pid; do
         files="$files $pid/stat $pid/status $pid/cgroup"
         links="$links $pid/ns $pid/exe $pid/cwd $pid/root $pid/fd"
         infos="$infos $pid/fdinfo"
+        looks="$looks $pid/cwd $pid/root $pid/fd/*"
         case $inside in
         all | *" $pid "*) files="$files $pid/maps" ;;
         *) others="$others $pid/maps" ;;
@@ -155,6 +165,7 @@ copy_some() { # PID...
     copy_files '' $files
     copy_links $links
     copy_folders $infos
+    copy_looks $looks
     [ -z "$others" ] || copy_shared $others
 }
 

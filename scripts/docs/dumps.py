@@ -28,7 +28,8 @@ def _parts() -> Iterator[str]:
     yield (
         "`cranalyze procdump --script > procdump.sh` prints a shell script. It writes one stream "
         "to stdout (or to `-o FILE`), and nothing else anywhere; it needs a POSIX shell, `grep`, "
-        "`ls` and `tar`, of BusyBox too. 20,000 descriptors in 500 processes take a second. "
+        "`ls` and `tar`, of BusyBox too; `stat` and `timeout`, where they are, tell the types and "
+        "devices of what is open. 20,000 descriptors in 500 processes take a second. "
         "With `-p PID` it copies of other processes only those mappings that are shared. "
         "Command lines, environments and memory are never copied."
     )

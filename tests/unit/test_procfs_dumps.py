@@ -7,6 +7,7 @@ import io
 import lzma
 import os
 import shutil
+import stat
 import subprocess
 import tarfile
 import zipfile
@@ -23,6 +24,7 @@ from analyzer.procfs import refusals, streamed, tarball, textdump
 from analyzer.procfs.archive import open_dump
 from analyzer.procfs.fs import MemoryFs, ProcFs
 from analyzer.procfs.record import Recorder
+from analyzer.relations.shown import Looked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -388,6 +390,20 @@ def test_the_messages_of_tools_are_what_was_refused(tmp_path: Path) -> None:
     assert proc.vanished(caught.value)
     with pytest.raises(PermissionError):
         fs.links("9/fd")
+
+
+def test_what_stat_says_of_links_is_what_a_dump_keeps(tmp_path: Path) -> None:
+    path = tmp_path / "d"
+    told = b"### looked\n7/fd/0:2190 88 1 0 29\n7/cwd:41ed 0 0 4096 65024\n7/fd/1:21\n\n"
+    files = b"### files \n7/stat:x\n"
+    path.write_bytes(streamed.MAGIC + b"### facts\n" + files + told + b"### end\nended_at x\n")
+    fs = open_dump(path)
+    assert not fs.cut
+    assert fs.look(["7/fd/0", "7/cwd", "7/fd/1"]) == [
+        Looked(stat.S_IFCHR, os.makedev(0x88, 1), 0, 29, None),
+        Looked(stat.S_IFDIR, 0, 4096, 65024, None),
+        None,
+    ]
 
 
 def _claim(size: bytes) -> bytes:
