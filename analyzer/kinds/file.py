@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from analyzer.kinds.base import U64, Mask
+    from analyzer.kinds.base import I64, U64, Mask
     from analyzer.memory.reader import Memory
 
 # include/uapi/linux/magic.h
@@ -205,8 +205,6 @@ def _state(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
             "mode": "i_mode",
             "size": "i_size",
             "links": "i_nlink",
-            "blocks": "i_blocks",
-            "cached": "i_data.nrpages",
             "device": "i_rdev",
             "sb": "i_sb",
             "locks": "i_flctx",
@@ -216,10 +214,6 @@ def _state(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
     ok, kinds = read.ok & inode.ok, inode["mode"].astype(np.int64) & _TYPE
     locks = np.where(ok, inode["locks"], np.uint64(0))
     sized = ok & (kinds == stat.S_IFREG)
-    # What was written and has no blocks yet (delayed allocation) is in memory, and reserved.
-    size = inode["size"].astype(np.int64)
-    cached = np.minimum(inode["cached"].astype(np.int64) * _PAGE, size)
-    space = np.maximum(inode["blocks"].astype(np.int64) * _BLOCK, cached)
     links = inode["links"].astype(np.int64)
     # What never had a name has lost none: memfds are on a mount of the kernel's own.
     gone = ok & np.isin(kinds, _NAMED) & ((links == 0) | _nameless(memory, read["dentry"]))
@@ -236,7 +230,7 @@ def _state(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
         "open.flags": np.where(read.ok, texts([_flags(value) for value in flags]), ""),
         "open.type": open_types(memory, files),
         "size": np.ma.masked_array(inode["size"], ~sized),
-        "space": np.ma.masked_array(space, ~sized),
+        "space": np.ma.masked_array(_space(memory, files, inode["size"]), ~sized),
         "source": np.where(block.ok, texts([plain(one) for one in block["id"].tolist()]), ""),
         "lock": of_files(memory, files, locks),
         "polled": np.ma.masked_equal(_polled(memory, files).astype(np.int64), 0),
@@ -254,6 +248,24 @@ def _polled(memory: Memory, files: U64) -> Mask:
         head = files + np.uint64(memory.offset("file", "f_ep_links"))
         watched = read.ok & (read["next"] != head)
     return watched
+
+
+def _space(memory: Memory, files: U64, sizes: npt.NDArray[Any]) -> I64:
+    """Return what regular files take: of an overlay's, what the file of its layer does.
+
+    What was written and has no blocks yet is in memory, and reserved (delayed allocation). Not all
+    filesystems keep `i_blocks` (XFS does not): who has none takes the size, but for tmpfs.
+    """
+    read = memory.gather(files, "file", {"mapping": "f_mapping"})
+    mapping = memory.gather(read["mapping"], "address_space", {"inode": "host", "pages": "nrpages"})
+    inode = memory.gather(mapping["inode"], "inode", {"blocks": "i_blocks", "sb": "i_sb"})
+    magic = memory.gather(inode["sb"], "super_block", {"magic": "s_magic"})["magic"]
+    size = sizes.astype(np.int64)
+    cached = np.minimum(mapping["pages"].astype(np.int64) * _PAGE, size)
+    known = (inode["blocks"] != 0) | (magic == _TMPFS_MAGIC)
+    blocks = np.maximum(inode["blocks"].astype(np.int64) * _BLOCK, cached)
+    found: I64 = np.where(known, blocks, size)
+    return found
 
 
 def open_types(memory: Memory, files: U64) -> npt.NDArray[np.object_]:

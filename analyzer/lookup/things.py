@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from analyzer.lookup.sorts import Sort
     from analyzer.procfs.people import Person
     from analyzer.report.columns import Value
+    from analyzer.snapshot.tables import Table
     from analyzer.snapshot.value import Snapshot
 
     Rows = npt.NDArray[np.intp]
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 _TYPE: Final = 0o170000  # S_IFMT
 _MOST_PEOPLE: Final = 5_000
+_SHOWN: Final = ("overlay.real", "overlay.upper")
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,10 @@ class Question:
         if self._deleted:
             mine &= objects.known("deleted") & objects["deleted"]
         rows = np.flatnonzero(mine)
+        if self.sort.merged:  # the file of a layer is not another file than the overlay's
+            references = snapshot.tables["references"]
+            shown = [references.code("association", name) for name in _SHOWN]
+            rows = rows[~np.isin(rows + 1, _targets(references, shown))]
         if self.sort.types:
             told = self._types(snapshot, rows)
             wanted = frozenset(self.sort.types)
@@ -336,6 +342,11 @@ def _merged(snapshot: Snapshot, rows: Rows) -> Rows:
     ]  # fmt: skip
     numbers: dict[tuple[int, int], int] = {}
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.intp)
+
+
+def _targets(references: Table, codes: Sequence[int]) -> Integers:
+    found: Integers = references["target"][np.isin(references["association"], codes)]
+    return found
 
 
 def _by_name(name: str, mode: int) -> str:

@@ -11,6 +11,7 @@ from analyzer.lookup.namespaces import USUAL
 from analyzer.report.wording import listing, many, number
 from analyzer.writers.terminal import MIN_WIDTH, Line, gap_in_words
 from analyzer.writers.terminal import to_text as joined
+from analyzer.writers.tree import knows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from analyzer.lookup.namespaces import Branch, Namespace
     from analyzer.report.value import Gap
 
+Boxes = tuple[str, str, str]  # one that others follow, the last one, a line past them
+
+_BOXES: Final = ("├─", "└─", "│ ")
+_ASCII: Final = ("|-", "`-", "| ")
 _TYPE: Final = 6
 _NUMBERS: Final = (6, 7)  # NPROCS, PID
 _USER: Final = 8
@@ -54,10 +59,12 @@ def _document(one: Namespace) -> dict[str, Any]:
         "nprocs": len(one.pids),
         "pids": list(one.pids),
         "pid": one.pid,
+        "ppid": one.ppid,
         "comm": valid(one.command),
         "command": valid(one.line),
         "uid": one.uid,
         "user": one.user,
+        "netnsid": one.netnsid,
         "refcount": one.refcount,
         "unnamed": one.unnamed,
         "stable": one.stable,
@@ -76,24 +83,25 @@ def to_text(
     *,
     colour: bool = False,
     about: Sequence[str] = (),
+    encoding: str = "utf-8",
 ) -> str:
     """Return namespaces, as a list or a tree, as lines of at most `width` cells.
 
-    `about` says what they are of.
+    `about` says what they are of. Where `encoding` has no box-drawing characters, ASCII is drawn.
     """
     cells = max(width, MIN_WIDTH)
     lines = [Line(text) for one in about for text in wrap(printable(one), cells, "", 2)]
-    lines += _lines(branches, cells)
+    lines += _lines(branches, cells, _BOXES if knows(encoding) else _ASCII)
     for gap in gaps:
         lines += [Line(text, "bad") for text in wrap(gap_in_words(gap), cells, "gap: ", 5)]
     return joined(lines, colour=colour)
 
 
-def _lines(branches: Sequence[Branch], cells: int) -> Iterator[Line]:
+def _lines(branches: Sequence[Branch], cells: int, boxes: Boxes) -> Iterator[Line]:
     yield from (Line(text, "title") for text in wrap(_headline(branches), cells))
     if not branches:
         return
-    heads = [f"{_stem(branch)}{branch.namespace.ino}" for branch in branches]
+    heads = [f"{_stem(branch, boxes)}{branch.namespace.ino}" for branch in branches]
     wide = max(map(len, heads))
     who = max(_USER, *(len(printable(one.namespace.user)) for one in branches))
     yield Line("")
@@ -124,11 +132,12 @@ def _counted(spaces: Iterable[Namespace]) -> list[tuple[str, int]]:
     return sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
-def _stem(branch: Branch) -> str:
+def _stem(branch: Branch, boxes: Boxes) -> str:
     if not branch.last:
         return ""
+    inner, end, bar = boxes
     *above, last = branch.last
-    return "".join("  " if one else "│ " for one in above) + ("└─" if last else "├─")
+    return "".join("  " if one else bar for one in above) + (end if last else inner)
 
 
 def _row(one: Namespace, head: str, who: int, cells: int) -> Iterator[Line]:

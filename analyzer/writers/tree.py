@@ -108,7 +108,7 @@ def render(
 
     A character of a name that `encoding` does not have is escaped.
     """
-    glyphs = _BOXES if _knows(encoding) else _ASCII
+    glyphs = _BOXES if knows(encoding) else _ASCII
     page = _Page(max(width, MIN_WIDTH), everything, encoding, glyphs)
     tree = outline(report)
     lines = page.lines(headline(report), _ANSWER.get(report.status, "bad"), hang=2)
@@ -123,7 +123,8 @@ def render(
     return lines
 
 
-def _knows(encoding: str) -> bool:
+def knows(encoding: str) -> bool:
+    """Tell whether an encoding has box-drawing characters."""
     try:
         "".join(_BOXES).encode(encoding)
     except (UnicodeEncodeError, LookupError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from analyzer.core import program
 from analyzer.report.inventory import COSTS
 from scripts.docs import markdown as md
 
@@ -90,7 +91,7 @@ _SITUATIONS: Final = (
         "ssh HOST sudo sh -s -- -p PID < procdump.sh | cranalyze check --proc - PID",
     ),
     ("a host, in a shell there", "sudo sh procdump.sh -o DUMP"),
-    ("a host that has cranalyze", "sudo cranalyze procdump PID -o DUMP.tar"),
+    ("a host that has cranalyze", program.anywhere("sudo cranalyze procdump PID -o DUMP.tar")),
     (
         "a node of Kubernetes",
         "kubectl debug node/N -i --image=busybox --profile=sysadmin -- sh -s < procdump.sh > DUMP",

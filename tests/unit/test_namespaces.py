@@ -74,6 +74,9 @@ def test_it_is_said_in_80_columns_and_plain_letters() -> None:
         lines = writer.to_text(branches, ()).splitlines()
         assert each(width(line) <= 80 and line.isprintable() for line in lines)
         assert lines[0].startswith("7 namespaces: 2 net, 2 user, 2 uts and 1 mnt. 4 have no")
+    plain = writer.to_text(namespaces.tree(spaces, by_parent=False), (), encoding="ascii")
+    assert plain.isascii()
+    assert "`-11" in plain or "|-11" in plain
     told = json.loads(writer.to_json(spaces, ()))
     assert [one["name"] for one in told["namespaces"]] == [one.name for one in spaces]
 

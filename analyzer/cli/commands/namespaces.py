@@ -8,6 +8,7 @@ from analyzer.cli import listed
 from analyzer.cli import options as opt
 from analyzer.cli.desk import Desk
 from analyzer.cli.output import Progress, coloured, columns, emit
+from analyzer.cli.view import encoding
 from analyzer.cli.work import kept, strangers
 
 if TYPE_CHECKING:
@@ -75,5 +76,12 @@ def run(  # noqa: PLR0913 - an option each
         emit(writer.to_json(spaces, gaps))
         return
     branches = asking.tree(spaces, by_parent=parents) if tree or parents else asking.flat(spaces)
-    about = told_of(snapshot)
-    emit(writer.to_text(branches, gaps, columns(), colour=coloured(), about=about))
+    text = writer.to_text(
+        branches,
+        gaps,
+        columns(),
+        colour=coloured(),
+        about=told_of(snapshot),
+        encoding=encoding(stdout=True),
+    )
+    emit(text)
