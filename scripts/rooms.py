@@ -29,6 +29,7 @@ ROOMS: Final[tuple[tuple[str, ...], ...]] = (
     ("plots",),
     ("demo",),
     ("cli",),
+    ("testing",),
 )
 
 

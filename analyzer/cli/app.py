@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "graph": "Write the reference graph of a snapshot: who holds what.",
     "plot": "Draw what a snapshot shows.",
     "export": "Write the tables of snapshots, and verdicts, for other tools.",
+    "explain": "Say what a word of a report means.",
     "doctor": "Show what this host lets cranalyze see.",
     "demo": "Start a small leaking container, and explain.",
     "procdump": "Dump /proc for a later collect --proc.",

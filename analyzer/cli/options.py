@@ -257,6 +257,29 @@ ProfileName = Annotated[
         autocompletion=completion.profiles,
     ),
 ]
+Policy = Annotated[
+    str | None,
+    typer.Option("--policy", metavar="FILE", help="What is known and why, which does not decide."),
+]
+WritePolicy = Annotated[
+    str | None,
+    typer.Option(
+        "--write-policy", metavar="FILE", help="Write a policy that covers what is found today."
+    ),
+]
+Baseline = Annotated[
+    str | None,
+    typer.Option(
+        "--baseline", metavar="FILE", help="Only what is new decides: a report's JSON, or *.crz."
+    ),
+]
+Sarif = Annotated[
+    str | None,
+    typer.Option("--sarif", metavar="FILE", help="Write SARIF, for code scanning; - is stdout."),
+]
+AsGithub = Annotated[
+    bool, typer.Option("--github", help="Write annotations for a workflow of GitHub's.")
+]
 ReferencesOnly = Annotated[
     bool,
     typer.Option("--references-only", help="Leave out what crosses the border uncounted."),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import subprocess
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -141,6 +145,50 @@ class Form(StrEnum):
     JUNIT = "junit"
     TREE = "tree"
     HTML = "html"
+    SARIF = "sarif"
+    GITHUB = "github"
+
+
+def known_before(path: str | None, target: Target, rules: str) -> frozenset[str]:
+    """Return what was found before, in the file of --baseline; BadInputError for another one."""
+    from analyzer.report import baseline as before
+
+    if path is None:
+        return frozenset()
+    if not path.endswith(".crz"):
+        return before.of_json(path)
+    return before.of_text(_reported(path, target, rules), path)
+
+
+def _reported(path: str, target: Target, rules: str) -> bytes:
+    """Return the report of a snapshot as JSON, made by a process that gives up its privileges.
+
+    We still need ours, to read a machine.
+    """
+    command = [sys.executable, "-P", "-m", "analyzer", "report", path, "--json", "--rules", rules]
+    ran = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - our own
+    if ran.returncode:  # of a whole machine
+        more = [*command, "--pid", target.label]
+        ran = subprocess.run(more, capture_output=True, check=False)  # noqa: S603 - our own
+    if not ran.returncode:
+        return ran.stdout
+    said = os.fsdecode(ran.stderr).strip().splitlines() or [f"exit {ran.returncode}"]
+    raise BadInputError(f"the baseline {path}: {said[-1].removeprefix('cranalyze: ')}")
+
+
+def keep_policy(path: str | None, report: Report, *, force: bool) -> None:
+    """Write the policy that --write-policy asks for; BadInputError where it cannot be."""
+    if path is None:
+        return
+    from analyzer.core.files import write_file
+    from analyzer.report.policy import written
+
+    text = written(report)
+    if path == "-":
+        emit(text)
+        return
+    write_file(path, text.encode(), force=force)
+    note(f"cranalyze: wrote {path}: a policy; its reasons are yours to give")
 
 
 def chosen_form(**asked: bool) -> Form:
@@ -161,7 +209,7 @@ class Asked(NamedTuple):
     force: bool
     by_o: bool = False  # the file was named by -o, which is for columns
 
-    def options(
+    def options(  # noqa: PLR0913 - an option each
         self,
         command: str,
         fail_on: str | None,
@@ -172,8 +220,11 @@ class Asked(NamedTuple):
         strict: bool,
         references_only: bool,
         profile: str,
+        policy: str | None = None,
+        baseline: frozenset[str] = frozenset(),
     ) -> ReportOptions:
         """Return what is asked of the report itself, in its own terms."""
+        from analyzer.report.policy import load
         from analyzer.report.profiles import RECOGNISED, named
         from analyzer.report.value import ReportOptions
 
@@ -187,6 +238,8 @@ class Asked(NamedTuple):
             ignore=parse_words(ignore, "--ignore"),
             strict=strict,
             references_only=references_only,
+            policy=() if policy is None else load(policy),
+            baseline=baseline,
             profile=profile if profile == RECOGNISED else named(profile).name,
         )
 
@@ -219,7 +272,9 @@ def target(output: str | None, html: str | None, *, force: bool) -> str | None:
     if html is None:
         return output
     if output is not None:
-        raise BadInputError(f"--html {html} names its file already: leave --output out")
+        raise BadInputError(
+            f"the option that {html} is of names its file already: leave --output out"
+        )
     if html != "-":
         from analyzer.core import files
 
@@ -260,15 +315,13 @@ _FORMS: Final = {
     Form.JUNIT: "the report as JUnit XML",
     Form.TREE: "the process tree",
     Form.HTML: "the page",
+    Form.SARIF: "the report as SARIF",
+    Form.GITHUB: "the annotations",
 }
 
 
 def _written(result: Report, form: Form, *, everything: bool, stdout: bool) -> str:
     match form:
-        case Form.JSON:
-            from analyzer.writers import json
-
-            return json.render(result)
         case Form.MARKDOWN:
             from analyzer.writers import markdown
 
@@ -277,25 +330,32 @@ def _written(result: Report, form: Form, *, everything: bool, stdout: bool) -> s
             from analyzer.writers import junit
 
             return junit.render(result, everything=everything)
-        case Form.TREE:
-            from analyzer.writers import terminal, tree
+        case Form.TREE | Form.TEXT:
+            return _lines(result, form, everything=everything, stdout=stdout)
+        case _:
+            module = importlib.import_module(f"analyzer.writers.{_WRITERS[form]}")
+            text: str = module.render(result)
+            return text
 
-            lines = tree.render(
-                result,
-                columns(stdout=stdout),
-                everything=everything,
-                encoding=encoding(stdout=stdout),
-            )
-            return terminal.to_text(lines, colour=stdout and coloured())
-        case Form.HTML:
-            from analyzer.writers import page
 
-            return page.render(result)
-        case Form.TEXT:
-            from analyzer.writers import terminal
+_WRITERS: Final = {
+    Form.JSON: "json",
+    Form.HTML: "page",
+    Form.SARIF: "sarif",
+    Form.GITHUB: "github",
+}
 
-            lines = terminal.render(result, columns(stdout=stdout), everything=everything)
-            return terminal.to_text(lines, colour=stdout and coloured())
+
+def _lines(result: Report, form: Form, *, everything: bool, stdout: bool) -> str:
+    from analyzer.writers import terminal, tree
+
+    width = columns(stdout=stdout)
+    if form is Form.TREE:
+        form_of = encoding(stdout=stdout)
+        lines = tree.render(result, width, everything=everything, encoding=form_of)
+    else:
+        lines = terminal.render(result, width, everything=everything)
+    return terminal.to_text(lines, colour=stdout and coloured())
 
 
 def write(text: str, output: str | None, what: str, desk: Desk) -> None:

@@ -69,6 +69,7 @@ class Crossed(NamedTuple):
     alone: bool
     gates: bool
     waived: Waived | None = None
+    identities: tuple[str, ...] = ()
 
     def of(self, side: Side) -> tuple[Tie, ...]:
         """Return the ends of a side."""

@@ -194,6 +194,8 @@ def _of_holders(outside: Iterable[Holder], people: People) -> Iterator[Outsider]
 
 def _of_ties(outside: Iterable[Tie], people: People) -> Iterator[Outsider]:
     for tie in outside:
+        if tie.kind != _TASK and registry()[tie.kind].namespace:
+            continue  # whoever is in it: that is the other side, and holds nothing
         for task in tie.tasks:
             if task.side is Side.OUTSIDE:
                 yield people.outsider(task)

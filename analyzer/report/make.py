@@ -136,7 +136,7 @@ def _warnings(policy: Sequence[Rule], used: Mapping[int, int]) -> tuple[str, ...
             said.append(f"the rule {rule.says!r} expired on {rule.expires}: it covers nothing")
         elif not used.get(id(rule)):
             said.append(f"the rule {rule.says!r} covers nothing that was found")
-    return tuple(said)
+    return tuple(dict.fromkeys(said))
 
 
 def whole(report: Report) -> Report:

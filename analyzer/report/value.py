@@ -11,6 +11,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from analyzer.core.model import Side
 from analyzer.core.notebook import display
 from analyzer.core.text import printable, shorten
 from analyzer.core.values import dataclass, field
@@ -87,7 +88,7 @@ class ReportObject(NamedTuple):
     namespaces that something outside is in by having the same set of namespaces (NSPROXY).
     `uncounted` hold it too, and the rules do not know them. `facts` is what is known of its state
     (docs/facts.md), and of what a file is open on. `impact` is what a leak means. `waived` says why
-    it is known, and does not gate.
+    it is known, and does not gate; `identities` what it is called by a baseline.
     """
 
     objref: int
@@ -113,6 +114,7 @@ class ReportObject(NamedTuple):
     facts: Facts = NO_FACTS
     impact: Impact | None = None
     waived: Waived | None = None
+    identities: tuple[str, ...] = ()
 
     @property
     def uncounted_weight(self) -> int:
@@ -199,6 +201,7 @@ class Finding:
     gates: bool
     informs: bool = False
     waived: Waived | None = None
+    identities: tuple[str, ...] = ()
 
     @property
     def remark(self) -> str:
@@ -266,8 +269,8 @@ class Report:
                 found.setdefault(entry.waived, []).append((entry.kind, entry.name or ""))
         for one in self.crossings:
             if one.waived is not None:
-                first = one.ties[0]
-                found.setdefault(one.waived, []).append((first.kind, first.name or first.words))
+                ends = one.of(Side.INSIDE) or one.ties
+                found.setdefault(one.waived, []).extend((t.kind, t.name or t.words) for t in ends)
         for finding in self.findings:
             if finding.waived is not None:
                 found.setdefault(finding.waived, []).append(("", finding.detail))

@@ -7,11 +7,14 @@ finding that he did: he is told once.
 
 from __future__ import annotations
 
+import re
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.core.model import Impact, Side, Verdict
 from analyzer.core.values import dataclass, replace
 from analyzer.kinds import registry
+from analyzer.procfs.homes import home
 from analyzer.report.items import People, joins, of_crossing, of_finding, of_object
 from analyzer.report.profiles import NONE, RECOGNISED, named, recognised
 
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from analyzer.report.value import Finding, ReportObject, ReportOptions, Subject
     from analyzer.snapshot.value import Snapshot
 
+_NUMBERED: Final = re.compile(r"\[\d+\]|\(\d+\)|^\d+$")  # pipe:[7], a process (7)
+_POLICY: Final = "policy"
 _JOINED: Final = "joined"
 _BESIDE: Final = frozenset({"keyring", "cgroup", "session", "same-file"})
 """Relations that who joined has with the subject besides."""
@@ -90,28 +95,35 @@ class _Judge:
         self, subject: Subject, profile: Profile, options: ReportOptions, people: People
     ) -> None:
         self._people = people
-        container = subject.container or _container(people, subject.pid)
-        self._rules = [(profile.name, _for(rule, container)) for rule in profile.rules]
+        container = container_of(subject, people)
+        self._rules = [(profile.name, rule) for rule in of_profile(profile, container)]
         name = {subject.name, subject.container, container, subject.comm}
         self._rules += [
-            ("policy", rule) for rule in options.policy if _about(rule, name) and not rule.expired
+            (_POLICY, rule) for rule in options.policy if _about(rule, name) and not rule.expired
         ]
         self._baseline = options.baseline
         self.used: dict[int, int] = {}
 
     def object(self, entry: ReportObject) -> ReportObject:
-        if entry.verdict is not Verdict.USAGE_LEAK or entry.waived is not None:
+        if entry.verdict is not Verdict.USAGE_LEAK:
             return entry
-        found = self._known([of_object(entry, self._people)])
+        items = [of_object(entry, self._people)]
+        entry = entry._replace(identities=_identities(items))
+        found = None if entry.waived is not None else self._known(items)
         return entry if found is None else entry._replace(waived=found, gates=False)
 
     def crossing(self, one: Crossed) -> Crossed:
         items = of_crossing(one, self._people)
+        one = one._replace(identities=_identities(items))
         found = self._known(items) if items else None
         return one if found is None else one._replace(waived=found, gates=False)
 
     def finding(self, one: Finding) -> Finding:
-        found = None if one.informs else self._known([of_finding(one)])
+        if one.informs:
+            return one
+        item = of_finding(one)
+        one = replace(one, identities=(identity(item),))
+        found = self._known([item])
         return one if found is None else replace(one, waived=found, gates=False)
 
     def _known(self, items: Sequence[Item]) -> Waived | None:
@@ -120,7 +132,8 @@ class _Judge:
         if all(rule is not None for rule in by):
             for _, rule in filter(None, by):
                 self.used[id(rule)] = self.used.get(id(rule), 0) + 1
-            who, first = next(filter(None, by))
+            # What a policy had to allow says more than what is by design beside it.
+            who, first = max(filter(None, by), key=lambda one: one[0] == _POLICY)
             return Waived(who, first.says, first.owner)
         if self._baseline and all(identity(item) in self._baseline for item in items):
             return Waived("baseline", "as it was before")
@@ -134,10 +147,14 @@ class _Judge:
         return None
 
 
-def _container(people: People, pid: int) -> str:
-    from analyzer.procfs.homes import home
+def of_profile(profile: Profile, container: str) -> list[Rule]:
+    """Return the rules of a profile for one container, by its id or name."""
+    return [_for(rule, container) for rule in profile.rules]
 
-    return home(people.cgroup(pid)).container
+
+def container_of(subject: Subject, people: People) -> str:
+    """Return the id or the name of the container that a subject is, "" where it is none."""
+    return subject.container or home(people.cgroup(subject.pid)).container
 
 
 def _for(rule: Rule, container: str) -> Rule:
@@ -154,25 +171,20 @@ def _about(rule: Rule, names: Iterable[str]) -> bool:
     return not rule.subject or any(like(name, (rule.subject,)) for name in names if name)
 
 
+def _identities(items: Iterable[Item]) -> tuple[str, ...]:
+    return tuple(sorted({identity(item) for item in items}))
+
+
 def identity(item: Item) -> str:
-    """Return what a finding is, in a way that the next run has again: no pid, inode or number."""
+    """Return a name for a finding that the next run has again: of no pid, inode or number."""
     who = sorted({one.exe or one.command or one.place for one in item.outsiders})
+    name = item.name if not _NUMBERED.search(item.name) else ""
     parts = (
         item.kind, item.relation, item.side, ",".join(map(str, item.slots)), item.direction,
-        item.path, item.point, item.state, *who,
+        item.path, name, item.point, item.state, *who,
     )  # fmt: skip
-    return "\x1f".join(parts)
-
-
-def identities(
-    snapshot: Snapshot, pid: int, objects: Iterable[ReportObject], crossings: Iterable[Crossed]
-) -> frozenset[str]:
-    """Return what the findings of a report are: what a baseline consists of."""
-    people = People(snapshot, pid)
-    found = {identity(of_object(one, people)) for one in objects}
-    return frozenset(
-        found | {identity(item) for one in crossings for item in of_crossing(one, people)}
-    )
+    data = "\x1f".join(parts).encode("utf-8", "surrogateescape")
+    return blake2b(data, digest_size=8, person=b"cranalyze find").hexdigest()
 
 
 # --- who joined
@@ -236,4 +248,4 @@ def _part_of(one: Crossed, joiners: frozenset[int]) -> Crossed:
 
 _PART: Final = Waived("", "who joined", part=True)
 
-__all__ = ["NONE", "Known", "Waived", "identities", "identity", "known"]
+__all__ = ["NONE", "Known", "Waived", "identity", "known"]

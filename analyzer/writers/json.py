@@ -116,7 +116,7 @@ def _document(report: Report) -> Json:
         "findings": [
             *(
                 {"finding": f.finding, "message": f.message, "detail": f.detail,
-                 "gates": f.gates, "waived": _waived(f.waived)}
+                 "gates": f.gates, "waived": _waived(f.waived), "identities": list(f.identities)}
                 for f in report.findings
             ),
             *crossings,
@@ -188,6 +188,7 @@ def _object(entry: ReportObject, seen: _Tasks, options: ReportOptions) -> Json:
         "passes": [valid(name) for name in entry.passes],
         "gates": entry.gates,
         "waived": _waived(entry.waived),
+        "identities": list(entry.identities),
         "message": entry.message if entry.message is None else valid(entry.message),
         "holders_listed": not (options.brief and entry.initial),
         "holders": [_holder(holder, seen) for holder in entry.holders],
@@ -247,6 +248,7 @@ def _crossing(one: Crossed, seen: _Tasks) -> Json:
         "detail": "; ".join(valid(tie.detail) for tie in one.ties if tie.detail),
         "gates": one.gates,
         "waived": _waived(one.waived),
+        "identities": list(one.identities),
         "relation": one.relation,
         "impact": one.impact.value,
         "stable": one.stable,

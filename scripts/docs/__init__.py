@@ -21,6 +21,7 @@ from scripts.docs.export import export_page
 from scripts.docs.json_keys import json_page
 from scripts.docs.kinds import kinds_page
 from scripts.docs.man import man_page
+from scripts.docs.policy import policy_page, policy_schema
 from scripts.docs.profiles import profiles_page
 from scripts.docs.schemas import schemas
 from scripts.docs.subjects import subjects_page
@@ -42,6 +43,8 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "docs/relations.md": relations_page,
     "docs/facts.md": facts_page,
     "docs/man/cranalyze.1": man_page,
+    "docs/policy.md": policy_page,
+    "docs/schemas/policy.json": policy_schema,
     "docs/profiles.md": profiles_page,
     "docs/subjects.md": subjects_page,
     "docs/who.md": who_page,

@@ -163,6 +163,7 @@ CHECK: Final[Keys] = {
     "objects[].uncounted": (many("holder"), "holders that the rules do not count"),
     "objects[].gates": (FLAG, "a leak of this kind decides the answer (--fail-on, --ignore)"),
     "objects[].waived": (maybe("waived"), "why it is known and does not decide, or null"),
+    "objects[].identities": (array(TEXT), "what the next run calls it too: for --baseline"),
     "objects[].message": (TEXT_OR_NONE, "the kernel's message, or null"),
     "objects[].facts": (FACTS, _FACTS),
     "objects[].impact": (
@@ -189,6 +190,7 @@ CHECK: Final[Keys] = {
     ),
     "findings[].stable": (FLAG, "two readings agreed on it"),
     "findings[].alone": (FLAG, "all its ends are inside: a checkpoint has to know of it"),
+    "findings[].identities": (array(TEXT), "what the next run calls it too: for --baseline"),
     "findings[].ends": (many("end"), "what has it with what"),
     "findings[].meeting": (maybe("end"), "what they have in common, or null"),
     **_GAP,

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[2]
 COMMANDS: Final = (
     "collect", "report", "check", "who", "namespaces", "census", "graph", "plot", "export",
-    "doctor", "demo", "procdump", "schema",
+    "explain", "doctor", "demo", "procdump", "schema",
 )  # fmt: skip
 HEAVY: Final = {"numpy", "pandas", "pyarrow", "networkx", "matplotlib"}
 CRANALYZE: Final = [sys.executable, "-m", "analyzer"]

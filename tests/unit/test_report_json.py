@@ -33,7 +33,7 @@ SUMMARY = {
 OBJECT = {
     "objref", "kind", "address", "name", "ino", "dev", "initial", "verdict", "basis", "users",
     "refcount", "observer", "outside", "unnamed", "shared", "passes", "uncounted", "gates",
-    "message", "holders", "holders_listed", "facts", "impact", "waived",
+    "message", "holders", "holders_listed", "facts", "impact", "waived", "identities",
 }  # fmt: skip
 HOLDER = {
     "side", "shared", "things", "association", "slot", "weight", "holder", "tasks", "task_set",
@@ -72,7 +72,7 @@ def test_the_keys_are_the_contract() -> None:
     assert set(holders[0]["tasks"][0]) == {"tid", "tgid", "comm", "side"}
     assert [set(gap) for gap in found["gaps"]] == [{"where", "syscall", "errno", "effect"}]
     assert [set(finding) for finding in found["findings"]] == [
-        {"finding", "message", "detail", "gates", "waived"}
+        {"finding", "message", "detail", "gates", "waived", "identities"}
     ]
 
 

@@ -12,7 +12,18 @@ from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.output import Progress
 from analyzer.cli.output import columns as columns_of
 from analyzer.cli.target import Target
-from analyzer.cli.work import Asked, Form, asked, chosen_form, collected, finish, strangers, write
+from analyzer.cli.work import (
+    Asked,
+    Form,
+    asked,
+    chosen_form,
+    collected,
+    finish,
+    keep_policy,
+    known_before,
+    strangers,
+    write,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,6 +75,11 @@ def run(  # noqa: PLR0913 - an option each
     references_only: opt.ReferencesOnly = False,
     profile: opt.ProfileName = "auto",
     tool: opt.For = opt.Tool.NONE,
+    policy: opt.Policy = None,
+    write_policy: opt.WritePolicy = None,
+    baseline: opt.Baseline = None,
+    sarif: opt.Sarif = None,
+    github: opt.AsGithub = False,
     config: opt.Config = None,
 ) -> None:
     """Tell whether a subtree is contained.
@@ -81,16 +97,19 @@ def run(  # noqa: PLR0913 - an option each
     if not subject and not all_containers:
         raise BadInputError("name what to check: a pid, a container, a unit (docs/subjects.md)")
     target = Target.parse(subject, of_dump=proc is not None, members=members.value)
-    form = chosen_form(json=json, markdown=markdown, junit=junit, tree=tree, html=html is not None)
+    form = chosen_form(
+        json=json, markdown=markdown, junit=junit, tree=tree, html=html is not None,
+        sarif=sarif is not None, github=github,
+    )  # fmt: skip
     wanted = asked(
-        form, html, (short, columns, output), filter_,
+        form, html or sarif, (short, columns, output), filter_,
         noheadings=noheadings, everything=everything, force=force,
     )  # fmt: skip
     obey_policy(settings.load(config), subtree=subtree, live=True)
     chosen = wanted.options(
         "check", fail_on, ignore,
         subtree=subtree, gate=True, strict=strict, references_only=references_only,
-        profile=profile,
+        profile=profile, policy=policy, baseline=known_before(baseline, target, rules.value),
     )  # fmt: skip
 
     if tool is opt.Tool.CRIU:
@@ -126,7 +145,9 @@ def run(  # noqa: PLR0913 - an option each
                 proc=proc,
             )
         verdicts = seen[-1] if seen else judge(snapshot, rules=Rules(rules))
-        finish(make(snapshot, verdicts, chosen), wanted, desk, quiet=quiet)
+        result = make(snapshot, verdicts, chosen)
+        keep_policy(write_policy, result, force=force)
+        finish(result, wanted, desk, quiet=quiet)
 
 
 def _everything(

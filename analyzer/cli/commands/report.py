@@ -8,7 +8,7 @@ from analyzer.cli import options as opt
 from analyzer.cli.arguments import newest_snapshot, obey_policy
 from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.target import Target
-from analyzer.cli.work import asked, chosen_form, finish, judged
+from analyzer.cli.work import asked, chosen_form, finish, judged, known_before
 
 EXAMPLES: Final = (
     "cranalyze report",
@@ -47,6 +47,10 @@ def run(  # noqa: PLR0913 - an option each
     ignore: opt.Ignore = None,
     references_only: opt.ReferencesOnly = False,
     profile: opt.ProfileName = "auto",
+    policy: opt.Policy = None,
+    baseline: opt.Baseline = None,
+    sarif: opt.Sarif = None,
+    github: opt.AsGithub = False,
     config: opt.Config = None,
 ) -> None:
     """Say what a snapshot shows.
@@ -57,18 +61,21 @@ def run(  # noqa: PLR0913 - an option each
     from analyzer.report.make import make
 
     extras.need("report", "pyarrow")
-    form = chosen_form(json=json, markdown=markdown, junit=junit, tree=tree, html=html is not None)
+    form = chosen_form(
+        json=json, markdown=markdown, junit=junit, tree=tree, html=html is not None,
+        sarif=sarif is not None, github=github,
+    )  # fmt: skip
     wanted = asked(
-        form, html, (short, columns, output), filter_,
+        form, html or sarif, (short, columns, output), filter_,
         noheadings=noheadings, everything=everything, force=force,
     )  # fmt: skip
     obey_policy(settings.load(config), subtree=subtree, live=False)
+    target = Target.parse(pid, of_dump=True)
     chosen = wanted.options(
         "report", fail_on, ignore,
         subtree=subtree, gate=check, strict=strict, references_only=references_only,
-        profile=profile,
+        profile=profile, policy=policy, baseline=known_before(baseline, target, rules.value),
     )  # fmt: skip
-    target = Target.parse(pid, of_dump=True)
     name = file or newest_snapshot()
     with Desk([name], to_file(wanted.output, force=force)) as desk:
         finish(make(*judged(desk, name, target, rules, redact=redact), chosen), wanted, desk)

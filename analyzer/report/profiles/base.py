@@ -59,7 +59,6 @@ def stdio(*monitors: str, terminal: str) -> tuple[Rule, ...]:
             f"stdin, stdout and stderr to {called}",
             relations=frozenset({"same-file"}),
             kinds=frozenset({"FILE"}),
-            impacts=frozenset({"watches"}),
             fd=STDIO,
             holder_command=monitors,
         ),

@@ -1,0 +1,129 @@
+"""SARIF 2.1.0, for what shows the results of scans: a rule a kind or relation, a result a finding.
+
+A container has no lines of source: a result is at the path that it is about where there is one, and
+always at the object's own name. What is known is there as suppressed, with its reason. Fingerprints
+are those of baselines: of no pid, inode or address.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from analyzer.core.model import Side, Verdict
+from analyzer.core.text import printable
+from analyzer.core.version import __version__
+from analyzer.kinds import registry
+from analyzer.relations import relations
+from analyzer.report.wording import counts, held, tie_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.report.crossed import Crossed
+    from analyzer.report.value import Report, ReportObject
+    from analyzer.report.waive import Waived
+
+_SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
+_MOST: Final = 5_000  # results: what GitHub takes
+_DOUBTS: Final = frozenset({Verdict.UNSTABLE, Verdict.UNKNOWN})
+
+Json = dict[str, Any]
+
+
+def render(report: Report) -> str:
+    """Return the report as SARIF, ending in a newline."""
+    results = [one for _, one in zip(range(_MOST), _results(report), strict=False)]
+    used = sorted({one["ruleId"] for one in results})
+    driver = {
+        "name": "cranalyze",
+        "semanticVersion": __version__,
+        "rules": [_rule(name) for name in used],
+    }
+    run = {
+        "tool": {"driver": driver},
+        "invocations": [{"executionSuccessful": True, "exitCode": report.exit_code}],
+        "results": results,
+        "properties": {"status": report.status.value, "profile": report.profile.name},
+    }
+    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1) + "\n"
+
+
+def _rule(name: str) -> Json:
+    words = name
+    if name in registry():
+        words = f"{registry()[name].title}: referenced from outside"
+    elif name in relations():
+        words = relations()[name].title
+    made: Json = {"id": name, "shortDescription": {"text": words}}
+    if name in relations() and relations()[name].next:
+        made["help"] = {"text": relations()[name].next}
+    return made
+
+
+def _results(report: Report) -> Iterator[Json]:
+    for finding in report.findings:
+        if not finding.informs:
+            text = f"{finding.message}: {finding.detail}"
+            yield _result(report, finding.finding, text, finding.waived, (), gates=finding.gates)
+    for one in report.crossings:
+        if not one.alone:
+            yield _result(
+                report, one.relation, _crossing(one), one.waived, one.identities, gates=one.gates,
+                path=next((t.name for t in one.ties if t.name and t.name.startswith("/")), ""),
+            )  # fmt: skip
+    for entry in report.objects:
+        if entry.verdict is not Verdict.CONTAINED:
+            yield _result(
+                report, entry.kind, _object(entry), entry.waived, entry.identities,
+                gates=entry.gates and entry.verdict not in _DOUBTS, path=entry.name or "",
+            )  # fmt: skip
+
+
+def _result(
+    report: Report,
+    rule: str,
+    text: str,
+    waived: Waived | None,
+    identities: tuple[str, ...],
+    *,
+    gates: bool,
+    path: str = "",
+) -> Json:
+    subject = printable(report.subject.name or report.subject.comm)
+    place = path if path.startswith("/") else f"/{rule}"
+    made: Json = {
+        "ruleId": rule,
+        "level": "error" if gates and not report.advisory else "note",
+        "message": {"text": printable(text)},
+        "locations": [
+            {
+                "physicalLocation": {
+                    "artifactLocation": {"uri": quote(printable(place).lstrip("/")) or rule}
+                },
+                "logicalLocations": [{"fullyQualifiedName": f"{subject}: {rule}"}],
+            }
+        ],
+    }
+    if identities:
+        made["partialFingerprints"] = {"cranalyze/v1": "-".join(identities[:4])}
+    if waived is not None and not waived.part:
+        why = f"{waived.by}: {waived.says}"
+        made["suppressions"] = [{"kind": "external", "justification": printable(why)}]
+    return made
+
+
+def _crossing(one: Crossed) -> str:
+    relation = relations()[one.relation]
+    said = [
+        tie_words(tie, relation) for side in (Side.OUTSIDE, Side.INSIDE) for tie in one.of(side)
+    ]
+    return f"{one.title} ({one.impact.value}): {'; '.join(list(dict.fromkeys(said))[:4])}"
+
+
+def _object(entry: ReportObject) -> str:
+    means = f" ({entry.impact.value})" if entry.impact else ""
+    who = "; ".join(held(entry, Side.OUTSIDE)[:4])
+    name = f"{registry()[entry.kind].title} {entry.name or ''}".rstrip()
+    return f"{name}: {entry.verdict.value}{means}: {counts(entry)}{f': {who}' if who else ''}"
