@@ -147,7 +147,9 @@ def policy_schema() -> str:
 
 
 def _shape(one: policy.Key) -> dict[str, Any]:
-    word: dict[str, Any] = _TEXT if one.words is None else {"enum": list(one.words())}
+    # Kinds and relations are many, and come and go: the file that is read is held to them.
+    few = one.words is not None and one.field not in {"kinds", "relations"}
+    word: dict[str, Any] = {"enum": list(one.words())} if few and one.words else _TEXT
     shapes: dict[str, dict[str, Any]] = {
         "flag": {"type": "boolean"},
         "count": {"type": "integer", "minimum": 1},
