@@ -152,13 +152,18 @@ def _listed(
     lists: list[list[str]] = [[] for _ in range(count)]
     for at, word in zip(owner.tolist(), words, strict=True):
         lists[at].append(word)
-    return texts(
-        [
-            ",".join(mine[:_MOST_NAMED])
-            + (f",... ({len(mine)} in all)" if len(mine) > _MOST_NAMED else "")
-            for mine in lists
-        ]
-    )
+    return texts([list_of(mine) for mine in lists])
+
+
+def list_of(words: Sequence[str]) -> str:
+    """Return words with commas between: not more than people read."""
+    more = f",... ({len(words)} in all)" if len(words) > _MOST_NAMED else ""
+    return ",".join(words[:_MOST_NAMED]) + more
+
+
+def clock(number: int) -> str:
+    """Return what a clock of a timerfd is called."""
+    return _CLOCKS.get(number, str(number))
 
 
 def _timerfd(memory: Memory, files: U64) -> Told:
@@ -167,9 +172,9 @@ def _timerfd(memory: Memory, files: U64) -> Told:
         "timerfd_ctx",
         {"clock": "clockid", "interval": "tintv", "ticks": "ticks"},
     )
-    clock = [_CLOCKS.get(one, str(one)) for one in read["clock"].tolist()]
+    clocks = [clock(one) for one in read["clock"].tolist()]
     return {
-        "timerfd.clock": np.where(read.ok, texts(clock), ""),
+        "timerfd.clock": np.where(read.ok, texts(clocks), ""),
         "timerfd.interval": _masked(read["interval"].astype(np.int64), read.ok),
         "timerfd.ticks": _masked(read["ticks"].astype(np.int64), read.ok),
     }

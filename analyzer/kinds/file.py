@@ -227,7 +227,7 @@ def _state(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
             "",
         ),
         "open.mode": np.where(read.ok, texts([_mode(mode) for mode in modes]), ""),
-        "open.flags": np.where(read.ok, texts([_flags(value) for value in flags]), ""),
+        "open.flags": np.where(read.ok, texts([flag_words(value) for value in flags]), ""),
         "open.type": open_types(memory, files),
         "size": np.ma.masked_array(inode["size"], ~sized),
         "space": np.ma.masked_array(_space(memory, files, inode["size"]), ~sized),
@@ -318,7 +318,8 @@ def _mode(mode: int) -> str:
     return "path" if mode & _FMODE_PATH else _MODES[mode & 3]
 
 
-def _flags(flags: int) -> str:
+def flag_words(flags: int) -> str:
+    """Return flags of open(2) as words, but for the mode: "append,nonblock"."""
     return ",".join(word for word, bits in _FLAGS if flags & bits == bits)
 
 

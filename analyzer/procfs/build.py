@@ -143,6 +143,7 @@ class Tables(Graph):
         self.references("FILE", "nsfs.file", [o for o, _ in opened], [file[n] for _, n in opened])
         objref = self._add_namespaces([*(m.namespace for m in members), *held], initial)
         self.references("NSFS", "nsfs", [file[n] for n in held], [objref[n] for n in held])
+        self.number |= {("NSFS", nslink.text(link)): ref for link, ref in file.items()}
         by_link: dict[str, list[Membership]] = {}
         for member in members:
             by_link.setdefault(member.link, []).append(member)

@@ -1,11 +1,11 @@
-"""The mounts of every mount namespace that some task shows: devices, and pinned namespaces."""
+"""The mounts of every mount namespace that some task shows."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
-from analyzer.procfs import mountinfo, nslink
+from analyzer.procfs import mountinfo
 from analyzer.procfs.fs import NotCopiedError
 from analyzer.procfs.gaps import lacking, malformed
 
@@ -22,14 +22,6 @@ if TYPE_CHECKING:
 
 _MOUNTS: Final = "the mounts of a mount namespace"
 _UNNAMED: Final = "devices, and namespaces that are kept by a mount there, are not known"
-
-
-class Pin(NamedTuple):
-    """A bind mount of a namespace's file, which keeps the namespace: where, and who sees it."""
-
-    namespace: NamespaceLink
-    point: str
-    pid: int
 
 
 def read(
@@ -73,14 +65,3 @@ def _mounts(fs: ProcFs, task: Task, log: GapLog) -> Sequence[Mount] | None:
 def devices(mounts: Mapping[int, Sequence[Mount]]) -> Mapping[int | None, int]:
     """Return the device of each mount, by mount id (unique on the machine)."""
     return {mount.mnt_id: mount.dev for group in mounts.values() for mount in group}
-
-
-def pins(mounts: Mapping[int, Sequence[Mount]]) -> list[Pin]:
-    """Return the bind mounts of namespaces."""
-    found: list[Pin] = []
-    for pid, group in mounts.items():
-        for mount in group:
-            namespace = nslink.parse(mount.root) if mount.fstype == "nsfs" else None
-            if namespace is not None:
-                found.append(Pin(namespace, mount.point, pid))
-    return found

@@ -23,6 +23,7 @@ from analyzer.procfs import (
     namespaces,
     nslink,
     relate,
+    state,
     tasks,
     things,
     world,
@@ -185,15 +186,21 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, list[str], di
     slots.drop(relate.files(found), world.whoever)
     texts = [*(key[1] for key in relate.ends(found)), *_net_spaces(shown)]
     of_interest |= {link for link in map(_space, texts) if link is not None}
+    binds = things.binds(shown, None if shown.host else of_interest)
+    of_interest |= {link for one in binds if (link := nslink.parse(one.space)) is not None}
     out = Tables(groups, reading.concerns)
     out.add_shared(slots)
     opened = out.add_files(slots, [told[row] for row in slots.kept()], mounts.devices(seen))
     out.add_mapped(mapped)
     out.add_namespaces([m for m in members if m.namespace in of_interest], opened, first)
     things.add(out, shown)
+    things.add_binds(out, binds)
     ends.add(out, relate.ends(found), shown)
-    notes = [*_alike(reading, slots, one_each), *_pinned(mounts.pins(seen), of_interest)]
-    return out, notes, {"relations": relate.table(found, out.number)}
+    made = {
+        "relations": relate.table(found, out.number),
+        "facts": state.table(shown, out.number),
+    }
+    return out, _alike(reading, slots, one_each), made
 
 
 def _space(text: object) -> NamespaceLink | None:
@@ -254,11 +261,3 @@ def _alike(reading: _Reading, slots: files.Slots, one_each: Sequence[Read]) -> l
     alike = files.look_shared(reading.fs, slots, one_each, reading.log)
     told = "look shared with another process; only kcmp(2) on the live machine can tell"
     return [f"{alike} descriptors {told}"] if alike else []
-
-
-def _pinned(pins: Sequence[mounts.Pin], of_interest: set[NamespaceLink]) -> list[str]:
-    return [
-        f"{nslink.text(pin.namespace)} is mounted on {pin.point} as process {pin.pid} sees it"
-        for pin in pins
-        if pin.namespace in of_interest
-    ]

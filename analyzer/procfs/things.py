@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from analyzer.kinds import _sock, pipe
+from analyzer.kinds import _sock, namespace_kinds, pipe
+from analyzer.procfs import nslink
 from analyzer.relations.shown import PATH_ONLY
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from analyzer.procfs.build import Tables
-    from analyzer.relations.shown import File, Key, Shown, Sock
+    from analyzer.procfs.nslink import NamespaceLink
+    from analyzer.relations.shown import File, Key, Mount, Shown, Sock
 
 _WEIGHT: Final = {"SOCKET": 2, "NET_SOCKET": 1}  # of a file (kinds._sock.owned)
 _ENDS: Final = {0: pipe.READER, 1: pipe.WRITER, 2: pipe.BOTH}  # O_RDONLY, O_WRONLY, O_RDWR
@@ -23,6 +27,58 @@ def add(graph: Tables, shown: Shown) -> None:
     files = [file for file in shown.files if file.slots and file.key in graph.number]
     _add_pipes(graph, files)
     _add_sockets(graph, [(f, sock) for f in files if (sock := shown.sock_of(f)) is not None])
+
+
+def binds(shown: Shown, spaces: Collection[NamespaceLink] | None) -> list[Mount]:
+    """Return the bind mounts of namespaces' files (`ip netns add` makes one): they keep them.
+
+    `spaces` are the namespaces of interest, all by default.
+    """
+    found = ((mount, nslink.parse(mount.root)) for mount in shown.mounts.values())
+    return [
+        mount
+        for mount, space in found
+        if mount.fstype == "nsfs" and space is not None and (spaces is None or space in spaces)
+    ]
+
+
+def add_binds(graph: Tables, mounts: list[Mount]) -> None:
+    """Add bind mounts, which namespace each keeps, and in which mount namespace it is."""
+    spaces = {
+        key: space
+        for mount in mounts
+        if (key := ("NSFS", mount.root)) not in graph.number
+        if (space := nslink.parse(mount.root)) is not None
+    }
+    inodes = [space.ino for space in spaces.values()]
+    first = graph.objects("NSFS", len(spaces), name=[key[1] for key in spaces], ino=inodes)
+    graph.number |= {key: first + at for at, key in enumerate(spaces)}
+    held = [_namespace(graph, space) for space in spaces.values()]
+    graph.references("NSFS", "nsfs", [graph.number[key] for key in spaces], held)
+    first = graph.objects("MOUNT", len(mounts), name=[mount.point for mount in mounts],
+                          dev=[mount.dev for mount in mounts])  # fmt: skip
+    graph.number |= {("MOUNT", mount.mnt_id): first + at for at, mount in enumerate(mounts)}
+    graph.references(
+        "MOUNT",
+        "bind",
+        [graph.number["MOUNT", mount.mnt_id] for mount in mounts],
+        [graph.number["NSFS", mount.root] for mount in mounts],
+    )
+    inside = [mount for mount in mounts if ("MNT_NS", mount.space) in graph.number]
+    graph.references(
+        "MNT_NS",
+        "mount",
+        [graph.number["MNT_NS", mount.space] for mount in inside],
+        [graph.number["MOUNT", mount.mnt_id] for mount in inside],
+    )
+
+
+def _namespace(graph: Tables, space: NamespaceLink) -> int:
+    """Return a namespace, which is new where nobody is in it."""
+    key: Key = (namespace_kinds()[space.name].name, nslink.text(space))
+    if key not in graph.number:
+        graph.number[key] = graph.objects(key[0], 1, name=[key[1]], ino=[space.ino])
+    return graph.number[key]
 
 
 def _add_pipes(graph: Tables, files: list[File]) -> None:

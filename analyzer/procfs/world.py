@@ -211,6 +211,7 @@ def mounts(seen: Mapping[int, Sequence[Line]], by_pid: Mapping[int, Task]) -> di
             one.group,
             one.master,
             by_pid[pid].spaces["mnt"],
+            "ro" in one.own.split(","),
         )
         for pid, lines in seen.items()
         for one in lines

@@ -110,7 +110,10 @@ class Look(Protocol):
 
 
 class Mount(NamedTuple):
-    """A mount as /proc/PID/mountinfo has it, of the mount namespace `space`; 0 is no group."""
+    """A mount as /proc/PID/mountinfo has it, of the mount namespace `space`; 0 is no group.
+
+    It may be `read_only` as its filesystem is, or for `only_itself`.
+    """
 
     mnt_id: int
     dev: int
@@ -121,6 +124,7 @@ class Mount(NamedTuple):
     group: int
     master: int
     space: str
+    only_itself: bool = False
 
 
 class Slot(NamedTuple):

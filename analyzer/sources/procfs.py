@@ -2,8 +2,8 @@
 
 There are no reference counts in /proc, so it can witness a leak (an outside task shares an object)
 and never proves containment. Without privilege one's own processes can be read; what is refused
-becomes a gap. The files that are mapped, nsproxies, credentials, sockets' network namespaces and
-whatever the kernel itself holds cannot be told, and no error says so: the notes do.
+becomes a gap. Which files are mapped, nsproxies, credentials and whatever the kernel itself holds
+cannot be told, and no error says so: the notes do. Nor can the other end of a unix socket.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,9 +14,11 @@ from analyzer import collect
 from analyzer.check.leaks import check
 from analyzer.core.model import Side
 from analyzer.relations import relations
+from analyzer.report.facts import of_objects
 from analyzer.report.make import make
 from analyzer.report.value import ReportOptions
 from analyzer.sources import procdump, replay
+from tests.graph import Graph
 from tests.live.test_crossings_files import INOTIFY, pair
 from tests.live.test_ends import ACCEPTED, INTERNET, NOT_ACCEPTED, UDP, two
 from tests.live.test_relations_tasks import scene
@@ -271,3 +275,91 @@ def test_proc_says_what_the_kernel_has(script: str, asked: str, tmp_path: Path) 
 def test_each_relation_that_proc_shows_is_in_a_scene() -> None:
     in_files = {relation for relation, *_ in FILES.values()}
     assert in_files.union(ENDS, *SCENES.values()) >= SHOWN
+
+
+STATES: Final = """
+import ctypes, os, select, socket, struct, sys
+libc = ctypes.CDLL(None)
+kept = [os.eventfd(5), select.epoll(), *os.pipe(), libc.inotify_init1(0)]
+kept[1].register(kept[2])
+libc.inotify_add_watch(kept[4], b"/", 0xfff)
+kept.append(libc.timerfd_create(1, 0))
+libc.timerfd_settime(kept[-1], 0, struct.pack("qqqq", 3, 7, 1000, 0), None)
+kept.append(libc.signalfd(-1, struct.pack("Q", 1 << 1 | 1 << 39), 0))
+kept.append(socket.socket(socket.AF_UNIX))
+kept[-1].bind("\\0a state %d" % os.getpid())
+kept[-1].listen()
+kept.append(socket.create_server(("127.0.0.1", 0)))
+kept.append(socket.create_connection(kept[-1].getsockname()))
+kept.append(kept[-2].accept()[0])
+kept.append(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0))
+kept[-1].bind((0, 0))
+kept += [os.pidfd_open(os.getppid()), os.open("/etc/passwd", os.O_RDONLY | os.O_NONBLOCK)]
+print(flush=True)
+sys.stdin.read()
+"""
+TOLD: Final = {
+    "open.mode", "open.flags", "eventfd.id", "eventfd.count", "epoll.targets", "inotify.watches",
+    "timerfd.clock", "timerfd.interval", "timerfd.ticks", "signalfd.mask", "socket.family",
+    "socket.type", "socket.protocol", "socket.state", "socket.netns", "local", "remote",
+    "pidfd.pid",
+}  # fmt: skip
+
+
+def states(snapshot: Snapshot, pid: int) -> dict[int, dict[str, Any]]:
+    """Return the facts of what a process has open, by descriptor."""
+    references = snapshot.tables["references"]
+    rows = [references.row(row) for row in range(len(references))]
+    (table,) = (r["target"] for r in rows if (r["association"], r["holder"]) == ("files", pid))
+    slots = {
+        r["target"]: r["slot"] for r in rows if (r["association"], r["holder"]) == ("fd", table)
+    }
+    known = of_objects(snapshot, slots)
+    return {slots[ref]: dict(facts) for ref, facts in known.items()}
+
+
+def test_proc_says_of_states_what_the_kernel_has(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STATES]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline()
+            procdump.dump(process.pid, tmp_path / "d.tar")
+            kernel = states(collect(process.pid, source="kernel"), process.pid)
+            live = states(collect(process.pid, source="procfs"), process.pid)
+            dumped = states(replay.collect(tmp_path / "d.tar", process.pid), process.pid)
+        finally:
+            process.kill()
+    assert live == dumped
+    assert {fact for facts in live.values() for fact in facts} >= TOLD
+    for fd, facts in live.items():
+        assert facts.items() <= kernel[fd].items(), fd
+
+
+def test_a_bind_mount_of_a_namespace_holds_it(tmp_path: Path) -> None:
+    """As `ip netns add` makes one."""
+    binds = "mount(f'/proc/{first}/ns/net', path('ns'), None, 0x1000)"
+    before = "own_mounts()\nopen(path('ns'), 'w').close()"
+    with quiet(), pair(tmp_path, "do(libc.unshare(0x40000000))", binds, before) as (top, one, _):
+        procdump.dump(one, tmp_path / "d.tar")
+        mine = os.readlink(f"/proc/{one}/ns/net")
+        dumped = replay.collect(tmp_path / "d.tar", one)
+        for snapshot in (collect(one, source="procfs"), dumped):
+            assert verdict(snapshot, one, mine) == "usage_leak"
+            assert [row for row in binds_of(snapshot) if row["name"].endswith("/ns")]
+        assert verdict(collect(top, source="procfs"), top, mine) != "usage_leak"
+
+
+def verdict(snapshot: Snapshot, pid: int, name: str) -> str:
+    """Return what the check says of the namespace that is called so."""
+    objects = snapshot.tables["objects"]
+    rows = [objects.row(row) for row in range(len(objects))]
+    (ref,) = (r["objref"] for r in rows if r["name"] == name and r["kind"].endswith("_NS"))
+    return Graph(snapshot, check(snapshot, pid)).verdict(ref)
+
+
+def binds_of(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Return the mounts that hold the file of a namespace."""
+    references, objects = snapshot.tables["references"], snapshot.tables["objects"]
+    rows = [references.row(row) for row in range(len(references))]
+    return [objects.row(r["holder"] - 1) for r in rows if r["association"] == "bind"]
