@@ -37,8 +37,26 @@ def columns(incomplete: str) -> list[str]:
     """Return the comma lists of columns that `incomplete` can become, by one more."""
     from analyzer.report.columns import names_of_columns
 
+    return _columns(incomplete, names_of_columns())
+
+
+def columns_of_namespaces(incomplete: str) -> list[str]:
+    """Return the same of the columns of namespaces."""
+    from analyzer.lookup.namespaces import FIELDS
+
+    return _columns(incomplete, FIELDS)
+
+
+def columns_of_things(incomplete: str) -> list[str]:
+    """Return the same of the columns of things of a kind."""
+    from analyzer.lookup.things import FIELDS
+
+    return _columns(incomplete, FIELDS)
+
+
+def _columns(incomplete: str, names: Iterable[str]) -> list[str]:
     more = "+" if incomplete.startswith("+") else ""
-    return [f"{more}{text}" for text in _lists(incomplete[len(more) :], names_of_columns())]
+    return [f"{more}{text}" for text in _lists(incomplete[len(more) :], names)]
 
 
 def namespaces(incomplete: str) -> list[str]:

@@ -321,13 +321,24 @@ OwnerTree = Annotated[
 ParentTree = Annotated[
     bool, typer.Option("--parents", help="Each below its parent: pid and user namespaces have one.")
 ]
-ListColumnsOf = Annotated[
+NamespaceColumns = Annotated[
     str | None,
     typer.Option(
         "-o",
         "--columns",
         metavar="COLS",
         help="List these columns (+COLS: after the usual ones); -H lists all.",
+        autocompletion=completion.columns_of_namespaces,
+    ),
+]
+ThingColumns = Annotated[
+    str | None,
+    typer.Option(
+        "-o",
+        "--columns",
+        metavar="COLS",
+        help="List these columns (+COLS: after the usual ones); -H lists all.",
+        autocompletion=completion.columns_of_things,
     ),
 ]
 ColumnsOfNamespaces = Annotated[

@@ -59,6 +59,9 @@ _NO_LIMIT: Final = (
     "no limit is of them alone: they count as open files, and what they hold as memory "
     "(memory.max of the cgroup)"
 )
+_OF_NAMESPACES: Final = (
+    "the host's own is not counted; cranalyze namespaces says what keeps each that has no process"
+)
 _OF_FILES: Final = (
     _file("inotify", "inotify instance", "inotify instances", amount="inotify.watches",
           unit="watches", limits=("inotify",)),
@@ -151,9 +154,11 @@ def sorts() -> Mapping[str, Sort]:
         amount, unit = _SUMMED.get(kind.name, ("", ""))
         limits = _LIMITED.get(kind.name, ())
         limits = ("namespaces",) if kind.namespace else limits
+        note = _OF_NAMESPACES if kind.namespace else ""
         sort = Sort(
-            word, kind.title, kind.plural, kind.name, amount=amount, unit=unit, limits=limits
-        )
+            word, kind.title, kind.plural, kind.name, amount=amount, unit=unit, limits=limits,
+            note=note,
+        )  # fmt: skip
         if kind.name == TASK:
             sort = Sort(word, "process", "processes", TASK, amount="threads", unit="threads",
                         limits=limits)  # fmt: skip

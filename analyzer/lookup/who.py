@@ -63,17 +63,10 @@ _O_ACCMODE: Final = 3
 # The title says it, or it is nobody's question; and what says something by being none.
 _UNTOLD: Final = frozenset(
     {
-        "mount_id",
-        "open.mode",
-        "open.type",
-        "space",
-        "netns.id",
-        "filesystem",
-        "socket.peer",
-        "mounts",
+        "mount_id", "open.mode", "open.type", "space", "source", "lock", "polled", "netns.id",
+        "filesystem", "socket.peer", "mounts", "detached",
     }
-    | {"detached"}
-)
+)  # fmt: skip
 _TOLD_AS_ZERO: Final = frozenset({"readers", "writers"})
 _O_PATH: Final = 0o10000000  # include/uapi/asm-generic/fcntl.h
 

@@ -71,3 +71,26 @@ def wait_for(pid: int, name: str) -> str:
             return link
         time.sleep(0.01)
     raise AssertionError(f"{name} of {pid} never came")
+
+
+@pytest.mark.parametrize(
+    ("name", "space", "says"),
+    [
+        ("bind-user", "user", "bind mount at "),
+        ("mounts-fd", "mnt", "/mountinfo, fd "),
+        ("proc-net-fd", "net", "/net/"),
+        ("tun-net", "net", "/dev/net/tun, fd "),
+        ("cgroup-fd", "cgroup", "cgroup.procs, fd "),
+        ("message-net", "net", "has a message of it in its queue"),
+        ("pidfd-dead", "pid", "is a pidfd of it"),
+        ("proc-dead", "pid", "is open in its folder in /proc"),
+        ("owner-dead", "pid", "is to be signalled about it"),
+    ],
+)
+def test_what_else_holds_one_is_said_with_the_process(name: str, space: str, says: str) -> None:
+    """Also an unread message of a closed socket, /proc of the dead, and F_SETOWN."""
+    with fixtures.start(name) as running:
+        one = found()[os.readlink(f"/proc/{running.info['root']}/ns/{space}")]
+    pins = [pin for pin in one["pins"] if says in pin["words"]]
+    assert pins
+    assert {pid for pin in pins for pid in pin["pids"]} == set(running.info["outside"])

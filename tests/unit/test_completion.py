@@ -62,6 +62,8 @@ def test_commands_and_options_are_offered() -> None:
         (("check", "1", "--columns", "+PI"), ["+PID", "+PIDFD.PID"]),
         (("who", "--kind", "ino"), ["inode", "inotify"]),
         (("namespaces", "-t", "net,p"), ["net,pid"]),
+        (("namespaces", "-o", "NS,KE"), ["NS,KEPT"]),
+        (("who", "--kind", "pty", "-o", "+HOL"), ["+HOLDERS"]),
         (("graph", "docs/m"), ["docs/man/"]),
     ],
 )

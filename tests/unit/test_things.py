@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 
 import pytest
 
@@ -11,10 +13,11 @@ from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK
 from analyzer.core.text import width
 from analyzer.kinds import registry
-from analyzer.lookup import columns, things
+from analyzer.lookup import columns, limits, things
 from analyzer.lookup.limits import Limit
 from analyzer.lookup.pairs import Hand
 from analyzer.lookup.sorts import DELETED, sort_of, sorts
+from analyzer.sources.meta import boot_id
 from analyzer.writers import things as writer
 from tests.build import Machine
 from tests.each import each
@@ -73,13 +76,13 @@ def test_a_deleted_file_is_one_thing_however_it_is_held() -> None:
 
 
 def test_all_is_said_in_80_columns_and_plain_letters() -> None:
-    limits = (Limit("fs.x", EVIL, 95, 100), Limit("fs.y", "each user", None, 7))
+    near = (Limit("fs.x", EVIL, 95, 100), Limit("fs.y", "each user", None, 7))
     for sort in ("inotify", "deleted", "file", "process"):
         found = listed(sort)
-        lines = writer.to_text(found, limits, ()).splitlines()
+        lines = writer.to_text(found, near, ()).splitlines()
         assert each(width(line) <= 80 and line.isprintable() for line in lines)
-        assert faults("who", json.loads(writer.to_json(found, limits, ()))) == []
-    assert "has 95 of 100 (95 %)" in writer.to_text(listed("inotify"), limits, ())
+        assert faults("who", json.loads(writer.to_json(found, near, ()))) == []
+    assert "has 95 of 100 (95 %)" in writer.to_text(listed("inotify"), near, ())
     assert "next: close fd 9 of" in writer.to_text(listed("deleted"), (), ())
 
 
@@ -133,3 +136,35 @@ def test_what_does_not_go_together_is_said() -> None:
                  "deleted": False, "named": False} | words  # fmt: skip
         with pytest.raises(BadInputError):
             asked.asked(**given)
+
+
+def test_limits_of_users_are_told_at_each_level_the_nearest_first() -> None:
+    made = Machine()
+    made.task(7)
+    made.object("USER_NS", 1, initial=True, ino=10, name="user:[10]")
+    told = [
+        {"limit": "user.max_net_namespaces", "of": of, "user": 0, "used": used, "most": most}
+        for of, used, most in ((10, 3, 100), (11, 9, 10), (12, 0, 10), (11, 2, 10))
+    ]
+    snapshot = made.snapshot(limits=told, boot_id=boot_id())
+    found = limits.beside(("namespaces",), snapshot, "NET_NS", frozenset())
+    assert [(one.whose, one.used, one.most) for one in found] == [
+        ("root in user:[11]", 9, 10), ("root", 3, 100),
+    ]  # fmt: skip
+    assert limits.beside(("namespaces",), made.snapshot(limits=told), "NET_NS", frozenset()) == ()
+
+
+def test_a_process_is_told_its_own_limit() -> None:
+    made = Machine()
+    pid = made.task(os.getpid())
+    table = made.object("FILE_TABLE", 1, holders=[(pid, "files")])
+    for slot in range(3):
+        made.object("FILE", 1, holders=[(table, "fd", slot)])
+    snapshot = made.snapshot(boot_id=boot_id())
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    (mine,) = [
+        one
+        for one in limits.beside(("files",), snapshot, "FILE", frozenset({pid}))
+        if one.name == "RLIMIT_NOFILE"
+    ]
+    assert (mine.used, mine.most) == (3, soft)

@@ -27,7 +27,7 @@ def run(  # noqa: PLR0913 - an option each
     types: opt.NamespaceTypes = None,
     tree: opt.OwnerTree = False,
     parents: opt.ParentTree = False,
-    columns_: opt.ListColumnsOf = None,
+    columns_: opt.NamespaceColumns = None,
     noheadings: opt.NoHeadings = False,
     list_columns: opt.ColumnsOfNamespaces = False,
     filter_: opt.FilterThings = None,

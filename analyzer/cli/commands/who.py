@@ -31,7 +31,7 @@ def run(  # noqa: PLR0913 - an option each
     kind: opt.OfKind = None,
     deleted: opt.Deleted = False,
     larger: opt.Larger = None,
-    columns_: opt.ListColumnsOf = None,
+    columns_: opt.ThingColumns = None,
     noheadings: opt.NoHeadings = False,
     list_columns: opt.ColumnsOfThings = False,
     filter_: opt.FilterThings = None,
