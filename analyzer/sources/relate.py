@@ -15,7 +15,7 @@ from analyzer.core.model import RELATIONS, TASK, Impact
 from analyzer.core.values import dataclass, replace
 from analyzer.kinds import registry
 from analyzer.kinds._initial import hosts
-from analyzer.kinds.mount import MOUNT
+from analyzer.kinds.mount import MOUNT, ON
 from analyzer.memory.distinct import member, unique
 from analyzer.memory.reader import MissingFieldError
 from analyzer.relations import relations
@@ -133,8 +133,14 @@ def _met(expansion: Expansion, tasks: U64) -> Mapping[str, U64]:
 
 
 def mounts(memory: Memory, expansion: Expansion) -> Mapping[str, U64]:
-    """Return the mounts of the subtree's own mount namespaces (sorted), by their kind."""
-    return {"MOUNT": _inside(memory, expansion)["MOUNT"]}
+    """Return the mounts of the subtree's own mount namespaces, and what its files keep of others.
+
+    They are sorted, and by their kind.
+    """
+    inside = _inside(memory, expansion)
+    files = inside.get("FILE", _NOBODY)
+    kept = [b.target[member(b.holder, files)] for b in expansion.blocks if b.association == ON]
+    return {"MOUNT": unique(inside["MOUNT"], *kept)}
 
 
 def _inside(memory: Memory, expansion: Expansion) -> Mapping[str, U64]:
