@@ -134,7 +134,10 @@ def corked(stage: Stage) -> None:
 
 
 def protocol(stage: Stage) -> None:
-    kept(socket.socket(socket.AF_INET, socket.SOCK_STREAM, _MPTCP if stage.blocked else 0))
+    try:
+        kept(socket.socket(socket.AF_INET, socket.SOCK_STREAM, _MPTCP if stage.blocked else 0))
+    except OSError:
+        stage.lacks("inet-protocol")
 
 
 def family(stage: Stage) -> None:
@@ -357,6 +360,15 @@ def shared_fs(stage: Stage) -> None:
             signal.pause()
 
 
+def shared_io(stage: Stage) -> None:
+    """Have an I/O priority, and share it with a child."""
+    tied.call("ioprio_set", 1, 0, 2 << 13 | 4)  # IOPRIO_WHO_PROCESS, best effort
+    if not _linux.fork_sharing(tied.CLONE_IO if stage.blocked else 0):
+        _linux.die_with_parent()
+        while True:
+            signal.pause()
+
+
 def nested(stage: Stage) -> None:
     helper(lambda: _linux.call("unshare", 0x04000000 if stage.blocked else 0x40000000))
 
@@ -442,7 +454,7 @@ SCENES: Final = {
     "files": (
         anonymous, device, packets, queue, names, pidfds, epoll, namespace_file, locks, segment,
     ),
-    "tasks": (program, traced, pending, vfork, shared_fs, nested, time_namespace),
+    "tasks": (program, traced, pending, vfork, shared_fs, shared_io, nested, time_namespace),
     "mounts": (below, part, slave, ramfs, detached, door),
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from analyzer.check.subtree import other_roots
 from analyzer.core.model import TASK, Side
 from analyzer.criu.base import Crosses, Having, Hit, Leaked, Outcome, Rule, said
+from analyzer.criu.view import inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +58,23 @@ def _places(view: View) -> Iterator[Hit]:
 
 def _handlers(view: View) -> Iterator[Hit]:
     yield from _of_two("SIGHAND", "sighand", view)
+
+
+def _priorities(view: View) -> Iterator[Hit]:
+    """Yield I/O priorities that two processes inside have in common (CLONE_IO)."""
+    crossing: set[int] = set()
+    for one in view.crossings:
+        if one.relation == "io-context":
+            mine = [end.row for end in inside(one) if end.kind == TASK]
+            crossing |= set(mine)
+            if len({int(view.tasks["tgid"][row]) for row in mine}) > 1:
+                yield Hit(TASK, mine[0])
+    alike: dict[int, dict[int, int]] = {}  # by how many tasks have it: nobody outside does
+    for row in view.rows(TASK):
+        count = view.facts(TASK, row).get("io_context.tasks")
+        if row not in crossing and isinstance(count, int):
+            alike.setdefault(count, {})[int(view.tasks["tgid"][row])] = row
+    yield from (Hit(TASK, min(rows.values())) for rows in alike.values() if len(rows) > 1)
 
 
 def _traced_inside(one: Crossing) -> bool:
@@ -153,6 +171,13 @@ RULES: Final = (
         Outcome.REFUSES, _handlers,
         message="Can't make SIGHAND id", where="cr-dump.c dump_task_kobj_ids",
         remove="let the child execute a program, or exit",
+    ),
+    Rule(
+        "shared-io-inside",
+        "an I/O priority of two processes inside (CLONE_IO)",
+        Outcome.REFUSES, _priorities,
+        message="Can't make IO id", where="cr-dump.c dump_task_kobj_ids",
+        remove="let one of them set a priority of its own, or exit",
     ),
     Rule(
         "mm", "an address space that a task outside runs in (CLONE_VM, vfork(2))", Outcome.SILENT,

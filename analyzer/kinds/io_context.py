@@ -27,7 +27,7 @@ def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
     return {"io_context.tasks": np.ma.masked_array(read["users"], ~read.ok)}
 
 
-_FACTS: Final = (Fact("io_context.tasks", "number", "tasks that share an I/O context"),)
+TASKS: Final = Fact("io_context.tasks", "number", "tasks that share an I/O context")
 
 KIND: Final = Kind(
     name="IO_CONTEXT",
@@ -39,6 +39,6 @@ KIND: Final = Kind(
     rank=94,
     counters=(),
     judged=Judged.NOT,
-    state=State(_FACTS, _state),
+    state=State((TASKS,), _state),
     derived=True,
 )

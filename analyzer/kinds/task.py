@@ -28,6 +28,7 @@ from analyzer.kinds.base import (
     Pointer,
     State,
 )
+from analyzer.kinds.io_context import TASKS
 from analyzer.kinds.pid import innermost
 
 if TYPE_CHECKING:
@@ -64,12 +65,13 @@ def _state(memory: Memory, tasks: U64) -> Mapping[str, npt.NDArray[Any]]:
         "task_struct",
         {"signal": "signal", "exit": "exit_state", "code": "exit_code", "leader": "group_leader",
          "pid": "thread_pid", "ptrace": "ptrace", "parent": "parent", "vfork": "vfork_done",
-         "own": "pending.signal.sig"},
+         "own": "pending.signal.sig", "io": "io_context"},
     )  # fmt: skip
     pids = memory.gather(
         read["signal"], "signal_struct", {"pids": "pids", "all": "shared_pending.signal.sig"}
     )
     tracer = memory.gather(read["parent"], "task_struct", {"number": "pid"})
+    shares = memory.gather(read["io"], "io_context", {"tasks": "active_ref.counter"})
     zombie = read.ok & (read["exit"] & _EXIT_ZOMBIE != 0)
     leads = read.ok & (read["leader"] == tasks)
     session = pids["pids"][:, 3]
@@ -85,6 +87,9 @@ def _state(memory: Memory, tasks: U64) -> Mapping[str, npt.NDArray[Any]]:
         "zombie.status": np.ma.masked_array(read["code"], ~(zombie & leads)),
         "task.tracer": np.ma.masked_array(tracer["number"], ~(read.ok & (read["ptrace"] != 0))),
         "task.pending": np.where(read.ok & pids.ok & ~zombie, pending, ""),
+        "io_context.tasks": np.ma.masked_array(
+            shares["tasks"], ~(read.ok & shares.ok & (read["io"] != 0) & (shares["tasks"] > 1))
+        ),
         "task.vfork": np.where(read.ok & (read["vfork"] != 0), "in vfork(2)", "").astype(object),
     }
 
@@ -126,6 +131,7 @@ _FACTS: Final = (
     Fact("zombie.status", "number", "status of one that exited and was not waited for (wait(2))"),
     Fact("task.tracer", "number", "the thread that traces it (ptrace(2))"),
     Fact("task.pending", "text", "signals that wait for it to take them", plain=True),
+    TASKS,
     Fact("task.vfork", "text", "said of one whose parent waits for it (vfork(2))", plain=True),
 )
 

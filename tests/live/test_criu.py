@@ -51,7 +51,7 @@ BLOCKED = {
     },
     "tasks": {
         "memfd-program": 1, "traced": 1, "trap-pending": 1, "vfork-parent": 1,
-        "shared-fs-inside": 1, "nested-namespace": 1, "time-for-children": 1,
+        "shared-fs-inside": 1, "shared-io-inside": 1, "nested-namespace": 1, "time-for-children": 1,
     },
     "mounts": {
         "covered": 1, "bind-mount": 1, "slave-mount": 1, "filesystem": 1, "detached-mount": 1,
