@@ -456,6 +456,9 @@ SCENES: Final = {
     ),
     "tasks": (program, traced, pending, vfork, shared_fs, shared_io, nested, time_namespace),
     "mounts": (below, part, slave, ramfs, detached, door),
+    # For a CRIU that is there: what options allow, and what none does.
+    "allowed": (names, locks),
+    "refused": (packets,),
 }  # fmt: skip
 
 

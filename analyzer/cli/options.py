@@ -288,6 +288,13 @@ For = Annotated[
     Tool,
     typer.Option("--for", help="Say what this would refuse, and the options that it takes."),
 ]
+Verify = Annotated[
+    bool,
+    typer.Option(
+        "--verify",
+        help="Run criu dump --leave-running with what --for criu proposes, and compare.",
+    ),
+]
 Gate = Annotated[bool, typer.Option("--check", help="Exit as cranalyze check does.")]
 Config = Annotated[
     str | None,

@@ -254,7 +254,8 @@ _INHERIT: Final = "--inherit-fd fd[N]:file[{mount}:{ino}]"
 RULES: Final = (
     Rule(
         "io-uring", "an io_uring", Outcome.REFUSES, _rings, about="uring-worker",
-        message="Unknown shit 600 (anon_inode:[io_uring])", where="proc_parse.c vma_get_mapfile",
+        message="Unknown shit 600 (anon_inode:[io_uring]); send_fds failed",
+        where="proc_parse.c vma_get_mapfile; of one that is not mapped parasite.c",
         remove="close the ring, and unmap it",
     ),
     Rule(

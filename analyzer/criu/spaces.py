@@ -73,7 +73,7 @@ RULES: Final = (
     Rule(
         "time-for-children", "a time namespace that children will be in (unshare(2))",
         Outcome.REFUSES, _for_children,
-        message="Can't dump nested time namespace", where="namespaces.c",
+        message="Can't dump nested time_for_children namespace", where="namespaces.c",
         remove="execute a program in it",
     ),
     Rule(

@@ -9,6 +9,7 @@ from analyzer.criu import Outcome
 from analyzer.report.wording import listing, number, plural
 
 if TYPE_CHECKING:
+    from analyzer.criu.verified import Verified
     from analyzer.report.preflight import Blocker, Preflight
 
 TITLES: Final = {
@@ -76,3 +77,16 @@ def removals(told: Preflight, most: int = _MOST) -> str:
     names = [printable(one) for one in told.remove]
     rest = [f"{number(len(names) - most)} more"] if len(names) > most else []
     return listing([*names[:most], *rest])
+
+
+def verdict(ran: Verified) -> str:
+    """Return in one sentence what came of running it, and whose fault a difference is."""
+    if ran.reason:
+        return f"not verified: {printable(ran.reason)}"
+    what = "dumped it, and left it running" if ran.worked else "did not dump it"
+    tool = f"verified: CRIU {printable(ran.version)} {what}"
+    if ran.agrees:
+        return f"{tool}, as said here"
+    if ran.worked:
+        return f"{tool}: what is said here is wrong (our fault, please tell us)"
+    return f"{tool}, for a reason that is not said here (our fault, please tell us)"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from analyzer.check.leaks import Verdicts
     from analyzer.criu import Found
+    from analyzer.criu.verified import Verified
     from analyzer.report.crossed import Tie
     from analyzer.snapshot.value import Snapshot
 
@@ -65,7 +66,7 @@ class Preflight(NamedTuple):
 
     `refuses` tells whether it stops at anything without options, `possible` whether with those
     that are in the commands it would not. `runtime` is what the runtime of a container calls
-    itself, and then it is that which calls CRIU.
+    itself, and then it is that which calls CRIU. `verified` is what CRIU did, if it was run.
     """
 
     versions: str
@@ -76,6 +77,7 @@ class Preflight(NamedTuple):
     restore: str
     remove: tuple[str, ...]
     runtime: str
+    verified: Verified | None = None
 
 
 def preflight(snapshot: Snapshot, verdicts: Verdicts) -> Preflight:

@@ -285,6 +285,15 @@ def _preflight(told: Preflight) -> Json:
         "restore": valid(told.restore),
         "remove": [valid(one) for one in told.remove],
         "runtime": valid(told.runtime),
+        "verified": None
+        if told.verified is None
+        else {
+            "version": valid(told.verified.version),
+            "reason": valid(told.verified.reason),
+            "worked": told.verified.worked,
+            "agrees": told.verified.agrees,
+            "said": [valid(line) for line in told.verified.said],
+        },
         "blockers": [
             {
                 "rule": one.rule,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core.text import printable, wrap
 from analyzer.criu import Outcome
-from analyzer.report.bundles import TITLES, answer, bundled, removals
+from analyzer.report.bundles import TITLES, answer, bundled, removals, verdict
 from analyzer.report.wording import number
 
 if TYPE_CHECKING:
@@ -39,6 +39,12 @@ def blocks(told: Preflight, width: int, *, everything: bool) -> Iterator[list[Pa
             words = f"and {number(len(many) - most)} more that it {TITLES[outcome]} (--all)"
             yield _lines(words, width, "title", first="* ", indent=2)
     yield list(_commands(told, width))
+    if told.verified is not None:
+        style = "good" if told.verified.agrees else "unsure"
+        lines = _lines(verdict(told.verified), width, style, first="* ", indent=2)
+        for text in told.verified.said[:_MOST]:
+            lines += _lines(printable(text), width, first=f"  {'says':8} ")
+        yield lines
 
 
 def _block(one: Bundled, outcome: Outcome, width: int, *, everything: bool) -> Iterator[Part]:
@@ -112,6 +118,10 @@ def markdown(
     if not told.possible:
         yield f"Cannot: remove {code(removals(told))}."
     yield block([printable(told.dump), printable(told.restore)])
+    if told.verified is not None:
+        yield verdict(told.verified) + "."
+        if told.verified.said:
+            yield block([printable(text) for text in told.verified.said[:_MOST]])
 
 
 __all__ = ["blocks", "markdown"]

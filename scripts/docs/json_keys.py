@@ -210,6 +210,7 @@ CHECK: Final[Keys] = {
     "criu.restore": (TEXT, "the command that restores it"),
     "criu.remove": (TEXTS, "what no option allows: it has to go first"),
     "criu.runtime": (TEXT, 'what the runtime beside a container calls itself, or ""'),
+    "criu.verified": (maybe("verified"), "with --verify: what CRIU did; null where not asked"),
     "criu.blockers[].rule": (TEXT, "the rule that applies (criu.md)"),
     "criu.blockers[].outcome": (word(Does), "what CRIU does with it"),
     "criu.blockers[].kind": (TEXT, "TASK, or the kind of the object"),
@@ -228,6 +229,14 @@ CHECK: Final[Keys] = {
         "which of the crossings among the findings it is, from 0, or null",
     ),
     **_ERROR,
+}
+
+VERIFIED: Final[Keys] = {
+    "version": (TEXT, "the version of the CRIU that was run"),
+    "reason": (TEXT, 'why it was not run, or ""'),
+    "worked": (FLAG, "criu dump --leave-running did it, with the options of `dump`"),
+    "agrees": (FLAG, "that is what the rules say"),
+    "said": (TEXTS, "its errors"),
 }
 
 DOES: Final[Keys] = {
@@ -470,6 +479,7 @@ WAIVED: Final[Keys] = {
 
 PARTS: Final[Mapping[str, Keys]] = {
     "does": DOES,
+    "verified": VERIFIED,
     "task": TASK,
     "holder": HOLDER,
     "end": END,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from analyzer.check.leaks import check
+from analyzer.cli.prover import proven
 from analyzer.criu import Outcome, asked_of
 from analyzer.report.make import make
 from analyzer.report.value import Report, ReportOptions
@@ -51,7 +52,7 @@ BLOCKED = {
     },
     "tasks": {
         "memfd-program": 1, "traced": 1, "trap-pending": 1, "vfork-parent": 1,
-        "shared-fs-inside": 1, "shared-io-inside": 1, "nested-namespace": 1, "time-for-children": 1,
+        "shared-fs-inside": 1, "nested-namespace": 1, "time-for-children": 1,
     },
     "mounts": {
         "covered": 1, "bind-mount": 1, "slave-mount": 1, "filesystem": 1, "detached-mount": 1,
@@ -174,3 +175,26 @@ def test_a_mount_and_a_file_of_it_are_named_as_criu_wants_them(tmp_path: Path) -
     (one,) = (b for b in found["bind-mount"] if b.what.endswith(point))
     assert one.option.startswith(f"--external 'mnt[{point}]:")
     assert any(b.option.endswith(f":{known['door']:x}]'") for b in found["foreign-file"])
+
+
+@pytest.mark.parametrize("name", ["allowed", "refused"])
+def test_a_criu_that_works_agrees(name: str, tmp_path: Path) -> None:
+    """It is run with what was proposed; `CRIU` in the environment names another than PATH's."""
+    with scene(name, "blocked", tmp_path) as known, proven(asked=True) as prove:
+        report = prove(preflight(known["pid"]))
+        assert report.preflight is not None
+        ran = report.preflight.verified
+        assert ran is not None
+        if ran.reason:
+            pytest.skip(ran.reason)
+        assert ran.agrees, ran.said
+        assert ran.worked is report.preflight.possible is (name == "allowed")
+        os.kill(known["pid"], 0)  # it was left running
+
+
+def test_of_what_runs_here_nothing_is_unknown(tmp_path: Path) -> None:
+    with scene("refused", "clean", tmp_path) as known:
+        report = preflight(known["pid"])
+    assert report.preflight is not None
+    assert report.preflight.verified is None
+    assert not [one for one in report.preflight.blockers if one.outcome is Outcome.UNKNOWN]

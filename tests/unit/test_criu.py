@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import shlex
 import string
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from analyzer.check.leaks import check
+from analyzer.cli.prover import proven
 from analyzer.core.model import Status
 from analyzer.criu import QUIET, RULES, Outcome
+from analyzer.criu.verified import Verified, compared, errors
 from analyzer.kinds import registry
 from analyzer.kinds.base import Judged
 from analyzer.relations import relations
+from analyzer.report.bundles import verdict
 from analyzer.report.make import make
 from analyzer.report.value import Report, ReportOptions
 from analyzer.writers import json as writer
@@ -376,3 +380,93 @@ def test_more_than_one_tree_is_more_than_criu_dumps() -> None:
     found = make(snapshot, check(snapshot), ReportOptions("check", tool="criu")).preflight
     assert found is not None
     assert [(one.rule, one.tid) for one in found.blockers] == [("another-tree", 200)]
+
+
+# --- a CRIU that is run
+
+
+LOG = """\
+(00.001) Error (criu/util.c:1534): rlimit: Can't setup RLIMIT_NOFILE for self
+(00.002) Warn  (criu/x.c:1): not an error
+(00.003) Error (criu/sk-inet.c:137): inet: Unsupported proto 262 for socket 7d26d04
+"""
+
+
+def test_the_errors_of_a_log_that_say_why() -> None:
+    assert errors(LOG) == (
+        "Error (criu/sk-inet.c:137): inet: Unsupported proto 262 for socket 7d26d04",
+    )
+
+
+@pytest.mark.parametrize(
+    ("possible", "worked", "messages", "agrees"),
+    [
+        (True, True, [], True),
+        (True, False, [], False),
+        (False, True, ["Unsupported proto for socket"], False),
+        (False, False, ["Can't dump X", "Unsupported proto for socket"], True),
+        (False, False, ["Unknown shit; Unsupported proto"], True),
+        (False, False, ["Can't dump corked dgram socket"], False),
+        (False, False, [""], True),
+    ],
+)
+def test_whose_fault_a_difference_is(
+    *, possible: bool, worked: bool, messages: list[str], agrees: bool
+) -> None:
+    ran = Verified("4.2", "", worked=worked, said=errors(LOG))
+    assert compared(ran, possible=possible, messages=messages).agrees is agrees
+
+
+def proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Verified:
+    """Return what comes of a process that is not told (it has no descriptor) where we are."""
+    tool = tmp_path / "criu"
+    tool.write_text(f"#!/bin/sh\n{script}\n")
+    tool.chmod(0o700)
+    monkeypatch.setenv("CRIU", str(tool))
+    made, table = machine()
+    made.object("FILE", 1, name="anon_inode:[io_uring]", holders=[(table, "fd", 3)])
+    with proven(asked=True) as prove:
+        found = prove(report(made)).preflight
+    assert found is not None
+    assert found.verified is not None
+    return found.verified
+
+
+FAKE = """\
+case "$1" in
+check) exit 0 ;;
+--version) echo "Version: 9.9" ;;
+dump) test "$2 $3 $4" = "--tree 100 --images-dir" && test -d "$5" || exit 7
+      cd "$5" && %s ;;
+esac"""
+
+
+def test_the_images_are_in_a_folder_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = 'echo "Error (x.c:1): Unknown shit 600 (anon_inode:[io_uring])" > dump.log; pwd > %s'
+    ran = proof(tmp_path, monkeypatch, FAKE % f"{{ {said % (tmp_path / 'where')}; exit 1; }}")
+    assert (ran.version, ran.reason, ran.worked, ran.agrees) == ("9.9", "", False, True)
+    assert not Path((tmp_path / "where").read_text().strip()).exists()
+
+
+def test_a_dump_that_should_not_have_worked_is_our_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = proof(tmp_path, monkeypatch, FAKE % "exit 0")
+    assert (ran.worked, ran.agrees) == (True, False)
+    assert "our fault" in verdict(ran)
+
+
+def test_a_criu_that_does_not_work_here_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = proof(tmp_path, monkeypatch, "echo 'no such kernel' >&2; exit 1")
+    assert ran.reason == "criu check: no such kernel"
+    assert verdict(ran) == "not verified: criu check: no such kernel"
+
+
+def test_nobody_who_does_not_ask_has_it_run() -> None:
+    found = report(machine()[0])
+    with proven(asked=False) as prove:
+        assert prove(found) is found

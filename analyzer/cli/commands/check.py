@@ -75,6 +75,7 @@ def run(  # noqa: PLR0913 - an option each
     references_only: opt.ReferencesOnly = False,
     profile: opt.ProfileName = "auto",
     tool: opt.For = opt.Tool.NONE,
+    verify: opt.Verify = False,
     policy: opt.Policy = None,
     write_policy: opt.WritePolicy = None,
     baseline: opt.Baseline = None,
@@ -88,6 +89,7 @@ def run(  # noqa: PLR0913 - an option each
     would refuse it, or could not restore it.
     """
     from analyzer.check.leaks import check as judge
+    from analyzer.cli.prover import proven
     from analyzer.core import settings
     from analyzer.core.errors import BadInputError
     from analyzer.core.model import Rules
@@ -114,6 +116,8 @@ def run(  # noqa: PLR0913 - an option each
 
     if tool is opt.Tool.CRIU:
         chosen = for_tool(chosen, form, all_containers=all_containers)
+    if verify and (proc is not None or not chosen.tool):
+        raise BadInputError("--verify runs CRIU here: it goes with --for criu, and not with --proc")
     if all_containers:
         if subject or proc or form not in {Form.TEXT, Form.JSON} or wanted.view.columns:
             raise BadInputError(
@@ -129,7 +133,10 @@ def run(  # noqa: PLR0913 - an option each
         return told | asked_of(snapshot, seen[-1]) if chosen.tool else told
 
     inputs = strangers(proc)
-    with Desk(inputs, to_file(wanted.output, force=force), foreign=bool(inputs)) as desk:
+    with (
+        proven(asked=verify) as prove,
+        Desk(inputs, to_file(wanted.output, force=force), foreign=bool(inputs)) as desk,
+    ):
         with Progress(quiet=form is Form.JSON) as progress:
             snapshot = collected(
                 target,
@@ -145,7 +152,7 @@ def run(  # noqa: PLR0913 - an option each
                 proc=proc,
             )
         verdicts = seen[-1] if seen else judge(snapshot, rules=Rules(rules))
-        result = make(snapshot, verdicts, chosen)
+        result = prove(make(snapshot, verdicts, chosen))
         keep_policy(write_policy, result, force=force)
         finish(result, wanted, desk, quiet=quiet)
 
