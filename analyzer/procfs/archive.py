@@ -1,4 +1,4 @@
-"""Dumps of /proc: a folder, a tar or a zip, a text (`textdump`, `ttar`), or a shell's stream.
+"""Dumps of /proc: a folder, a tar or a zip, a text (`textdump`, `ttar`, `lsof`), a shell's stream.
 
 A dump comes from a stranger. Nothing of it is written to disk, sizes are bounded before they are
 believed, and every defect is one line that names the file. What is damaged, or ends too early, is
@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from analyzer.core import extras
 from analyzer.core.errors import BadInputError
-from analyzer.procfs import streamed, tarball, textdump, ttar
+from analyzer.procfs import lsof, streamed, tarball, textdump, ttar
 from analyzer.procfs.contents import Contents, CutShortError
 from analyzer.procfs.fs import MAX_FILE, FolderFs, MemoryFs, ProcFs
 
@@ -93,6 +93,8 @@ def _fill(contents: Contents, file: io.BufferedReader, where: str) -> None:
         contents.entries = textdump.unpack(_whole(file, where), where)
     elif magic.startswith(ttar.MAGIC):
         contents.entries = ttar.unpack(_whole(file, where), where)
+    elif lsof.HEAD.match(magic):
+        lsof.fill(contents, _whole(file, where))
     elif magic.startswith(_ZIP):
         _unzip(contents, file, where)
     else:

@@ -118,6 +118,10 @@ _FORMS: Final = (
     ("`.tar`, plain or `.gz`, `.xz`, `.bz2`, `.zst`", "`.zst` needs pyarrow"),
     ("`.zip`", ""),
     ("ttar, and the texts of our own tests", ""),
+    (
+        "`lsof -F`",
+        "what `lsof -n -P -F > DUMP` printed: the tree, and what is open (`-F` with all fields)",
+    ),
     ("`-`, which is stdin", "any of these but a folder"),
     (
         "`tar cf X.tar /proc/PID`",

@@ -6,7 +6,9 @@ import gzip
 import io
 import lzma
 import os
+import re
 import shutil
+import socket
 import stat
 import subprocess
 import tarfile
@@ -20,7 +22,7 @@ from hypothesis import strategies as st
 
 from analyzer.core.errors import BadInputError
 from analyzer.procfs import fs as proc
-from analyzer.procfs import refusals, streamed, tarball, textdump
+from analyzer.procfs import refusals, status, streamed, tarball, textdump
 from analyzer.procfs.archive import open_dump
 from analyzer.procfs.fs import MemoryFs, ProcFs
 from analyzer.procfs.record import Recorder
@@ -404,6 +406,115 @@ def test_what_stat_says_of_links_is_what_a_dump_keeps(tmp_path: Path) -> None:
         Looked(stat.S_IFDIR, 0, 4096, 65024, None),
         None,
     ]
+
+
+LSOF = rb"""p41
+g41
+R1
+csh
+u4
+Lsys
+f0
+ar
+tFIFO
+i7
+npipe
+p42
+g41
+R41
+cx\ty
+u4
+Lsys
+fcwd
+tDIR
+n/srv
+ftxt
+tREG
+n/usr/bin/x
+fmem
+tREG
+n/lib/libc.so
+f1
+tunix
+d0x0000000034a5a64e
+i134864348
+ntype=STREAM
+f2
+tIPv4
+d134864350
+PTCP
+nlocalhost:58775
+f3
+ta_inode
+i1039
+n[eventpoll]
+f4
+ta_inode
+n[pidfd:6329]
+f5
+tREG
+i4026531833
+nnet
+f6
+tREG
+n/srv/new\nline (deleted)
+p43
+R41
+cother
+u0
+fcwd
+tunknown
+n/proc/43/cwd (readlink: Permission denied)
+fNOFD
+n/proc/43/fd (opendir: Permission denied)
+""".replace(rb"\ty", b"\ty")
+
+
+@pytest.mark.parametrize("nul", [False, True])
+def test_what_lsof_printed_is_read_as_far_as_it_goes(nul: object, tmp_path: Path) -> None:
+    path = tmp_path / "lsof.txt"
+    ended = re.sub(rb"\n(?=[pf])|\n$", b"\0\n", LSOF)
+    path.write_bytes(re.sub(rb"(?<!\0)\n", b"\0", ended) if nul else LSOF)
+    fs = refusals.restored(open_dump(path))
+    assert sorted(fs.listdir("")) == ["41", "42", "43", "cranalyze"]
+    told = status.parse(fs.read("42/status"), "x")
+    assert (told.tgid, told.ppid, told.uid) == (42, 41, 4)
+    links = fs.links("42/fd")
+    assert dict(zip(links.names, links.targets, strict=True)) == {
+        "1": "socket:[134864348]",
+        "2": "socket:[134864350]",
+        "3": "anon_inode:[eventpoll]",
+        "4": "anon_inode:[pidfd]",
+        "5": "net:[4026531833]",
+        "6": "/srv/new\nline (deleted)",
+    }
+    assert list(fs.links("41/fd").targets) == ["pipe:[7]"]
+    assert (fs.link("42/exe"), fs.link("42/cwd")) == ("/usr/bin/x", "/srv")
+    with pytest.raises(PermissionError):
+        fs.links("43/fd")
+    with pytest.raises(proc.NotCopiedError):
+        fs.link("43/cwd")
+
+
+def test_lsof_of_a_real_process_shows_what_proc_shows(
+    tmp_path: Path, require: Callable[..., None]
+) -> None:
+    require("tool:lsof")
+    (tmp_path / "odd\nname").write_bytes(b"")
+    with (tmp_path / "odd\nname").open("rb") as file, socket.socket() as sock:
+        reader, writer = os.pipe()
+        wanted = (file.fileno(), sock.fileno(), reader, writer)
+        live = {str(fd): os.readlink(f"/proc/self/fd/{fd}") for fd in wanted}
+        ran = subprocess.run(
+            ["lsof", "-n", "-P", "-F", "-p", str(os.getpid())], capture_output=True, check=False
+        )
+        os.close(reader)
+        os.close(writer)
+    (tmp_path / "lsof.txt").write_bytes(ran.stdout)
+    fs = open_dump(tmp_path / "lsof.txt")
+    links = fs.links(f"{os.getpid()}/fd")
+    found = dict(zip(links.names, links.targets, strict=True))
+    assert {fd: found.get(fd) for fd in live} == live
 
 
 def _claim(size: bytes) -> bytes:
