@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import TASK
@@ -10,65 +11,108 @@ from analyzer.lookup.value import ITSELF, OTHER_END
 from analyzer.procfs.places import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from analyzer.lookup.value import Answer, Held, Node
+    from analyzer.procfs.people import Person
 
-_MOST: Final = 4
 _RELEASED: Final = frozenset({ITSELF, OTHER_END})
 _IPCRM: Final = {"SEM": "s", "MSG": "q"}
-_FREE: Final = frozenset({"NSPROXY", "CRED"})
+_MOST_ENDED: Final = 4  # processes in one step
+_INIT: Final = 1
+_ON: Final = re.compile(r"\((loop[0-9]+)\)$")  # how a mounted filesystem is called
 
 
 def releases(answer: Answer) -> Answer:
-    """Return the answer with what would release the thing, the nearest first."""
-    zombies = {one.pid: one for one in answer.people if one.zombie}
-    steps: dict[str, None] = {}
-    for pid, one in zombies.items():
-        who = f"{one.parent_comm or 'its parent'} ({one.parent})"
-        steps[f"{who} has to wait for {one.comm} ({pid}), or end"] = None
-    for place in answer.places:
-        if place.release:
-            steps[place.release] = None
-    descriptors: dict[str, dict[int, None]] = {}
+    """Return the answer with what would release the thing: what has to go first is first.
+
+    Who is dead has to be reaped, what is used is to be closed, and then it can be unmounted and its
+    device detached.
+    """
+    steps = _Steps({one.pid: one for one in answer.people})
+    reaped = [
+        f"{one.parent_comm or 'its parent'} ({one.parent}) has to wait for {one.comm} ({one.pid})"
+        + (", or end" if one.parent != _INIT else "")
+        for one in answer.people
+        if one.zombie
+    ]
+    places = [place.release for place in answer.places if place.release]
+    steps.devices = {match[1] for held in answer.held if (match := _ON.search(held.name or ""))}
     for held in answer.held:
-        steps.update(dict.fromkeys(_removed(held)))
+        steps.removed.update(dict.fromkeys(_removed(held)))
         if not held.initial and held.part in _RELEASED:
-            if held.kind == "MOUNT" and held.name and held.name.startswith("/"):
-                spaces = [one for one in held.by if one.initial or one.members]
-                steps.update({unmount(held.name, one): None for one in spaces})
-            for node in held.by:
-                steps.update(dict.fromkeys(_steps(node, (), descriptors)))
-    # The dead cannot be ended: who has to wait for them is said already.
-    for one in zombies.values():
-        steps.pop(f"end {one.comm} ({one.pid})", None)
-    closing = {
-        f"close fd {', '.join(map(str, sorted(slots)))} of {who}, or end it": None
-        for who, slots in descriptors.items()
-    }
-    return replace(answer, next=(*steps, *closing)[:_MOST])
+            steps.free(held)
+    return replace(answer, next=tuple(dict.fromkeys([*reaped, *places, *steps.said()])))
 
 
-def _steps(
-    node: Node, above: tuple[Node, ...], descriptors: dict[str, dict[int, None]]
-) -> Iterator[str]:
-    """Yield what would undo a holder; what is a descriptor goes to `descriptors`, by process."""
-    if node.observer:
-        return
-    if node.kind == TASK:
-        who = f"{node.process} ({node.tgid})"
+class _Steps:
+    """What has to be done, as it is met; `said` has it in an order in which it can be done."""
+
+    def __init__(self, people: Mapping[int, Person]) -> None:
+        self._people = people
+        self._closed: dict[tuple[str, int], dict[int, None]] = {}
+        self._ended: dict[str, None] = {}
+        self._unmounted: dict[str, None] = {}
+        self._detached: dict[str, bool] = {}
+        self.devices: set[str] = set()
+        self.removed: dict[str, None] = {}
+
+    def free(self, held: Held) -> None:
+        if held.kind == "MOUNT":
+            self._unmount(held.name, held.by)
+        for node in held.by:
+            self._undo(node, ())
+
+    def said(self) -> Iterator[str]:
+        for (who, pid), slots in self._closed.items():
+            end = "" if pid == _INIT else ", or end it"
+            yield f"close fd {', '.join(map(str, sorted(slots)))} of {who} ({pid}){end}"
+        ended = list(self._ended)
+        if len(ended) > _MOST_ENDED:
+            yield f"end {', '.join(ended[:_MOST_ENDED])} and {len(ended) - _MOST_ENDED} more"
+        else:
+            yield from (f"end {who}" for who in ended)
+        yield from self.removed
+        # A loop device that a file in here backs goes before the rest, one that this is on after.
+        yield from (step for step, on in self._detached.items() if not on)
+        yield from self._unmounted
+        yield from (step for step, on in self._detached.items() if on)
+
+    def _undo(self, node: Node, above: tuple[Node, ...]) -> None:
+        if node.observer or node.kthread:
+            return
+        if node.kind == TASK:
+            self._let_go(node, above)
+            return
+        if node.kind == "MOUNT":
+            self._unmount(node.name, node.by)
+        if node.kind == "LOOP" and node.name:
+            mounted = node.name.removeprefix("/dev/") in self.devices
+            self._detached[f"losetup -d {quoted(node.name)}"] = mounted
+        for one in node.by:
+            self._undo(one, (*above, node))
+
+    def _let_go(self, node: Node, above: tuple[Node, ...]) -> None:
+        """Have a descriptor closed; else the process has to end."""
+        pid = node.tgid or 0
         fd = next((one.slot for one in reversed(above) if one.association == "fd"), None)
         if fd is not None:
-            descriptors.setdefault(who, {})[fd] = None
-        elif not above or above[-1].kind not in _FREE:
-            yield f"end {who}"
-        return
-    if node.kind == "MOUNT" and node.name and node.name.startswith("/"):
-        yield from (unmount(node.name, one) for one in node.by if one.initial or one.members)
-    if node.kind == "LOOP" and node.name:
-        yield f"losetup -d {node.name}"
-    for one in node.by:
-        yield from _steps(one, (*above, node), descriptors)
+            self._closed.setdefault((node.process or "?", pid), {})[fd] = None
+        else:
+            self._end(node.process or "?", pid)
+
+    def _end(self, comm: str, pid: int) -> None:
+        # The dead cannot be ended: who has to wait for them is said already.
+        if pid != _INIT and not (pid in self._people and self._people[pid].zombie):
+            self._ended[f"{comm} ({pid})"] = None
+
+    def _unmount(self, point: str | None, spaces: tuple[Node, ...]) -> None:
+        known = [one for one in spaces if one.kind == "MNT_NS" and (one.initial or one.members)]
+        if point == "/":  # a root goes with those that are in it
+            for pid in (pid for one in known for pid in one.members if pid in self._people):
+                self._end(self._people[pid].comm, pid)
+        elif point and point.startswith("/"):
+            self._unmounted.update({unmount(point, one): None for one in known})
 
 
 def _removed(held: Held) -> Iterator[str]:

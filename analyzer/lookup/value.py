@@ -40,7 +40,7 @@ class Node:
     `kind` is TASK for a task, with its `tid`, and the `tgid` and `process` (name) of the process
     that it is a thread of; else `objref` is the holding object. `initial` is one of the host's own
     namespaces, an `observer` cranalyze itself; `members` are the processes that live in a
-    namespace, and are not followed.
+    namespace, and are not followed. A `kthread` is one of the kernel's threads.
     """
 
     kind: str
@@ -57,6 +57,7 @@ class Node:
     initial: bool = False
     members: tuple[int, ...] = ()
     observer: bool = False
+    kthread: bool = False
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from analyzer.core.values import replace
 from analyzer.kinds import registry
 from analyzer.lookup.recorded import about, limits, people
 from analyzer.lookup.release import releases
+from analyzer.lookup.state import words
 from analyzer.lookup.value import BESIDE, ITSELF, OTHER_END, PERHAPS, Answer, Held, Node, Outcome
 from analyzer.lookup.words import Query, parse
 from analyzer.lookup.words.base import of_now
@@ -60,14 +61,6 @@ _ENDS: Final = {
 _ON: Final = (*_ENDS, "sock", "tty.file")
 _ACCESS: Final = ("for reading", "for writing", "for reading and writing")
 _O_ACCMODE: Final = 3
-# The title says it, or it is nobody's question; and what says something by being none.
-_UNTOLD: Final = frozenset(
-    {
-        "mount_id", "open.mode", "open.type", "space", "source", "lock", "polled", "netns.id",
-        "filesystem", "socket.peer", "mounts", "detached",
-    }
-)  # fmt: skip
-_TOLD_AS_ZERO: Final = frozenset({"readers", "writers"})
 _O_PATH: Final = 0o10000000  # include/uapi/asm-generic/fcntl.h
 
 
@@ -140,7 +133,7 @@ def answer(snapshot: Snapshot, query: Query, graph: Graph | None = None) -> Answ
     held += [graph.held(int(row), OTHER_END) for row in other_ends(snapshot, own)]
     if query.pids:
         held += [graph.held(int(row), BESIDE) for row in beside(snapshot, own)]
-    held = [one for one in held if not _own_alone(one)]
+    held = _once([one for one in held if not _own_alone(one)])
     there = any(m.there for m in query.meanings) or any(one.there for one in kept)
     lost = not held and not places and not there
     pid = next(iter(query.pids), None)
@@ -152,7 +145,7 @@ def answer(snapshot: Snapshot, query: Query, graph: Graph | None = None) -> Answ
         tuple(held),
         tuple(places),
         tuple(silent),
-        pid=None if pid is None else known_as(snapshot, pid),
+        pid=None if pid is None or known_as(snapshot, pid) < 0 else known_as(snapshot, pid),
         unsure=lost and (bool(silent) or any(m.missed(snapshot) for m in query.meanings)),
         what=tuple(dict.fromkeys(m.what for m in query.meanings if m.what and m.guess <= guessed)),
         notes=tuple(dict.fromkeys([*notes, *(note for one in kept for note in one.notes)])),
@@ -198,6 +191,12 @@ def _people(snapshot: Snapshot, query: Query, pids: Sequence[int]) -> tuple[Pers
         return ()
     found = (person(pid) for pid in pids)
     return tuple(one for one in found if one is not None)
+
+
+def _once(held: list[Held]) -> list[Held]:
+    """Return what is held without what is beside it and is told with its holders elsewhere."""
+    told = {node.objref for one in held if one.part == BESIDE for node in everyone(one.by)}
+    return [one for one in held if one.part != BESIDE or one.objref not in told]
 
 
 def _own_alone(held: Held) -> bool:
@@ -252,18 +251,22 @@ def _open_on(snapshot: Snapshot, files: Rows) -> tuple[Rows, Rows]:
 
 
 def other_ends(snapshot: Snapshot, files: Rows) -> Rows:
-    """Return the open files on the other ends of pipes, sockets and terminals."""
+    """Return the other ends of pipes, sockets and terminals (open files), and of interfaces."""
     references = snapshot.tables["references"]
     _, on = _open_on(snapshot, files)
     holder, target = references["holder"] - 1, references["target"] - 1
     paired = [references.code("association", name) for name in ("peer", "tty.master")]
     pairs = np.isin(references["association"], paired)
+    relations = snapshot.tables["relations"]
+    pairs_of = relations["relation"] == relations.code("relation", "interface-pair")
+    left, right = relations["left"] - 1, relations["right"] - 1
+    interfaces = [right[pairs_of & np.isin(left, files)], left[pairs_of & np.isin(right, files)]]
     wider = [on, target[pairs & np.isin(holder, on)], holder[pairs & np.isin(target, on)]]
     things = np.unique(np.concatenate(wider))
     codes = [references.code("association", name) for name in _ON]
     by_file = references["holder_kind"] == references.code("holder_kind", "FILE")
     met = by_file & np.isin(references["association"], codes) & np.isin(target, things)
-    found = np.unique(holder[met])
+    found = np.unique(np.concatenate([holder[met], *interfaces]))
     return found[~np.isin(found, files)].astype(np.intp)
 
 
@@ -305,8 +308,14 @@ class Graph:
         leads = self._tasks["tid"] == self._tasks["tgid"]
         names = zip(self._tasks["tid"][leads].tolist(), self._tasks["comm"][leads], strict=True)
         self._process = dict(names)
+        net = self._objects["kind"] == self._objects.code("kind", "NET_NS")
+        hosts = self._objects["ino"][net & self._objects["initial"]].tolist()
+        self._home: int | None = hosts[0] if hosts else None
         counted = np.flatnonzero(self._links.counted)
-        self._order = counted[np.argsort(self._links.target[counted], kind="stable")]
+        # The kernel's threads are in everything of the host's, and nobody's answer: they come last.
+        task = np.where(self._links.by_task, self._links.node, 0)
+        last = self._links.by_task & self._tasks["kthread"][task] if len(self._tasks) else task != 0
+        self._order = counted[np.lexsort((last[counted], self._links.target[counted]))]
         self._sorted = self._links.target[self._order]
 
     def held(self, row: int, part: str = "") -> Held:
@@ -361,11 +370,8 @@ class Graph:
         by_object = facts["kind"] != facts.code("kind", TASK)
         at = np.flatnonzero(by_object & np.isin(facts["ref"], refs))
         found = {facts.value("fact", one): _value(self._snapshot, one) for one in at.tolist()}
-        return tuple(
-            f"{name} {value}"
-            for name, value in found.items()
-            if name not in _UNTOLD and (value != 0 or name in _TOLD_AS_ZERO)
-        ) + tuple(self._locks(row))
+        said = dict.fromkeys(filter(None, words(found, self._home)))
+        return (*said, *self._locks(row))
 
     def _locks(self, row: int) -> Iterator[str]:
         """Yield which locks of its inode an open file has, or waits for."""
@@ -498,6 +504,7 @@ class Graph:
             initial=tid is None and bool(self._objects["initial"][row]),
             members=members,
             observer=tid is not None and bool(self._tasks["observer"][row]),
+            kthread=tid is not None and bool(self._tasks["kthread"][row]),
         )
 
 

@@ -103,7 +103,7 @@ def waiting(pid: int) -> tuple[str, ...]:
     who, found = f"{_name(said)} ({pid})", []
     if said.get(b"State", b"").startswith(b"Z"):
         parent = int(said.get(b"PPid", b"0"))
-        found.append(f"{who} is dead; {_called(parent)} has not waited for it")
+        found.append(f"{who} is dead (a zombie): {_called(parent)} has not waited for it")
     if said.get(b"TracerPid", b"0") != b"0":
         found.append(f"{who} is traced by {_called(int(said[b'TracerPid']))}")
     if said.get(b"State", b"").startswith(b"D"):

@@ -13,7 +13,7 @@ _DEAD: Final = ("Z", "X")  # state letters, proc_pid_stat(5)
 
 
 def remark(tasks: Table, row: int) -> str:
-    """Say who ought to wait for the process of a row, "" if a thread of it lives.
+    """Say that the process of a row is dead, and who ought to wait, "" if a thread of it lives.
 
     It keeps its number, and so its pid namespace, until its parent has waited for it (wait(2)).
     """
@@ -25,5 +25,5 @@ def remark(tasks: Table, row: int) -> str:
     ppid = tasks["ppid"][row]
     parent = np.flatnonzero(tasks["tid"] == ppid)
     if not len(parent):
-        return "which is dead"
-    return f"which is dead and not waited for by {tasks['comm'][parent[0]]} ({ppid})"
+        return "dead (a zombie)"
+    return f"dead (a zombie): {tasks['comm'][parent[0]]} ({ppid}) has not waited for it"

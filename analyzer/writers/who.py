@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from analyzer.core.errors import EXIT_USAGE
 from analyzer.core.model import JSON_FORMAT, TASK
 from analyzer.core.text import printable, valid, wrap
-from analyzer.kinds import registry, title_of
+from analyzer.kinds import registry
 from analyzer.lookup.value import BESIDE, ITSELF, OTHER_END, PERHAPS, PLAIN, Outcome
 from analyzer.lookup.who import ends, everyone
 from analyzer.report.wording import listing, number, plural
@@ -29,7 +30,12 @@ _PARTS: Final = {OTHER_END: "the other end", BESIDE: "its filesystem used"}
 _MOST_NAMED: Final = 8
 _MOST_SPOKEN: Final = 3  # processes that are each said with user and unit
 _MOST_LISTED: Final = 50
+_MOST_STEPS: Final = 5
+_MOST_ALIKE: Final = 6  # objects of one name that are each told by itself
+_FEW: Final = 3  # descriptors in a row that are no range
 _MOST_LINES: Final = 40  # below one object
+# Where an open file is on what is called as it is.
+_OPEN_ON: Final = frozenset({"nsfs.file", "sock", "pipe.reader", "pipe.writer", "pipe.both"})
 _NUMBERED: Final = re.compile(r"(fd) (\d+)(.*)", re.DOTALL)
 
 
@@ -133,8 +139,11 @@ class _Writer:
         yield from self._silence()
         if answer.unseen and answer.outcome is Outcome.HELD:
             yield from self._wrapped(f"not seen here: {answer.unseen}")
-        for step in answer.next:
+        for step in answer.next[:_MOST_STEPS]:
             yield from self._wrapped(printable(step), "next: ", 6)
+        left = len(answer.next) - _MOST_STEPS
+        if left > 0:
+            yield Line(f"next: and {number(left)} more (--json lists them)")
 
     def _wrapped(
         self, said: str, first: str = "", indent: int = 2, tone: str = ""
@@ -167,6 +176,9 @@ class _Writer:
     def _holders(self) -> str:
         answer = self._answer
         who = self._everybody(ITSELF)
+        mine = [held for held in answer.held if held.part == ITSELF]
+        if mine and all(held.initial for held in mine):
+            return f"the host's own, of {number(len(who))} process{'' if len(who) == 1 else 'es'}"
         others = [
             f"; {words} by {_some(whose)}"
             for part, words in _PARTS.items()
@@ -174,14 +186,19 @@ class _Writer:
         ]
         if who:
             return f"held by {_some(who)}{''.join(others)}"
-        things = [place.what for place in answer.places]
-        things += [_thing(node) for held in answer.held for node in held.by]
-        if not things:
-            return "the host's own"
-        first = list(dict.fromkeys(map(printable, things)))
-        left = len(first) - 1
-        more = f" (and {number(left)} other {plural(left, 'thing')})" if left else ""
-        return f"held by no process: {first[0]}{more}"
+        return f"held by no process: {self._things()}{''.join(others)}"
+
+    def _things(self) -> str:
+        answer = self._answer
+        things = [printable(place.what) for place in answer.places]
+        mine = [held for held in answer.held if held.part == ITSELF]
+        things += [self._thing(node) for held in mine for node in held.by]
+        return _some(list(dict.fromkeys(things)), 2)
+
+    def _thing(self, node: Node) -> str:
+        if node.kind == "MOUNT":
+            return self._mount(node)
+        return _thing(node) + (", the host's own" if node.initial else "")
 
     def _why(self) -> str:
         return f" ({self._answer.unseen})" if self._answer.unseen else ""
@@ -208,12 +225,11 @@ class _Writer:
     def _group(self, group: list[Held]) -> Iterator[Line]:
         held = group[0]
         yield from self._wrapped(_title(group), tone="strong")
-        known = dict.fromkeys(fact for one in group for fact in one.facts)
+        known = [fact for fact in held.facts if all(fact in one.facts for one in group)]
         if known:
-            told = ", ".join(known) if len(group) == 1 else _some(list(known))
-            yield from self._wrapped(printable(told), "  ", 4)
+            yield from self._wrapped(printable(", ".join(known)), "  ", 4)
         budget = _MOST_LINES
-        for line in self._nodes([node for one in group for node in one.by], 2):
+        for line in self._nodes([n for one in group for n in _through(one.by, one.name)], 2):
             if not budget:
                 yield Line("  ... (--json lists all)")
                 break
@@ -233,9 +249,7 @@ class _Writer:
             if _is_plain(node):
                 continue
             yield from self._wrapped(self._holder(node), " " * indent, indent + 2)
-            yield from self._nodes(
-                [one for one in node.by if not _says_where(node, one)], indent + 2
-            )
+            yield from self._nodes(list(_above(node)), indent + 2)
 
     def _holder(self, node: Node) -> str:
         if node.kind == "MOUNT" and node.association != "mount":
@@ -244,12 +258,13 @@ class _Writer:
 
     def _mount(self, node: Node) -> str:
         spaces = [one for one in node.by if one.kind == "MNT_NS"]
-        name = printable(node.name or f"no. {node.objref}")
+        name = printable(node.name or "a place that has no name here")
         what = "bind mount of it" if node.association == "bind" else "mounted"
         if not spaces:
             return f"{what}: {name}, in no mount namespace"
         where = " and ".join(f"{printable(one.name or '')}{self._living(one)}" for one in spaces)
-        return f"{what} at {name} in {where}"
+        kept = ", kept by" if any(one.by for one in spaces) else ""
+        return f"{what} at {name} in {where}{kept}"
 
     def _living(self, node: Node) -> str:
         """Say whose a namespace is."""
@@ -327,14 +342,20 @@ def _alike(held: Iterable[Held]) -> Iterator[list[Held]]:
     for one in held:
         plain = all(_is_plain(node) for node in one.by)
         whose = frozenset(node.tgid for node in ends(one.by))
-        key = (one.kind, one.name, one.part, whose) if plain and one.by else one.objref
+        key = (one.kind, one.name, one.part, whose) if plain and one.by else (one.objref,)
         found.setdefault(key, []).append(one)
-    yield from found.values()
+    # Many of one name that are held by others each are a list of those.
+    named = Counter(key[:3] for key in found if len(key) > 1)
+    many: dict[Any, list[Held]] = {}
+    for key, group in found.items():
+        of_name = len(key) > 1 and named[key[:3]] > _MOST_ALIKE
+        many.setdefault(key[:3] if of_name else key, []).extend(group)
+    yield from many.values()
 
 
 def _title(group: Sequence[Held]) -> str:
     held, kind = group[0], registry()[group[0].kind]
-    name = f" {printable(held.name)}" if held.name else f" no. {held.objref}"
+    name = f" {printable(held.name)}" if held.name else ""
     before = "the other end: " if held.part == OTHER_END else ""
     roles = list(dict.fromkeys(printable(one.role) for one in group if one.role))
     role = f", {_some(roles)}" if roles else ""
@@ -355,14 +376,31 @@ def _title(group: Sequence[Held]) -> str:
 def _thing(node: Node) -> str:
     if node.kind == TASK:
         return f"{printable(node.process or '?')} ({node.tgid})"
-    name = f" {printable(node.name)}" if node.name else f" no. {node.objref}"
+    name = f" {printable(node.name)}" if node.name else ""
     return f"{registry()[node.kind].title}{name}"
 
 
-def _says_where(node: Node, above: Node) -> bool:
-    """Tell whether a mount's own line has said all that there is to say of its namespace."""
+def _above(node: Node) -> Iterator[Node]:
+    """Yield what is said below a holder: of what its own line says already, what holds that."""
     mount = node.kind == "MOUNT" and node.association != "mount"
-    return mount and above.kind == "MNT_NS" and not above.by
+    for one in node.by:
+        if mount and one.kind == "MNT_NS":
+            yield from _through(one.by, one.name)
+        else:
+            yield from _through((one,), node.name)
+
+
+def _through(nodes: Iterable[Node], name: str | None) -> Iterator[Node]:
+    """Yield holders, or what holds those that are only another side of what has this name.
+
+    A file of a namespace, and an open file on a socket or a pipe, are called as that is.
+    """
+    for node in nodes:
+        same = node.kind == "NSFS" or (node.association in _OPEN_ON and node.name == name)
+        if same and node.by:
+            yield from _through(node.by, name if node.kind == "NSFS" else None)
+        else:
+            yield node
 
 
 def _is_plain(node: Node) -> bool:
@@ -375,7 +413,7 @@ def _ways(node: Node) -> Iterator[_Way]:
             who = f"{printable(end.process or '?')} ({end.tgid})"
             yield _Way(who, end.tgid, node.words, end.tid)
         else:
-            yield _Way(title_of(end.kind, end.objref), None, node.words)
+            yield _Way(registry()[end.kind].title, None, node.words)
 
 
 def _folded(words: Iterable[str]) -> Iterator[str]:
@@ -396,12 +434,18 @@ def _folded(words: Iterable[str]) -> Iterator[str]:
             runs.append((slot, slot, rest))
     for rest in dict.fromkeys(rest for _, _, rest in runs):
         same = [(first, last) for first, last, other in runs if other == rest]
-        said = [f"{one}" if one == end else f"{one} to {end}" for one, end in same]
+        said = [word for one, end in same for word in _run(one, end)]
         yield f"fd {', '.join(said)}{rest}"
     yield from others
 
 
-def _some(words: list[str]) -> str:
-    if len(words) <= _MOST_NAMED:
+def _run(first: int, last: int) -> list[str]:
+    if last - first < _FEW - 1:
+        return [str(slot) for slot in range(first, last + 1)]
+    return [f"{first} to {last}"]
+
+
+def _some(words: list[str], most: int = _MOST_NAMED) -> str:
+    if len(words) <= most:
         return listing(words)
-    return f"{', '.join(words[:_MOST_NAMED])} and {number(len(words) - _MOST_NAMED)} more"
+    return f"{', '.join(words[:most])} and {number(len(words) - most)} more"

@@ -395,6 +395,7 @@ NODE: Final[Keys] = {
     "initial": (FLAG, "an initial namespace: the host's"),
     "members": (array(INT), "processes that live in the namespace that it is"),
     "observer": (FLAG, "cranalyze itself"),
+    "kthread": (FLAG, "one of the kernel's threads"),
     "by": (many("node"), "who holds that in turn"),
 }
 

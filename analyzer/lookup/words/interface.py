@@ -6,16 +6,12 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from analyzer.lookup.words.base import Form, Meaning, Word, joined, named, stated
 from analyzer.procfs import interfaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from analyzer.lookup.words.base import Rows
-    from analyzer.snapshot.value import Snapshot
 
 _NAME: Final = re.compile(r"(?:iface:)?([^/:\s\0]{1,15})")  # dev_valid_name(), net/core/dev.c
 
@@ -27,7 +23,7 @@ def _parse(asked: str) -> Iterator[Meaning]:
     name = match[1]
     yield Meaning(
         "network interface",
-        joined(stated("tun.interface", lambda own: own == name), partial(_ends, name)),
+        joined(stated("tun.interface", lambda own: own == name), named(("NETDEV",), (name,))),
         there=interfaces.here(name),
         state=("tun.interface",),
         notes=partial(interfaces.notes, name),
@@ -39,17 +35,7 @@ def _recorded(asked: str) -> Iterator[Meaning]:
     if match is not None and not match[1].isdecimal():
         name = match[1]
         tun = stated("tun.interface", lambda own: own == name)
-        yield Meaning("network interface", joined(tun, partial(_ends, name)))
-
-
-def _ends(name: str, snapshot: Snapshot) -> Rows:
-    """Return the interfaces that are called so, and the other ends of those of other namespaces."""
-    own = named(("NETDEV",), (name,))(snapshot)
-    relations = snapshot.tables["relations"]
-    pairs = relations["relation"] == relations.code("relation", "interface-pair")
-    left, right = relations["left"] - 1, relations["right"] - 1
-    others = [right[pairs & np.isin(left, own)], left[pairs & np.isin(right, own)]]
-    return np.unique(np.concatenate([own, *others])).astype(np.intp)
+        yield Meaning("network interface", joined(tun, named(("NETDEV",), (name,))))
 
 
 WORD: Final = Word(

@@ -170,7 +170,7 @@ def _inode(at: At, inode: Inode) -> Meaning:
         joined(*choices),
         partial(_places, inode),
         there=True,
-        state=("mounts",),
+        state=("mounts", "detached"),
         notes=partial(locks, inode.dev, ino),
     )
 
@@ -182,7 +182,18 @@ def _mounts(path: str, inside: str, dev: int, snapshot: Snapshot) -> Rows:
     shows = references["association"] == references.code("association", "superblock")
     same = alike(("SUPERBLOCK",), dev=dev)(snapshot)
     mine = references["holder"][shows & np.isin(references["target"] - 1, same)] - 1
-    return np.union1d(rows[np.isin(rows, mine)], named(("MOUNT",), (path,))(snapshot))
+    found = np.union1d(rows[np.isin(rows, mine)], named(("MOUNT",), (path,))(snapshot))
+    return np.union1d(found, _detached_too(snapshot, found))
+
+
+def _detached_too(snapshot: Snapshot, mounts: Rows) -> Rows:
+    """Return what was detached of the filesystems that mounts show, and is in use."""
+    references = snapshot.tables["references"]
+    shows = references["association"] == references.code("association", "superblock")
+    holder, target = references["holder"][shows] - 1, references["target"][shows]
+    loose = _loose(snapshot)
+    same = holder[np.isin(target, target[np.isin(holder, mounts)])]
+    return loose[np.isin(loose, same)]
 
 
 def _whole(at: At, inode: Inode) -> Meaning:

@@ -11,7 +11,7 @@ import numpy as np
 
 from analyzer.core.errors import BadInputError, nearest
 from analyzer.core.model import TASK
-from analyzer.lookup.words.base import Form, Meaning, Recorded, Word
+from analyzer.lookup.words.base import Form, Meaning, Recorded, Word, no_rows
 from analyzer.lookup.words.path import leads_to
 from analyzer.procfs.people import waiting
 from analyzer.snapshot.lives import remark
@@ -119,7 +119,10 @@ def known_as(snapshot: Snapshot, pid: int) -> int:
 def _part(pid: int, kind: str, snapshot: Snapshot) -> Rows:
     references, objects = snapshot.tables["references"], snapshot.tables["objects"]
     by_task = references["holder_kind"] == references.code("holder_kind", TASK)
-    held = references["target"][by_task & (references["holder"] == known_as(snapshot, pid))] - 1
+    known = known_as(snapshot, pid)
+    if known < 0:  # as the tables call idle tasks
+        return no_rows(snapshot)
+    held = references["target"][by_task & (references["holder"] == known)] - 1
     return np.unique(held[objects["kind"][held] == objects.code("kind", kind)])
 
 

@@ -1,0 +1,51 @@
+"""The state of a thing in words, as an answer says it beside the thing: "12 bytes unread"."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from analyzer.kinds import facts
+from analyzer.report.facts import said
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from analyzer.core.model import Fact
+
+# The title or the role says it, or it is nobody's question.
+_UNTOLD: Final = frozenset({
+    "mount_id", "netns.id", "open.mode", "filesystem", "socket.peer", "mounts", "detached", "socket.backlog",
+    "tty.index", "netdev.index", "tty.driver", "tty.other", "eventfd.id", "peer_group",
+    "master_group",
+})  # fmt: skip
+_TOLD_AS_ZERO: Final = frozenset({"readers", "writers"})
+_WORDS: Final = {
+    "device": "device {}", "on": "on {}", "backing": "backed by {}", "loop.file": "backed by {}",
+    "local": "at {}", "remote": "connected to {}", "socket.netns": "in net:[{}]",
+    "socket.waiting": "{:,} not accepted yet", "socket.queued": "{:,} messages in its queue",
+    "size": "{:,} bytes", "tun.interface": "interface {}",
+    "bpf.id": "id {}", "shm.id": "id {}", "shm.key": "key {:#x}", "shm.size": "{:,} bytes",
+    "shm.attaches": "attached {:,} times", "pidfd.pid": "of process {}",
+    "inotify.watches": "{:,} watches", "inotify.paths": "watches {}",
+    "fanotify.watches": "{:,} marks", "fanotify.paths": "marks {}", "epoll.targets": "watches {}",
+    "mqueue.messages": "{:,} messages", "mqueue.most": "of at most {:,}",
+}  # fmt: skip
+
+
+def words(known: Mapping[str, int | str], home: int | None) -> Iterator[str]:
+    """Yield facts in words; `home` is the number of the host's own network namespace."""
+    for name, fact in facts().items():
+        value = known.get(name)
+        if value is None or fact.aside or name in _UNTOLD:
+            continue
+        if name == "socket.netns" and value == home:
+            continue
+        if value != 0 or name in _TOLD_AS_ZERO:
+            yield _said(fact, value)
+
+
+def _said(fact: Fact, value: int | str) -> str:
+    template = _WORDS.get(fact.name, "")
+    # A file may have a text where a number belongs.
+    plain = isinstance(value, int) or ":" not in template
+    return template.format(value) if template and plain else said(fact, value)
