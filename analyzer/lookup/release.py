@@ -36,6 +36,7 @@ def releases(answer: Answer) -> Answer:
         for one in answer.people
         if one.zombie
     ]
+    steps.first = {place.pid for place in answer.places if place.pid}
     places = [place.release for place in answer.places if place.release]
     steps.devices = {match[1] for held in answer.held if (match := _ON.search(held.name or ""))}
     for held in answer.held:
@@ -55,6 +56,7 @@ class _Steps:
         self._unmounted: dict[str, None] = {}
         self._detached: dict[str, bool] = {}
         self.devices: set[str] = set()
+        self.first: set[int] = set()
         self.removed: dict[str, None] = {}
 
     def free(self, held: Held) -> None:
@@ -64,7 +66,9 @@ class _Steps:
             self._undo(node, ())
 
     def said(self) -> Iterator[str]:
-        for (who, pid), slots in self._closed.items():
+        # Who has the lock, or is there by more than a descriptor, is first.
+        order = sorted(self._closed.items(), key=lambda one: one[0][1] not in self.first)
+        for (who, pid), slots in order:
             end = "" if pid == _INIT else ", or end it"
             yield f"close fd {', '.join(map(str, sorted(slots)))} of {who} ({pid}){end}"
         ended = list(self._ended)

@@ -25,9 +25,10 @@ _WORDS: Final = {
     "socket.waiting": "{:,} not accepted yet", "socket.queued": "{:,} messages in its queue",
     "size": "{:,} bytes", "tun.interface": "interface {}",
     "bpf.id": "id {}", "shm.id": "id {}", "shm.key": "key {:#x}", "shm.size": "{:,} bytes",
-    "shm.attaches": "attached {:,} times", "pidfd.pid": "of process {}",
+    "shm.attaches": "attaches {:,}", "pidfd.pid": "of process {}",
     "inotify.watches": "{:,} watches", "inotify.paths": "watches {}",
     "fanotify.watches": "{:,} marks", "fanotify.paths": "marks {}", "epoll.targets": "watches {}",
+    "memfd.seals": "seals: {}",
     "mqueue.messages": "{:,} messages", "mqueue.most": "of at most {:,}",
 }  # fmt: skip
 
@@ -40,6 +41,8 @@ def words(known: Mapping[str, int | str], home: int | None) -> Iterator[str]:
             continue
         if name == "socket.netns" and value == home:
             continue
+        if name.endswith(".watches") and name.replace("watches", "paths") in known:
+            continue
         if value != 0 or name in _TOLD_AS_ZERO:
             yield _said(fact, value)
 
@@ -47,5 +50,5 @@ def words(known: Mapping[str, int | str], home: int | None) -> Iterator[str]:
 def _said(fact: Fact, value: int | str) -> str:
     template = _WORDS.get(fact.name, "")
     # A file may have a text where a number belongs.
-    plain = isinstance(value, int) or ":" not in template
+    plain = isinstance(value, int) or "{:" not in template
     return template.format(value) if template and plain else said(fact, value)

@@ -137,7 +137,8 @@ def answer(snapshot: Snapshot, query: Query, graph: Graph | None = None) -> Answ
     there = any(m.there for m in query.meanings) or any(one.there for one in kept)
     lost = not held and not places and not there
     pid = next(iter(query.pids), None)
-    named = _people(snapshot, query, _pids(held, places))
+    known = [known_as(snapshot, one) for one in query.pids] if there else []
+    named = _people(snapshot, query, [*_pids(held, places), *(one for one in known if one > 0)])
     notes = [note for m in query.meanings for note in m.notes()]
     unseen = [m.unseen for m in query.meanings if m.unseen]
     made = Answer(
@@ -189,8 +190,10 @@ def _people(snapshot: Snapshot, query: Query, pids: Sequence[int]) -> tuple[Pers
         return tuple(people(snapshot, pids))
     if not of_now(snapshot) or proc_levels() != 0:
         return ()
-    found = (person(pid) for pid in pids)
-    return tuple(one for one in found if one is not None)
+    found = {pid: one for pid in pids if (one := person(pid)) is not None}
+    # Who has ended meanwhile is called as it was.
+    found |= {one.pid: one for one in people(snapshot, [pid for pid in pids if pid not in found])}
+    return tuple(found[pid] for pid in pids if pid in found)
 
 
 def _once(held: list[Held]) -> list[Held]:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core.values import dataclass
 from analyzer.procfs import mountinfo
-from analyzer.procfs.places import Place
+from analyzer.procfs.places import Place, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_MOST_BELOW: Final = 50
 _MOST: Final = 20_000  # files of groups that are looked at
 _TYPES: Final = frozenset({"cgroup", "cgroup2"})
 
@@ -108,7 +109,23 @@ def members(group: Group) -> Iterator[Place]:
         if mine:
             where = "is in it" if mine[0] == group.path else f"is in {mine[0]}, below it"
             move = f"end {comm} ({name}), or move it: echo {name} >.../cgroup.procs of another"
-            yield Place(where, int(name), comm, move)
+            yield Place(where, int(name), comm, "" if _is_dead(name) else move)
+
+
+def below(group: Group) -> Iterator[Place]:
+    """Yield the groups below a group, which keep it from being removed, the deepest first."""
+    for count, (folder, _, _) in enumerate(os.walk(group.folder, topdown=False)):
+        if folder != group.folder and count < _MOST_BELOW:
+            path = f"{group.path.rstrip('/')}{folder[len(group.folder) :]}"
+            yield Place(f"cgroup below it: {path}", 0, "", f"rmdir {quoted(folder)}")
+
+
+def _is_dead(pid: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b") ")[2][:1] in {b"Z", b"X"}
+    except OSError:
+        return True
 
 
 def _place(line: bytes, group: Group) -> str | None:

@@ -18,10 +18,12 @@ import select
 import struct
 import sys
 import time
-from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+T = TypeVar("T")
 
 PATIENCE: Final = 2.0  # seconds for one path
 _WHOLE: Final = 8.0  # seconds for all that do not answer
@@ -62,16 +64,29 @@ class Inode(NamedTuple):
 
 
 _SEEN: Final[list[dict[str, Inode | int]]] = []
+_MADE: Final[list[dict[str, Any]]] = []
 
 
 @contextlib.contextmanager
 def once() -> Iterator[None]:
-    """Ask for each path once within the block, whoever wants to know."""
+    """Ask for each path, and for what is `kept`, once within the block, whoever wants to know."""
     _SEEN.append({})
+    _MADE.append({})
     try:
         yield
     finally:
         _SEEN.pop()
+        _MADE.pop()
+
+
+def kept(key: str, make: Callable[[], T]) -> T:
+    """Return what `make` makes: once within a block of `once`, whoever wants to know."""
+    if not _MADE:
+        return make()
+    if key not in _MADE[-1]:
+        _MADE[-1][key] = make()
+    found: T = _MADE[-1][key]
+    return found
 
 
 def look(paths: Sequence[str], patience: float = PATIENCE) -> list[Inode | int]:

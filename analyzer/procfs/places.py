@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core.values import dataclass, replace
 from analyzer.procfs import mountinfo
-from analyzer.procfs.glance import look
+from analyzer.procfs.glance import kept, look
 from analyzer.procfs.parse import unescape
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from analyzer.procfs.glance import Inode
 
+_WATCHERS: Final = frozenset({"anon_inode:inotify", "anon_inode:[fanotify]"})
+_WATCH: Final = re.compile(rb"(inotify|fanotify) .*?\bino:([0-9a-f]+) sdev:([0-9a-f]+)")
 _SESSION: Final = 3  # of the fields after the name in /proc/PID/stat
 _DIRECTORIES: Final = (("cwd", "working directory"), ("root", "root directory"))
 
@@ -53,7 +55,9 @@ def directories(dev: int, ino: int | None) -> tuple[list[Place], list[int]]:
         if at == errno.ETIMEDOUT:
             silent[pid] = None
         elif _is(at, dev, ino):
-            found.append(Place(what, pid, _comm(pid)))
+            comm = _comm(pid)
+            leave = ", or have it change to another directory" if what == _DIRECTORIES[0][1] else ""
+            found.append(Place(what, pid, comm, f"end {comm} ({pid}){leave}" if pid > 1 else ""))
     return found, list(silent)
 
 
@@ -77,7 +81,7 @@ def swaps(dev: int, ino: int | None) -> Iterator[Place]:
 def mounts_below(path: str) -> Iterator[Place]:
     """Yield what is mounted below a path of our own mount namespace, in that namespace."""
     start = path.rstrip("/") + "/"
-    own = next((space for space in _spaces("self")), None)
+    own = kept("own space", _own_space)
     if own is None or path == "/":
         return
     for mount in own.mounts:
@@ -86,9 +90,13 @@ def mounts_below(path: str) -> Iterator[Place]:
             yield replace(place, release=f"umount {quoted(mount.point)}")
 
 
+def _own_space() -> _Space | None:
+    return next((space for space in _spaces("self")), None)
+
+
 def in_filesystem(path: str, at: Inode) -> str:
     """Return what a path is called in its filesystem, "" where our own mounts do not tell."""
-    own = next((space for space in _spaces("self")), None)
+    own = kept("own space", _own_space)
     if own is None:
         return ""
     above = [
@@ -108,15 +116,52 @@ def deleted(path: str) -> list[Inode]:
     A memfd is called /memfd:NAME (memfd_create(2)).
     """
     name = f"{path} (deleted)"
-    links = [
-        link
-        for pid in _pids()
-        for folder in (f"/proc/{pid}/fd", f"/proc/{pid}/map_files")
-        for link in (f"{folder}/{one}" for one in _listed(folder))
-        if _link(link) == name
-    ]
+    links = kept("deleted", _deleted_links).get(name, ())
     found = {at: None for at in look(links) if not isinstance(at, int)}
     return list(found)
+
+
+def _deleted_links() -> dict[str, list[str]]:
+    """Return the links of processes to what was deleted, by what it was called."""
+    found: dict[str, list[str]] = {}
+    for pid in _pids():
+        links = [f"/proc/{pid}/{name}" for name in ("cwd", "root", "exe")]
+        for folder in (f"/proc/{pid}/fd", f"/proc/{pid}/map_files"):
+            links += [f"{folder}/{one}" for one in _listed(folder)]
+        for link in links:
+            name = _link(link)
+            if name.endswith(" (deleted)"):
+                found.setdefault(name, []).append(link)
+    return found
+
+
+def watched(dev: int, ino: int) -> tuple[str, ...]:
+    """Return who watches a file (proc_pid_fdinfo(5): inotify, fanotify), which holds nothing."""
+    return tuple(dict.fromkeys(kept("watches", _watches).get((dev, ino), ())))
+
+
+def _watches() -> dict[tuple[int, int], list[str]]:
+    found: dict[tuple[int, int], list[str]] = {}
+    for pid in _pids():
+        for slot in _listed(f"/proc/{pid}/fd"):
+            if _link(f"/proc/{pid}/fd/{slot}") not in _WATCHERS:
+                continue
+            for kind, at in _watches_of(f"/proc/{pid}/fdinfo/{slot}"):
+                said = f"watched by {_comm(pid)} ({pid}): fd {slot}, {kind}"
+                found.setdefault(at, []).append(said)
+    return found
+
+
+def _watches_of(path: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    try:
+        with open(path, "rb") as file:
+            matches = [match for line in file if (match := _WATCH.match(line))]
+    except OSError:
+        return
+    for match in matches:
+        device = int(match[3], 16)  # as the kernel has it: 20 bits of minor number
+        at = os.makedev(device >> 20, device & 0xFFFFF), int(match[2], 16)
+        yield os.fsdecode(match[1]), at
 
 
 def _listed(folder: str) -> list[str]:
@@ -131,7 +176,7 @@ _LAYERS: Final = re.compile(r"(?:^|,)(lowerdir\+?|upperdir|workdir)=((?:\\.|[^,\
 
 def layers(at: Inode) -> Iterator[Place]:
     """Yield the overlay mounts of which a directory is a layer, in all mount namespaces."""
-    for space in _spaces():
+    for space in kept("spaces", lambda: list(_spaces())):
         for mount in space.mounts:
             if mount.fstype != "overlay":
                 continue

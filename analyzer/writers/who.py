@@ -120,10 +120,12 @@ class _Writer:
     def lines(self) -> Iterator[Line]:
         answer = self._answer
         asked = printable(answer.asked)
+        alone = bool(self._alone())
         good = answer.outcome in {Outcome.HELD, Outcome.FREE}
         yield from self._wrapped(f"{asked}: {self._headline()}", tone="strong" if good else "bad")
         if answer.found and (answer.what or answer.notes):
-            said = "; ".join([*answer.what, *answer.notes])
+            notes = [one for one in answer.notes if not (alone and "(a zombie)" in one)]
+            said = "; ".join([*answer.what, *notes])
             yield from self._wrapped(printable(said), "  ", 4)
         if answer.found and answer.pid is not None and not asked.startswith(str(answer.pid)):
             said = (
@@ -159,6 +161,7 @@ class _Writer:
             return f"it is there; nobody that can be seen here holds it{self._why()}"
         return (
             self._perhaps()
+            or self._alone()
             or {
                 Outcome.ABSENT: "no such object",
                 Outcome.FREE: "it is there, and nobody holds it",
@@ -166,6 +169,15 @@ class _Writer:
                 + (answer.unseen or "not all could be read"),
             }[answer.outcome]
         )
+
+    def _alone(self) -> str:
+        """Say of a process that was asked for, and has nothing to itself, whether it lives."""
+        person = self._people.get(self._answer.pid or 0)
+        if self._answer.outcome is not Outcome.FREE or person is None:
+            return ""
+        if person.zombie:
+            return f"{printable(person.comm)}{_identity(person)}"
+        return f"{printable(person.comm)}{_identity(person)}; nobody else has a part of it"
 
     def _perhaps(self) -> str:
         who = self._everybody(PERHAPS)
@@ -286,7 +298,10 @@ class _Writer:
         alike: dict[tuple[str, ...], list[tuple[str, int | None]]] = {}
         for who, words in hows.items():
             many = len(threads[who])
+            (tid,) = threads[who] if many == 1 else (None,)
             name = f"{who[0][:-1]}, {number(many)} threads)" if many > 1 else who[0]
+            if tid is not None and who[1] is not None and tid != who[1]:
+                name = f"{who[0][:-1]}, thread {tid})"
             alike.setdefault(tuple(_folded(words)), []).append((name, who[1]))
         for said, whose in alike.items():
             few = len(whose) <= _MOST_SPOKEN

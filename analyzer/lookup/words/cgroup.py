@@ -66,7 +66,7 @@ def _rows(group: Group, snapshot: Snapshot) -> Rows:
 
 
 def _members(group: Group) -> Places:
-    return tuple(cgroupfs.members(group)), ()
+    return (*cgroupfs.members(group), *cgroupfs.below(group)), ()
 
 
 def _of_path(at: At) -> Iterator[Meaning]:

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
     from analyzer.snapshot.value import Snapshot
 
-_NUMBERED: Final = re.compile(r"(\w+):\[([0-9]{1,19})\]")
+_NUMBERED: Final = re.compile(r"(\w+):\[?([0-9]{1,19})\]?")
 
 
 def _parse(asked: str) -> Iterator[Meaning]:
     match = _NUMBERED.fullmatch(asked)
     kind = namespace_kinds().get(match[1]) if match else None
-    if match and kind is not None:
+    if match and kind is not None and ("[" in asked or match[1] != "cgroup"):
         rows = alike((kind.name,), ino=int(match[2]))
-        yield Meaning("", rows, missed=partial(_missed, asked))
+        yield Meaning("", rows, missed=partial(_missed, f"{match[1]}:[{match[2]}]"))
 
 
 def _missed(asked: str, snapshot: Snapshot) -> bool:

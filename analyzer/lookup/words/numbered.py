@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from analyzer.lookup.words.base import Rows
     from analyzer.snapshot.value import Snapshot
 
-_NUMBERED: Final = re.compile(r"(pipe|socket):\[([0-9]{1,19})\]")
+_NUMBERED: Final = re.compile(r"(pipe|socket):\[?([0-9]{1,19})\]?")
 _TYPE: Final = 0o170000  # S_IFMT
 _TYPES: Final = {"pipe": 0o010000, "socket": 0o140000}
 
@@ -25,8 +25,9 @@ _TYPES: Final = {"pipe": 0o010000, "socket": 0o140000}
 def _parse(asked: str) -> Iterator[Meaning]:
     match = _NUMBERED.fullmatch(asked)
     if match:
+        called = f"{match[1]}:[{match[2]}]"
         rows = partial(_rows, int(match[2]), _TYPES[match[1]])
-        yield Meaning("", rows, missed=lambda s: gaps(s) or (of_now(s) and linked(asked)))
+        yield Meaning("", rows, missed=lambda s: gaps(s) or (of_now(s) and linked(called)))
 
 
 def _rows(ino: int, file_type: int, snapshot: Snapshot) -> Rows:

@@ -40,6 +40,7 @@ from analyzer.procfs.places import (
     mounted_at,
     mounts_below,
     swaps,
+    watched,
 )
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def _parse(asked: str) -> Iterator[Meaning]:
     if "/" in asked.partition(":")[0] or os.path.lexists(asked):
         path = _plain(asked)
         yield from leads_to(path, path)
+    elif asked.startswith("memfd:") and asked != "memfd:":
+        yield from leads_to(f"/{asked}", f"/{asked}")
 
 
 def _plain(asked: str) -> str:
@@ -88,6 +91,8 @@ def _unescaped(match: re.Match[str]) -> str:
 
 
 def _recorded(asked: str) -> Iterator[Meaning]:
+    if asked.startswith("memfd:"):
+        asked = f"/{asked}"
     if "/" not in asked.partition(":")[0]:
         return
     names = {asked, os.path.normpath(asked)}
@@ -171,8 +176,12 @@ def _inode(at: At, inode: Inode) -> Meaning:
         partial(_places, inode),
         there=True,
         state=("mounts", "detached"),
-        notes=partial(locks, inode.dev, ino),
+        notes=partial(_notes, inode.dev, ino),
     )
+
+
+def _notes(dev: int, ino: int) -> tuple[str, ...]:
+    return (*locks(dev, ino), *watched(dev, ino))
 
 
 def _mounts(path: str, inside: str, dev: int, snapshot: Snapshot) -> Rows:
@@ -228,7 +237,17 @@ def _gone(at: At) -> Iterator[Meaning]:
     yield Meaning(
         "its name is gone" if inodes else "",
         joined(named(("MOUNT",), (at.absolute,)), bound, *files),
+        partial(_of_gone, inodes),
         state=("local",),
+    )
+
+
+def _of_gone(inodes: Iterable[Inode]) -> Places:
+    """Return whose directory one was that was removed."""
+    told = [directories(one.dev, one.ino) for one in inodes if one.mode & _TYPE == _DIRECTORY]
+    return (
+        tuple(place for found, _ in told for place in found),
+        tuple(pid for _, silent in told for pid in silent),
     )
 
 
@@ -269,6 +288,7 @@ WORD: Final = Word(
     "Paths",
     (
         Form("PATH", "a file, a directory, a mount point: whatever is there, or was there"),
+        Form("memfd:NAME", "the memory files that were made with this name (memfd_create(2))"),
         Form("/proc/PID/root/PATH", "a path as a process sees it"),
     ),
     _parse,

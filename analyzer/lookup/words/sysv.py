@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from analyzer.lookup.words.base import Rows
     from analyzer.snapshot.value import Snapshot
 
-_NUMBERED: Final = re.compile(r"(shm|sem|msg):\[([0-9]{1,10})\]")
+_NUMBERED: Final = re.compile(r"(shm|sem|msg):\[?([0-9]{1,10})\]?")
 
 _UNRECORDED: Final = "what nobody used, and all of it where /proc was read: it shows no holder"
 _WHAT: Final = {"sem": "set of semaphores", "msg": "message queue"}
@@ -48,7 +48,11 @@ def _recorded(asked: str) -> Iterator[Meaning]:
 def _segments(number: int, snapshot: Snapshot) -> Rows:
     references = snapshot.tables["references"]
     own = references["association"] == references.code("association", "shm")
-    return np.unique(references["target"][own & (references["slot"] == number)] - 1)
+    segments = references["target"][own & (references["slot"] == number)]
+    # Who has it attached has a file of its own, which holds that of the segment.
+    paged = references["association"] == references.code("association", "shm.file")
+    files = references["target"][paged & np.isin(references["holder"], segments)]
+    return np.unique(np.concatenate([segments, files]) - 1).astype(np.intp)
 
 
 def _in_namespaces(kind: str, number: int, snapshot: Snapshot) -> Rows:

@@ -1,0 +1,144 @@
+"""Questions that people asked in public, made to happen: each found a fault of an answer once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.live.test_who import cranalyze
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.live, pytest.mark.bpf]
+
+_CHILD = "import os, sys, time\n{}\nprint(end='\\n', flush=True)\nsys.stdin.read()\n"
+
+
+@contextmanager
+def running(code: str, *arguments: str) -> Iterator[int]:
+    """Run Python that does something, and then waits until it is no longer needed."""
+    command = [sys.executable, "-c", _CHILD.format(code), *arguments]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"\n"
+        yield child.pid
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def said(*words: str) -> str:
+    """What is said to words of things that are there, in one line."""
+    code, text = cranalyze("who", *words)
+    assert code == 0
+    return " ".join(text.split())
+
+
+def test_a_process_that_is_not_there_is_no_idle_task() -> None:
+    assert cranalyze("who", "4194303") == (1, "4194303: no such object\n")
+
+
+def test_a_directory_that_was_removed_is_somebody_s_working_directory(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    with running("os.chdir(sys.argv[1]); os.rmdir(sys.argv[1])", str(gone)) as pid:
+        text = said(str(gone))
+    assert f"({pid})" in text.partition(" without ")[0]
+    assert "working directory" in text
+    assert "next: end python" in text
+
+
+def test_a_shared_memory_segment_is_held_by_who_has_it_attached() -> None:
+    code = (
+        "import ctypes; libc = ctypes.CDLL(None); number = libc.shmget(0, 4096, 0o1600);"
+        "libc.shmat.restype = ctypes.c_void_p; libc.shmat(number, None, 0);"
+        "libc.shmctl(number, 0, None); print(end=f'{number} ')"
+    )
+    command = [sys.executable, "-c", _CHILD.format(code)]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert child.stdout is not None
+        number = int(child.stdout.readline())
+        for word in (f"shm:[{number}]", f"shm:{number}"):
+            assert f"({child.pid})" in said(word).partition(" shared memory ")[0]
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def test_a_memory_file_is_found_by_its_name() -> None:
+    name = f"cranalyze-{os.getpid()}"
+    with running("os.memfd_create(sys.argv[1])", name) as pid:
+        assert f"memfd:{name}: held by python" in (text := said(f"memfd:{name}"))
+    assert f"({pid})" in text
+
+
+def test_who_watches_a_directory_is_told_and_does_not_hold_it(tmp_path: Path) -> None:
+    code = (
+        "import ctypes; libc = ctypes.CDLL(None); fd = libc.inotify_init();"
+        "libc.inotify_add_watch(fd, sys.argv[1].encode(), 0xfff)"
+    )
+    with running(code, str(tmp_path)) as pid:
+        text = said(str(tmp_path))
+    assert "nobody holds it watched by python" in text
+    assert f"({pid}): fd " in text
+
+
+@pytest.mark.needs("root")
+def test_a_thread_alone_in_a_namespace_is_named_as_one() -> None:
+    code = (
+        "import ctypes, threading\n"
+        "ready = threading.Event()\n"
+        "def alone():\n"
+        "    ctypes.CDLL(None).unshare(0x40000000); ready.set(); time.sleep(100)\n"
+        "threading.Thread(target=alone, daemon=True).start(); ready.wait()"
+    )
+    with running(code) as pid:
+        (tid,) = {int(name) for name in os.listdir(f"/proc/{pid}/task")} - {pid}
+        space = os.readlink(f"/proc/{pid}/task/{tid}/ns/net")
+        assert f"({pid}, thread {tid})" in said(space)
+
+
+def test_a_zombie_is_told_by_its_own_number() -> None:
+    code = (
+        "pid = os.fork()\n"
+        "if not pid: os._exit(3)\n"
+        "os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)"
+    )
+    with running(code) as pid:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            child = file.read().split()[0]
+        text = said(child)
+    assert f"({pid}) has not waited for it" in text
+    assert f"({pid}) has to wait for" in text.partition("next: ")[2]
+
+
+@pytest.mark.needs("root")
+def test_groups_below_keep_a_group_from_being_removed() -> None:
+    from analyzer.procfs import cgroupfs
+
+    roots = [one for one in cgroupfs.roots() if os.access(one, os.W_OK)]
+    name = f"cranalyze-{os.getpid()}"
+    for root in roots:
+        folder = f"{root}/{name}"
+        try:
+            os.makedirs(f"{folder}/below")
+        except OSError:
+            continue
+        try:
+            _, text = cranalyze("who", folder)
+        finally:
+            os.rmdir(f"{folder}/below")
+            os.rmdir(folder)
+        assert f"cgroup below it: /{name}/below" in " ".join(text.split()).replace("- ", "-")
+        assert f"next: rmdir {folder}/below" in " ".join(text.split())
+        return
+    pytest.skip("no hierarchy of cgroups that can be written to")
