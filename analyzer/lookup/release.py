@@ -66,6 +66,7 @@ class _Steps:
             self._undo(node, ())
 
     def said(self) -> Iterator[str]:
+        yield from self.removed
         # Who has the lock, or is there by more than a descriptor, is first.
         order = sorted(self._closed.items(), key=lambda one: one[0][1] not in self.first)
         for (who, pid), slots in order:
@@ -76,7 +77,6 @@ class _Steps:
             yield f"end {', '.join(ended[:_MOST_ENDED])} and {len(ended) - _MOST_ENDED} more"
         else:
             yield from (f"end {who}" for who in ended)
-        yield from self.removed
         # A loop device that a file in here backs goes before the rest, one that this is on after.
         yield from (step for step, on in self._detached.items() if not on)
         yield from self._unmounted

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 # The title or the role says it, or it is nobody's question.
 _UNTOLD: Final = frozenset({
-    "mount_id", "netns.id", "open.mode", "filesystem", "socket.peer", "mounts", "detached", "socket.backlog",
-    "tty.index", "netdev.index", "tty.driver", "tty.other", "eventfd.id", "peer_group",
-    "master_group",
+    "mount_id", "netns.id", "open.mode", "filesystem", "socket.peer", "mounts", "detached",
+    "socket.backlog", "tty.index", "netdev.index", "tty.driver", "tty.other", "eventfd.id",
+    "peer_group", "master_group",
 })  # fmt: skip
 _TOLD_AS_ZERO: Final = frozenset({"readers", "writers"})
 _WORDS: Final = {

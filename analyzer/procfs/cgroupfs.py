@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core.values import dataclass
 from analyzer.procfs import mountinfo
+from analyzer.procfs.glance import kept
 from analyzer.procfs.places import Place, quoted
 
 if TYPE_CHECKING:
@@ -86,6 +87,10 @@ def at(folder: str, dev: int) -> Group | None:
 
 
 def _mounts() -> list[mountinfo.Mount]:
+    return kept("cgroups", _hierarchies)
+
+
+def _hierarchies() -> list[mountinfo.Mount]:
     where = "/proc/self/mountinfo"
     try:
         with open(where, "rb") as file:

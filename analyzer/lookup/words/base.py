@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from analyzer.procfs.glance import Inode
+    from analyzer.snapshot.tables import Table
     from analyzer.snapshot.value import Snapshot
 
     Rows = npt.NDArray[np.intp]
@@ -199,13 +200,26 @@ def stated(fact: str, test: Callable[[Any], bool]) -> Callable[[Snapshot], Rows]
     """Return what chooses the objects of which a fact is told that passes the test."""
 
     def rows(snapshot: Snapshot) -> Rows:
-        facts = snapshot.tables["facts"]
-        at = np.flatnonzero(facts["fact"] == facts.code("fact", fact))
-        at = at[facts["kind"][at] != facts.code("kind", "TASK")]
-        chosen = [row for row in at.tolist() if test(_value(facts, row))]
-        return np.unique(facts["ref"][np.array(chosen, np.intp)] - 1).astype(np.intp)
+        values, refs = _told(snapshot.tables["facts"], fact)
+        chosen = [ref for value, ref in zip(values, refs, strict=True) if test(value)]
+        return np.unique(np.array(chosen, np.intp) - 1)
 
     return rows
+
+
+_KNOWN: Final[list[tuple[Table, dict[str, tuple[list[Any], list[int]]]]]] = []
+
+
+def _told(facts: Table, fact: str) -> tuple[list[Any], list[int]]:
+    """Return a fact of objects, and of which; what was asked of a table last is remembered."""
+    if not _KNOWN or _KNOWN[0][0] is not facts:
+        _KNOWN[:] = [(facts, {})]
+    known = _KNOWN[0][1]
+    if fact not in known:
+        at = np.flatnonzero(facts["fact"] == facts.code("fact", fact))
+        at = at[facts["kind"][at] != facts.code("kind", "TASK")]
+        known[fact] = [_value(facts, row) for row in at.tolist()], facts["ref"][at].tolist()
+    return known[fact]
 
 
 def _value(facts: Any, row: int) -> Any:  # noqa: ANN401 - a number or a text

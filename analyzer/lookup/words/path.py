@@ -192,7 +192,7 @@ def _mounts(path: str, inside: str, dev: int, snapshot: Snapshot) -> Rows:
     same = alike(("SUPERBLOCK",), dev=dev)(snapshot)
     mine = references["holder"][shows & np.isin(references["target"] - 1, same)] - 1
     found = np.union1d(rows[np.isin(rows, mine)], named(("MOUNT",), (path,))(snapshot))
-    return np.union1d(found, _detached_too(snapshot, found))
+    return np.union1d(found, _detached_too(snapshot, found)) if len(found) else found
 
 
 def _detached_too(snapshot: Snapshot, mounts: Rows) -> Rows:
