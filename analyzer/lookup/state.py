@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _UNTOLD: Final = frozenset({
     "mount_id", "netns.id", "open.mode", "filesystem", "socket.peer", "mounts", "detached",
     "socket.backlog", "tty.index", "netdev.index", "tty.driver", "tty.other", "eventfd.id",
-    "peer_group", "master_group",
+    "peer_group", "master_group", "source", "lock", "polled",
 })  # fmt: skip
 _TOLD_AS_ZERO: Final = frozenset({"readers", "writers"})
 _WORDS: Final = {
