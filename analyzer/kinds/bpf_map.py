@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analyzer.core.model import Fact
+from analyzer.kinds._told import fields
 from analyzer.kinds.base import Judged, Kind, State
 
 if TYPE_CHECKING:
@@ -30,11 +31,9 @@ def _names(memory: Memory, addresses: U64) -> npt.NDArray[np.object_]:
 
 
 def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
-    read = memory.gather(addresses, "bpf_map", {"id": "id", "entries": "max_entries"})
-    return {
-        "bpf.map": np.ma.masked_array(read["id"], ~read.ok),
-        "bpf.entries": np.ma.masked_array(read["entries"], ~read.ok),
-    }
+    return fields(
+        memory.gather(addresses, "bpf_map", {"bpf.map": "id", "bpf.entries": "max_entries"})
+    )
 
 
 _FACTS: Final = (

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analyzer.core.model import Fact
+from analyzer.kinds._told import fields
 from analyzer.kinds.base import Judged, Kind, State
 
 if TYPE_CHECKING:
@@ -33,11 +34,7 @@ def _names(memory: Memory, addresses: U64) -> npt.NDArray[np.object_]:
 
 
 def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
-    read = memory.gather(addresses, "key", {"serial": "serial", "uid": "uid.val"})
-    return {
-        "key.serial": np.ma.masked_array(read["serial"], ~read.ok),
-        "key.owner": np.ma.masked_array(read["uid"], ~read.ok),
-    }
+    return fields(memory.gather(addresses, "key", {"key.serial": "serial", "key.owner": "uid.val"}))
 
 
 _FACTS: Final = (

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from analyzer.core.model import Fact
+from analyzer.kinds._told import fields, ipc_names
 from analyzer.kinds.base import Judged, Kind, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     import numpy.typing as npt
 
     from analyzer.kinds.base import U64
@@ -24,16 +24,14 @@ if TYPE_CHECKING:
 
 def _names(memory: Memory, addresses: U64) -> npt.NDArray[np.object_]:
     read = memory.gather(addresses, "msg_queue", {"id": "q_perm.id", "key": "q_perm.key"})
-    pairs = zip(read["id"].tolist(), read["key"].tolist(), strict=True)
-    return np.array([f"msqid {n} (key {key & 0xFFFFFFFF:#010x})" for n, key in pairs], object)
+    return ipc_names("msqid", read)
 
 
 def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
-    read = memory.gather(addresses, "msg_queue", {"count": "q_qnum", "bytes": "q_cbytes"})
-    return {
-        "msg.messages": np.ma.masked_array(read["count"], ~read.ok),
-        "msg.bytes": np.ma.masked_array(read["bytes"], ~read.ok),
-    }
+    read = memory.gather(
+        addresses, "msg_queue", {"msg.messages": "q_qnum", "msg.bytes": "q_cbytes"}
+    )
+    return fields(read)
 
 
 _FACTS: Final = (

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from analyzer.core.model import Fact
+from analyzer.kinds._told import fields, ipc_names
 from analyzer.kinds.base import Judged, Kind, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     import numpy.typing as npt
 
     from analyzer.kinds.base import U64
@@ -24,13 +24,11 @@ if TYPE_CHECKING:
 
 def _names(memory: Memory, addresses: U64) -> npt.NDArray[np.object_]:
     read = memory.gather(addresses, "sem_array", {"id": "sem_perm.id", "key": "sem_perm.key"})
-    pairs = zip(read["id"].tolist(), read["key"].tolist(), strict=True)
-    return np.array([f"semid {n} (key {key & 0xFFFFFFFF:#010x})" for n, key in pairs], object)
+    return ipc_names("semid", read)
 
 
 def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
-    read = memory.gather(addresses, "sem_array", {"count": "sem_nsems"})
-    return {"sem.count": np.ma.masked_array(read["count"], ~read.ok)}
+    return fields(memory.gather(addresses, "sem_array", {"sem.count": "sem_nsems"}))
 
 
 _FACTS: Final = (Fact("sem.count", "number", "semaphores of a System V set"),)

@@ -19,6 +19,7 @@ import numpy as np
 
 from analyzer.core.model import Fact, Impact
 from analyzer.kinds._superblock_of import magic_of
+from analyzer.kinds._told import ipc_names
 from analyzer.kinds.base import (
     SINCE_LINUX_CR,
     Association,
@@ -80,9 +81,7 @@ def _of_attaches(memory: Memory, files: U64) -> Iterator[Edges]:
 
 def _names(memory: Memory, addresses: U64) -> npt.NDArray[np.object_]:
     read = memory.gather(addresses, "shmid_kernel", {"id": "shm_perm.id", "key": "shm_perm.key"})
-    pairs = zip(read["id"].tolist(), read["key"].tolist(), strict=True)
-    words = [f"shmid {number} (key {key & 0xFFFFFFFF:#010x})" for number, key in pairs]
-    return np.array(words, object)
+    return ipc_names("shmid", read)
 
 
 def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
