@@ -150,9 +150,18 @@ def _adopted(snapshot: Snapshot, root: int, pids: Iterable[int]) -> Snapshot:
     tasks = snapshot.tables["tasks"]
     chosen = np.isin(tasks["tgid"], np.array([*pids], np.int64))
     ppid = np.where(chosen, root, tasks["ppid"])
-    ppid[tasks["tgid"] == root] = 0  # or it were among its own descendants
+    # Or it were among its own descendants. Who else descends from whom we do not know is as before.
+    ppid[tasks["tgid"] == root] = _unknown_ancestor(tasks, root)
     adopted = with_columns(tasks, {"ppid": ppid})
     return Snapshot(snapshot.meta, {**snapshot.tables, "tasks": adopted})
+
+
+def _unknown_ancestor(tasks: Table, pid: int) -> int:
+    """Return the nearest ancestor of a process that the snapshot does not have, 0 for none."""
+    parent = dict(zip(tasks["tgid"].tolist(), tasks["ppid"].tolist(), strict=True))
+    while pid in parent:
+        pid = parent.pop(pid)
+    return pid if pid not in tasks["tgid"] else 0
 
 
 def _outsiders(snapshot: Snapshot, verdicts: Verdicts, decides: Mask) -> dict[int, str]:

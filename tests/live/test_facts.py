@@ -125,6 +125,7 @@ def test_files_without_a_name_say_what_they_are() -> None:
         assert of("memfd")["size"] == 8192
         log = of("log")
         assert (log.pop("open.type"), log.pop("space") > 0) == ("file", True)
+        assert log.pop("source")
         assert log == {
             "open.mode": "read",
             "open.flags": "nonblock",

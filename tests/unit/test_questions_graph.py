@@ -556,3 +556,15 @@ def test_what_the_graph_does_not_have_is_said(graph: nx.MultiDiGraph[str]) -> No
         questions.who_reaches(graph, "FILE:99")
     with pytest.raises(BadInputError, match="no reference 5 from TASK:77 to FILE:3"):
         questions.freed_by(graph, ("TASK:77", "FILE:3", 5))
+
+
+def test_siblings_of_a_parent_that_was_not_read_can_be_added() -> None:
+    """A border has not all ancestors: who descends from the same stranger is outside still."""
+    made = Machine()
+    for task in (100, 77):
+        made.task(task, 7)
+    tables = [made.object("FILE_TABLE", 1, holders=[(task, "files")]) for task in (100, 77)]
+    made.object("FILE", 2, name="/x", holders=[(table, "fd", 3) for table in tables])
+    found = containing.closure(made.snapshot(100))
+    assert [str(added) for added in found.added] == ["task77 (77), open file /x: fd 3"]
+    assert not found.open
