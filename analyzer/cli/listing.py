@@ -10,6 +10,7 @@ from analyzer.cli.desk import Desk
 from analyzer.cli.output import Progress, coloured, columns, emit
 from analyzer.cli.work import kept, strangers
 from analyzer.core.errors import BadInputError
+from analyzer.core.values import replace
 
 _SIZE: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)\s*([KMGT]?)i?B?", re.IGNORECASE)
 _UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
@@ -60,7 +61,7 @@ def tell(
     kind: str | None, larger: str | None, view: View, file: str | None, proc: str | None
 ) -> None:
     """List the things of a kind (None: deleted files) of the whole machine, or of a file of it."""
-    from analyzer.lookup import limits, things
+    from analyzer.lookup import limits, things, unopened
     from analyzer.lookup.recorded import told_of
     from analyzer.lookup.sorts import DELETED, sort_of
     from analyzer.report.make import gaps_of
@@ -83,6 +84,7 @@ def tell(
     with Desk(inputs, foreign=bool(inputs)) as desk, Progress(quiet=view.json) as progress:
         snapshot = kept(desk, file, proc, progress)
         if snapshot is None:
+            unopened.learn(sort)
             asked_ = Request(
                 None,
                 wanted=question.wanted,
@@ -94,6 +96,8 @@ def tell(
             snapshot = take(asked_, source="kernel", drop_privileges=True)
     found = question.answer(snapshot)
     found = found.only(shown.kept(found.things)) if shown.filter is not None else found
+    if not inputs:
+        found = replace(found, notes=tuple(unopened.unopened(sort, question.numbers)))
     if shown.columns:
         emit(shown.table(found.things, "who", json=view.json))
         return

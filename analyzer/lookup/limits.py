@@ -291,6 +291,7 @@ def _number(path: str) -> int | None:
 def _files(asked: _Asked) -> Iterator[Limit]:
     used = sysctl("fs.file-nr")
     yield from _of_machine("fs.file-max", used)
+    yield from _each("fs.nr_open", "each process, at most")
     counts = _by_process(asked.snapshot)
     mine = {pid: told for pid, told in counts.items() if pid in asked.pids}
     yield from _rlimits("Max open files", "RLIMIT_NOFILE", mine)

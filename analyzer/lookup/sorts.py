@@ -28,7 +28,8 @@ class Sort:
     files their type. `amount` is the fact that is summed up, and `unit` what it counts. Those of
     one inode are one thing where they are `merged`. `limits` are the names of families of limits.
     A `note` says what else there is to know. The fact `called` is what people know it by, where
-    that is not its name.
+    that is not its name. `number` is the fact that is its id, where not all that there are have a
+    holder here: BPF objects.
     """
 
     word: str
@@ -43,6 +44,7 @@ class Sort:
     limits: tuple[str, ...] = ()
     note: str = ""
     called: str = ""
+    number: str = ""
 
     @property
     def bytes(self) -> bool:
@@ -75,8 +77,8 @@ _OF_FILES: Final = (
     _file("memfd", "memfd", "memfds", amount="space", unit="bytes", merged=True, note=_NO_LIMIT),
     _file("shared-memory", "shared memory", "pieces of shared memory", "shared-memory", "shm",
           amount="space", unit="bytes", merged=True, note=_NO_LIMIT),
-    _file("bpf-prog", "BPF program", "open files of BPF programs"),
-    _file("bpf-link", "BPF link", "open files of BPF links"),
+    _file("bpf-prog", "BPF program", "open files of BPF programs", number="bpf.id"),
+    _file("bpf-link", "BPF link", "open files of BPF links", number="bpf.id"),
     _file("btf", "BTF", "open files of BTF"),
     _file("perf-event", "perf event", "perf events", "perf_event", "perf-event"),
     _file("userfaultfd", "userfaultfd", "userfaultfds"),
@@ -88,7 +90,6 @@ _OF_FILES: Final = (
     _file("dma-buf", "DMA buffer", "DMA buffers", amount="size", unit="bytes"),
     _file("mqueue", "open message queue", "open message queues", amount="mqueue.messages",
           unit="messages", merged=True, limits=("ipc-mqueue",)),
-    _file("pidfs", "pidfd", "pidfds", "pidfd"),
     _file("regular", "open file of a disk", "open files of disks", "file", amount="space",
           unit="bytes"),
     _file("directory", "open directory", "open directories"),
@@ -157,7 +158,7 @@ def sorts() -> Mapping[str, Sort]:
         note = _OF_NAMESPACES if kind.namespace else ""
         sort = Sort(
             word, kind.title, kind.plural, kind.name, amount=amount, unit=unit, limits=limits,
-            note=note,
+            note=note, number="bpf.map" if kind.name == "BPF_MAP" else "",
         )  # fmt: skip
         if kind.name == TASK:
             sort = Sort(word, "process", "processes", TASK, amount="threads", unit="threads",

@@ -90,6 +90,8 @@ class Listing:
     filesystems: tuple[Total, ...]
     things: tuple[Thing, ...]
     people: Mapping[int, Person]
+    notes: tuple[str, ...] = ()
+    """What else there is of the sort, that has no holder here."""
 
     def only(self, things: tuple[Thing, ...]) -> Listing:
         """Return the listing of some of its things; the totals stay those of all."""
@@ -113,7 +115,13 @@ class Question:
         """Return the facts that are needed to find the things."""
         typed = (self.sort.told,) if self.sort.types else ()
         summed = (self.sort.amount,) if self.sort.amount else ()
-        return (*typed, *summed)
+        numbered = (self.sort.number,) if self.sort.number else ()
+        return (*typed, *summed, *numbered)
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """Return the ids of all that was found, where a sort has such."""
+        return frozenset() if self._found is None else self._found.numbers
 
     def wanted(self, snapshot: Snapshot) -> Mask:
         """Choose the objects that must be named; the order of things is kept for the answer."""
@@ -217,7 +225,8 @@ class _Found:
         self._sort = question.sort
         rows = question.chosen(snapshot)
         number = _merged(snapshot, rows) if self._sort.merged else np.arange(len(rows))
-        amounts = self._amounts(snapshot, rows)
+        amounts = self._told(snapshot, rows, self._sort.amount)
+        self.numbers = frozenset(self._told(snapshot, rows, self._sort.number).tolist())
         pairs = Pairs(snapshot, rows, number)
         count = int(number.max()) + 1 if len(number) else 0
         # Those of one inode have it in common; what nobody but we have is our own.
@@ -234,11 +243,12 @@ class _Found:
         by = np.argsort(number, kind="stable")
         self._rows = np.split(rows[by], np.cumsum(np.bincount(number, minlength=count))[:-1])
 
-    def _amounts(self, snapshot: Snapshot, rows: Rows) -> Integers:
-        if not self._sort.amount:
+    def _told(self, snapshot: Snapshot, rows: Rows, fact: str) -> Integers:
+        """Return a number that is known of each object, 0 where it is not."""
+        if not fact:
             return np.zeros(len(rows), np.int64)
         table = snapshot.tables["facts"]
-        at = np.flatnonzero(table["fact"] == table.code("fact", self._sort.amount))
+        at = np.flatnonzero(table["fact"] == table.code("fact", fact))
         at = at[table["kind"][at] == table.code("kind", self._sort.kind)]
         by_ref = np.zeros(len(snapshot.tables["objects"]) + 1, np.int64)
         by_ref[table["ref"][at]] = table["number"][at]

@@ -53,6 +53,7 @@ def to_json(listing: Listing, limits: Sequence[Limit], gaps: Sequence[Gap]) -> s
         "units": list(map(_total, listing.units)),
         "filesystems": list(map(_total, listing.filesystems)),
         "things": list(map(_thing_document, listing.things)),
+        "notes": list(map(valid, listing.notes)),
         "incomplete": bool(gaps),
         "gaps": [
             {"where": valid(gap.where), "syscall": gap.syscall, "errno": gap.errno,
@@ -117,6 +118,7 @@ def to_text(
     lines += _totals("by filesystem", listing, listing.filesystems, _MOST_UNITS, cells)
     lines += _things(listing, cells)
     lines += _steps(listing, cells)
+    lines += _notes(listing, cells)
     for gap in gaps:
         lines += [Line(text, "bad") for text in wrap(gap_in_words(gap), cells, "gap: ", 5)]
     return joined(lines, colour=colour)
@@ -256,7 +258,27 @@ def _thing(sort: Sort, one: Thing) -> str:
 
 
 def _told(sort: Sort) -> Iterable[str]:
-    return (sort.amount, sort.called, sort.told, "tty.index", "open.mode", "open.flags", "size")
+    return (
+        sort.amount,
+        sort.called,
+        sort.told,
+        "tty.index",
+        "bpf.map",
+        "open.mode",
+        "open.flags",
+        "size",
+    )
+
+
+def _notes(listing: Listing, cells: int) -> Iterator[Line]:
+    if listing.notes:
+        yield Line(
+            f"{number(len(listing.notes))} more without a holder that is a process:", "strong"
+        )
+    for note in listing.notes[:MOST_THINGS]:
+        yield from (Line(text) for text in wrap(printable(note), cells, "  ", 4))
+    if len(listing.notes) > MOST_THINGS:
+        yield Line(f"  and {number(len(listing.notes) - MOST_THINGS)} more (--json lists them)")
 
 
 def _steps(listing: Listing, cells: int) -> Iterator[Line]:

@@ -325,6 +325,7 @@ _LISTED: Final[Keys] = {
     "things[].holders[].fds": (array(INT), "by these descriptors"),
     "things[].holders[].mapped": (FLAG, "it maps it"),
     "things[].facts": (FACTS, _FACTS),
+    "notes": (TEXTS, "what else there is that no process holds: BPF objects that are pinned, ..."),
     "rows": _rows(things.FIELDS.values()),
 }
 

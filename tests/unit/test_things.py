@@ -12,11 +12,14 @@ from analyzer.cli import listing as asked
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK
 from analyzer.core.text import width
+from analyzer.core.values import replace
 from analyzer.kinds import registry
 from analyzer.lookup import columns, limits, things
 from analyzer.lookup.limits import Limit
 from analyzer.lookup.pairs import Hand
 from analyzer.lookup.sorts import DELETED, sort_of, sorts
+from analyzer.lookup.unopened import unopened
+from analyzer.procfs import bpfobj
 from analyzer.sources.meta import boot_id
 from analyzer.writers import things as writer
 from tests.build import Machine
@@ -168,3 +171,22 @@ def test_a_process_is_told_its_own_limit() -> None:
         if one.name == "RLIMIT_NOFILE"
     ]
     assert (mine.used, mine.most) == (3, soft)
+
+
+def test_bpf_objects_that_nobody_has_open_are_told_by_their_ids(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = bpfobj.Objects(
+        names={("map", 3): "a\x1b", ("map", 4): "", ("prog", 5): "run"},
+        pins={("map", 3): ("/sys/fs/bpf/a",)},
+        maps_of={5: (4,)},
+    )
+    monkeypatch.setattr(bpfobj, "all_objects", lambda: known)
+    assert list(unopened(sort_of("bpf-map"), {9})) == [
+        "BPF map 3 (a\x1b), which nobody has open: pinned at /sys/fs/bpf/a",
+        "BPF map 4, which nobody has open: used by program 5 (run)",
+    ]
+    assert not list(unopened(sort_of("bpf-map"), {3, 4}))
+    assert not list(unopened(sort_of("inotify"), ()))
+    noted = replace(listed("inotify"), notes=tuple(unopened(sort_of("bpf-map"), ())))
+    assert "2 more without a holder that is a process:" in writer.to_text(noted, (), ())
