@@ -1,9 +1,9 @@
-"""Frozen dataclasses that cost nothing to define: a class gets the methods that are written here.
+"""Frozen dataclasses that cost little to define: a class gets the methods that are written here.
 
 `dataclasses.dataclass` writes and compiles six functions for every class, half a millisecond each
-time: with the hundred classes that a check imports, a tenth of all that a small one takes. For who
-uses the classes, and for type checkers, there is no difference; `fields`, `asdict` and so on of
-`dataclasses` take them too.
+time: with the hundred classes that a check imports, a tenth of all that a small one takes. Here
+only `__init__` is compiled, when the first value is made. For who uses the classes, and for type
+checkers, there is no difference; `fields`, `asdict` and so on of `dataclasses` take them too.
 """
 
 from __future__ import annotations
@@ -53,7 +53,6 @@ def _frozen(cls: Any, *, eq: bool, shown: bool, slots: bool) -> Any:  # noqa: AN
         "__init__": _init,
         "__setattr__": _set,
         "__delattr__": _delete,
-        "_names": frozenset(names),
         "_factories": factories,
         "_defaults": {name: value for name, value in plain.items() if value is not MISSING},
     }
@@ -90,19 +89,33 @@ def _field(cls: Any, name: str) -> Any:  # noqa: ANN401
 
 
 def _init(self: Any, /, *given: Any, **named: Any) -> None:  # noqa: ANN401
-    cls = type(self)
-    values = {**cls._defaults, **dict(zip(cls.__match_args__, given, strict=False)), **named}
-    for name, make in cls._factories.items():
-        if name not in values:
-            values[name] = make()
-    twice = named.keys() & cls.__match_args__[: len(given)]
-    if values.keys() != cls._names or twice or len(given) > len(cls.__match_args__):
-        wrong = sorted(twice or values.keys() ^ cls._names) or f"{len(given)} arguments"
-        raise TypeError(f"{cls.__name__}: missing, unknown or given twice: {wrong}")
-    for name, value in values.items():
-        object.__setattr__(self, name, value)
+    """Make the first value of a class: only now is what makes them compiled."""
+    cls: Any = type(self)
+    cls.__init__ = _compiled(cls)
+    cls.__init__(self, *given, **named)
+
+
+def _compiled(cls: Any) -> Callable[..., None]:  # noqa: ANN401
+    takes, does = ["self"], []
+    for name in cls.__match_args__:
+        value = name
+        if name in cls._factories:
+            takes.append(f"{name}=_absent")
+            value = f"_make[{name!r}]() if {name} is _absent else {name}"
+        else:
+            takes.append(f"{name}=_default[{name!r}]" if name in cls._defaults else name)
+        does.append(f"_put(self, {name!r}, {value})")
     if hasattr(cls, "__post_init__"):
-        self.__post_init__()
+        does.append("self.__post_init__()")
+    known = {
+        "_put": object.__setattr__,
+        "_default": cls._defaults,
+        "_make": cls._factories,
+        "_absent": MISSING,
+    }
+    exec(f"def __init__({', '.join(takes)}):\n " + "\n ".join(does), known)  # noqa: S102 - of names in our source
+    made: Callable[..., None] = known["__init__"]
+    return made
 
 
 def _values(self: Any) -> tuple[Any, ...]:  # noqa: ANN401

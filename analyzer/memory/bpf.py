@@ -66,7 +66,8 @@ _PAUSES: Final = (0.0, 0.0, 0.001, 0.01, 0.1)  # seconds
 # Documentation/arch/arm64/tagged-pointers.rst); bit 55 tells the half.
 _TAG: Final = 0xFF00_0000_0000_0000 if platform.machine() == "aarch64" else 0
 LOWEST_ADDRESS: Final = 1 << 55 if _TAG else 0xFF00_0000_0000_0000
-_HIGHEST_ADDRESS: Final = 0xFFFF_FFFF_FFFF_F000
+_HIGHEST_ADDRESS: Final = np.uint64(0xFFFF_FFFF_FFFF_F000)
+_UNALIGNED: Final = np.uint64(7)
 
 _FN_MAP_VALUE: Final = 2  # BPF_PSEUDO_MAP_VALUE
 _PROBE_READ_KERNEL, _GET_CURRENT_TASK = 113, 35
@@ -443,8 +444,8 @@ class Engine:
         for start in range(0, len(addresses), batch):
             wanted = addresses[start : start + batch]
             count = len(wanted)
-            # An implausible address is replaced by one that always faults.
-            self._in[:count] = np.where(plausible(wanted), wanted, np.uint64(0))
+            # An implausible address is replaced by one that always faults: 0.
+            np.multiply(wanted, plausible(wanted), out=self._in[:count])
             for done in range(0, count, _READS):
                 self._gather.run(8 * done, min(_READS, count - done), step, _OUT + done * step)
             yield start, self._out[: count * step].reshape(count, step), self._in[:count] == 0
@@ -481,9 +482,11 @@ def plausible(addresses: U64) -> Mask:
 
 def in_kernel_half(addresses: U64, tag: int) -> Mask:
     """Do as `plausible` where the bits of `tag` may be anything in the address of an object."""
-    in_half = addresses & 1 << 55 != 0 if tag else addresses >= LOWEST_ADDRESS
-    whole = addresses | np.uint64(tag)
-    ok: Mask = in_half & (whole < _HIGHEST_ADDRESS) & (addresses & 7 == 0)
+    whole = addresses | np.uint64(tag) if tag else addresses
+    lowest = np.uint64(tag | 1 << 55 if tag else LOWEST_ADDRESS)
+    # What is below wraps around.
+    ok: Mask = whole - lowest < _HIGHEST_ADDRESS - lowest
+    ok &= addresses & _UNALIGNED == 0
     return ok
 
 

@@ -59,12 +59,6 @@ class Field:
     shift: int = 0
     bits: int = 0
 
-    @property
-    def sane(self) -> bool:
-        """Tell whether a field of a structure of the kernel can be so."""
-        numbers = self.offset, self.size, self.elements, self.shift, self.bits
-        return all(0 <= number < _MOST_BYTES for number in numbers)
-
 
 class Btf:
     """The types in one BTF blob; `base` is vmlinux when `data` belongs to a module."""
@@ -262,8 +256,13 @@ class Btf:
         )
 
 
+def sane(*numbers: int) -> bool:
+    """Tell whether these can say where a field of a structure of the kernel is."""
+    return all(0 <= number < _MOST_BYTES for number in numbers)
+
+
 def _sane(field: Field) -> Field:
-    if not field.sane:
+    if not sane(field.offset, field.size, field.elements, field.shift, field.bits):
         msg = f"damaged BTF data: a field of {field.size} bytes at {field.offset}"
         raise BtfError(msg)
     return field

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core.files import open_own, own_folder, whole_in
 from analyzer.memory import modules
-from analyzer.memory.btf import BtfError, Field
+from analyzer.memory.btf import BtfError, Field, sane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,6 +48,7 @@ class Layout:
         self._cache = cache
         self._answers: dict[str, Answer] = _read_cache(cache) if cache else {}
         self._known = len(self._answers)
+        self._fields: dict[str, Field | None] = {}
 
     @cached_property
     def _btf(self) -> Btf:
@@ -56,6 +57,11 @@ class Layout:
     def field(self, struct_name: str, path: str) -> Field | None:
         """Return where `path` is in `struct_name`, None when this kernel has no such field."""
         key = f"{struct_name}:{path}"
+        if key not in self._fields:
+            self._fields[key] = self._field(key, struct_name, path)
+        return self._fields[key]
+
+    def _field(self, key: str, struct_name: str, path: str) -> Field | None:
         if key not in self._answers:
             found = self._btf.field(struct_name, path)
             self._answers[key] = None if found is None else [int(v) for v in astuple(found)]
@@ -172,8 +178,8 @@ def _read_cache(path: Path) -> dict[str, Answer]:
 
 def _sound(answer: object) -> bool:
     if isinstance(answer, list):
-        numbers = len(answer) == len(Field.__slots__) and all(type(v) is int for v in answer)
-        return numbers and Field(*answer).sane
+        numbers = len(answer) == len(Field.__match_args__) and {*map(type, answer)} == {int}
+        return numbers and sane(*answer)
     return answer is None or (type(answer) is int and 0 <= answer < 1 << 32)
 
 

@@ -6,8 +6,7 @@ each field becomes a column, decoded by what BTF says of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from analyzer.core.values import dataclass
 from analyzer.memory.bpf import MAX_READ
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
     import numpy.typing as npt
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     Column = npt.NDArray[Any]
 
-Path = str | Sequence[str]
+Path = str | tuple[str, ...]
 
 # Two fields further apart than this are cheaper to read one by one.
 _NEIGHBOURS: Final = 128
@@ -80,6 +79,22 @@ class Columns:
         return name in self.values
 
 
+class _Piece(NamedTuple):
+    """Neighbouring fields, which are read together: where from, how much, and what is where."""
+
+    base: np.uint64
+    size: int
+    row: np.dtype[Any]
+
+
+class _Plan(NamedTuple):
+    """How fields of a struct are read: the same for all that is asked the same."""
+
+    fields: Mapping[str, Field]
+    dtypes: Mapping[str, np.dtype[Any]]
+    pieces: tuple[_Piece, ...]
+
+
 class Memory:
     """The kernel's memory: an engine that reads it and a layout that explains it."""
 
@@ -87,6 +102,7 @@ class Memory:
         """Join the two; the memory owns the engine and closes it."""
         self.engine = engine
         self.layout = layout
+        self._plans: dict[object, _Plan] = {}
 
     def __enter__(self) -> Self:
         """Return the memory itself."""
@@ -135,34 +151,35 @@ class Memory:
         (n, elements) ones. A column of `optional` is left out where the kernel has no such field;
         a missing one of `fields` raises MissingFieldError.
         """
-        wanted = {name: self._required(struct_name, path) for name, path in fields.items()}
-        for name, path in (optional or {}).items():
-            found = self.layout.first(struct_name, _paths(path))
-            if found is not None:
-                wanted[name] = found[1]
-        return self.gather_fields(addresses, wanted)
+        may_lack = optional or {}
+        asked = struct_name, *fields.items(), None, *may_lack.items()
+        if asked not in self._plans:
+            wanted = {name: self._required(struct_name, path) for name, path in fields.items()}
+            for name, path in may_lack.items():
+                found = self.layout.first(struct_name, _paths(path))
+                if found is not None:
+                    wanted[name] = found[1]
+            self._plans[asked] = _plan(wanted)
+        return self._gather(addresses, self._plans[asked])
 
     def gather_fields(self, addresses: U64, fields: Mapping[str, Field]) -> Columns:
         """Read resolved `fields` at n addresses; see `gather`."""
+        return self._gather(addresses, _plan(fields))
+
+    def _gather(self, addresses: U64, plan: _Plan) -> Columns:
         count = len(addresses)
-        raw = {name: np.empty(count, _dtype(field)) for name, field in fields.items()}
+        raw = {name: np.empty(count, dtype) for name, dtype in plan.dtypes.items()}
         ok = np.ones(count, np.bool_)
-        for base, size, names in _spans(fields):
-            row = np.dtype(
-                {
-                    "names": names,
-                    "formats": [_dtype(fields[n]) for n in names],
-                    "offsets": [fields[n].offset - base for n in names],
-                    "itemsize": (size + 7) & ~7,
-                }
-            )
+        for piece in plan.pieces:
             # Objects are 8-aligned, and so must be what is asked for: base is.
-            for start, rows, good in self.engine.batches(addresses + np.uint64(base), size):
-                records = rows.view(row)[:, 0]
-                for name in names:
+            for start, rows, good in self.engine.batches(addresses + piece.base, piece.size):
+                records = rows.view(piece.row)[:, 0]
+                for name in piece.row.names or ():
                     raw[name][start : start + len(rows)] = records[name]
                 ok[start : start + len(rows)] &= good
-        return Columns({name: _decoded(raw[name], fields[name]) for name in fields}, ok)
+        return Columns(
+            {name: _decoded(raw[name], field) for name, field in plan.fields.items()}, ok
+        )
 
     def pointers(self, addresses: U64) -> tuple[U64, Mask]:
         """Read one pointer at each of n addresses."""
@@ -170,7 +187,7 @@ class Memory:
         return data.view(np.uint64)[:, 0], ok
 
 
-def _paths(path: Path) -> Sequence[str]:
+def _paths(path: Path) -> tuple[str, ...]:
     return (path,) if isinstance(path, str) else path
 
 
@@ -181,6 +198,26 @@ def _dtype(field: Field) -> np.dtype[Any]:
             return np.dtype(f"S{field.size}")
         return np.dtype((np.dtype(f"u{element}"), (field.elements,)))
     return np.dtype(f"{'i' if field.signed else 'u'}{field.size}")
+
+
+def _plan(fields: Mapping[str, Field]) -> _Plan:
+    dtypes = {name: _dtype(field) for name, field in fields.items()}
+    pieces = [
+        _Piece(
+            np.uint64(base),
+            size,
+            np.dtype(
+                {
+                    "names": names,
+                    "formats": [dtypes[name] for name in names],
+                    "offsets": [fields[name].offset - base for name in names],
+                    "itemsize": (size + 7) & ~7,
+                }
+            ),
+        )
+        for base, size, names in _spans(fields)
+    ]
+    return _Plan(fields, dtypes, tuple(pieces))
 
 
 def _decoded(column: Column, field: Field) -> Column:

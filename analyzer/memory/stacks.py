@@ -24,8 +24,10 @@ from analyzer.core.values import dataclass
 from analyzer.memory.walk import arrays
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from analyzer.memory.bpf import U64, Mask
-    from analyzer.memory.reader import Columns, Memory
+    from analyzer.memory.reader import Columns, Memory, Path
     from analyzer.memory.walk import I64
 
 _PF_KTHREAD: Final = 0x00200000
@@ -40,7 +42,7 @@ _BLOCK: Final = 512  # stacks are read in blocks that divide them, so that no re
 _MOST_CALLS: Final = 1024
 _ARGUMENTS: Final = ("di", "si", "dx")
 
-_TASK: Final = {
+_TASK: Final[Mapping[str, Path]] = {
     "stack": "stack", "sp": "thread.sp", "flags": "flags", "on_cpu": "on_cpu",
     "state": ("__state", "state"), "status": "thread_info.status",
     "slept": "nvcsw", "preempted": "nivcsw",

@@ -13,13 +13,16 @@ from analyzer.kinds.pid import innermost
 from analyzer.memory.distinct import find, member, unique
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
 
     from analyzer.kinds.base import U64, Mask
+    from analyzer.memory.reader import Path
     from analyzer.relations.base import Words, World
 
 KTHREAD: Final = 0x00200000  # PF_KTHREAD, include/linux/sched.h
-_FIELDS: Final = {
+_FIELDS: Final[Mapping[str, Path]] = {
     "leader": "group_leader", "parent": "real_parent", "tracer": "parent", "pid": "thread_pid",
     "signal": "signal", "cred": "cred", "tgid": "tgid", "flags": "flags", "ptrace": "ptrace",
     "vfork": "vfork_done", "stack": "stack", "filter": "seccomp.filter",

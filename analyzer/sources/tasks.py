@@ -25,10 +25,12 @@ from analyzer.memory.trees import lasting
 from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
 
     from analyzer.kinds.base import U64
-    from analyzer.memory.reader import Memory
+    from analyzer.memory.reader import Memory, Path
     from analyzer.snapshot.tables import Table
 
 _PF_KTHREAD: Final = 0x00200000
@@ -38,7 +40,7 @@ _IDR: Final = "idr.idr_rt.xa_head"
 # include/linux/sched.h, in the order that /proc/PID/stat tests them; the bits of exit_state are
 # told from those of __state by their place.
 _STATES: Final = "RSDTtXZPI"
-_FIELDS: Final = {
+_FIELDS: Final[Mapping[str, Path]] = {
     "tid": "pid", "tgid": "tgid", "comm": "comm", "flags": "flags",
     "state": ("__state", "state"), "exit": "exit_state",
     "start": ("start_boottime", "real_start_time"), "parent": "real_parent",
