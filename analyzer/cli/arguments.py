@@ -6,7 +6,6 @@ import glob
 import os
 import re
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from analyzer.cli.output import note, note_at_the_end
 from analyzer.core import program
 from analyzer.core.errors import BadInputError, NotPermittedError, no_such
+from analyzer.core.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,9 +9,10 @@ what CRIU makes of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from analyzer.core.values import dataclass, field
 
 if TYPE_CHECKING:
     from analyzer.check.crossings import Crossing

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from analyzer.core.values import dataclass
 from analyzer.criu.base import Crosses, Hit, Outcome, Rule
 
 if TYPE_CHECKING:

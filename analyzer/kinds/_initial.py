@@ -13,6 +13,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from analyzer.kinds.base import U64, Kind, Mask
     from analyzer.memory.reader import Memory
 
@@ -27,28 +29,37 @@ _PLACES: Final = {
     "time": ("nsproxy", "time_ns"),
     "user": ("cred", "user_ns"),
 }
+_SET: Final = "nsproxy"
 
 _known: WeakKeyDictionary[Memory, dict[str, int]] = WeakKeyDictionary()
 
 
 def initial(memory: Memory, name: str) -> int:
     """Return the address of the initial namespace called `name` in /proc/PID/ns, 0 if unknown."""
-    found = _known.setdefault(memory, {})
-    if name not in found:
-        found[name] = _of_init_task(memory, *_PLACES[name])
-    return found[name]
+    return _once(memory, name, lambda: _of_init_task(memory, *_PLACES[name]))
 
 
 def hosts(memory: Memory, kind: Kind, addresses: U64) -> Mask:
     """Tell which objects are an initial namespace, or the initial set of them (NSPROXY)."""
     own = np.uint64(0)
     if kind.name == "NSPROXY":
-        task = np.array([_init_task(memory)], np.uint64)
-        own = memory.gather(task, "task_struct", {"nsproxy": "nsproxy"})["nsproxy"][0]
+        own = np.uint64(_once(memory, _SET, lambda: _set_of_init_task(memory)))
     elif kind.namespace:
         own = np.uint64(initial(memory, kind.namespace))
     result: Mask = addresses == own
     return result
+
+
+def _once(memory: Memory, name: str, find: Callable[[], int]) -> int:
+    known = _known.setdefault(memory, {})
+    if name not in known:
+        known[name] = find()
+    return known[name]
+
+
+def _set_of_init_task(memory: Memory) -> int:
+    task = np.array([_init_task(memory)], np.uint64)
+    return int(memory.gather(task, "task_struct", {"set": "nsproxy"})["set"][0])
 
 
 def _of_init_task(memory: Memory, holder: str, field: str) -> int:

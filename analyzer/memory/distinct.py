@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -15,9 +15,15 @@ if TYPE_CHECKING:
     Numbers = npt.NDArray[np.uint64] | npt.NDArray[np.int64]
 
 
+# It pays to sort so many values before they are searched for among more than those few.
+_MANY: Final = 1000
+_FEW: Final = 100
+
+
 def unique(*parts: U64) -> U64:
     """Return the distinct values of all parts, sorted."""
-    values = np.sort(np.concatenate(parts)) if parts else np.empty(0, np.uint64)
+    values = np.concatenate(parts) if parts else np.empty(0, np.uint64)
+    values.sort()
     if not len(values):
         return values
     first = np.empty(len(values), np.bool_)
@@ -35,9 +41,19 @@ def find(among: Numbers, values: Numbers, *, sorter: Rows | None = None) -> tupl
     """
     if not len(among):
         return np.zeros(len(values), np.intp), np.zeros(len(values), np.bool_)
-    at = np.searchsorted(among, values, sorter=sorter).clip(max=len(among) - 1)
-    place = at if sorter is None else sorter[at]
-    return place, among[place] == values
+    ordered = among if sorter is None else among[sorter]
+    at = np.minimum(_searched(ordered, values), len(among) - 1)
+    return at if sorter is None else sorter[at], ordered[at] == values
+
+
+def _searched(among: Numbers, values: Numbers) -> Rows:
+    if len(values) < _MANY or len(among) < _FEW:
+        return among.searchsorted(values)
+    # In their order: else nearly every step of every search misses the processor's cache.
+    order = values.argsort()
+    at = np.empty(len(values), np.intp)
+    at[order] = among.searchsorted(values[order])
+    return at
 
 
 def member(values: U64, among: U64) -> Mask:

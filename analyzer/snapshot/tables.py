@@ -14,7 +14,7 @@ import numpy as np
 from analyzer.core.values import dataclass, field
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -116,7 +116,7 @@ def build(
         raise ValueError(msg)
     count = lengths.pop() if lengths else 0
     out: dict[str, Array] = {}
-    absent: dict[str, Mask] = {}
+    without: dict[str, Mask] = {}
     words: dict[str, tuple[str, ...]] = {}
     for spec in schema.columns:
         given = columns.get(spec.name)
@@ -130,8 +130,8 @@ def build(
         if spec.type == "category":
             words[spec.name] = spelled
         elif mask is not None and mask.any():
-            absent[spec.name] = mask
-    return Table(schema, out, absent, words)
+            without[spec.name] = mask
+    return Table(schema, out, without, words)
 
 
 def only_used(table: Table) -> Table:
@@ -151,6 +151,11 @@ def empty(schema: Schema) -> Table:
     return build(schema, {})
 
 
+def absent(values: Iterable[object]) -> Mask:
+    """Mark the values that are None."""
+    return np.array([value is None for value in values], np.bool_)
+
+
 def _column(
     spec: ColumnSpec,
     given: Array | Sequence[Any] | None,
@@ -167,12 +172,12 @@ def _column(
         return codes, None, spelled
     if spec.type == "text":
         column = _objects(given)
-        gone = np.fromiter((v is None for v in column), np.bool_, count)
+        gone = absent(column)
         return column, gone if mask is None else mask | gone, ()
     if isinstance(given, np.ndarray) and given.dtype != object:
         return given.astype(dtype, copy=False), mask, ()
-    gone = np.fromiter((v is None for v in given), np.bool_, count)
-    column = np.fromiter((0 if v is None else v for v in given), dtype, count)
+    gone = absent(given)
+    column = np.array([0 if v is None else v for v in given], dtype)
     return column, gone if mask is None else mask | gone, ()
 
 

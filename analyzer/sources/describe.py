@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,7 +47,7 @@ def detail(memory: Memory, snapshot: Snapshot, stated: Sequence[str] = ()) -> Sn
     everything = np.ones(len(objects), np.bool_)
     described = _described(memory, objects, everything)
     names = _own_names(memory, described)
-    gone = np.fromiter((name is None for name in names), np.bool_, len(names))
+    gone = tables.absent(names)
     described = tables.with_columns(described, {"name": names}, {"name": gone})
     told = facts.some(memory, described, stated)
     changed = {**snapshot.tables, "objects": described, "facts": told}
@@ -127,7 +128,7 @@ def _named(memory: Memory, snapshot: Snapshot, objects: Table, tasks: Tasks, cho
         target = references["target"][row] - 1
         names[target] = names[target] or names[references["holder"][row] - 1]
     _from_files(snapshot.tables["relations"], names)
-    gone = np.fromiter((name is None for name in names), np.bool_, len(names))
+    gone = tables.absent(names)
     named = tables.with_columns(objects, {"name": names}, {"name": gone})
     return _with_inodes(memory, named, references, borrowed)
 
@@ -236,23 +237,25 @@ def _with_cgroups(tasks: Tasks) -> Table:
             paths[row] = _cgroup(int(shown))
             programs[row] = _program(int(shown))
     columns = {"cgroup": paths, "exe": programs}
-    gone = {
-        name: np.fromiter((text is None for text in texts), np.bool_, len(texts))
-        for name, texts in columns.items()
-    }
+    gone = {name: tables.absent(texts) for name, texts in columns.items()}
     return tables.with_columns(tasks.table, columns, gone)
 
 
 def _program(pid: int) -> str | None:
     try:
-        return os.readlink(_PROC / str(pid) / "exe")
+        return os.readlink(f"{_PROC}/{pid}/exe")
     except OSError:
         return None
 
 
 def _cgroup(pid: int) -> str | None:
-    where = f"{pid}/cgroup"
     try:
-        return cgroup.parse((_PROC / where).read_bytes(), where)
+        with open(f"{_PROC}/{pid}/cgroup", "rb", buffering=0) as file:
+            return _home(file.readall())
     except (OSError, BadInputError):
         return None
+
+
+@cache  # many live at the same place
+def _home(told: bytes) -> str | None:
+    return cgroup.parse(told, "cgroup")

@@ -20,6 +20,7 @@ from analyzer.kinds._initial import hosts
 from analyzer.kinds.base import Association, Counter, Edges, Judged, Kind
 from analyzer.memory.bpf import plausible
 from analyzer.memory.distinct import member, unique
+from analyzer.sources.reach import back, forth, reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -152,24 +153,14 @@ def collected_by(
     memory: Memory, blocks: Sequence[Block], inside: U64, rules: Rules = Rules.MODERN
 ) -> dict[str, U64]:
     """Find what the `inside` tasks (sorted) own: follow what collects, from kind to kind."""
-    blocks = [b for b in blocks if rules in b.association.rules]
-    kinds = registry()
-    collected = {TASK: inside}
-    grown = {TASK}
-    while grown:
-        following = [b for b in blocks if b.holder_kind in grown and b.association.collects]
-        grown = set()
-        for block in following:
-            known = collected.get(block.target_kind, _NOBODY)
-            mine = member(block.holder, collected[block.holder_kind])
-            if kinds[block.holder_kind].namespace:  # through the host's nothing is reached
-                mine &= ~hosts(memory, kinds[block.holder_kind], block.holder)
-            reached = block.target[mine]
-            both = unique(known, reached)
-            if len(both) > len(known):
-                collected[block.target_kind] = both
-                grown.add(block.target_kind)
-    return collected
+    steps = []
+    for block in blocks:
+        if rules in block.association.rules and block.association.collects:
+            kind = registry()[block.holder_kind]
+            # Through the host's namespaces nothing is reached.
+            rows = ~hosts(memory, kind, block.holder) if kind.namespace else None
+            steps.append(forth(block, rows))
+    return reach({TASK: inside}, steps)
 
 
 def _pointers(memory: Memory, kind: Kind, holders: U64) -> Iterator[Edges]:
@@ -195,11 +186,10 @@ def relevant(expansion: Expansion, ends: Mapping[str, U64]) -> Expansion:
     server is not named for one that is.
     """
     there = [b for b in expansion.blocks if not b.association.historic]
-    keep = _joined(expansion.collected, ends)
-    _lead(keep, there)
-    owners = _joined(expansion.compared, {})
-    _lead(owners, [b for b in there if b.association.leads])
-    keep = _joined(keep, owners)
+    objects = [b for b in there if b.holder_kind != TASK]
+    keep = reach(_joined(expansion.collected, ends), map(back, objects))
+    leading = [back(b) for b in objects if b.association.leads]
+    keep = _joined(keep, reach(_joined(expansion.compared, {}), leading))
     kept = [
         b.take(member(b.target, keep.get(b.target_kind, _NOBODY)) & _held(expansion, b))
         for b in expansion.blocks
@@ -210,20 +200,6 @@ def relevant(expansion: Expansion, ends: Mapping[str, U64]) -> Expansion:
 def _joined(one: Mapping[str, U64], other: Mapping[str, U64]) -> dict[str, U64]:
     kinds = (set(one) | set(other)) - {TASK}
     return {kind: unique(one.get(kind, _NOBODY), other.get(kind, _NOBODY)) for kind in kinds}
-
-
-def _lead(keep: dict[str, U64], blocks: Sequence[Block]) -> None:
-    """Add what leads, over `blocks`, to what is in `keep`."""
-    grown = set(keep)
-    while grown:
-        leading = [b for b in blocks if b.target_kind in grown and b.holder_kind != TASK]
-        grown = set()
-        for block in leading:
-            known = keep.get(block.holder_kind, _NOBODY)
-            both = unique(known, block.holder[member(block.target, keep[block.target_kind])])
-            if len(both) > len(known):
-                keep[block.holder_kind] = both
-                grown.add(block.holder_kind)
 
 
 def _held(expansion: Expansion, block: Block) -> Mask:

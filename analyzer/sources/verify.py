@@ -23,6 +23,7 @@ from analyzer.kinds import registry
 from analyzer.kinds.pid import innermost
 from analyzer.memory.distinct import find, member, unique
 from analyzer.sources.expand import asked, collected_by
+from analyzer.sources.reach import back, forth, reach
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -192,21 +193,12 @@ def _deciding(expansion: Expansion, hosts: Mapping[str, U64]) -> list[Mask]:
         ~member(b.holder, collected.get(b.holder_kind, _NOBODY)) & (not b.association.historic)
         for b in expansion.blocks
     ]
-    grown = set(matters)
-    while grown:
-        leading = [
-            (b, rows)
-            for b, rows in zip(expansion.blocks, outside, strict=True)
-            if b.target_kind in grown and b.holder_kind != TASK
-        ]
-        grown = set()
-        for block, rows in leading:
-            known = matters.get(block.holder_kind, _NOBODY)
-            holds = block.holder[rows & member(block.target, matters[block.target_kind])]
-            both = unique(known, holds[~member(holds, hosts.get(block.holder_kind, _NOBODY))])
-            if len(both) > len(known):
-                matters[block.holder_kind] = both
-                grown.add(block.holder_kind)
+    leading = [
+        back(b, rows & ~member(b.holder, hosts.get(b.holder_kind, _NOBODY)))
+        for b, rows in zip(expansion.blocks, outside, strict=True)
+        if b.holder_kind != TASK
+    ]
+    matters = reach(matters, leading)
     return [
         rows & member(b.target, matters.get(b.target_kind, _NOBODY))
         for b, rows in zip(expansion.blocks, outside, strict=True)
@@ -231,20 +223,9 @@ def _asked_again(
 
 def _led_to(blocks: Sequence[Block], chosen: Sequence[Mask]) -> Mapping[str, U64]:
     """Find what tasks lead to, over the chosen references, by kind."""
-    led: dict[str, U64] = {}
-    grown = {TASK}
-    while grown:
-        leading = [(b, c) for b, c in zip(blocks, chosen, strict=True) if b.holder_kind in grown]
-        grown = set()
-        for block, rows in leading:
-            known = led.get(block.target_kind, _NOBODY)
-            if block.holder_kind != TASK:
-                rows = rows & member(block.holder, led[block.holder_kind])  # noqa: PLW2901
-            both = unique(known, block.target[rows])
-            if len(both) > len(known):
-                led[block.target_kind] = both
-                grown.add(block.target_kind)
-    return led
+    steps = [forth(b, rows) for b, rows in zip(blocks, chosen, strict=True)]
+    tasks = unique(*(step.start for step in steps if step.kind == TASK))
+    return reach({TASK: tasks}, steps)
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ What is mounted where processes are is told by /proc (`analyzer.procfs.places.la
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.values import dataclass, field
 from analyzer.lookup.words.base import At, Form, Meaning, Word
 from analyzer.procfs.places import in_filesystem
 
