@@ -17,6 +17,7 @@ from analyzer.core.model import TASK, Rules, Side
 from analyzer.core.values import replace
 from analyzer.kinds import associations, registry, title_of
 from analyzer.kinds.base import Slot
+from analyzer.procfs.homes import home
 from analyzer.snapshot.lives import remark
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ _SIDES = tuple(Side)
 class TaskRef(NamedTuple):
     """A thread by its ids, the name that it gave itself, its side, and what is to be said of it.
 
-    `remark` is that of a dead one: who ought to wait for it.
+    `remark` is that of a dead one, who ought to wait for it, or the container or the service that
+    one outside is in.
     """
 
     tid: int
@@ -234,6 +236,7 @@ class Leaders:
         self._side = border.reference_side
         self._sides = border.task_side
         self._named: dict[int, TaskRef] = {}
+        self._groups: dict[int, str] = {}
         self._direct: dict[int, tuple[TaskRef, ...]] = {}
         self._found: dict[tuple[int, int], tuple[Route, ...]] = {}
 
@@ -243,8 +246,19 @@ class Leaders:
             tid, tgid = (int(self._tasks[name][row]) for name in ("tid", "tgid"))
             side = _SIDES[self._sides[row]]
             comm = self._tasks["comm"][row]
-            self._named[row] = TaskRef(tid, tgid, comm, side, remark(self._tasks, row))
+            said = remark(self._tasks, row)
+            if not said and side is Side.OUTSIDE:
+                said = _lives(self._group(tgid))
+            self._named[row] = TaskRef(tid, tgid, comm, side, said)
         return self._named[row]
+
+    def _group(self, tgid: int) -> str:
+        """Return the path of the cgroup of a process: its first thread has it."""
+        if not self._groups:
+            tasks = self._tasks
+            known = np.flatnonzero(tasks.known("cgroup")).tolist()
+            self._groups = {-1: ""} | {int(tasks["tid"][at]): tasks["cgroup"][at] for at in known}
+        return self._groups.get(tgid, "")
 
     def joined(self, routes: Iterable[Route]) -> tuple[TaskRef, ...]:
         """Return the tasks of all routes, by tid."""
@@ -380,6 +394,14 @@ class Leaders:
             first = min(members)
             return f"the {word} of {first.comm} ({first.tgid})"
         return f"{word} {self._objects.value('name', row) or ''}".rstrip()
+
+
+def _lives(group: str) -> str:
+    """Return what is added to a process that has a home of its own: "in podman container X"."""
+    at = home(group)
+    if at.container:
+        return f"in {at.runtime} container {at.short}".replace("  ", " ")
+    return f"in {at.unit}" if at.unit.endswith(".service") else ""
 
 
 def _flags(objects: Table, test: Callable[[Kind], bool]) -> list[bool]:

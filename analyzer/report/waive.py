@@ -73,13 +73,7 @@ def known(
     told = [judge.crossing(one) for one in crossings]
     joiners = _joiners(snapshot, told)
     parts = [_part_of(one, joiners) for one in told]
-    inside = frozenset(
-        task.tgid
-        for entry in objects
-        for holder in entry.holders
-        if joiners and holder.side is Side.INSIDE
-        for task in holder.led_by(Side.INSIDE)
-    )
+    inside = _within(objects) if joiners else frozenset()
     entries = [judge.object(_with(one, joiners, inside)) for one in objects]
     return Known(
         profile,
@@ -212,6 +206,17 @@ def _joiners(snapshot: Snapshot, crossings: Sequence[Crossed]) -> frozenset[int]
         if at in found:
             found.update(chain)
     return frozenset(found)
+
+
+def _within(objects: Iterable[ReportObject]) -> frozenset[int]:
+    """Return the processes inside that hold something that is told."""
+    return frozenset(
+        task.tgid
+        for entry in objects
+        for holder in entry.holders
+        if holder.side is Side.INSIDE
+        for task in holder.led_by(Side.INSIDE)
+    )
 
 
 def _with(entry: ReportObject, joiners: frozenset[int], inside: frozenset[int]) -> ReportObject:

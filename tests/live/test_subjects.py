@@ -9,13 +9,13 @@ import shutil
 import subprocess
 import sys
 import time
-import uuid
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from tests.live.runtimes import RUNTIMES, oci
 from tests.live.test_sides import OWN, unshared
 
 if TYPE_CHECKING:
@@ -100,44 +100,6 @@ def test_quiet_says_nothing_and_exits_as_ever() -> None:
         assert ended.returncode == ran("check", str(root)).returncode
 
 
-@contextmanager
-def oci(tool: str, folder: Path) -> Iterator[tuple[str, int]]:
-    """Run a container of an OCI runtime from a bundle of busybox; yield its name and pid."""
-    name = f"cranalyze-{uuid.uuid4().hex[:8]}"
-    bundle = folder / tool
-    root = bundle / "rootfs"
-    for part in ("bin", "proc", "dev", "sys", "tmp"):
-        (root / part).mkdir(parents=True)
-    busybox = shutil.which("busybox") or ""
-    shutil.copy(busybox, root / "bin/sleep")
-    said = subprocess.run(["ldd", busybox], capture_output=True, text=True, check=False).stdout
-    for library in re.findall(r"(/\S+) \(0x", said):
-        (root / library.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(library, root / library.lstrip("/"))
-    state = ["--root", str(folder / f"{tool}.state")]
-    subprocess.run([tool, "spec"], cwd=bundle, check=True, capture_output=True)
-    config = json.loads((bundle / "config.json").read_text())
-    config["process"] |= {"terminal": False, "args": ["sleep", "1000"]}
-    config["process"].pop("rlimits", None)
-    (bundle / "config.json").write_text(json.dumps(config))
-    try:
-        # What the container inherits must not be ours: its errors go to the runtime's own log.
-        log = folder / f"{tool}.log"
-        made = subprocess.run(
-            [tool, "--log", str(log), *state, "run", "--detach", "--bundle", str(bundle), name],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            check=False, timeout=_SECONDS,
-        )  # fmt: skip
-        if made.returncode:
-            pytest.skip(f"{tool} cannot run here: {log.read_text()[-200:] if log.exists() else ''}")
-        asked = subprocess.run(
-            [tool, *state, "state", name], capture_output=True, text=True, check=True
-        )
-        yield name, int(json.loads(asked.stdout)["pid"])
-    finally:
-        subprocess.run([tool, *state, "delete", "--force", name], check=False, capture_output=True)
-
-
 @pytest.mark.needs("tool:busybox", "tool:ldd")
 @pytest.mark.parametrize("tool", ["runc", "crun"])
 def test_a_container_of_an_oci_runtime(tool: str, tmp_path: Path) -> None:
@@ -154,3 +116,38 @@ def test_a_container_of_an_oci_runtime(tool: str, tmp_path: Path) -> None:
                 if name in line
             )
             assert told("check", f"cgroup:{group}")["subject"]["pid"] == pid
+
+
+@pytest.mark.needs("tool:busybox", "tool:ldd")
+@pytest.mark.parametrize("profile", RUNTIMES)
+def test_a_clean_container_is_contained_and_a_leaking_one_is_not(
+    profile: str, tmp_path: Path
+) -> None:
+    tool, run, leak = RUNTIMES[profile]
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed")
+    with run(tmp_path / "clean") as pid:
+        clean = ran("check", str(pid))
+        found = told("check", str(pid))
+        none = told("check", str(pid), "--profile", "none")
+    assert found["profile"] == profile
+    assert clean.stdout.startswith("contained, apart from what "), clean.stdout
+    assert (clean.returncode, found["exit_code"], none["exit_code"]) == (0, 0, 16)
+    assert len(clean.stdout.splitlines()) <= 40  # of a terminal 20, of any width
+    with run(tmp_path / "leaking", *leak) as pid:
+        found = told("check", str(pid))
+    assert found["exit_code"] == 16
+    gating = [one for one in found["findings"] if one["gates"]]
+    assert any("/leak" in str(end["name"]) for one in gating for end in one.get("ends", ()))
+
+
+@pytest.mark.needs("tool:busybox", "tool:ldd", "tool:podman", "tool:nsenter")
+def test_a_name_of_podmans_is_found_where_it_is_podmans(tmp_path: Path) -> None:
+    with RUNTIMES["podman"][1](tmp_path) as pid:
+        at = Path(f"/proc/{pid}/cgroup").read_text()
+        container = re.search(r"libpod-([0-9a-f]{64})", at)
+        assert container is not None
+        one = told("check", f"podman:{container[1][:20]}")
+        assert (one["subject"]["pid"], one["subject"]["container"]) == (pid, container[1])
+        rows = ran("check", str(pid), "-o", "PID,CONTAINER,USER", "--profile", "none").stdout
+        assert re.search(rf"^ *{pid} +{container[1][:12]} +\S+$", rows, re.MULTILINE)

@@ -205,3 +205,16 @@ def test_what_is_known_is_in_every_form() -> None:
     assert [entry["waived"]["by"] for entry in pipes] == ["docker", "docker"]
     assert [entry["gates"] for entry in pipes] == [False, False]
     assert "known (docker: stdin, stdout and stderr to containerd-shim)" in junit.render(report)
+
+
+def test_who_is_outside_is_told_with_the_container_or_the_service() -> None:
+    made, inside, _ = container("podman")
+    groups = (f"/docker/{'cd' * 32}", "/system.slice/nginx.service", "/user.slice/a.scope")
+    for tid, group in enumerate(groups, 60):
+        made.task(tid, comm=f"spy{tid}", cgroup=group)
+        table = made.object("FILE_TABLE", 1, holders=[(tid, "files")])
+        made.object("FILE", 2, name=f"/srv/{tid}", holders=[(inside, "fd", tid), (table, "fd", 3)])
+    said = text(reported(made))
+    assert "outside  spy60 (60), in docker container cdcdcdcdcdcd: fd 3\n" in said
+    assert "outside  spy61 (61), in nginx.service: fd 3\n" in said
+    assert "outside  spy62 (62): fd 3\n" in said

@@ -17,7 +17,7 @@ PROFILE: Final = Profile(
     (
         *stdio("conmon", "conmonrs", terminal="conmon"),
         *watched("conmon", "conmonrs"),
-        *files(USERDATA, "*/overlay-containers/*/userdata/shm", *KUBELET),
+        *files(USERDATA, "*/*-containers/*/userdata/shm", *KUBELET),
         *pinned("/run/netns/*", "/var/run/netns/*", "/run/utsns/*", "/run/ipcns/*",
                 "/var/run/utsns/*", "/var/run/ipcns/*", "/run/userns/*"),
         *POD,

@@ -1,7 +1,7 @@
 """podman: conmon(8) has the other ends of the standard streams, and waits for the container.
 
 /etc/hosts, /dev/shm, /run/.containerenv and their like are files in the container's own folder of
-the storage; a network of its own is kept by a file in /run/netns.
+the storage (of any driver: overlay, vfs); a network of its own is kept by a file in /run/netns.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final
 
 from analyzer.report.profiles.base import POD, Profile, files, pinned, stdio, watched
 
-USERDATA: Final = "*/overlay-containers/{container}/userdata/*"
+USERDATA: Final = "*/*-containers/{container}/userdata/*"
 
 PROFILE: Final = Profile(
     "podman",
