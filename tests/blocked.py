@@ -128,9 +128,10 @@ def corked(stage: Stage) -> None:
     one = kept(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     one.bind((_LOCAL, 0))
     one.connect(one.getsockname())
-    one.setsockopt(socket.IPPROTO_UDP, _UDP_CORK, 1)
     if stage.blocked:
-        one.send(b"held back")
+        one.setsockopt(socket.IPPROTO_UDP, _UDP_CORK, 1)
+    else:  # held back as well, but not by the option
+        one.send(b"held back", socket.MSG_MORE)
 
 
 def protocol(stage: Stage) -> None:
@@ -226,7 +227,11 @@ def anonymous(stage: Stage) -> None:
         if lacks:
             stage.lacks(name)
     kept((select.epoll(), os.eventfd(0)))
-    kept(tied.bpf_map())
+
+
+def bpf(stage: Stage) -> None:
+    if stage.blocked:
+        kept(tied.bpf_map())
 
 
 def device(stage: Stage) -> None:
@@ -323,6 +328,14 @@ def locks(stage: Stage) -> None:
         fcntl.flock(files[0], fcntl.LOCK_EX)
         fcntl.lockf(files[1], fcntl.LOCK_EX)
         fcntl.fcntl(leased, _F_SETLEASE, fcntl.F_RDLCK)
+
+
+def secret(stage: Stage) -> None:
+    """Have memory that not even the kernel maps: a file of a mount of the kernel's own."""
+    if stage.blocked:
+        fd = _libc.syscall(447, 0)  # memfd_secret(2), on all machines
+        if fd < 0:
+            stage.lacks("kernel-file")
 
 
 # --- tasks
@@ -452,13 +465,15 @@ SCENES: Final = {
         unix_datagram,
     ),
     "files": (
-        anonymous, device, packets, queue, names, pidfds, epoll, namespace_file, locks, segment,
+        anonymous, bpf, device, packets, queue, names, pidfds, epoll, namespace_file, locks,
+        segment, secret,
     ),
     "tasks": (program, traced, pending, vfork, shared_fs, shared_io, nested, time_namespace),
     "mounts": (below, part, slave, ramfs, detached, door),
     # For a CRIU that is there: what options allow, and what none does.
     "allowed": (names, locks),
     "refused": (packets,),
+    "unsure": (bpf,),
 }  # fmt: skip
 
 

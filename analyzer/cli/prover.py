@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from analyzer.core.files import uninterrupted, write_all
 from analyzer.core.values import replace
+from analyzer.criu import Outcome
 from analyzer.criu.verified import Verified, compared, errors
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class Prover:
         with open(self._in, "rb", closefd=False) as answer:
             said: dict[str, Any] = json.loads(answer.read() or b'{"reason": "it has ended"}')
         ran = Verified(**{**said, "said": tuple(said.get("said", ()))})
-        messages = [one.message for one in flight.blockers if one.stops]
+        unsure = Outcome.UNKNOWN
+        messages = [b.message for b in flight.blockers if b.stops or b.outcome is unsure]
         verified = compared(ran, possible=flight.possible, messages=messages)
         return flight._replace(verified=verified)
 

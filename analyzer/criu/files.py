@@ -33,6 +33,8 @@ _CONSOLES: Final = 64
 _TERMINALS: Final = (5, *range(128, 144), 188)
 _PIDFD_THREAD: Final = os.O_EXCL
 STDERR: Final = 2
+_MEMORY_TYPES: Final = frozenset({"memfd", "shm", "shared-memory", "mqueue"})
+_MEMORY_NAMES: Final = ("/memfd:", "/SYSV", "/dev/zero", "/anon_hugepage")
 
 
 def _anon(view: View) -> Iterator[tuple[int, str]]:
@@ -62,6 +64,10 @@ def _other_types(view: View) -> Iterator[Hit]:
     for row, name in _anon(view):
         if name not in _KNOWN | _OWN_RULES:
             yield Hit("FILE", row, name)
+
+
+def _maps(view: View) -> Iterator[Hit]:
+    yield from _is("bpf-map", view)
 
 
 def _devices(view: View) -> Iterator[Hit]:
@@ -96,6 +102,17 @@ def _big(view: View) -> Iterator[Hit]:
         size = int(known.get("space", 0))
         if known.get("links") == 0 and size > GHOST_LIMIT:
             yield Hit("FILE", row, f"{size:,} bytes", {"size": str(size)})
+
+
+def _of_the_kernel(view: View) -> Iterator[Hit]:
+    """Yield files without a name on mounts of the kernel's own: not memory, which has its ways."""
+    for row in view.rows("FILE"):
+        known, name = view.facts("FILE", row), view.name(row)
+        regular = stat.S_IFMT(view.number("mode", row) or 0) == stat.S_IFREG
+        gone = regular and name.startswith("/") and bool(view.number("deleted", row))
+        memory = known.get("open.type") in _MEMORY_TYPES or name.startswith(_MEMORY_NAMES)
+        if gone and "open.type" in known and "links" not in known and not memory:
+            yield Hit("FILE", row, name.removeprefix("/").removesuffix(" (deleted)"))
 
 
 def _detached(view: View) -> Iterator[Hit]:
@@ -275,6 +292,12 @@ RULES: Final = (
         remove="close it",
     ),
     Rule(
+        "bpf-map-file", "a BPF map: it depends on how CRIU was built", Outcome.UNKNOWN, _maps,
+        message="Can't dump file of that type (anon anon_inode:bpf-map)",
+        where="files-ext.c dump_unsupp_fd",
+        then="a CRIU with libbpf dumps it, one without (Debian's) refuses it",
+    ),
+    Rule(
         "device", "a device that CRIU does not know (it knows terminals, /dev/null and its like, "
         "tun and autofs)", Outcome.REFUSES, _devices,
         message="Can't dump file of that type (chr)", where="files-ext.c dump_unsupp_fd",
@@ -289,6 +312,12 @@ RULES: Final = (
         "message-queue", "a POSIX message queue", Outcome.REFUSES,
         Having("FILE", {"mqueue.name": said}, "mqueue.name"), about="posix-queue",
         message="Can't lookup mount", where="files-reg.c dump_one_reg_file", remove="close it",
+    ),
+    Rule(
+        "kernel-file", "a file on a mount of the kernel's own (memfd_secret(2), ...)",
+        Outcome.REFUSES, _of_the_kernel,
+        message="Can't lookup mount for fd", where="files-reg.c dump_one_reg_file",
+        remove="close it, and unmap it",
     ),
     Rule(
         "link-left", "an unlinked file that has another name still", Outcome.REFUSES,

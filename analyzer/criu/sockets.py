@@ -146,10 +146,12 @@ RULES: Final = (
         remove="wait until it is connected",
     ),
     Rule(
-        "udp-corked", "a UDP socket that holds data back (UDP_CORK)", Outcome.REFUSES,
+        "udp-corked",
+        "a UDP socket that is corked (UDP_CORK), whether it holds anything back or not",
+        Outcome.REFUSES,
         Having("NET_SOCKET", {"socket.corked": one_of("corked")}, "local"),
         message="Can't dump corked dgram socket", where="sk-inet.c can_dump_inet_sk",
-        remove="uncork it: let it send what it holds back",
+        remove="uncork it",
     ),
     Rule(
         "inet-protocol", "an internet socket of another protocol than TCP, UDP, UDP-Lite or raw",

@@ -33,15 +33,19 @@ def errors(log: str) -> tuple[str, ...]:
 
 
 def compared(ran: Verified, *, possible: bool, messages: Iterable[str]) -> Verified:
-    """Return a run with whether it agrees: `messages` are of what no option allows."""
+    """Return a run with whether it agrees.
+
+    `messages` are of what no option allows, and of what is not known.
+    """
     if ran.reason:
         return ran
-    if possible or ran.worked:
-        return ran._replace(agrees=possible and ran.worked)
-    # What has no message known is believed: what else may have stopped it cannot be told.
+    if ran.worked:
+        return ran._replace(agrees=possible)
     known = [one for message in messages for one in message.split("; ") if one]
     told = any(_is(message, line) for message in known for line in ran.said)
-    return ran._replace(agrees=told or not known or not ran.said)
+    # What has no message known is believed: what else may have stopped it cannot be told.
+    believed = not possible and (not known or not ran.said)
+    return ran._replace(agrees=told or believed)
 
 
 def _is(message: str, line: str) -> bool:

@@ -272,15 +272,12 @@ def _of_others(memory: Memory, socks: U64) -> Mapping[str, npt.NDArray[Any]]:
 
 
 def _corked(memory: Memory, socks: U64, datagrams: Mask) -> Words:
-    """Tell of which UDP sockets data is held back (UDP_CORK, udp(7))."""
+    """Tell which UDP sockets hold back what they are to send (UDP_CORK, udp(7))."""
     at = np.flatnonzero(datagrams)
     found = np.full(len(socks), "", object)
     if len(at) and memory.has("udp_sock", ("udp_flags", "corkflag")):
-        read = memory.gather(
-            socks[at], "udp_sock", {"pending": "pending", "flags": ("udp_flags", "corkflag")}
-        )
-        held = read.ok & (read["pending"] != 0) & (read["flags"] & _CORKED != 0)
-        found[at[held]] = "corked"
+        read = memory.gather(socks[at], "udp_sock", {"flags": ("udp_flags", "corkflag")})
+        found[at[read.ok & (read["flags"] & _CORKED != 0)]] = "corked"
     return found
 
 
@@ -352,7 +349,12 @@ OTHERS: Final = State(
     (
         *_FACTS,
         _QUEUED,
-        Fact("socket.corked", "text", "corked: it holds data back (UDP_CORK)", plain=True),
+        Fact(
+            "socket.corked",
+            "text",
+            "corked: it holds back what it is to send (UDP_CORK)",
+            plain=True,
+        ),
     ),
     _of_others,
 )

@@ -49,6 +49,7 @@ BLOCKED = {
         "io-uring": 1, "userfaultfd": 1, "perf-event": 1, "anon-inode": 1, "device": 1,
         "packet-pipe": 1, "message-queue": 1, "link-left": 1, "ghost": 1, "pidfd-thread": 1,
         "pidfd-outside": 1, "epoll-lost": 1, "namespace-file": 1, "file-lock": 3, "shm-host": 1,
+        "kernel-file": 1,
     },
     "tasks": {
         "memfd-program": 1, "traced": 1, "trap-pending": 1, "vfork-parent": 1,
@@ -192,9 +193,13 @@ def test_a_criu_that_works_agrees(name: str, tmp_path: Path) -> None:
         os.kill(known["pid"], 0)  # it was left running
 
 
-def test_of_what_runs_here_nothing_is_unknown(tmp_path: Path) -> None:
-    with scene("refused", "clean", tmp_path) as known:
-        report = preflight(known["pid"])
-    assert report.preflight is not None
-    assert report.preflight.verified is None
-    assert not [one for one in report.preflight.blockers if one.outcome is Outcome.UNKNOWN]
+def test_what_depends_on_how_criu_was_built_is_unknown(tmp_path: Path) -> None:
+    for how, rules in (("blocked", ["bpf-map-file"]), ("clean", [])):
+        folder = tmp_path / how
+        folder.mkdir()
+        with scene("unsure", how, folder) as known:
+            report = preflight(known["pid"])
+        assert report.preflight is not None
+        unknown = [b.rule for b in report.preflight.blockers if b.outcome is Outcome.UNKNOWN]
+        assert unknown == rules
+        assert not stops(report)

@@ -161,6 +161,7 @@ def test_sockets(rule: str, facts: dict[str, int | str]) -> None:
         ("device", "/dev/ttyS0", {"special": "character device 4:64"}),
         ("link-left", "/srv/x (deleted)", {"links": 1}),
         ("ghost", "/srv/x (deleted)", {"links": 0, "space": (1 << 20) + 1}),
+        ("bpf-map-file", "anon_inode:bpf-map", {}),
         ("message-queue", "/q", {"mqueue.name": "/q"}),
         ("", "/srv/x (deleted)", {"links": 0, "space": 1 << 20}),
         ("", "/memfd:x (deleted)", {"space": 1 << 30}),
@@ -170,7 +171,7 @@ def test_sockets(rule: str, facts: dict[str, int | str]) -> None:
         ("", "/dev/tty1", {"special": "character device 4:1"}),
         *(
             ("", f"anon_inode:{name}", {})
-            for name in ("[eventfd]", "[eventpoll]", "inotify", "[timerfd]", "[pidfd]", "bpf-map")
+            for name in ("[eventfd]", "[eventpoll]", "inotify", "[timerfd]", "[pidfd]")
         ),
     ],
 )
@@ -403,6 +404,7 @@ def test_the_errors_of_a_log_that_say_why() -> None:
     [
         (True, True, [], True),
         (True, False, [], False),
+        (True, False, ["Unsupported proto for socket"], True),
         (False, True, ["Unsupported proto for socket"], False),
         (False, False, ["Can't dump X", "Unsupported proto for socket"], True),
         (False, False, ["Unknown shit; Unsupported proto"], True),
