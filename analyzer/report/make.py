@@ -26,7 +26,6 @@ from analyzer.report.holders import Holder, holders, uncounted
 from analyzer.report.impact import of_leak, rank
 from analyzer.report.inventory import inventory_of
 from analyzer.report.messages import message
-from analyzer.report.preflight import preflight
 from analyzer.report.profiles import NONE, RECOGNISED
 from analyzer.report.value import (
     CONTAINER_INIT,
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from analyzer.check.leaks import Verdicts
     from analyzer.check.links import Mask
     from analyzer.report.crossed import Crossed
+    from analyzer.report.preflight import Preflight
     from analyzer.report.rules import Rule
     from analyzer.snapshot.source import SourceInfo
     from analyzer.snapshot.tables import Array, Table
@@ -91,7 +91,7 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
     unsure |= doubtful(crossings)
     leaks = crosses or any(finding.gates for finding in findings)
     status = _status(verdicts.verdict[gating], leaks=leaks, unsure=unsure)
-    flight = preflight(snapshot, verdicts) if options.tool else None
+    flight = _preflight(snapshot, verdicts) if options.tool else None
     refused = options.gate and flight is not None and flight.refuses
     return Report(
         command=options.command,
@@ -120,6 +120,12 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
         verdicts=verdicts,
         options=options,
     )
+
+
+def _preflight(snapshot: Snapshot, verdicts: Verdicts) -> Preflight:
+    from analyzer.report.preflight import preflight
+
+    return preflight(snapshot, verdicts)
 
 
 def _of_rules(options: ReportOptions, verdicts: Verdicts) -> ReportOptions:

@@ -19,7 +19,6 @@ over, or covers nothing, is a warning. Pids, inodes and addresses are no keys: t
 from __future__ import annotations
 
 import re
-import tomllib
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -123,6 +122,8 @@ def parse(data: bytes, where: str) -> tuple[Rule, ...]:
     if any(line.split(b"=")[0].count(b".") > _MOST_DOTS for line in data.splitlines()):
         raise BadInputError(f"the policy {where} has keys of too many parts: refused")
     try:
+        import tomllib
+
         found = tomllib.loads(data.decode())
     except (ValueError, RecursionError) as error:
         said = printable(" ".join(str(error).split()))[:200]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import typer
@@ -26,11 +27,13 @@ from analyzer.cli.work import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     import numpy.typing as npt
 
     from analyzer.check.leaks import Verdicts
-    from analyzer.report.value import ReportOptions
+    from analyzer.report.value import Report, ReportOptions
     from analyzer.snapshot.value import Snapshot
 
 EXAMPLES: Final = (
@@ -89,11 +92,9 @@ def run(  # noqa: PLR0913 - an option each
     would refuse it, or could not restore it.
     """
     from analyzer.check.leaks import check as judge
-    from analyzer.cli.prover import proven
     from analyzer.core import settings
     from analyzer.core.errors import BadInputError
     from analyzer.core.model import Rules
-    from analyzer.criu import asked_of
     from analyzer.report.make import make, shown
 
     if not subject and not all_containers:
@@ -130,11 +131,15 @@ def run(  # noqa: PLR0913 - an option each
         # What is named afterwards does not change the verdicts: they are worked out once.
         seen.append(judge(snapshot, rules=Rules(rules)))
         told = shown(seen[-1], everything=wanted.everything)
-        return told | asked_of(snapshot, seen[-1]) if chosen.tool else told
+        if not chosen.tool:
+            return told
+        from analyzer.criu import asked_of
+
+        return told | asked_of(snapshot, seen[-1])
 
     inputs = strangers(proc)
     with (
-        proven(asked=verify) as prove,
+        _proven(asked=verify) as prove,
         Desk(inputs, to_file(wanted.output, force=force), foreign=bool(inputs)) as desk,
     ):
         with Progress(quiet=form is Form.JSON) as progress:
@@ -155,6 +160,14 @@ def run(  # noqa: PLR0913 - an option each
         result = prove(make(snapshot, verdicts, chosen))
         keep_policy(write_policy, result, force=force)
         finish(result, wanted, desk, quiet=quiet)
+
+
+def _proven(*, asked: bool) -> AbstractContextManager[Callable[[Report], Report]]:
+    if not asked:  # nor is CRIU imported
+        return nullcontext(lambda report: report)
+    from analyzer.cli.prover import proven
+
+    return proven(asked=asked)
 
 
 def _everything(
