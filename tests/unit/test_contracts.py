@@ -159,3 +159,12 @@ def test_associations_own_what_is_asked_of_them() -> None:
         spelled |= own if words & {*associations()} else set()
         assert own or not words & names, f"{path}: ask the association instead"
     assert spelled == _PLACES, "who does not spell them any more"
+
+
+def test_of_all_that_can_cross_it_is_said_what_criu_does() -> None:
+    """A new relation, or a judged kind, needs a rule in `analyzer.criu`: UNKNOWN is one too."""
+    about = {rule.about for rule in RULES.values()}
+    told = [one.name for one in relations().values() if one.told]
+    judged = [kind.name for kind in registry().values() if kind.judged is not Judged.NOT]
+    assert not {*told, *judged} - about - {*QUIET}
+    assert about - {""} <= {*relations(), *registry()}
