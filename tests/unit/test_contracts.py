@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from analyzer.core.model import TASK, Impact
+from analyzer.criu import QUIET, RULES
 from analyzer.kinds import associations, registry
 from analyzer.kinds.base import Judged, Kind
 from analyzer.relations import relations
