@@ -80,7 +80,9 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
         if options.references_only
         else crossed(snapshot, verdicts, fail_on=options.fail_on, ignore=options.ignore)
     )
-    what = known(snapshot, subject, _of_rules(options, verdicts), objects, crossings, findings)
+    what = known(
+        snapshot, subject, _of_rules(snapshot, options, verdicts), objects, crossings, findings
+    )
     objects, crossings, findings = what.objects, what.crossings, what.findings
     gating = _gating(snapshot.tables["objects"], options, objects) & verdicts.judged
     incomplete = bool(snapshot.meta.get("incomplete", False))
@@ -128,10 +130,18 @@ def _preflight(snapshot: Snapshot, verdicts: Verdicts) -> Preflight:
     return preflight(snapshot, verdicts)
 
 
-def _of_rules(options: ReportOptions, verdicts: Verdicts) -> ReportOptions:
-    """Return options without a profile for the historic rules, which knew of no runtimes."""
-    recognised = options.profile == RECOGNISED and verdicts.rules is not Rules.MODERN
+def _of_rules(snapshot: Snapshot, options: ReportOptions, verdicts: Verdicts) -> ReportOptions:
+    """Return options without a profile where none can be recognised.
+
+    The historic rules knew of no runtimes, and where names are hashed they are not known.
+    """
+    nobody = verdicts.rules is not Rules.MODERN or _redacted(snapshot)
+    recognised = options.profile == RECOGNISED and nobody
     return replace(options, profile=NONE.name) if recognised else options
+
+
+def _redacted(snapshot: Snapshot) -> bool:
+    return bool(snapshot.meta["options"].get("redacted"))
 
 
 def _warnings(policy: Sequence[Rule], used: Mapping[int, int]) -> tuple[str, ...]:
@@ -270,7 +280,9 @@ def _given(snapshot: Snapshot, verdicts: Verdicts) -> Mask:
 
 def _notes(snapshot: Snapshot, verdicts: Verdicts, source: SourceInfo) -> tuple[str, ...]:
     """Return what the source could not see, by itself and this time, and what we do not know."""
-    told = snapshot.meta["source"].get("notes", ())
+    told = list(snapshot.meta["source"].get("notes", ()))
+    if _redacted(snapshot):
+        told.append("names are hashed: what a container runtime does by design cannot be told")
     return tuple(dict.fromkeys((*_foreign(snapshot, verdicts), *source.unseen, *told)))
 
 

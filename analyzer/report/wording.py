@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from analyzer.report.crossed import Crossed, Tie
     from analyzer.report.grouping import Group
     from analyzer.report.holders import Holder, Route, TaskRef
-    from analyzer.report.value import ReportObject
+    from analyzer.report.value import Report, ReportObject
 
 _MOST_NAMED: Final = 3
 
@@ -77,6 +77,18 @@ def nouns(objects: Iterable[ReportObject]) -> str:
             for k in order
         ]
     )
+
+
+def known_words(report: Report) -> list[str]:
+    """Return what is known of the findings, and does not decide, in a line for each reason."""
+    said = []
+    for waived, named in report.known:
+        if waived.part:
+            continue
+        by = f"{waived.by}, by design" if waived.by == report.profile.name else waived.by
+        owner = f" ({waived.owner})" if waived.owner else ""
+        said.append(printable(f"{by}: {waived.says}{owner}: {things(named)}"))
+    return said
 
 
 def things(named: Sequence[tuple[str, str]]) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -44,6 +44,7 @@ _FIGURES: Final = re.compile(r"[0-9., -]*(?:bytes|pages)?")
 _DELETED: Final = " (deleted)"
 _PATH: Final = re.compile(r"/[^\s,;:'\")]+")
 _COMM: Final = re.compile(r"(\bpid \d+ )\([^)]*\)")
+_PLAIN: Final = re.compile(r"[\d ]+|host|self|--all-containers")
 _STAT: Final = re.compile(rb"\A(\d+ \()(.*)(\) )", re.DOTALL)
 _STATUS: Final = re.compile(rb"\A(Name:\t)(.*)$", re.MULTILINE)
 _CGROUP: Final = re.compile(rb"^(\d+:[^:\n]*:)(.*)$", re.MULTILINE)
@@ -173,8 +174,18 @@ class Redaction:
         meta, source = snapshot.meta, snapshot.meta["source"]
         notes = [self.prose(note) for note in source.get("notes", ())]
         more = {"host": self.word(meta["host"]), "source": {**source, "notes": notes}}
+        more["subject"] = self._subject(meta["subject"])
         more["options"] = {**meta["options"], "redacted": True}
         return replace(snapshot, meta={**meta, **more}, tables={**snapshot.tables, **changed})
+
+    def _subject(self, subject: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is kept of a subject: how it was named may name it, pids do not."""
+        told = dict(subject)
+        for key in ("name", "container", "selector"):
+            said = told.get(key)
+            if isinstance(said, str) and said and not _PLAIN.fullmatch(said):
+                told[key] = self.word(said)
+        return told
 
     def entry(self, path: str, content: bytes | str) -> bytes | str:
         """Return the entry `path` of a dump of /proc (a link is str) without names."""

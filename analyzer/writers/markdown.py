@@ -23,6 +23,7 @@ from analyzer.report.grouping import Bundle, cut
 from analyzer.report.wording import (
     counts,
     held,
+    known_words,
     listing,
     meaning,
     nouns,
@@ -71,6 +72,8 @@ def render(report: Report, *, everything: bool = False) -> str:
             f"**{prose(finding.message)}**: {prose(finding.detail)}{finding.remark}"
             for finding in report.findings
         ),
+        *(f"Known: {prose(words)}" for words in known_words(report)),
+        *(f"**Policy**: {prose(warning)}" for warning in report.warnings),
         *_crossings(report, everything=everything),
         *_objects(report, everything=everything),
         *_messages(report, everything=everything),

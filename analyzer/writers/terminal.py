@@ -24,13 +24,13 @@ from analyzer.report.wording import (
     code,
     counts,
     held,
+    known_words,
     listing,
     many,
     meaning,
     nouns,
     number,
     plural,
-    things,
     tie_words,
     verdict_words,
     whose,
@@ -153,14 +153,7 @@ def _apart(report: Report) -> str:
 
 def _known(page: _Page, report: Report) -> Iterator[list[Line]]:
     """Yield what is known, a line for each reason."""
-    if page.all:
-        return
-    for waived, names in report.known:
-        if waived.part:
-            continue
-        by = f"{waived.by}, by design" if waived.by == report.profile.name else waived.by
-        owner = f" ({printable(waived.owner)})" if waived.owner else ""
-        words = f"{by}: {printable(waived.says)}{owner}: {printable(things(names))}"
+    for words in () if page.all else known_words(report):
         yield page.lines(words, "title", first="* ", indent=2)
 
 
@@ -276,6 +269,8 @@ def _about(report: Report) -> str:
 
 def _findings(page: _Page, report: Report) -> Iterator[list[Line]]:
     for finding in report.findings:
+        if finding.waived is not None and not page.all:
+            continue  # it is told with what else is known
         yield page.lines(
             f"{finding.message}{'' if finding.informs else ':'} "
             f"{printable(finding.detail)}{finding.remark}",

@@ -157,3 +157,18 @@ def test_where_mappings_start_is_hashed_with_the_addresses() -> None:
     assert 5 in slots
     assert 0x7F0012345000 not in slots
     assert min(slots) >= 0
+
+
+def test_how_a_subject_was_named_is_hashed_too() -> None:
+    named = {"name": "podman container shop (ab12)", "container": "ab" * 32, "runtime": "podman",
+             "selector": "podman:shop", "roots": [7]}  # fmt: skip
+    made = leaking()
+    whole = made.snapshot(100, subject={"pid": 100, "start_time": None, **named})
+    told = Redaction(b"k" * 16).snapshot(whole)
+    subject = told.meta["subject"]
+    assert "shop" not in str(subject)
+    assert "abab" not in str(subject)
+    assert (subject["pid"], subject["roots"], subject["runtime"]) == (100, [7], "podman")
+    for plain in ("100", "100 7", "host", "self"):
+        again = made.snapshot(100, subject={"pid": 100, "start_time": None, "selector": plain})
+        assert Redaction(b"k" * 16).snapshot(again).meta["subject"]["selector"] == plain

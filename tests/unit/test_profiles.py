@@ -12,6 +12,7 @@ from analyzer.core.model import Rules, Status
 from analyzer.report.make import make
 from analyzer.report.profiles import named, profiles
 from analyzer.report.value import ReportOptions
+from analyzer.sources.privacy import Redaction
 from analyzer.writers import json, junit, terminal
 from tests.build import Machine, Obj
 
@@ -218,3 +219,23 @@ def test_who_is_outside_is_told_with_the_container_or_the_service() -> None:
     assert "outside  spy60 (60), in docker container cdcdcdcdcdcd: fd 3\n" in said
     assert "outside  spy61 (61), in nginx.service: fd 3\n" in said
     assert "outside  spy62 (62): fd 3\n" in said
+
+
+def test_a_redacted_container_is_of_no_runtime_and_says_so() -> None:
+    made, _, _ = container("podman")
+    snapshot = Redaction(b"k" * 16).snapshot(made.snapshot(ROOT))
+    report = make(snapshot, check(snapshot), ReportOptions("report", gate=True))
+    assert (report.profile.name, report.exit_code) == ("none", 16)
+    assert any("names are hashed" in note for note in report.notes)
+
+
+def test_a_unit_has_the_hosts_namespaces_and_need_not_be_an_init() -> None:
+    made = Machine()
+    made.task(1, ppid=0)
+    made.task(ROOT, ppid=1, cgroup="/system.slice/a.service")
+    spaces = made.object("NSPROXY", 9, holders=[(ROOT, "nsproxy"), (1, "nsproxy")], initial=True)
+    made.object("NET_NS", 9, holders=[(spaces, "nsproxy.net")], initial=True, ino=7)
+    snapshot = made.snapshot(ROOT)
+    for name, code in (("systemd", 0), ("auto", 16)):
+        options = ReportOptions("check", gate=True, profile=name)
+        assert make(snapshot, check(snapshot), options).exit_code == code

@@ -45,10 +45,20 @@ POD: Final = (
 )
 
 
+NULL: Final = Rule(
+    "standard streams on /dev/null",
+    kinds=frozenset({"FILE"}),
+    impacts=frozenset({"by-design"}),
+    fd=STDIO,
+    path=("/dev/null",),
+)
+
+
 def stdio(*monitors: str, terminal: str) -> tuple[Rule, ...]:
     """Return the rules for standard streams that lead to a monitor: pipes, or a terminal."""
     called = terminal
     return (
+        NULL,
         Rule(
             f"stdin, stdout and stderr to {called}",
             kinds=frozenset({"PIPE"}),

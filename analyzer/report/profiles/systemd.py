@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from analyzer.report.profiles.base import STDIO, Profile
+from analyzer.report.profiles.base import NULL, STDIO, Profile
 from analyzer.report.rules import Rule
 
 _SPACES: Final = frozenset(
@@ -25,6 +25,7 @@ PROFILE: Final = Profile(
         Rule("the host's namespaces", kinds=_SET, impacts=frozenset({"reaches-out"})),
         Rule("the host's namespaces", relations=frozenset({"foreign-net"})),
         Rule("no first process of a pid namespace", relations=frozenset({"container_init"})),
+        NULL,
         Rule(
             "stdout and stderr to the journal",
             kinds=frozenset({"SOCKET"}),
