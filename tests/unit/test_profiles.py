@@ -13,7 +13,7 @@ from analyzer.report.make import make
 from analyzer.report.profiles import named, profiles
 from analyzer.report.value import ReportOptions
 from analyzer.sources.privacy import Redaction
-from analyzer.writers import json, junit, terminal
+from analyzer.writers import json, junit, markdown, terminal
 from tests.build import Machine, Obj
 
 if TYPE_CHECKING:
@@ -205,6 +205,8 @@ def test_what_is_known_is_in_every_form() -> None:
     pipes = [entry for entry in found["objects"] if entry["kind"] == "PIPE"]
     assert [entry["waived"]["by"] for entry in pipes] == ["docker", "docker"]
     assert [entry["gates"] for entry in pipes] == [False, False]
+    said = markdown.render(report)
+    assert "Known: docker, by design: stdin, stdout and stderr to containerd-shim: " in said
     assert "known (docker: stdin, stdout and stderr to containerd-shim)" in junit.render(report)
 
 
