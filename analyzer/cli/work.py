@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from analyzer.cli.desk import Desk
     from analyzer.cli.output import Progress
     from analyzer.cli.target import Target
+    from analyzer.report.rules import Rule
     from analyzer.report.value import Report, ReportOptions
     from analyzer.snapshot.value import Snapshot
 
@@ -176,6 +177,14 @@ def _reported(path: str, target: Target, rules: str) -> bytes:
     raise BadInputError(f"the baseline {path}: {said[-1].removeprefix('cranalyze: ')}")
 
 
+def _rules(policy: str | None) -> tuple[Rule, ...]:
+    if policy is None:
+        return ()
+    from analyzer.report.policy import load
+
+    return load(policy)
+
+
 def keep_policy(path: str | None, report: Report, *, force: bool) -> None:
     """Write the policy that --write-policy asks for; BadInputError where it cannot be."""
     if path is None:
@@ -224,7 +233,6 @@ class Asked(NamedTuple):
         baseline: frozenset[str] = frozenset(),
     ) -> ReportOptions:
         """Return what is asked of the report itself, in its own terms."""
-        from analyzer.report.policy import load
         from analyzer.report.profiles import RECOGNISED, named
         from analyzer.report.value import ReportOptions
 
@@ -238,7 +246,7 @@ class Asked(NamedTuple):
             ignore=parse_words(ignore, "--ignore"),
             strict=strict,
             references_only=references_only,
-            policy=() if policy is None else load(policy),
+            policy=_rules(policy),
             baseline=baseline,
             profile=profile if profile == RECOGNISED else named(profile).name,
         )

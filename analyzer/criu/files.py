@@ -376,6 +376,11 @@ RULES: Final = (
         remove="take it out (EPOLL_CTL_DEL) before the descriptor is closed",
     ),
     Rule(
+        "eventfd-user", "an eventfd that a guest or a request of the other side rings",
+        Outcome.SILENT, Crosses("eventfd-user"), about="eventfd-user",
+        then="the eventfd has its value again, and nobody rings it",
+    ),
+    Rule(
         "epoll-watch", "an epoll item across the border", Outcome.SILENT, Crosses("epoll-watch"),
         about="epoll-watch", then="the epoll outside reports nothing any more",
     ),

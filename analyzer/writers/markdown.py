@@ -33,7 +33,6 @@ from analyzer.report.wording import (
     verdict_words,
     whose,
 )
-from analyzer.writers import preflight
 from analyzer.writers.terminal import across, headline, named, next_step
 
 if TYPE_CHECKING:
@@ -281,6 +280,8 @@ def _crossing(one: Crossed, *, everything: bool) -> tuple[str, ...]:
 
 def _preflight(report: Report, *, everything: bool) -> Iterator[str]:
     if report.preflight is not None:
+        from analyzer.writers import preflight
+
         yield from preflight.markdown(report.preflight, _table, code, _block, everything=everything)
 
 

@@ -35,7 +35,6 @@ from analyzer.report.wording import (
     verdict_words,
     whose,
 )
-from analyzer.writers import preflight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -107,6 +106,8 @@ def render(report: Report, width: int = 80, *, everything: bool = False) -> list
     for block in blocks:
         lines += [Line(""), *block]
     if report.preflight is not None:
+        from analyzer.writers import preflight
+
         for parts in preflight.blocks(report.preflight, page.width, everything=everything):
             lines += [Line(""), *(Line(*part) for part in parts)]
     for warning in report.warnings:
