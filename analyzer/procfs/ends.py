@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from analyzer.relations.shown import Key, Mount, Shown
 
 _PTS: Final = range(136, 144)  # UNIX98_PTY_SLAVE_MAJOR, include/uapi/linux/major.h
+_ENDS: Final = {"master": "ptm", "slave": "pts/"}
 _MINORS: Final = 256
 _TTYS: Final = 4
 _LONG: Final = 20  # digits of a number that may not fit
@@ -83,7 +84,20 @@ def _named(link: str) -> int | None:
 
 def _terminals(_: Shown, keys: Sequence[Key]) -> Mapping[str, Sequence[Any]]:
     parts: list[Any] = [key[1] for key in keys]
-    return {"name": [terminal(part[-1]) for part in parts]}
+    return {"name": [_end(part) if part[0] in _ENDS else terminal(part[-1]) for part in parts]}
+
+
+def _end(part: tuple[str, int, int]) -> str:
+    return f"/dev/{_ENDS[part[0]]}{part[-1]}"
+
+
+def _maps(_: Shown, keys: Sequence[Key]) -> Mapping[str, Sequence[Any]]:
+    return {"name": [f"id {key[1]}" for key in keys]}
+
+
+def _queues(_: Shown, keys: Sequence[Key]) -> Mapping[str, Sequence[Any]]:
+    parts: list[Any] = [key[1] for key in keys]
+    return {"name": [f"msqid {n} (key {key & 0xFFFFFFFF:#010x})" for _, n, key in parts]}
 
 
 def terminal(number: int) -> str | None:
@@ -106,6 +120,8 @@ def _said(_: Shown, keys: Sequence[Key]) -> Mapping[str, Sequence[Any]]:
 _DESCRIBE: Final[Mapping[str, Callable[[Shown, Sequence[Key]], Mapping[str, Sequence[Any]]]]] = {
     "INODE": _inodes,
     "TTY": _terminals,
+    "MSG": _queues,
+    "BPF_MAP": _maps,
     "MOUNT": _mounts,
     "PID": _said,
     "CGROUP": _said,

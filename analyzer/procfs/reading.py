@@ -94,6 +94,7 @@ class _Reading:
     subtree: frozenset[int]
     observer: int
     whole: bool
+    ticks: int
 
     def concerns(self, group: Sequence[Read]) -> bool:
         return any(task.tid in self.full for task in group)
@@ -125,7 +126,7 @@ def read(
     subtree = frozenset(inside["tgid"].tolist())
     whole = fs.is_live() or _is_whole(fs)
     own = frozenset() if host else subtree  # in a reading of all nobody is inside
-    reading = _Reading(fs, found, identity, full, log, own, facts.observer, whole)
+    reading = _Reading(fs, found, identity, full, log, own, facts.observer, whole, facts.clk_tck)
     out, notes, made = _graph(reading, progress)
     made |= {"tasks": table, **out.tables()}
     return Seen(fs, facts, log, found, subtree, identity.certain, notes, made)

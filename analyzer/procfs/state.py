@@ -11,13 +11,13 @@ from analyzer.core.model import FACTS, TASK
 from analyzer.kinds import _named_types
 from analyzer.kinds.file import flag_words
 from analyzer.procfs import nslink
-from analyzer.relations.shown import PATH_ONLY
+from analyzer.relations.shown import PATH_ONLY, queues
 from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from analyzer.relations.shown import File, Key, Mount, Shown, Sock
+    from analyzer.relations.shown import File, Key, Mount, Queue, Shown, Sock
     from analyzer.snapshot.tables import Table
 
 Told = Iterator[tuple[str, int | str]]
@@ -66,6 +66,8 @@ def _told(shown: Shown, *, hosts: bool) -> Iterator[tuple[Key, Told]]:
     for sock in shown.socks:
         if sock.ino:
             yield sock.key, _of_socket(sock)
+    for queue in shown.once(queues):
+        yield ("MSG", (shown.reader.get("ipc"), queue.id, queue.key)), _of_queue(queue)
     for mount in shown.mounts.values():
         yield ("MOUNT", mount.mnt_id), _of_mount(mount)
 
@@ -168,6 +170,11 @@ def _of_socket(sock: Sock) -> Told:
         "remote": sock.remote,
     }
     yield from ((fact, text) for fact, text in texts.items() if text)
+
+
+def _of_queue(queue: Queue) -> Told:
+    yield "msg.messages", queue.messages
+    yield "msg.bytes", queue.bytes
 
 
 def _of_mount(mount: Mount) -> Told:

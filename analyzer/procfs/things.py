@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from analyzer.kinds import _sock, namespace_kinds, pipe
+from analyzer.kinds import _sock, namespace_kinds, pipe, tty
 from analyzer.procfs import nslink
+from analyzer.procfs.ends import add as ends_add
 from analyzer.relations.shown import PATH_ONLY
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def add(graph: Tables, shown: Shown) -> None:
     """Add what the files of the graph are open on, and which namespace sockets are in."""
     files = [file for file in shown.files if file.slots and file.key in graph.number]
     _add_pipes(graph, files)
+    _add_terminals(graph, files, shown)
     _add_sockets(graph, [(f, sock) for f in files if (sock := shown.sock_of(f)) is not None])
 
 
@@ -100,6 +102,24 @@ def _add_pipes(graph: Tables, files: list[File]) -> None:
             [graph.number[file.key] for file in some],
             [graph.number["PIPE", file.pipe] for file in some],
         )
+
+
+def _add_terminals(graph: Tables, files: list[File], shown: Shown) -> None:
+    ends = [(file, end) for file in files if (end := shown.terminal(file)) is not None]
+    ends_add(graph, dict.fromkeys(key for _, end in ends for key in (end.key, end.whole)), shown)
+    graph.references(
+        "FILE",
+        tty.FILE.name,
+        [graph.number[file.key] for file, _ in ends],
+        [graph.number[end.key] for _, end in ends],
+    )
+    pairs = dict.fromkeys((end.whole, end.key) for _, end in ends if not end.master)
+    graph.references(
+        "TTY",
+        tty.MASTER.name,
+        [graph.number[whole] for whole, _ in pairs],
+        [graph.number[end] for _, end in pairs],
+    )
 
 
 def _add_sockets(graph: Tables, pairs: list[tuple[File, Sock]]) -> None:

@@ -46,7 +46,13 @@ if TYPE_CHECKING:
 DELETED: Final = " (deleted)"  # what d_path() in fs/d_path.c adds to a name that is gone
 
 _WATCHERS: Final = frozenset(
-    {"anon_inode:[eventpoll]", "anon_inode:inotify", "anon_inode:[fanotify]", "anon_inode:[pidfd]"}
+    {
+        "anon_inode:[eventpoll]",
+        "anon_inode:inotify",
+        "anon_inode:[fanotify]",
+        "anon_inode:[pidfd]",
+        "anon_inode:bpf-map",
+    }
 )
 _SUBVOLUMES: Final = "btrfs"  # each has the same numbers, and mountinfo the device of them all
 _SEGMENT: Final = "/SYSV"  # of ipc/shm.c: such a file has the id of the segment as number
@@ -73,6 +79,10 @@ class Reading(Protocol):
     @property
     def observer(self) -> int:
         """Return who read it; 0 is unknown."""
+
+    @property
+    def ticks(self) -> int:
+        """Return how many clock ticks a second has."""
 
     @property
     def whole(self) -> bool:
@@ -464,5 +474,7 @@ def shown(  # noqa: PLR0913, PLR0917 -- all that a reading has read
         look=fs.look,
         text=lambda path: _text(fs, path),
         socks=socks,
+        reader=by_tid[reading.observer].spaces if reading.observer in by_tid else {},
+        ticks=reading.ticks,
         own_proc=own_proc(found, by_tid, reading.observer),
     )

@@ -13,12 +13,14 @@ import numpy as np
 from analyzer.core.model import Impact
 from analyzer.relations._anonymous import BPF_LINK, BPF_MAP, BPF_PROG, anonymous, data_of
 from analyzer.relations.base import Related, Relation, words
+from analyzer.relations.shown import Tied, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.kinds.base import U64
     from analyzer.relations.base import World
+    from analyzer.relations.shown import Shown
 
 _NONE: Final = np.empty(0, np.uint64)
 _MOST: Final = 64  # MAX_USED_MAPS
@@ -53,6 +55,13 @@ def _rows(holders: U64, maps: U64, role: str) -> Related:
     return Related("FILE", holders, "BPF_MAP", maps, role=words(len(maps), role))
 
 
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    for file in shown.files:
+        said = number(dict(file.lines).get("map_id", "")) if file.lines else None
+        if said is not None and file.link == "anon_inode:bpf-map":
+            yield Tied(file.key, ("BPF_MAP", said), role="map")
+
+
 RELATION: Final = Relation(
     name="bpf-map",
     title="leads to a map that the other side reaches",
@@ -63,5 +72,7 @@ RELATION: Final = Relation(
     next="close the descriptor",
     shared=True,
     kernel=_find,
+    from_proc=_from_proc,
+    hidden="what programs and links lead to",
     unseen="pins in a bpf filesystem, maps within maps, programs that nobody has a descriptor of",
 )

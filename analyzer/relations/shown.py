@@ -35,6 +35,10 @@ _ACCESS: Final = 3
 _GONE: Final = "//deleted"  # what show_mountinfo() says of a root that was removed
 _PIPE: Final = re.compile(r"pipe:\[([0-9]{1,20})\]")
 _SOCKET: Final = re.compile(r"socket:\[([0-9]{1,20})\]")
+_INDEX: Final = re.compile(r"[0-9]{1,7}")
+_SIGNED: Final = re.compile(r"-?[0-9]{1,18}")
+_BOOT: Final = re.compile(r"^btime ([0-9]{1,12})$", re.MULTILINE)
+_COLUMNS: Final = 14  # of /proc/sysvipc/msg
 _MOST: Final = (1 << 64) - 1
 _ID: Final = re.compile("[1-9][0-9]{0,8}")
 _INIT: Final = 1  # the number of the first process of a pid namespace
@@ -125,6 +129,27 @@ class Mount(NamedTuple):
     master: int
     space: str
     only_itself: bool = False
+
+
+class Terminal(NamedTuple):
+    """An end of a pseudo-terminal, which `whole` is: its own key, and whether it is the master."""
+
+    key: Key
+    whole: Key
+    master: bool
+
+
+class Queue(NamedTuple):
+    """A line of /proc/sysvipc/msg (proc_sysvipc(5)); times are seconds since 1970, 0 is never."""
+
+    id: int
+    key: int
+    messages: int
+    bytes: int
+    sender: int
+    receiver: int
+    sent: int
+    received: int
 
 
 class Slot(NamedTuple):
@@ -226,6 +251,7 @@ class Place:
 class Shown:
     """What was shown. `initial` are the host's namespaces, by name, as far as they can be told.
 
+    `reader` are the namespaces of who looked, and `ticks` how many a second has.
     `tables` are the tids that use each descriptor table. `mounts` are those of every mount
     namespace, by mount id, which is one on the machine. `whole` tells that no process is missing.
     """
@@ -243,6 +269,8 @@ class Shown:
     text: Callable[[str], str]
     own_proc: int | None = None
     socks: Sequence[Sock] = ()
+    reader: Mapping[str, str] = field(default_factory=dict)
+    ticks: int = 100
     _made: dict[object, Any] = field(default_factory=dict)
 
     def once(self, make: Callable[[Shown], T]) -> T:
@@ -267,6 +295,30 @@ class Shown:
     def sock_files(self) -> Mapping[int, list[File]]:
         """Return the open files of each socket, by its inode."""
         return self.once(_sock_files)
+
+    def terminal(self, file: File) -> Terminal | None:
+        """Return which end of which pseudo-terminal a file is, None where that cannot be told.
+
+        Every devpts has numbers of its own; a master that was opened elsewhere has that beside it.
+        """
+        if file.mount is None or file.deleted:
+            return None
+        index, master = dict(file.lines).get("tty-index"), True
+        devices = {file.mount.dev}
+        if file.mount.fstype != "devpts":
+            own = (one for one in self.mounts.values() if one.space == file.mount.space)
+            devices = {one.dev for one in own if one.fstype == "devpts"}
+        elif index is None:
+            index, master = file.link.rpartition("/")[2], False
+        if index is None or not _INDEX.fullmatch(index) or len(devices) != 1:
+            return None
+        place = (*devices, int(index))
+        whole: Key = ("TTY", ("master", *place))
+        return Terminal(whole if master else ("TTY", ("slave", *place)), whole, master)
+
+    def lived(self, task: Task, when: int) -> bool:
+        """Tell whether a task was there at a time in seconds since 1970; False if unknown."""
+        return 0 < self.once(_booted) <= when + 1 - task.start / self.ticks
 
     def sock_of(self, file: File) -> Sock | None:
         """Return the socket that a file is, None where no table has it."""
@@ -331,6 +383,23 @@ class Shown:
         if at is None or len(at.numbers) != depth or "pid" not in at.spaces:
             return True
         return at.spaces["pid"] == top.spaces["pid"]
+
+
+def _booted(shown: Shown) -> int:
+    """Return when the machine was started, in seconds since 1970; 0 is unknown."""
+    found = _BOOT.search(shown.text("stat"))
+    return 0 if found is None else int(found[1])
+
+
+def queues(shown: Shown) -> list[Queue]:
+    """Return the System V message queues of the IPC namespace of who looked."""
+    found = []
+    for line in shown.text("sysvipc/msg").splitlines()[1:]:
+        words = line.split()
+        if len(words) == _COLUMNS and all(_SIGNED.fullmatch(word) for word in words):
+            key, ident, _, used, count, sender, receiver, *_, sent, received, _ = map(int, words)
+            found.append(Queue(ident, key, count, used, sender, receiver, sent, received))
+    return found
 
 
 def _number_of(what: re.Pattern[str], link: str) -> int | None:

@@ -13,11 +13,13 @@ import numpy as np
 from analyzer.core.model import Impact
 from analyzer.relations._ipc import by_pid, objects, waiting
 from analyzer.relations.base import Relation
+from analyzer.relations.shown import Tied, queues
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.relations.base import Related, World
+    from analyzer.relations.shown import Key, Shown
 
 _WAITING: Final = (
     ("q_receivers", ("msg_receiver", "r_list", "r_tsk")),
@@ -37,6 +39,21 @@ def _find(world: World) -> Iterator[Related]:
         yield waiting(world, heads, "MSG", queues, place)
 
 
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    space = shown.reader.get("ipc")
+    for queue in shown.once(queues) if space is not None else ():
+        key: Key = ("MSG", (space, queue.id, queue.key))
+        for role, pid, when in (
+            ("sent", queue.sender, queue.sent),
+            ("received", queue.receiver, queue.received),
+        ):
+            task = shown.tasks.get(pid)
+            # A number that was given anew since is somebody else's.
+            if task is not None and task.spaces.get("ipc") == space and shown.lived(task, when):
+                leader = shown.tasks.get(task.tgid, task)
+                yield Tied(leader.key, key, role=f"{role} last")
+
+
 RELATION: Final = Relation(
     name="sysv-queue",
     title="uses a message queue that the other side uses",
@@ -47,5 +64,7 @@ RELATION: Final = Relation(
     next="an IPC namespace of its own (unshare -i)",
     shared=True,
     kernel=_find,
+    from_proc=_from_proc,
+    hidden="who waits; queues of other IPC namespaces than that of who looked",
     unseen="who used it before the last",
 )

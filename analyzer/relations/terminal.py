@@ -16,11 +16,13 @@ from analyzer.core.model import Impact
 from analyzer.memory.distinct import member
 from analyzer.relations._sockets import mine
 from analyzer.relations.base import Related, Relation, words
+from analyzer.relations.shown import Tied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.relations.base import World
+    from analyzer.relations.shown import Shown
 
 
 def _find(world: World) -> Iterator[Related]:
@@ -38,6 +40,19 @@ def _find(world: World) -> Iterator[Related]:
     yield Related("FILE", file, "TTY", whole, role=role, impact=impact)
 
 
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    ends = [(file, end) for file in shown.files if (end := shown.terminal(file)) is not None]
+    typed = {end.whole for file, end in ends if not file.inside and not end.master}
+    for file, end in ends:
+        reaches = file.inside and end.master and end.whole in typed
+        yield Tied(
+            file.key,
+            end.whole,
+            role="master" if end.master else "slave",
+            impact=Impact.REACHES_OUT if reaches else None,
+        )
+
+
 RELATION: Final = Relation(
     name="terminal",
     title="a terminal that both sides have open",
@@ -48,4 +63,6 @@ RELATION: Final = Relation(
     next="start it without a terminal, or with one of its own; CRIU: --shell-job",
     shared=True,
     kernel=_find,
+    from_proc=_from_proc,
+    hidden="consoles and serial lines, /dev/tty, masters where several devpts are mounted",
 )

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.live, pytest.mark.bpf, pytest.mark.needs("root", "kcmp")]
 
 SHOWN: Final = {name for name, one in relations().items() if one.from_proc is not None}
-TIED: Final = frozenset({"tracer", "pidfd", "proc-files", "session-left", "cgroup"})
+TIED: Final = frozenset(
+    {"tracer", "pidfd", "proc-files", "session-left", "cgroup", "bpf-map", "sysv-queue"}
+)
 MADE: Final = {"cgroup"}  # a machine may have none of version 2 that can be made
 SCENES: Final = {
     ("tests.company", "member"): {"session"},
@@ -108,6 +110,16 @@ def before():
     os.setsid()
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+""",
+    "terminal": """
+assert libc.unshare(0x20000) == 0
+assert libc.mount(b"none", b"/", None, 0x4000 | 0x40000, None) == 0
+while libc.umount2(b"/dev/pts", 2) == 0: pass
+assert libc.mount(b"devpts", b"/dev/pts", b"devpts", 0, b"ptmxmode=0666") == 0
+master, slave = pty.openpty()
+def a(): os.close(slave)
+def b(): os.close(master)
+def after(*_): os.close(master); os.close(slave)
 """,
     "internet-peer": INTERNET + ACCEPTED,
     "foreign-net": """
