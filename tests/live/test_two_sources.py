@@ -36,7 +36,8 @@ SMALL: Final = {"many": {"processes": 7, "fds": 300}}
 
 # Numbers of the objects and of the check are each source's own: /proc has no counts, and knows
 # fewer holders, so fewer processes that lead there: not that a child runs its parent's file, nor
-# that who maps a segment holds the ipc namespace, nor which open file is mapped. Its facts: test_relations_proc.py.
+# that who maps a segment holds the ipc namespace, nor which open file is mapped. Its facts are
+# compared in test_relations_proc.py.
 OWN: Final = frozenset(
     {"VERDICT", "BASIS", "OBJREF", "ADDRESS", "USERS", "REFCOUNT", "OUTSIDE", "OBSERVER", "UNNAMED",
      "NPROCS", "MESSAGE", "HOLDER", "STTYPE", "RELATION", "ONS", "PNS",
