@@ -23,7 +23,7 @@ _CGROUPS: Final = frozenset({"cgroup", "cgroup2"})
 
 
 class _Mount(NamedTuple):
-    """A mount: its row, where it is, what it shows of which filesystem, its groups."""
+    """A mount: its row, where it is, what it shows of which filesystem, its groups and parent."""
 
     row: int
     space: int
@@ -33,6 +33,8 @@ class _Mount(NamedTuple):
     device: str
     group: int
     master: int
+    number: int
+    parent: int
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class _Found:
     all: tuple[_Mount, ...]
 
     def top(self, one: _Mount) -> bool:
-        """Tell whether it is the root of a mount namespace: that can be any."""
-        return one.point == "/"
+        """Tell whether it is the root that all others are below: that can be any."""
+        return one.point == "/" and not any(m.number == one.parent for m in self.all)
 
     def has_root(self, one: _Mount) -> bool:
         """Tell whether the filesystem is mounted from its root on, or from above, somewhere."""
@@ -77,9 +79,26 @@ def _found(view: View) -> _Found:
                 str(known.get("device", "")),
                 int(known.get("peer_group", 0)),
                 int(known.get("master_group", 0)),
+                int(known.get("mount_id", -row)),
+                int(known.get("parent_mount", 0)),
             )
         )
-    return _Found(tuple(made))
+    return _Found(tuple(_visible(made)))
+
+
+def _visible(mounts: list[_Mount]) -> list[_Mount]:
+    """Return what is below the root: a container may have been moved upon the tree of the host.
+
+    /proc/PID/mountinfo, which CRIU goes by, has no more of it. Of several on one another at the
+    root it is the one on top.
+    """
+    under = {one.parent for one in mounts if one.point == "/"}
+    tops = [one for one in mounts if one.point == "/" and one.number not in under]
+    kept, new = {one.number for one in tops}, True
+    while new:
+        more = {one.number for one in mounts if one.parent in kept} - kept
+        kept, new = kept | more, bool(more)
+    return [one for one in mounts if one.number in kept] if tops else mounts
 
 
 def _whole(view: View, one: _Mount) -> bool:

@@ -30,9 +30,9 @@ T = TypeVar("T")
 NOTHING: Final[Facts] = {}
 _LEAKS: Final = (Verdict.USAGE_LEAK, Verdict.OVERCOUNT)
 RUNTIMES: Final = (
-    "conmon", "containerd-shim", "docker-containe", "lxc-start", "systemd-nspawn", "crun", "runc",
+    "conmon", "containerd-shim", "docker-containe", "lxc-start", "crun", "runc",
 )  # fmt: skip
-"""What the processes that stay beside a container call themselves, or how that begins."""
+"""What runtimes that can make a checkpoint call what stays beside a container, or its beginning."""
 
 
 class View:

@@ -120,8 +120,10 @@ def _state(memory: Memory, mounts: U64) -> Mapping[str, npt.NDArray[Any]]:
     read = memory.gather(
         mounts, "mount",
         {"root": "mnt.mnt_root", "flags": "mnt.mnt_flags", "id": "mnt_id",
-         "group": "mnt_group_id", "master": "mnt_master", "sb": "mnt.mnt_sb"},
+         "group": "mnt_group_id", "master": "mnt_master", "sb": "mnt.mnt_sb",
+         "parent": "mnt_parent"},
     )  # fmt: skip
+    parent = memory.gather(read["parent"], "mount", {"id": "mnt_id"})
     block = memory.gather(read["sb"], "super_block", {"dev": "s_dev"})
     master = memory.gather(read["master"], "mount", {"group": "mnt_group_id"})
 
@@ -137,6 +139,7 @@ def _state(memory: Memory, mounts: U64) -> Mapping[str, npt.NDArray[Any]]:
         "peer_group": known(group, group > 0),
         "master_group": known(master["group"], master.ok & (read["master"] != 0)),
         "mounts": within(memory, read["root"]),
+        "parent_mount": known(parent["id"], parent.ok & (read["parent"] != mounts)),
         "filesystem": types(memory, read["sb"]),
         "device": np.where(block.ok, numbers(block["dev"].astype(np.int64)), ""),
     }
@@ -149,6 +152,7 @@ _FACTS: Final = (
     Fact("peer_group", "number", "mounts of one group get what is mounted in any of them"),
     Fact("master_group", "number", "the group whose mounts and unmounts a mount follows"),
     Fact("mounts", "text", "which directory or file of its filesystem a mount shows"),
+    Fact("parent_mount", "number", "the mount that it is mounted on", aside=True),
     FILESYSTEM,
     NUMBER,
 )

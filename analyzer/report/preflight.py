@@ -141,8 +141,8 @@ def _filled(template: str, one: Found) -> str:
 
 
 def _options(blockers: Iterable[Blocker]) -> Iterator[str]:
-    """Yield the options of a dump, each once; what the runtime does it adds itself."""
-    told = [one.option for one in blockers if one.option and one.outcome is not Outcome.RUNTIME]
+    """Yield the options of a dump, each once: those too that a runtime would add itself."""
+    told = [one.option for one in blockers if one.option]
     highest = max((int(o.split()[1]) for o in told if o.startswith(_HIGHEST)), default=0)
     yield from (option for option in dict.fromkeys(told) if not option.startswith(_HIGHEST))
     if highest:
@@ -150,8 +150,7 @@ def _options(blockers: Iterable[Blocker]) -> Iterator[str]:
 
 
 def _restoring(blockers: Iterable[Blocker]) -> list[str]:
-    told = (one.restore for one in blockers if one.restore and one.outcome is not Outcome.RUNTIME)
-    return list(dict.fromkeys(told))
+    return list(dict.fromkeys(one.restore for one in blockers if one.restore))
 
 
 def _numbered(options: Sequence[str]) -> Iterator[str]:

@@ -79,9 +79,10 @@ def _commands(told: Preflight, width: int) -> Iterator[Part]:
         yield from _lines(f"cannot: remove {removals(told)}", width, "bad", first="  ", indent=4)
     if told.runtime:
         words = (
-            f"{printable(told.runtime)} runs this container: let it make the checkpoint; it adds "
+            f"{printable(told.runtime)} runs this container: a checkpoint made by its runtime has "
+            "what is left to that, also without these commands"
         )
-        yield from _lines(f"{words}options of its own", width, first="  ", indent=4)
+        yield from _lines(words, width, first="  ", indent=4)
     which = "" if told.possible else " (when that is done)"
     for title, command in (("to dump", told.dump), ("to restore", told.restore)):
         yield f"  {title}{which}:", "faint"
