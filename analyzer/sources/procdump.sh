@@ -62,9 +62,24 @@ said() {
     [ -z "$1" ] || printf '### said\n%s\n' "$1"
 }
 
-copy_files() { # PREFIX FILE...
-    printf '### files %s\n' "$1"
+# There is an end to the words of one command, and a process may have 100,000 threads or files.
+in_parts() { # FUNCTION WORD...
+    copy=$1 part='' words=0
     shift
+    for word; do
+        part="$part $word"
+        words=$((words + 1))
+        if [ $words -ge 2000 ]; then
+            $copy $part
+            part='' words=0
+        fi
+    done
+    [ -z "$part" ] || $copy $part
+}
+
+prefix=''
+copy_files() { # FILE...
+    printf '### files %s\n' "$prefix"
     said "$(grep $text -H '' "$@" 2>&1 >&4)"
 }
 
@@ -124,10 +139,10 @@ find_inside() {
 # One of each network namespace, and of each mount namespace, is enough.
 spaces=' '
 find_spaces() { # PID...
-    links='' last='' firsts=''
-    for pid; do links="$links $pid/ns/net $pid/ns/mnt"; done
+    both='' last='' firsts=''
+    for pid; do both="$both $pid/ns/net $pid/ns/mnt"; done
     set -f
-    for word in $(ls -ld $links 2>/dev/null); do
+    for word in $(ls -ld $both 2>/dev/null); do
         case $word in
         */ns/*) last=${word%%/*} ;;
         net:* | mnt:*)
@@ -148,8 +163,17 @@ find_spaces() { # PID...
     set +f
 }
 
-copy_some() { # PID...
+files='' links='' infos='' others='' looks=''
+copy_gathered() {
+    [ -z "$files" ] || in_parts copy_files $files
+    [ -z "$links" ] || in_parts copy_links $links
+    [ -z "$infos" ] || in_parts copy_folders $infos
+    [ -z "$looks" ] || in_parts copy_looks $looks
+    [ -z "$others" ] || in_parts copy_shared $others
     files='' links='' infos='' others='' looks=''
+}
+
+copy_some() { # PID...
     for pid; do
         files="$files $pid/stat $pid/status $pid/cgroup"
         links="$links $pid/ns $pid/exe $pid/cwd $pid/root $pid/fd"
@@ -162,22 +186,23 @@ copy_some() { # PID...
         set -- "$pid/task"/*
         [ $# -le 1 ] || add_threads "$@"
     done
-    copy_files '' $files
-    copy_links $links
-    copy_folders $infos
-    copy_looks $looks
-    [ -z "$others" ] || copy_shared $others
+    copy_gathered
 }
 
-# A thread of its own descriptor table shows by other descriptors than its process has.
+# A thread of its own descriptor table shows by other descriptors than its process has. Of a process
+# with many of both not all are compared: kcmp(2) tells them, and what is lacking is a gap then.
 add_threads() { # TASK...
     own=$(cd "$pid/fd" 2>/dev/null && echo *)
+    threads=0 left=$((200000 - ${#own}))
     for task; do
+        threads=$((threads + 1))
+        [ $((threads % 1000)) -ne 0 ] || copy_gathered
         tid=${task##*/}
         [ "$tid" != "$pid" ] || continue
         files="$files $task/stat $task/status"
         links="$links $task/ns"
-        if [ "$(cd "$task/fd" 2>/dev/null && echo *)" != "$own" ]; then
+        left=$((left - ${#own}))
+        if [ $left -gt 0 ] && [ "$(cd "$task/fd" 2>/dev/null && echo *)" != "$own" ]; then
             links="$links $task/fd"
             infos="$infos $task/fdinfo"
         fi
@@ -416,23 +441,24 @@ for pid in $all; do
     if [ $count -ge 200 ]; then
         find_spaces $some
         copy_some $some
-        [ -z "$firsts" ] || copy_files '' $firsts
+        [ -z "$firsts" ] || in_parts copy_files $firsts
         some='' count=0
     fi
 done
 if [ -n "$some" ]; then
     find_spaces $some
     copy_some $some
-    [ -z "$firsts" ] || copy_files '' $firsts
+    [ -z "$firsts" ] || in_parts copy_files $firsts
 fi
 tell_identities
-copy_files '' locks swaps sysvipc/msg sysvipc/sem sysvipc/shm \
+copy_files locks swaps sysvipc/msg sysvipc/sem sysvipc/shm \
     sys/kernel/pid_max sys/kernel/threads-max sys/kernel/sem sys/kernel/shmmax sys/kernel/shmall \
     sys/kernel/shmmni sys/kernel/msgmax sys/kernel/msgmnb sys/kernel/msgmni \
     sys/fs/file-max sys/fs/file-nr sys/fs/nr_open sys/user/max_user_namespaces
 if cd /sys 2>/dev/null; then
     set -- block/loop*/loop/backing_file
-    [ ! -e "$1" ] || copy_files cranalyze/sys/ "$@"
+    prefix=cranalyze/sys/
+    [ ! -e "$1" ] || copy_files "$@"
 fi
 printf '### end\nended_at %s\n' "$(now)"
 [ -z "$out" ] || echo "procdump: wrote $out" >&2

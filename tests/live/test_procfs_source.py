@@ -161,6 +161,7 @@ def test_the_script_asks_what_is_shared(
         live = procfs.collect(pid)
     assert f"\n### identities {tool}\n".encode() in ran.stdout
     (tmp_path / "dump").write_bytes(ran.stdout)
+    assert not open_dump(tmp_path / "dump").skipped
     told = replay.collect(tmp_path / "dump", pid)
     assert told.meta["source"]["capabilities"]["identity"]
     assert _shared(told, pid) == _shared(live, pid)
