@@ -106,7 +106,10 @@ def load(processes: int, files: int) -> Iterator[int]:
 def beside() -> Iterator[int]:
     """Start a process that is no part of the load, and does nothing; yield its pid, and end it."""
     command = [sys.executable, "-c", "import signal; signal.pause()"]
-    with subprocess.Popen(command, start_new_session=True) as process:
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(
+        command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
+    ) as process:
         try:
             yield process.pid
         finally:

@@ -25,6 +25,7 @@ SECCOMP: Final = b"seccomp notify"
 USERFAULTFD: Final = b"[userfaultfd]"
 IO_URING: Final = b"[io_uring]"
 BPF_MAP: Final = b"bpf-map"
+WATCHERS: Final = (b"inotify", b"[fanotify]")
 BPF_PROG: Final = b"bpf-prog"
 BPF_LINK: Final = b"bpf_link"
 EVENTFD: Final = b"[eventfd]"
@@ -38,7 +39,7 @@ _ASKED: Final = 4
 def anonymous(world: World) -> Mapping[bytes, U64]:
     """Return the addresses of anonymous open files by the first bytes of their name."""
     found = world.once(files)
-    at = np.flatnonzero(found.good & member(found.inode, on(world, _MAGIC)))
+    at = np.flatnonzero(on(world, _MAGIC))
     ops = found.ops[at]
     # What has one `f_op` has one name: a few of each are asked, some may be closed by now.
     rows = [at[np.flatnonzero(ops == one)[:_ASKED]] for one in unique(ops)]
@@ -54,11 +55,12 @@ def _names(memory: Memory, dentries: U64) -> tuple[Words, Mask]:
     return np.array([row.tobytes().split(b"\0", 1)[0] for row in data], object), good
 
 
-def on(world: World, magic: int) -> U64:
-    """Return the inodes of open files that are on a filesystem of a type, sorted."""
-    known = world.once(inodes)
-    blocks = world.once(_types)
-    return known.address[known.good & member(known.block, blocks.get(magic, known.block[:0]))]
+def on(world: World, magic: int) -> Mask:
+    """Tell which open files are on a filesystem of a type."""
+    found, known = world.once(files), world.once(inodes)
+    blocks = world.once(_types).get(magic, known.block[:0])
+    result: Mask = found.good & (known.good & member(known.block, blocks))[known.of_file]
+    return result
 
 
 def _types(world: World) -> Mapping[int, U64]:

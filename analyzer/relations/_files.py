@@ -9,7 +9,6 @@ import numpy as np
 from analyzer.core.values import dataclass
 from analyzer.kinds._paths import paths
 from analyzer.kinds.mount import of_vfs
-from analyzer.memory.distinct import find, unique
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -101,7 +100,12 @@ class Inodes:
 def inodes(world: World) -> Inodes:
     """Return what is known of the inodes of open files (`world.once(inodes)`)."""
     found = world.once(files)
-    address = unique(found.inode)
+    order = np.argsort(found.inode)
+    new = np.ones(len(order), np.bool_)
+    np.not_equal(found.inode[order[1:]], found.inode[order[:-1]], out=new[1:])
+    address = found.inode[order[new]]
+    of_file = np.empty(len(order), np.intp)
+    of_file[order] = np.cumsum(new) - 1
     read = world.memory.gather(
         address,
         "inode",
@@ -124,7 +128,7 @@ def inodes(world: World) -> Inodes:
         read.values.get("locks", none),
         read.values.get("marks", none),
         read.ok,
-        find(address, found.inode)[0],
+        of_file,
     )
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core.model import Impact
-from analyzer.memory.distinct import member
 from analyzer.relations._anonymous import on
 from analyzer.relations._files import files
 from analyzer.relations.base import Related, Relation, words
@@ -31,7 +30,7 @@ _REGULAR: Final = 0o100000
 
 def _find(world: World) -> Iterator[Related]:
     found = world.once(files)
-    at = np.flatnonzero(found.good & member(found.inode, on(world, _MAGIC)))
+    at = np.flatnonzero(on(world, _MAGIC))
     read = world.memory.gather(found.inode[at], "inode", {"mode": "i_mode"})
     at = at[read.ok & (read["mode"].astype(np.int64) & _TYPE == _REGULAR)]
     yield Related(

@@ -40,7 +40,7 @@ _NOBODY: Final = np.empty(0, np.uint64)
 
 def _find(world: World) -> Iterator[Related]:
     memory, opened, found = world.memory, world.once(files), world.once(tasks)
-    at = np.flatnonzero(opened.good & member(opened.inode, on(world, _MAGIC)))
+    at = np.flatnonzero(on(world, _MAGIC))
     pid = _subjects(world, opened.dentry[at])
     row, there = found.with_pid(pid)
     at, pid, row = at[there], pid[there], row[there]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core.model import Impact
-from analyzer.memory.distinct import member, unique
+from analyzer.memory.distinct import find, member
 from analyzer.relations._anonymous import on
 from analyzer.relations._files import WRITE, files, inodes
 from analyzer.relations.base import Related, Relation, meet
@@ -23,7 +23,7 @@ from analyzer.relations.shown import Tied
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from analyzer.kinds.base import U64
+    from analyzer.kinds.base import U64, Mask
     from analyzer.relations.base import World
     from analyzer.relations.shown import File, Shown
 
@@ -38,12 +38,17 @@ def _find(world: World) -> Iterator[Related]:
     written = np.zeros(len(known.address), np.bool_)
     written[known.of_file[writes]] = True
     written &= known.good & np.isin(known.mode & _FORMAT, _FILES)
-    written &= ~member(known.address, on(world, _MQUEUE))  # see posix-queue
-    several = np.bincount(known.of_file, minlength=len(written)) > 1
-    at = np.flatnonzero(found.good & (written & several)[known.of_file])
-    at = at[~member(found.address[at], _mapped_alone(world))]
+    written &= np.bincount(known.of_file, minlength=len(written)) > 1
+    inside = world.inside.get("FILE", found.inode[:0])
+    if len(inside):
+        row, there = find(found.address, inside)
+        ours = np.zeros(len(written), np.bool_)
+        ours[known.of_file[row[there]]] = True
+        written &= ours
+    at = np.flatnonzero(found.good & written[known.of_file] & ~on(world, _MQUEUE))
+    at = at[~_mapped_alone(world, found.address[at])]  # and not posix-queue's
     named = known.links[known.of_file[at]] > 0
-    mine = member(found.address[at], world.inside.get("FILE", found.inode[:0]))
+    mine = member(found.address[at], inside)
     both = meet(found.inode[at], mine & writes[at], ~mine & writes[at])
     both |= known.mode[known.of_file[at]] & _FORMAT == stat.S_IFIFO  # reading takes it away
     told = both | named  # what is deleted is told as that, if it is not shared state
@@ -55,14 +60,14 @@ def _find(world: World) -> Iterator[Related]:
     )  # fmt: skip
 
 
-def _mapped_alone(world: World) -> U64:
-    """Return the files that are mapped, and no descriptor leads to: see shared-mapping."""
-    parts: dict[bool, list[U64]] = {True: [], False: []}
+def _mapped_alone(world: World, files: U64) -> Mask:
+    """Tell which files (sorted) are mapped, and no descriptor leads to: see shared-mapping."""
+    held = {True: np.zeros(len(files), np.bool_), False: np.zeros(len(files), np.bool_)}
     for block in world.blocks:
         if block.target_kind == "FILE":
-            parts[block.association.name == "vma"].append(block.target)
-    mapped = unique(*parts[True])
-    return mapped[~member(mapped, unique(*parts[False]))]
+            row, there = find(files, block.target)
+            held[block.association.name == "vma"][row[there]] = True
+    return held[True] & ~held[False]
 
 
 def _from_proc(shown: Shown) -> Iterator[Tied]:

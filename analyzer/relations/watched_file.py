@@ -19,6 +19,7 @@ from analyzer.core.model import Impact
 from analyzer.kinds._paths import paths
 from analyzer.memory.distinct import find, member, unique
 from analyzer.memory.walk import hlists
+from analyzer.relations._anonymous import WATCHERS, anonymous
 from analyzer.relations._files import WRITE, files, inodes
 from analyzer.relations.base import Related, Relation, meet, words
 from analyzer.relations.shown import NUMBERED, Tied
@@ -40,6 +41,8 @@ _MARK: Final = re.compile(r"\bino:([0-9a-f]{1,16}) sdev:([0-9a-f]{1,8})\b", re.A
 
 
 def _find(world: World) -> Iterator[Related]:
+    if not any(name in world.once(anonymous) for name in WATCHERS):
+        return
     yield from _of_files(world)
     yield from _of_places(world)
 
