@@ -255,13 +255,13 @@ def written(report: Report) -> str:
     Reasons are to be filled in: a rule that nobody gave one says so.
     """
     from analyzer.report.items import People, of_crossing, of_finding, of_object
-    from analyzer.report.waive import container_of, of_profile
+    from analyzer.report.waive import containers_of, of_profile
 
     people = People(report.snapshot, report.subject.pid)
     items = [of_object(one, people) for one in report.objects if one.gates and one.impact]
     items += [item for one in report.crossings if one.gates for item in of_crossing(one, people)]
     items += [of_finding(one) for one in report.findings if one.gates]
-    design = of_profile(report.profile, container_of(report.subject, people))
+    design = of_profile(report.profile, containers_of(report.subject, people))
     found: dict[str, int] = {}
     for item in items:
         if any(rule.covers(item) for rule in design):

@@ -19,7 +19,7 @@ from analyzer.report.items import People, joins, of_crossing, of_finding, of_obj
 from analyzer.report.profiles import NONE, RECOGNISED, named, recognised
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from analyzer.report.crossed import Crossed
     from analyzer.report.profiles import Profile
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from analyzer.snapshot.value import Snapshot
 
 _NUMBERED: Final = re.compile(r"\[\d+\]|\(\d+\)|^\d+$")  # pipe:[7], a process (7)
+_CONTAINER: Final = "{container}"
 _POLICY: Final = "policy"
 _JOINED: Final = "joined"
 _BESIDE: Final = frozenset({"keyring", "cgroup", "session", "same-file"})
@@ -89,9 +90,9 @@ class _Judge:
         self, subject: Subject, profile: Profile, options: ReportOptions, people: People
     ) -> None:
         self._people = people
-        container = container_of(subject, people)
-        self._rules = [(profile.name, rule) for rule in of_profile(profile, container)]
-        name = {subject.name, subject.container, container, subject.comm}
+        containers = containers_of(subject, people)
+        self._rules = [(profile.name, rule) for rule in of_profile(profile, containers)]
+        name = {subject.name, subject.container, *containers, subject.comm}
         self._rules += [
             (_POLICY, rule) for rule in options.policy if _about(rule, name) and not rule.expired
         ]
@@ -141,22 +142,24 @@ class _Judge:
         return None
 
 
-def of_profile(profile: Profile, container: str) -> list[Rule]:
-    """Return the rules of a profile for one container, by its id or name."""
-    return [_for(rule, container) for rule in profile.rules]
+def of_profile(profile: Profile, containers: Collection[str]) -> list[Rule]:
+    """Return the rules of a profile for some containers, by their ids or names."""
+    return [_for(rule, containers) for rule in profile.rules]
 
 
-def container_of(subject: Subject, people: People) -> str:
-    """Return the id or the name of the container that a subject is, "" where it is none."""
-    return subject.container or home(people.cgroup(subject.pid)).container
+def containers_of(subject: Subject, people: People) -> frozenset[str]:
+    """Return the ids or names of the containers that a subject consists of."""
+    homes = (home(people.cgroup(pid)) for pid in (subject.pid, *subject.roots))
+    return frozenset({subject.container, *(at.container for at in homes)} - {""})
 
 
-def _for(rule: Rule, container: str) -> Rule:
-    """Return a rule of a profile with what its container is called in its paths."""
-    if not any("{container}" in path for path in rule.path):
+def _for(rule: Rule, containers: Collection[str]) -> Rule:
+    """Return a rule of a profile with what its containers are called in its paths."""
+    if not any(_CONTAINER in path for path in rule.path):
         return rule
-    paths = tuple(path.replace("{container}", container or "*") for path in rule.path)
-    return replace(rule, path=paths)
+    names = containers or ("*",)
+    paths = dict.fromkeys(path.replace(_CONTAINER, name) for path in rule.path for name in names)
+    return replace(rule, path=tuple(paths))
 
 
 def _about(rule: Rule, names: Iterable[str]) -> bool:

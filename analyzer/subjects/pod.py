@@ -55,7 +55,7 @@ def _pod(name: str, parts: Sequence[Container]) -> Subject:
 def _named(name: str, every: Sequence[Container]) -> tuple[list[Subject], list[str]]:
     found, reasons = [], []
     # The filter is a regular expression: all are asked for.
-    said = ask(["podman", "ps", "--no-trunc", "--format", "{{.ID}}\t{{.PodName}}"])
+    said = ask(["podman", "ps", "--pod", "--no-trunc", "--format", "{{.ID}}\t{{.PodName}}"])
     wanted = {fields[0] for fields in said.lines if fields[1:] == [name]}
     parts = [one for one in every if one.id in wanted]
     if parts:

@@ -241,3 +241,15 @@ def test_a_unit_has_the_hosts_namespaces_and_need_not_be_an_init() -> None:
     for name, code in (("systemd", 0), ("auto", 16)):
         options = ReportOptions("check", gate=True, profile=name)
         assert make(snapshot, check(snapshot), options).exit_code == code
+
+
+def test_the_containers_of_a_pod_have_their_files_each() -> None:
+    made, _, _ = container("podman")
+    other = "cd" * 32
+    made.task(200, ppid=MONITOR, nspid=1, cgroup=f"/machine.slice/libpod-{other}.scope")
+    mount(made, f"/run/containers/storage/vfs-containers/{other}/userdata/shm", "/dev/shm")  # noqa: S108
+    for roots, code in (([], 16), ([200], 0)):
+        subject = {"pid": ROOT, "start_time": None, "roots": roots}
+        snapshot = made.snapshot(ROOT, subject=subject)
+        report = make(snapshot, check(snapshot), ReportOptions("check", gate=True))
+        assert report.exit_code == code
