@@ -124,7 +124,8 @@ def read(
     _note_unplaced(table, pid, others, log)
     full = frozenset(table["tid"].tolist()) if host else frozenset(inside["tid"].tolist())
     subtree = frozenset(inside["tgid"].tolist())
-    whole = fs.is_live() or _is_whole(fs)
+    # One of which no more than its number was read may be anybody's leader.
+    whole = (fs.is_live() or _is_whole(fs)) and not len(log.table())
     own = frozenset() if host else subtree  # in a reading of all nobody is inside
     reading = _Reading(fs, found, identity, full, log, own, facts.observer, whole, facts.clk_tck)
     out, notes, made = _graph(reading, progress)
