@@ -16,8 +16,10 @@ INTRODUCTION: Final = (
 
 RELATED: Final = ("one process", "its references only")
 """`cranalyze check` of one process beside the load, with and without what no count shows."""
-OURS: Final = ("cranalyze", "census", *RELATED)
-"""`cranalyze check` of the load, `cranalyze census` of the whole machine, and `RELATED`."""
+ASKED: Final = ("who", "census")
+"""`cranalyze who` of one descriptor, and `cranalyze census`, both of the whole machine."""
+OURS: Final = ("cranalyze", "census", "who", *RELATED)
+"""`cranalyze check` of the load, `ASKED`, and `RELATED`."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def ratios(rows: Sequence[Row]) -> str:
     """Show cranalyze's wall time as a part of the others'."""
-    pairs = [*(("cranalyze", name) for name in others_in(rows)), RELATED]
+    pairs = [*(("cranalyze", name) for name in others_in(rows)), ASKED, RELATED]
 
     def ratio(row: Row, one: str, other: str) -> str:
         return f"{row.timings[one].seconds / row.timings[other].seconds:.2f}"

@@ -152,10 +152,17 @@ def measure(files: int, rounds: int) -> Row:
         opened = open_files() - before
         check = [CRANALYZE, "check", str(root)]
         census = [CRANALYZE, "census"]
+        who = [CRANALYZE, "who", f"{root}:0"]
         with beside() as pid:
             small = [CRANALYZE, "check", str(pid)]
             related = zip(RELATED, (small, [*small, "--references-only"]), strict=True)
-            programs = {"cranalyze": check, "census": census, **dict(related), **others()}
+            programs = {
+                "cranalyze": check,
+                "census": census,
+                "who": who,
+                **dict(related),
+                **others(),
+            }
             timings = compare(programs, rounds)
     print(f"{opened:,} files in {processes:,} processes: " + brief(timings), file=sys.stderr)
     return Row(opened, processes, timings)

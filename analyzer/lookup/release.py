@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import TASK
 from analyzer.core.values import replace
-from analyzer.lookup.value import ITSELF, OTHER_END
+from analyzer.lookup.value import ITSELF, OTHER_END, PERHAPS
 from analyzer.procfs.places import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from analyzer.lookup.value import Answer, Held, Node
     from analyzer.procfs.people import Person
 
-_RELEASED: Final = frozenset({ITSELF, OTHER_END})
+_RELEASED: Final = frozenset({ITSELF, OTHER_END, PERHAPS})
 _IPCRM: Final = {"SEM": "s", "MSG": "q"}
 _MOST_ENDED: Final = 4  # processes in one step
 _INIT: Final = 1
@@ -29,7 +29,7 @@ def releases(answer: Answer) -> Answer:
     Who is dead has to be reaped, what is used is to be closed, and then it can be unmounted and its
     device detached.
     """
-    steps = _Steps({one.pid: one for one in answer.people})
+    steps = _Steps({one.pid: one for one in answer.people}, answer.notes)
     reaped = [
         f"{one.parent_comm or 'its parent'} ({one.parent}) has to wait for {one.comm} ({one.pid})"
         + (", or end" if one.parent != _INIT else "")
@@ -49,8 +49,9 @@ def releases(answer: Answer) -> Answer:
 class _Steps:
     """What has to be done, as it is met; `said` has it in an order in which it can be done."""
 
-    def __init__(self, people: Mapping[int, Person]) -> None:
+    def __init__(self, people: Mapping[int, Person], notes: Sequence[str]) -> None:
         self._people = people
+        self._notes = notes
         self._closed: dict[tuple[str, int], dict[int, None]] = {}
         self._ended: dict[str, None] = {}
         self._unmounted: dict[str, None] = {}
@@ -106,8 +107,9 @@ class _Steps:
             self._end(node.process or "?", pid)
 
     def _end(self, comm: str, pid: int) -> None:
-        # The dead cannot be ended: who has to wait for them is said already.
-        if pid != _INIT and not (pid in self._people and self._people[pid].zombie):
+        # The dead cannot be ended, nor who waits for a child of vfork: that is said already.
+        waits = any(note.startswith(f"{comm} ({pid}) waits for ") for note in self._notes)
+        if pid != _INIT and not waits and not (pid in self._people and self._people[pid].zombie):
             self._ended[f"{comm} ({pid})"] = None
 
     def _unmount(self, point: str | None, spaces: tuple[Node, ...]) -> None:

@@ -52,6 +52,7 @@ __all__ = [
 
 _MOST_DEEP: Final = 12
 _MOST_PEOPLE: Final = 1_000
+_MOST_STATED: Final = 1_000  # of as many that are alike nobody reads the state of each
 # What an open file is open on, and which end of it that is.
 _ENDS: Final = {
     "pipe.reader": "reading end",
@@ -129,7 +130,8 @@ def answer(snapshot: Snapshot, query: Query, graph: Graph | None = None) -> Answ
     kept = [m.recorded(snapshot) for m in query.meanings] if query.recorded else []
     places.update({place: None for one in kept for place in one.places})
     own, guessed = _sure(snapshot, query, busy=bool(places))
-    held = [graph.held(int(row), PERHAPS if guessed else ITSELF) for row in own]
+    part = PERHAPS if guessed else ITSELF
+    held = [graph.held(int(row), part, state=n < _MOST_STATED) for n, row in enumerate(own)]
     held += [graph.held(int(row), OTHER_END) for row in other_ends(snapshot, own)]
     if query.pids:
         held += [graph.held(int(row), BESIDE) for row in beside(snapshot, own)]
@@ -321,7 +323,7 @@ class Graph:
         self._order = counted[np.lexsort((last[counted], self._links.target[counted]))]
         self._sorted = self._links.target[self._order]
 
-    def held(self, row: int, part: str = "") -> Held:
+    def held(self, row: int, part: str = "", *, state: bool = True) -> Held:
         """Return an object (a row of them) with all that holds it."""
         at = self._held_by(row)
         return Held(
@@ -333,8 +335,8 @@ class Graph:
             named=int(self._references["weight"][at].sum()),
             by=tuple(self._nodes(row, frozenset({row}))) or tuple(self._tied(row)),
             part=part,
-            role=self._role(row),
-            facts=self._facts(row),
+            role=self._role(row) if state else "",
+            facts=self._facts(row) if state else (),
         )
 
     def _role(self, row: int) -> str:

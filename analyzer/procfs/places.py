@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _WATCHERS: Final = frozenset({"anon_inode:inotify", "anon_inode:[fanotify]"})
 _WATCH: Final = re.compile(rb"(inotify|fanotify) .*?\bino:([0-9a-f]+) sdev:([0-9a-f]+)")
+_FLAGS: Final = 6
+_PF_KTHREAD: Final = 0x00200000  # include/linux/sched.h
 _SESSION: Final = 3  # of the fields after the name in /proc/PID/stat
 _DIRECTORIES: Final = (("cwd", "working directory"), ("root", "root directory"))
 
@@ -54,11 +56,21 @@ def directories(dev: int, ino: int | None) -> tuple[list[Place], list[int]]:
     for (pid, _, what), at in zip(asked, answers, strict=True):
         if at == errno.ETIMEDOUT:
             silent[pid] = None
-        elif _is(at, dev, ino):
+        elif _is(at, dev, ino) and not _is_kthread(pid):
             comm = _comm(pid)
             leave = ", or have it change to another directory" if what == _DIRECTORIES[0][1] else ""
             found.append(Place(what, pid, comm, f"end {comm} ({pid}){leave}" if pid > 1 else ""))
     return found, list(silent)
+
+
+def _is_kthread(pid: int) -> bool:
+    """Tell whether a process is one of the kernel's: all these are in the first root there was."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return False
+    return len(fields) > _FLAGS and bool(int(fields[_FLAGS]) & _PF_KTHREAD)
 
 
 def _is(at: Inode | int, dev: int, ino: int | None) -> bool:

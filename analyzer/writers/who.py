@@ -31,6 +31,7 @@ _MOST_NAMED: Final = 8
 _MOST_SPOKEN: Final = 3  # processes that are each said with user and unit
 _MOST_LISTED: Final = 50
 _MOST_STEPS: Final = 5
+_MOST_APART: Final = 20  # groups of objects that are each told by itself
 _MOST_ALIKE: Final = 6  # objects of one name that are each told by itself
 _FEW: Final = 3  # descriptors in a row that are no range
 _MOST_LINES: Final = 40  # below one object
@@ -132,7 +133,7 @@ class _Writer:
                 f"{asked} is of process {answer.pid} of the initial pid namespace, as are all below"
             )
             yield from self._wrapped(said, "  ", 4)
-        groups = list(_alike(answer.held))
+        groups = _fewer(list(_alike(answer.held)))
         for group in groups[:_MOST_LISTED]:
             yield from self._group(group)
         if len(groups) > _MOST_LISTED:
@@ -368,6 +369,20 @@ def _alike(held: Iterable[Held]) -> Iterator[list[Held]]:
     yield from many.values()
 
 
+def _fewer(groups: list[list[Held]]) -> list[list[Held]]:
+    """Return groups, and if they are many, what the same processes have open in one group."""
+    if len(groups) <= _MOST_APART:
+        return groups
+    found: dict[Any, list[Held]] = {}
+    for group in groups:
+        first = group[0]
+        whose = frozenset(node.tgid for one in group for node in ends(one.by))
+        plain = first.by and all(_is_plain(node) for one in group for node in one.by)
+        key = (first.kind, first.part, whose) if plain else (first.objref,)
+        found.setdefault(key, []).extend(group)
+    return list(found.values())
+
+
 def _title(group: Sequence[Held]) -> str:
     held, kind = group[0], registry()[group[0].kind]
     name = f" {printable(held.name)}" if held.name else ""
@@ -376,6 +391,9 @@ def _title(group: Sequence[Held]) -> str:
     role = f", {_some(roles)}" if roles else ""
     if len(roles) > _MOST_SPOKEN:
         role = f": {roles[0]} to {roles[-1].removeprefix('the master of ')}"
+    names = list(dict.fromkeys(printable(one.name) for one in group if one.name))
+    if len(names) > 1:
+        return f"{before}{number(len(group))} {kind.plural}: {_some(names, _MOST_SPOKEN)}"
     if len(group) > 1:
         of = f" of{name}" if held.name else ""
         return f"{before}{number(len(group))} {kind.plural}{of}{role}"

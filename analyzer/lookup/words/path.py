@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core.errors import BadInputError
+from analyzer.core.values import replace
 from analyzer.lookup.words.base import (
     At,
     Form,
@@ -120,7 +121,8 @@ def leads_to(path: str, asked: str) -> Iterator[Meaning]:
     """Yield what a path stands for; `asked` is what was said instead of it."""
     at = _at(path)
     if not isinstance(at.inode, int):
-        yield from _there(at)
+        # Who asks for the root of a process does not mean all that is on that filesystem.
+        yield from _there(at if asked == path else replace(at, mounted=False))
     elif at.inode in _NOWHERE:
         yield from _gone(at) if asked == path else [Meaning()]
     elif at.inode in _NO_PATH:

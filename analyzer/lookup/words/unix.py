@@ -15,7 +15,7 @@ _TYPE: Final = 0o170000
 
 
 def _parse(asked: str) -> Iterator[Meaning]:
-    head, _, name = asked.partition(":")
+    head, _, name = ("unix", ":", asked) if asked.startswith("@") else asked.partition(":")
     if head == "unix" and name:
         yield _bound({name, os.path.abspath(name)} if not name.startswith("@") else {name})
 
@@ -34,7 +34,7 @@ WORD: Final = Word(
     "Unix sockets",
     (
         Form("unix:PATH", "the sockets that are bound to a path, there still or not"),
-        Form("unix:@NAME", "the sockets with an abstract name"),
+        Form("unix:@NAME", "the sockets with an abstract name; also @NAME alone"),
     ),
     _parse,
     _of_path,
