@@ -385,11 +385,6 @@ RULES: Final = (
         about="epoll-watch", then="the epoll outside reports nothing any more",
     ),
     Rule(
-        "eventfd-user", "an eventfd that a virtual machine or a request of the other side rings",
-        Outcome.UNKNOWN, Crosses("eventfd-user"), about="eventfd-user",
-        then="not tried: who rings it, or is rung, is not told to the restored one",
-    ),
-    Rule(
         "namespace-file", "a descriptor of a namespace that no task inside is in", Outcome.REFUSES,
         _namespace_files,
         message="No NS ID with kid", where="namespaces.c dump_one_ns_file", remove="close it",

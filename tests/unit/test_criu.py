@@ -13,7 +13,8 @@ import pytest
 from analyzer.check.leaks import check
 from analyzer.cli.prover import proven
 from analyzer.core.model import Status
-from analyzer.criu import RULES, Outcome
+from analyzer.criu import RULES, Outcome, files, mounts, sockets, tasks
+from analyzer.criu import spaces as spaces_
 from analyzer.criu.verified import Verified, compared, errors
 from analyzer.report.bundles import verdict
 from analyzer.report.make import make
@@ -69,6 +70,11 @@ def sock(made: Machine, table: Obj, **facts: int | str) -> Obj:
 
 
 # --- the tables
+
+
+def test_a_name_is_of_one_rule() -> None:
+    every = [rule.name for part in (files, mounts, sockets, spaces_, tasks) for rule in part.RULES]
+    assert sorted(every) == sorted(RULES)
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=[*RULES])
