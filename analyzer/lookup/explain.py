@@ -16,8 +16,10 @@ from analyzer import kinds as kinds_room
 from analyzer import relations as relations_room
 from analyzer.core.errors import no_such
 from analyzer.core.model import Impact, Verdict
+from analyzer.criu import RULES
 from analyzer.kinds import facts, registry
 from analyzer.relations import relations
+from analyzer.report.bundles import TITLES
 from analyzer.report.profiles import profiles
 from analyzer.report.value import CONTAINER_INIT
 
@@ -82,14 +84,26 @@ def names() -> list[str]:
     """Return every word that is explained."""
     return [
         *registry(), *relations(), *(one.word for one in Impact), *(one.value for one in Verdict),
-        CONTAINER_INIT, *facts(), *profiles(),
+        CONTAINER_INIT, *facts(), *profiles(), *(n for n in RULES if n not in relations()),
     ]  # fmt: skip
 
 
 def _told(word: str) -> Iterator[str]:
     folded = word.casefold().replace(" ", "-")
-    for tell in (_kinds, _relations, _verdicts, _facts, _profiles):
+    for tell in (_kinds, _relations, _verdicts, _facts, _profiles, _criu):
         yield from tell(folded)
+
+
+def _criu(folded: str) -> Iterator[str]:
+    """Say what CRIU does with it: rules by name, and those about a relation or a kind."""
+    for rule in RULES.values():
+        if folded in {rule.name, rule.about.casefold()}:
+            parts = [f"CRIU {rule.versions} {TITLES[rule.outcome]}: {rule.at}."]
+            parts += [f'It says "{rule.message}".'] * bool(rule.message)
+            parts += [f"Option: {rule.option}."] * bool(rule.option)
+            parts += [f"Afterwards: {rule.then}."] * bool(rule.then)
+            parts += [f"To do: {rule.remove}."] * bool(rule.remove)
+            yield f"{' '.join(parts)} (check --for criu, rule {rule.name})"
 
 
 def _kinds(folded: str) -> Iterator[str]:

@@ -16,6 +16,7 @@ from analyzer.core.model import Status
 from analyzer.criu import RULES, Outcome, files, mounts, sockets, tasks
 from analyzer.criu import spaces as spaces_
 from analyzer.criu.verified import Verified, compared, errors
+from analyzer.lookup.explain import explained
 from analyzer.report.bundles import verdict
 from analyzer.report.make import make
 from analyzer.report.value import Report, ReportOptions
@@ -90,6 +91,14 @@ def test_a_rule_is_whole(rule: object) -> None:
     for template in (one.option, one.restore):
         assert "'" not in template, "quoted when it is filled"
         assert all(name for _, name, _, _ in string.Formatter().parse(template) if name is not None)
+
+
+@pytest.mark.parametrize("word", ["ghost", "unix-peer", "MM"])
+def test_a_rule_is_explained_by_its_name_and_by_what_it_is_about(word: str) -> None:
+    said = explained(word)
+    about = [rule for rule in RULES.values() if word in {rule.name, rule.about}]
+    assert each(f"rule {rule.name})" in said and rule.at in said for rule in about)
+    assert each(rule.option in said for rule in about)
 
 
 # --- what they find

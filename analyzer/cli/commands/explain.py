@@ -19,7 +19,7 @@ Word = Annotated[
     str,
     typer.Argument(
         metavar="WORD",
-        help="A kind, a relation, an impact, a verdict, a fact, a profile.",
+        help="A kind, a relation, an impact, a verdict, a fact, a profile, a CRIU rule.",
         autocompletion=completion.words,
     ),
 ]
