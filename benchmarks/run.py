@@ -175,6 +175,7 @@ def start_up(rounds: int) -> dict[str, Timing]:
             "python -c pass": [sys.executable, "-c", "pass"],
             "cranalyze --help": [CRANALYZE, "--help"],
             f"cranalyze check, {SMALL} files": [CRANALYZE, "check", str(root)],
+            "cranalyze who PID:FD": [CRANALYZE, "who", f"{root}:0"],
         }
         timings = compare(programs, rounds)
     print(brief(timings), file=sys.stderr)
