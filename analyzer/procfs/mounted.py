@@ -20,8 +20,13 @@ _SIZE: Final = 256  # of struct statfs, and more; f_type is a long at its start
 
 
 def mounted(path: Path) -> ProcFs | None:
-    """Return the /proc that `path` is, or has as its "proc"; None for anything else."""
-    return next((ProcFs(at) for at in (path, path / "proc") if _is_procfs(at)), None)
+    """Return the /proc that `path` is, or has as its "proc"; None for anything else.
+
+    What only leads to one is none: a link in a dump of a stranger's would lead to ours.
+    """
+    inner = path / "proc"
+    places = (path,) if inner.is_symlink() else (path, inner)
+    return next((ProcFs(at) for at in places if _is_procfs(at)), None)
 
 
 def _is_procfs(path: Path) -> bool:
