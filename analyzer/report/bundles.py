@@ -64,6 +64,10 @@ def answer(told: Preflight) -> str:
     more = f", and would not notice {number(silent)} more" if silent else ""
     if unknown:
         more += f"; of {number(unknown)} nothing is known"
+    if told.partial:
+        more += "; much that it refuses is not seen from /proc, so there may be more"
+    if not stopping and told.partial:
+        return f"{tool}: nothing was seen that it would refuse{more.replace(' more', '', 1)}"
     if not stopping:
         return f"{tool} would dump and restore it{more.replace(' more', '')}"
     if told.possible:

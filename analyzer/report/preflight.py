@@ -17,6 +17,7 @@ from analyzer.criu.base import VERSION
 from analyzer.criu.view import View
 from analyzer.report.crossed import Ties
 from analyzer.report.wording import by_descriptor, who, whose_end
+from analyzer.snapshot.source import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -66,7 +67,8 @@ class Preflight(NamedTuple):
 
     `refuses` tells whether it stops at anything without options, `possible` whether with those
     that are in the commands it would not. `runtime` is what the runtime of a container calls
-    itself, and then it is that which calls CRIU. `verified` is what CRIU did, if it was run.
+    itself, and then it is that which calls CRIU. `verified` is what CRIU did, if it was run. From
+    /proc alone only a part is seen (`partial`).
     """
 
     versions: str
@@ -78,6 +80,7 @@ class Preflight(NamedTuple):
     remove: tuple[str, ...]
     runtime: str
     verified: Verified | None = None
+    partial: bool = False
 
 
 def preflight(snapshot: Snapshot, verdicts: Verdicts) -> Preflight:
@@ -100,6 +103,7 @@ def preflight(snapshot: Snapshot, verdicts: Verdicts) -> Preflight:
         restore=_command("criu restore --images-dir DIR", _numbered(_restoring(made))),
         remove=tuple(dict.fromkeys(_removal(one) for one in stopping if one.stops)),
         runtime=view.runtime,
+        partial=not source_of(snapshot).refcounts,
     )
 
 

@@ -405,6 +405,18 @@ def test_more_than_one_tree_is_more_than_criu_dumps() -> None:
     assert [(one.rule, one.tid) for one in found.blockers] == [("another-tree", 200)]
 
 
+def test_from_proc_alone_nothing_is_promised() -> None:
+    made, _ = machine()
+    source = {"name": "procfs", "capabilities": {"refcounts": False}, "notes": []}
+    snapshot = made.snapshot(ROOT, source=source)
+    found = make(snapshot, check(snapshot), ReportOptions("check", tool="criu"))
+    assert found.preflight is not None
+    assert found.preflight.partial
+    said = " ".join(to_text(render(found, 80)).split())
+    assert "nothing was seen that it would refuse; much that it refuses is not seen" in said
+    assert "would dump and restore it" not in said
+
+
 # --- a CRIU that is run
 
 
