@@ -36,12 +36,13 @@ SMALL: Final = {"many": {"processes": 7, "fds": 300}}
 
 # Numbers of the objects and of the check are each source's own: /proc has no counts, and knows
 # fewer holders, so fewer processes that lead there: not that a child runs its parent's file, nor
-# that who maps a segment holds the ipc namespace, nor which open file is mapped. Its facts are
-# compared in test_relations_proc.py.
+# that who maps a segment holds the ipc namespace, nor which open file is mapped, nor in what other
+# ways than by a descriptor one has the end of a pipe. Its facts are compared in
+# test_relations_proc.py.
 OWN: Final = frozenset(
     {"VERDICT", "BASIS", "OBJREF", "ADDRESS", "USERS", "REFCOUNT", "OUTSIDE", "OBSERVER", "UNNAMED",
      "NPROCS", "MESSAGE", "HOLDER", "STTYPE", "RELATION", "ONS", "PNS",
-     "XMODE"}
+     "XMODE", "ENDPOINTS", "RDEV"}
 )  # fmt: skip
 FACTS: Final = frozenset(name.upper() for name in facts())
 SHARED: Final = tuple(column for column in COLUMNS if column.name not in OWN | FACTS)
