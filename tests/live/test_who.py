@@ -205,7 +205,10 @@ def test_the_members_of_a_cgroup_and_below() -> None:
             process.kill()
         assert code == 0
         assert f"sleep ({process.pid})" in said
-        assert cranalyze("who", str(group.parent))[0] == 3
+        assert cranalyze("who", str(group))[0] == 3
+        code, said = cranalyze("who", str(group.parent))
+        assert code == 0
+        assert "cgroup below it" in " ".join(said.split())
     finally:
         group.rmdir()
         group.parent.rmdir()
