@@ -451,7 +451,7 @@ if [ -n "$some" ]; then
     [ -z "$firsts" ] || in_parts copy_files $firsts
 fi
 tell_identities
-copy_files locks swaps sysvipc/msg sysvipc/sem sysvipc/shm \
+copy_files stat locks swaps sysvipc/msg sysvipc/sem sysvipc/shm \
     sys/kernel/pid_max sys/kernel/threads-max sys/kernel/sem sys/kernel/shmmax sys/kernel/shmall \
     sys/kernel/shmmni sys/kernel/msgmax sys/kernel/msgmnb sys/kernel/msgmni \
     sys/fs/file-max sys/fs/file-nr sys/fs/nr_open sys/user/max_user_namespaces
