@@ -37,8 +37,13 @@ settings.register_profile("ci", derandomize=True, deadline=None, database=None, 
 settings.register_profile("explore", deadline=None, max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # `make test &`: what we start inherits that
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# `make test &`, `nohup make test`: what is ignored here stays so in all that we start.
+for _number, _handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, lambda *_: None),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 
 def _why_not_root() -> str:

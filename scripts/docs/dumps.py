@@ -131,7 +131,11 @@ _FORMS: Final = (
 )
 _CERTAIN: Final = (
     ("namespaces: who is in them, who has one open", "witnessed", "witnessed"),
-    ("pipes and sockets, by their numbers", "witnessed, both ends told", "witnessed, both ends told"),
+    (
+        "pipes and sockets, by their numbers",
+        "witnessed, both ends told",
+        "witnessed, both ends told",
+    ),
     ("open files, descriptor tables", "witnessed", "not; what looks alike is counted in a note"),
     ("address spaces, handlers of signals, roots", "witnessed", "not"),
     ("mapped files", "shared writable mappings as ties", "shared writable mappings as ties"),
