@@ -167,6 +167,11 @@ class Subject:
     container: str = ""
     roots: tuple[int, ...] = ()
 
+    @property
+    def called(self) -> str:
+        """Return what it was asked for as, "" for a pid: "podman container web (0123456789ab)"."""
+        return "" if self.name == f"process {self.pid}" else self.name
+
 
 @dataclass(frozen=True)
 class Summary:

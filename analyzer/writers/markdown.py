@@ -111,8 +111,9 @@ def _about(report: Report) -> str:
     subject = report.subject
     others = subject.tasks - 1
     also = f" and {number(others)} other {plural(others, 'task')}" if others else ""
+    called = f"{prose(subject.called)}: " if subject.called else ""
     return (
-        f"pid {subject.pid} ({code(subject.comm)}){also} on {code(subject.host)}, "
+        f"{called}pid {subject.pid} ({code(subject.comm)}){also} on {code(subject.host)}, "
         f"Linux {prose(subject.kernel)}, {prose(subject.collected_at)}"
     )
 

@@ -60,7 +60,8 @@ def status_mark(report: Report) -> str:
 def subject_line(report: Report) -> str:
     """Return which process, and where."""
     subject = report.subject
-    return text(f"pid {subject.pid} ({subject.comm}) on {subject.host}")
+    called = f"{subject.called}: " if subject.called else ""
+    return text(f"{called}pid {subject.pid} ({subject.comm}) on {subject.host}")
 
 
 def next_step(report: Report) -> str:
@@ -81,7 +82,8 @@ def crossings(report: Report) -> str:
     """Return a table of what crosses the border without being counted."""
     if not report.crossings:
         return ""
-    rows = "".join(map(_crossing, report.crossings[:_MOST_CROSSINGS]))
+    known_last = sorted(report.crossings, key=lambda one: bool(_known(one)))
+    rows = "".join(map(_crossing, known_last[:_MOST_CROSSINGS]))
     rest = len(report.crossings) - _MOST_CROSSINGS
     more = f"<p>and {number(rest)} more; <code>--json</code> has all.</p>" if rest > 0 else ""
     return (
@@ -93,6 +95,13 @@ def crossings(report: Report) -> str:
     )
 
 
+def _known(one: Crossed) -> str:
+    """Return why a crossing does not decide: a runtime's doing, or a rule of a policy."""
+    if one.waived is None or one.waived.part:
+        return ""
+    return f" ({one.waived.by}: {one.waived.says})"
+
+
 def _crossing(one: Crossed) -> str:
     relation = relations()[one.relation]
     ends = []
@@ -101,8 +110,8 @@ def _crossing(one: Crossed) -> str:
         more = [f"and {number(len(said) - _MOST_ENDS)} more"] * (len(said) > _MOST_ENDS)
         ends.append("<br>".join(map(text, [*said[:_MOST_ENDS], *more])))
     moved = "" if one.stable else ", kept changing"
-    means = f"{one.impact.value}{' (decides)' if one.gates else ''}{moved}"
-    cells = (text(one.title), means, *ends)
+    decides = " (decides)" if one.gates else _known(one)
+    cells = (text(one.title), text(f"{one.impact.value}{decides}{moved}"), *ends)
     row = "".join(f"<td>{cell}</td>" for cell in cells)
     return f'<tr data-impact="{one.impact.word}">{row}</tr>'
 

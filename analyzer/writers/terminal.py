@@ -254,8 +254,8 @@ def _about(report: Report) -> str:
         tree += f", which is {subject.local_pid} in the pid namespace of cranalyze,"
     if others:
         tree += f" and {number(others)} other {plural(others, 'task')}"
-    if subject.name and subject.name != f"process {subject.pid}":
-        tree = f"{printable(subject.name)}: {tree}"
+    if subject.called:
+        tree = f"{printable(subject.called)}: {tree}"
     # A plain copy of /proc may say neither of what machine nor of when it is.
     host, kernel = printable(subject.host) or "a machine without name", printable(subject.kernel)
     parts = [f"{tree} on {host}", *([f"Linux {kernel}"] if kernel else []),

@@ -41,6 +41,13 @@ def _parts() -> Iterator[str]:
         "holder outside. A second reader of the same pipe, a reference that nobody is named for, a "
         "volume, or a descriptor beside the standard three is told as ever."
     )
+    yield (
+        "A podman container with a folder of the host's (`-v /srv/data:/data`): the folder, a FIFO "
+        "and a log in it that processes of the host have open too are told, and what leads to "
+        "podman's monitor is by design. `check --html` and `plot --kind border`:"
+    )
+    yield "![The page of a leaking podman container](pictures/podman-page.png)"
+    yield "![Its border: what it holds, and who holds that outside](pictures/podman-border.png)"
     for profile in profiles().values():
         if not profile.rules:
             continue
