@@ -106,11 +106,7 @@ def _impacts(memory: Memory, inodes: U64, writes: Mask) -> Words:
 
 def _from_proc(shown: Shown) -> Iterator[Tied]:
     own = shown.own("mnt")
-    files = [
-        file
-        for file in shown.files
-        if own and file.inside and file.mount is not None and file.mount.space not in own
-    ]
+    files = [file for file in shown.files if own and file.inside and _is_foreign(file, own)]
     looked = shown.look([file.path for file in files])
     for file, at in zip(files, looked, strict=True):
         if file.mount is not None:
@@ -119,6 +115,11 @@ def _from_proc(shown: Shown) -> Iterator[Tied]:
         mount = shown.mounts.get(-1 if place.mnt_id is None else place.mnt_id)
         if own and mount is not None and mount.space not in own:
             yield Tied(place.key, ("MNT_NS", mount.space), place.link, place.role)
+
+
+def _is_foreign(file: File, own: set[str]) -> bool:
+    """Tell whether a descriptor's mount is none of `own`; of what is mapped it is a guess."""
+    return file.mnt_id is not None and file.mount is not None and file.mount.space not in own
 
 
 def _weight(file: File, at: Looked | None) -> Impact:

@@ -77,7 +77,9 @@ def only_relevant(snapshot: Snapshot) -> Snapshot:
     nameless["uid"] = np.where(named, table["uid"], 0)
     masks = {name: ~table.known(name) | ~named for name in ("cgroup", "exe", "uid")}
     told = tables.with_columns(table, nameless, masks).take(kept)
-    return replace(snapshot, tables={**snapshot.tables, "tasks": told})
+    known = snapshot.tables["facts"]
+    lost = (known["kind"] == known.code("kind", TASK)) & ~np.isin(known["ref"], table["tid"][named])
+    return replace(snapshot, tables={**snapshot.tables, "tasks": told, "facts": known.take(~lost)})
 
 
 def _held_by_tasks(references: Table) -> Mask:

@@ -28,9 +28,12 @@ def test_a_border_has_no_task_without_a_part_in_it() -> None:
         machine.task(tid, ppid)
     for task in (100, 77):
         machine.object("FILE_TABLE", 1, holders=[(task, "files")])
+    for tid in (77, 100, 200):
+        machine.fact(tid, "task.session", 7)
     whole = machine.snapshot(100)
     kept = privacy.only_relevant(whole)
     assert kept.tables["tasks"]["tid"].tolist() == [1, 50, 77, 100]
+    assert kept.tables["facts"]["ref"].tolist() == [77, 100]  # nor what is known of it
     assert np.array_equal(check(kept).verdict, check(whole).verdict)
 
 

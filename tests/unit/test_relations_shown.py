@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from analyzer.core.values import replace
 from analyzer.relations import relations
-from analyzer.relations.shown import Mount, Shown, Task
+from analyzer.relations.shown import File, Mount, Shown, Task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +69,16 @@ def test_of_what_type_a_mount_is_unknown_the_milder_is_told(root: str, *, gates:
     tasks = task(7, inside=True, mnt="mnt:[2]"), task(8, mnt="mnt:[1]")
     (one,) = told("bind-mount", shown(*tasks, mounts=mounts, mnt="mnt:[1]"))
     assert (one.impact is not None and one.impact.value == "reaches out") is gates
+
+
+@pytest.mark.parametrize(("mnt_id", "crosses"), [(1, True), (None, False)])
+def test_the_mount_of_what_is_mapped_is_a_guess(mnt_id: int | None, *, crosses: bool) -> None:
+    """Maps tell a device alone, which mounts of both namespaces show."""
+    mount = Mount(1, 7, "/", "/", "ext4", read_only=False, group=0, master=0, space="mnt:[1]")
+    file = File(("FILE", 3), "/bin/x", None, None, None, mnt_id, 5, mount, (), (), inside=True)
+    tasks = task(7, inside=True, mnt="mnt:[2]"), task(8, mnt="mnt:[1]")
+    what = replace(shown(*tasks, mounts=[mount], mnt="mnt:[1]"), files=[file])
+    assert bool(told("foreign-mount", what)) is crosses
 
 
 def test_without_anything_nothing_is_told() -> None:
