@@ -46,6 +46,11 @@ class Waived(NamedTuple):
     owner: str = ""
     part: bool = False
 
+    @property
+    def words(self) -> str:
+        """Return "podman: its own files mounted"."""
+        return f"{self.by}: {self.says}"
+
 
 @dataclass(frozen=True)
 class Known:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from analyzer.report.crossed import Crossed, Tie
     from analyzer.report.holders import Holder, TaskRef
     from analyzer.report.preflight import Preflight
-    from analyzer.report.value import Facts, Report, ReportObject, ReportOptions
+    from analyzer.report.value import Facts, Gap, Report, ReportObject, ReportOptions
     from analyzer.report.waive import Waived
 
 Json = dict[str, Any]
@@ -121,11 +121,7 @@ def _document(report: Report) -> Json:
             ),
             *crossings,
         ],
-        "gaps": [
-            {"where": valid(g.where), "syscall": valid(g.syscall), "errno": g.errno,
-             "effect": valid(g.effect)}
-            for g in report.gaps
-        ],
+        "gaps": list(map(gap_document, report.gaps)),
         "profile": report.profile.name,
         "warnings": [valid(warning) for warning in report.warnings],
         "notes": [valid(note) for note in report.notes],
@@ -154,6 +150,16 @@ def _subject(report: Report) -> Json:
         "runtime": valid(subject.runtime),
         "container": valid(subject.container),
         "roots": list(subject.roots),
+    }
+
+
+def gap_document(gap: Gap) -> Json:
+    """Return something that could not be read, as the JSON of every command has it."""
+    return {
+        "where": valid(gap.where),
+        "syscall": valid(gap.syscall),
+        "errno": gap.errno,
+        "effect": valid(gap.effect),
     }
 
 

@@ -173,7 +173,7 @@ def _title(entry: ReportObject) -> str:
 def _message(entry: ReportObject, *, advisory: bool) -> str:
     said = (entry.message or f"{entry.verdict.value}: {counts(entry)}").split("\n")[0]
     if entry.waived is not None and not entry.waived.part:
-        return f"known ({entry.waived.by}: {entry.waived.says}): {said}"
+        return f"known ({entry.waived.words}): {said}"
     if not entry.gates:
         return f"ignored: {said}"
     return f"advisory: {said}" if advisory else said

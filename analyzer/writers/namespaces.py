@@ -9,6 +9,7 @@ from analyzer.core.model import JSON_FORMAT
 from analyzer.core.text import printable, shorten, valid, wrap
 from analyzer.lookup.namespaces import USUAL
 from analyzer.report.wording import listing, many, number
+from analyzer.writers.json import gap_document
 from analyzer.writers.terminal import MIN_WIDTH, Line, gap_in_words
 from analyzer.writers.terminal import to_text as joined
 from analyzer.writers.tree import knows
@@ -37,11 +38,7 @@ def to_json(spaces: Sequence[Namespace], gaps: Sequence[Gap]) -> str:
         "exit_code": 0,
         "namespaces": [_document(one) for one in spaces],
         "incomplete": bool(gaps),
-        "gaps": [
-            {"where": valid(gap.where), "syscall": gap.syscall, "errno": gap.errno,
-             "effect": valid(gap.effect)}
-            for gap in gaps
-        ],
+        "gaps": list(map(gap_document, gaps)),
         "errors": [],
     }  # fmt: skip
     return f"{json.dumps(envelope, indent=1)}\n"

@@ -99,7 +99,7 @@ def _known(one: Crossed) -> str:
     """Return why a crossing does not decide: a runtime's doing, or a rule of a policy."""
     if one.waived is None or one.waived.part:
         return ""
-    return f" ({one.waived.by}: {one.waived.says})"
+    return f" ({one.waived.words})"
 
 
 def _crossing(one: Crossed) -> str:

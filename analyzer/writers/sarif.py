@@ -109,8 +109,8 @@ def _result(
     if identities:
         made["partialFingerprints"] = {"cranalyze/v1": "-".join(identities[:4])}
     if waived is not None and not waived.part:
-        why = f"{waived.by}: {waived.says}"
-        made["suppressions"] = [{"kind": "external", "justification": printable(why)}]
+        why = printable(waived.words)
+        made["suppressions"] = [{"kind": "external", "justification": why}]
     return made
 
 

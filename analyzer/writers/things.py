@@ -9,6 +9,7 @@ from analyzer.core.model import JSON_FORMAT
 from analyzer.core.text import printable, valid, width, wrap
 from analyzer.report.facts import words
 from analyzer.report.wording import many, number
+from analyzer.writers.json import gap_document
 from analyzer.writers.terminal import MIN_WIDTH, Line, gap_in_words
 from analyzer.writers.terminal import to_text as joined
 
@@ -55,11 +56,7 @@ def to_json(listing: Listing, limits: Sequence[Limit], gaps: Sequence[Gap]) -> s
         "things": list(map(_thing_document, listing.things)),
         "notes": list(map(valid, listing.notes)),
         "incomplete": bool(gaps),
-        "gaps": [
-            {"where": valid(gap.where), "syscall": gap.syscall, "errno": gap.errno,
-             "effect": valid(gap.effect)}
-            for gap in gaps
-        ],
+        "gaps": list(map(gap_document, gaps)),
         "errors": [],
     }  # fmt: skip
     return f"{json.dumps(envelope, indent=1)}\n"

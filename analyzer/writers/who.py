@@ -15,6 +15,7 @@ from analyzer.kinds import registry
 from analyzer.lookup.value import BESIDE, ITSELF, OTHER_END, PERHAPS, PLAIN, Outcome
 from analyzer.lookup.who import ends, everyone
 from analyzer.report.wording import listing, number, plural
+from analyzer.writers.json import gap_document
 from analyzer.writers.terminal import MIN_WIDTH, Line, gap_in_words
 from analyzer.writers.terminal import to_text as joined
 
@@ -66,7 +67,7 @@ def to_json(
             "pid": meta["subject"]["pid"],
         },
         "incomplete": bool(gaps),
-        "gaps": [_plain(asdict(gap)) for gap in gaps],
+        "gaps": list(map(gap_document, gaps)),
         "errors": [{"message": valid(one), "exit_code": EXIT_USAGE} for one in errors],
     }
     return f"{json.dumps(envelope, indent=1)}\n"
