@@ -159,8 +159,7 @@ def _still_held(memory: Memory, snapshot: Snapshot, reading: _Reading, chosen: M
     expansion, lost = still_held(memory, reading.expansion, wanted, reading.who)
     if not lost:
         return snapshot
-    parts = [member(at, lost.get(kind, _NOBODY)) for kind, at in reading.numbering.address.items()]
-    less = np.concatenate([np.empty(0, np.bool_), *parts])
+    less = _in(lost, reading.numbering)
     objects = snapshot.tables["objects"]
     changed = {
         "objects": tables.with_columns(objects, {"stable": objects["stable"] & ~less}),
@@ -337,8 +336,7 @@ def _verified(memory: Memory, reading: _Reading, second: _Second) -> tuple[_Read
         second.outsiders,
         quiet=second.quiet,
     )
-    parts = [member(at, lost.get(kind, _NOBODY)) for kind, at in reading.numbering.address.items()]
-    less = np.concatenate([np.empty(0, np.bool_), *parts])
+    less = _in(lost, reading.numbering)
     reading = replace(reading, expansion=expansion)
     unexplained = _unexplained(reading) & reading.collected & ~reading.initial
     return reading, replace(second, doubtful=unexplained & (less | ~_whole(reading, second)))

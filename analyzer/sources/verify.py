@@ -126,8 +126,7 @@ def confirmed(
     kept = [~rows | fine for rows, fine in zip(deciding, good, strict=True)]
     led = _led_to(expansion.blocks, kept)
     before = _led_to(first.blocks, [np.ones(len(b.target), np.bool_) for b in first.blocks])
-    lost: dict[str, list[U64]] = {}
-    blocks = []
+    stay = []
     for block, rows, keep in zip(expansion.blocks, deciding, kept, strict=True):
         if block.holder_kind == TASK:
             rooted = keep
@@ -135,14 +134,8 @@ def confirmed(
             rooted = member(block.holder, led.get(block.holder_kind, _NOBODY))
             if quiet:
                 rooted |= ~member(block.holder, before.get(block.holder_kind, _NOBODY))
-        gone = rows & ~(keep & rooted)
-        if gone.any():
-            lost.setdefault(block.target_kind, []).append(block.target[gone])
-        blocks.append(block.take(~gone))
-    return (
-        replace(expansion, blocks=tuple(blocks)),
-        {kind: unique(*parts) for kind, parts in lost.items()},
-    )
+        stay.append(~rows | (keep & rooted))
+    return _only(expansion, stay)
 
 
 def still_held(
@@ -160,13 +153,17 @@ def still_held(
     if not any(rows.any() for rows in asked_for):
         return expansion, {}
     good = _asked_again(memory, expansion.blocks, asked_for, who)
+    return _only(expansion, [~rows | fine for rows, fine in zip(asked_for, good, strict=True)])
+
+
+def _only(expansion: Expansion, stay: Sequence[Mask]) -> tuple[Expansion, Mapping[str, U64]]:
+    """Return the expansion with the references that stay, and what lost one, by kind."""
     lost: dict[str, list[U64]] = {}
     blocks = []
-    for block, rows, fine in zip(expansion.blocks, asked_for, good, strict=True):
-        gone = rows & ~fine
-        if gone.any():
-            lost.setdefault(block.target_kind, []).append(block.target[gone])
-        blocks.append(block.take(~gone) if gone.any() else block)
+    for block, fine in zip(expansion.blocks, stay, strict=True):
+        if not fine.all():
+            lost.setdefault(block.target_kind, []).append(block.target[~fine])
+        blocks.append(block if fine.all() else block.take(fine))
     return (
         replace(expansion, blocks=tuple(blocks)),
         {kind: unique(*parts) for kind, parts in lost.items()},
