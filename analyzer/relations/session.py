@@ -4,7 +4,8 @@ setsid(2) makes a session, and who has not called it is in that of its parent: j
 it (a hangup, a Ctrl-C), and it cannot be restored without its leader. The leader is the process
 whose pid the session has (`signal_struct.pids[PIDTYPE_SID]`, include/linux/pid.h). In a pid
 namespace in which the leader has no number, getsid(2) is 0. One whose leader is gone is of nobody's
-side: see `session_left`.
+side: see `session_left`. Nobody leads the kernel's first session and group (`init_struct_pid`,
+kernel/pid.c: that of the idle task), in which whatever process 1 has not taken out of it stays.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def _find(world: World) -> Iterator[Related]:
     for role, index in ROLES:
         pid = pids["pids"][:, index]
         row, there = found.with_pid(pid)
-        there &= pids.ok & (row != leads)
+        there &= pids.ok & (row != leads) & (found["tgid"][row] != 0)
         member, leader = leads[there], row[there]
         numbers = found["tgid"][leader].tolist()
         hidden = _hidden(world, found["pid"][member], pid[there]).tolist()
