@@ -132,7 +132,7 @@ META: dict[str, Any] = {
     "subject": {"pid": None, "start_time": None, "selector": ""},
     "source": {"name": "kernel", "capabilities": {"refcounts": True}, "notes": []},
     "scope": "border",
-    "options": {},
+    "options": {"thorough": True},
     "frozen": False,
     "passes": 2,
     "addresses": "raw",

@@ -159,10 +159,10 @@ def obey_policy(settings: Settings, *, subtree: bool, live: bool) -> None:
         )
 
 
-def for_tool(chosen: ReportOptions, form: str, *, all_containers: bool) -> ReportOptions:
+def for_tool(chosen: ReportOptions, form: str, *, all_containers: bool = False) -> ReportOptions:
     """Return what is asked for, for CRIU too; BadInputError where that cannot be told."""
-    if all_containers or form not in {"text", "json", "markdown"}:
-        raise BadInputError("--for criu is of one subject, and told as text, --json or --markdown")
+    if all_containers or form == "tree":
+        raise BadInputError("--for criu is of one subject, and told in every form but --tree")
     if chosen.references_only:
         raise BadInputError("--for criu looks at what crosses: leave --references-only out")
     return replace(chosen, tool="criu")

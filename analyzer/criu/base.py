@@ -31,6 +31,11 @@ class Outcome(StrEnum):
     SILENT = "silent"  # the dump is made, and something is not the same afterwards
     RUNTIME = "runtime"  # a container's runtime does what it takes
 
+    @property
+    def stops(self) -> bool:
+        """Tell whether nothing is restored without options."""
+        return self in {Outcome.REFUSES, Outcome.FAILS}
+
 
 class Hit(NamedTuple):
     """Where a rule applies: a task or an object (`kind`, and its row in its table).

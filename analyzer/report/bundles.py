@@ -30,6 +30,34 @@ class Bundled(NamedTuple):
     things: tuple[str, ...]
     options: tuple[str, ...]
 
+    @property
+    def title(self) -> str:
+        """Return "CRIU refuses: a TCP socket that is connected"."""
+        return f"CRIU {TITLES[self.first.outcome]}: {self.first.at}"
+
+    def advice(self, *, everything: bool) -> list[tuple[str, str]]:
+        """Return what CRIU says, what allows it or takes it away, and what is so afterwards."""
+        first = self.first
+        told = (
+            ("says", first.message),
+            ("option", self.some(everything=everything)),
+            ("instead", "" if self.options else first.remove),
+            ("then", first.then),
+        )
+        return [(title, printable(words)) for title, words in told if words]
+
+    def some(self, *, everything: bool) -> str:
+        """Return the options, or the first and how many there are."""
+        most = len(self.options) if everything else 1
+        left = len(self.options) - most
+        more = f" and {number(left)} more like it" if left > 0 else ""
+        return f"{' '.join(self.options[:most])}{more}"
+
+
+def everything_of(told: Preflight) -> list[Bundled]:
+    """Return all of it, the worst first."""
+    return [one for outcome in Outcome for one in bundled(told, outcome)]
+
 
 def bundled(told: Preflight, outcome: Outcome) -> list[Bundled]:
     """Return what has an outcome, by rule."""
@@ -57,16 +85,16 @@ def thing(one: Blocker) -> str:
 def answer(told: Preflight) -> str:
     """Return in one sentence whether it works."""
     tool = f"CRIU {told.versions}"
-    stopping = [b for b in told.blockers if b.outcome in {Outcome.REFUSES, Outcome.FAILS}]
+    stopping = [b for b in told.blockers if b.outcome.stops]
     count = f"{number(len(stopping))} {plural(len(stopping), 'thing')}"
     silent = sum(one.outcome is Outcome.SILENT for one in told.blockers)
     unknown = sum(one.outcome is Outcome.UNKNOWN for one in told.blockers)
     more = f", and would not notice {number(silent)} more" if silent else ""
     if unknown:
         more += f"; of {number(unknown)} nothing is known"
-    if told.partial:
-        more += "; much that it refuses is not seen from /proc, so there may be more"
-    if not stopping and told.partial:
+    if told.lacks:
+        more += f"; much that it refuses is not seen from {told.lacks}, so there may be more"
+    if not stopping and told.lacks:
         return f"{tool}: nothing was seen that it would refuse{more.replace(' more', '', 1)}"
     if not stopping:
         return f"{tool} would dump and restore it{more.replace(' more', '')}"

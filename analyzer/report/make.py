@@ -39,6 +39,7 @@ from analyzer.report.value import (
     Summary,
 )
 from analyzer.report.waive import known
+from analyzer.report.wording import listing
 from analyzer.snapshot.source import source_of, trusted
 
 if TYPE_CHECKING:
@@ -159,7 +160,9 @@ def whole(report: Report) -> Report:
     """Return the same report with every object listed and every holder named."""
     if report.options.all and not report.options.brief:
         return report
-    return make(report.snapshot, report.verdicts, replace(report.options, all=True, brief=False))
+    options = replace(report.options, all=True, brief=False, tool="")
+    made = make(report.snapshot, report.verdicts, options)
+    return replace(made, preflight=report.preflight, exit_code=report.exit_code)
 
 
 def shown(verdicts: Verdicts, *, everything: bool = False) -> npt.NDArray[np.bool_]:
@@ -310,7 +313,7 @@ def _not_judged(verdicts: Verdicts, rows: Mask) -> Verdicts:
 def _informs(objects: Table, given: Mask) -> Iterator[Finding]:
     kinds = [registry()[kind] for kind in np.unique(objects.words("kind")[given]).tolist()]
     if kinds:
-        said = f"{' and '.join(kind.namespace for kind in kinds)} namespace"
+        said = f"{listing([kind.namespace for kind in kinds])} namespace"
         said += "s" if len(kinds) > 1 else ""
         yield Finding("host_namespaces", "Has the host's", said, gates=False, informs=True)
 

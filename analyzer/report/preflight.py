@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.check.crossings import End
 from analyzer.core.model import TASK, Side
-from analyzer.criu import Outcome, find
+from analyzer.criu import find
 from analyzer.criu.base import VERSION
 from analyzer.criu.view import View
 from analyzer.report.crossed import Ties
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from analyzer.check.leaks import Verdicts
-    from analyzer.criu import Found
+    from analyzer.criu import Found, Outcome
     from analyzer.criu.verified import Verified
     from analyzer.report.crossed import Tie
     from analyzer.snapshot.value import Snapshot
@@ -59,7 +59,7 @@ class Blocker(NamedTuple):
     @property
     def stops(self) -> bool:
         """Tell whether it stops a dump or a restore, and no option helps."""
-        return self.outcome in {Outcome.REFUSES, Outcome.FAILS} and not self.option
+        return self.outcome.stops and not self.option
 
 
 class Preflight(NamedTuple):
@@ -67,8 +67,8 @@ class Preflight(NamedTuple):
 
     `refuses` tells whether it stops at anything without options, `possible` whether with those
     that are in the commands it would not. `runtime` is what the runtime of a container calls
-    itself, and then it is that which calls CRIU. `verified` is what CRIU did, if it was run. From
-    /proc alone only a part is seen (`partial`).
+    itself, and then it is that which calls CRIU. `verified` is what CRIU did, if it was run.
+    `lacks` is where only a part is seen from ("/proc"), "" where all is.
     """
 
     versions: str
@@ -80,7 +80,7 @@ class Preflight(NamedTuple):
     remove: tuple[str, ...]
     runtime: str
     verified: Verified | None = None
-    partial: bool = False
+    lacks: str = ""
 
 
 def preflight(snapshot: Snapshot, verdicts: Verdicts) -> Preflight:
@@ -93,7 +93,7 @@ def preflight(snapshot: Snapshot, verdicts: Verdicts) -> Preflight:
     made = tuple(
         _blocker(one, ties.tie(end), numbers, view) for one, end in zip(found, ends, strict=True)
     )
-    stopping = [one for one in made if one.outcome in {Outcome.REFUSES, Outcome.FAILS}]
+    stopping = [one for one in made if one.outcome.stops]
     return Preflight(
         VERSION,
         made,
@@ -103,8 +103,17 @@ def preflight(snapshot: Snapshot, verdicts: Verdicts) -> Preflight:
         restore=_command("criu restore --images-dir DIR", _numbered(_restoring(made))),
         remove=tuple(dict.fromkeys(_removal(one) for one in stopping if one.stops)),
         runtime=view.runtime,
-        partial=not source_of(snapshot).refcounts,
+        lacks=_lacks(snapshot),
     )
+
+
+def _lacks(snapshot: Snapshot) -> str:
+    if not source_of(snapshot).refcounts:
+        return "/proc"
+    how = snapshot.meta["options"]
+    if how.get("redacted"):
+        return "a snapshot without names"
+    return "" if how.get("thorough") else "a snapshot without its mounts"
 
 
 def _where(tie: Tie, view: View) -> str:

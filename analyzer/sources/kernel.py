@@ -141,6 +141,9 @@ def collect(memory: Memory, request: Request) -> Snapshot:
     request.progress("naming")
     # Of a whole machine all is shown: mounts too, which nobody collects.
     mine = reading.collected | reading.compared
+    if request.thorough:
+        objects = bare.tables["objects"]
+        mine = mine | (objects["kind"] == objects.code("kind", "MOUNT"))
     chosen = mine if request.pid is not None else np.ones_like(mine)
     if request.wanted is not None:
         chosen = request.wanted(shown)
@@ -439,6 +442,8 @@ def _snapshot(request: Request, reading: _Reading, second: _Second, run: _Run) -
         start_time=None if pid is None else _start_time(tasks, pid),
         source=KERNEL,
     )
+    if request.thorough or request.host:
+        meta["options"] = {"thorough": True}
     if reading.roots:
         meta["subject"]["roots"] = list(reading.roots)
     if request.called.get("starts"):

@@ -31,6 +31,7 @@ def render(report: Report) -> str:
     more = len(lines) - _MOST
     lines = lines[:_MOST] + ([_line("notice", subject, f"and {more} more")] if more > 0 else [])
     lines += [_line("warning", "policy", warning) for warning in report.warnings]
+    lines += list(_preflight(report))
     level = "notice" if report.advisory else _LEVEL.get(report.status, "error")
     return "".join([*lines, _line(level, subject, headline(report))])
 
@@ -54,6 +55,20 @@ def _findings(report: Report) -> Iterator[str]:
         how = level if entry.verdict in {Verdict.USAGE_LEAK, Verdict.OVERCOUNT} else "warning"
         who = "; ".join(held(entry, Side.OUTSIDE)[:4])
         yield _line(how, name, f"{counts(entry)}{f': {who}' if who else ''}")
+
+
+def _preflight(report: Report) -> Iterator[str]:
+    """Yield what CRIU stops at, and what it would do in all."""
+    if report.preflight is None:
+        return
+    from analyzer.report.bundles import answer, everything_of
+
+    for one in everything_of(report.preflight):
+        if one.first.outcome.stops:
+            advice = (f"{title}: {words}" for title, words in one.advice(everything=False))
+            yield _line("error", one.title, "; ".join([*one.things[:4], *advice]))
+    refused = report.preflight.refuses
+    yield _line("error" if refused else "notice", "CRIU", answer(report.preflight))
 
 
 def _line(level: str, title: str, text: str) -> str:

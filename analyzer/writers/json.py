@@ -287,7 +287,7 @@ def _preflight(told: Preflight) -> Json:
         "versions": told.versions,
         "refuses": told.refuses,
         "possible": told.possible,
-        "partial": told.partial,
+        "partial": bool(told.lacks),
         "dump": valid(told.dump),
         "restore": valid(told.restore),
         "remove": [valid(one) for one in told.remove],

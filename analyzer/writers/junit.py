@@ -14,11 +14,12 @@ ignored, or advisory           skipped, and it says why
 contained                      passed
 crossings                      failure where they decide; else passed, with what they are
 findings                       failure, or skipped when ignored
+what CRIU does (--for criu)    failure where it stops, skipped where nobody knows; else passed
 gaps and notes                 system-err of the suite, and an error when the answer needs them
 ============================== ==========================================================
 
-So there is a failure or an error exactly when the answer is not "contained", unless leaks are
-advisory. Text is what prints: what XML cannot hold is escaped.
+So there is a failure or an error exactly when the answer is not "contained" (or CRIU would stop),
+unless leaks are advisory. Text is what prints: what XML cannot hold is escaped.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def render(report: Report, *, everything: bool = False) -> str:
     found = [*_crossings(report), *_objects(report, everything=everything)]
     found.sort(key=lambda case: case.rank)  # what matters is on top, whatever its kind
     listed = found if everything else _bounded(found)
-    cases = _unique([*_rule(report), *listed, *_passed(report), *_incomplete(report)])
+    more = [*_passed(report), *_incomplete(report), *_preflight(report)]
+    cases = _unique([*_rule(report), *listed, *more])
     outcomes = Counter(case.outcome for case in cases)
     numbers = {
         "tests": str(len(cases)),
@@ -215,6 +217,22 @@ def _incomplete(report: Report) -> Iterator[_Case]:
         outcome = "skipped" if report.advisory else "error"
         said = "a part of the subtree could not be read"
         yield _Case("rules", "the whole subtree was read", outcome, "incomplete", said)
+
+
+def _preflight(report: Report) -> Iterator[_Case]:
+    """Yield a case for each rule of CRIU's that applies, and one for what it would do in all."""
+    if report.preflight is None:
+        return
+    from analyzer.criu import Outcome
+    from analyzer.report.bundles import answer, everything_of
+
+    for one in everything_of(report.preflight):
+        outcome = one.first.outcome
+        how = "failure" if outcome.stops else "skipped" * (outcome is Outcome.UNKNOWN)
+        advice = (f"{title}: {words}" for title, words in one.advice(everything=True))
+        text = "\n".join([*one.things, *advice])
+        yield _Case("criu", one.first.at, how, one.first.rule, one.title, text)
+    yield _Case("criu", "what CRIU would do", text=answer(report.preflight))
 
 
 def _unique(cases: Iterable[_Case]) -> list[_Case]:

@@ -61,6 +61,7 @@ def render(report: Report) -> str:
         "findings": page_parts.findings(report),
         "numbers": page_parts.numbers(report),
         "crossings": page_parts.crossings(report),
+        "criu": page_parts.preflight(report),
         "count": f"{number(len(listed))} {plural(len(listed), 'object')}",
         "filters": page_table.filters(listed, report.crossings),
         "table": page_table.table(listed),

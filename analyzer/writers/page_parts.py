@@ -95,6 +95,15 @@ def crossings(report: Report) -> str:
     )
 
 
+def preflight(report: Report) -> str:
+    """Return what a checkpoint would do, where that was asked for."""
+    if report.preflight is None:
+        return ""
+    from analyzer.writers import preflight as writer
+
+    return writer.html(report.preflight, text, everything=True)
+
+
 def _known(one: Crossed) -> str:
     """Return why a crossing does not decide: a runtime's doing, or a rule of a policy."""
     if one.waived is None or one.waived.part:

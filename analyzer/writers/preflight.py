@@ -1,15 +1,15 @@
-"""What CRIU would do, for people: blocks of a terminal's report, and a part of the Markdown.
+"""What CRIU would do, for people: blocks of a terminal's report, parts of Markdown and of a page.
 
 The commands are one line each, however long: they are to be copied.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.core.text import printable, wrap
 from analyzer.criu import Outcome
-from analyzer.report.bundles import TITLES, answer, bundled, removals, verdict
+from analyzer.report.bundles import TITLES, answer, bundled, everything_of, removals, verdict
 from analyzer.report.wording import number
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def blocks(told: Preflight, width: int, *, everything: bool) -> Iterator[list[Pa
         many = bundled(told, outcome)
         most = len(many) if everything or outcome is not Outcome.SILENT else _MOST_RULES
         for one in many[:most]:
-            yield list(_block(one, outcome, width, everything=everything))
+            yield list(_block(one, width, everything=everything))
         if len(many) > most:
             words = f"and {number(len(many) - most)} more that it {TITLES[outcome]} (--all)"
             yield _lines(words, width, "title", first="* ", indent=2)
@@ -47,9 +47,8 @@ def blocks(told: Preflight, width: int, *, everything: bool) -> Iterator[list[Pa
         yield lines
 
 
-def _block(one: Bundled, outcome: Outcome, width: int, *, everything: bool) -> Iterator[Part]:
-    first = one.first
-    yield from _lines(f"CRIU {TITLES[outcome]}: {first.at}", width, "title", first="* ", indent=2)
+def _block(one: Bundled, width: int, *, everything: bool) -> Iterator[Part]:
+    yield from _lines(one.title, width, "title", first="* ", indent=2)
     most = len(one.things) if everything else _MOST
     for at, words in enumerate(one.things[:most]):
         yield from _lines(words, width, first=f"  {'' if at else 'it is':8} ")
@@ -58,20 +57,8 @@ def _block(one: Bundled, outcome: Outcome, width: int, *, everything: bool) -> I
             f"and {number(len(one.things) - most)} more (--all lists them)", width,
             first=f"  {'':8} ",
         )  # fmt: skip
-    for title, words in (
-        ("says", first.message),
-        ("option", _some(one.options, everything=everything)),
-        ("instead", "" if one.options else first.remove),
-        ("then", first.then),
-    ):
-        if words:
-            yield from _lines(printable(words), width, first=f"  {title:8} ")
-
-
-def _some(options: tuple[str, ...], *, everything: bool) -> str:
-    most = len(options) if everything else 1
-    more = f" and {number(len(options) - most)} more like it" if len(options) > most else ""
-    return f"{' '.join(options[:most])}{more}" if options else ""
+    for title, words in one.advice(everything=everything):
+        yield from _lines(words, width, first=f"  {title:8} ")
 
 
 def _commands(told: Preflight, width: int) -> Iterator[Part]:
@@ -95,6 +82,69 @@ def _lines(
     return [(line, style) for line in wrap(text, width, first, max(indent, len(first)))]
 
 
+class Row(NamedTuple):
+    """What one rule applies to, as a row of a table: each of `things`, and how many `more`."""
+
+    does: str
+    at: str
+    things: tuple[str, ...]
+    more: str
+    option: str
+    remove: str
+    then: str
+
+
+HEADINGS: Final = ("CRIU", "what", "where", "option, or what to do", "afterwards")
+
+
+def rows(told: Preflight, *, everything: bool) -> Iterator[Row]:
+    """Yield the rows of the table, the worst first."""
+    for one in everything_of(told):
+        most = len(one.things) if everything else _MOST
+        left = len(one.things) - most
+        yield Row(
+            TITLES[one.first.outcome],
+            one.first.at,
+            one.things[:most],
+            f"and {number(left)} more" if left > 0 else "",
+            one.some(everything=everything),
+            one.first.remove,
+            one.first.then,
+        )
+
+
+def _how(row: Row, code: Callable[[str], str]) -> str:
+    return code(row.option) if row.option else row.remove
+
+
+def html(told: Preflight, text: Callable[[str], str], *, everything: bool) -> str:
+    """Return a section of a page; `text` makes any words harmless."""
+
+    def code(words: str) -> str:
+        return f"<code>{text(printable(words))}</code>"
+
+    heads = "".join(f'<th scope="col">{head}' for head in HEADINGS)
+    made = []
+    for row in rows(told, everything=everything):
+        things = "<br>".join(map(text, [*row.things, *[row.more] * bool(row.more)]))
+        cells = (row.does, text(row.at), things, _how(row, code), text(row.then))
+        made.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
+    listed = (
+        f'<div class="wide"><table class="gaps"><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{''.join(made)}</tbody></table></div>"
+    )
+    said = [f"Cannot: remove {text(removals(told))}."] * (not told.possible)
+    if told.verified is not None:
+        said.append(f"{text(verdict(told.verified))}.")
+    commands = "\n".join(text(printable(one)) for one in (told.dump, told.restore))
+    return (
+        f'<section class="criu" aria-labelledby="criu"><h2 id="criu">{text(answer(told))}</h2>'
+        f"{listed if made else ''}"
+        f"{''.join(f'<p>{one}</p>' for one in said)}"
+        f'<pre tabindex="0">{commands}</pre></section>'
+    )
+
+
 def markdown(
     told: Preflight,
     table: Callable[..., str],
@@ -105,17 +155,12 @@ def markdown(
 ) -> Iterator[str]:
     """Yield paragraphs; `table`, `code` and `block` are those of the Markdown writer."""
     yield f"**{answer(told)}**"
-    rows = []
-    for outcome in Outcome:
-        for one in bundled(told, outcome):
-            most = len(one.things) if everything else _MOST
-            more = [f"and {number(len(one.things) - most)} more"] if len(one.things) > most else []
-            things = "<br>".join([*map(code, one.things[:most]), *more])
-            option = _some(one.options, everything=everything)
-            how = code(option) if option else one.first.remove
-            rows.append((TITLES[outcome], one.first.at, things, how, one.first.then))
-    if rows:
-        yield table(("CRIU", "what", "where", "option, or what to do", "afterwards"), rows)
+    made = []
+    for row in rows(told, everything=everything):
+        things = "<br>".join([*map(code, row.things), *[row.more] * bool(row.more)])
+        made.append((row.does, row.at, things, _how(row, code), row.then))
+    if made:
+        yield table(HEADINGS, made)
     if not told.possible:
         yield f"Cannot: remove {code(removals(told))}."
     yield block([printable(told.dump), printable(told.restore)])
@@ -125,4 +170,4 @@ def markdown(
             yield block([printable(text) for text in told.verified.said[:_MOST]])
 
 
-__all__ = ["blocks", "markdown"]
+__all__ = ["HEADINGS", "Row", "blocks", "html", "markdown", "rows"]

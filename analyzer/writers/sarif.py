@@ -1,6 +1,7 @@
 """SARIF 2.1.0, for what shows the results of scans: a rule a kind or relation, a result a finding.
 
-A container has no lines of source: a result is at the path that it is about where there is one, and
+With --for criu what CRIU does is there too (``criu/tcp-connection``). A container has no lines of
+source: a result is at the path that it is about where there is one, and
 always at the object's own name. What is known is there as suppressed, with its reason. Fingerprints
 are those of baselines: of no pid, inode or address.
 """
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.report.crossed import Crossed
+    from analyzer.report.preflight import Preflight
     from analyzer.report.value import Report, ReportObject
     from analyzer.report.waive import Waived
 
 _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 _MOST: Final = 5_000  # results: what GitHub takes
+_CRIU: Final = "criu/"
 _DOUBTS: Final = frozenset({Verdict.UNSTABLE, Verdict.UNKNOWN})
 
 Json = dict[str, Any]
@@ -52,7 +55,11 @@ def render(report: Report) -> str:
 
 def _rule(name: str) -> Json:
     words = name
-    if name in registry():
+    if name.startswith(_CRIU):
+        from analyzer.criu import RULES, UNKNOWN
+
+        words = RULES.get(name.removeprefix(_CRIU), UNKNOWN).at
+    elif name in registry():
         words = f"{registry()[name].title}: referenced from outside"
     elif name in relations():
         words = relations()[name].title
@@ -66,19 +73,39 @@ def _results(report: Report) -> Iterator[Json]:
     for finding in report.findings:
         if not finding.informs:
             text = f"{finding.message}: {finding.detail}"
-            yield _result(report, finding.finding, text, finding.waived, (), gates=finding.gates)
+            level = _level(report, gates=finding.gates)
+            yield _result(report, finding.finding, text, finding.waived, (), level=level)
     for one in report.crossings:
         if not one.alone:
             yield _result(
-                report, one.relation, _crossing(one), one.waived, one.identities, gates=one.gates,
+                report, one.relation, _crossing(one), one.waived, one.identities,
+                level=_level(report, gates=one.gates),
                 path=next((t.name for t in one.ties if t.name and t.name.startswith("/")), ""),
             )  # fmt: skip
     for entry in report.objects:
         if entry.verdict is not Verdict.CONTAINED:
             yield _result(
                 report, entry.kind, _object(entry), entry.waived, entry.identities,
-                gates=entry.gates and entry.verdict not in _DOUBTS, path=entry.name or "",
+                level=_level(report, gates=entry.gates and entry.verdict not in _DOUBTS),
+                path=entry.name or "",
             )  # fmt: skip
+    if report.preflight is not None:
+        yield from _preflight(report, report.preflight)
+
+
+def _level(report: Report, *, gates: bool) -> str:
+    return "error" if gates and not report.advisory else "note"
+
+
+def _preflight(report: Report, told: Preflight) -> Iterator[Json]:
+    from analyzer.report.bundles import everything_of
+
+    for one in everything_of(told):
+        advice = (f"{title}: {words}" for title, words in one.advice(everything=False))
+        text = "; ".join([f"{one.title}: {', '.join(one.things[:4])}", *advice])
+        gates = one.first.outcome.stops
+        rule = f"{_CRIU}{one.first.rule}"
+        yield _result(report, rule, text, None, (), level="error" if gates else "note")
 
 
 def _result(
@@ -88,14 +115,14 @@ def _result(
     waived: Waived | None,
     identities: tuple[str, ...],
     *,
-    gates: bool,
+    level: str,
     path: str = "",
 ) -> Json:
     subject = printable(report.subject.name or report.subject.comm)
     place = path if path.startswith("/") else f"/{rule}"
     made: Json = {
         "ruleId": rule,
-        "level": "error" if gates and not report.advisory else "note",
+        "level": level,
         "message": {"text": printable(text)},
         "locations": [
             {

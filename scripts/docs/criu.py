@@ -30,6 +30,10 @@ What is not known of is said to be: an open file of an anonymous inode of a type
 {VERSION} does not list is refused, and of a relation or a kind that came after this table
 nothing is known. From `/proc` alone less is seen than from the kernel's memory, and the list is
 shorter than what CRIU would find.
+
+`cranalyze report FILE --for criu` says it of a snapshot, on any machine and later: `collect` keeps
+what it takes, the mounts of the subtree too. It is told as text, and with `--json`, `--markdown`,
+`--html`, `--junit` (a failure for each rule by which CRIU stops), `--sarif` and `--github`.
 """
 _MEANS: Final = {
     Outcome.REFUSES: "`criu dump` fails with this message, unless the option is there",

@@ -206,7 +206,10 @@ CHECK: Final[Keys] = {
     "criu.versions": (TEXT, "with --for criu: the version of CRIU that the rules hold for"),
     "criu.refuses": (FLAG, "without options it refuses something, or could not restore it"),
     "criu.possible": (FLAG, "with the options in the commands it would dump and restore it"),
-    "criu.partial": (FLAG, "only /proc was read: much that CRIU refuses is not seen there"),
+    "criu.partial": (
+        FLAG,
+        "read from /proc, or a snapshot without mounts: much that CRIU refuses is not seen",
+    ),
     "criu.dump": (TEXT, "the command that dumps it"),
     "criu.restore": (TEXT, "the command that restores it"),
     "criu.remove": (TEXTS, "what no option allows: it has to go first"),

@@ -157,6 +157,17 @@ def test_the_same_without_what_criu_minds_is_dumped(name: str, tmp_path: Path) -
     assert report.preflight.possible
 
 
+def test_a_snapshot_tells_what_the_machine_told(tmp_path: Path) -> None:
+    with scene("mounts", "blocked", tmp_path) as known:
+        live = preflight(known["pid"])
+        snapshot = collect(Request(known["pid"], thorough=True), source="kernel")
+    kept = make(snapshot, check(snapshot), ReportOptions("report", tool="criu"))
+    assert kept.preflight is not None
+    assert kept.preflight.lacks == ""
+    found, again = ({rule: len(many) for rule, many in stops(one).items()} for one in (live, kept))
+    assert again == found
+
+
 def test_options_name_what_they_are_for(tmp_path: Path) -> None:
     with scene("sockets", "blocked", tmp_path) as known:
         report = preflight(known["pid"])

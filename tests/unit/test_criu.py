@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import string
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +14,16 @@ import pytest
 from analyzer.check.leaks import check
 from analyzer.cli.prover import proven
 from analyzer.core.model import Status
+from analyzer.core.values import replace
 from analyzer.criu import RULES, Outcome, files, mounts, sockets, tasks
 from analyzer.criu import spaces as spaces_
 from analyzer.criu.verified import Verified, compared, errors
 from analyzer.lookup.explain import explained
-from analyzer.report.bundles import verdict
+from analyzer.report.bundles import answer, verdict
 from analyzer.report.make import make
 from analyzer.report.value import Report, ReportOptions
+from analyzer.writers import github, junit, markdown, page, sarif
 from analyzer.writers import json as writer
-from analyzer.writers import markdown
 from analyzer.writers.terminal import render, to_text
 from tests.build import Machine, Obj
 from tests.each import each
@@ -411,10 +413,80 @@ def test_from_proc_alone_nothing_is_promised() -> None:
     snapshot = made.snapshot(ROOT, source=source)
     found = make(snapshot, check(snapshot), ReportOptions("check", tool="criu"))
     assert found.preflight is not None
-    assert found.preflight.partial
+    assert found.preflight.lacks == "/proc"
     said = " ".join(to_text(render(found, 80)).split())
     assert "nothing was seen that it would refuse; much that it refuses is not seen" in said
     assert "would dump and restore it" not in said
+
+
+@pytest.mark.parametrize(
+    ("how", "lacks"),
+    [
+        ({}, "a snapshot without its mounts"),
+        ({"thorough": True, "redacted": True}, "a snapshot without names"),
+    ],
+)
+def test_of_a_snapshot_that_lacks_what_it_takes_nothing_is_promised(
+    how: dict[str, bool], lacks: str
+) -> None:
+    snapshot = machine()[0].snapshot(ROOT)
+    snapshot.meta["options"].clear()
+    snapshot.meta["options"].update(how)
+    found = make(snapshot, check(snapshot), ReportOptions("report", tool="criu")).preflight
+    assert found is not None
+    assert f"not seen from {lacks}" in answer(found)
+
+
+# --- in every form
+
+
+def connected() -> Report:
+    made, table = machine()
+    sock(made, table, family="inet", state="established", protocol="tcp", type="stream")
+    return report(made)
+
+
+def test_junit_has_a_failure_for_each_rule_by_which_criu_stops() -> None:
+    suite = ET.fromstring(junit.render(connected()))  # noqa: S314 - our own
+    cases = {case.get("name"): case for case in suite.iter("testcase")
+             if case.get("classname") == "cranalyze.criu"}  # fmt: skip
+    failure = cases[RULES["tcp-connection"].at].find("failure")
+    assert failure is not None
+    assert failure.get("type") == "tcp-connection"
+    assert "option: --tcp-established" in str(failure.text)
+    assert cases["what CRIU would do"].find("failure") is None
+    assert suite.get("failures") == "1"
+
+
+def test_code_scanning_and_a_workflow_are_told_what_criu_stops_at() -> None:
+    found = connected()
+    run = json.loads(sarif.render(found))["runs"][0]
+    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == ["criu/tcp-connection"]
+    assert [(one["ruleId"], one["level"]) for one in run["results"]] == [
+        ("criu/tcp-connection", "error")
+    ]
+    lines = github.render(found).splitlines()
+    assert lines[0].startswith("::error title=CRIU refuses%3A a TCP socket that is connected")
+    assert "--tcp-established" in lines[0]
+    assert lines[1].startswith("::error title=CRIU::CRIU 4.2 stops at 1 thing")
+
+
+def test_a_page_has_what_criu_does_and_its_commands() -> None:
+    found = connected()
+    text = page.render(found)
+    assert '<section class="criu"' in text
+    assert f"<td>refuses</td><td>{RULES['tcp-connection'].at}</td>" in text
+    assert "<code>--tcp-established</code>" in text
+    assert found.preflight is not None
+    assert f'<pre tabindex="0">{found.preflight.dump}\n' in text
+    assert '<section class="criu"' not in page.render(report(machine()[0], tool=""))
+
+
+def test_what_criu_did_is_on_the_page_too() -> None:
+    found = connected()
+    assert found.preflight is not None
+    ran = found.preflight._replace(verified=Verified("4.2", "", worked=True))
+    assert "verified: CRIU 4.2 dumped it" in page.render(replace(found, preflight=ran))
 
 
 # --- a CRIU that is run

@@ -51,8 +51,9 @@ def run(  # noqa: PLR0913 - an option each
     with Desk(inputs, to_file(output, force=force), foreign=bool(inputs)) as desk:
         with Progress() as progress:
             snapshot = collected(
-                target, source, scope, desk, progress, raw=raw_addresses, freeze=freeze, proc=proc
-            )
+                target, source, scope, desk, progress,
+                raw=raw_addresses, freeze=freeze, thorough=True, proc=proc,
+            )  # fmt: skip
         if redact:
             from analyzer.sources.privacy import Redaction
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from analyzer.cli import options as opt
-from analyzer.cli.arguments import newest_snapshot, obey_policy
+from analyzer.cli.arguments import for_tool, newest_snapshot, obey_policy
 from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.target import Target
 from analyzer.cli.work import asked, chosen_form, finish, judged, known_before
@@ -15,6 +15,7 @@ EXAMPLES: Final = (
     "cranalyze report web1-4711-20260101T120000Z.crz --json",
     "cranalyze report host.crz --pid 4711 --check",
     "cranalyze report --markdown",
+    "cranalyze report --for criu",
     "cranalyze report --tree",
     "cranalyze report --html page.html",
     "cranalyze report -o PID,ASSOC,NAME -Q 'SIDE == \"outside\" and not INITIAL'",
@@ -47,6 +48,7 @@ def run(  # noqa: PLR0913 - an option each
     ignore: opt.Ignore = None,
     references_only: opt.ReferencesOnly = False,
     profile: opt.ProfileName = "auto",
+    tool: opt.For = opt.Tool.NONE,
     policy: opt.Policy = None,
     baseline: opt.Baseline = None,
     sarif: opt.Sarif = None,
@@ -76,6 +78,8 @@ def run(  # noqa: PLR0913 - an option each
         subtree=subtree, gate=check, strict=strict, references_only=references_only,
         profile=profile, policy=policy, baseline=known_before(baseline, target, rules.value),
     )  # fmt: skip
+    if tool is opt.Tool.CRIU:
+        chosen = for_tool(chosen, form)
     name = file or newest_snapshot()
     with Desk([name], to_file(wanted.output, force=force)) as desk:
         finish(make(*judged(desk, name, target, rules, redact=redact), chosen), wanted, desk)
