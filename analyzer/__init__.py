@@ -163,7 +163,8 @@ def plot(
 ) -> Axes:
     """Draw a report, or a snapshot of which one is made (see `analyzer.plots`), with matplotlib.
 
-    `kind` is "border", "dumbbell", "heatmap", "namespaces", "sets", or "life", which takes several.
+    `kind` is "border", "dumbbell", "heatmap", "namespaces", "sets", or one that takes several:
+    "life", and "diff" (two).
     Without `ax`, a new pyplot figure of the right size is made.
     Raises BadInputError, which lists the kinds, for another one; TargetVanishedError.
     """

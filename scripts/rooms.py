@@ -23,6 +23,7 @@ ROOMS: Final[tuple[tuple[str, ...], ...]] = (
     ("subjects",),
     ("sources",),
     ("report",),
+    ("changes",),
     ("lookup", "graph", "doctor"),
     ("scene",),
     ("writers",),

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "collect": "Keep the reference graph of a subtree in a file.",
     "report": "Say what a snapshot shows.",
     "check": "Tell whether a subtree is contained.",
+    "diff": "Tell what is new, gone and changed between two snapshots.",
     "who": "Tell who still holds an object, on the whole machine.",
     "namespaces": "List all namespaces of the machine, and what keeps each.",
     "census": "Count and name every reference of the whole machine.",

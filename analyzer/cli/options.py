@@ -26,6 +26,7 @@ class Described(StrEnum):
     WHO = "who"
     CENSUS = "census"
     NAMESPACES = "namespaces"
+    DIFF = "diff"
 
 
 class Membership(StrEnum):
@@ -89,6 +90,18 @@ SnapshotFiles = Annotated[
         autocompletion=completion.snapshots,
     ),
 ]
+Before = Annotated[
+    str,
+    typer.Argument(
+        metavar="A",
+        help="The first: a snapshot (*.crz, - for stdin), or a dump of /proc.",
+        autocompletion=completion.snapshots,
+    ),
+]
+After = Annotated[
+    str,
+    typer.Argument(metavar="B", help="The second one.", autocompletion=completion.snapshots),
+]
 What = Annotated[
     list[str] | None,
     typer.Argument(
@@ -100,7 +113,9 @@ What = Annotated[
 SchemaOf = Annotated[
     Described | None,
     typer.Argument(
-        metavar="COMMAND", help="check, report, who, census, namespaces.", show_default=False
+        metavar="COMMAND",
+        help="check, report, who, census, namespaces, diff.",
+        show_default=False,
     ),
 ]
 AllContainers = Annotated[
@@ -118,6 +133,10 @@ Freeze = Annotated[
         help="Stop the subtree while it is read (some of its system calls then return EINTR, "
         "see signal(7)).",
     ),
+]
+InBoth = Annotated[
+    str | None,
+    typer.Option("--pid", metavar="SUBJECT", help="Compare this one: of host snapshots, dumps."),
 ]
 OtherPid = Annotated[
     str | None,

@@ -10,7 +10,7 @@ import typer
 from analyzer.cli.output import columns, emit, note
 from analyzer.core.errors import BadInputError
 from analyzer.core.text import wrap
-from analyzer.core.values import dataclass, replace
+from analyzer.core.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,17 +74,11 @@ def narrowed(report: Report, view: View) -> Report:
     """Return the report with only the objects that the filter holds for; the answer stays."""
     if view.filter is None:
         return report
+    from analyzer.report.part import with_objects
+
     told = {row.entry.objref for row in _filtered(report, view)}
     _say(len(told), len(report.objects))
-    groups = [
-        replace(group, objects=tuple(e for e in group.objects if e.objref in told))
-        for group in report.groups
-    ]
-    return replace(
-        report,
-        objects=tuple(entry for entry in report.objects if entry.objref in told),
-        groups=tuple(group for group in groups if group.objects),
-    )
+    return with_objects(report, told)
 
 
 def table(report: Report, view: View, *, json: bool, stdout: bool) -> str:

@@ -129,6 +129,19 @@ def judged(
     return snapshot, judge(snapshot, rules=Rules(rules))
 
 
+def either(desk: Desk, name: str, target: Target, progress: Progress) -> Snapshot:
+    """Return the snapshot in the file `name` (*.crz, - for stdin), or of the dump of that name."""
+    if name == "-" or name.endswith(".crz"):
+        return target.of(desk.load(name))
+    if target.unnamed:
+        raise BadInputError(f"{name} is a dump: say whose with --pid (a snapshot is called *.crz)")
+    from analyzer import sources
+    from analyzer.sources.request import Request
+
+    request = target.in_dump(Request(target.pid, label=target.label, progress=progress))
+    return sources.collect(request, proc=Path(name), opened=desk.dump(name))
+
+
 def whole_report(desk: Desk, file: str, target: Target, rules: str = "modern") -> Report:
     """Return the report of `file` that lists every object: what pictures are made of."""
     from analyzer.report.make import make

@@ -100,7 +100,7 @@ Kept = Literal["border", "host"]
 Drawn = Literal["border", "subtree", "host"]
 """How much of a snapshot is in a graph: the values of `analyzer.graph.build.Scope`."""
 
-PlotName = Literal["border", "dumbbell", "heatmap", "life", "namespaces", "sets"]
+PlotName = Literal["border", "diff", "dumbbell", "heatmap", "life", "namespaces", "sets"]
 """The names of `analyzer.plots.registry`."""
 
 ColumnType = Literal["i64", "u64", "bool", "category", "text"]

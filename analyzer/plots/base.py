@@ -45,6 +45,8 @@ _GAP: Final = 0.12
 NARROWEST: Final = 6.2
 """How wide a page is at least, in inches: a title needs as much."""
 _BESIDE: Final = 0.6
+_WIDE: Final = 40  # a larger count asks for a logarithmic axis
+_TICKS: Final = 7
 
 
 class Room(NamedTuple):
@@ -158,6 +160,31 @@ def rows_axis(ax: Axes, labels: Sequence[str], places: Sequence[float]) -> None:
         if label.get_text().startswith("…"):
             label.set_color(_style.FAINT)
             label.set_fontstyle("italic")
+
+
+def counts_axis(ax: Axes, values: Sequence[int], of: str) -> None:
+    """Set the x axis up for counts of what it is called; logarithmic where they are far apart."""
+    most = max(values, default=0)
+    if most > _WIDE:
+        ax.set_xscale("symlog", linthresh=1, linscale=0.3)
+        ticks = [0, *_decades(most)]
+        ax.set_xlim(0, most * 1.15)
+    else:
+        step = next(step for step in (1, 2, 5, 10) if most <= step * _TICKS)
+        ticks = list(range(0, most + step, step))
+        ax.set_xlim(0, max(most, 1) * 1.06)
+    ax.set_xticks(ticks, [number(tick) for tick in ticks])
+    ax.set_xticks([], minor=True)
+    ax.grid(axis="x", color=_style.RULE, linewidth=0.6)
+    ax.tick_params("x", length=3)
+    ax.set_xlabel(of + (" (logarithmic)" if most > _WIDE else ""), loc="left")
+
+
+def _decades(most: int) -> list[int]:
+    powers = range(len(str(most)))
+    ticks = [step * 10**power for power in powers for step in (1, 2, 5)]
+    wanted = [tick for tick in ticks if tick <= most]
+    return wanted if len(wanted) <= 9 else [tick for tick in wanted if str(tick)[0] == "1"]  # noqa: PLR2004
 
 
 def beside(ax: Axes, y: float, said: str) -> None:

@@ -14,6 +14,7 @@ from analyzer.plots.base import (
     Plot,
     Room,
     beside,
+    counts_axis,
     drawn,
     label_room,
     more,
@@ -38,8 +39,6 @@ _MOST_ROWS: Final = 40
 _WIDTH: Final = 4.2
 _MOST_LABEL: Final = 3.4
 _MOST_REMARK: Final = 2.4
-_WIDE: Final = 40  # a larger count asks for a logarithmic axis
-_TICKS: Final = 7
 _MARGIN: Final = 0.1
 _LAST: Final = {Bundle.HOST: 1, Bundle.CODE: 2}
 
@@ -209,7 +208,8 @@ def _paint(ax: Axes, rows: Sequence[_Row], labels: Sequence[str], remarks: Seque
         nothing(ax)
     ax.set_ylim(max(len(labels), 2) - 0.5, -0.6)
     rows_axis(ax, labels, range(len(labels)))
-    _counts_axis(ax, [value for row in rows for value in (row.users, row.seen, row.refcount or 0)])
+    values = [value for row in rows for value in (row.users, row.seen, row.refcount or 0)]
+    counts_axis(ax, values, "references")
 
 
 def _has_gap(row: _Row) -> bool:
@@ -241,30 +241,6 @@ _MARKS: Final = {
 def _marks(ax: Axes, points: Sequence[tuple[int, int]], mark: str) -> None:
     y, x = zip(*points, strict=True) if points else ((), ())
     ax.scatter(x, y, clip_on=False, **_MARKS[mark])  # type: ignore[arg-type]
-
-
-def _counts_axis(ax: Axes, values: Sequence[int]) -> None:
-    most = max(values, default=0)
-    if most > _WIDE:
-        ax.set_xscale("symlog", linthresh=1, linscale=0.3)
-        ticks = [0, *_decades(most)]
-        ax.set_xlim(0, most * 1.15)
-    else:
-        step = next(step for step in (1, 2, 5, 10) if most <= step * _TICKS)
-        ticks = list(range(0, most + step, step))
-        ax.set_xlim(0, max(most, 1) * 1.06)
-    ax.set_xticks(ticks, [number(tick) for tick in ticks])
-    ax.set_xticks([], minor=True)
-    ax.grid(axis="x", color=_style.RULE, linewidth=0.6)
-    ax.tick_params("x", length=3)
-    ax.set_xlabel("references" + (" (logarithmic)" if most > _WIDE else ""), loc="left")
-
-
-def _decades(most: int) -> list[int]:
-    powers = range(len(str(most)))
-    ticks = [step * 10**power for power in powers for step in (1, 2, 5)]
-    wanted = [tick for tick in ticks if tick <= most]
-    return wanted if len(wanted) <= 9 else [tick for tick in wanted if str(tick)[0] == "1"]  # noqa: PLR2004
 
 
 def _legend(rows: Sequence[_Row], report: Report) -> tuple[Artist, ...]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from analyzer.changes.identity import how, identified, same_subject
 from analyzer.core.model import Verdict
 from analyzer.plots import _style
-from analyzer.plots._identity import how, identified, same_subject
 from analyzer.plots._words import VERDICTS, about, object_label
 from analyzer.plots.base import (
     ROW,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
+    from analyzer.changes.identity import By
     from analyzer.report.value import Report, ReportObject
 
 _MOST_ROWS: Final = 40
@@ -114,7 +115,7 @@ def _picture(reports: Sequence[Report], room: Room | None) -> Picture:
     times = [(report.snapshot.meta["monotonic_ns"] - start) / 1e9 for report in ordered]
     return Picture(
         title=_title(lives, len(ordered)),
-        subtitle=f"{about(ordered[-1])}; matched {by}",
+        subtitle=f"{about(ordered[-1])}; matched {by.words}",
         room=Room(_WIDTH, max(len(labels), 2) * ROW),
         left=max((_style.inches(text, _style.LABEL) for text in labels), default=0) + 0.15,
         right=0.25,
@@ -124,7 +125,7 @@ def _picture(reports: Sequence[Report], room: Room | None) -> Picture:
     )
 
 
-def _lives(reports: Sequence[Report], by: str) -> list[_Life]:
+def _lives(reports: Sequence[Report], by: By) -> list[_Life]:
     labels: dict[Hashable, str] = {}
     seen: dict[Hashable, list[Verdict | None]] = {}
     for index, report in enumerate(reports):

@@ -44,7 +44,11 @@ _EMPTY: Final[Json] = {
     "who": {"answers": [], "snapshot": None, "incomplete": False, "gaps": []},
     "census": {"kinds": [], "residual": [], "gaps": [], "limits": []},
     "namespaces": {"namespaces": [], "incomplete": False, "gaps": []},
-}
+    "diff": {
+        "seconds": None, "remarks": [], "before": None, "after": None, "summary": None,
+        "changes": [], "growth": [],
+    },
+}  # fmt: skip
 _EMPTY_REPORT: Final[Json] = {
     "subject": None,
     "summary": None,
@@ -106,7 +110,7 @@ def _document(report: Report) -> Json:
         "exit_code": report.exit_code,
         "advisory": report.advisory,
         "incomplete": report.incomplete,
-        "subject": _subject(report),
+        "subject": subject_document(report),
         "summary": {
             name: getattr(report.summary, name) for name in report.summary.__dataclass_fields__
         },
@@ -130,7 +134,8 @@ def _document(report: Report) -> Json:
     }  # fmt: skip
 
 
-def _subject(report: Report) -> Json:
+def subject_document(report: Report) -> Json:
+    """Return what was checked, where and when."""
     subject = report.subject
     return {
         "pid": subject.pid,

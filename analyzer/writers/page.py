@@ -99,14 +99,16 @@ def policy(pieces: dict[str, str]) -> str:
     """Return the Content-Security-Policy: these scripts and styles, and nothing else."""
     scripts = " ".join(map(_hash, (pieces["early"], pieces["cytoscape"], pieces["script"])))
     styles = " ".join(map(_hash, (pieces["style"], pieces["container"])))
-    rules = (
-        "default-src 'none'",
-        f"script-src {scripts}",
-        f"style-src {styles}",
-        "base-uri 'none'",
-        "form-action 'none'",
-    )
-    return "; ".join(rules)
+    return _policy(f"script-src {scripts}", f"style-src {styles}")
+
+
+def static_policy(style: str) -> str:
+    """Return that of a page without scripts: this style, and nothing else."""
+    return _policy(f"style-src {_hash(style)}")
+
+
+def _policy(*allowed: str) -> str:
+    return "; ".join(("default-src 'none'", *allowed, "base-uri 'none'", "form-action 'none'"))
 
 
 @cache

@@ -97,13 +97,7 @@ def render(report: Report, width: int = 80, *, everything: bool = False) -> list
     if report.inventory is not None:
         for line in inventory.words(report.inventory, report.subject.pid):
             lines += page.lines(printable(line), "faint", indent=2)
-    blocks = (
-        *_findings(page, report),
-        *_blocks(page, report),
-        *_known(page, report),
-        *_unseen(page, report),
-    )
-    for block in blocks:
+    for block in (*found(report, width, everything=everything), *_unseen(page, report)):
         lines += [Line(""), *block]
     if report.preflight is not None:
         from analyzer.writers import preflight
@@ -113,6 +107,14 @@ def render(report: Report, width: int = 80, *, everything: bool = False) -> list
     for warning in report.warnings:
         lines += [Line(""), *page.lines(printable(warning), "unsure", first="* ", indent=2)]
     return [*lines, Line(""), *page.lines(next_step(report), indent=6, first="next: ")]
+
+
+def found(report: Report, width: int, *, everything: bool = False) -> Iterator[list[Line]]:
+    """Yield what a report found, a block of lines each."""
+    page = _Page(max(width, MIN_WIDTH), everything)
+    yield from _findings(page, report)
+    yield from _blocks(page, report)
+    yield from _known(page, report)
 
 
 def to_text(lines: Iterable[Line], *, colour: bool = False) -> str:

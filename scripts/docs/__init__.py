@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from scripts.docs.changes import changes_page
 from scripts.docs.columns import columns_page, report_columns_page
 from scripts.docs.commands import commands_page
 from scripts.docs.contributing import contributing_page
@@ -34,6 +35,7 @@ ROOT: Final = Path(__file__).parents[2]
 
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "CONTRIBUTING.md": contributing_page,
+    "docs/changes.md": changes_page,
     "docs/commands.md": commands_page,
     "docs/columns.md": columns_page,
     "docs/report-columns.md": report_columns_page,

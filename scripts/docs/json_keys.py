@@ -6,6 +6,8 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from analyzer.changes.between import Answer, Way
+from analyzer.changes.identity import By
 from analyzer.core.model import JSON_FORMAT, Basis, Impact, Rules, Side, Status, Verdict
 from analyzer.criu import Outcome as Does
 from analyzer.lookup import namespaces, things
@@ -465,6 +467,79 @@ NAMESPACES: Final[Keys] = {
     **_ERROR,
 }
 
+
+def _tally(of: str, *, none: bool = False) -> Keys:
+    """Return the keys of how many are new, gone, changed and kept."""
+    if none:
+        return {f"summary.{of}": (maybe("tally"), f"{of}, null where they are not known again")}
+    return {f"summary.{of}": ({"$ref": "#/$defs/tally"}, f"{of} that were found in either")}
+
+
+TALLY: Final[Keys] = {
+    "before": (INT, "how many there were"),
+    "after": (INT, "how many there are"),
+    "new": (INT, "how many are new"),
+    "gone": (INT, "how many are gone"),
+    "changed": (INT, "how many changed"),
+    "kept": (INT, "how many are as they were"),
+}
+
+SUBJECT: Final[Keys] = {
+    path.removeprefix("subject."): told
+    for path, told in CHECK.items()
+    if path.startswith("subject.")
+}
+
+FOUND: Final[Keys] = {
+    "verdict": (word(Verdict, none=True), "of an object"),
+    "impact": (word(Impact, none=True), "what it means, or null"),
+    "gates": (FLAG, "it decides"),
+    "waived": (TEXT_OR_NONE, "why it does not, where it is known; or null"),
+    "identities": (TEXTS, "what a baseline knows it by"),
+    "objref": (INT_OR_NONE, "of an object, its number in its snapshot"),
+    "address": (TEXT_OR_NONE, "of an object, its hashed address"),
+    "name": (TEXT_OR_NONE, "what it is called"),
+    "ino": (INT_OR_NONE, "of an object, its inode number"),
+    "dev": (TEXT_OR_NONE, "of an object, the device of that"),
+    "users": (INT_OR_NONE, "of an object, references held from inside"),
+    "refcount": (INT_OR_NONE, "of an object, its own count"),
+    "outside": (INT_OR_NONE, "of an object, references held from outside"),
+    "unnamed": (INT_OR_NONE, "of an object, references that nobody was found for"),
+    "inside_words": (TEXTS, "who holds it from inside, and how; or the ends inside"),
+    "outside_words": (TEXTS, "the same of outside"),
+}
+
+DIFF: Final[Keys] = {
+    "cranalyze": (VERSION, "version of this format: keys may be added within one"),
+    "command": (TEXT, "the command that wrote it"),
+    "status": (word(Answer), "whether anything is new that decides; or error"),
+    "exit_code": (INT, "what the program exits with"),
+    "identity": (word(By), "what a thing is known again by: kernel address, holder, or name"),
+    "seconds": ({"type": ["number", "null"]}, "how much later the second was read, or null"),
+    "remarks": (TEXTS, "two hosts, two boots, a clock that was set, another version, ..."),
+    "before": (maybe("subject"), "what the first is of, where and when"),
+    "after": (maybe("subject"), "what the second is of"),
+    **_tally("objects", none=True),
+    **_tally("leaks"),
+    **_tally("crossings"),
+    **_tally("findings"),
+    "changes[].change": (word(Way), "what became of it; kept ones with --all"),
+    "changes[].what": ({"enum": ["object", "crossing", "finding"]}, "of what sort it is"),
+    "changes[].kind": (TEXT_OR_NONE, "the kind of an object"),
+    "changes[].relation": (TEXT_OR_NONE, "the relation of a crossing"),
+    "changes[].title": (TEXT, "what it is, in words"),
+    "changes[].decides": (FLAG, "it decides now, and did not before"),
+    "changes[].how": (TEXTS, "what is another than it was, in words"),
+    "changes[].was": (maybe("found"), "it in the first, null where it is not there"),
+    "changes[].now": (maybe("found"), "it in the second, null where it is not there"),
+    "growth[].pid": (INT_OR_NONE, "the process, null for all that are called so"),
+    "growth[].comm": (TEXT, "its name"),
+    "growth[].type": (TEXT, "of what type the descriptors are: pipes, sockets, files, eventfd"),
+    "growth[].before": (INT_OR_NONE, "how many it had, null where it was not there"),
+    "growth[].after": (INT_OR_NONE, "how many it has, null where it is not there"),
+    **_ERROR,
+}
+
 INVENTORY: Final[Keys] = {
     "processes": (INT, "processes in it"),
     "files": (FACTS, "how many of them have each kind of file: stat, status, task, fd, ..."),
@@ -492,6 +567,9 @@ PARTS: Final[Mapping[str, Keys]] = {
     "waived": WAIVED,
     "node": NODE,
     "inventory": INVENTORY,
+    "subject": SUBJECT,
+    "tally": TALLY,
+    "found": FOUND,
 }
 """What documents have in several places, or in itself."""
 
@@ -539,6 +617,7 @@ DOCUMENTS: Final[Mapping[str, Document]] = {
         ("namespaces", "rows", "incomplete", "gaps"),
         ("namespaces", "rows"),
     ),
+    "diff": Document("diff_json", DIFF),
 }
 """The commands that write JSON."""
 

@@ -18,8 +18,8 @@ from matplotlib.text import Text
 
 import analyzer
 from analyzer import plots
+from analyzer.changes.identity import By
 from analyzer.plots import base
-from analyzer.plots._identity import BY_ADDRESS, BY_HOLDER
 from analyzer.report.make import whole
 from tests.build import Machine
 
@@ -81,7 +81,9 @@ def opener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opener]:
         yield Opener(process)
 
 
-@pytest.mark.parametrize(("source", "by"), [("kernel", BY_ADDRESS), ("procfs", BY_HOLDER)])
+@pytest.mark.parametrize(
+    ("source", "by"), [("kernel", By.ADDRESS.words), ("procfs", By.HOLDER.words)]
+)
 def test_a_process_that_opens_files_is_seen_to_grow(
     opener: Opener, tmp_path: Path, source: SourceName, by: str
 ) -> None:

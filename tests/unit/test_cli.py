@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[2]
 COMMANDS: Final = (
-    "collect", "report", "check", "who", "namespaces", "census", "graph", "plot", "export",
+    "collect", "report", "check", "diff", "who", "namespaces", "census", "graph", "plot", "export",
     "explain", "doctor", "demo", "procdump", "schema",
 )  # fmt: skip
 HEAVY: Final = {"numpy", "pandas", "pyarrow", "networkx", "matplotlib"}

@@ -23,12 +23,12 @@ from matplotlib.text import Text
 
 import analyzer
 from analyzer import cli, plots
+from analyzer.changes.identity import By
 from analyzer.check.leaks import check
 from analyzer.core import model
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import PlotName
 from analyzer.plots import _style, base, border, life
-from analyzer.plots._identity import BY_ADDRESS, BY_HOLDER
 from analyzer.report.make import make
 from analyzer.report.value import ReportOptions
 from analyzer.snapshot.tables import build
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 GOLDEN = Path(__file__).parents[1] / "golden" / "plots"
 NASTY = "a\udcff\n\x1b[2J$x_{1}^$ 中文 \U0001fae0\u202eevil/" + "long/" * 60
 ANSWERS = ("contained", "leaks", "undecided")
-KINDS = ("border", "dumbbell", "heatmap", "life", "namespaces", "sets")
+KINDS = ("border", "diff", "dumbbell", "heatmap", "life", "namespaces", "sets")
 SMALLEST = 7.0  # points
 FEW = (*ANSWERS, "hostile", "empty", "crowd")
 READ = {
@@ -202,7 +202,7 @@ def report(name: str) -> Report:
 
 @cache
 def drawn(kind: str, name: str) -> Figure:
-    return laid_out(kind, report(name))
+    return laid_out(kind, *[report(name)] * (2 if kind == "diff" else 1))
 
 
 def laid_out(kind: str, *reports: Report) -> Figure:
@@ -426,12 +426,14 @@ def test_the_users_settings_are_neither_changed_nor_obeyed() -> None:
 
 def test_axes_of_ones_own_are_drawn_on() -> None:
     figure = Figure(figsize=(16, 8))
-    for ax, kind in zip(figure.subplots(2, 3).flat, get_args(PlotName), strict=True):
+    kinds = get_args(PlotName)
+    for ax, kind in zip(figure.subplots(2, 4).flat, kinds, strict=False):
         given: Axes = ax
-        assert analyzer.plot(report("crowd"), kind, given) is given
+        reports = [report("crowd")] * (2 if kind == "diff" else 1)
+        assert analyzer.plot(reports, kind, given) is given
         assert given.get_title(loc="left")
     figure.draw_without_rendering()
-    rows = figure.axes[1].get_yticklabels()
+    rows = figure.axes[kinds.index("dumbbell")].get_yticklabels()
     assert 4 <= len(rows) <= 16, "as many rows as there is room for"
 
 
@@ -489,7 +491,7 @@ def test_life_tells_what_came_what_went_and_what_is_shared_late() -> None:
     read(figure)
     words = said(figure)
     assert "from 5 to 6 objects in 3 snapshots: 2 new, 1 gone, 1 shared late" in title(figure)
-    assert BY_ADDRESS in words.replace("\n", " ")
+    assert By.ADDRESS.words in words.replace("\n", " ")
     assert "\n0 s\n90 s\n3 min\n" in words
     rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert rows[0] == "/srv/data.db", "what is shared late comes first"
@@ -505,7 +507,7 @@ def test_life_without_comparable_addresses_goes_by_process_and_descriptor(
     first, *_, last = snapshots(**LATER)
     changed = Snapshot({**last.meta, **other}, last.tables)
     figure = base.figure(plots.named("life"), [reported(first), reported(changed)])
-    assert BY_HOLDER in said(figure).replace("\n", " ")
+    assert By.HOLDER.words in said(figure).replace("\n", " ")
     assert title(figure).startswith("from 5 to 6 objects in 2 snapshots: 2 new, 1 gone")
 
 
@@ -520,6 +522,24 @@ def test_life_refuses_what_cannot_be_compared() -> None:
             "life",
             Figure().subplots(),
         )
+
+
+def test_a_diff_tells_what_there_is_more_and_less_of() -> None:
+    taken = [reported(snapshot) for snapshot in snapshots(**LATER)]
+    figure = laid_out("diff", taken[0], taken[2])
+    read(figure)
+    words = said(figure)
+    assert title(figure) == "something is new: 1 leak new"
+    assert "leaks: open files\n" in words
+    assert "fd of app (100): files\n" in words
+    assert "1 new\n" in words
+    assert "how many\n" in words
+    assert By.ADDRESS.words in words.replace("\n", " ")
+    with pytest.raises(BadInputError, match="of two snapshots, not of 1"):
+        analyzer.plot(taken[0], "diff", Figure().subplots())
+    same = laid_out("diff", taken[0], taken[0])
+    read(same)
+    assert title(same).startswith("nothing new")
 
 
 def command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
@@ -561,7 +581,10 @@ REFUSED = [
     ([], "name the picture"),
     (["-o", "0.crz", "--format", "png"], "0.crz exists"),
     (["-o", "no/a.png"], "there is no folder no"),
-    (["--kind", "pie", "-o", "a.png"], "no plot pie; there are: border, dumbbell, heatmap, life,"),
+    (
+        ["--kind", "pie", "-o", "a.png"],
+        "no plot pie; there are: border, diff, dumbbell, heatmap,",
+    ),
     (["0.crz", "1.crz", "-o", "a.png"], "--kind border is of one snapshot, not of 2"),
     (["0.crz", "other.crz", "--kind", "life", "-o", "a.png"], "different boots"),
 ]

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from analyzer.changes.between import between
 from analyzer.check.leaks import check
 from analyzer.cli import options
 from analyzer.core.model import Rules
@@ -33,13 +34,13 @@ from analyzer.report.make import gaps_of, make
 from analyzer.report.rules import Rule
 from analyzer.report.value import ReportOptions
 from analyzer.writers import census as census_writer
-from analyzer.writers import columns, schema
+from analyzer.writers import columns, diff_json, schema
 from analyzer.writers import json as writer
 from analyzer.writers import namespaces as namespaces_writer
 from analyzer.writers import things as things_writer
 from analyzer.writers import who as who_writer
 from scripts.docs import json_keys
-from tests.build import Machine
+from tests.build import Machine, Obj
 from tests.each import each
 from tests.schema import faults
 from tests.strategies import Graph, counted_graphs
@@ -108,10 +109,25 @@ def of_namespaces() -> Any:  # noqa: ANN401 - any JSON
     return json.loads(namespaces_writer.to_json(spaces.every(snapshot), gaps_of(snapshot)))
 
 
+def of_diff() -> Any:  # noqa: ANN401 - any JSON
+    made = machine()
+    made.object("FILE", 1, name="/new", holders=[(Obj(1, "FILE_TABLE"), "fd", 9)])
+    made.reference(Obj(3, "FILE"), 77, "exe")
+    snapshots = machine().snapshot(100), made.snapshot(100, boot_id="another", host="x\udcff")
+    options = ReportOptions("diff", all=True)
+    reports = [make(snapshot, check(snapshot), options) for snapshot in snapshots]
+    same = json.loads(diff_json.render(between(reports[0], reports[0]), everything=True))
+    other = json.loads(diff_json.render(between(*reports), everything=True))
+    assert faults("diff", other) == []
+    assert same["summary"]["objects"]
+    assert other["summary"]["objects"] is None
+    return same
+
+
 TOTAL = (Total("root", (1,), 1, 2),)
 DOCUMENTS = {
     "check": of_check, "report": lambda: of_check("report"), "who": of_who, "census": of_census,
-    "namespaces": of_namespaces,
+    "namespaces": of_namespaces, "diff": of_diff,
 }  # fmt: skip
 
 
