@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _streaming(given)
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED
-    except _EndedError as ended:
+    except EndedError as ended:
         return 128 + ended.signal
     finally:
         if arguments is None:
@@ -62,11 +62,12 @@ def _streaming(given: list[str]) -> int:
         return code
 
 
-class _EndedError(BaseException):
+class EndedError(BaseException):
     """SIGTERM or SIGHUP: no failure, as KeyboardInterrupt is none."""
 
     def __init__(self, number: int) -> None:
-        super().__init__()
+        """Be of the signal of this number, and called so."""
+        super().__init__(signal.Signals(number).name)
         self.signal = number
 
 
@@ -88,7 +89,7 @@ def _cleaning_up() -> Iterator[None]:
 
 
 def _end(number: int, _: object) -> None:
-    raise _EndedError(number)
+    raise EndedError(number)
 
 
 def _guarded(given: list[str]) -> tuple[int, bool]:

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "report": "Say what a snapshot shows.",
     "check": "Tell whether a subtree is contained.",
     "diff": "Tell what is new, gone and changed between two snapshots.",
+    "watch": "Check a subject again and again, and tell what becomes of it.",
     "who": "Tell who still holds an object, on the whole machine.",
     "namespaces": "List all namespaces of the machine, and what keeps each.",
     "census": "Count and name every reference of the whole machine.",

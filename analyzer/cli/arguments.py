@@ -8,7 +8,7 @@ import re
 import sys
 from datetime import UTC, datetime
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from analyzer.cli.output import note, note_at_the_end
 from analyzer.core import program
@@ -59,6 +59,20 @@ def _words(text: str | None, known: Sequence[str], unknown: str, needs: str) -> 
         if word.casefold() not in folded:
             raise no_such(unknown, word, known)
     return frozenset(name for word in named for name in folded[word.casefold()])
+
+
+_TIME: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|d|)")
+_UNITS: Final = {"ms": 1e-3, "": 1.0, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_LONGEST: Final = 366 * 86_400.0
+
+
+def seconds(text: str, option: str) -> float:
+    """Return a time that was written as 500ms, 10s, 1.5h, 2d or 10; BadInputError for none."""
+    found = _TIME.fullmatch(text.strip())
+    value = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if not 0 < value <= _LONGEST:
+        raise BadInputError(f"{option} {text}: no time; write 500ms, 10s, 1m, 1h, at most a year")
+    return value
 
 
 def split_output(

@@ -27,6 +27,7 @@ class Described(StrEnum):
     CENSUS = "census"
     NAMESPACES = "namespaces"
     DIFF = "diff"
+    WATCH = "watch"
 
 
 class Membership(StrEnum):
@@ -114,7 +115,7 @@ SchemaOf = Annotated[
     Described | None,
     typer.Argument(
         metavar="COMMAND",
-        help="check, report, who, census, namespaces, diff.",
+        help="check, report, who, census, namespaces, diff, watch.",
         show_default=False,
     ),
 ]

@@ -20,9 +20,10 @@ from analyzer.core.values import replace
 from analyzer.sources.request import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from analyzer.memory.reader import Memory
     from analyzer.snapshot.value import Snapshot
 
 SOURCES: Final = ("auto", "kernel", "procfs")
@@ -36,20 +37,24 @@ def collect(
     opened: int | None = None,
     raw_addresses: bool = False,
     drop_privileges: bool = False,
+    memory: Memory | None = None,
 ) -> Snapshot:
     """Take a snapshot of what is asked for: a pid is a Request for the border of its subtree.
 
     `source` is one of SOURCES; with `proc`, a dumped /proc is read instead of this machine
     (from the descriptor `opened`, where there is one already), or one that is mounted elsewhere.
     `drop_privileges` gives up, for this thread and for good, every capability that is not needed
-    after the BPF programs are loaded.
+    after the BPF programs are loaded. `memory` is the kernel's, where it is `opened` already.
     Raises BadInputError, NotPermittedError (KernelSourceError), TargetVanishedError.
     """
     request = asked if isinstance(asked, Request) else Request(asked)
     snapshot = _named(
-        _taken(request, source, proc, opened, raw_addresses=raw_addresses, drop=drop_privileges),
+        _taken(
+            request, source, proc, opened,
+            raw_addresses=raw_addresses, drop=drop_privileges, memory=memory,
+        ),
         request,
-    )
+    )  # fmt: skip
     # What is to be looked at here and now (`wanted`) is not given away, and is as it was read.
     if (
         request.wanted is None
@@ -82,6 +87,7 @@ def _taken(
     *,
     raw_addresses: bool,
     drop: bool,
+    memory: Memory | None,
 ) -> Snapshot:
     if request.freeze and request.pid is None:
         raise BadInputError("--freeze stops a subtree: name its PID")
@@ -100,7 +106,7 @@ def _taken(
     from analyzer.memory.probe import KernelSourceError
 
     try:
-        return _kernel(request, raw=raw_addresses, drop=drop)
+        return _kernel(request, raw=raw_addresses, drop=drop, memory=memory)
     except KernelSourceError as error:
         if source == "kernel":
             raise
@@ -134,14 +140,35 @@ def _without_mappings(snapshot: Snapshot) -> Snapshot:
     return mappings_hashed(snapshot, boot_key(snapshot.meta["boot_id"]))
 
 
-def _kernel(request: Request, *, raw: bool, drop: bool) -> Snapshot:
+@contextlib.contextmanager
+def opened(source: str) -> Iterator[Memory | None]:
+    """Open the kernel's memory to read it several times, and then give up privileges, for good.
+
+    Gives None where /proc is read (`source` says so, or is "auto" and there is nothing else).
+    Raises KernelSourceError.
+    """
+    from analyzer.memory.probe import KernelSourceError, open_memory
+
+    with contextlib.ExitStack() as stack:
+        memory = None
+        if source != "procfs":
+            try:
+                memory = stack.enter_context(open_memory())
+            except KernelSourceError:
+                if source == "kernel":
+                    raise
+        _dropped(memory.engine.works if memory is not None else lambda: True)
+        yield memory
+
+
+def _kernel(request: Request, *, raw: bool, drop: bool, memory: Memory | None) -> Snapshot:
     from analyzer.memory.probe import open_memory
     from analyzer.snapshot.addresses import boot_key, hashed
     from analyzer.sources import kernel
 
-    with open_memory() as memory:
-        refused = _dropped(memory.engine.works) if drop else ""
-        snapshot = kernel.collect(memory, request)
+    with open_memory() if memory is None else contextlib.nullcontext(memory) as read:
+        refused = _dropped(read.engine.works) if drop else ""
+        snapshot = kernel.collect(read, request)
     if refused:
         snapshot = _with_note(snapshot, f"privileges could not be given up: {refused}")
     return snapshot if raw else hashed(snapshot, boot_key(snapshot.meta["boot_id"]))

@@ -48,6 +48,7 @@ _EMPTY: Final[Json] = {
         "seconds": None, "remarks": [], "before": None, "after": None, "summary": None,
         "changes": [], "growth": [],
     },
+    "watch": {},
 }  # fmt: skip
 _EMPTY_REPORT: Final[Json] = {
     "subject": None,

@@ -1,12 +1,13 @@
-"""The page of what changes: two snapshots compared."""
+"""The page of what changes: two snapshots compared, and a subject that is watched."""
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Final
 
-from analyzer.changes import identity
+from analyzer.changes import identity, trend
 from analyzer.changes.between import Answer, Way
+from analyzer.changes.watching import MOST, Sort
 from scripts.docs import markdown as md
 
 if TYPE_CHECKING:
@@ -23,6 +24,15 @@ _ANSWERS: Final = {
     Answer.NEW: (16, "something decides that did not: a new leak, or one that was ignored"),
     Answer.UNDECIDED: (3, "something may be new, and could not be decided or read in one of them"),
     Answer.NOTHING_NEW: (0, "nothing of it"),
+}
+_EVENTS: Final = {
+    Sort.START: "the first reading: what there is",
+    Sort.NEW: "a leak or a crossing that was not there in the reading before",
+    Sort.GONE: "one that is not there any more",
+    Sort.CHANGED: "one that is another than it was (`--all`)",
+    Sort.GROWTH: "what grows: whose descriptors, of which type, or how many processes",
+    Sort.UNREAD: "a reading in which the subject could not be seen",
+    Sort.END: "the last one: why it ended; in the JSON, what the program exits with",
 }
 
 
@@ -62,4 +72,32 @@ def _parts() -> Iterator[str]:
         "directories, and what an anonymous inode is (eventfd, inotify, ...). A process is known "
         "by its id and start; between boots, hosts or subjects all that have one name are one. "
         "What grows decides nothing."
+    )
+    yield "## Watching"
+    yield (
+        "`cranalyze watch SUBJECT...` reads what `check` takes (a pid, `podman:web`, several as "
+        "one) again and again: at once, then `--every 10s`. It opens the kernel's memory once and "
+        "gives up its privileges, as every command does. A line is an event; `--json` writes JSON "
+        "Lines (`cranalyze schema watch`)."
+    )
+    yield md.table(("event", "what it is"), [(sort.value, said) for sort, said in _EVENTS.items()])
+    yield (
+        f"Of one sort a reading tells {MOST} one by one, and of the others how many. The last "
+        "reading is kept and a few numbers of each descriptor table, so that it needs no more "
+        "memory after a week than after a minute."
+    )
+    yield (
+        "It ends with what `--until` says (`new-leak`; `new`: a leak or a crossing that decides; "
+        "`growth`; `contained`), after `--for` a time or `-n` readings, with SIGINT or SIGTERM, "
+        "and when the subject has ended. It exits with 5 if the subject ended, and else with 16 if "
+        "anything new was seen that decides (with `--until growth`, if something grew), with 0 if "
+        "not; with `--until contained` as `check` would after the last reading. For systemd that "
+        "is `SuccessExitStatus=16`."
+    )
+    yield "### When something grows"
+    yield md.docstring(trend.__doc__)
+    yield (
+        f"`--over N` says how many readings that are ({trend.READINGS}); it has to grow by "
+        f"{trend.LEAST} at least. What a single process has more of is told of that one, what only "
+        "all together have more of, of all. Growth decides nothing but for `--until growth`."
     )

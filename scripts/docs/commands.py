@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 EXIT_CODES: Final = {
     errors.EXIT_OK: "done; `check`: the subtree is contained",
     errors.EXIT_LEAK: "`check` (or `report --check`) found a leak (EBUSY, as the system call of "
-    "2009 returned); `diff`: something is new that decides",
+    "2009 returned); `diff`, `watch`: something is new that decides",
     errors.EXIT_UNDECIDED: "`check` or `diff` could not decide: something is unknown, unstable, or "
     "could not be read; `who`: not found, but not all could be read",
     1: "`who`: there is no such object",
     errors.EXIT_USAGE: "usage, or bad input",
     errors.EXIT_PERMISSION: "not permitted",
-    errors.EXIT_VANISHED: "the process vanished before it was read",
+    errors.EXIT_VANISHED: "the process vanished before it was read; `watch`: it ended",
     errors.EXIT_INTERNAL: "an internal error: please report it",
     130: "interrupted",
     141: "the reader of the output went away",

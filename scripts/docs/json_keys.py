@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.changes.between import Answer, Way
 from analyzer.changes.identity import By
+from analyzer.changes.watching import Sort
 from analyzer.core.model import JSON_FORMAT, Basis, Impact, Rules, Side, Status, Verdict
 from analyzer.criu import Outcome as Does
 from analyzer.lookup import namespaces, things
@@ -540,6 +541,34 @@ DIFF: Final[Keys] = {
     **_ERROR,
 }
 
+WATCH: Final[Keys] = {
+    "cranalyze": (VERSION, "version of this format: keys may be added within one"),
+    "command": (TEXT, "the command that wrote it"),
+    "event": (word(Sort), "what it is"),
+    "exit_code": (INT_OR_NONE, "of the last event, what the program exits with; else null"),
+    "at": (TEXT, "when, RFC 3339"),
+    "reading": (INT, "in which reading, from 1"),
+    "message": (TEXT, "the same in words"),
+    "change": (maybe("change"), "what is new, gone or changed, or null"),
+    "growth": (maybe("grown"), "what grows, or null"),
+    **_ERROR,
+}
+
+CHANGE: Final[Keys] = {
+    path.removeprefix("changes[]."): told
+    for path, told in DIFF.items()
+    if path.startswith("changes[].")
+}
+
+GROWN: Final[Keys] = {
+    "pid": (INT_OR_NONE, "the process, null for all inside together"),
+    "comm": (TEXT, "its name"),
+    "what": (TEXT, "the descriptors of which type; or processes"),
+    "before": (INT, "how many there were in the first of these readings"),
+    "after": (INT, "how many there are"),
+    "readings": (INT, "in how many readings"),
+}
+
 INVENTORY: Final[Keys] = {
     "processes": (INT, "processes in it"),
     "files": (FACTS, "how many of them have each kind of file: stat, status, task, fd, ..."),
@@ -570,6 +599,8 @@ PARTS: Final[Mapping[str, Keys]] = {
     "subject": SUBJECT,
     "tally": TALLY,
     "found": FOUND,
+    "change": CHANGE,
+    "grown": GROWN,
 }
 """What documents have in several places, or in itself."""
 
@@ -618,6 +649,7 @@ DOCUMENTS: Final[Mapping[str, Document]] = {
         ("namespaces", "rows"),
     ),
     "diff": Document("diff_json", DIFF),
+    "watch": Document("watch_json", WATCH),
 }
 """The commands that write JSON."""
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[2]
 COMMANDS: Final = (
-    "collect", "report", "check", "diff", "who", "namespaces", "census", "graph", "plot", "export",
-    "explain", "doctor", "demo", "procdump", "schema",
+    "collect", "report", "check", "diff", "watch", "who", "namespaces", "census", "graph", "plot",
+    "export", "explain", "doctor", "demo", "procdump", "schema",
 )  # fmt: skip
 HEAVY: Final = {"numpy", "pandas", "pyarrow", "networkx", "matplotlib"}
 CRANALYZE: Final = [sys.executable, "-m", "analyzer"]

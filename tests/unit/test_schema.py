@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from analyzer.changes.between import between
+from analyzer.changes.between import Change, Way, between
+from analyzer.changes.trend import Rise
+from analyzer.changes.watching import Event, Grown, Sort
 from analyzer.check.leaks import check
 from analyzer.cli import options
 from analyzer.core.model import Rules
@@ -34,7 +36,7 @@ from analyzer.report.make import gaps_of, make
 from analyzer.report.rules import Rule
 from analyzer.report.value import ReportOptions
 from analyzer.writers import census as census_writer
-from analyzer.writers import columns, diff_json, schema
+from analyzer.writers import columns, diff_json, schema, watch_json
 from analyzer.writers import json as writer
 from analyzer.writers import namespaces as namespaces_writer
 from analyzer.writers import things as things_writer
@@ -124,10 +126,20 @@ def of_diff() -> Any:  # noqa: ANN401 - any JSON
     return same
 
 
+def of_watch() -> Any:  # noqa: ANN401 - any JSON
+    grown = Grown(100, "a\udcff", "pipes", Rise(1, 9, 5))
+    event = Event(Sort.NEW, 2, "2009-04-24T12:00:00Z", "", Change(Way.NEW, None, None), grown)
+    alone = Event(Sort.END, 9, "2009-04-24T12:00:00Z", "\udcff")
+    assert faults("watch", json.loads(watch_json.line(alone, 5))) == []
+    found = watch_json.document(event)
+    found["change"] = of_diff()["changes"][0]
+    return found
+
+
 TOTAL = (Total("root", (1,), 1, 2),)
 DOCUMENTS = {
     "check": of_check, "report": lambda: of_check("report"), "who": of_who, "census": of_census,
-    "namespaces": of_namespaces, "diff": of_diff,
+    "namespaces": of_namespaces, "diff": of_diff, "watch": of_watch,
 }  # fmt: skip
 
 
