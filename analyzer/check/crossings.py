@@ -78,7 +78,13 @@ def crossings(snapshot: Snapshot, border: Border) -> list[Crossing]:
         if not known[name].told:
             continue
         made += (found.shared if known[name].shared else found.direct)(known[name], rows)
-    return sorted(made, key=lambda one: (one.alone, _IMPACTS.index(one.impact), one.relation))
+    return sorted(made, key=_worst_first)
+
+
+def _worst_first(one: Crossing) -> tuple[bool, int, bool, str]:
+    # What always means that comes before what means it this time.
+    raised = relations()[one.relation].impact is not one.impact
+    return one.alone, _IMPACTS.index(one.impact), raised, one.relation
 
 
 def _sides(snapshot: Snapshot, border: Border, table: Table, end: str) -> tuple[Rows, Codes]:

@@ -123,7 +123,7 @@ def _relations(folded: str) -> Iterator[str]:
         if name.casefold() == folded:
             yield _page(f"{name}: {relation.title}", _about(relations_room, "RELATION", name))
             yield f"It means: {relation.impact.value}. {_IMPACTS[relation.impact]}"
-            closes = relation.next or "look at what crosses"
+            closes = relation.mend()
             yield f"To close it: {closes}; {_ignore(name)}."
 
 

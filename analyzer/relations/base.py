@@ -130,13 +130,14 @@ class Relation:
 
     `title` is what a crossing is called ("on a mount of another mount namespace"), `left` and
     `right` what each end is in it ("leads it"), `impact` what it means for who asks, `next` what
-    closes it. One that is told `alone` is a finding also where all ends are inside: a checkpoint
-    has to know of it. One that is not `told` is never a crossing: it is known of whole machines, to
-    who asks; of a border too where it is `asked` (`Request.thorough`). `brief` says all of one
-    between tasks in a sentence: of {left}, {right}, what is known of it ({detail}) and where the
-    right one is ({side}). `kernel` finds it in the kernel's memory, `from_proc` in what /proc
-    shows, and `unseen` is what of it nobody can see. `hidden` is what of it /proc does not show,
-    though it shows the rest.
+    closes it (of the process {pid} that was asked for, of {path}, of {other} outside). One that is
+    told `alone` is a finding also where all ends are inside: a checkpoint has to know of it. One
+    that is not `told` is never a crossing: it is known of whole machines, to who asks; of a border
+    too where it is `asked` (`Request.thorough`). `brief` says all of one between tasks in a
+    sentence: of {left}, {right}, what is known of it ({detail}) and where the right one is
+    ({side}). `kernel` finds it in the kernel's memory, `from_proc` in what /proc shows, and
+    `unseen` is what of it nobody can see. `hidden` is what of it /proc does not show, though it
+    shows the rest.
     """
 
     name: str
@@ -155,6 +156,10 @@ class Relation:
     from_proc: Shows | None = None
     unseen: str = ""
     hidden: str = ""
+
+    def mend(self, **known: object) -> str:
+        """Return what closes one of them; what is not `known` of it (see `next`) has no value."""
+        return self.next.format(**{"pid": "PID", "path": "PATH", "other": "PID", **known})
 
 
 def words(count: int, text: str = "") -> Words:

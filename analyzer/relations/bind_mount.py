@@ -190,7 +190,10 @@ RELATION: Final = Relation(
     left="shows what is there",
     right="has it mounted",
     impact=Impact.SHARED_STATE,
-    next="do not mount it into the container, or read-only (mount -o remount,bind,ro)",
+    next=(
+        "start the container without it, or with it read-only (podman run -v FROM:TO:ro); at "
+        "once: nsenter -t {pid} -m mount -o remount,bind,ro {path}"
+    ),
     kernel=_find,
     from_proc=_from_proc,
     hidden="in a plain copy of /proc, whether a folder or a file is mounted: the milder is told",

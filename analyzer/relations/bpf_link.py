@@ -92,7 +92,7 @@ RELATION: Final = Relation(
     left="is filtered",
     right="has it attached",
     impact=Impact.LOST,
-    next="close the descriptor of the link",
+    next="bpftool link detach id ID (bpftool link show), or end the process that has it",
     kernel=_find,
     unseen="programs attached without a link, or by a link that is pinned in a bpf filesystem",
 )

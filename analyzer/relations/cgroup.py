@@ -62,7 +62,10 @@ RELATION: Final = Relation(
     left="is in it",
     right="is the group",
     impact=Impact.LOST,
-    next="a cgroup of its own (systemd-run --scope, or a directory in /sys/fs/cgroup)",
+    next=(
+        "start the subtree in a cgroup of its own: systemd-run --scope COMMAND; of one that "
+        "runs: echo {pid} > /sys/fs/cgroup/NAME/cgroup.procs"
+    ),
     shared=True,
     kernel=_find,
     from_proc=_from_proc,

@@ -38,7 +38,10 @@ RELATION: Final = Relation(
     left="has it as controlling terminal",
     right="is the terminal",
     impact=Impact.LOST,
-    next="setsid(2) in the first process of the container",
+    next=(
+        "start the subtree without the terminal (setsid COMMAND), or with one of its own "
+        "(script -qc COMMAND /dev/null)"
+    ),
     shared=True,
     kernel=_find,
     from_proc=_from_proc,

@@ -65,7 +65,10 @@ RELATION: Final = Relation(
     left="has it open",
     right="is deleted",
     impact=Impact.LOST,
-    next="close it on one side; CRIU: --ghost-limit SIZE for a large one",
+    next=(
+        "close it before a checkpoint, or keep it: CRIU takes a copy along, with --ghost-limit "
+        "SIZE of more than 1 MiB"
+    ),
     shared=True,
     alone=True,
     kernel=_find,

@@ -248,7 +248,10 @@ RELATION: Final = Relation(
     left="has it open",
     right="is locked",
     impact=Impact.LOST,
-    next="CRIU: --file-locks for the subtree's own; let the other side unlock it first",
+    next=(
+        "let the other side unlock it (lslocks shows whose it is); CRIU: --file-locks takes the "
+        "subtree's own along"
+    ),
     shared=True,
     alone=True,
     kernel=_find,

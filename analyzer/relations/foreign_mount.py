@@ -138,7 +138,10 @@ RELATION: Final = Relation(
     left="is there",
     right="has it mounted",
     impact=Impact.REACHES_OUT,
-    next="close it, or chdir(2) into the own root, before the first program of the container runs",
+    next=(
+        "start the container anew by a launcher that closes what it has open (O_CLOEXEC) and "
+        "does chdir(2) into the new root (of runc 1.1.12)"
+    ),
     kernel=_find,
     from_proc=_from_proc,
     hidden="detached mounts, mapped files; in a plain copy of /proc working directories and roots",

@@ -112,7 +112,10 @@ RELATION: Final = Relation(
     left="is a socket there",
     right="is there too",
     impact=Impact.REACHES_OUT,
-    next="close it before the first program of the container runs (SOCK_CLOEXEC)",
+    next=(
+        "start the container anew by a launcher that closes the socket before the program runs "
+        "(SOCK_CLOEXEC)"
+    ),
     kernel=_find,
     from_proc=_from_proc,
     hidden="tun devices; sockets that are neither bound nor connected",

@@ -72,6 +72,9 @@ RELATION: Final = Relation(
     left="is one end",
     right="is the other end",
     impact=Impact.BY_DESIGN,
-    next="CRIU: --external names the outer end of a veth pair, or what a macvlan is on",
+    next=(
+        "nothing, if it is meant to be connected; CRIU: --external veth[INNER]:OUTER, or "
+        "macvlan[NAME]:PARENT"
+    ),
     kernel=_find,
 )

@@ -173,7 +173,10 @@ RELATION: Final = Relation(
     left="is one end",
     right="is the other end",
     impact=Impact.LOST,
-    next="close the connection before a checkpoint; CRIU: --tcp-established with both ends in it",
+    next=(
+        "close it before a checkpoint (from outside: ss -K dst ADDRESS dport = PORT); CRIU: "
+        "--tcp-established if both ends are dumped, else --tcp-close"
+    ),
     kernel=_find,
     from_proc=_from_proc,
     unseen="connections through address translation",

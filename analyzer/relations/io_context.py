@@ -30,7 +30,7 @@ RELATION: Final = Relation(
     left="has it",
     right="is what they share",
     impact=Impact.SHARED_STATE,
-    next="start the process without CLONE_IO",
+    next="start the process anew, by fork(2) or without CLONE_IO",
     shared=True,
     kernel=_find,
 )

@@ -227,7 +227,10 @@ RELATION: Final = Relation(
     left="has company",
     right="is there, and not a descendant",
     impact=Impact.LOST,
-    next="let it end before a checkpoint: it is not a part of the subtree",
+    next=(
+        "end who joined before a checkpoint (kill {other}), or take all in: cranalyze check "
+        "--members cgroup"
+    ),
     brief="{right}: {detail}; not a descendant of {left}",
     kernel=_find,
     from_proc=_from_proc,

@@ -38,7 +38,7 @@ RELATION: Final = Relation(
     left="has it as a layer",
     right="has the layer's directory",
     impact=Impact.PINS,
-    next="unmount the overlay",
+    next="umount the overlay",
     told=False,
     kernel=_find,
 )

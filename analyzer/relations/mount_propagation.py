@@ -80,7 +80,7 @@ RELATION: Final = Relation(
     left="passes mounts across",
     right="has mounts of its peer group",
     impact=Impact.REACHES_OUT,
-    next="mount --make-rprivate / in the container's mount namespace",
+    next="nsenter -t {pid} -m mount --make-rprivate /",
     kernel=_find,
     from_proc=_from_proc,
 )

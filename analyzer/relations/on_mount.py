@@ -43,7 +43,7 @@ RELATION: Final = Relation(
     left="is on it",
     right="has it on it",
     impact=Impact.PINS,
-    next="close it, or chdir(2) elsewhere, to unmount",
+    next="close it, or chdir(2) elsewhere, to umount",
     told=False,
     kernel=_find,
 )

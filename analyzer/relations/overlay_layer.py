@@ -119,6 +119,6 @@ RELATION: Final = Relation(
     left="has the layer",
     right="uses it too",
     impact=Impact.SHARED_STATE,
-    next="give each overlay an upper and a work directory of its own",
+    next="umount it, and mount it with an upperdir= and a workdir= that no other overlay has",
     kernel=_find,
 )

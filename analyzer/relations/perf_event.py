@@ -37,7 +37,7 @@ RELATION: Final = Relation(
     left="counts",
     right="is measured",
     impact=Impact.WATCHES,
-    next="end the perf that measures it",
+    next="end the perf that measures (perf record -p PID)",
     kernel=_find,
     unseen="counters on whole processors or cgroups",
 )

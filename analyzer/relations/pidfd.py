@@ -75,7 +75,7 @@ RELATION: Final = Relation(
     left="has a descriptor of it",
     right="can be signalled by it, and waited for",
     impact=Impact.WATCHES,
-    next="close the pidfd",
+    next="close the pidfd in the process that has it",
     kernel=_find,
     from_proc=_from_proc,
 )

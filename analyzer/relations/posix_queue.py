@@ -59,7 +59,10 @@ RELATION: Final = Relation(
     left="sends or receives",
     right="is the queue",
     impact=Impact.SHARED_STATE,
-    next="an IPC namespace of its own (unshare -i), and mq_open(3) in it",
+    next=(
+        "start the subtree in an IPC namespace of its own (unshare -i COMMAND, podman run "
+        "--ipc=private)"
+    ),
     shared=True,
     kernel=_find,
     from_proc=_from_proc,

@@ -54,7 +54,10 @@ RELATION: Final = Relation(
     left="has children that outlive it",
     right="inherits them",
     impact=Impact.BY_DESIGN,
-    next="prctl(2), PR_SET_CHILD_SUBREAPER, in the first process, or a pid namespace of its own",
+    next=(
+        "start the subtree in a pid namespace of its own (unshare -pf COMMAND), or prctl(2) "
+        "with PR_SET_CHILD_SUBREAPER in its first process"
+    ),
     brief="{left}: its orphans become children of {right} {side}",
     kernel=_find,
 )

@@ -56,6 +56,9 @@ RELATION: Final = Relation(
     left="takes a part of what comes",
     right="takes a part of what comes",
     impact=Impact.SHARED_STATE,
-    next="give the subtree a network namespace of its own, or a port of its own",
+    next=(
+        "start the subtree in a network namespace of its own (unshare -n COMMAND), or let it "
+        "listen on another port (ss -ltunp shows who listens)"
+    ),
     kernel=_find,
 )

@@ -60,6 +60,9 @@ RELATION: Final = Relation(
     left="waits for its answers",
     right="decides",
     impact=Impact.LOST,
-    next="end the process that listens; a new filter needs a new listener",
+    next=(
+        "end the process that listens, and start the subtree anew with another: a filter cannot "
+        "be taken off"
+    ),
     kernel=_find,
 )

@@ -31,7 +31,7 @@ RELATION: Final = Relation(
     left="has it",
     right="is what they share",
     impact=Impact.SHARED_STATE,
-    next="unshare(2), CLONE_SYSVSEM",
+    next="unshare(2) with CLONE_SYSVSEM in one of them, or start it anew by fork(2)",
     shared=True,
     kernel=_find,
 )

@@ -80,7 +80,10 @@ RELATION: Final = Relation(
     left="is in it",
     right="leads it",
     impact=Impact.LOST,
-    next="setsid(2) in the first process of the container (setsid -w, podman does it)",
+    next=(
+        "start the subtree in a session of its own: setsid -w COMMAND; CRIU: --shell-job, if "
+        "the leader is in the same pid namespace"
+    ),
     brief="{left}: in {detail}, led by {right} {side}",
     kernel=_find,
     from_proc=_from_proc,

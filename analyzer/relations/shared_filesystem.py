@@ -51,7 +51,7 @@ RELATION: Final = Relation(
     left="shows a part of it",
     right="is mounted outside too",
     impact=Impact.PINS,
-    next="give the container a filesystem of its own",
+    next="mount a filesystem of its own there: a volume (podman volume create), or a tmpfs",
     kernel=_find,
     from_proc=_from_proc,
 )

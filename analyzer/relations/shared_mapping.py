@@ -7,7 +7,7 @@ sides can write, and one watches what the other writes if not. Private mappings 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -27,8 +27,17 @@ if TYPE_CHECKING:
     from analyzer.relations.shown import Key, Mapped, Shown
 
 
+class Shared(NamedTuple):
+    """The shared mappings: of which memory, of which file, which can be written, and "rw-s"."""
+
+    memory: U64
+    file: U64
+    writes: Mask
+    said: npt.NDArray[np.object_]
+
+
 def _find(world: World) -> Iterator[Related]:
-    holder, file, writes, said = _shared(world)
+    holder, file, writes, said = world.once(shared)
     found = world.once(files)
     row, known = find(found.address, file)
     if not known.any():
@@ -44,8 +53,8 @@ def _find(world: World) -> Iterator[Related]:
     yield Related("MM", holder[at], "INODE", inode[at], detail=said[at], impact=impact[at])
 
 
-def _shared(world: World) -> tuple[U64, U64, Mask, npt.NDArray[np.object_]]:
-    """Return the shared mappings: memories, files, which can be written, "rw-s"."""
+def shared(world: World) -> Shared:
+    """Return the shared mappings of a reading (`world.once(shared)`)."""
     holders, targets, said = [], [], []
     for block in world.blocks:
         if block.association.name == "vma" and block.detail is not None:
@@ -56,7 +65,7 @@ def _shared(world: World) -> tuple[U64, U64, Mask, npt.NDArray[np.object_]]:
     none = np.empty(0, np.uint64)
     words = np.concatenate([np.empty(0, object), *said])
     writes = np.array([word[1:2] == "w" for word in words], np.bool_)
-    return np.concatenate([none, *holders]), np.concatenate([none, *targets]), writes, words
+    return Shared(np.concatenate([none, *holders]), np.concatenate([none, *targets]), writes, words)
 
 
 def _from_proc(shown: Shown) -> Iterator[Tied]:
@@ -81,7 +90,10 @@ RELATION: Final = Relation(
     left="has it mapped",
     right="is mapped shared, and writable",
     impact=Impact.SHARED_STATE,
-    next="unmap it on one side, or put both into the subtree",
+    next=(
+        "munmap(2) and close(2) it on one side, or ask of both together: cranalyze check PID, "
+        "of a process above both"
+    ),
     shared=True,
     kernel=_find,
     from_proc=_from_proc,

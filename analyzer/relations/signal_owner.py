@@ -102,6 +102,6 @@ RELATION: Final = Relation(
     left="signals it",
     right="is signalled",
     impact=Impact.WATCHES,
-    next="fcntl(fd, F_SETOWN, 0)",
+    next="fcntl(FD, F_SETOWN, 0) in the process that has the file open, or close it",
     kernel=_find,
 )

@@ -61,7 +61,10 @@ RELATION: Final = Relation(
     left="uses it",
     right="is what they use",
     impact=Impact.SHARED_STATE,
-    next="an IPC namespace of its own (unshare -i)",
+    next=(
+        "start the subtree in an IPC namespace of its own (unshare -i COMMAND, podman run "
+        "--ipc=private)"
+    ),
     shared=True,
     kernel=_find,
     from_proc=_from_proc,

@@ -60,7 +60,10 @@ RELATION: Final = Relation(
     left="has it open",
     right="is the terminal",
     impact=Impact.LOST,
-    next="start it without a terminal, or with one of its own; CRIU: --shell-job",
+    next=(
+        "start the subtree without the terminal (setsid COMMAND), or with one of its own "
+        "(script -qc COMMAND /dev/null); CRIU: --shell-job"
+    ),
     shared=True,
     kernel=_find,
     from_proc=_from_proc,

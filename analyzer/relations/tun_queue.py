@@ -40,7 +40,9 @@ RELATION: Final = Relation(
     left="is a queue of it",
     right="is the interface",
     impact=Impact.SHARED_STATE,
-    next="close the queue (TUNSETQUEUE with IFF_DETACH_QUEUE) of one side",
+    next=(
+        "close the descriptor of one side, or detach its queue (TUNSETQUEUE with IFF_DETACH_QUEUE)"
+    ),
     shared=True,
     kernel=_find,
 )

@@ -86,6 +86,9 @@ RELATION: Final = Relation(
     left="is one end",
     right="is the other end",
     impact=Impact.LOST,
-    next="close it before a checkpoint; CRIU: --external names the inode of a stream",
+    next=(
+        "close it before a checkpoint (ss -xp shows both ends); CRIU: --external unix[INODE] "
+        "names the end inside"
+    ),
     kernel=_find,
 )

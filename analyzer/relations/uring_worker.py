@@ -50,6 +50,8 @@ RELATION: Final = Relation(
     left="can submit to it",
     right="does what is submitted",
     impact=Impact.REACHES_OUT,
-    next="close the ring on the side that did not make it",
+    next=(
+        "close the ring in the process that did not make it, which has it by fork(2) or SCM_RIGHTS"
+    ),
     kernel=_find,
 )

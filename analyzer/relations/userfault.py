@@ -44,6 +44,6 @@ RELATION: Final = Relation(
     left="has the userfaultfd",
     right="is the memory that it fills",
     impact=Impact.LOST,
-    next="end the handler, or unregister the range (UFFDIO_UNREGISTER)",
+    next="let the handler unregister the range (UFFDIO_UNREGISTER), or end, before a checkpoint",
     kernel=_find,
 )

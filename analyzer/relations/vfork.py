@@ -46,7 +46,7 @@ RELATION: Final = Relation(
     left="is waited for",
     right="waits until it executes a program or exits",
     impact=Impact.LOST,
-    next="wait until the child has executed its program",
+    next="wait until the child has executed its program (execve(2)), or end it",
     brief="{left}: {right} {side} waits for it since vfork(2)",
     kernel=_find,
 )

@@ -210,7 +210,10 @@ RELATION: Final = Relation(
     left="has it open",
     right="is watched",
     impact=Impact.WATCHES,
-    next="remove the watch, or give each side files of its own",
+    next=(
+        "end the watch in the process that has it (inotify_rm_watch(2), FAN_MARK_REMOVE), or "
+        "let it watch files of its own"
+    ),
     shared=True,
     kernel=_find,
     from_proc=_from_proc,

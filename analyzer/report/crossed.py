@@ -39,7 +39,8 @@ class Tie(NamedTuple):
     """One end: an object (`objref`) or a task (`tid`), its part in the relation, who leads to it.
 
     `via` are the descriptors that lead to it, `things` what keeps it without a task; `words` what
-    it is ("open file /x", "sleep (7)"). `facts` is what is known of its state.
+    it is ("open file /x", "sleep (7)"). `facts` is what is known of its state. At a `right` one
+    the left ones end: it is the other half of the relation.
     """
 
     side: Side
@@ -55,10 +56,14 @@ class Tie(NamedTuple):
     via: tuple[str, ...]
     things: tuple[str, ...]
     facts: Facts = NO_FACTS
+    right: bool = False
 
 
 class Crossed(NamedTuple):
-    """One crossing: its relation, what it means, and its ends; `meeting` is what they share."""
+    """One crossing: its relation, what it means, and its ends; `meeting` is what they share.
+
+    `alike` are the crossings that one is told in the place of (`report.alike`).
+    """
 
     relation: str
     impact: Impact
@@ -70,6 +75,13 @@ class Crossed(NamedTuple):
     gates: bool
     waived: Waived | None = None
     identities: tuple[str, ...] = ()
+    alike: tuple[Crossed, ...] = ()
+
+    @property
+    def thing(self) -> Tie:
+        """Return what it is told of: an end inside, or what is shared, unless by open files."""
+        first = next((tie for tie in self.ties if tie.side is Side.INSIDE), self.ties[0])
+        return self.meeting if self.meeting is not None and first.kind != "FILE" else first
 
     def of(self, side: Side) -> tuple[Tie, ...]:
         """Return the ends of a side."""
@@ -120,13 +132,14 @@ class Ties:
 
     def crossed(self, one: Crossing, *, gates: bool) -> Crossed:
         """Return a crossing with its ends in words."""
-        ties = tuple(self.tie(end) for end in one.ends)
-        meeting = None if one.meeting is None else self.tie(one.meeting)
-        first = next((tie for tie in ties if tie.side is Side.INSIDE), ties[0])
-        if meeting is not None and first.kind != "FILE":
-            first = meeting
-        title = f"{first.words}: {relations()[one.relation].title}"
-        return Crossed(one.relation, one.impact, title, ties, meeting, one.stable, one.alone, gates)
+        ties = [self.tie(end) for end in one.ends]
+        meeting = None if one.meeting is None else self.tie(one.meeting)._replace(right=True)
+        if meeting is None:
+            ties[-1] = ties[-1]._replace(right=True)
+        made = Crossed(
+            one.relation, one.impact, "", tuple(ties), meeting, one.stable, one.alone, gates
+        )
+        return made._replace(title=f"{made.thing.words}: {relations()[one.relation].title}")
 
     def tie(self, end: End) -> Tie:
         """Return an end in words."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from analyzer.core.model import TASK, Basis, Verdict
+from analyzer.core.model import TASK, Basis, Side, Verdict
 from analyzer.core.text import printable
 from analyzer.kinds import registry, title_of
+from analyzer.relations import relations
 from analyzer.report import facts, impact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from analyzer.core.model import Side
     from analyzer.relations.base import Relation
     from analyzer.report.crossed import Crossed, Tie
     from analyzer.report.grouping import Group
@@ -64,6 +65,12 @@ def many(count: int, word: str) -> str:
 def listing(words: Sequence[str]) -> str:
     """Return "a", "a and b", "a, b and c"."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def few(names: Sequence[str]) -> str:
+    """Return the first of many names, and how many more there are."""
+    more = [f"{number(len(names) - _MOST_NAMED)} more"] if len(names) > _MOST_NAMED else []
+    return listing([*names[:_MOST_NAMED], *more])
 
 
 def nouns(objects: Iterable[ReportObject]) -> str:
@@ -192,8 +199,7 @@ def held_by(side: Side, holders: Iterable[Holder]) -> list[str]:
 
 def tie_words(tie: Tie, relation: Relation) -> str:
     """Return one end of a crossing: "fd 3 of reader (77): has it open", "sh (5): leads it"."""
-    left = bool(tie.role or tie.detail) or relation.shared
-    does = relation.left if left else relation.right
+    does = relation.right if tie.right else relation.left
     # Of a task the facts are who leads it, which is said where that is the matter.
     state = "" if tie.kind == TASK else facts.beside(tie.detail, tie.facts)
     told = tie.role, tie.detail, state
@@ -201,16 +207,33 @@ def tie_words(tie: Tie, relation: Relation) -> str:
     return f"{whose_end(tie)}: {does} ({more})" if more else f"{whose_end(tie)}: {does}"
 
 
+def ends(one: Crossed, side: Side, most: int | None = None) -> list[str]:
+    """Return what is said of the ends of a side, each once; at most `most`, and how many more."""
+    relation = relations()[one.relation]
+    said = list(dict.fromkeys(tie_words(tie, relation) for tie in one.of(side)))
+    if most is None or len(said) <= most:
+        return said
+    return [*said[:most], f"and {number(len(said) - most)} more"]
+
+
+def mend(one: Crossed, pid: int) -> str:
+    """Return what closes a crossing of the process `pid`: "mount /x: start it without ..."."""
+    thing, outside = one.thing, {task.tgid for tie in one.of(Side.OUTSIDE) for task in tie.tasks}
+    named = not one.alike and (thing.name or "").startswith("/")
+    known: dict[str, object] = {"pid": pid}
+    known |= {"path": shlex.quote(thing.name or "")} if named else {}
+    known |= {"other": outside.pop()} if len(outside) == 1 else {}
+    return f"{thing.words}: {relations()[one.relation].mend(**known)}"
+
+
 def brief(one: Crossed, relation: Relation) -> str:
     """Return a crossing of tasks in one sentence, "" for one that takes more to say."""
     *left, right = one.ties
     if not relation.brief or one.meeting or any(tie.kind != TASK for tie in one.ties):
         return ""
-    names = list(dict.fromkeys(tie.words for tie in left))
-    more = [f"{number(len(names) - _MOST_NAMED)} more"] if len(names) > _MOST_NAMED else []
     details = list(dict.fromkeys(tie.detail for tie in left if tie.detail))
     return relation.brief.format(
-        left=listing([*names[:_MOST_NAMED], *more]),
+        left=few(list(dict.fromkeys(tie.words for tie in left))),
         right=right.words,
         side=right.side.value,
         detail=listing(details),
@@ -244,8 +267,7 @@ def _what(holder: Holder, route: Route) -> str:
 
 def by_descriptor(via: Sequence[str]) -> str:
     """Return "fd 4", "fd 4 and fd 5", "fd 4, fd 5, fd 6 and 9 more"."""
-    more = [f"{number(len(via) - _MOST_NAMED)} more"] if len(via) > _MOST_NAMED else []
-    return listing([*via[:_MOST_NAMED], *more])
+    return few(via)
 
 
 def _who(what: str, tasks: Sequence[TaskRef]) -> str:

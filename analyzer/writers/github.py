@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from analyzer.core.model import Impact, Side, Status, Verdict
 from analyzer.core.text import printable
 from analyzer.kinds import registry
-from analyzer.relations import relations
-from analyzer.report.wording import counts, held, tie_words
+from analyzer.report.alike import folded
+from analyzer.report.wording import counts, ends, held
 from analyzer.writers.terminal import headline
 
 if TYPE_CHECKING:
@@ -41,13 +41,12 @@ def _findings(report: Report) -> Iterator[str]:
     for finding in report.findings:
         if finding.gates:
             yield _line(level, finding.message, finding.detail)
-    for one in report.crossings:
+    for one in folded(report.crossings):
         if one.alone or one.waived is not None or one.impact is Impact.BY_DESIGN:
             continue
-        relation = relations()[one.relation]
-        said = [tie_words(tie, relation) for tie in one.of(Side.OUTSIDE)]
+        said = ends(one, Side.OUTSIDE)
         how = level if one.gates and one.stable else "warning"
-        yield _line(how, one.title, f"{one.impact.value}: {'; '.join(dict.fromkeys(said))}")
+        yield _line(how, one.title, f"{one.impact.value}: {'; '.join(said)}")
     for entry in report.objects:
         if entry.verdict is Verdict.CONTAINED or entry.waived is not None or not entry.gates:
             continue

@@ -34,9 +34,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from analyzer.core.model import Side, Status, Verdict
 from analyzer.core.text import printable
 from analyzer.kinds import registry
-from analyzer.relations import relations
 from analyzer.report import facts, impact
-from analyzer.report.wording import counts, held, number, tie_words
+from analyzer.report.wording import counts, ends, held, number
 from analyzer.writers.terminal import headline, named
 
 if TYPE_CHECKING:
@@ -113,11 +112,10 @@ def _rule(report: Report) -> Iterator[_Case]:
 
 def _crossings(report: Report) -> Iterator[_Case]:
     for one in (one for one in report.crossings if not one.alone):
-        relation = relations()[one.relation]
         text = "\n".join(
             f"{side.value}: {words}"
             for side in (Side.OUTSIDE, Side.INSIDE)
-            for words in dict.fromkeys(tie_words(tie, relation) for tie in one.of(side))
+            for words in ends(one, side)
         )
         outcome = "failure" if one.stable else "error"
         if report.advisory or not one.gates:

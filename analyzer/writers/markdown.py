@@ -18,10 +18,12 @@ from analyzer.core.model import Impact, Side, Verdict
 from analyzer.core.text import printable, shorten
 from analyzer.kinds import registry
 from analyzer.relations import relations
-from analyzer.report import facts, inventory, wording
+from analyzer.report import alike, facts, inventory, wording
 from analyzer.report.grouping import Bundle, cut
 from analyzer.report.wording import (
     counts,
+    ends,
+    few,
     held,
     known_words,
     listing,
@@ -29,7 +31,6 @@ from analyzer.report.wording import (
     nouns,
     number,
     plural,
-    tie_words,
     verdict_words,
     whose,
 )
@@ -252,9 +253,10 @@ def _crossings(report: Report, *, everything: bool) -> Iterator[str]:
     if not report.crossings:
         return
     told = [c for c in report.crossings if everything or c.impact is not Impact.BY_DESIGN]
+    told = told if everything else alike.folded(told)
     most = len(told) if everything else _MOST_ROWS
     rows = [_crossing(one, everything=everything) for one in told[:most]]
-    left = len(report.crossings) - len(rows)
+    left = len(report.crossings) - sum(len(one.alike) or 1 for one in told[:most])
     if left:
         rows.append((f"and {number(left)} more (--all lists them)", "", "", ""))
     yield f"**{across(report)}**"
@@ -262,18 +264,25 @@ def _crossings(report: Report, *, everything: bool) -> Iterator[str]:
 
 
 def _crossing(one: Crossed, *, everything: bool) -> tuple[str, ...]:
-    relation = relations()[one.relation]
     more = ["decides"] * one.gates + ["kept changing"] * (not one.stable)
     words = one.impact.value + (f" ({', '.join(more)})" if more else "")
-    title = f"{_name(one.title.removesuffix(f': {relation.title}'), everything=everything)}: "
-    ends = []
-    for side in (Side.INSIDE, Side.OUTSIDE):
-        said = list(dict.fromkeys(tie_words(tie, relation) for tie in one.of(side)))
-        most = len(said) if everything else _MOST_HOLDERS
-        more = [f"and {number(len(said) - most)} more"] if len(said) > most else []
-        kept = [_name(tie, everything=everything) for tie in said[:most]]
-        ends.append("<br>".join([*kept, *more]))
-    return (title + relation.title, words, *ends)
+    both = (_ends(one, side, everything=everything) for side in (Side.INSIDE, Side.OUTSIDE))
+    return (_what(one, everything=everything), words, *both)
+
+
+def _what(one: Crossed, *, everything: bool) -> str:
+    if one.alike:
+        called = alike.names(one)
+        return one.title + (f"<br>{_name(few(called), everything=everything)}" if called else "")
+    title = relations()[one.relation].title
+    return f"{_name(one.title.removesuffix(f': {title}'), everything=everything)}: {title}"
+
+
+def _ends(one: Crossed, side: Side, *, everything: bool) -> str:
+    said = ends(one, side)
+    most = len(said) if everything else _MOST_HOLDERS
+    more = [f"and {number(len(said) - most)} more"] if len(said) > most else []
+    return "<br>".join([*(_name(tie, everything=everything) for tie in said[:most]), *more])
 
 
 # --- what a checkpoint would do

@@ -19,10 +19,9 @@ from analyzer.core.model import Basis, Side
 from analyzer.core.notebook import Page
 from analyzer.core.text import printable, shorten
 from analyzer.kinds import registry
-from analyzer.relations import relations
-from analyzer.report import wording
+from analyzer.report import alike, wording
 from analyzer.report.grouping import Bundle
-from analyzer.report.wording import VERDICTS, counts, held, nouns, number, plural, tie_words
+from analyzer.report.wording import VERDICTS, counts, ends, few, held, nouns, number, plural
 from analyzer.writers.terminal import headline, named
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def report(made: Report) -> str:
     """Return a report as HTML: the answer, what was looked at, and the worst objects."""
     code = _in(made, lambda bundle: bundle is Bundle.CODE)
     told = _in(made, lambda bundle: bundle is not Bundle.CODE)
-    across = [_crossing(one) for one in made.crossings]
+    across = [_crossing(one) for one in alike.folded(made.crossings)]
     parts = [_said(headline(made), _about(made))]
     parts += [_line(f"{finding.message}: {finding.detail}") for finding in made.findings]
     parts += _table(_OF_CROSSINGS, across[:MOST])
@@ -159,14 +158,9 @@ def _row(one: ReportObject) -> tuple[str, ...]:
 
 
 def _crossing(one: Crossed) -> tuple[str, ...]:
-    relation = relations()[one.relation]
-    ends = []
-    for side in (Side.INSIDE, Side.OUTSIDE):
-        said = list(dict.fromkeys(tie_words(tie, relation) for tie in one.of(side)))
-        rest = len(said) - _MOST_HOLDERS
-        more = [f"and {number(rest)} more"] if rest > 0 else []
-        ends.append("; ".join([*said[:_MOST_HOLDERS], *more]))
-    return (one.title, one.impact.value, *ends)
+    title = f"{one.title} ({few(called)})" if (called := alike.names(one)) else one.title
+    said = ("; ".join(ends(one, side, _MOST_HOLDERS)) for side in (Side.INSIDE, Side.OUTSIDE))
+    return (title, one.impact.value, *said)
 
 
 def _held(one: ReportObject, side: Side) -> list[str]:

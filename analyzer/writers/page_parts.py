@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Final
 from analyzer.core.model import Basis, Rules, Side, Status, Verdict
 from analyzer.core.text import printable
 from analyzer.core.version import __version__
-from analyzer.relations import relations
-from analyzer.report import inventory
-from analyzer.report.wording import number, plural, tie_words
+from analyzer.report import alike, inventory
+from analyzer.report.wording import ends, number, plural
 from analyzer.scene import palette
 from analyzer.scene.scene import CROSSING, UNNAMED
 from analyzer.writers import terminal
@@ -82,9 +81,9 @@ def crossings(report: Report) -> str:
     """Return a table of what crosses the border without being counted."""
     if not report.crossings:
         return ""
-    known_last = sorted(report.crossings, key=lambda one: bool(_known(one)))
-    rows = "".join(map(_crossing, known_last[:_MOST_CROSSINGS]))
-    rest = len(report.crossings) - _MOST_CROSSINGS
+    told = alike.folded(sorted(report.crossings, key=lambda one: bool(_known(one))))
+    rows = "".join(map(_crossing, told[:_MOST_CROSSINGS]))
+    rest = sum(len(one.alike) or 1 for one in told[_MOST_CROSSINGS:])
     more = f"<p>and {number(rest)} more; <code>--json</code> has all.</p>" if rest > 0 else ""
     return (
         f'<section class="crossings" aria-labelledby="crossings"><h2 id="crossings">'
@@ -112,15 +111,15 @@ def _known(one: Crossed) -> str:
 
 
 def _crossing(one: Crossed) -> str:
-    relation = relations()[one.relation]
-    ends = []
-    for side in (Side.INSIDE, Side.OUTSIDE):
-        said = list(dict.fromkeys(tie_words(tie, relation) for tie in one.of(side)))
-        more = [f"and {number(len(said) - _MOST_ENDS)} more"] * (len(said) > _MOST_ENDS)
-        ends.append("<br>".join(map(text, [*said[:_MOST_ENDS], *more])))
+    both = (
+        "<br>".join(map(text, ends(one, side, _MOST_ENDS))) for side in (Side.INSIDE, Side.OUTSIDE)
+    )
+    title = text(one.title)
+    if called := alike.names(one)[:_MOST_CROSSINGS]:
+        title = f"<details><summary>{title}</summary>{'<br>'.join(map(text, called))}</details>"
     moved = "" if one.stable else ", kept changing"
     decides = " (decides)" if one.gates else _known(one)
-    cells = (text(one.title), text(f"{one.impact.value}{decides}{moved}"), *ends)
+    cells = (title, text(f"{one.impact.value}{decides}{moved}"), *both)
     row = "".join(f"<td>{cell}</td>" for cell in cells)
     return f'<tr data-impact="{one.impact.word}">{row}</tr>'
 

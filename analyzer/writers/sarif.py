@@ -17,7 +17,7 @@ from analyzer.core.text import printable
 from analyzer.core.version import __version__
 from analyzer.kinds import registry
 from analyzer.relations import relations
-from analyzer.report.wording import counts, held, tie_words
+from analyzer.report.wording import counts, ends, held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ def _rule(name: str) -> Json:
         words = relations()[name].title
     made: Json = {"id": name, "shortDescription": {"text": words}}
     if name in relations() and relations()[name].next:
-        made["help"] = {"text": relations()[name].next}
+        made["help"] = {"text": relations()[name].mend()}
     return made
 
 
@@ -142,11 +142,8 @@ def _result(
 
 
 def _crossing(one: Crossed) -> str:
-    relation = relations()[one.relation]
-    said = [
-        tie_words(tie, relation) for side in (Side.OUTSIDE, Side.INSIDE) for tie in one.of(side)
-    ]
-    return f"{one.title} ({one.impact.value}): {'; '.join(list(dict.fromkeys(said))[:4])}"
+    said = [words for side in (Side.OUTSIDE, Side.INSIDE) for words in ends(one, side)]
+    return f"{one.title} ({one.impact.value}): {'; '.join(said[:4])}"
 
 
 def _object(entry: ReportObject) -> str:

@@ -16,22 +16,24 @@ from analyzer.core.text import printable, wrap
 from analyzer.core.values import dataclass
 from analyzer.kinds import registry
 from analyzer.relations import relations
-from analyzer.report import facts, inventory
+from analyzer.report import alike, facts, inventory
 from analyzer.report.grouping import Bundle, Group, cut
 from analyzer.report.impact import rank, worst
 from analyzer.report.wording import (
     brief,
     code,
     counts,
+    ends,
+    few,
     held,
     known_words,
     listing,
     many,
     meaning,
+    mend,
     nouns,
     number,
     plural,
-    tie_words,
     verdict_words,
     whose,
 )
@@ -46,7 +48,6 @@ MIN_WIDTH: Final = 40
 _MOST_SINGLES: Final = 25
 _MOST_HOLDERS: Final = 4
 _MOST_GAPS: Final = 10
-_MOST_NAMES: Final = 3
 _OWN: Final = frozenset({Bundle.SINGLE, Bundle.ALIKE})
 _PINNED: Final = (
     "the message of the 2009 patches; both of its numbers count the reference that their own table "
@@ -178,8 +179,8 @@ def next_step(report: Report) -> str:
     """Return one line on how to go on."""
     first = next((one for one in report.crossings if not one.alone and one.waived is None), None)
     if first is not None and _is_first(report, first):
-        how = relations()[first.relation].next or "look at what crosses the border"
-        return f"{how}; --json has everything."
+        meant = f", or --ignore {first.relation}" if first.gates else ""
+        return f"{printable(mend(first, report.subject.pid))}{meant}; --json has everything."
     if report.status is Status.CONTAINED:
         return f"nothing: {_on_its_own(report)}."
     if report.status is Status.UNDECIDED and not report.source.refcounts:
@@ -287,18 +288,19 @@ def _crossings(page: _Page, report: Report) -> tuple[list[tuple[int, list[Line]]
     """Return the blocks of crossings, each with its rank, and one of those that are cut."""
     shown = [one for one in report.crossings if one.waived is None or page.all]
     told = [one for one in shown if one.impact is not Impact.BY_DESIGN or page.all]
+    design = [one for one in shown if one.impact is Impact.BY_DESIGN and not page.all]
+    told = told if page.all else alike.folded(told)
     most = len(told) if page.all else _MOST_SINGLES
     alone = len(Impact)  # what has nobody outside comes after all that has
     blocks = [(alone if one.alone else rank(one.impact), _crossing(page, one)) for one in told]
     rest: list[Line] = []
     if len(told) > most:
-        words = f"and {number(len(told) - most)} more that cross the border (--all lists them)"
+        left = sum(len(one.alike) or 1 for one in told[most:])
+        words = f"and {number(left)} more that cross the border (--all lists them)"
         rest += page.lines(words, "title", first="* ")
-    design = [one for one in shown if one not in told]
     if design:
         names = list(dict.fromkeys(printable(_called(one)) for one in design))
-        more = [f"{number(len(names) - _MOST_NAMES)} more"] if len(names) > _MOST_NAMES else []
-        words = f"by design: {listing([*names[:_MOST_NAMES], *more])} (--all lists them)"
+        words = f"by design: {few(names)} (--all lists them)"
         rest += page.lines(words, "title", first="* ", indent=2)
     return blocks[:most], rest
 
@@ -320,16 +322,15 @@ def _crossing(page: _Page, one: Crossed) -> list[Line]:
     )
     if short:
         return lines
+    if one.alike and (called := alike.names(one)):
+        lines += page.lines(f"{printable(few(called))} (--all lists them)", first="  ", indent=4)
     for side in (Side.OUTSIDE, Side.INSIDE):
-        said = list(dict.fromkeys(tie_words(tie, relation) for tie in one.of(side)))
-        most = len(said) if page.all else _MOST_HOLDERS
-        for n, text in enumerate(said[:most]):
+        for n, text in enumerate(ends(one, side, None if page.all else _MOST_HOLDERS)):
             lines += page.lines(printable(text), first=f"  {'' if n else side.value:8} ")
-        if len(said) > most:
-            lines += page.lines(f"and {number(len(said) - most)} more", first=f"  {'':8} ")
     if one.meeting is not None:
         told = facts.words(one.meeting.facts)
-        met = f"{one.meeting.words}: {relation.right}{f' ({told})' if told else ''}"
+        each = "each " if one.alike else ""
+        met = f"{one.meeting.words}: {each}{relation.right}{f' ({told})' if told else ''}"
         lines += page.lines(printable(met), first="  at       ")
     return lines
 
@@ -395,8 +396,7 @@ def _alike(page: _Page, group: Group) -> list[Line]:
 
 def some_names(group: Group) -> str:
     """Return the first names of a group that has many, and how many more there are."""
-    names = [named(entry) for entry in group.objects[:_MOST_NAMES]]
-    return listing([*names, f"{number(len(group.objects) - len(names))} more"])
+    return few([named(entry) for entry in group.objects])
 
 
 def counts_of(group: Group) -> str:

@@ -21,21 +21,21 @@ from analyzer.core.model import Side, Status, Verdict
 from analyzer.core.text import printable, wrap
 from analyzer.core.values import dataclass
 from analyzer.kinds import registry, title_of
-from analyzer.relations import relations
-from analyzer.report import facts
+from analyzer.report import alike, facts
 from analyzer.report.grouping import Bundle
 from analyzer.report.tree import outline, shown
 from analyzer.report.wording import (
     VERDICTS,
     by_descriptor,
     code,
+    ends,
+    few,
     held_by,
     listing,
     meaning,
     nouns,
     number,
     plural,
-    tie_words,
     whose,
 )
 from analyzer.writers.terminal import MIN_WIDTH, Line, headline, named, some_names
@@ -166,7 +166,8 @@ class _Branches:
         yield from self._page.lines(self._title(pid), first=first, rest=rest, hang=2)
         under = rest + (glyphs.through if children else _BLANK)
         yield from self._held(pid, under)
-        for one in self._tree.crossed.get(pid, ()):
+        crossed = self._tree.crossed.get(pid, ())
+        for one in crossed if self._page.all else alike.folded(crossed):
             yield from _crossing(self._page, one, under)
         for child in children:
             many = self._shown.alike.get(child, 0)
@@ -212,17 +213,13 @@ class _Branches:
 
 def _crossing(page: _Page, one: Crossed, prefix: str) -> Iterator[Line]:
     """Yield what crosses without being counted: a dash where a thing has its number."""
-    relation = relations()[one.relation]
     moved = "" if one.stable else ", kept changing"
     title = printable(f"- {one.title} ({one.impact.value}{moved})")
     yield from page.lines(title, "title", first=prefix, hang=4)
-    said = list(dict.fromkeys(tie_words(tie, relation) for tie in one.of(Side.OUTSIDE)))
-    most = page.most(len(said), _MOST_HOLDERS)
-    for words in said[:most]:
+    if one.alike and (called := alike.names(one)):
+        yield from page.lines(printable(few(called)), first=f"{prefix}    ", hang=2)
+    for words in ends(one, Side.OUTSIDE, None if page.all else _MOST_HOLDERS):
         yield from page.lines(f"outside: {printable(words)}", first=f"{prefix}    ", hang=2)
-    if len(said) > most:
-        words = f"outside: and {number(len(said) - most)} more (--all)"
-        yield from page.lines(words, first=f"{prefix}    ", hang=2)
 
 
 def _more_processes(many: int) -> str:

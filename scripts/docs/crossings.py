@@ -45,7 +45,7 @@ def relations_page() -> str:
                  for one in relations().values()])]  # fmt: skip
     for one in relations().values():
         module = importlib.import_module(f"analyzer.relations.{one.name.replace('-', '_')}")
-        about = [f"- one end: {one.left}", f"- other end: {one.right}", f"- to mend: {one.next}"]
+        about = [f"- one end: {one.left}", f"- other end: {one.right}", f"- to mend: {one.mend()}"]
         if one.alone:
             about.append("- told also when all ends are inside")
         if one.unseen:

@@ -187,6 +187,41 @@ def test_a_file_that_nobody_writes_is_nothing(tmp_path: Path) -> None:
         assert not crossings(one, "shared-mapping", "/file")
 
 
+def test_a_fifo_is_told_once_with_both_ends(tmp_path: Path) -> None:
+    one = "os.mkfifo(path('fifo')); f = os.open(path('fifo'), os.O_RDWR); os.write(f, b'hello')"
+    two = "f = os.open(path('fifo'), os.O_RDONLY | os.O_NONBLOCK)"
+    with pair(tmp_path, one, two) as (parent, writer, reader):
+        for pid, outside in ((writer, reader), (reader, writer)):
+            snapshot = collect(pid, source="kernel")
+            found = make(snapshot, check(snapshot), ReportOptions("check", gate=True))
+            (pipe,) = (one for one in found.objects if (one.name or "").endswith("/fifo"))
+            assert (pipe.kind, pipe.facts["unread"]) == ("PIPE", 5)
+            held = [holder for holder in pipe.holders if holder.side is Side.OUTSIDE]
+            assert {task.tgid for holder in held for task in holder.tasks} == {outside}
+            assert not crossings(pid, "same-file")
+        assert not crossings(parent, "same-file")
+        shown = collect(writer, source="procfs")
+        report = make(shown, check(shown), ReportOptions("check", gate=True))
+    (said,) = (one for one in report.crossings if one.relation == "same-file")
+    assert roles(said, Side.OUTSIDE) == {(reader, "reads")}
+
+
+def test_memory_that_all_who_have_it_open_map_is_told_once(tmp_path: Path) -> None:
+    mapped = (
+        "f = os.open(path('file'), os.O_RDWR | os.O_CREAT); os.ftruncate(f, 4096); "
+        "keep[0] = mmap.mmap(f, 4096)"
+    )
+    opened = "f = os.open(path('file'), os.O_RDWR)"
+    with pair(tmp_path, mapped, f"{mapped}; {opened}") as (_, one, other):
+        assert crossings(one, "shared-mapping", "/file")
+        assert crossings(one, "same-file", "/file"), "by another open file it is only open"
+        assert crossings(other, "same-file", "/file")
+    with pair(tmp_path, mapped, mapped) as (_, one, other):
+        for pid in (one, other):
+            assert crossings(pid, "shared-mapping", "/file")
+            assert not crossings(pid, "same-file", "/file")
+
+
 MEMORY: Final = {
     "memfd": ("", "keep[0] = os.memfd_create('frames'); os.ftruncate(keep[0], 4096)", "/memfd:fra"),
     "anonymous": ("m = keep[0]", "keep[0] = mmap.mmap(-1, 4096)", "/dev/zero"),

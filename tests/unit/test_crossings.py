@@ -185,7 +185,8 @@ def test_the_summary_counts_what_crosses_by_impact() -> None:
 
 def test_next_says_what_mends_the_worst_and_never_that_it_is_on_its_own() -> None:
     said = text(report(outward()))
-    assert f"next: {relations()['foreign-mount'].next};" in said
+    how = relations()["foreign-mount"].mend()
+    assert f"next: working directory /srv: {how}, or --ignore foreign-mount;" in said
     assert "nothing: what crosses is by design." in text(report(outward(impact="by design")))
     for found in (
         report(outward(), ignore=frozenset({"reaches-out"})),
@@ -213,6 +214,66 @@ def test_every_output_tells_what_crosses() -> None:
     shown = page.render(found)
     assert f"<td>{title}</td><td>reaches out (decides)</td>" in shown
     assert 'class="edge outside uncounted"' in shown
+
+
+def test_next_says_which_process_and_which_path() -> None:
+    made, *_ = machine()
+    spaces = [made.object("NSPROXY", 1, holders=[(tid, "nsproxy")]) for tid in (ROOT, OUTSIDER)]
+    own, host = (made.object("MNT_NS", 1, holders=[(one, "nsproxy.mnt")]) for one in spaces)
+    mount = made.object("MOUNT", 1, name="/srv/a b", holders=[(own, "mount")])
+    made.relation("bind-mount", mount, host)
+    assert "nsenter -t 100 -m mount -o remount,bind,ro '/srv/a b', or" in text(report(made))
+    assert "nsenter -t PID -m mount -o remount,bind,ro PATH" in relations()["bind-mount"].mend()
+
+
+def alike(count: int) -> Report:
+    """Return the report of a subtree and an outsider with some deleted files of both."""
+    made, *_ = machine()
+    tables = [made.object("FILE_TABLE", 1, holders=[(tid, "files")]) for tid in (ROOT, OUTSIDER)]
+    for at in range(count):
+        inode = made.object("INODE", None, name=f"/srv/{at}")
+        for table in tables:
+            held = [(table, "fd", 20 - at)]
+            file = made.object("FILE", 1, name=f"/srv/\x1b{at}", holders=held)
+            made.fact(file, "open.mode", "read")
+            made.fact(file, "size", at)
+            made.relation("deleted-file", file, inode, detail=f"{at} bytes")
+    return report(made)
+
+
+def test_what_is_alike_is_told_once() -> None:
+    found = alike(12)
+    title = "12 open files: deleted, and in use"
+    for said in (text(found), " ".join(to_text(tree.render(found, 80)).split())):
+        assert said.count("deleted, and in use") == 1
+        assert f"{title} (lost on checkpoint)" in said
+        assert r"/srv/\e0, /srv/\e1, /srv/\e10 and 9 more" in said
+        assert "fd 9, fd 10, fd 11 and 9 more of reader (50): has it open (read)" in said
+    assert "at 12 files: each is deleted" in text(found)
+    assert "12 things cross the border" in text(found)
+    assert markdown.render(found).count(title) == 1
+    assert f"<summary>{title}</summary>" in page.render(found)
+    assert notebook.report(found).count("deleted, and in use") == 1
+    told = json.loads(writer.render(found))["findings"]
+    assert [one["message"].count("/srv/") for one in told] == [1] * 12
+    assert len(list(ET.fromstring(junit.render(found)).iter("testcase"))) > 12  # noqa: S314
+
+
+def test_what_is_alike_is_listed_where_all_is_asked_for_or_little_is_there() -> None:
+    everything = to_text(render(alike(12), 80, everything=True))
+    assert everything.count("deleted, and in use") == 12
+    assert text(alike(4)).count("deleted, and in use") == 4
+
+
+def test_sentences_of_alike_tasks_are_one() -> None:
+    made, *_ = machine()
+    for tid in range(200, 206):
+        made.task(tid, 1, comm="psql")
+        made.relation("joined", ROOT, tid, detail="joined pid")
+    made.relation("joined", ROOT, OUTSIDER, detail="joined net")
+    said = text(report(made))
+    assert "psql (200), psql (201), psql (202) and 3 more: joined pid; not a desc" in said
+    assert "reader (50): joined net; not a descendant of app (100)" in said
 
 
 def test_a_page_lists_by_what_it_means() -> None:
