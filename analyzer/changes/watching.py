@@ -76,7 +76,7 @@ class Event(NamedTuple):
 
 
 class Watch:
-    """What was seen so far: `new` leaks and crossings that decide, and what `grew`, by number."""
+    """What was seen so far: `new_leaks` and crossings that decide; `counts` of all events."""
 
     def __init__(self, trends: Trends[Grower], *, everything: bool = False) -> None:
         """Begin; with `everything`, what only changed is an event too."""
@@ -84,7 +84,15 @@ class Watch:
         self._doubted: set[Hashable] = set()
         self.last: Report | None = None
         self.readings = 0
-        self.new_leaks = self.new_crossings = self.grew = 0
+        self.new_leaks = self.new_crossings = 0
+        self.counts: dict[str, int] = {
+            sort.value: 0 for sort in (Sort.NEW, Sort.GONE, Sort.CHANGED, Sort.GROWTH)
+        }
+
+    @property
+    def grew(self) -> int:
+        """Return how often something was seen to grow."""
+        return self.counts[Sort.GROWTH]
 
     @property
     def contained(self) -> bool:
@@ -119,10 +127,12 @@ class Watch:
                 self.new_leaks += is_leak
                 self.new_crossings += not is_leak
         self._remember(changes)
-        told = {Sort.NEW: news, Sort.GONE: changes.of(Way.GONE)}
-        if self._all:
-            told[Sort.CHANGED] = [one for one in changes.of(Way.CHANGED) if one not in news]
+        others = [one for one in changes.of(Way.CHANGED) if one not in news]
+        told = {Sort.NEW: news, Sort.GONE: changes.of(Way.GONE), Sort.CHANGED: others}
         for sort, several in told.items():
+            self.counts[sort] += len(several)
+            if sort is Sort.CHANGED and not self._all:
+                continue
             for change in several[:MOST]:
                 yield self._event(sort, changes.after)._replace(change=change)
             if len(several) > MOST:
@@ -150,7 +160,7 @@ class Watch:
         risen = self._trends.see(_numbers(report))
         of_one = {one.what for one in risen if one.pid is not None}
         shown = [one for one in risen if one.pid is not None or one.what not in of_one]
-        self.grew += len(shown)
+        self.counts[Sort.GROWTH] += len(shown)
         for one in shown[:MOST]:
             grown = Grown(one.pid, one.comm, one.what, risen[one])
             yield self._event(Sort.GROWTH, report)._replace(grown=grown)

@@ -293,6 +293,14 @@ Baseline = Annotated[
         "--baseline", metavar="FILE", help="Only what is new decides: a report's JSON, or *.crz."
     ),
 ]
+Prometheus = Annotated[
+    str | None,
+    typer.Option(
+        "--prometheus",
+        metavar="FILE",
+        help="Write numbers for node_exporter's textfile collector there, over those before.",
+    ),
+]
 Sarif = Annotated[
     str | None,
     typer.Option("--sarif", metavar="FILE", help="Write SARIF, for code scanning; - is stdout."),

@@ -33,6 +33,7 @@ _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW: Final = os.O_WRONLY | os.O_CLOEXEC
 _BY_NUMBER: Final = "/proc/self/fd/{}"  # there may be no /proc
 _OTHERS_WRITE: Final = 0o022
+_FOR_ALL: Final = 0o644
 _NO_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -48,10 +49,15 @@ def write_all(fd: int, data: bytes) -> None:
             waiting.poll()
 
 
-def write_file(path: str, data: bytes, *, force: bool) -> None:
-    """Write `data` to `path` as `whole` does; raises BadInputError."""
+def write_file(path: str, data: bytes, *, force: bool, shared: bool = False) -> None:
+    """Write `data` to `path` as `whole` does; raises BadInputError.
+
+    It is its owner's alone to read, unless it is to be `shared` with everybody.
+    """
     with whole(path, force=force) as file:
         file.write(data)
+        if shared:
+            os.fchmod(file.fileno(), _FOR_ALL)
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from scripts.docs.kinds import kinds_page
 from scripts.docs.man import man_page
 from scripts.docs.policy import policy_page, policy_schema
 from scripts.docs.profiles import profiles_page
+from scripts.docs.prometheus import prometheus_page
 from scripts.docs.schemas import schemas
 from scripts.docs.subjects import subjects_page
 from scripts.docs.who import who_page
@@ -48,6 +49,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "docs/policy.md": policy_page,
     "docs/schemas/policy.json": policy_schema,
     "docs/profiles.md": profiles_page,
+    "docs/prometheus.md": prometheus_page,
     "docs/subjects.md": subjects_page,
     "docs/who.md": who_page,
     "docs/dumps.md": dumps_page,

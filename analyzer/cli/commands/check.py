@@ -10,6 +10,7 @@ import typer
 from analyzer.cli import options as opt
 from analyzer.cli.arguments import for_tool, obey_policy
 from analyzer.cli.desk import Desk, to_file
+from analyzer.cli.numbers import Numbers
 from analyzer.cli.output import Progress
 from analyzer.cli.output import columns as columns_of
 from analyzer.cli.target import Target
@@ -42,6 +43,7 @@ EXAMPLES: Final = (
     "sudo cranalyze check 4711 --json --ignore USER_NS",
     "sudo cranalyze check 4711 --junit --output leaks.xml",
     "sudo cranalyze check --all-containers",
+    "sudo cranalyze check --all-containers --quiet --prometheus cranalyze.prom",
     "sudo cranalyze check 4711 --for criu",
     "cranalyze check $$ --subtree",
 )
@@ -84,6 +86,7 @@ def run(  # noqa: PLR0913 - an option each
     baseline: opt.Baseline = None,
     sarif: opt.Sarif = None,
     github: opt.AsGithub = False,
+    prometheus: opt.Prometheus = None,
     config: opt.Config = None,
 ) -> None:
     """Tell whether a subtree is contained.
@@ -97,6 +100,7 @@ def run(  # noqa: PLR0913 - an option each
     from analyzer.core.model import Rules
     from analyzer.report.make import make, shown
 
+    numbers = Numbers(prometheus)
     if not subject and not all_containers:
         raise BadInputError("name what to check: a pid, a container, a unit (docs/subjects.md)")
     target = Target.parse(subject, of_dump=proc is not None, members=members.value)
@@ -124,7 +128,7 @@ def run(  # noqa: PLR0913 - an option each
             raise BadInputError(
                 "--all-containers is of this machine, and goes with --json or no form"
             )
-        _everything(wanted, chosen, rules.value, source.value, freeze=freeze, quiet=quiet)
+        _everything(wanted, chosen, rules.value, source.value, numbers, freeze=freeze, quiet=quiet)
     seen: list[Verdicts] = []
 
     def listed(snapshot: Snapshot) -> npt.NDArray[np.bool_]:
@@ -159,6 +163,7 @@ def run(  # noqa: PLR0913 - an option each
         verdicts = seen[-1] if seen else judge(snapshot, rules=Rules(rules))
         result = prove(make(snapshot, verdicts, chosen))
         keep_policy(write_policy, result, force=force)
+        numbers.keep([result])
         finish(result, wanted, desk, quiet=quiet)
 
 
@@ -171,7 +176,14 @@ def _proven(*, asked: bool) -> AbstractContextManager[Callable[[Report], Report]
 
 
 def _everything(
-    wanted: Asked, chosen: ReportOptions, rules: str, source: str, *, freeze: bool, quiet: bool
+    wanted: Asked,
+    chosen: ReportOptions,
+    rules: str,
+    source: str,
+    numbers: Numbers,
+    *,
+    freeze: bool,
+    quiet: bool,
 ) -> NoReturn:
     from analyzer.cli import several
     from analyzer.writers import several as writer
@@ -179,6 +191,7 @@ def _everything(
     with Desk([], to_file(wanted.output, force=wanted.force), foreign=False) as desk:
         with Progress(quiet=wanted.form is Form.JSON) as progress:
             told = several.reports(chosen, rules, source, progress, freeze=freeze)
+        numbers.keep(told)
         if not quiet:
             width = columns_of(stdout=wanted.output in {None, "-"})
             json = wanted.form is Form.JSON

@@ -10,6 +10,7 @@ import typer
 from analyzer.cli import EndedError
 from analyzer.cli import options as opt
 from analyzer.cli.arguments import obey_policy, seconds
+from analyzer.cli.numbers import Numbers
 from analyzer.cli.output import coloured, emit, speak_utf8
 from analyzer.cli.target import Target
 from analyzer.cli.view import WHOLE
@@ -36,6 +37,7 @@ EXAMPLES: Final = (
     "sudo cranalyze watch podman:web --every 1m --for 1d --json",
     "sudo cranalyze watch 4711 --until new-leak --for 10m",
     "sudo cranalyze watch 4711 --until contained --every 1s",
+    "sudo cranalyze watch unit:web.service --every 1m --prometheus cranalyze.prom",
 )
 
 
@@ -87,6 +89,7 @@ def run(  # noqa: PLR0913 - an option each
     references_only: opt.ReferencesOnly = False,
     profile: opt.ProfileName = "auto",
     policy: opt.Policy = None,
+    prometheus: opt.Prometheus = None,
     config: opt.Config = None,
 ) -> None:
     """Check a subject again and again, and tell what becomes of it.
@@ -106,6 +109,7 @@ def run(  # noqa: PLR0913 - an option each
 
     if not subject:
         raise BadInputError("name what to watch: a pid, a container, a unit (docs/subjects.md)")
+    numbers = Numbers(prometheus)
     pause = seconds(every, "--every")
     span = None if long is None else seconds(long, "--for")
     target = Target.parse(subject, members=members.value)
@@ -123,7 +127,8 @@ def run(  # noqa: PLR0913 - an option each
     try:
         with sources.opened(source.value) as memory:
             reader = Reader(request, rules.value, source.value, chosen, memory)
-            reason = _watched(watch, reader, ticks(pause, span, readings), until, say)
+            turns = ticks(pause, span, readings)
+            reason = _watched(watch, reader, turns, until, say, numbers)
     except TargetVanishedError as error:
         if not watch.readings:
             raise
@@ -135,6 +140,7 @@ def run(  # noqa: PLR0913 - an option each
     else:
         code = _exit_code(watch, until)
     say(Event(Sort.END, watch.readings, now(), reason), code)
+    numbers.end()
     raise typer.Exit(code)
 
 
@@ -144,14 +150,18 @@ def _watched(
     turns: Iterable[None],
     until: Until | None,
     say: Say,
+    numbers: Numbers,
 ) -> str:
     """Watch until it is to end, and return why it did."""
     from analyzer.changes.watching import Event, Sort
     from analyzer.cli.readings import now
 
     for _ in turns:
+        numbers.begin()
         try:
-            events = watch.see(reader.read())
+            report = reader.read()
+            events = watch.see(report)
+            numbers.keep([report], watch.counts)
         except UnseenError as error:
             events = [Event(Sort.UNREAD, watch.readings, now(), str(error))]
         for event in events:
