@@ -27,7 +27,7 @@ import re
 import struct
 import subprocess
 import tarfile
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -164,7 +164,7 @@ def _answer(layout: Layout, key: str) -> Answer:
     if what == "enum":
         return layout.enumerator(*name.split(":"))
     found = layout.field(what, name)
-    return None if found is None else [int(value) for value in astuple(found)]
+    return None if found is None else [*map(int, found)]
 
 
 def kept(folder: Path) -> Kernel:

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
+from functools import cache
 from pathlib import Path
 from typing import Final
+
+from scripts import syntax
 
 PACKAGE: Final = Path(__file__).parents[1] / "analyzer"
 
@@ -39,6 +41,7 @@ def place(room: str) -> int:
     return next(n for n, row in enumerate(ROOMS) if room in row)
 
 
+@cache
 def rooms() -> set[str]:
     """Return the rooms that there are: folders and modules of the package."""
     found = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or _is_package(path)}
@@ -49,6 +52,7 @@ def _is_package(path: Path) -> bool:
     return (path / "__init__.py").exists()
 
 
+@cache
 def arrows() -> dict[tuple[str, str], set[str]]:
     """Return which room imports which, and the modules that do: at run time or for types only."""
     found: dict[tuple[str, str], set[str]] = {}
@@ -56,21 +60,11 @@ def arrows() -> dict[tuple[str, str], set[str]]:
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         if len(parts) == 1 and parts[0].startswith("__"):
             continue  # what people import: it hands over to all rooms
-        for room in _imported(ast.parse(path.read_text())) - {parts[0]}:
+        ours = [name.split(".") for name in syntax.module(path).imports]
+        used = {name[1] for name in ours if name[0] == "analyzer" and len(name) > 1}
+        for room in (used & rooms()) - {parts[0]}:
             found.setdefault((parts[0], room), set()).add(".".join(parts))
     return found
-
-
-def _imported(tree: ast.AST) -> set[str]:
-    found = set()
-    for node in ast.walk(tree):
-        names = [alias.name for alias in getattr(node, "names", ()) if isinstance(alias, ast.alias)]
-        if isinstance(node, ast.ImportFrom):
-            found |= {f"{node.module}.{name}" for name in names}
-        elif isinstance(node, ast.Import):
-            found |= set(names)
-    ours = [name.split(".") for name in found if name.startswith("analyzer.")]
-    return {parts[1] for parts in ours if parts[1] in rooms()}
 
 
 def picture() -> str:

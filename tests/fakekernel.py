@@ -13,6 +13,7 @@ than any that a process of the real machine can have.
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -54,6 +55,19 @@ class _Answers:
         return cast("int | None", self._answers.get(f"enum:{enum}:{constant}"))
 
 
+@cache
+def _table(path: Path) -> tuple[Mapping[str, Any], Mapping[str, int]]:
+    """Return the answers of a recorded BTF, and how far the known fields of each struct reach."""
+    answers: dict[str, Any] = json.loads(path.read_text())["answers"]
+    sizes: dict[str, int] = {}
+    for key, answer in answers.items():
+        struct, _, name = key.partition(":")
+        if isinstance(answer, list) and name:
+            offset, size, *_ = answer
+            sizes[struct] = max(sizes.get(struct, 0), offset + size)
+    return answers, sizes
+
+
 class FakeKernel:
     """An arena of structs, and the engine that reads it.
 
@@ -61,7 +75,7 @@ class FakeKernel:
     """
 
     def __init__(self, table: Path = TABLE) -> None:
-        self._answers: dict[str, Any] = json.loads(table.read_text())["answers"]
+        self._answers, self._sizes = _table(table)
         self.layout = Layout(lambda: cast("Btf", _Answers(self._answers)))
         self.bytes = np.zeros(_SIZE, np.uint8)
         self._end = 64
@@ -89,10 +103,7 @@ class FakeKernel:
 
     def make(self, struct: str, values: Mapping[str, int] | None = None) -> int:
         """Make a struct; return its address. `values` are by path."""
-        known = [self._answers[key] for key in self._answers if key.startswith(f"{struct}:")]
-        fields = [answer for answer in known if answer is not None]
-        size = max((offset + length for offset, length, *_ in fields), default=0)
-        address = self.room(size + _ROOM)
+        address = self.room(self._sizes.get(struct, 0) + _ROOM)
         for path, value in (values or {}).items():
             self.put(address, struct, path, value)
         return address

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PACKAGE: Final = Path(__file__).parents[1] / "analyzer"
 RECORDED: Final = Path(__file__).parent / "data" / "btf" / "recorded.json"
 # They pass on what they are asked.
-_GENERIC: Final = frozenset(f"memory/{name}.py" for name in ("btf", "layout", "modules", "reader"))
+_GENERIC: Final = frozenset(f"memory/{name}.py" for name in ("btf", "fields", "modules", "reader"))
 
 
 @dataclass(frozen=True, order=True)
@@ -110,35 +110,49 @@ def _recorded() -> Iterator[Question]:
 
 def in_source(text: str) -> Iterator[Question]:
     """Find the questions in the text of a module."""
+    if not _may_ask(text):
+        return
     tree = ast.parse(text)
     constants = _constants(tree)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            understand = _CALLS.get(node.func.attr)
-            if understand is not None:
-                yield from understand(node, constants)
+        if isinstance(node, ast.Call) and _method(node) in _CALLS:
+            yield from _CALLS[_method(node)](node, constants)
 
 
 def hidden(text: str) -> Iterator[str]:
     """Find the questions that are literal but for a variable of a function: make it a constant."""
+    if not _may_ask(text):
+        return
     tree = ast.parse(text)
     constants = _constants(tree)
     for function in ast.walk(tree):
         if not isinstance(function, ast.FunctionDef):
             continue
+        within = list(ast.walk(function))
+        calls = [one for one in within if isinstance(one, ast.Call) and _method(one) in _CALLS]
+        if not calls:
+            continue
         own = {
             target.id
-            for node in ast.walk(function)
+            for node in within
             if isinstance(node, ast.Assign) and _value(node.value, constants) is not None
             for target in node.targets
             if isinstance(target, ast.Name)
         }
-        for call in ast.walk(function):
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
-                given = [*call.args, *(keyword.value for keyword in call.keywords)]
-                names = {node.id for node in given if isinstance(node, ast.Name)}
-                if call.func.attr in _CALLS and names & own:
-                    yield f"line {call.lineno}: {', '.join(sorted(names & own))}"
+        for call in calls:
+            given = [*call.args, *(keyword.value for keyword in call.keywords)]
+            names = {node.id for node in given if isinstance(node, ast.Name)}
+            if names & own:
+                yield f"line {call.lineno}: {', '.join(sorted(names & own))}"
+
+
+def _may_ask(text: str) -> bool:
+    """Tell whether it is worth the time to parse a module: most ask nothing."""
+    return any(f".{name}(" in text for name in _CALLS)
+
+
+def _method(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
 
 
 def _constants(tree: ast.Module) -> dict[str, Any]:

@@ -15,9 +15,7 @@ from __future__ import annotations
 import contextlib
 import re
 import struct
-from typing import TYPE_CHECKING, Final
-
-from analyzer.core.values import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,8 +40,7 @@ class BtfError(ValueError):
     """The data is not BTF, or not of a form that this reader knows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """Where a field is, in bytes from the start of its structure, and how to decode it.
 
     `bits` is 0 for an ordinary field; for a bitfield it is the width, and `shift` the number of

@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import struct
-from dataclasses import astuple
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -64,7 +63,7 @@ class Layout:
     def _field(self, key: str, struct_name: str, path: str) -> Field | None:
         if key not in self._answers:
             found = self._btf.field(struct_name, path)
-            self._answers[key] = None if found is None else [int(v) for v in astuple(found)]
+            self._answers[key] = None if found is None else [*map(int, found)]
         answer = self._answers[key]
         if not isinstance(answer, list):
             return None

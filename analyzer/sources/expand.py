@@ -232,7 +232,7 @@ def _counted(
     if found is None:
         return np.zeros(len(addresses), np.int64), np.zeros(len(addresses), np.bool_)
     bias = {counter.path: counter.bias for counter in counters}[found[0]]
-    field = replace(found[1], signed=True)
+    field = found[1]._replace(signed=True)
     read = memory.gather_fields(addresses, {"count": field})
     raw = read["count"].astype(np.int64)
     return raw + bias, read.ok & (raw >= 0)

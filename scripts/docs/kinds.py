@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -48,6 +49,7 @@ _NOT_PLAIN: Final = {
 """What these associations hold, where the code of a walk does not name it in one place."""
 
 
+@cache
 def targets() -> dict[str, tuple[str, ...]]:
     """Return the kinds that each association holds, from the pointers and the code of the walks."""
     found: dict[str, set[str]] = {name: set(held) for name, held in _NOT_PLAIN.items()}
@@ -72,6 +74,7 @@ def _edges(path: Path) -> Iterator[tuple[str, str]]:
             yield association.name, str(second.value)
 
 
+@cache
 def places() -> dict[str, list[tuple[str, Association]]]:
     """Return for each kind what can hold one: pairs of the holder's kind and the association."""
     held = targets()

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from unittest import mock
@@ -38,7 +37,6 @@ COMMANDS: Final = (
     "collect", "report", "check", "diff", "watch", "who", "namespaces", "census", "graph", "plot",
     "export", "explain", "doctor", "demo", "procdump", "schema",
 )  # fmt: skip
-HEAVY: Final = {"numpy", "pandas", "pyarrow", "networkx", "matplotlib"}
 CRANALYZE: Final = [sys.executable, "-m", "analyzer"]
 
 
@@ -129,79 +127,6 @@ def test_help_names_every_command_and_exit_code() -> None:
     said = run("--help").stdout
     assert each(f"  {command} " in said for command in COMMANDS)
     assert each(f" {code} " in said for code in (0, 16, 3, 2, 4, 5, 70))
-
-
-LOADED: Final = """
-import json, sys, analyzer
-def told(): print(json.dumps(sorted(sys.modules)))
-told()
-import typer.main, numpy
-told()
-from analyzer.cli import main
-for words in json.loads(sys.argv[1]):
-    main(words)
-    told()
-"""
-# Of the standard library, what takes milliseconds to import.
-SLOW: Final = {
-    "asyncio", "email", "html", "http", "importlib.metadata", "logging", "multiprocessing",
-    "numpy.typing", "random", "secrets", "statistics", "tempfile", "tomllib", "unittest", "xml",
-}  # fmt: skip
-ROOMS: Final = {"cli", "core"}
-READING: Final = ROOMS | {
-    "check", "kinds", "memory", "procfs", "relations", "report", "snapshot", "sources", "subjects",
-    "writers",
-}  # fmt: skip
-
-
-def loaded(*lines: list[str]) -> list[set[str]]:
-    """Return the modules that are there after the lines, one after the other in one process.
-
-    First come those of the package alone, and those of numpy and typer.
-    """
-    ran = subprocess.run(
-        [sys.executable, "-c", LOADED, json.dumps(lines)],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        check=True,
-    )
-    return [set(json.loads(line)) for line in ran.stdout.splitlines() if line[:2] == '["']
-
-
-def test_nothing_is_imported_before_it_is_needed(tmp_path: Path) -> None:
-    """Importing the package, help, a check and a report."""
-    Machine().snapshot().save(tmp_path / "a.crz")
-    lines = [["--help"], ["check", "1", "--json"], ["report", f"{tmp_path}/a.crz"]]
-    package, _, _, checked, reported = loaded(*lines)
-    assert not package & (HEAVY | {"typer"})
-    assert not checked & (HEAVY - {"numpy"})
-    assert reported & HEAVY == {"numpy", "pyarrow"}
-
-
-@pytest.mark.skipif(
-    find_spec("typer._adapters") is not None, reason="a newer typer than pyproject.toml allows"
-)
-@pytest.mark.parametrize(
-    ("line", "rooms"),
-    [
-        (["--help"], ROOMS),
-        (["check", "--help"], ROOMS),
-        (["check", "1"], READING),
-        (["who", "/"], READING | {"lookup"}),
-    ],
-)
-def test_a_command_imports_what_it_needs_and_nothing_slow(line: list[str], rooms: set[str]) -> None:
-    _, given, after = loaded(line)
-    new = after - given
-    tops = {name.partition(".")[0] for name in new}
-    assert tops - sys.stdlib_module_names <= {"analyzer", "numpy", "typer", "click"}
-    assert not (new | tops) & SLOW
-    ours = [name.split(".") for name in after if name.startswith("analyzer.")]
-    assert {parts[1] for parts in ours if len(parts) > 2} <= rooms
-    assert len([parts for parts in ours if parts[1:3] == ["cli", "commands"]]) <= 2  # and itself
 
 
 def test_help_says_of_a_command_what_the_command_says() -> None:

@@ -1,0 +1,28 @@
+"""What a reading of this machine imports: what its command needs, and nothing slow."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.imports import READING, unneeded
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(
+    find_spec("typer._adapters") is not None, reason="a newer typer than pyproject.toml allows"
+)
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_check_imports_what_it_needs(more: list[str]) -> None:
+    assert not unneeded(["check", str(os.getpid()), *more], READING)
+
+
+def test_who_imports_what_it_needs(tmp_path: Path) -> None:
+    with (tmp_path / "held").open("w") as file:
+        assert not unneeded(["who", file.name], READING | {"lookup"})
