@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from analyzer.kinds.base import I64, U64, Mask
     from analyzer.memory.reader import Memory
+    from analyzer.sources.reach import Step
 
 # Chains end: namespaces nest 32 deep, sockets in flight in sockets not much deeper.
 _MAX_ROUNDS: Final = 64
@@ -75,9 +76,13 @@ class Expansion:
     compared: Mapping[str, U64]
 
 
-def expand(memory: Memory, tasks: U64, inside: U64) -> Expansion:
-    """Follow the references of `tasks`; `inside` (sorted) are those of the subtree."""
-    walk = _Walk(memory, {TASK: [unique(tasks)]})
+def expand(memory: Memory, tasks: U64, inside: U64, *, owned: bool = False) -> Expansion:
+    """Follow the references of `tasks`; `inside` (sorted) are those of the subtree.
+
+    Of what is `owned` alone only such objects are asked as a task collects: all that tells whether
+    a subtree is what it was.
+    """
+    walk = _Walk(memory, {TASK: [unique(tasks)]}, owned=owned)
     for _ in range(_MAX_ROUNDS):
         if not walk.round():
             break
@@ -91,8 +96,9 @@ def expand(memory: Memory, tasks: U64, inside: U64) -> Expansion:
 
 
 class _Walk:
-    def __init__(self, memory: Memory, met: dict[str, list[U64]]) -> None:
+    def __init__(self, memory: Memory, met: dict[str, list[U64]], *, owned: bool) -> None:
         self._memory = memory
+        self._owned = owned
         self._met = met  # objects met and not yet asked, by kind
         self._asked: dict[str, U64] = {}
         self._latest: dict[str, U64] = {}  # what the last round asked, for the finders
@@ -113,7 +119,7 @@ class _Walk:
         return bool(self._latest)
 
     def _found(self, kind: Kind, latest: Mapping[str, U64]) -> U64:
-        if kind.finder is None:
+        if kind.finder is None or self._owned:  # nobody owns what no reference leads to
             return _NOBODY
         new = {name: latest[name] for name in kind.finder.after if name in latest}
         return kind.finder.find(self._memory, new) if new else _NOBODY
@@ -121,7 +127,9 @@ class _Walk:
     def _ask(self, kind: Kind, holders: U64) -> None:
         for block, torn in asked(self._memory, kind, holders):
             self.blocks.append(block)
-            self._met.setdefault(block.target_kind, []).append(block.target)
+            steps = _collecting(self._memory, [block]) if self._owned else [forth(block)]
+            for step in steps:
+                self._met.setdefault(step.to, []).append(step.end)
             if len(torn):
                 self.torn.setdefault(kind.name, []).append(torn)
 
@@ -153,14 +161,17 @@ def collected_by(
     memory: Memory, blocks: Sequence[Block], inside: U64, rules: Rules = Rules.MODERN
 ) -> dict[str, U64]:
     """Find what the `inside` tasks (sorted) own: follow what collects, from kind to kind."""
-    steps = []
+    return reach({TASK: inside}, _collecting(memory, blocks, rules))
+
+
+def _collecting(
+    memory: Memory, blocks: Iterable[Block], rules: Rules = Rules.MODERN
+) -> Iterator[Step]:
     for block in blocks:
         if rules in block.association.rules and block.association.collects:
             kind = registry()[block.holder_kind]
             # Through the host's namespaces nothing is reached.
-            rows = ~hosts(memory, kind, block.holder) if kind.namespace else None
-            steps.append(forth(block, rows))
-    return reach({TASK: inside}, steps)
+            yield forth(block, ~hosts(memory, kind, block.holder) if kind.namespace else None)
 
 
 def _pointers(memory: Memory, kind: Kind, holders: U64) -> Iterator[Edges]:

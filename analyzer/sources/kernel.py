@@ -298,7 +298,7 @@ def _read_again(
     who = born(tasks)
     if pid is not None and _start_time(tasks, pid) != _start_time(first.tasks, pid):
         raise TargetVanishedError(f"process {pid} exited while it was read, and its pid was reused")
-    again = expand(memory, inside, inside)
+    again = expand(memory, inside, inside, owned=True)
     refcount, has_count = _counts(memory, first.numbering)
     moved = (refcount != first.refcount) | (has_count != first.has_count)
     moved |= signatures(again, first.numbering, who) != first.signature

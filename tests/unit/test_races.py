@@ -12,7 +12,9 @@ from analyzer.core.model import Basis, Verdict
 from analyzer.kinds import registry
 from analyzer.kinds._recognise import recognised
 from analyzer.sources import kernel
+from analyzer.sources.expand import expand
 from analyzer.sources.request import Request
+from analyzer.sources.verify import signatures
 from tests.fakekernel import FIRST, FakeKernel
 
 if TYPE_CHECKING:
@@ -133,6 +135,26 @@ def test_a_subtree_that_stands_still_needs_no_pid_namespace_of_its_own() -> None
     scene.fake.put(scene.root, "task_struct", "__state", 1)
     scene.fake.between = scene.births
     assert scene.verdict()[:2] == (Verdict.USAGE_LEAK, Basis.PROVEN)
+
+
+def test_a_second_reading_asks_what_the_subtree_owns_and_no_more() -> None:
+    """A namespace pins the user namespace that owns it, which is not followed any further."""
+    scene = Scene()
+    fake, memory = scene.fake, scene.fake.memory()
+    proxy = fake.point(scene.root, "nsproxy", fake.make("nsproxy"))
+    names, owner = fake.make("uts_namespace"), fake.make("user_namespace")
+    fake.put(proxy, "nsproxy", "uts_ns", names)
+    fake.put(names, "uts_namespace", "user_ns", owner)
+    fake.put(owner, "user_namespace", "parent", fake.make("user_namespace"))
+    root = np.array([scene.root], np.uint64)
+    whole, mine = expand(memory, root, root), expand(memory, root, root, owned=True)
+    holders = [{b.holder_kind for b in one.blocks if len(b.target)} for one in (whole, mine)]
+    assert holders == [{"TASK", "NSPROXY", "UTS_NS", "USER_NS"}, {"TASK", "NSPROXY", "UTS_NS"}]
+    assert {kind: met.tolist() for kind, met in whole.collected.items()} == {
+        kind: met.tolist() for kind, met in mine.collected.items()
+    }
+    reading = kernel._read(memory, Request(ROOT))
+    assert (signatures(mine, reading.numbering, reading.who) == reading.signature).all()
 
 
 def test_a_file_that_is_another_by_now_tells_nothing_of_its_type() -> None:
