@@ -64,6 +64,7 @@ def tell(
     from analyzer.lookup import limits, things, unopened
     from analyzer.lookup.recorded import told_of
     from analyzer.lookup.sorts import DELETED, sort_of
+    from analyzer.relations import leading_to
     from analyzer.report.make import gaps_of
     from analyzer.sources import collect as take
     from analyzer.sources.request import Request
@@ -90,6 +91,7 @@ def tell(
                 wanted=question.wanted,
                 detailed=True,
                 stated=question.stated,
+                related=leading_to(sort.kind),
                 limits=True,
                 progress=progress,
             )

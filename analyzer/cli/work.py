@@ -61,7 +61,7 @@ def collected(  # noqa: PLR0913 - what each command was asked for
         scope.value,
         label=target.label,
         freeze=freeze,
-        related=related,
+        related=None if related else (),
         thorough=thorough,
         wanted=listed,
         progress=progress,

@@ -41,6 +41,7 @@ def machine(
         wanted=wanted,
         detailed=True,
         stated=who.stated(queries),
+        related=who.ties(queries),
         enough=enough,
         named=tuple(pid for query in queries for pid in query.pids),
         progress=progress,

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer", "Query", "about", "answer", "answers", "enough", "exit_code", "parse", "rows",
-    "stated", "understood", "upward",
+    "stated", "ties", "understood", "upward",
 ]  # fmt: skip
 
 _MOST_DEEP: Final = 12
@@ -83,6 +83,12 @@ def understood(words: Iterable[str], *, recorded: bool = False) -> tuple[list[Qu
 def stated(queries: Iterable[Query]) -> tuple[str, ...]:
     """Return the facts that are needed to find what is meant."""
     return tuple({name for query in queries for m in query.meanings for name in m.state})
+
+
+def ties(queries: Iterable[Query]) -> tuple[str, ...] | None:
+    """Return the relations that the answers take, None for all there are."""
+    wanted = [m.ties for query in queries for m in query.meanings]
+    return None if None in wanted else tuple({name for some in wanted for name in some or ()})
 
 
 def rows(snapshot: Snapshot, query: Query) -> Rows:
@@ -234,14 +240,29 @@ def exit_code(answers: Sequence[Answer]) -> int:
 
 
 def upward(snapshot: Snapshot, rows: Sequence[int]) -> Mask:
-    """Return the mask of the objects of `rows`, of what they are on, and of all that lead there."""
+    """Return the mask of the objects of `rows`, of what they are on, and of all that lead there.
+
+    To what no reference leads, relations do.
+    """
     ends = links(snapshot, Rules.MODERN)
     wanted = np.zeros(ends.objects, np.bool_)
     wanted[np.array(rows, np.intp)] = True
+    wanted[_tied_to(snapshot, wanted)] = True
     _, on = _open_on(snapshot, np.flatnonzero(wanted))
     by_object = np.flatnonzero(ends.counted & ~ends.by_task)
     found = reach(wanted, ends.target[by_object], ends.node[by_object] - ends.tasks)
     found[on] = True
+    return found
+
+
+def _tied_to(snapshot: Snapshot, wanted: Mask) -> Rows:
+    """Return the objects that have to do with those `wanted` by a relation."""
+    relations = snapshot.tables["relations"]
+    by_object, of_object = (
+        relations[f"{end}_kind"] != relations.code(f"{end}_kind", TASK) for end in ("left", "right")
+    )
+    at = np.flatnonzero(by_object & of_object)
+    found: Rows = relations["left"][at[wanted[relations["right"][at] - 1]]] - 1
     return found
 
 

@@ -19,7 +19,7 @@ from analyzer.procfs.glance import kept, look
 from analyzer.procfs.parse import unescape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from analyzer.procfs.glance import Inode
 
@@ -147,14 +147,19 @@ def _deleted_links() -> dict[str, list[str]]:
     return found
 
 
-def watched(dev: int, ino: int) -> tuple[str, ...]:
-    """Return who watches a file (proc_pid_fdinfo(5): inotify, fanotify), which holds nothing."""
-    return tuple(dict.fromkeys(kept("watches", _watches).get((dev, ino), ())))
+def watched(dev: int, ino: int, among: Iterable[int] | None) -> tuple[str, ...]:
+    """Return who watches a file (proc_pid_fdinfo(5): inotify, fanotify), which holds nothing.
+
+    Only processes `among` those do, where it is known which.
+    """
+    pids = tuple(_pids() if among is None else among)
+    watches = kept(f"watches of {pids}", lambda: _watches(pids))
+    return tuple(dict.fromkeys(watches.get((dev, ino), ())))
 
 
-def _watches() -> dict[tuple[int, int], list[str]]:
+def _watches(pids: Iterable[int]) -> dict[tuple[int, int], list[str]]:
     found: dict[tuple[int, int], list[str]] = {}
-    for pid in _pids():
+    for pid in pids:
         for slot in _listed(f"/proc/{pid}/fd"):
             if _link(f"/proc/{pid}/fd/{slot}") not in _WATCHERS:
                 continue

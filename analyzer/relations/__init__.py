@@ -26,3 +26,8 @@ def relations() -> Registry[Relation]:
             found.append(one)
     order = sorted(found, key=lambda one: (_IMPACTS.index(one.impact), one.name))
     return Registry({one.name: one for one in order})
+
+
+def leading_to(*kinds: str) -> tuple[str, ...]:
+    """Return the names of the relations that lead to objects of `kinds` that nothing else may."""
+    return tuple(name for name, one in relations().items() if {*one.leads_to} & {*kinds})

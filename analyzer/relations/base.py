@@ -135,9 +135,10 @@ class Relation:
     that is not `told` is never a crossing: it is known of whole machines, to who asks; of a border
     too where it is `asked` (`Request.thorough`). `brief` says all of one between tasks in a
     sentence: of {left}, {right}, what is known of it ({detail}) and where the right one is
-    ({side}). `kernel` finds it in the kernel's memory, `from_proc` in what /proc shows, and
-    `unseen` is what of it nobody can see. `hidden` is what of it /proc does not show, though it
-    shows the rest.
+    ({side}). What it `leads_to` are the kinds of right ends that no counted reference may lead to:
+    who asks for one of these has to ask for it. `kernel` finds it in the kernel's memory,
+    `from_proc` in what /proc shows, and `unseen` is what of it nobody can see. `hidden` is what of
+    it /proc does not show, though it shows the rest.
     """
 
     name: str
@@ -152,6 +153,7 @@ class Relation:
     told: bool = True
     asked: bool = False
     brief: str = ""
+    leads_to: tuple[str, ...] = ()
     kernel: Find | None = None
     from_proc: Shows | None = None
     unseen: str = ""

@@ -71,6 +71,7 @@ RELATION: Final = Relation(
     impact=Impact.SHARED_STATE,
     next="close the descriptor of the map on one side (bpftool map show tells who has it)",
     shared=True,
+    leads_to=("BPF_MAP",),
     kernel=_find,
     from_proc=_from_proc,
     hidden="what programs and links lead to",

@@ -67,6 +67,7 @@ RELATION: Final = Relation(
         "runs: echo {pid} > /sys/fs/cgroup/NAME/cgroup.procs"
     ),
     shared=True,
+    leads_to=("CGROUP",),
     kernel=_find,
     from_proc=_from_proc,
     unseen="groups of version 1",

@@ -71,6 +71,7 @@ RELATION: Final = Relation(
     ),
     shared=True,
     alone=True,
+    leads_to=("INODE",),
     kernel=_find,
     from_proc=_from_proc,
     hidden="what is mapped and not open: who has it too; memfds",

@@ -254,6 +254,7 @@ RELATION: Final = Relation(
     ),
     shared=True,
     alone=True,
+    leads_to=("INODE",),
     kernel=_find,
     from_proc=_from_proc,
 )

@@ -52,5 +52,6 @@ RELATION: Final = Relation(
     impact=Impact.BY_DESIGN,
     next="ipcrm(1) in that namespace",
     told=False,
+    leads_to=("SEM", "MSG"),
     kernel=_find,
 )

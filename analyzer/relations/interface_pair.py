@@ -76,5 +76,6 @@ RELATION: Final = Relation(
         "nothing, if it is meant to be connected; CRIU: --external veth[INNER]:OUTER, or "
         "macvlan[NAME]:PARENT"
     ),
+    leads_to=("NETDEV",),
     kernel=_find,
 )

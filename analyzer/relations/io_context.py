@@ -32,5 +32,6 @@ RELATION: Final = Relation(
     impact=Impact.SHARED_STATE,
     next="start the process anew, by fork(2) or without CLONE_IO",
     shared=True,
+    leads_to=("IO_CONTEXT",),
     kernel=_find,
 )

@@ -45,6 +45,7 @@ RELATION: Final = Relation(
     impact=Impact.SHARED_STATE,
     next="start the subtree in a session keyring of its own: keyctl session - COMMAND",
     shared=True,
+    leads_to=("KEYRING",),
     kernel=_find,
     unseen="keys linked into several keyrings; the keyrings of a user",
 )

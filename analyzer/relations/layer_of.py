@@ -40,5 +40,6 @@ RELATION: Final = Relation(
     impact=Impact.PINS,
     next="umount the overlay",
     told=False,
+    leads_to=("SUPERBLOCK",),
     kernel=_find,
 )

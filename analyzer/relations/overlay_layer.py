@@ -120,5 +120,6 @@ RELATION: Final = Relation(
     right="uses it too",
     impact=Impact.SHARED_STATE,
     next="umount it, and mount it with an upperdir= and a workdir= that no other overlay has",
+    leads_to=("SUPERBLOCK",),
     kernel=_find,
 )

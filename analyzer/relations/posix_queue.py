@@ -64,6 +64,7 @@ RELATION: Final = Relation(
         "--ipc=private)"
     ),
     shared=True,
+    leads_to=("INODE",),
     kernel=_find,
     from_proc=_from_proc,
     hidden="queues whose filesystem is mounted nowhere, not even at /dev/mqueue",

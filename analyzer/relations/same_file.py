@@ -142,6 +142,7 @@ RELATION: Final = Relation(
     impact=Impact.SHARED_STATE,
     next="let each side have a file of its own: another path in the configuration of one",
     shared=True,
+    leads_to=("INODE",),
     kernel=_find,
     from_proc=_from_proc,
     hidden="files of which the other side has the name in another directory",

@@ -33,5 +33,6 @@ RELATION: Final = Relation(
     impact=Impact.SHARED_STATE,
     next="unshare(2) with CLONE_SYSVSEM in one of them, or start it anew by fork(2)",
     shared=True,
+    leads_to=("SEM_UNDO",),
     kernel=_find,
 )

@@ -62,6 +62,7 @@ RELATION: Final = Relation(
     impact=Impact.LOST,
     next="start the subtree in a session of its own: setsid -w COMMAND",
     shared=True,
+    leads_to=("PID",),
     kernel=_find,
     from_proc=_from_proc,
 )

@@ -52,6 +52,7 @@ RELATION: Final = Relation(
     right="is mounted outside too",
     impact=Impact.PINS,
     next="mount a filesystem of its own there: a volume (podman volume create), or a tmpfs",
+    leads_to=("SUPERBLOCK",),
     kernel=_find,
     from_proc=_from_proc,
 )

@@ -95,6 +95,7 @@ RELATION: Final = Relation(
         "of a process above both"
     ),
     shared=True,
+    leads_to=("INODE",),
     kernel=_find,
     from_proc=_from_proc,
     hidden="memory of btrfs files, and what is mapped read-only of libraries",

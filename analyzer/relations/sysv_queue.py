@@ -66,6 +66,7 @@ RELATION: Final = Relation(
         "--ipc=private)"
     ),
     shared=True,
+    leads_to=("MSG",),
     kernel=_find,
     from_proc=_from_proc,
     hidden="who waits; queues of other IPC namespaces than that of who looked",

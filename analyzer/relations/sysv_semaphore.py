@@ -64,6 +64,7 @@ RELATION: Final = Relation(
         "--ipc=private)"
     ),
     shared=True,
+    leads_to=("SEM",),
     kernel=_find,
     unseen="who only read the values",
 )

@@ -44,5 +44,6 @@ RELATION: Final = Relation(
         "close the descriptor of one side, or detach its queue (TUNSETQUEUE with IFF_DETACH_QUEUE)"
     ),
     shared=True,
+    leads_to=("NETDEV",),
     kernel=_find,
 )

@@ -215,6 +215,7 @@ RELATION: Final = Relation(
         "let it watch files of its own"
     ),
     shared=True,
+    leads_to=("INODE",),
     kernel=_find,
     from_proc=_from_proc,
     hidden="what is done below a watched directory",

@@ -128,8 +128,7 @@ def collect(memory: Memory, request: Request) -> Snapshot:
         tries -= 1
         with samples(memory, file_types()), _still(memory, request) as held:
             passes, reading, second = _settled(memory, request, held)
-            moved = _related_again(memory, request, reading)
-        reading = replace(reading, related=moved)
+            reading = replace(reading, related=_related_again(memory, request, reading))
         bare = _snapshot(request, reading, second, _Run(passes, held))
         if request.limits:
             bare = replace(
@@ -147,11 +146,11 @@ def collect(memory: Memory, request: Request) -> Snapshot:
     chosen = mine if request.pid is not None else np.ones_like(mine)
     if request.wanted is not None:
         chosen = request.wanted(shown)
-    chosen = chosen | relate.ends_in(bare.tables["relations"], len(chosen))
-    # Not for a question to the whole machine: its answer names nobody's.
-    cgroups = request.pid is not None or request.wanted is None
-    described = describe(memory, bare, reading.tasks, chosen, cgroups=cgroups)
-    if request.pid is not None or request.wanted is None:
+    if not request.question:
+        chosen = chosen | relate.ends_in(bare.tables["relations"], len(chosen))
+    # An answer to a question names nobody's cgroup.
+    described = describe(memory, bare, reading.tasks, chosen, cgroups=not request.question)
+    if not request.question:
         return described  # that of a subtree was seen twice, and its count tells what is missing
     return _still_held(memory, described, reading, chosen)
 
@@ -234,9 +233,12 @@ def _start_time(tasks: Tasks, pid: int) -> int:
 
 
 def _related_again(memory: Memory, request: Request, reading: _Reading) -> Found:
-    """Return what was found, with what cannot be found again marked as moved."""
+    """Return what was found, with what cannot be found again marked as moved.
+
+    An answer to a question does not tell what moved.
+    """
     names = relate.names(reading.related)
-    if not names:
+    if not names or request.question:
         return reading.related
     second = relate.find(
         memory,
@@ -257,8 +259,10 @@ def _read(memory: Memory, request: Request, helpers: frozenset[int] = frozenset(
     beat = pulse(memory, who, inside)
     whole, everyone = expand(memory, tasks.address, inside), unique(tasks.address)
     ties = relate.NOTHING
-    if related:
-        ties = relate.find(memory, whole, everyone, host=host, thorough=request.thorough)
+    if related is None or related:
+        ties = relate.find(
+            memory, whole, everyone, host=host, only=related, thorough=request.thorough
+        )
     ends = ties.ends()
     if request.thorough and not host:
         ends = _with(ends, relate.mounts(memory, whole))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.errors import no_such
@@ -32,13 +32,13 @@ class Request:
     without names, and `detailed`, one in which all objects are described, and kinds that tell their
     own names are named; of all objects the facts `stated` are told. All is read anew, a few times,
     until that is `enough`. `named` are more pids to be translated into those of the tables:
-    `meta["named"]`, -1 for one that there is not. `label` is how the
-    subject was named, where it was named otherwise than by its pid. Without `related` nothing is
-    looked for but references. `others` is asked, in each reading, for more roots of the subtree (as
-    we call them), and `called` is what is known of the subject besides (`meta["subject"]`). The
-    processes of a dump are found by `chosen` when it is open: it returns the request with them.
-    `thorough` keeps the mounts of the subtree's own mount namespaces, and looks for what else a
-    checkpoint has to know of.
+    `meta["named"]`, -1 for one that there is not. `label` is how the subject was named, where it
+    was named otherwise than by its pid. `related` are the relations that are looked for beside the
+    references, all where it is None. `others` is asked, in each reading, for more roots of the
+    subtree (as we call them), and `called` is what is known of the subject besides
+    (`meta["subject"]`). The processes of a dump are found by `chosen` when it is open: it returns
+    the request with them. `thorough` keeps the mounts of the subtree's own mount namespaces, and
+    looks for what else a checkpoint has to know of.
     """
 
     pid: int | None
@@ -51,7 +51,7 @@ class Request:
     named: tuple[int, ...] = ()
     limits: bool = False
     label: str = ""
-    related: bool = True
+    related: Collection[str] | None = None
     thorough: bool = False
     others: Callable[[], tuple[int, ...]] = tuple
     called: Mapping[str, Any] = field(default_factory=dict)
@@ -67,6 +67,11 @@ class Request:
     def selector(self) -> str:
         """Return how the subject was named."""
         return self.label or ("host" if self.pid is None else str(self.pid))
+
+    @property
+    def question(self) -> bool:
+        """Tell whether something is asked of the whole machine, and not all of it to be kept."""
+        return self.pid is None and self.wanted is not None
 
     @property
     def host(self) -> bool:

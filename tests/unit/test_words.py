@@ -16,6 +16,7 @@ from analyzer.lookup.value import Answer, Held, Node, Outcome
 from analyzer.lookup.words import parse
 from analyzer.procfs.glance import look
 from analyzer.procfs.places import in_filesystem
+from analyzer.relations import relations
 from analyzer.sources.meta import boot_id
 from analyzer.writers.who import to_text
 from tests.build import Machine
@@ -193,3 +194,17 @@ def test_a_number_of_an_object_is_one_of_the_snapshot_that_is_asked() -> None:
     (held,) = who.answer(made.snapshot(), parse("MM:2", recorded=True)).held
     assert (held.objref, held.kind) == (mm.objref, "MM")
     assert not who.answer(made.snapshot(), parse("MM:1", recorded=True)).found
+
+
+def test_only_those_relations_are_read_that_the_words_take(tmp_path: Path) -> None:
+    """An address can be of anything; a descriptor of nothing that relations alone lead to."""
+    asked = [[parse("net:[1]"), parse("tcp:1")], [parse("1:0")], [parse("sem:[1]")], [parse("0x1")]]
+    ties = [who.ties(queries) for queries in asked]
+    assert ties[0] == ()
+    assert ties[1] == ("file-lock",)
+    assert {*(ties[2] or ())} == {"in-ipc-namespace", "sysv-semaphore"}
+    assert ties[3] is None
+    below = who.ties([parse(os.fspath(tmp_path))])
+    assert below is not None
+    assert {"file-lock", "layer-of"} <= {*below}
+    assert all(relations()[name].kernel for one in ties for name in one or ())

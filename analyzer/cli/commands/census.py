@@ -34,7 +34,7 @@ def run(*, json: opt.AsJson = False, from_: opt.FromFile = None, proc: opt.ProcR
         with Progress(quiet=json) as progress:
             snapshot = kept(desk, from_, proc, progress)
             if snapshot is None:
-                asked = Request(None, wanted=counting.uneven, related=False, progress=progress)
+                asked = Request(None, wanted=counting.uneven, related=(), progress=progress)
                 snapshot = take(asked, source="kernel", drop_privileges=True)
         found = counting.take(snapshot)
     emit(writer.to_json(found) if json else writer.to_text(found, columns(), colour=coloured()))

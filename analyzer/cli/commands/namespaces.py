@@ -61,6 +61,7 @@ def run(  # noqa: PLR0913 - an option each
                 None,
                 wanted=asking.wanted,
                 detailed=True,
+                related=(),
                 enough=asking.settled,
                 progress=progress,
             )

@@ -123,7 +123,8 @@ def run(  # noqa: PLR0913 - an option each
     gc.enable()  # it is no short run
     watch = Watch(Trends(over), everything=everything)
     say = _teller(json=json, quiet=quiet)
-    request = target.requested(Request(target.pid, label=target.label, related=not references_only))
+    related = () if references_only else None
+    request = target.requested(Request(target.pid, label=target.label, related=related))
     try:
         with sources.opened(source.value) as memory:
             reader = Reader(request, rules.value, source.value, chosen, memory)

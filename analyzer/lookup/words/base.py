@@ -88,7 +88,8 @@ class Meaning:
     and what would show them. `pid` is the process that it is of, as we call it. `state` are the
     facts that are needed to find the rows. `notes` are asked for when the answer is made. What is
     only a `guess` counts where nothing else holds anything. Of a snapshot that was kept, `recorded`
-    tells what its tables of tasks, facts and relations say.
+    tells what its tables of tasks, facts and relations say. `ties` are the relations that an answer
+    takes, None for all there are.
     """
 
     what: str = ""
@@ -102,6 +103,7 @@ class Meaning:
     notes: Callable[[], tuple[str, ...]] = _nothing
     guess: bool = False
     recorded: Callable[[Snapshot], Recorded] = _not_recorded
+    ties: tuple[str, ...] | None = ()
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,10 @@ def _of_tables(meaning: Meaning) -> Meaning:
         missed=lambda snapshot: bool(meaning.unseen) or not whole(snapshot),
         notes=_nothing,
     )
+
+
+OF_FILES: Final = ("file-lock",)
+"""The relations that tell something of open files beside their holders."""
 
 
 def alike(kinds: Iterable[str], **columns: int) -> Callable[[Snapshot], Rows]:

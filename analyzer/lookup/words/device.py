@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
 from analyzer.lookup.words.base import (
+    OF_FILES,
     At,
     Form,
     Meaning,
@@ -22,6 +23,7 @@ from analyzer.lookup.words.base import (
 )
 from analyzer.procfs import blockdev
 from analyzer.procfs.glance import look
+from analyzer.relations import leading_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,6 +81,7 @@ def of_device(dev: int) -> Meaning:
         partial(_places, dev),
         there=blockdev.exists(blockdev.said(dev)),
         notes=partial(blockdev.below, dev),
+        ties=(*OF_FILES, *leading_to("SUPERBLOCK")),
     )
 
 

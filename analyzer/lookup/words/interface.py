@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.lookup.words.base import Form, Meaning, Word, joined, named, stated
 from analyzer.procfs import interfaces
+from analyzer.relations import leading_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,7 @@ def _parse(asked: str) -> Iterator[Meaning]:
         there=interfaces.here(name),
         state=("tun.interface",),
         notes=partial(interfaces.notes, name),
+        ties=leading_to("NETDEV"),
     )
 
 

@@ -29,13 +29,13 @@ def _parse(asked: str) -> Iterator[Meaning]:
 
 
 def _missed(asked: str, snapshot: Snapshot) -> bool:
-    return gaps(snapshot) or (of_now(snapshot) and linked(asked))
+    links = f"ns/{asked.partition(':')[0]}*"
+    return gaps(snapshot) or (of_now(snapshot) and linked(asked, links))
 
 
-def linked(target: str) -> bool:
-    """Ask /proc whether a descriptor, or a namespace of a task, is called so."""
-    links = (*glob.iglob("/proc/[0-9]*/ns/*"), *glob.iglob("/proc/[0-9]*/fd/*"))
-    return any(_target(link) == target for link in links)
+def linked(target: str, links: str) -> bool:
+    """Ask /proc whether one of the `links` of a process (fd/*, ns/net*) leads to `target`."""
+    return any(_target(link) == target for link in glob.iglob(f"/proc/[0-9]*/{links}"))
 
 
 def _target(link: str) -> str:

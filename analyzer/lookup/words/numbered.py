@@ -27,7 +27,7 @@ def _parse(asked: str) -> Iterator[Meaning]:
     if match:
         called = f"{match[1]}:[{match[2]}]"
         rows = partial(_rows, int(match[2]), _TYPES[match[1]])
-        yield Meaning("", rows, missed=lambda s: gaps(s) or (of_now(s) and linked(called)))
+        yield Meaning("", rows, missed=lambda s: gaps(s) or (of_now(s) and linked(called, "fd/*")))
 
 
 def _rows(ino: int, file_type: int, snapshot: Snapshot) -> Rows:

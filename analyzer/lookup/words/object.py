@@ -48,7 +48,7 @@ def _recorded(asked: str) -> Iterator[Meaning]:
 def _by_address(asked: str) -> Iterator[Meaning]:
     address = _ADDRESS.fullmatch(asked)
     if address:
-        yield Meaning("", partial(_at, np.uint64(int(address[1], 16))))
+        yield Meaning("", partial(_at, np.uint64(int(address[1], 16))), ties=None)
 
 
 def _at(address: np.uint64, snapshot: Snapshot) -> Rows:

@@ -26,7 +26,7 @@ _DIRECTORY: Final = 0o040000
 def _of_path(at: At) -> Iterator[Meaning]:
     if at.found.mode & _TYPE == _DIRECTORY:
         layer = _Layer(at.found.dev, in_filesystem(at.absolute, at.found))
-        yield Meaning("", layer.rows, notes=layer.notes)
+        yield Meaning("", layer.rows, notes=layer.notes, ties=("layer-of",))
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core.errors import BadInputError
-from analyzer.core.values import replace
+from analyzer.core.values import dataclass, field, replace
+from analyzer.lookup.pairs import Pairs
 from analyzer.lookup.words.base import (
+    OF_FILES,
     At,
     Form,
     Meaning,
@@ -27,6 +29,7 @@ from analyzer.lookup.words.base import (
     called,
     joined,
     named,
+    no_rows,
     stated,
 )
 from analyzer.lookup.words.device import on_device
@@ -43,6 +46,8 @@ from analyzer.procfs.places import (
     swaps,
     watched,
 )
+from analyzer.relations import leading_to
+from analyzer.sources.tasks import proc_levels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -51,6 +56,7 @@ if TYPE_CHECKING:
     from analyzer.procfs.glance import Inode
     from analyzer.snapshot.value import Snapshot
 
+_WATCHES: Final = ("inotify.watches", "fanotify.watches")
 _DIRECTORY: Final = 0o040000
 _TYPE: Final = 0o170000
 _NOWHERE: Final = {errno.ENOENT, errno.ENOTDIR}
@@ -169,21 +175,40 @@ _DETACHED: Final = Meaning(
 
 
 def _inode(at: At, inode: Inode) -> Meaning:
-    ino = inode.ino or 0
-    choices = [alike(("FILE",), ino=ino, dev=inode.dev)]
+    ino, watchers = inode.ino or 0, _Watchers(inode)
+    choices = [alike(("FILE",), ino=ino, dev=inode.dev), watchers.rows]
     choices.append(partial(_mounts, at.absolute, in_filesystem(at.absolute, inode), inode.dev))
     return Meaning(
         "",
         joined(*choices),
         partial(_places, inode),
         there=True,
-        state=("mounts", "detached"),
-        notes=partial(_notes, inode.dev, ino),
+        state=("mounts", "detached", *_WATCHES),
+        notes=watchers.notes,
+        ties=OF_FILES,
     )
 
 
-def _notes(dev: int, ino: int) -> tuple[str, ...]:
-    return (*locks(dev, ino), *watched(dev, ino))
+@dataclass(frozen=True)
+class _Watchers:
+    """The processes that watch any files, as the kernel's memory tells, for one file."""
+
+    inode: Inode
+    _pids: dict[int, None] = field(default_factory=dict)
+
+    def rows(self, snapshot: Snapshot) -> Rows:
+        """Remember who has an inotify or a fanotify: they are no holders, and no rows."""
+        if proc_levels() == 0:  # else /proc calls them otherwise
+            rows = joined(*(stated(fact, bool) for fact in _WATCHES))(snapshot)
+            pairs = Pairs(snapshot, rows, np.arange(len(rows)))
+            self._pids.update(dict.fromkeys(pairs.tgid.tolist()))
+        return no_rows(snapshot)
+
+    def notes(self) -> tuple[str, ...]:
+        """Return which locks the file has, and who watches it."""
+        dev, ino = self.inode.dev, self.inode.ino or 0
+        pids = None if proc_levels() else tuple(self._pids)
+        return (*locks(dev, ino), *watched(dev, ino, pids))
 
 
 def _mounts(path: str, inside: str, dev: int, snapshot: Snapshot) -> Rows:
@@ -213,6 +238,7 @@ def _whole(at: At, inode: Inode) -> Meaning:
         alike(("FILE", "SUPERBLOCK"), dev=inode.dev),
         partial(_of_filesystem, at.absolute, inode.dev),
         there=True,
+        ties=(*OF_FILES, *leading_to("SUPERBLOCK")),
     )
 
 
@@ -241,6 +267,7 @@ def _gone(at: At) -> Iterator[Meaning]:
         joined(named(("MOUNT",), (at.absolute,)), bound, *files),
         partial(_of_gone, inodes),
         state=("local",),
+        ties=OF_FILES,
     )
 
 
@@ -275,6 +302,7 @@ def _silent(at: At, error: int) -> Meaning:
             f"not to be looked at: {why}",
             named(("FILE", "MOUNT"), names),
             missed=lambda _: True,
+            ties=OF_FILES,
             unseen=f"{why}: only who has it open under this name is known",
         )
     return Meaning(
@@ -282,6 +310,7 @@ def _silent(at: At, error: int) -> Meaning:
         alike(("FILE", "SUPERBLOCK"), dev=dev),
         partial(_of_filesystem, at.absolute, dev),
         there=True,
+        ties=(*OF_FILES, *leading_to("SUPERBLOCK")),
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from analyzer.core.errors import BadInputError, nearest
 from analyzer.core.model import TASK
-from analyzer.lookup.words.base import Form, Meaning, Recorded, Word, no_rows
+from analyzer.lookup.words.base import OF_FILES, Form, Meaning, Recorded, Word, no_rows
 from analyzer.lookup.words.path import leads_to
 from analyzer.procfs.people import waiting
 from analyzer.snapshot.lives import remark
@@ -60,6 +60,7 @@ def _parse(asked: str) -> Iterator[Meaning]:
             partial(_descriptor, pid, fd),
             missed=lambda _: _has(pid, fd, ""),
             pid=pid,
+            ties=OF_FILES,
         )
     elif part in _PARTS:
         yield Meaning(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.lookup.words.base import Form, Meaning, Word
+from analyzer.relations import leading_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,8 @@ def _parse(asked: str) -> Iterator[Meaning]:
         )
     else:
         rows = partial(_in_namespaces, word.upper(), number)
-        yield Meaning(_WHAT[word], rows, there=_listed(word, number))
+        ties = leading_to(word.upper())
+        yield Meaning(_WHAT[word], rows, there=_listed(word, number), ties=ties)
 
 
 def _recorded(asked: str) -> Iterator[Meaning]:
