@@ -41,7 +41,7 @@ def remarks(before: Report, after: Report, by: By) -> tuple[str, ...]:
     """Return what is to be said of the two, a sentence each."""
     said = (
         *_where(before, after),
-        *_whose(before, after),
+        *_whose(before, after, by),
         *_when(before, after),
         *_how(before, after, by),
     )
@@ -74,9 +74,9 @@ def _named(host: str) -> str:
     return host or "one without a name"
 
 
-def _whose(before: Report, after: Report) -> Iterator[str]:
+def _whose(before: Report, after: Report, by: By) -> Iterator[str]:
     one, other = before.subject, after.subject
-    if not _one_boot(before, after) or root(before) == root(after):
+    if not _one_boot(before, after) or root(before) == root(after) or by is not By.NAME:
         return
     if one.pid == other.pid:
         yield f"pid {one.pid} is another process in the second: the first one ended"

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK, Side
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 _ACCESS: Final = 0o3  # O_ACCMODE
 _TICK: Final = 10_000_000  # /proc gives the start of a process in hundredths of a second
-_FACTS: Final = ("ino", "dev", "mnt_id", "flags")
+_FACTS: Final = ("ino", "dev", "mnt_id")
 
 
 class By(StrEnum):
@@ -74,7 +74,7 @@ def same_subject(reports: Sequence[Report]) -> None:
 
 def how(reports: Sequence[Report]) -> By:
     """Return by what the things of these reports are told apart."""
-    if len({(report.subject.boot_id, *root(report)) for report in reports}) > 1:
+    if not all(_one_subject(reports[0], other) for other in reports[1:]):
         return By.NAME
     metas = [report.snapshot.meta for report in reports]
     said = {(meta["addresses"], meta.get("address_key")) for meta in metas}
@@ -90,6 +90,16 @@ def root(report: Report) -> tuple[int, int]:
     return pid, _starts(report)[pid]
 
 
+def _one_subject(one: Report, other: Report) -> bool:
+    """Tell whether two subjects of one boot have a first process in common: others may end."""
+    return one.subject.boot_id == other.subject.boot_id and bool(_roots(one) & _roots(other))
+
+
+def _roots(report: Report) -> set[tuple[int, int | None]]:
+    starts = _starts(report)
+    return {(pid, starts.get(pid)) for pid in (report.subject.pid, *report.subject.roots)}
+
+
 def identified(report: Report, by: By) -> Iterator[tuple[Hashable, ReportObject]]:
     """Yield the objects of a whole report, each with what it is known by."""
     keys = Keys(report, by)
@@ -102,12 +112,8 @@ class Keys:
 
     def __init__(self, report: Report, by: By) -> None:
         """Index the objects of a report; `by` is no name."""
-        objects = report.snapshot.tables["objects"]
+        self._objects = report.snapshot.tables["objects"]
         self._by = by
-        self._facts = _facts(report)
-        known = zip(objects["address"].tolist(), objects.known("address").tolist(), strict=True)
-        addresses = [address if there else None for address, there in known]
-        self._address = dict(zip(objects["objref"].tolist(), addresses, strict=True))
         self._starts = _starts(report)
 
     def of_object(self, entry: ReportObject) -> Hashable:
@@ -120,7 +126,10 @@ class Keys:
         return one.relation, one.impact, self._tie(common)
 
     def _of(self, kind: str, objref: int, place: Callable[[], Hashable]) -> Hashable:
-        own, address = self._facts[objref], self._address[objref]
+        row = objref - 1
+        address, *own = (self._objects.value(name, row) for name in ("address", *_FACTS))
+        flags = self._objects.value("flags", row)
+        own.append(None if flags is None else flags & _ACCESS)
         if self._by is By.ADDRESS and address is not None:
             return kind, address, *own
         return (kind, own[0]) if registry()[kind].namespace else (kind, *own[:3], place())
@@ -184,14 +193,3 @@ def ticks(tasks: Table) -> Mapping[int, int]:
 
 def _starts(report: Report) -> Mapping[int, int]:
     return ticks(report.snapshot.tables["tasks"])
-
-
-def _facts(report: Report) -> Mapping[int, tuple[Any, ...]]:
-    objects = report.snapshot.tables["objects"]
-    columns = []
-    for name in _FACTS:
-        values = objects[name] & _ACCESS if name == "flags" else objects[name]
-        known = zip(values.tolist(), objects.known(name).tolist(), strict=True)
-        columns.append([value if there else None for value, there in known])
-    rows = zip(*columns, strict=True)
-    return dict(zip(objects["objref"].tolist(), rows, strict=True))

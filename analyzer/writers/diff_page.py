@@ -36,13 +36,18 @@ _TITLES: Final = {
     Way.CHANGED: "Changed",
     Way.KEPT: "As before",
 }
+_STYLE: Final = (
+    ".diff thead th:nth-child(n){text-align:left}.diff.numbered thead th:nth-child(n+3){"
+    "text-align:right}.diff.numbered tbody td:nth-child(n+3){text-align:right;"
+    "font-variant-numeric:tabular-nums}.diff.numbered{max-width:60rem}"
+)
 _HEADS: Final = ("what", "means", "outside", "inside", "how it changed")
 
 
 def render(changes: Changes) -> str:
     """Return the page as HTML, valid UTF-8."""
     answer = diff.headline(changes)
-    style = svg.colours() + asset("page.css")
+    style = svg.colours() + asset("page.css") + _STYLE
     remarks = "".join(f'<p class="finding">{text(one)}</p>' for one in changes.remarks)
     head = (
         '<header class="top"><p class="brand">cranalyze <span>what changed</span></p>'
@@ -72,14 +77,20 @@ def _section(way: Way, told: Sequence[Change]) -> str:
     return _pane(way.value, title, _HEADS, [_row(change) for change in told])
 
 
-def _pane(name: str, title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _pane(
+    name: str,
+    title: str,
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    look: str = "diff",
+) -> str:
     head = "".join(f'<th scope="col">{text(word)}' for word in heads)
     shown = "".join(f"<tr>{''.join(f'<td>{c}</td>' for c in row)}</tr>" for row in rows[:_MOST])
     rest = len(rows) - _MOST
     more = f"<p>and {number(rest)} more; <code>--json</code> has all.</p>" if rest > 0 else ""
     return (
         f'<section class="pane" aria-labelledby="{name}"><div class="bar"><h2 id="{name}">'
-        f'{text(title)}</h2></div><div class="wide"><table class="gaps"><thead><tr>{head}</tr>'
+        f'{text(title)}</h2></div><div class="wide"><table class="{look}"><thead><tr>{head}</tr>'
         f"</thead><tbody>{shown}</tbody></table></div>{more}</section>"
     )
 
@@ -120,7 +131,7 @@ def _growth(told: Iterable[Growth]) -> str:
         if one.more
     ]
     heads = ("process", "descriptors", "before", "after", "more")
-    return _pane("descriptors", "Descriptors inside", heads, rows) if rows else ""
+    return _pane("descriptors", "Descriptors inside", heads, rows, "diff numbered") if rows else ""
 
 
 def _grown(one: Growth) -> list[str]:

@@ -56,6 +56,6 @@ def _changed(change: Change) -> str:
     elif isinstance(one, Crossed):
         relation = relations()[one.relation]
         ends = dict.fromkeys(tie_words(tie, relation) for tie in one.of(Side.OUTSIDE))
-        remark = "" if one.gates else ", ignored"
+        remark = f", {one.waived.words}" if one.waived and not one.waived.part else ""
         parts = [f"{parts[0]} ({one.impact.value}{remark})", *list(ends)[:_MOST]]
     return printable("; ".join([*parts, *change.how]))

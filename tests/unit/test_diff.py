@@ -301,6 +301,22 @@ def test_another_process_is_compared_by_name() -> None:
     assert "pid 100 is another process in the second: the first one ended" in changes.remarks
 
 
+def test_of_a_subject_with_several_first_processes_one_may_end() -> None:
+    def several(first: int, *others: int) -> Report:
+        subject = {"pid": first, "start_time": None, "selector": "unit:x", "roots": list(others)}
+        made = machine()
+        made.rows["tasks"][2]["ppid"] = 1
+        if not others:
+            del made.rows["tasks"][1]
+            made.rows["references"] = [r for r in made.rows["references"] if r["holder"] != 100]
+        return reported(made.snapshot(None, subject=subject))
+
+    changes = between(several(100, 101), several(101))
+    assert changes.by is By.ADDRESS
+    assert changes.remarks == ()
+    assert between(several(100, 101), several(100, 101)).by is By.ADDRESS
+
+
 def test_another_inode_at_a_path_is_told_across_boots() -> None:
     made = machine()
     made.rows["objects"][3]["ino"] = 50
