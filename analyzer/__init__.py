@@ -10,6 +10,7 @@
     snapshot.objects                        # pandas frames: .tasks .objects .references .gaps
     answer = analyzer.who("4711:3")         # who still holds this, on the whole machine?
     print(answer); answer.holders           # as the command says it; a pandas frame
+    print(analyzer.diff(snapshot, later))   # what is new, gone and changed between two
     graph = analyzer.graph(snapshot)        # networkx: who holds what (see analyzer.questions)
     analyzer.plot(report, "dumbbell")       # matplotlib: pictures (see analyzer.plots)
 
@@ -30,14 +31,15 @@ if TYPE_CHECKING:
     import networkx as nx
     from matplotlib.axes import Axes
 
+    from analyzer.changes.between import Changes
     from analyzer.core.model import Drawn, Kept, PlotName, RulesName, SourceName
     from analyzer.lookup.value import Answer
     from analyzer.report.value import Report
     from analyzer.snapshot.value import Snapshot
 
 __all__ = [
-    "Answer", "Report", "Snapshot", "__version__", "check", "collect", "graph", "load", "plot",
-    "who",
+    "Answer", "Changes", "Report", "Snapshot", "__version__", "check", "collect", "diff", "graph",
+    "load", "plot", "who",
 ]  # fmt: skip
 
 # The packages of these names come first, so that importing them later hides no function.
@@ -117,6 +119,23 @@ def check(
     return make(snapshot, verdicts, options)
 
 
+def diff(before: Snapshot | Report, after: Snapshot | Report) -> Changes:
+    """Tell what is new, gone and changed from one snapshot to another (docs/changes.md).
+
+    Of reports what they were checked with is kept, so that rules and policies are their own.
+    `Changes.objects`, `.crossings` and `.growth` have all; in a notebook it shows itself.
+    Raises BadInputError, TargetVanishedError.
+    """
+    from analyzer.changes.between import between
+    from analyzer.report.make import whole
+    from analyzer.snapshot.value import Snapshot as Taken
+
+    made = [
+        check(one, everything=True) if isinstance(one, Taken) else one for one in (before, after)
+    ]
+    return between(*map(whole, made))
+
+
 def who(word: str, snapshot: Snapshot | None = None) -> Answer:
     """Tell who still holds a thing, named as `cranalyze who` names it (docs/who.md).
 
@@ -179,9 +198,12 @@ def plot(
 if not TYPE_CHECKING:  # a type checker would take every misspelt name for one that is there
 
     def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562
-        rooms = {"Answer": "lookup", "Report": "report", "Snapshot": "snapshot"}
-        if name in rooms:
-            return getattr(importlib.import_module(f"analyzer.{rooms[name]}.value"), name)
+        homes = {
+            "Answer": "lookup.value", "Changes": "changes.between", "Report": "report.value",
+            "Snapshot": "snapshot.value",
+        }  # fmt: skip
+        if name in homes:
+            return getattr(importlib.import_module(f"analyzer.{homes[name]}"), name)
         if name in {"containing", "questions"}:  # modules that people call by these short names
             return importlib.import_module(f"analyzer.graph.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,6 +16,7 @@ from analyzer.changes.growth import growth
 from analyzer.changes.identity import By, Keys, how, matched
 from analyzer.core.errors import EXIT_LEAK, EXIT_OK, EXIT_UNDECIDED
 from analyzer.core.model import Basis, Side, Status, Verdict
+from analyzer.core.notebook import display
 from analyzer.core.values import dataclass
 from analyzer.report.crossed import Crossed
 from analyzer.report.value import Finding, ReportObject
@@ -139,6 +140,21 @@ class Changes:
     def of(self, way: Way) -> list[Change]:
         """Return what became so."""
         return [change for change in self.all if change.way is way]
+
+    def __str__(self) -> str:
+        """Say it as `cranalyze diff` does."""
+        text: str = display("changes_text", self)
+        return text
+
+    def __repr__(self) -> str:
+        """Say in one line what became of how many."""
+        counts = tally(self.all)
+        said = ", ".join(f"{n} {way.value}" for way, n in zip(Way, counts, strict=True))
+        return f"<Changes, {self.answer.value}: {said}>"
+
+    def _repr_html_(self) -> str:
+        html: str = display("changes", self)
+        return html
 
 
 def between(before: Report, after: Report) -> Changes:

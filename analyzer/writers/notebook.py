@@ -27,6 +27,7 @@ from analyzer.writers.terminal import headline, named
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
+    from analyzer.changes.between import Changes
     from analyzer.lookup.value import Answer
     from analyzer.report.crossed import Crossed
     from analyzer.report.value import Report, ReportObject
@@ -103,6 +104,19 @@ def snapshot(taken: Snapshot) -> str:
     if rows[MOST:]:
         parts.append(_line(f"and {number(len(rows) - MOST)} more kinds: see .objects"))
     return _block(parts)
+
+
+def changes(found: Changes) -> str:
+    """Return what changed as HTML: what `cranalyze diff` prints, as it is."""
+    return f"<pre>{html.escape(changes_text(found))}</pre>"
+
+
+def changes_text(found: Changes) -> str:
+    """Return what changed as `cranalyze diff` prints it."""
+    from analyzer.writers.diff import render
+    from analyzer.writers.terminal import to_text
+
+    return to_text(render(found))
 
 
 def answer(found: Answer) -> str:

@@ -66,12 +66,15 @@ PUBLIC: Final = {
     "__version__": "",
     "check": "snapshot pid= *rules= *everything= *subtree= *strict=",
     "collect": "pid *source= *scope= *proc= *freeze= *raw_addresses=",
+    "diff": "before after",
     "graph": "snapshot pid= *scope= *rules= *ignore=",
     "load": "path",
     "who": "word snapshot=",
     "plot": "what kind= ax=",
     "Answer": "asked found held holders next notes outcome people pid places silent there unseen "
     "unsure what",
+    "Changes": "after all answer before by crossings every exit_code findings growth objects of "
+    "remarks seconds",
     "Report": "advisory command crossings exit_code findings gaps groups incomplete leaks_ignored "
     "notes objects options show snapshot status subject summary verdicts",
     "Snapshot": "facts gaps meta objects references relations save tables tasks",

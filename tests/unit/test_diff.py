@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import analyzer
 from analyzer import cli
 from analyzer.changes.between import Answer, Change, Changes, Way, between, tally
 from analyzer.changes.growth import holdings
@@ -354,6 +355,17 @@ def test_the_page_is_whole_and_names_harm_nobody(made: Callable[[], Changes]) ->
     assert re.search(r"default-src 'none'; style-src 'sha256-[^;]*'; base-uri 'none'", page)
     assert diff.headline(made()) in page
     assert not re.search(r'(src|href)="(?!#)', page)
+
+
+def test_in_python_it_is_said_as_the_command_says_it() -> None:
+    first, second = machine().snapshot(100), later().snapshot(100)
+    found = analyzer.diff(first, second)
+    assert isinstance(found, analyzer.Changes)
+    assert repr(found) == "<Changes, new: 1 new, 0 gone, 0 changed, 1 kept>"
+    assert str(found) == words(found)
+    assert found._repr_html_().startswith("<pre>something is new: 1 leak new; 1 leak")
+    assert names(analyzer.diff(reported(first), second).of(Way.NEW)) == ["open file /srv/own"]
+    assert "<b>" not in nasty()._repr_html_()
 
 
 @pytest.fixture
