@@ -141,11 +141,11 @@ def _without_mappings(snapshot: Snapshot) -> Snapshot:
 
 
 @contextlib.contextmanager
-def opened(source: str) -> Iterator[Memory | None]:
+def opened(source: str) -> Iterator[tuple[Memory | None, str]]:
     """Open the kernel's memory to read it several times, and then give up privileges, for good.
 
-    Gives None where /proc is read (`source` says so, or is "auto" and there is nothing else).
-    Raises KernelSourceError.
+    Gives None where /proc is read (`source` says so, or is "auto" and there is nothing else), and
+    why privileges could not be given up, "" where they were. Raises KernelSourceError.
     """
     from analyzer.memory.probe import KernelSourceError, open_memory
 
@@ -157,8 +157,7 @@ def opened(source: str) -> Iterator[Memory | None]:
             except KernelSourceError:
                 if source == "kernel":
                     raise
-        _dropped(memory.engine.works if memory is not None else lambda: True)
-        yield memory
+        yield memory, _dropped(memory.engine.works if memory is not None else lambda: True)
 
 
 def _kernel(request: Request, *, raw: bool, drop: bool, memory: Memory | None) -> Snapshot:

@@ -59,6 +59,8 @@ def render(changes: Changes, width: int = 80, *, everything: bool = False) -> li
     ]
     for block in blocks:
         lines += [Line(""), *block]
+    for warning in changes.after.warnings:
+        lines += [Line(""), *_wrapped(printable(warning), wide, "unsure", 2, "* ")]
     return [*lines, Line(""), *_wrapped(f"next: {_NEXT[changes.answer]}", wide, "", 6)]
 
 

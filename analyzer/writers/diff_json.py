@@ -52,6 +52,7 @@ def document(changes: Changes, *, everything: bool = False) -> Json:
         "identity": changes.by.value,
         "seconds": changes.seconds,
         "remarks": [valid(remark) for remark in changes.remarks],
+        "warnings": [valid(warning) for warning in changes.after.warnings],
         "before": subject_document(changes.before),
         "after": subject_document(changes.after),
         "summary": {

@@ -45,8 +45,8 @@ _EMPTY: Final[Json] = {
     "census": {"kinds": [], "residual": [], "gaps": [], "limits": []},
     "namespaces": {"namespaces": [], "incomplete": False, "gaps": []},
     "diff": {
-        "seconds": None, "remarks": [], "before": None, "after": None, "summary": None,
-        "changes": [], "growth": [],
+        "seconds": None, "remarks": [], "warnings": [], "before": None, "after": None,
+        "summary": None, "changes": [], "growth": [],
     },
     "watch": {},
 }  # fmt: skip

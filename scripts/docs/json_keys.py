@@ -518,6 +518,7 @@ DIFF: Final[Keys] = {
     "identity": (word(By), "what a thing is known again by: kernel address, holder, or name"),
     "seconds": ({"type": ["number", "null"]}, "how much later the second was read, or null"),
     "remarks": (TEXTS, "two hosts, two boots, a clock that was set, another version, ..."),
+    "warnings": (TEXTS, "of a policy: rules that are over, or cover nothing in the second"),
     "before": (maybe("subject"), "what the first is of, where and when"),
     "after": (maybe("subject"), "what the second is of"),
     **_tally("objects", none=True),

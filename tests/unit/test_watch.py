@@ -242,7 +242,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[Machine | BaseException]:
         return found.snapshot(100)
 
     monkeypatch.setattr(sources, "collect", collect)
-    monkeypatch.setattr(sources, "opened", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(sources, "opened", lambda _: contextlib.nullcontext((None, "")))
     return left
 
 

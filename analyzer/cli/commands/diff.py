@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -15,6 +15,9 @@ from analyzer.cli.view import WHOLE
 from analyzer.cli.work import Asked, Form, chosen_form, either, write
 from analyzer.cli.work import target as place
 
+if TYPE_CHECKING:
+    from analyzer.changes.between import Changes
+
 EXAMPLES: Final = (
     "cranalyze diff monday.crz tuesday.crz",
     "cranalyze diff before.crz after.crz --json",
@@ -22,6 +25,8 @@ EXAMPLES: Final = (
     "cranalyze diff web1.crz web2.crz --pid podman:web",
     "cranalyze plot before.crz after.crz --kind diff -o changes.svg",
 )
+
+Everything = Annotated[bool, typer.Option("--all", help="List what is as it was, too.")]
 
 
 def run(  # noqa: PLR0913 - an option each
@@ -32,7 +37,7 @@ def run(  # noqa: PLR0913 - an option each
     rules: opt.Rules = opt.RuleSet.MODERN,
     json: opt.AsJson = False,
     html: opt.Html = None,
-    everything: opt.All = False,
+    everything: Everything = False,
     output: opt.Output = None,
     force: opt.Force = False,
     quiet: opt.Quiet = False,
@@ -82,24 +87,21 @@ def run(  # noqa: PLR0913 - an option each
         changes = between(reports[before], reports[after])
         stdout = wanted.output in {None, "-"}
         if not (quiet and stdout):
-            match form:
-                case Form.JSON:
-                    from analyzer.writers import diff_json
-
-                    text = diff_json.render(changes, everything=everything)
-                case Form.HTML:
-                    from analyzer.writers import diff_page
-
-                    text = diff_page.render(changes)
-                case _:
-                    from analyzer.writers import diff, terminal
-
-                    lines = diff.render(changes, columns(stdout=stdout), everything=everything)
-                    text = terminal.to_text(lines, colour=stdout and coloured())
-            if form is not Form.TEXT:
-                speak_utf8()
+            text = _written(changes, form, stdout=stdout, everything=everything)
             write(text, wanted.output, _TOLD[form], desk)
     raise typer.Exit(changes.exit_code)
+
+
+def _written(changes: Changes, form: Form, *, stdout: bool, everything: bool) -> str:
+    from analyzer.writers import diff, diff_json, diff_page, terminal
+
+    if form is Form.TEXT:
+        lines = diff.render(changes, columns(stdout=stdout), everything=everything)
+        return terminal.to_text(lines, colour=stdout and coloured())
+    speak_utf8()
+    if form is Form.JSON:
+        return diff_json.render(changes, everything=everything)
+    return diff_page.render(changes)
 
 
 _TOLD: Final = {

@@ -11,7 +11,7 @@ from analyzer.cli import EndedError
 from analyzer.cli import options as opt
 from analyzer.cli.arguments import obey_policy, seconds
 from analyzer.cli.numbers import Numbers
-from analyzer.cli.output import coloured, emit, speak_utf8
+from analyzer.cli.output import coloured, emit, note, speak_utf8
 from analyzer.cli.target import Target
 from analyzer.cli.view import WHOLE
 from analyzer.cli.work import Asked, Form
@@ -55,10 +55,14 @@ For = Annotated[
     str | None, typer.Option("--for", metavar="TIME", help="How long: 90s, 10m, 1h, 2d.")
 ]
 Readings = Annotated[
-    int | None, typer.Option("-n", "--readings", min=1, help="How many readings, and no more.")
+    int | None,
+    typer.Option("-n", "--readings", metavar="N", min=1, help="How many readings, and no more."),
 ]
 Over = Annotated[
-    int, typer.Option("--over", min=3, max=1000, help="Over how many readings growth is told.")
+    int,
+    typer.Option(
+        "--over", metavar="N", min=3, max=1000, help="Over how many readings growth is told."
+    ),
 ]
 EndsWith = Annotated[
     Until | None,
@@ -126,7 +130,9 @@ def run(  # noqa: PLR0913 - an option each
     related = () if references_only else None
     request = target.requested(Request(target.pid, label=target.label, related=related))
     try:
-        with sources.opened(source.value) as memory:
+        with sources.opened(source.value) as (memory, refused):
+            if refused:
+                note(f"cranalyze: privileges could not be given up: {refused}")
             reader = Reader(request, rules.value, source.value, chosen, memory)
             turns = ticks(pause, span, readings)
             reason = _watched(watch, reader, turns, until, say, numbers)
