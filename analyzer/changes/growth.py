@@ -15,6 +15,8 @@ from analyzer.kinds.base import Slot
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy.typing as npt
+
     from analyzer.check.subtree import Border
     from analyzer.report.value import Report
     from analyzer.snapshot.tables import Table
@@ -78,7 +80,7 @@ def holdings(report: Report) -> list[Holding]:
     is_fd = association_flags(references, lambda one: one.slot is Slot.DESCRIPTOR)
     rows = np.flatnonzero(is_fd & (border.reference_side == INSIDE) & (references["weight"] > 0))
     files, which = np.unique(border.target_row[rows], return_inverse=True)
-    types = [_type(objects, row) for row in files.tolist()]
+    types = _types(objects, files)
     known = list(dict.fromkeys(types))
     codes = np.array([known.index(word) for word in types], np.int64)[which.reshape(-1)]
     pairs = np.stack((border.holder_row[rows], border.by_task[rows], codes), axis=1)
@@ -146,11 +148,18 @@ def _leaders(border: Border, tasks: Table) -> Mapping[int, int]:
     return dict(zip(border.target_row[rows][order].tolist(), pids[order].tolist(), strict=True))
 
 
-def _type(objects: Table, row: int) -> str:
-    name = objects.value("name", row) or ""
+def _types(objects: Table, rows: npt.NDArray[np.intp]) -> list[str]:
+    names, modes = objects["name"][rows].tolist(), objects["mode"][rows].tolist()
+    known = objects.known("mode")[rows].tolist()
+    return [
+        _type(name or "", mode if there else None)
+        for name, mode, there in zip(names, modes, known, strict=True)
+    ]
+
+
+def _type(name: str, mode: int | None) -> str:
     if name.startswith(_ANONYMOUS):
         return name.removeprefix(_ANONYMOUS).strip("[]")
-    mode = objects.value("mode", row)
     if mode is None:  # /proc tells the name alone
-        return _TYPES.get(_NAMED.get(name.partition(":")[0], stat.S_IFREG), OTHERS)
+        mode = _NAMED.get(name.partition(":")[0], stat.S_IFREG)
     return _TYPES.get(stat.S_IFMT(mode), OTHERS)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK, Side
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 _ACCESS: Final = 0o3  # O_ACCMODE
 _TICK: Final = 10_000_000  # /proc gives the start of a process in hundredths of a second
-_FACTS: Final = ("ino", "dev", "mnt_id")
+_FACTS: Final = ("address", "ino", "dev", "mnt_id", "flags")
 
 
 class By(StrEnum):
@@ -112,7 +112,7 @@ class Keys:
 
     def __init__(self, report: Report, by: By) -> None:
         """Index the objects of a report; `by` is no name."""
-        self._objects = report.snapshot.tables["objects"]
+        self._facts = _facts(report.snapshot.tables["objects"])
         self._by = by
         self._starts = _starts(report)
 
@@ -126,13 +126,11 @@ class Keys:
         return one.relation, one.impact, self._tie(common)
 
     def _of(self, kind: str, objref: int, place: Callable[[], Hashable]) -> Hashable:
-        row = objref - 1
-        address, *own = (self._objects.value(name, row) for name in ("address", *_FACTS))
-        flags = self._objects.value("flags", row)
-        own.append(None if flags is None else flags & _ACCESS)
-        if self._by is By.ADDRESS and address is not None:
-            return kind, address, *own
-        return (kind, own[0]) if registry()[kind].namespace else (kind, *own[:3], place())
+        facts = self._facts[objref - 1]
+        if self._by is By.ADDRESS and facts[0] is not None:
+            return kind, facts
+        _, ino, dev, mount, _ = facts
+        return (kind, ino) if registry()[kind].namespace else (kind, ino, dev, mount, place())
 
     def _tie(self, tie: Tie) -> Hashable:
         if tie.objref is None:
@@ -193,3 +191,13 @@ def ticks(tasks: Table) -> Mapping[int, int]:
 
 def _starts(report: Report) -> Mapping[int, int]:
     return ticks(report.snapshot.tables["tasks"])
+
+
+def _facts(objects: Table) -> list[tuple[Any, ...]]:
+    """Return by row the address, and what cannot change of an object; None is not known."""
+    columns = []
+    for name in _FACTS:
+        values = objects[name] & _ACCESS if name == "flags" else objects[name]
+        known = zip(values.tolist(), objects.known(name).tolist(), strict=True)
+        columns.append([value if there else None for value, there in known])
+    return list(zip(*columns, strict=True))

@@ -67,15 +67,17 @@ def diff(reports: Sequence[Report], ax: Axes | None = None) -> Axes:
     between them vermilion where there are more, blue where there are fewer. Beside it stands how
     many are new and how many are gone, which may be as many. What grew most comes first.
 
-    Returns the axes: `ax`, or new ones. Raises BadInputError unless there are two reports.
+    Returns the axes: `ax`, or new ones. Raises BadInputError for more than two reports.
     """
     return drawn(PLOT, reports, ax)
 
 
 def _picture(reports: Sequence[Report], room: Room | None) -> Picture:
-    if len(reports) != _BOTH:
-        raise BadInputError(f"the plot diff is of two snapshots, not of {len(reports)}")
-    changes = between(*map(_whole, reports))
+    if len(reports) > _BOTH:
+        raise BadInputError(f"the plot diff is of two snapshots, not of {len(reports)}: name two")
+    first, last = _whole(reports[0]), _whole(reports[-1])
+    changes = between(first, last)
+    title = words.headline(changes) if len(reports) == _BOTH else "only one snapshot to compare"
     rows = sorted(_rows(changes), key=lambda row: (-abs(row.more), not row.remark))
     most = min(room.rows, _MOST_ROWS) if room else _MOST_ROWS
     shown = rows if len(rows) <= most else rows[: most - 1]
@@ -85,7 +87,7 @@ def _picture(reports: Sequence[Report], room: Room | None) -> Picture:
         labels.append(more(len(rows) - len(shown)))
     remarks = [row.remark for row in shown]
     return Picture(
-        title=_style.drawable(words.headline(changes)),
+        title=_style.drawable(title),
         subtitle=_style.drawable(words.about(changes)),
         room=Room(_WIDTH, max(len(labels), 2) * ROW + 0.1),
         left=max((_style.inches(text, _style.LABEL) for text in labels), default=0) + 0.15,

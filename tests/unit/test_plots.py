@@ -53,6 +53,7 @@ FEW = (*ANSWERS, "hostile", "empty", "crowd")
 READ = {
     "border": (*FEW, "many"), "dumbbell": (*FEW, "many"), "heatmap": FEW, "sets": FEW,
     "life": ("empty", "many", "hostile"), "namespaces": ("empty", "hostile", "namespaces"),
+    "diff": ("empty", "crowd", "hostile"),
 }  # fmt: skip
 RECORD = {"source": {"name": "procfs", "notes": []}}
 
@@ -202,7 +203,7 @@ def report(name: str) -> Report:
 
 @cache
 def drawn(kind: str, name: str) -> Figure:
-    return laid_out(kind, *[report(name)] * (2 if kind == "diff" else 1))
+    return laid_out(kind, report(name))
 
 
 def laid_out(kind: str, *reports: Report) -> Figure:
@@ -429,8 +430,7 @@ def test_axes_of_ones_own_are_drawn_on() -> None:
     kinds = get_args(PlotName)
     for ax, kind in zip(figure.subplots(2, 4).flat, kinds, strict=False):
         given: Axes = ax
-        reports = [report("crowd")] * (2 if kind == "diff" else 1)
-        assert analyzer.plot(reports, kind, given) is given
+        assert analyzer.plot(report("crowd"), kind, given) is given
         assert given.get_title(loc="left")
     figure.draw_without_rendering()
     rows = figure.axes[kinds.index("dumbbell")].get_yticklabels()
@@ -535,11 +535,12 @@ def test_a_diff_tells_what_there_is_more_and_less_of() -> None:
     assert "1 new\n" in words
     assert "how many\n" in words
     assert By.ADDRESS.words in words.replace("\n", " ")
-    with pytest.raises(BadInputError, match="of two snapshots, not of 1"):
-        analyzer.plot(taken[0], "diff", Figure().subplots())
+    with pytest.raises(BadInputError, match="of two snapshots, not of 3"):
+        analyzer.plot(taken, "diff", Figure().subplots())
     same = laid_out("diff", taken[0], taken[0])
     read(same)
     assert title(same).startswith("nothing new")
+    assert title(laid_out("diff", taken[0])) == "only one snapshot to compare"
 
 
 def command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
