@@ -7,10 +7,13 @@ for in sys/kernel/*, and what is not there stays unknown.
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.values import dataclass
-from analyzer.procfs.parse import decode, malformed
+from analyzer.procfs.parse import decode, malformed, passed_over
+
+if TYPE_CHECKING:
+    from analyzer.core.errors import BadInputError
 
 PATH: Final = "cranalyze/facts"
 COMPLETE: Final = "cranalyze/complete"  # written last: a dump without it was cut short
@@ -57,8 +60,11 @@ class Facts:
         return ticks * _NANOSECONDS // self.clk_tck
 
 
-def parse(data: bytes, where: str) -> Facts:
-    """Parse the file's content; BadInputError for a malformed line or an unknown format."""
+def parse(data: bytes, where: str, lost: list[BadInputError] | None = None) -> Facts:
+    """Parse the file's content; BadInputError for an unknown format.
+
+    So it is for a malformed line, unless there is a list for those that are passed over.
+    """
     texts: dict[str, str] = {}
     numbers: dict[str, int] = {}
     for row, line in enumerate(data.splitlines(), 1):
@@ -66,10 +72,10 @@ def parse(data: bytes, where: str) -> Facts:
         if key == "format" and value != str(FORMAT):
             raise malformed(where, row, f"a dump of another format; this version reads {FORMAT}")
         texts[key] = value
-        if key in _NUMBERS:
-            numbers[key] = _positive(value, where, row)
-        if key == "clk_tck" and not _LEAST_TICKS <= numbers[key] <= _MOST_TICKS:
-            raise malformed(where, row, f"expected {_LEAST_TICKS} to {_MOST_TICKS} ticks a second")
+        if key in _NUMBERS and (expected := _expected(key, value)):
+            passed_over(malformed(where, row, f"expected {expected}"), lost)
+        elif key in _NUMBERS:
+            numbers[key] = int(value)
     return Facts(
         kernel=texts.get("kernel", ""),
         machine=texts.get("machine", ""),
@@ -83,10 +89,13 @@ def parse(data: bytes, where: str) -> Facts:
     )
 
 
-def _positive(value: str, where: str, row: int) -> int:
-    if value.isascii() and value.isdigit() and len(value) < _DIGITS and int(value):
-        return int(value)
-    raise malformed(where, row, "expected a positive number")
+def _expected(key: str, value: str) -> str:
+    """Return what is expected where a value is malformed, "" where it is not."""
+    if not (value.isascii() and value.isdigit() and len(value) < _DIGITS and int(value)):
+        return "a positive number"
+    if key == "clk_tck" and not _LEAST_TICKS <= int(value) <= _MOST_TICKS:
+        return f"{_LEAST_TICKS} to {_MOST_TICKS} ticks a second"
+    return ""
 
 
 def text(facts: Facts) -> str:

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from analyzer.core.model import GAPS
 from analyzer.procfs.kcmp import Classes, Member, What, classify, comparer
-from analyzer.procfs.parse import in_column, malformed
+from analyzer.procfs.parse import in_column, malformed, passed_over
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from analyzer.core.errors import BadInputError
 
 PATH: Final = "cranalyze/identities"
 _ERRNO: Final = GAPS.column("errno")
@@ -110,8 +112,11 @@ class Presumed:
         return Classes([index if index < count else -1 for index in range(len(members))])
 
 
-def parse(data: bytes, where: str) -> Recorded:
-    """Parse cranalyze/identities; BadInputError for a malformed line."""
+def parse(data: bytes, where: str, lost: list[BadInputError] | None = None) -> Recorded:
+    """Parse cranalyze/identities; BadInputError for a malformed line.
+
+    With `lost` it is passed over and kept there: its member is one that nobody could ask for.
+    """
     number: dict[tuple[What, Member], int] = {}
     failed: dict[tuple[What, Member], int] = {}
     for line, text in enumerate(data.splitlines(), 1):
@@ -122,7 +127,8 @@ def parse(data: bytes, where: str) -> Recorded:
             else:
                 number[what, member] = int(answer[0])
         except (ValueError, KeyError, IndexError):
-            raise malformed(where, line, "expected KIND TID [FD] NUMBER or error ERRNO") from None
+            error = malformed(where, line, "expected KIND TID [FD] NUMBER or error ERRNO")
+            passed_over(error, lost)
     return Recorded(number, failed)
 
 

@@ -19,6 +19,13 @@ def malformed(where: str, line: int, expected: str) -> BadInputError:
     return BadInputError(f"{where}: line {line}: {expected}")
 
 
+def passed_over(error: BadInputError, lost: list[BadInputError] | None) -> None:
+    """Keep the error of a line that is passed over in `lost`; raise it where there is none."""
+    if lost is None:
+        raise error
+    lost.append(error)
+
+
 def decode(data: bytes) -> str:
     """Return bytes from a stranger as str; nothing is lost (surrogateescape)."""
     return data.decode("utf-8", "surrogateescape")

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import GAPS
 from analyzer.procfs.fs import Links, ProcFs
-from analyzer.procfs.parse import decode, in_column, malformed
+from analyzer.procfs.parse import decode, in_column, malformed, passed_over
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from analyzer.core.errors import BadInputError
 
 PATH: Final = "cranalyze/refused"
 OPEN: Final = "open"
@@ -84,17 +86,20 @@ class Refusing(ProcFs):
             raise OSError(code, os.strerror(code), path)
 
 
-def restored(fs: ProcFs) -> ProcFs:
-    """Return a dump with its refusals, BadInputError when their list is malformed."""
+def restored(fs: ProcFs, lost: list[BadInputError] | None = None) -> ProcFs:
+    """Return a dump with its refusals; malformed lines of their list as `parse` does."""
     try:
         data = fs.read(PATH)
     except OSError:
         return fs
-    return Refusing(fs, parse(data, fs.name(PATH)))
+    return Refusing(fs, parse(data, fs.name(PATH), lost))
 
 
-def parse(data: bytes, where: str) -> Refusals:
-    """Parse cranalyze/refused; BadInputError for a malformed line."""
+def parse(data: bytes, where: str, lost: list[BadInputError] | None = None) -> Refusals:
+    """Parse cranalyze/refused; BadInputError for a malformed line.
+
+    With `lost` it is passed over and kept there: what it is about was not copied, then.
+    """
     found: Refusals = {}
     for line, text in enumerate(data.splitlines(), 1):
         word = text.split(b" ", 2)
@@ -102,7 +107,7 @@ def parse(data: bytes, where: str) -> Refusals:
             kind, path = decode(word[1]), decode(word[2])
             found[kind, path] = in_column(word[0], _ERRNO)
         except (ValueError, IndexError):
-            raise malformed(where, line, "expected ERRNO open|link PATH") from None
+            passed_over(malformed(where, line, "expected ERRNO open|link PATH"), lost)
     return found
 
 

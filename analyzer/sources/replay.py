@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from analyzer.core.errors import TargetVanishedError
+from analyzer.core.errors import BadInputError, TargetVanishedError
 from analyzer.core.model import SNAPSHOT_FORMAT
 from analyzer.core.version import __version__
 from analyzer.procfs import facts, identity, inventory, refusals
@@ -24,6 +24,7 @@ from analyzer.sources.procfs import able, snapshot
 from analyzer.sources.request import Request
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from analyzer.procfs.facts import Facts
@@ -37,6 +38,7 @@ _CUT: Final = Failure(
 _OF_ANOTHER: Final = Failure(
     "a dump for another process", "", None, "of others it has what that one may share with them"
 )
+_DAMAGED: Final = "what is told there is missing"
 _AFTER: Final = "what would have come after that is missing: tasks and files"
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
@@ -47,13 +49,14 @@ def collect(path: Path, asked: Request | int | None, opened: int | None = None) 
     `opened` is a descriptor of it, where there is one already.
     Raises BadInputError for what is no dump, or a malformed one, and as the procfs source does.
     """
-    fs = refusals.restored(open_dump(path, opened))
+    lost: list[BadInputError] = []
+    fs = refusals.restored(open_dump(path, opened), lost)
     request = asked if isinstance(asked, Request) else Request(asked)
     if request.chosen is not None:
         request = request.chosen(fs, request)
     pid, others = request.pid, request.others()
-    known = _facts(fs)
-    answers = _identities(fs)
+    known = _facts(fs, lost)
+    answers = _identities(fs, lost)
     host = request.host
     who = Presumed() if answers is None else answers
     try:
@@ -64,6 +67,8 @@ def collect(path: Path, asked: Request | int | None, opened: int | None = None) 
         seen.log.add(Failure(f"the dump: {fs.cut}", "", None, _AFTER))
     elif _is_cut(fs):
         seen.log.add(_CUT)
+    for said in _damaged(fs, lost):
+        seen.log.add(Failure(f"the dump: {said}", "", None, _DAMAGED))
     notes = [*seen.notes, *_skipped(fs)]
     if known.subject and pid != known.subject:
         seen.log.add(_OF_ANOTHER._replace(what=f"a dump for process {known.subject}"))
@@ -82,6 +87,15 @@ def _why_not(fs: ProcFs, pid: int | None) -> str:
     if str(pid) in fs.listdir(""):
         return " that could be read: it has neither its stat nor its status"
     return f": {fs.cut}" if fs.cut else ""
+
+
+def _damaged(fs: ProcFs, lost: Sequence[BadInputError]) -> Iterator[str]:
+    """Yield for each file that has malformed lines the first of them, and how many there are."""
+    by_file: dict[str, list[str]] = {}
+    for said in (str(error).removeprefix(fs.name("")) for error in lost):
+        by_file.setdefault(said.partition(": line ")[0], []).append(said)
+    for first, *more in by_file.values():
+        yield f"{first} (and {len(more)} more)" if more else first
 
 
 def _skipped(fs: ProcFs) -> list[str]:
@@ -116,19 +130,19 @@ def _subject(pid: int | None, start: int | None, *, host: bool) -> dict[str, Any
     }
 
 
-def _facts(fs: ProcFs) -> Facts:
+def _facts(fs: ProcFs, lost: list[BadInputError]) -> Facts:
     data = _optional(fs, facts.PATH)
     if data is not None:
-        return facts.parse(data, fs.name(facts.PATH))
+        return facts.parse(data, fs.name(facts.PATH), lost)
     # A plain copy of /proc, as support bundles have it: what sysctl shows.
     told = {key: _optional(fs, path) or b"" for key, path in facts.SYSCTLS.items()}
     text = {key: decode(value.strip()) for key, value in told.items()}
     return facts.Facts(kernel=text["kernel"], host=text["host"], boot_id=text["boot_id"])
 
 
-def _identities(fs: ProcFs) -> Identity | None:
+def _identities(fs: ProcFs, lost: list[BadInputError]) -> Identity | None:
     data = _optional(fs, identity.PATH)
-    return None if data is None else identity.parse(data, fs.name(identity.PATH))
+    return None if data is None else identity.parse(data, fs.name(identity.PATH), lost)
 
 
 def _is_cut(fs: ProcFs) -> bool:

@@ -199,6 +199,32 @@ def test_a_dump_that_was_cut_short_says_so(tmp_path: Path) -> None:
     assert snapshot.meta["incomplete"]
 
 
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        (facts.PATH, b"clk_tck none\n"),
+        (facts.PATH, b"clk_tck 7\n"),
+        (identity.PATH, b"FILE 1\n"),
+        (refusals.PATH, b"x open 1/fd\n"),
+    ],
+)
+def test_a_malformed_line_of_our_own_is_passed_over_and_told(
+    path: str, line: bytes, tmp_path: Path
+) -> None:
+    dump, pid = entries("fork-file"), root_of("fork-file")
+    before = replayed(dump, tmp_path, pid)
+    old = dump.get(path, b"")
+    assert isinstance(old, bytes)
+    dump[path] = old + line
+    after = replayed(dump, tmp_path, pid)
+    (gap,) = rows(after, "gaps")
+    number = (old + line).count(b"\n")
+    assert gap["where"].startswith(f"the dump: {path}: line {number}: expected ")
+    assert after.meta["incomplete"]
+    assert rows(after, "references") == rows(before, "references")
+    assert (after.meta["host"], after.meta["kernel"]) == ("host.example", before.meta["kernel"])
+
+
 def test_a_plain_copy_of_proc_has_its_facts_in_sysctl(tmp_path: Path) -> None:
     dump = {p: e for p, e in entries("fork-file").items() if not p.startswith("cranalyze/")}
     dump["sys/kernel/osrelease"] = b"5.10.0\n"
