@@ -132,10 +132,13 @@ def _descent(processes: Integers, ppid: Integers, roots: Mask) -> tuple[Mask, Ro
 
 
 def _lost(above: Integers, roots: Mask) -> Mask:
-    """Return whose first ancestor has a parent (`above`) that not all roots descend from."""
+    """Return whose first ancestor has a parent (`above`) that not all roots descend from.
+
+    An unknown parent is nobody's other child: it may be another one for each.
+    """
     own = np.unique(above[roots])
     lost: Mask = above != 0
-    return lost & (above != own[0]) if len(own) == 1 else lost
+    return lost & ((above != own[0]) | (above < 0)) if len(own) == 1 else lost
 
 
 def border(snapshot: Snapshot, pid: int, rules: Rules) -> Border:

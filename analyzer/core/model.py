@@ -181,6 +181,8 @@ _HALF: Final = 1 << 62  # the difference of two such does not wrap
 _MOST_WEIGHT: Final = 1 << 32  # a table of as many rows as may be does not wrap 64 bits
 MAX_ERRNO: Final = 4095  # include/linux/err.h
 
+UNKNOWN_PARENT: Final = -1
+
 TASKS: Final = Schema(
     "tasks",
     (
@@ -195,7 +197,7 @@ TASKS: Final = Schema(
         _C(
             "ppid",
             "i64",
-            "process id of the real parent, 0 when there is none",
+            "process id of the real parent, 0 when there is none, -1 when it is not known",
             least=-_I32,
             most=_I32,
         ),

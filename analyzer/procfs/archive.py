@@ -1,4 +1,6 @@
-"""Dumps of /proc: a folder, a tar or a zip, a text (`textdump`, `ttar`, `lsof`), a shell's stream.
+"""Dumps of /proc: a folder, a tar or a zip, a text (`textdump`, `ttar`), a shell's stream.
+
+A file that is no such, or a bundle of files without one, may be what tools printed (`captures`).
 
 A dump comes from a stranger. Nothing of it is written to disk, sizes are bounded before they are
 believed, and every defect is one line that names the file. What is damaged, or ends too early, is
@@ -20,12 +22,12 @@ from typing import IO, TYPE_CHECKING, Final
 
 from analyzer.core import extras
 from analyzer.core.errors import BadInputError
-from analyzer.procfs import lsof, streamed, tarball, textdump, ttar
+from analyzer.procfs import captures, sos, streamed, tarball, textdump, ttar
 from analyzer.procfs.contents import Contents, CutShortError
-from analyzer.procfs.fs import MAX_FILE, FolderFs, MemoryFs, ProcFs
+from analyzer.procfs.fs import MAX_FILE, FolderFs, MemoryFs, Overlaid, ProcFs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
 STDIN: Final = "-"
@@ -35,9 +37,11 @@ _INNER: Final = _FLAGS | os.O_DIRECTORY | os.O_NOFOLLOW
 _DEPTH: Final = 3  # folders between the one that was named and the processes
 _MOST_FOLDERS: Final = 1000
 _MOST_ZIP: Final = 256 << 20
-_MAGIC: Final = 64
+_MOST_CAPTURE: Final = 1 << 30  # 1,000,000 files of lsfd -J are 250 MiB
 _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_CHUNK: Final = 1 << 20
+_DAMAGED: Final = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
 _UNPACKERS: Final = {
     b"\x1f\x8b": gzip.open,
     b"\xfd7zXZ\x00": lzma.open,
@@ -86,26 +90,36 @@ def _contents(file: io.BufferedReader, where: str) -> Contents:
 
 
 def _fill(contents: Contents, file: io.BufferedReader, where: str) -> None:
-    magic = file.peek(_MAGIC)[:_MAGIC]
+    magic = file.peek(captures.HEAD)
     if magic.startswith(streamed.MAGIC):
         streamed.fill(contents, file, where)
     elif magic.startswith(textdump.MAGIC):
-        contents.entries = textdump.unpack(_whole(file, where), where)
+        contents.entries = textdump.unpack(_text(contents, file, where), where)
     elif magic.startswith(ttar.MAGIC):
-        contents.entries = ttar.unpack(_whole(file, where), where)
-    elif lsof.HEAD.match(magic):
-        lsof.fill(contents, _whole(file, where))
+        contents.entries = ttar.unpack(_text(contents, file, where), where)
+    elif captures.recognised(magic):
+        captures.fill(contents, [("", _text(contents, file, where, _MOST_CAPTURE))])
     elif magic.startswith(_ZIP):
         _unzip(contents, file, where)
     else:
         _untar(contents, file, magic, where)
 
 
-def _whole(file: IO[bytes], where: str) -> bytes:
-    data = file.read(MAX_FILE + 1)
-    if len(data) > MAX_FILE:
-        raise BadInputError(f"{where}: a dump as text is at most {MAX_FILE >> 20} MiB: refused")
-    return data
+def _text(contents: Contents, stream: tarball.Readable, where: str, limit: int = MAX_FILE) -> bytes:
+    """Return the whole of a text, `limit` bytes at most, or as much as can be read of it."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while part := stream.read(_CHUNK):
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                raise BadInputError(
+                    f"{where}: a dump as text is at most {limit >> 20} MiB: refused"
+                )
+    except _DAMAGED:
+        contents.cut = f"the stream is cut short or damaged after {size:,} bytes"
+    return b"".join(parts)
 
 
 class _Counted(io.RawIOBase):
@@ -147,8 +161,12 @@ def _inner(
     contents: Contents, unpacked: tarball.Readable, where: str, most: Callable[[], int]
 ) -> None:
     buffered = _Ahead(unpacked)
-    if buffered.head(len(streamed.MAGIC)) == streamed.MAGIC:
+    head = buffered.head(captures.HEAD)
+    if head.startswith(streamed.MAGIC):
         streamed.fill(contents, buffered, where, most)
+    elif captures.recognised(head):
+        limit = min(_MOST_CAPTURE, most())
+        captures.fill(contents, [("", _text(contents, buffered, where, limit))])
     else:
         tarball.fill(contents, buffered, where, most)
 
@@ -161,7 +179,7 @@ class _Ahead:
         self._head = b""
 
     def head(self, size: int) -> bytes:
-        with suppress(OSError, EOFError, ValueError, zlib.error, lzma.LZMAError):
+        with suppress(*_DAMAGED):
             while len(self._head) < size and (more := self._stream.read(size - len(self._head))):
                 self._head += more
         return self._head
@@ -187,6 +205,8 @@ def _unzip(contents: Contents, file: io.BufferedReader, where: str) -> None:
                 if info.is_dir():
                     contents.folders.add(name)
                     continue
+                if not sos.is_of_use(name):
+                    continue
                 with archive.open(info) as member:
                     data = member.read(tarball.MAX_CONTENT + 1)
                 total += len(data)
@@ -203,19 +223,45 @@ def _unzip(contents: Contents, file: io.BufferedReader, where: str) -> None:
 
 def _found(contents: Contents, path: Path, where: str) -> ProcFs:
     """Find the folder that the processes are in: a bundle may have it anywhere."""
-    root = _root({*_roots(contents.entries), *_roots(contents.folders)}, where, contents.cut)
-    prefix = "".join(f"{part}/" for part in root)
-    inner = _below(contents.entries, prefix)
-    if _is_empty(inner):
+    reports = sos.roots(contents.entries)
+    roots = {*_roots(contents.entries), *_roots(contents.folders)}
+    if reports:
+        report = _root(reports, where)
+        files = _files(_below(contents.entries, report), sos.is_capture)
+        root = (*report, sos.PROC)
+    elif roots:
+        files, root = [], _root(roots, where)
+    else:
+        files, root = _files(contents.entries, lambda _: True), ()
+        contents.entries = {}
+    contents.entries = _below(contents.entries, root)
+    if _is_empty(contents.entries):
         raise BadInputError(f"{where}: {_EMPTY}")
-    folders = [name.removeprefix(prefix) for name in contents.folders if name.startswith(prefix)]
-    fs = MemoryFs(inner, path.joinpath(*root), folders)
-    fs.cut = contents.cut
-    fs.skipped = contents.skipped
+    prefix = "".join(f"{part}/" for part in root)
+    contents.folders = {
+        name.removeprefix(prefix) for name in contents.folders if name.startswith(prefix)
+    }
+    captures.fill(contents, files)
+    return _in_memory(contents, path.joinpath(*root), where)
+
+
+def _files(
+    entries: Mapping[str, bytes | str], wanted: Callable[[str], bool]
+) -> list[tuple[str, bytes]]:
+    return [(n, e) for n, e in sorted(entries.items()) if isinstance(e, bytes) and wanted(n)]
+
+
+def _in_memory(contents: Contents, path: Path, where: str) -> ProcFs:
+    fs = MemoryFs(contents.entries, path, contents.folders)
+    if not any(map(_is_process, fs.listdir(""))):
+        raise BadInputError(_no_process(where) + (f" ({contents.cut})" if contents.cut else ""))
+    fs.cut, fs.skipped = contents.cut, contents.skipped
+    fs.captures, fs.damaged = contents.captures, contents.damaged
     return fs
 
 
-def _below(entries: dict[str, bytes | str], prefix: str) -> dict[str, bytes | str]:
+def _below(entries: dict[str, bytes | str], root: Iterable[str]) -> dict[str, bytes | str]:
+    prefix = "".join(f"{part}/" for part in root)
     if not prefix:
         return entries
     return {n.removeprefix(prefix): e for n, e in entries.items() if n.startswith(prefix)}
@@ -245,9 +291,7 @@ def _roots(names: Iterable[str]) -> Iterator[tuple[str, ...]]:
                 break
 
 
-def _root(roots: set[tuple[str, ...]], where: str, cut: str = "") -> tuple[str, ...]:
-    if not roots:
-        raise BadInputError(_no_process(where) + (f" ({cut})" if cut else ""))
+def _root(roots: set[tuple[str, ...]], where: str) -> tuple[str, ...]:
     least = min(map(len, roots))
     near = sorted(root for root in roots if len(root) == least)
     named = [root for root in near if root[-1:] == ("proc",)] or near
@@ -259,17 +303,59 @@ def _root(roots: set[tuple[str, ...]], where: str, cut: str = "") -> tuple[str, 
 
 
 def _in_folder(folder: int, path: Path) -> ProcFs:
-    """Find the processes in a folder, or some levels down."""
+    """Find the processes in a folder, or some levels down; or what tools printed of them."""
     outer = FolderFs(folder, path)
-    level: list[tuple[str, ...]] = [()]
+    levels: list[list[tuple[str, ...]]] = [[()]]
     for _ in range(_DEPTH + 1):
-        found = {parts for parts in level if _has_process(outer, parts)}
+        reports = {parts for parts in levels[-1] if sos.COMMANDS in _folders(outer, parts)}
+        if reports:
+            return _report(folder, path, _root(reports, str(path)))
+        found = {parts for parts in levels[-1] if _has_process(outer, parts)}
         if found:
             root = _root(found, str(path))
             return FolderFs(_opened(folder, root), path.joinpath(*root)) if root else outer
-        level = [(*parts, name) for parts in level for name in _folders(outer, parts)]
-        level = level[:_MOST_FOLDERS]
-    raise BadInputError(_no_process(str(path)))
+        level = [(*parts, name) for parts in levels[-1] for name in _folders(outer, parts)]
+        levels.append(level[:_MOST_FOLDERS])
+    contents = Contents()
+    some = [parts for level in levels[:_DEPTH] for parts in level]
+    captures.fill(contents, _captured(contents, outer, some, lambda _: True))
+    return _in_memory(contents, path, str(path))
+
+
+def _report(folder: int, path: Path, root: tuple[str, ...]) -> ProcFs:
+    """Return a sos report as a dump: its copy of /proc, and what its captures add to that."""
+    outer = FolderFs(_opened(folder, root), path.joinpath(*root))
+    contents = Contents()
+    plugins = [(sos.COMMANDS, name) for name in _folders(outer, (sos.COMMANDS,))]
+    captures.fill(contents, _captured(contents, outer, plugins, sos.is_capture))
+    told = MemoryFs(contents.entries, outer.root, contents.folders)
+    try:
+        proc = FolderFs(_opened(folder, (*root, sos.PROC)), outer.root / sos.PROC)
+    except OSError:
+        return _in_memory(contents, outer.root, str(path))
+    fs = Overlaid(proc, told)
+    fs.captures, fs.damaged = contents.captures, contents.damaged
+    return fs
+
+
+def _captured(
+    contents: Contents,
+    outer: FolderFs,
+    folders: Iterable[tuple[str, ...]],
+    wanted: Callable[[str], bool],
+) -> Iterator[tuple[str, bytes]]:
+    """Yield the captures in some folders, with their names."""
+    for parts in folders:
+        folder = "/".join(parts)
+        names = _folders(outer, parts)
+        with suppress(OSError):
+            for name, head in zip(names, outer.heads(folder, names), strict=True):
+                inner = "/".join((*parts, name))
+                if head and wanted(inner) and captures.recognised(head):
+                    try:
+                        yield inner, outer.text(inner, _MOST_CAPTURE)
+                    except BadInputError as error:
+                        contents.damaged.append(error)
 
 
 def _opened(folder: int, parts: Iterable[str]) -> int:

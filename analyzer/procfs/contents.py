@@ -20,10 +20,13 @@ class Contents:
     """Entries, and folders that may be empty.
 
     `skipped` counts by what they are the members that are of no use here, `cut` says how far it
-    could be read: "" when to its end.
+    could be read: "" when to its end. `captures` are the names of those that it was made
+    of; `damaged` tells of what in them is not as it should be.
     """
 
     entries: Entries = field(default_factory=dict)
     folders: set[str] = field(default_factory=set)
     skipped: Counter[str] = field(default_factory=Counter)
     cut: str = ""
+    captures: list[str] = field(default_factory=list)
+    damaged: list[BadInputError] = field(default_factory=list)

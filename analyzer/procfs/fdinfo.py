@@ -13,6 +13,9 @@ from typing import Final, NamedTuple
 from analyzer.core.model import OBJECTS
 from analyzer.procfs.parse import decode, in_column, malformed
 
+ACCESS: Final = {b"r": 0, b"w": 1, b"u": 2}
+"""How a file was opened by the letters of lsof: O_RDONLY, O_WRONLY, O_RDWR."""
+
 CLOEXEC: Final = 0o2000000  # O_CLOEXEC, include/uapi/asm-generic/fcntl.h
 
 _POS, _FLAGS, _MNT_ID, _INO = map(OBJECTS.column, ("pos", "flags", "mnt_id", "ino"))
@@ -22,15 +25,17 @@ _MINIMUM: Final = 4  # pos, its value, flags, its value
 class FdInfo(NamedTuple):
     """Offset in bytes, open(2) flags without O_CLOEXEC; None for what old kernels do not say.
 
-    `more` is all that follows, as it is: see `lines`.
+    `more` is all that follows, as it is: see `lines`. Of what captures show (`of_letter`) there are
+    neither, and `access` is all that is known.
     """
 
-    pos: int
-    flags: int
+    pos: int | None
+    flags: int | None
     mnt_id: int | None
     ino: int | None
     cloexec: bool
     more: bytes = b""
+    access: int | None = None
 
 
 def parse(data: bytes, where: str) -> FdInfo:
@@ -48,6 +53,13 @@ def parse(data: bytes, where: str) -> FdInfo:
     except (ValueError, IndexError):
         line = 1 + data.count(b"\n", 0, -1)
         raise malformed(where, line, "expected numbers that such files have") from None
+
+
+def of_letter(letter: bytes) -> FdInfo | None:
+    """Return what a letter of ACCESS tells."""
+    if letter not in ACCESS:
+        return None
+    return FdInfo(None, None, None, None, cloexec=False, access=ACCESS[letter])
 
 
 def lines(more: bytes) -> list[tuple[str, str]]:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from analyzer.procfs.identity import Identity
     from analyzer.procfs.tasks import Task
 
+ACCESS: Final = "access"
+"""The folder of a process that captures have instead of fdinfo: of each file "r", "w" or "u"."""
+
 _FD: Final = re.compile(r"0|[1-9][0-9]{0,9}")
 _UNSEEN: Final = "what is open there is not known"
 _STATE: Final = "the state of open files"
@@ -195,6 +198,7 @@ def look_shared(fs: ProcFs, slots: Slots, tables: Sequence[Task], log: GapLog) -
     for rows in slots.alike:
         holders: dict[FdInfo, set[int]] = {}
         told = details(fs, slots, rows, tables, log)
+        told = [info if info is not None and info.flags is not None else None for info in told]
         for row, info in zip(rows, told, strict=True):
             if info is not None:
                 holders.setdefault(_alike(info), set()).add(slots.table[row])
@@ -241,8 +245,18 @@ def _details(fs: ProcFs, task: Task, names: Sequence[str], log: GapLog) -> list[
         if not head and not fs.was_gone(path):
             log.add(lacking(_STATE, "fdinfo", _STATELESS), task.tgid)
         try:
-            found.append(fdinfo.parse(head, fs.name(path)) if head else None)
+            found.append(fdinfo.parse(head, fs.name(path)) if head else _access(fs, task, name))
         except BadInputError as error:
             log.add(malformed(_STATE, path, error, _STATELESS), task.tgid)
             found.append(None)
     return found
+
+
+def _access(fs: ProcFs, task: Task, name: str) -> FdInfo | None:
+    """Return what a capture tells of how a file was opened."""
+    if not fs.captures:
+        return None
+    try:
+        return fdinfo.of_letter(fs.read(f"{task.folder}/{ACCESS}/{name}"))
+    except OSError:
+        return None

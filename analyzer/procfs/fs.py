@@ -65,12 +65,15 @@ class ProcFs:
     """The tree in the folder `root`.
 
     `copied` tells a dump: then `cut` says how far it could be read, where not to its end, and
-    `skipped` counts what there was besides files, folders and links.
+    `skipped` counts what there was besides files, folders and links. `captures` and `damaged` are
+    of `contents.Contents`.
     """
 
     copied = False
     cut = ""
     skipped: Mapping[str, int] = MappingProxyType({})
+    captures: Sequence[str] = ()
+    damaged: Sequence[BadInputError] = ()
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -98,7 +101,7 @@ class ProcFs:
         """Return the content of a file; BadInputError when it is larger than MAX_FILE bytes."""
         fd = os.open(self._prefix + path, _FILE_FLAGS)
         try:
-            return _content(fd, self.name(path))
+            return _content(fd, self.name(path), MAX_FILE)
         finally:
             os.close(fd)
 
@@ -167,13 +170,17 @@ class FolderFs(ProcFs):
 
     def read(self, path: str) -> bytes:
         """Do as `ProcFs.read`."""
+        return self.text(path, MAX_FILE)
+
+    def text(self, path: str, most: int) -> bytes:
+        """Return the content of a file; BadInputError when it is larger than `most` bytes."""
         folder, _, name = path.rpartition("/")
         with _copied(path), self._in(folder) as at:
             fd = os.open(name, _FILE_FLAGS, dir_fd=at)
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise OSError(errno.EINVAL, "no regular file", path)
-            return _content(fd, self.name(path))
+            return _content(fd, self.name(path), most)
         finally:
             os.close(fd)
 
@@ -278,6 +285,59 @@ class MemoryFs(ProcFs):
         return [entry if isinstance(entry, bytes) else None for entry in entries]
 
 
+class Overlaid(ProcFs):
+    """The dump `inner`, and what it lacks as `more` has it."""
+
+    copied = True
+
+    def __init__(self, inner: ProcFs, more: ProcFs) -> None:
+        super().__init__(inner.root)
+        self._inner, self._more = inner, more
+
+    def is_live(self) -> bool:
+        """Do as `ProcFs.is_live`."""
+        return False
+
+    def read(self, path: str) -> bytes:
+        """Do as `ProcFs.read`."""
+        try:
+            return self._inner.read(path)
+        except NotCopiedError:
+            return self._more.read(path)
+
+    def link(self, path: str) -> str:
+        """Do as `ProcFs.link`."""
+        try:
+            return self._inner.link(path)
+        except NotCopiedError:
+            return self._more.link(path)
+
+    def listdir(self, path: str) -> list[str]:
+        """Do as `ProcFs.listdir`."""
+        try:
+            first = self._inner.listdir(path)
+        except NotCopiedError:
+            return self._more.listdir(path)
+        try:
+            return list(dict.fromkeys([*first, *self._more.listdir(path)]))
+        except NotCopiedError:
+            return first
+
+    def links(self, folder: str) -> Links:
+        """Do as `ProcFs.links`; of a folder that both have, as `inner` has it."""
+        try:
+            return self._inner.links(folder)
+        except NotCopiedError:
+            return self._more.links(folder)
+
+    def heads(self, folder: str, names: Sequence[str]) -> list[bytes | None]:
+        """Do as `ProcFs.heads`."""
+        try:
+            return self._inner.heads(folder, names)
+        except NotCopiedError:
+            return self._more.heads(folder, names)
+
+
 def _missing(path: str) -> OSError:
     return NotCopiedError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
@@ -297,14 +357,14 @@ def _is_regular(folder: int, name: str) -> bool:
         return False
 
 
-def _content(fd: int, path: str) -> bytes:
+def _content(fd: int, path: str, most: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while part := os.read(fd, _CHUNK):
         parts.append(part)
         size += len(part)
-        if size > MAX_FILE:
-            raise BadInputError(f"{path}: larger than {MAX_FILE >> 20} MiB: not a file of /proc")
+        if size > most:
+            raise BadInputError(f"{path}: larger than {most >> 20} MiB: not a file of /proc")
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

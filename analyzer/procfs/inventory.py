@@ -17,10 +17,12 @@ _KTHREADD: Final = {"2/stat": b"(kthreadd)", "2/status": b"Name:\tkthreadd\n"}
 _LONGEST: Final = 19  # digits of a user's id, and more
 
 
-def take(fs: ProcFs, known: Facts, *, whole: bool | None) -> dict[str, Any]:
+def take(fs: ProcFs, known: Facts, *, whole: bool | None, parents: bool = True) -> dict[str, Any]:
     """Return the inventory of a dump, as `meta["source"]` keeps it; `whole`: None is not known.
 
     `files` count the processes that have each; what was refused when it was made is not there.
+    `captures` are the names of those that it was made of, and `parents` tells whether any process
+    has one that is known.
     """
     pids = [name for name in fs.listdir("") if name.isascii() and name.isdigit()]
     counts = Counter(name for pid in pids for name in _files(fs, pid))
@@ -33,6 +35,8 @@ def take(fs: ProcFs, known: Facts, *, whole: bool | None) -> dict[str, Any]:
         "kcmp": known.kcmp,
         "whole": whole,
         "subject": known.subject or None,
+        "captures": list(fs.captures),
+        "parents": parents,
     }
 
 

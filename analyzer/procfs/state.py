@@ -63,6 +63,8 @@ def _told(shown: Shown, *, hosts: bool) -> Iterator[tuple[Key, Told]]:
     for file in shown.files:
         if file.flags is not None:
             yield file.key, _of_file(file, hosts=hosts)
+        elif file.access is not None:
+            yield file.key, iter([("open.mode", _MODES[file.access])])
     for sock in shown.socks:
         if sock.ino:
             yield sock.key, _of_socket(sock)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from analyzer.core.model import TASKS, ColumnSpec
+from analyzer.core.model import TASKS, UNKNOWN_PARENT, ColumnSpec
 from analyzer.procfs.parse import decode, in_column, malformed
 
 _USER: Final = ColumnSpec("uid", "u64", "a user's id", most=(1 << 32) - 1)
@@ -30,7 +30,8 @@ _COLUMNS: Final = {
 class Status(NamedTuple):
     """What is used: `nspid` are the task's ids, outermost namespace first (None before 4.1).
 
-    `uid` is the real user id. `hidden` tells of the session and the process group whether their
+    `uid` is the real user id, None where the line has none, and so is `ppid` -1: what captures say
+    is written so. `hidden` tells of the session and the process group whether their
     leaders have no number in the task's own pid namespace. A `kthread` is told by its line (since
     6.8) or, of a child of kthreadd, by its having no memory.
     """
@@ -38,7 +39,7 @@ class Status(NamedTuple):
     tgid: int
     ppid: int
     nspid: tuple[int, ...] | None
-    uid: int
+    uid: int | None
     tracer: int = 0
     hidden: tuple[bool, bool] = (False, False)
     comm: str = "?"
@@ -53,22 +54,23 @@ def parse(data: bytes, where: str) -> Status:
     ppid = _numbers(data, b"PPid", where)
     uid = _numbers(data, b"Uid", where)
     nspid = _numbers(data, b"NSpid", where)
-    if not tgid or not ppid or not uid:
-        lost = next(name for name, got in (("Tgid", tgid), ("PPid", ppid), ("Uid", uid)) if not got)
-        raise malformed(where, 1 + data.count(b"\n"), f"the file ends without {lost}")
+    lost = [name for name in ("Tgid", "PPid", "Uid") if f"\n{name}:".encode() not in data]
+    if lost or not tgid:
+        name = (*lost, "Tgid")[0]
+        raise malformed(where, 1 + data.count(b"\n"), f"the file ends without {name}")
     (tracer, *_) = (*_numbers(data, b"TracerPid", where), 0)
     session, group = (_numbers(data, key, where)[-1:] == (0,) for key in (b"NSsid", b"NSpgid"))
     return Status(
         tgid[0],
-        ppid[0],
+        (*ppid, UNKNOWN_PARENT)[0],
         nspid or None,
-        uid[0],
+        uid[0] if uid else None,
         tracer,
         (session, group),
         comm=decode(_ESCAPED.sub(_unescaped, _value(data, b"Name"))) or "?",
         state=_letter(_value(data, b"State")),
         threads=(_numbers(data, b"Threads", where) or (1,))[0],
-        kthread=_kthread(data, tgid[0], ppid[0]),
+        kthread=_kthread(data, tgid[0], (*ppid, UNKNOWN_PARENT)[0]),
     )
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Final, Protocol
 
 from analyzer.core.errors import BadInputError
+from analyzer.procfs import sos
 from analyzer.procfs.contents import Contents, CutShortError
 
 if TYPE_CHECKING:
@@ -168,6 +169,8 @@ def _add(
         while kind == _SPARSE and header[482 if header[257:262] == b"ustar" else 504]:
             header = source.take(_BLOCK)
         source.skip(size if kind not in b"123456" else 0)
+    elif not sos.is_of_use(name):
+        source.skip(size if kind in _FILE else 0)
     elif kind in _FILE:
         contents.entries[name] = source.content(size, MAX_CONTENT)
     elif kind == _SYMLINK:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from analyzer.kinds import _sock, namespace_kinds, pipe, tty
 from analyzer.procfs import nslink
 from analyzer.procfs.ends import add as ends_add
-from analyzer.relations.shown import PATH_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -85,10 +84,9 @@ def _namespace(graph: Tables, space: NamespaceLink) -> int:
 
 def _add_pipes(graph: Tables, files: list[File]) -> None:
     ends = [
-        (file, _ENDS[file.flags & 3])
+        (file, _ENDS[file.access])
         for file in files
-        if file.pipe is not None and file.flags is not None and not file.flags & PATH_ONLY
-        if file.flags & 3 in _ENDS
+        if file.pipe is not None and file.access in _ENDS
     ]
     found: dict[Key, int] = {("PIPE", file.pipe): file.pipe or 0 for file, _ in ends}
     names = [f"pipe:[{ino}]" for ino in found.values()]

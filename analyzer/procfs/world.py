@@ -309,6 +309,7 @@ def _file(  # noqa: PLR0917 -- one step of files()
             for word, text in _lines(told.get(at))
             if word == "lock"
         ],
+        mode=None if info is None else info.access,
     )
 
 

@@ -164,7 +164,8 @@ class File:
     """An open file, or one that is mapped (it has no `flags` then, and no slots).
 
     `lines` are those of its fdinfo that not every file has; `path` is where to ask more of it.
-    `locks` are its locks, each with the descriptor table that shows it.
+    `locks` are its locks, each with the descriptor table that shows it. `mode` is how it was
+    opened (O_ACCMODE), where no more is known of its flags.
     """
 
     key: Key
@@ -180,11 +181,19 @@ class File:
     inside: bool
     path: str = ""
     locks: Sequence[tuple[int, str]] = ()
+    mode: int | None = None
+
+    @property
+    def access(self) -> int | None:
+        """Return how it was opened: O_RDONLY, O_WRONLY, O_RDWR; None for O_PATH, or not known."""
+        if self.flags is None:
+            return self.mode
+        return None if self.flags & PATH_ONLY else self.flags & _ACCESS
 
     @property
     def writes(self) -> bool:
         """Tell whether it was opened to write."""
-        return self.flags is not None and not self.flags & PATH_ONLY and bool(self.flags & _ACCESS)
+        return bool(self.access)
 
     @property
     def pipe(self) -> int | None:

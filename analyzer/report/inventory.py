@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from analyzer.report.wording import number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 Inventory = Mapping[str, Any]
 """As `procfs.inventory.take` makes it."""
@@ -24,6 +24,10 @@ COSTS: Final = {
 }
 """What it costs that a dump lacks a kind of file."""
 
+_ALONE: Final = (
+    "only the process itself is known to be inside, and nobody to be outside; "
+    "ps -ef > FOLDER/ps.txt, beside the other in one folder, tells them"
+)
 _SCRIPT: Final = "cranalyze procdump --script > procdump.sh"
 
 
@@ -37,10 +41,29 @@ def words(inventory: Inventory, pid: int) -> tuple[str, ...]:
     """Return what the dump has, then what each kind of file that it lacks costs, a line each."""
     files = inventory["files"]
     lacks = {name: cost for name, cost in COSTS.items() if not files.get(name)}
-    lines = [_line(inventory, files), *(f"no {name}: {cost}" for name, cost in lacks.items())]
+    lines = [_line(inventory, files), *_captures(inventory)]
+    lines += [f"no {name}: {cost}" for name, cost in lacks.items()]
     if lacks:
         lines.append(f"to have all: {_SCRIPT}; ssh HOST sudo sh -s -- -p {pid} < procdump.sh")
     return tuple(lines)
+
+
+def _captures(inventory: Inventory) -> Iterator[str]:
+    """Yield what the dump is made of, if of what tools printed."""
+    captures = inventory.get("captures") or []
+    if captures:
+        yield f"made of what {', '.join(captures)} printed{_lacks(captures)}"
+    if captures and not inventory.get("parents"):
+        yield f"no parents: {_ALONE}"
+
+
+def _lacks(names: Sequence[str]) -> str:
+    """Return what the only capture lacks: what several lack together the files tell."""
+    if len(names) > 1:
+        return ""
+    from analyzer.procfs.captures import registry  # for these dumps only
+
+    return "".join(f", which lacks: {one.lacks}" for one in registry() if one.name == names[0])
 
 
 def _line(inventory: Inventory, files: Mapping[str, int]) -> str:

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.errors import BadInputError, TargetVanishedError
-from analyzer.core.model import SNAPSHOT_FORMAT
+from analyzer.core.model import SNAPSHOT_FORMAT, UNKNOWN_PARENT
 from analyzer.core.version import __version__
 from analyzer.procfs import facts, identity, inventory, refusals
 from analyzer.procfs.archive import open_dump
@@ -40,6 +40,7 @@ _OF_ANOTHER: Final = Failure(
 )
 _DAMAGED: Final = "what is told there is missing"
 _AFTER: Final = "what would have come after that is missing: tasks and files"
+_LINE: Final = re.compile(r"(?:^|: )line \d+: ")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -67,7 +68,7 @@ def collect(path: Path, asked: Request | int | None, opened: int | None = None) 
         seen.log.add(Failure(f"the dump: {fs.cut}", "", None, _AFTER))
     elif _is_cut(fs):
         seen.log.add(_CUT)
-    for said in _damaged(fs, lost):
+    for said in _damaged(fs, [*fs.damaged, *lost]):
         seen.log.add(Failure(f"the dump: {said}", "", None, _DAMAGED))
     notes = [*seen.notes, *_skipped(fs)]
     if known.subject and pid != known.subject:
@@ -75,7 +76,8 @@ def collect(path: Path, asked: Request | int | None, opened: int | None = None) 
     source = able(REPLAY, seen).meta(notes)
     made_by_us = _optional(fs, facts.PATH) is not None
     whole = not (fs.cut or _is_cut(fs)) if made_by_us or fs.cut else None
-    source["inventory"] = inventory.take(fs, known, whole=whole)
+    parents = any(task.stat.ppid != UNKNOWN_PARENT for task in seen.tasks)
+    source["inventory"] = inventory.take(fs, known, whole=whole, parents=parents)
     start = None if pid is None else seen.start_time(pid)
     subject = _subject(pid, start, host=host)
     subject["subject"] |= {**request.called, "roots": list(others)} if others else request.called
@@ -93,7 +95,7 @@ def _damaged(fs: ProcFs, lost: Sequence[BadInputError]) -> Iterator[str]:
     """Yield for each file that has malformed lines the first of them, and how many there are."""
     by_file: dict[str, list[str]] = {}
     for said in (str(error).removeprefix(fs.name("")) for error in lost):
-        by_file.setdefault(said.partition(": line ")[0], []).append(said)
+        by_file.setdefault(_LINE.split(said)[0], []).append(said)
     for first, *more in by_file.values():
         yield f"{first} (and {len(more)} more)" if more else first
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core import program
+from analyzer.procfs import captures
 from analyzer.report.inventory import COSTS
 from scripts.docs import markdown as md
 
@@ -53,6 +54,33 @@ def _parts() -> Iterator[str]:
         "Nothing of an archive is written to disk. What it has besides files, links and folders "
         "is passed over and counted. One that is cut short or damaged is read as far as it goes, "
         "and its report says how far that was. Two dumps in one are refused, with their names."
+    )
+    yield "## What tools have printed, and sos reports"
+    yield (
+        "What is at hand after an incident is often no dump: then a file with what one of these "
+        "tools printed is read as one, plain or compressed, recognised by its content. Several of "
+        "them are put together: a folder, or an archive, with the files in it. "
+        "`sudo lsof -n > c/lsof.txt; ps -ef > c/ps.txt; cranalyze check --proc c PID` tells whom "
+        "pipes and sockets are shared with."
+    )
+    yield md.table(
+        ("printed by", "how", "what it lacks"),
+        [(f"`{one.name}`", one.remarks, one.lacks) for one in captures.registry()],
+    )
+    yield (
+        "Where nothing tells who is whose child, only the process itself is known to be inside, "
+        "and nobody to be outside: no leak is witnessed then. How a file was opened (to read, to "
+        "write) is known from `lsof`, `lsfd` and `ls`, and so which end of a pipe it is; which "
+        "descriptors are one open file nobody tells. A line that is not as it should be is passed "
+        "over, and a gap with its number. A descriptor that two of them tell differently, or one "
+        "twice, is not known: a file's name may have newlines in it that `ls` prints as they are. "
+        "Nothing of it ever proves containment."
+    )
+    yield (
+        "Of a **sos report** these are used: `proc/PID/status` and `mountinfo` (newer versions "
+        "have them), `proc/sys`, and in `sos_commands/*/` what `lsof`, `lsfd`, `lsns` and `ps` "
+        "printed. Without `-k process.lsof=on` (the default of newer versions) nothing is known "
+        "of what is open. Its logs are passed over."
     )
     yield "## What it has, and what each missing kind of file costs"
     yield (
@@ -118,10 +146,8 @@ _FORMS: Final = (
     ("`.tar`, plain or `.gz`, `.xz`, `.bz2`, `.zst`", "`.zst` needs pyarrow"),
     ("`.zip`", ""),
     ("ttar, and the texts of our own tests", ""),
-    (
-        "`lsof -F`",
-        "what `lsof -n -P -F > DUMP` printed: the tree, and what is open (`-F` with all fields)",
-    ),
+    ("a sos report", "a folder or a `.tar.xz`, as it comes: see below"),
+    ("what `lsof`, `lsfd`, `lsns`, `ls` and `ps` print", "each alone, or several: see below"),
     ("`-`, which is stdin", "any of these but a folder"),
     (
         "`tar cf X.tar /proc/PID`",

@@ -574,6 +574,8 @@ INVENTORY: Final[Keys] = {
     "processes": (INT, "processes in it"),
     "files": (FACTS, "how many of them have each kind of file: stat, status, task, fd, ..."),
     "kthreadd": (FLAG, "it has kthreadd: it was made in the initial pid namespace"),
+    "captures": (TEXTS, "of what tools' output it was made: lsof, ps, ..."),
+    "parents": (FLAG, "it is known of some process whose child it is"),
     "uid": (INT_OR_NONE, "who made it, null when not known"),
     "seconds": (INT_OR_NONE, "how long that took, null when not known"),
     "kcmp": (TEXT, 'who asked kcmp(2): cranalyze, perl, python3; "none", or "" when not known'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import lzma
@@ -490,8 +491,7 @@ def test_what_lsof_printed_is_read_as_far_as_it_goes(nul: object, tmp_path: Path
     }
     assert list(fs.links("41/fd").targets) == ["pipe:[7]"]
     assert (fs.link("42/exe"), fs.link("42/cwd")) == ("/usr/bin/x", "/srv")
-    with pytest.raises(PermissionError):
-        fs.links("43/fd")
+    assert (len(fs.links("43/fd").names), fs.links("43/fd").refused) == (0, errno.EACCES)
     with pytest.raises(proc.NotCopiedError):
         fs.link("43/cwd")
 

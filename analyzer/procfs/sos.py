@@ -1,0 +1,43 @@
+"""sos reports: which of their files tell of processes, in a folder or an archive.
+
+proc/ has copies of /proc: sysctls, and of processes `status` and `mountinfo` (plugins process,
+filesys and system); older versions of sos have none of a process. What commands printed is in
+sos_commands/PLUGIN/COMMAND, a file each, named as the command with "_" for what is no letter:
+sos_commands/process/lsof_M_-n_-l_-c, sos_commands/process/ps_alxwww. The rest, gigabytes of logs at
+times, is passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+COMMANDS: Final = "sos_commands"
+PROC: Final = "proc"
+
+_REPORT: Final = re.compile(r"(?:.*/)?sosreport-[^/]*/(?P<inner>.+)")
+_CAPTURE: Final = re.compile(r"sos_commands/[^/]+/(?:lsof|lsfd|lsns|ps)(?:[_.-][^/]*)?")
+
+
+def is_of_use(name: str) -> bool:
+    """Tell whether a member of an archive may be of use: of a report, what tells of processes."""
+    match = _REPORT.fullmatch(name)
+    return match is None or match["inner"].startswith(f"{PROC}/") or is_capture(match["inner"])
+
+
+def is_capture(inner: str) -> bool:
+    """Tell whether a file of a report, by its path in there, may be a capture."""
+    return _CAPTURE.fullmatch(inner) is not None
+
+
+def roots(names: Iterable[str]) -> set[tuple[str, ...]]:
+    """Return where reports are in a bundle: the folders that sos_commands is in."""
+    found = set()
+    for name in names:
+        parts = tuple(name.split("/"))
+        if COMMANDS in parts[:-1]:
+            found.add(parts[: parts.index(COMMANDS)])
+    return found
