@@ -168,11 +168,14 @@ def graph(
     A large graph warns first (`analyzer.graph.build.CostWarning`).
     Raises BadInputError, TargetVanishedError.
     """
-    from analyzer.graph import build as network
+    import warnings
 
-    return network.graph(
-        snapshot, pid, scope=scope, rules=rules, ignore=ignore, relations=relations
-    )
+    from analyzer.graph.build import CostWarning, plan
+
+    planned = plan(snapshot, pid, scope=scope, rules=rules, ignore=ignore, relations=relations)
+    if planned.cost.high:
+        warnings.warn(str(planned.cost), CostWarning, stacklevel=2)
+    return planned.build()
 
 
 def plot(

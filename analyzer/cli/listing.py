@@ -6,9 +6,8 @@ import re
 from typing import Final, NamedTuple
 
 from analyzer.cli import listed
-from analyzer.cli.desk import Desk
-from analyzer.cli.output import Progress, coloured, columns, emit
-from analyzer.cli.work import kept, strangers
+from analyzer.cli.output import coloured, columns, emit
+from analyzer.cli.work import machine, strangers
 from analyzer.core.errors import BadInputError
 from analyzer.core.values import replace
 
@@ -66,7 +65,6 @@ def tell(
     from analyzer.lookup.sorts import DELETED, sort_of
     from analyzer.relations import leading_to
     from analyzer.report.make import gaps_of
-    from analyzer.sources import collect as take
     from analyzer.sources.request import Request
     from analyzer.writers import things as writer
 
@@ -81,30 +79,27 @@ def tell(
         larger=0 if larger is None else size(larger),
         most=None if every else writer.MOST_THINGS,
     )
-    inputs = strangers(proc, file)
-    with Desk(inputs, foreign=bool(inputs)) as desk, Progress(quiet=view.json) as progress:
-        snapshot = kept(desk, file, proc, progress)
-        if snapshot is None:
-            unopened.learn(sort)
-            asked_ = Request(
-                None,
-                wanted=question.wanted,
-                detailed=True,
-                stated=question.stated,
-                related=leading_to(sort.kind),
-                limits=True,
-                progress=progress,
-            )
-            snapshot = take(asked_, source="kernel", drop_privileges=True)
+    now = not strangers(proc, file)
+    if now:
+        unopened.learn(sort)
+    request = Request(
+        None,
+        wanted=question.wanted,
+        detailed=True,
+        stated=question.stated,
+        related=leading_to(sort.kind),
+        limits=True,
+    )
+    snapshot = machine(file, proc, request, quiet=view.json)
     found = question.answer(snapshot)
     found = found.only(shown.kept(found.things)) if shown.filter is not None else found
-    if not inputs:
+    if now:
         found = replace(found, notes=tuple(unopened.unopened(sort, question.numbers)))
     if shown.columns:
         emit(shown.table(found.things, "who", json=view.json))
         return
     pids = frozenset(pid for total in found.processes for pid in total.pids)
-    beside = () if inputs else limits.beside(sort.limits, snapshot, sort.kind, pids)
+    beside = limits.beside(sort.limits, snapshot, sort.kind, pids) if now else ()
     gaps = gaps_of(snapshot)
     if view.json:
         emit(writer.to_json(found, beside, gaps))

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import typer
 
 from analyzer.cli.arguments import parse_words, split_output
-from analyzer.cli.output import coloured, columns, emit, note, speak_utf8
+from analyzer.cli.desk import Desk
+from analyzer.cli.output import Progress, coloured, columns, emit, note, speak_utf8
 from analyzer.cli.view import View, chosen_view, encoding, narrowed, table
 from analyzer.core.errors import BadInputError
 from analyzer.core.values import replace
@@ -26,12 +27,11 @@ if TYPE_CHECKING:
 
     from analyzer.check.leaks import Verdicts
     from analyzer.cli import options as opt
-    from analyzer.cli.desk import Desk
-    from analyzer.cli.output import Progress
     from analyzer.cli.target import Target
     from analyzer.report.rules import Rule
     from analyzer.report.value import Report, ReportOptions
     from analyzer.snapshot.value import Snapshot
+    from analyzer.sources.request import Request
 
 
 def collected(  # noqa: PLR0913 - what each command was asked for
@@ -92,6 +92,19 @@ def kept(desk: Desk, file: str | None, proc: str | None, progress: Progress) -> 
 
     asked = Request(None, "host", progress=progress)
     return _of_then(sources.collect(asked, proc=Path(proc), opened=desk.dump(proc)))
+
+
+def machine(file: str | None, proc: str | None, request: Request, *, quiet: bool) -> Snapshot:
+    """Return the whole machine as it is kept (see `kept`), or as a request finds it now."""
+    inputs = strangers(proc, file)
+    with Desk(inputs, foreign=bool(inputs)) as desk, Progress(quiet=quiet) as progress:
+        found = kept(desk, file, proc, progress)
+        if found is not None:
+            return found
+        from analyzer import sources
+
+        asked = replace(request, progress=progress)
+        return sources.collect(asked, source="kernel", drop_privileges=True)
 
 
 def _of_then(snapshot: Snapshot) -> Snapshot:

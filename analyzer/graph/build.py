@@ -40,7 +40,6 @@ host     all that the snapshot has; asks for no subtree
 from __future__ import annotations
 
 import gc
-import warnings
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import cache
@@ -70,7 +69,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from analyzer.check.leaks import Verdicts
-    from analyzer.core.model import Drawn, RulesName
     from analyzer.report.value import Report
     from analyzer.snapshot.tables import Table
     from analyzer.snapshot.value import Snapshot
@@ -190,25 +188,6 @@ class Ends(NamedTuple):
         start = np.append(np.zeros(self.tasks, np.bool_), wanted)
         rows = np.flatnonzero(self.counted)
         return reach(start, self.target[rows] + self.tasks, self.node[rows])
-
-
-def graph(
-    snapshot: Snapshot,
-    pid: int | None = None,
-    *,
-    scope: Drawn = "border",
-    rules: RulesName = "modern",
-    ignore: Iterable[str] = (),
-    relations: bool = False,
-) -> nx.MultiDiGraph[str]:
-    """Return the reference graph of a snapshot, by default of the subtree that it was taken of.
-
-    Warns with a CostWarning before a large one. Arguments and errors as `plan`.
-    """
-    made = plan(snapshot, pid, scope=scope, rules=rules, ignore=ignore, relations=relations)
-    if made.cost.high:
-        warnings.warn(str(made.cost), CostWarning, stacklevel=3)
-    return made.build()
 
 
 def plan(

@@ -287,8 +287,8 @@ def test_relations_are_edges_that_are_not_counted_where_they_are_asked_for() -> 
         made.relation("deleted-file", file, inode, detail="7 bytes")
     made.relation("session", 100, 50, left_role="session")
     snapshot = made.snapshot(100)
-    assert all("counted" not in data for *_, data in network.graph(snapshot).edges(data=True))
-    graph = network.graph(snapshot, relations=True)
+    assert all("counted" not in data for *_, data in analyzer.graph(snapshot).edges(data=True))
+    graph = analyzer.graph(snapshot, relations=True)
     found = {(a, b): data for a, b, data in graph.edges(data=True) if not data.get("counted", True)}
     assert set(found) == {
         ("FILE:3", "INODE:5"),
@@ -316,7 +316,7 @@ def test_to_questions_relations_are_not_there() -> None:
         made.relation("session", left, right)
     snapshot = made.snapshot(100)
     plain, rich = (
-        network.graph(snapshot, scope="subtree", relations=relations) for relations in (False, True)
+        analyzer.graph(snapshot, scope="subtree", relations=wanted) for wanted in (False, True)
     )
     assert rich.number_of_edges() == plain.number_of_edges() + 4
     for node in plain:

@@ -7,9 +7,8 @@ from typing import Final
 import typer
 
 from analyzer.cli import options as opt
-from analyzer.cli.desk import Desk
-from analyzer.cli.output import Progress, coloured, columns, emit
-from analyzer.cli.work import kept, strangers
+from analyzer.cli.output import coloured, columns, emit
+from analyzer.cli.work import machine
 
 EXAMPLES: Final = (
     "sudo cranalyze census",
@@ -25,17 +24,10 @@ def run(*, json: opt.AsJson = False, from_: opt.FromFile = None, proc: opt.ProcR
     not what it takes to tell (--from, --proc).
     """
     from analyzer.lookup import census as counting
-    from analyzer.sources import collect as take
     from analyzer.sources.request import Request
     from analyzer.writers import census as writer
 
-    inputs = strangers(proc, from_)
-    with Desk(inputs, foreign=bool(inputs)) as desk:
-        with Progress(quiet=json) as progress:
-            snapshot = kept(desk, from_, proc, progress)
-            if snapshot is None:
-                asked = Request(None, wanted=counting.uneven, related=(), progress=progress)
-                snapshot = take(asked, source="kernel", drop_privileges=True)
-        found = counting.take(snapshot)
+    request = Request(None, wanted=counting.uneven, related=())
+    found = counting.take(machine(from_, proc, request, quiet=json))
     emit(writer.to_json(found) if json else writer.to_text(found, columns(), colour=coloured()))
     raise typer.Exit(found.exit_code)

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.cli import listed
 from analyzer.cli import options as opt
-from analyzer.cli.desk import Desk
-from analyzer.cli.output import Progress, coloured, columns, emit
+from analyzer.cli.output import coloured, columns, emit
 from analyzer.cli.view import encoding
-from analyzer.cli.work import kept, strangers
+from analyzer.cli.work import machine
 
 if TYPE_CHECKING:
     from analyzer.lookup.namespaces import Namespace
@@ -45,7 +44,6 @@ def run(  # noqa: PLR0913 - an option each
     from analyzer.lookup import namespaces as asking
     from analyzer.lookup.recorded import told_of
     from analyzer.report.make import gaps_of
-    from analyzer.sources import collect as take
     from analyzer.sources.request import Request
     from analyzer.writers import namespaces as writer
 
@@ -53,19 +51,8 @@ def run(  # noqa: PLR0913 - an option each
         asking.FIELDS, asking.USUAL, columns_, filter_, noheadings=noheadings, tree=tree or parents
     )
     wanted = listed.namespace_types(types)
-    inputs = strangers(proc, from_)
-    with Desk(inputs, foreign=bool(inputs)) as desk, Progress(quiet=json) as progress:
-        snapshot = kept(desk, from_, proc, progress)
-        if snapshot is None:
-            asked = Request(
-                None,
-                wanted=asking.wanted,
-                detailed=True,
-                related=(),
-                enough=asking.settled,
-                progress=progress,
-            )
-            snapshot = take(asked, source="kernel", drop_privileges=True)
+    request = Request(None, wanted=asking.wanted, detailed=True, related=(), enough=asking.settled)
+    snapshot = machine(from_, proc, request, quiet=json)
     spaces: tuple[Namespace, ...] = asking.every(snapshot)
     spaces = tuple(one for one in spaces if not wanted or one.type in wanted)
     spaces = view.kept(spaces)
