@@ -15,16 +15,16 @@ from analyzer.procfs.homes import home
 from analyzer.report.rules import Item, Outsider
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from analyzer.procfs.homes import Home
     from analyzer.report.crossed import Crossed, Tie
-    from analyzer.report.holders import Holder, TaskRef
+    from analyzer.report.holders import Holder, Route, TaskRef
     from analyzer.report.value import Facts, Finding, ReportObject
     from analyzer.snapshot.value import Snapshot
 
 _FD: Final = re.compile(r"fd (\d+)")
-_PLACE: Final = re.compile(r"(?:bind mount|\S+ mounted at) (.*) in (the host's mount namespace)")
+_PLACE: Final = re.compile(r"(?:bind mount|\S+ mounted at) (.*) in .*mount namespace.*")
 _SPACE: Final = re.compile(r" in (?:the mount namespace of )?.*\((\d+)\)$")
 _MOUNT: Final = re.compile(r"(?P<path>.*) of (?P<fstype>\S+?)(?P<ro>, read-only)?$", re.DOTALL)
 _DIRECTIONS: Final = {"reads": "in", "writes": "out", "reads from it": "in", "writes to it": "out",
@@ -81,13 +81,15 @@ class People:
         return value
 
 
-def of_object(entry: ReportObject, people: People) -> Item:
-    """Return an object that something outside holds."""
+def of_object(
+    entry: ReportObject, people: People, but: Callable[[Route], bool] = lambda _: False
+) -> Item:
+    """Return an object that something outside holds, by other routes than some."""
     inside = [holder for holder in entry.holders if holder.side is Side.INSIDE]
     outside = [holder for holder in entry.holders if holder.holds_from(Side.OUTSIDE)]
     slots, only = _slots(inside)
     kind = registry()[entry.kind]
-    who = tuple(dict.fromkeys(_of_holders(outside, people)))
+    who = tuple(dict.fromkeys(_of_holders(outside, people, but)))
     state = ""
     if kind.namespace:
         state = "host" if entry.initial else "pinned" if who and all(o.place for o in who) else ""
@@ -182,9 +184,13 @@ def _direction(inside: Iterable[Holder], mode: str) -> str:
     return found.pop() if len(found) == 1 else "both"
 
 
-def _of_holders(outside: Iterable[Holder], people: People) -> Iterator[Outsider]:
+def _of_holders(
+    outside: Iterable[Holder], people: People, but: Callable[[Route], bool]
+) -> Iterator[Outsider]:
     for holder in outside:
         for route in holder.routes_of(Side.OUTSIDE):
+            if but(route):
+                continue
             if route.thing and not route.tasks:
                 yield _thing(route.thing)
             yield from map(people.outsider, route.tasks)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from analyzer.report.crossed import Crossed
+    from analyzer.report.holders import Route
     from analyzer.report.profiles import Profile
     from analyzer.report.rules import Item, Rule
     from analyzer.report.value import Finding, ReportObject, ReportOptions, Subject
@@ -79,8 +80,8 @@ def known(
     told = [judge.crossing(one) for one in crossings]
     joiners = _joiners(snapshot, told)
     parts = [_part_of(one, joiners) for one in told]
-    inside = _within(objects) if joiners else frozenset()
-    entries = [judge.object(_with(one, joiners, inside)) for one in objects]
+    joined = _Joined(joiners, joiners | _within(objects) if joiners else frozenset())
+    entries = [judge.object(judge.joined(one, joined)) for one in objects]
     return Known(
         profile,
         tuple(entries),
@@ -103,6 +104,21 @@ class _Judge:
         ]
         self._baseline = options.baseline
         self.used: dict[int, int] = {}
+
+    def joined(self, entry: ReportObject, joined: _Joined) -> ReportObject:
+        """Return a namespace that only who joined holds from outside as a part of that finding.
+
+        What is known may hold it besides.
+        """
+        if not joined.pids or entry.verdict is not Verdict.USAGE_LEAK or entry.unexplained:
+            return entry
+        outside = [holder for holder in entry.holders if holder.holds_from(Side.OUTSIDE)]
+        routes = [route for holder in outside for route in holder.routes_of(Side.OUTSIDE)]
+        if not registry()[entry.kind].is_space or not any(map(joined.has, routes)):
+            return entry
+        rest = of_object(entry, self._people, but=joined.has)
+        part = not rest.outsiders or self._known([rest]) is not None
+        return entry._replace(waived=_PART) if part else entry
 
     def object(self, entry: ReportObject) -> ReportObject:
         if entry.verdict is not Verdict.USAGE_LEAK:
@@ -227,29 +243,17 @@ def _within(objects: Iterable[ReportObject]) -> frozenset[int]:
     )
 
 
-def _with(entry: ReportObject, joiners: frozenset[int], inside: frozenset[int]) -> ReportObject:
-    """Return an object that only who joined holds from outside as a part of that finding.
+class _Joined(NamedTuple):
+    """Who joined (`pids`), and all that are in the mount namespace that they share (`within`)."""
 
-    What is mounted in the mount namespace that they share is theirs too.
-    """
-    if not joiners or entry.verdict is not Verdict.USAGE_LEAK or entry.unexplained:
-        return entry
-    if not registry()[entry.kind].is_space:
-        return entry
-    routes = [
-        route
-        for holder in entry.holders
-        if holder.holds_from(Side.OUTSIDE)
-        for route in holder.routes_of(Side.OUTSIDE)
-    ]
-    ours = joiners | inside
-    by_them = [
-        {task.tgid for task in route.tasks} <= joiners
-        if route.tasks
-        else joins(route.thing) in ours
-        for route in routes
-    ]
-    return entry._replace(waived=_PART) if by_them and all(by_them) else entry
+    pids: frozenset[int]
+    within: frozenset[int]
+
+    def has(self, route: Route) -> bool:
+        """Tell whether a route to a holder is of who joined: mounts of their namespace are too."""
+        if route.tasks:
+            return {task.tgid for task in route.tasks} <= self.pids
+        return joins(route.thing) in self.within
 
 
 def _part_of(one: Crossed, joiners: frozenset[int]) -> Crossed:

@@ -197,6 +197,57 @@ def test_who_joined_is_one_finding() -> None:
     assert all(entry.waived is not None and entry.waived.part for entry in report.objects)
 
 
+def sandbox(made: Machine, *inside: int, keeper: str) -> None:
+    """Give a container a network that a file keeps, and that a keeper has a socket in."""
+    proxies = [made.object("NSPROXY", 1, holders=[(tid, "nsproxy")]) for tid in inside]
+    space = made.object(
+        "NET_NS", 3, ino=4711, holders=[(proxy, "nsproxy.net") for proxy in proxies]
+    )
+    hosts = made.object("MNT_NS", 9, initial=True, ino=7)
+    bind = made.object("MOUNT", None, name="/run/docker/netns/1f", holders=[(hosts, "mount")])
+    nsfs = made.object("NSFS", 1, holders=[(bind, "bind")])
+    made.reference(space, nsfs, "nsfs")
+    table = made.object("FILE_TABLE", 1, holders=[(made.task(70, comm=keeper), "files")])
+    socket = made.object("FILE", 1, holders=[(table, "fd", 29)])
+    made.reference(space, socket, "socket")
+
+
+@pytest.mark.parametrize(("keeper", "code"), [("dockerd", 0), ("spy", 16)])
+def test_dockerd_looks_into_the_network_that_it_made_and_nobody_else_does(
+    keeper: str, code: int
+) -> None:
+    made, _, _ = container("docker")
+    sandbox(made, ROOT, keeper=keeper)
+    report = reported(made)
+    assert [entry.kind for entry in report.objects if entry.kind == "NET_NS"] == ["NET_NS"]
+    assert report.exit_code == code
+
+
+@pytest.mark.parametrize(("keeper", "parts"), [("dockerd", True), ("spy", False)])
+def test_who_joined_is_one_finding_beside_what_is_by_design(keeper: str, parts: bool) -> None:
+    made, _, _ = container("docker")
+    joiner = made.task(60, ppid=MONITOR, nspid=2, comm="sh")
+    sandbox(made, ROOT, joiner, keeper=keeper)
+    made.relation("joined", ROOT, joiner, detail="joined its 1 namespace")
+    report = reported(made)
+    (space,) = (entry for entry in report.objects if entry.kind == "NET_NS")
+    assert (space.waived is not None and space.waived.part) is parts
+    assert report.exit_code != 0
+
+
+def test_the_root_of_docker_follows_its_folder_outside() -> None:
+    made, _, _ = container("docker")
+    hosts = made.object("MNT_NS", 9, initial=True, ino=7)
+    root = made.object("MOUNT", None, name="/")
+    proxy = made.object("NSPROXY", 1, holders=[(ROOT, "nsproxy")])
+    space = made.object("MNT_NS", 1, holders=[(proxy, "nsproxy.mnt")])
+    made.reference(root, space, "mount")
+    made.relation("mount-propagation", root, hosts, impact="shared state")
+    assert reported(made).exit_code == 16
+    made.fact(root, "master_group", 2)  # it gets mounts, and gives none
+    assert reported(made).exit_code == 0
+
+
 def test_what_is_known_is_in_every_form() -> None:
     made, _, _ = container("docker")
     report = reported(made)

@@ -93,15 +93,25 @@ def files(*paths: str, says: str = "its own files mounted") -> tuple[Rule, ...]:
     return (Rule(says, relations=mounts, kinds=frozenset({"MOUNT"}), path=paths),)
 
 
-def pinned(*places: str) -> tuple[Rule, ...]:
-    """Return the rules for namespaces that files keep."""
+def pinned(*places: str, by: tuple[str, ...] = ()) -> tuple[Rule, ...]:
+    """Return the rules for namespaces that files keep, and that those who made them look into."""
     return (
         Rule(
             "its namespaces kept by files",
             kinds=frozenset({"NET_NS", "IPC_NS", "UTS_NS", "USER_NS", "PID_NS"}),
             pinned_at=places,
+            holder_command=by,
         ),
     )
+
+
+SLAVE: Final = Rule(
+    "what is mounted in its folder outside appears in its root",
+    relations=frozenset({"mount-propagation"}),
+    kinds=frozenset({"MOUNT"}),
+    point="/",
+    propagation="slave",
+)
 
 
 def watched(*monitors: str) -> tuple[Rule, ...]:

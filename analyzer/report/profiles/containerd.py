@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from analyzer.report.profiles.base import POD, Profile, files, pinned, stdio, watched
+from analyzer.report.profiles.base import POD, SLAVE, Profile, files, pinned, stdio, watched
 
 SHIMS: Final = ("containerd-shim*",)
 KUBELET: Final = (
@@ -29,6 +29,7 @@ PROFILE: Final = Profile(
         ),
         *pinned("/run/netns/cni-*", "/var/run/netns/cni-*", "/run/netns/*-*-*-*-*"),
         *POD,
+        SLAVE,
     ),
     runtimes=("containerd",),
     monitors=("containerd-shim", "containerd-shim-"),
