@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from analyzer.core.model import Impact
 from analyzer.core.values import dataclass
 from analyzer.criu.base import Crosses, Hit, Outcome, Rule
+from analyzer.criu.view import inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,6 +134,15 @@ def _unknown(view: View) -> Iterator[Hit]:
             yield Hit("MOUNT", one.row, one.filesystem, _values(view, one))
 
 
+def _outside(view: View) -> Iterator[Hit]:
+    """Yield crossings with what of them is not refused already."""
+    refused = {(hit.kind, hit.row) for hit in (*_rootless(view), *_followers(view))}
+    for one in view.crossings:
+        if one.relation == "bind-mount" and one.impact is not Impact.BY_DESIGN:
+            left = [end for end in inside(one) if (end.kind, end.row) not in refused]
+            yield from (Hit(end.kind, end.row, end.detail, crossing=one) for end in left[:1])
+
+
 def _values(view: View, one: _Mount) -> dict[str, str]:
     key = re.sub(r"\W+", "_", one.point.strip("/")) or "root"
     source = "HOST_PATH"
@@ -180,7 +191,7 @@ RULES: Final = (
     ),
     Rule(
         "mount-outside", "a mount of what is mounted outside too", Outcome.SILENT,
-        Crosses("bind-mount", lambda one: one.impact.value != "by design"), about="bind-mount",
+        _outside, about="bind-mount",
         then="a filesystem that looks like its own is restored as one: what was there is copied "
         "(tmpfs) or not there",
     ),
