@@ -529,6 +529,10 @@ def test_a_diff_tells_what_there_is_more_and_less_of() -> None:
     figure = laid_out("diff", taken[0], taken[2])
     read(figure)
     words = said(figure)
+    path = GOLDEN / "diff-two.txt"
+    if os.environ.get("CRANALYZE_GOLDEN") == "write":
+        path.write_text(words)
+    assert words == path.read_text()
     assert title(figure) == "something is new: 1 leak new"
     assert "leaks: open files\n" in words
     assert "fd of app (100): files\n" in words

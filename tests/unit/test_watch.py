@@ -1,9 +1,14 @@
-"""A subject that is watched: events, what grows and what is noise, when it ends."""
+"""A subject that is watched: events, what grows and what is noise, when it ends.
+
+Rewrite the golden lines with CRANALYZE_GOLDEN=write, then read the difference.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,8 +22,8 @@ from analyzer.cli import readings
 from analyzer.cli.arguments import seconds
 from analyzer.core.errors import BadInputError, TargetVanishedError, UnseenError
 from analyzer.report.value import ReportOptions
+from analyzer.writers import terminal, watch_json
 from analyzer.writers import watch as writer
-from analyzer.writers import watch_json
 from tests.schema import faults
 from tests.unit.test_diff import APP, LOG, NASTY, WORKER, later, machine, reported
 
@@ -310,6 +315,14 @@ def test_bad_input_is_one_line(line: str, capsys: pytest.CaptureFixture[str]) ->
 def events() -> Iterator[Event]:
     for several in seen(machine(), later(), growing(4), growing(8), growing(16)):
         yield from several
+
+
+def test_what_people_read_is_golden() -> None:
+    path = Path(__file__).parents[1] / "golden" / "watch.txt"
+    found = terminal.to_text([writer.line(event) for event in events()])
+    if os.environ.get("CRANALYZE_GOLDEN") == "write":
+        path.write_text(found)
+    assert found == path.read_text()
 
 
 def test_a_line_of_json_is_one_line() -> None:
