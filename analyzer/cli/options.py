@@ -64,9 +64,6 @@ _SUBJECT: str = "The root of a subtree, or a container, a pod, a unit; several a
 Subjects = Annotated[
     list[str] | None, typer.Argument(metavar="SUBJECT", help=_SUBJECT, show_default=False)
 ]
-MaybePid = Annotated[
-    str | None, typer.Argument(metavar="PID", help="The root of the subtree.", show_default=False)
-]
 Members = Annotated[
     Membership,
     typer.Option(

@@ -315,6 +315,8 @@ class Shown:
         index, master = dict(file.lines).get("tty-index"), True
         devices = {file.mount.dev}
         if file.mount.fstype != "devpts":
+            if index is None:
+                return None
             own = (one for one in self.mounts.values() if one.space == file.mount.space)
             devices = {one.dev for one in own if one.fstype == "devpts"}
         elif index is None:
@@ -430,13 +432,15 @@ def _socks(shown: Shown) -> Mapping[int, Sock]:
 
 def _by_inode(shown: Shown) -> Mapping[Key, list[File]]:
     found: dict[Key, list[File]] = {}
+    opened: set[tuple[Key, bool]] = set()
     for file in shown.files:
         if file.inode is not None and file.slots:
             found.setdefault(file.inode, []).append(file)
+            opened.add((file.inode, file.inside))
     for file in shown.files:
         if file.inode is not None and not file.slots:
             known = found.setdefault(file.inode, [])
-            if not any(one.inside == file.inside and one.slots for one in known):
+            if (file.inode, file.inside) not in opened:
                 known.append(file)
     return found
 

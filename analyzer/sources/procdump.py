@@ -25,7 +25,7 @@ from analyzer.sources.meta import boot_id
 from analyzer.sources.privacy import Redaction
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from analyzer.procfs.reading import Progress
@@ -42,17 +42,20 @@ def dump(
     pid: int | None,
     out: Path,
     *,
+    others: Callable[[], tuple[int, ...]] = tuple,
     force: bool = False,
     redact: bool = False,
     progress: Progress = lambda _: None,
 ) -> None:
     """Write the tar `out` with all that a replay for `pid` (None: for any process) needs.
 
+    `others` are more roots of the subtree.
+
     It is there when it is complete, and replaces another only with `force` (see `files.whole`).
     With `redact` it has hashes for names, paths and cgroups (`analyzer.sources.privacy`).
     Raises BadInputError when it cannot be written, and as the procfs source does.
     """
-    entries = record(pid, progress=progress)
+    entries = record(pid, others=others, progress=progress)
     if redact:
         redaction, recorded = Redaction.of(boot_id()), entries[facts.PATH]
         assert isinstance(recorded, bytes)  # noqa: S101 -- as `record` made it
@@ -69,6 +72,7 @@ def record(
     pid: int | None,
     *,
     only: Collection[int] | None = None,
+    others: Callable[[], tuple[int, ...]] = tuple,
     progress: Progress = lambda _: None,
 ) -> Entries:
     """Return the entries of a dump for `pid`: contents as bytes, links as str.
@@ -78,7 +82,7 @@ def record(
     live = ProcFs(procfs.LIVE)
     started = _now()
     recorder, answers = Recorder(live, only), Recording(procfs.who_to_ask(live))
-    procfs.collect(pid, proc=recorder, identity=answers, progress=progress)
+    procfs.collect(pid, proc=recorder, identity=answers, progress=progress, others=others)
     told = replace(
         _facts(live),
         collected_at=started,

@@ -60,6 +60,21 @@ def test_a_pid_namespace_and_who_is_in_it() -> None:
         assert told("check", str(root), "--members", "pidns")["subject"]["tasks"] == 1
 
 
+def test_a_dump_is_of_what_was_named(tmp_path: Path) -> None:
+    with unshared(*OWN, alone=True) as (_, root):
+        name = f"pidns:{os.readlink(f'/proc/{root}/ns/pid')}"
+        dump = tmp_path / "d.tar"
+        assert ran("procdump", name, "-o", str(dump)).returncode == 0
+        with subprocess.Popen(["sleep", "1000"], stdin=subprocess.DEVNULL) as other:
+            both = tmp_path / "b.tar"
+            made = ran("procdump", str(root), str(other.pid), "-o", str(both))
+            other.kill()
+        assert made.returncode == 0, made.stderr
+    assert told("check", "--proc", str(dump), name)["subject"]["pid"] == root
+    found = told("check", "--proc", str(both), str(root), str(other.pid))["subject"]
+    assert (found["roots"], found["tasks"]) == ([other.pid], 2)
+
+
 @pytest.mark.needs("tool:nsenter")
 def test_who_joined_is_a_member_by_its_namespace() -> None:
     with unshared(*OWN, alone=True) as (_, root), joined(root) as other:
