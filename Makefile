@@ -58,6 +58,9 @@ pictures: .venv/.stamp ## take the pictures of the README (needs chromium and ch
 bench: .venv/.stamp ## time cranalyze against lsof and lsfd; writes benchmarks/results.md
 	$(PYTHON) -m benchmarks.run $(ARGS)
 
+kernels: .venv/.stamp ## judge every fixture on other kernels in qemu; writes docs/kernels.md
+	$(PYTHON) -m scripts.kernels --page docs/kernels.md $(ARGS)
+
 setup: .venv/.stamp ## only make .venv
 
 lock: ## rewrite locks/ with the newest versions that pyproject.toml allows (needs uv)
@@ -76,4 +79,4 @@ clean: ## remove everything that these targets made
 	@scripts/setup.sh .venv-lowest locks/lowest.txt 12
 	@touch $@
 
-.PHONY: help demo test unit slow live again test-lowest lint format docs notebooks pictures bench setup lock clean
+.PHONY: help demo test unit slow live again test-lowest lint format docs notebooks pictures bench kernels setup lock clean

@@ -8,7 +8,8 @@ Each package becomes one small table of offsets, `linux-6.1-amd64.json`, that
 tests/unit/test_old_kernels.py holds the kinds against; run this again when the tests say that a
 question is not in the tables. `--record` first runs every fixture, and records the questions that
 the program asks and that are not plain in its source. `--keep FOLDER` keeps the BTF that was found;
-the folders that it makes there can be named in the place of the packages next time.
+the folders that it makes there can be named in the place of the packages next time, and so can one
+that packages were unpacked into (since Linux 7 Debian has one for the kernel, one for modules).
 
 A Debian package has the kernel as boot/vmlinuz: on x86-64 a bzImage, whose header says where the
 compressed vmlinux is (Documentation/arch/x86/boot.rst, payload_offset), on arm64 the plain image.
@@ -40,7 +41,7 @@ from tests import questions
 from tests.recording import every_scene, recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from analyzer.memory.fields import Answer
 
@@ -49,7 +50,7 @@ _START: Final = _HEADER.pack(MAGIC, 1, 0, _HEADER.size, 0, 0, 0, 0)[:12]
 _SETUP_SECTS, _HDRS, _PAYLOAD = 0x1F1, 0x202, 0x248  # the last: payload_offset, payload_length
 _SECTOR: Final = 512
 _MODULE: Final = re.compile(r"/modules/[^/]+/kernel/.*/([^/]+)\.ko(?:\.xz)?$")
-_KERNEL: Final = re.compile(r"boot/vmlinuz-(.+)$")
+_KERNEL: Final = re.compile(r"(?:boot/vmlinuz-([^/]+)|lib/modules/([^/]+)/vmlinuz)$")
 
 
 @dataclass
@@ -67,26 +68,43 @@ class Kernel:
         return f"linux-{'.'.join(self.release.split('.')[:2])}-{self.machine}"
 
 
+def from_files(files: Iterable[tuple[str, Callable[[], bytes]]], machine: str) -> Kernel:
+    """Find the kernel and the modules among files: names, and what reads each."""
+    found: dict[str, bytes] = {}
+    release = ""
+    for name, read in files:
+        if kernel := _KERNEL.search(name):
+            release, found["vmlinux"] = kernel[1] or kernel[2], find_btf(_unpacked(read()))
+        elif (module := _MODULE.search(name)) and module[1] in MODULES.values():
+            with contextlib.suppress(BtfError):  # modules have none before 5.11
+                found[module[1]] = find_btf(_decompressed(read()))
+    if not release:
+        raise BtfError("no vmlinuz in it")
+    return Kernel(release, machine, found.pop("vmlinux"), found)
+
+
 def from_package(package: Path) -> Kernel:
     """Read the kernel and the modules out of a Debian package."""
     command = ["dpkg-deb", "--fsys-tarfile", str(package)]
     tar = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603 - the developer's own
-    found: dict[str, bytes] = {}
-    release = ""
     with tar, tarfile.open(fileobj=tar.stdout, mode="r|") as members:
-        for member in members:
-            content = members.extractfile(member) if member.isfile() else None
-            if content is None:
-                continue
-            if kernel := _KERNEL.search(member.name):
-                release, found["vmlinux"] = kernel[1], find_btf(_unpacked(content.read()))
-            elif (module := _MODULE.search(member.name)) and module[1] in MODULES.values():
-                with contextlib.suppress(BtfError):  # modules have none before 5.11
-                    found[module[1]] = find_btf(_decompressed(content.read()))
-    if not release:
-        raise BtfError(f"{package}: no boot/vmlinuz in it")
-    machine = package.stem.rpartition("_")[2]
-    return Kernel(release, machine, found.pop("vmlinux"), found)
+        return from_files(_members(members), package.stem.rpartition("_")[2])
+
+
+def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    for member in tar:
+        content = tar.extractfile(member) if member.isfile() else None
+        if content is not None:
+            yield member.name, content.read
+
+
+def from_unpacked(folder: Path) -> Kernel:
+    """Read the kernel and the modules out of packages that were unpacked into one folder.
+
+    Its name tells the machine: `newest-amd64`, as scripts/kernels leaves it.
+    """
+    files = ((str(path), path.read_bytes) for path in folder.rglob("*") if path.is_file())
+    return from_files(files, folder.name.rpartition("-")[2])
 
 
 def running() -> Kernel:
@@ -182,10 +200,16 @@ def keep(kernel: Kernel, folder: Path) -> None:
         (place / f"{name}.btf").write_bytes(data)
 
 
+def _read(source: Path) -> Kernel:
+    if not source.is_dir():
+        return from_package(source)
+    return kept(source) if list(source.glob("*.btf")) else from_unpacked(source)
+
+
 def main() -> None:
     """Write the tables of the packages (or folders that --keep made) named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", type=Path, nargs="*", help="a .deb, or a folder made by --keep")
+    parser.add_argument("source", type=Path, nargs="*", help="a .deb, or a folder: see above")
     parser.add_argument("--running", action="store_true", help="the running kernel, too")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the BTF in it")
     parser.add_argument("--output", type=Path, default=Path("tests/data/btf"), metavar="FOLDER")
@@ -193,7 +217,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.record:
         questions.save_recorded(recorded(every_scene()))
-    kernels = [kept(path) if path.is_dir() else from_package(path) for path in options.source]
+    kernels = [_read(path) for path in options.source]
     for kernel in [*kernels, *([running()] if options.running else [])]:
         if options.keep:
             keep(kernel, options.keep)

@@ -42,6 +42,7 @@ PLACES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     (TASK, "io_uring.ring"): ("FILE",),
     (TASK, "io_uring.request"): ("FILE",),
     (TASK, "ctty"): ("TTY",),
+    (TASK, "exec_state"): ("EXEC_STATE",),
     ("FILE", "sock"): ("SOCKET", "NET_SOCKET"),
     ("FILE", "sock.again"): ("NET_SOCKET",),
     ("FILE", "epoll.item"): ("FILE",),

@@ -41,9 +41,9 @@ def _of_files(memory: Memory, files: U64) -> Iterator[Edges]:
     if not memory.has("fuse_mount", "fc_entry"):  # a module that is not loaded; before 5.10
         return
     own = memory.gather(files, "file", {"device": "private_data"})
-    device = memory.gather(own["device"] & ~_FLAGS, "fuse_dev", {"connection": "fc"})
-    at = np.flatnonzero(own.ok & device.ok & (device["connection"] != 0))
-    heads = device["connection"][at] + np.uint64(memory.offset("fuse_conn", "mounts"))
+    connection = _connections(memory, own["device"] & ~_FLAGS)
+    at = np.flatnonzero(own.ok & (connection != 0))
+    heads = connection[at] + np.uint64(memory.offset("fuse_conn", "mounts"))
     found = rings(memory, heads)
     mounts = found.value - np.uint64(memory.offset("fuse_mount", "fc_entry"))
     read = memory.gather(mounts, "fuse_mount", {"sb": "sb"})
@@ -51,6 +51,16 @@ def _of_files(memory: Memory, files: U64) -> Iterator[Edges]:
     good = np.flatnonzero(read.ok & block.ok & (block["magic"] == _MAGIC))
     holder = at[found.owner[good]]
     yield Edges(FUSE, "SUPERBLOCK", holder, read["sb"][good], weight=np.zeros(len(good), np.int64))
+
+
+def _connections(memory: Memory, devices: U64) -> U64:
+    """Return the connection of each struct fuse_dev, 0 where there is none (yet)."""
+    if memory.has("fuse_dev", "fc"):
+        read = memory.gather(devices, "fuse_dev", {"connection": "fc"})
+    else:  # a channel is between them, as 7.2 has it
+        channel = memory.gather(devices, "fuse_dev", {"channel": "chan"})["channel"]
+        read = memory.gather(channel, "fuse_chan", {"connection": "conn"})
+    return np.where(read.ok, read["connection"], np.uint64(0))
 
 
 FILE_TYPE: Final = FileType("fuse", None, _of_files, (FUSE,), _are_doors)

@@ -86,6 +86,9 @@ def _waiting(memory: Memory, contexts: U64) -> Iterator[Elements]:
     if memory.has("io_ring_ctx", "iopoll_list.first"):
         first = memory.gather(contexts, "io_ring_ctx", {"first": "iopoll_list.first"})["first"]
         yield _requests(_single(memory, first), memory.offset("io_kiocb", "comp_list"))
+    elif memory.has("io_kiocb", "iopoll_node"):  # an ordinary list, as 7.2 has it
+        polled = rings(memory, contexts + np.uint64(memory.offset("io_ring_ctx", "iopoll_list")))
+        yield _requests(polled, memory.offset("io_kiocb", "iopoll_node"))
     if memory.has("io_defer_entry", "req"):
         heads = contexts + np.uint64(memory.offset("io_ring_ctx", "defer_list"))
         drained = rings(memory, heads)

@@ -67,15 +67,18 @@ def _walk(memory: Memory, spaces: U64) -> Iterator[Edges]:
         _PERMISSIONS[(flags & 7).astype(np.int64) + 8 * shared],
         torn,
     )
-    yield _user_namespaces(memory, spaces)
+    yield from _user_namespaces(memory, spaces)
     yield from contexts(memory, spaces)
 
 
-def _user_namespaces(memory: Memory, spaces: U64) -> Edges:
-    # Taken by mm_init() (kernel/fork.c). The initial one is the host's whoever holds it.
+def _user_namespaces(memory: Memory, spaces: U64) -> Iterator[Edges]:
+    # Taken by mm_init() (kernel/fork.c); since 7.2 the task has it (kinds/exec_state.py). The
+    # initial one is the host's whoever holds it.
+    if not memory.has("mm_struct", "user_ns"):
+        return
     read = memory.gather(spaces, "mm_struct", {"ns": "user_ns"})
     at = np.flatnonzero(read.ok & (read["ns"] != initial(memory, "user")))
-    return Edges(USER_NS, "USER_NS", at, read["ns"][at])
+    yield Edges(USER_NS, "USER_NS", at, read["ns"][at])
 
 
 def _mappings(memory: Memory, spaces: U64) -> Elements:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analyzer.core.model import TASK, Fact
-from analyzer.kinds import _blocked, io_uring, tty
+from analyzer.kinds import _blocked, exec_state, io_uring, tty
 from analyzer.kinds._named_types import signals, texts
 from analyzer.kinds.base import (
     ALL_RULES,
@@ -57,6 +57,7 @@ def _walk(memory: Memory, tasks: U64) -> Iterator[Edges]:
     yield from _blocked.walk(memory, tasks)
     yield from io_uring.of_tasks(memory, tasks)
     yield from tty.of_tasks(memory, tasks)
+    yield from exec_state.of_tasks(memory, tasks)
 
 
 def _state(memory: Memory, tasks: U64) -> Mapping[str, npt.NDArray[Any]]:
@@ -155,7 +156,14 @@ KIND: Final = Kind(
         Pointer(("real_cred",), "CRED", Association("real_cred", "owns it")),
     ),
     walk=_walk,
-    walk_associations=(MM, PID, *_blocked.ASSOCIATIONS, *io_uring.OF_TASKS, tty.CONTROLLING),
+    walk_associations=(
+        MM,
+        PID,
+        *_blocked.ASSOCIATIONS,
+        *io_uring.OF_TASKS,
+        tty.CONTROLLING,
+        exec_state.EXECUTED,
+    ),
     state=State(_FACTS, _state),
     of_process=True,
 )

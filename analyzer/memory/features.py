@@ -72,7 +72,7 @@ FEATURES: Final = (
     ),
     Feature(
         "io-polled",
-        ("io_ring_ctx:iopoll_list.first", "io_kiocb:comp_list"),
+        ("io_ring_ctx:iopoll_list.first|iopoll_list.next", "io_kiocb:comp_list|iopoll_node"),
         "files in requests of an io_uring that polls its device are unnamed",
         "Linux 5.16",
     ),
@@ -121,7 +121,7 @@ FEATURES: Final = (
     ),
     Feature(
         "fuse-daemons",
-        ("fuse_dev:fc", "fuse_conn:mounts", "fuse_mount:fc_entry", "fuse_mount:sb"),
+        ("fuse_dev:fc|chan", "fuse_conn:mounts", "fuse_mount:fc_entry", "fuse_mount:sb"),
         "which filesystem a descriptor of /dev/fuse serves is not told",
         "Linux 5.11, which describes modules too",
         module="fuse",

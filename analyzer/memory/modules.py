@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MODULES: Final = {
     "Node": "binfmt_misc",
     "autofs_sb_info": "autofs4",
+    "fuse_chan": "fuse",
     "fuse_conn": "fuse",
     "fuse_dev": "fuse",
     "fuse_mount": "fuse",

@@ -34,7 +34,7 @@ def _find(world: World) -> Iterator[Related]:
     order = np.argsort(counter, kind="stable")
     machines = world.once(anonymous).get(KVM_VM, opened[:0])
     users = [("AIO", "request", world.all("AIO"), *_of_requests(memory, world.all("AIO")))]
-    if memory.has("kvm", "irqfds.items"):
+    if memory.has("kvm_kernel_irqfd", "list"):  # of a module, which may not be loaded
         kvm = data_of(world, machines)
         users.append(("FILE", "interrupts the guest", machines, *_interrupts(memory, kvm)))
         users.append(("FILE", "rung by the guest", machines, *_doorbells(memory, kvm)))

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 def _find(world: World) -> Iterator[Related]:
     memory = world.memory
     file, _, _ = world.held("tun")
+    if len(file) <= 1:  # and that may be our own sample, of a module that has no BTF
+        return
     data = memory.gather(file, "file", {"data": "private_data"})
     own = memory.gather(data["data"], "tun_file", {"tun": "tun"})
     device = memory.gather(own["tun"], "tun_struct", {"device": "dev"})["device"]

@@ -1,0 +1,94 @@
+"""`python -m scripts.kernels`: boot kernels, judge the fixtures there, write docs/kernels.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from scripts.kernels import debian, image, machine, page
+
+_LIMIT: Final = 7200.0  # seconds a guest may take: its processor is emulated
+
+
+def main() -> int:
+    """Return 1 when something is not as promised on some kernel, 3 when one was not to be had."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "kernels", nargs="*", metavar="KERNEL", default=list(debian.SUITES),
+        help=f"{', '.join(debian.SUITES)}, or the folder of a package that was unpacked",
+    )  # fmt: skip
+    parser.add_argument("--only", metavar="FIXTURES", default="", help="these, between commas")
+    parser.add_argument("--scratch", type=Path, help="keep kernels, images and logs in this folder")
+    parser.add_argument("--limit", type=float, default=_LIMIT, help="seconds for each kernel")
+    parser.add_argument("--page", type=Path, help="write the table of results to this file")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as own:
+        scratch = asked.scratch or Path(own)
+        scratch.mkdir(parents=True, exist_ok=True)
+        image.base(scratch / "base.cpio")
+        said = [_tried(name, asked, scratch) for name in asked.kernels]
+    results = [result for result in said if result is not None]
+    if asked.page:
+        asked.page.write_text(page.page(results))
+    if any(page.wrong(result) for result in results):
+        return 1
+    return 0 if len(results) == len(said) else 3
+
+
+def _tried(name: str, asked: argparse.Namespace, scratch: Path) -> page.Result | None:
+    """Boot one kernel; None when it was not to be had, or did not come up."""
+    try:
+        kernel = _kernel(name, scratch)
+    except debian.NoKernelError as error:
+        _tell(f"{name}: not tried: {error}")
+        return None
+    options = [f"cranalyze.only={asked.only}"] if asked.only else []
+    packed, log = scratch / "image.cpio", scratch / f"{Path(name).name}.log"
+    _pack(kernel, scratch, packed)
+    here, before = platform.machine(), time.monotonic()
+    result: page.Result = []
+    for answer in machine.boot(kernel.image, packed, here, options, log=log, limit=asked.limit):
+        _tell(_line(name, answer))
+        result.append(answer)
+    if not result or "done" not in result[-1]:
+        _tell(f"{name}: ended after {time.monotonic() - before:.0f} seconds, before it was done")
+        sys.stdout.writelines(f"  {line}\n" for line in log.read_text().splitlines()[-20:])
+    return result or None
+
+
+def _kernel(name: str, scratch: Path) -> debian.Kernel:
+    if name in debian.SUITES:
+        return debian.fetch(name, platform.machine(), scratch)
+    return debian.unpacked(Path(name))
+
+
+def _pack(kernel: debian.Kernel, scratch: Path, into: Path) -> None:
+    modules = scratch / "modules.cpio"
+    image.modules(kernel.folder, modules)
+    with into.open("wb") as out:
+        for part in (scratch / "base.cpio", modules):
+            with part.open("rb") as file:
+                shutil.copyfileobj(file, out)
+
+
+def _line(name: str, answer: dict[str, Any]) -> str:
+    if "what" not in answer:
+        return f"{name}: {json.dumps(answer)}"
+    faults = list(page.faults(answer))
+    what = answer.get("name", answer["what"])
+    return f"{name}: {what}: {'; '.join(faults) or 'as promised'} ({answer['seconds']} s)"
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - progress
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""Kernels from Debian's archive: apt(8) finds, checks and gets them, in a folder of its own."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# The kernel of each release; the last is of a suite that has always a new one.
+SUITES: Final = {"5.10": "bullseye", "6.1": "bookworm", "6.12": "trixie", "newest": "sid"}
+ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+_KEYRING: Final = "/usr/share/keyrings/debian-archive-keyring.gpg"
+_PART: Final = re.compile(r" Depends: (linux-(?:image|binary|modules)-[0-9]\S*)")
+_ARCHIVE: Final = "http://deb.debian.org/debian"
+
+
+class NoKernelError(Exception):
+    """A kernel could not be had: why."""
+
+
+class Kernel(NamedTuple):
+    """A package that was unpacked: the kernel, and the folder that it and its modules are in."""
+
+    image: Path
+    folder: Path
+
+
+def fetch(name: str, machine: str, scratch: Path) -> Kernel:
+    """Return the kernel of Debian's release that has `name`; NoKernelError says what is wrong."""
+    architecture = ARCHITECTURES[machine]
+    folder = scratch / f"{name}-{architecture}"
+    if not folder.exists():
+        for package in _download(SUITES[name], architecture, scratch / "apt" / f"{name}-{machine}"):
+            _run(["dpkg-deb", "--extract", package, folder], scratch)
+    return unpacked(folder)
+
+
+def unpacked(folder: Path) -> Kernel:
+    """Return the kernel of a package that was unpacked into `folder`."""
+    images = sorted((*folder.glob("boot/vmlinuz-*"), *folder.glob("usr/lib/modules/*/vmlinuz")))
+    if not images:
+        raise NoKernelError(f"{folder}: no vmlinuz there")
+    return Kernel(images[-1], folder)
+
+
+def _download(suite: str, architecture: str, place: Path) -> list[Path]:
+    """Get the packages of the newest kernel of a suite: one, or (since 7.0) one for each part."""
+    for name in ("lists/partial", "cache/archives/partial"):
+        (place / name).mkdir(parents=True, exist_ok=True)
+    (place / "status").touch()
+    sources = place / "sources.list"
+    sources.write_text(f"deb [signed-by={_KEYRING}] {_ARCHIVE} {suite} main\n")
+    settings = {
+        "Dir::Etc::SourceList": sources, "Dir::Etc::SourceParts": "-",
+        "Dir::State::Lists": place / "lists", "Dir::State::Status": place / "status",
+        "Dir::Cache": place / "cache", "APT::Architecture": architecture,
+        "APT::Architectures": architecture, "APT::Sandbox::User": "root",
+        "Acquire::Languages": "none", "Acquire::Check-Valid-Until": "false",
+    }  # fmt: skip
+    options = [f"-o{name}={value}" for name, value in settings.items()]
+    _run(["apt-get", *options, "-qq", "update"], place)
+
+    def needs(package: str) -> list[str]:
+        return _PART.findall(_run(["apt-cache", *options, "depends", package], place))
+
+    kernel = needs(f"linux-image-{architecture}")
+    if not kernel:
+        raise NoKernelError(f"{suite}: linux-image-{architecture} depends on no kernel")
+    _run(["apt-get", *options, "-qq", "download", *kernel, *needs(kernel[0])], place)
+    return sorted(place.glob("*.deb"))
+
+
+def _run(command: list[str | Path], where: Path) -> str:
+    try:
+        return subprocess.run(
+            command, cwd=where, capture_output=True, text=True, check=True, timeout=600
+        ).stdout
+    except FileNotFoundError as error:
+        raise NoKernelError(f"{command[0]}: there is no such program here") from error
+    except subprocess.TimeoutExpired as error:
+        raise NoKernelError(
+            f"{command[0]}: took longer than {error.timeout:.0f} seconds"
+        ) from error
+    except subprocess.CalledProcessError as error:
+        lines = error.stderr.strip().splitlines() or [f"exit code {error.returncode}"]
+        raise NoKernelError(f"{command[0]}: {lines[-1]}") from error
