@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 Found = ReportObject | Crossed | Finding
 """What a report finds."""
 
-_LEAKS: Final = (Verdict.USAGE_LEAK, Verdict.OVERCOUNT)
+LEAKS: Final = (Verdict.USAGE_LEAK, Verdict.OVERCOUNT)
+"""The verdicts that are a leak."""
+
 _MOST_NAMED: Final = 3
 
 
@@ -246,7 +248,7 @@ def _by_name(report: Report, by: By) -> _Keyed:
 def _found(one: Found | None) -> bool:
     """Tell whether it is something that a report finds, and not contained or undecided."""
     if isinstance(one, ReportObject):
-        return one.verdict in _LEAKS
+        return one.verdict in LEAKS
     return one is not None
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from analyzer.changes.between import Way, between
+from analyzer.changes.between import LEAKS, Way, between
 from analyzer.changes.growth import holdings
 from analyzer.changes.identity import root
 from analyzer.check.subtree import INSIDE
@@ -176,11 +176,13 @@ def _key(entry: ReportObject) -> Hashable:
 
 def _start(report: Report) -> str:
     summary = report.summary
-    leaks = summary.usage_leak + summary.overcount
-    crossings = sum(1 for one in report.crossings if not one.alone)
-    descriptors = sum(one.number for one in holdings(report))
-    counts = ((leaks, "leak"), (crossings, "crossing"), (descriptors, "descriptor"))
-    return f"{report.status.value}: {listing([many(count, word) for count, word in counts])}"
+    crossings = [one for one in report.crossings if not one.alone]
+    leaks = [entry for entry in report.objects if entry.verdict in LEAKS]
+    decide = sum(one.gates for one in leaks) + sum(one.gates for one in crossings)
+    counts = (many(summary.usage_leak + summary.overcount, "leak"),
+              many(len(crossings), "crossing"))  # fmt: skip
+    descriptors = many(sum(one.number for one in holdings(report)), "descriptor")
+    return f"{report.status.value}: {listing(counts)}, {decide:,} decide; {descriptors}"
 
 
 def _numbers(report: Report) -> Mapping[Grower, int]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from analyzer.changes.between import LEAKS
 from analyzer.changes.growth import holdings
 from analyzer.core.model import Status, Verdict
 from analyzer.core.text import printable
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     Samples = Iterable[tuple[dict[str, str], float]]
 
-_LEAKS: Final = (Verdict.USAGE_LEAK, Verdict.OVERCOUNT)
 _VERDICTS: Final = tuple(Verdict)
 _ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
@@ -111,7 +111,7 @@ def _leaks(reading: Reading) -> Samples:
     found = Counter(
         (entry.kind, entry.impact.word if entry.impact else "", _decides(entry.gates))
         for entry in reading.report.objects
-        if entry.verdict in _LEAKS
+        if entry.verdict in LEAKS
     )
     return _counted(("kind", "impact", "decides"), found)
 

@@ -106,7 +106,7 @@ def test_what_is_gone_is_forgotten() -> None:
 def test_the_first_reading_says_what_there_is_and_the_next_what_is_new_and_gone() -> None:
     first, new, gone, same = seen(machine(), later(), machine(), machine())
     assert writer.line(first[0]).text.endswith(
-        " start: leaks: 1 leak, 0 crossings and 2 descriptors"
+        " start: leaks: 1 leak and 0 crossings, 1 decide; 2 descriptors"
     )
     assert writer.line(new[0]).text == (
         "2009-04-24T12:00:00Z new: open file /srv/own, referenced from outside (shared state); "
