@@ -29,6 +29,7 @@ from analyzer.kinds import associations, facts, registry
 from analyzer.kinds.base import Slot
 from analyzer.procfs.homes import home
 from analyzer.procfs.people import user_name
+from analyzer.report import lsfd
 from analyzer.sources.meta import boot_id
 
 if TYPE_CHECKING:
@@ -548,8 +549,16 @@ def _told(names: Iterable[str]) -> Iterator[Column]:
             yield _object(name, kind, _of_fact(fact.name), fact.meaning + unit)
 
 
-COLUMNS: Final = (*_OWN, *_told({column.name for column in _OWN}))
-"""Every column, in the order of the documentation: our own, then a fact each."""
+def _as_lsfd(known: lsfd.Known) -> Column:
+    return _object(known.name, known.type, lambda row: known.get(row.entry), known.meaning)
+
+
+COLUMNS: Final = (
+    *_OWN,
+    *_told({column.name for column in _OWN}),
+    *map(_as_lsfd, lsfd.COLUMNS),
+)
+"""Every column, in the order of the documentation: our own, a fact each, names of lsfd's."""
 
 DEFAULT: Final = ("VERDICT", "KIND", "USERS", "REFCOUNT", "OUTSIDE", "UNNAMED", "NAME")
 """The columns of `-o +...`, before those that are named."""

@@ -60,7 +60,7 @@ def test_every_column_is_told() -> None:
 def test_every_column_of_a_report_is_told_on_the_page_and_in_the_manual() -> None:
     page, manual = columns.report_columns_page(), man.man_page()
     assert each(f"| `{column.name}` |" in page for column in COLUMNS)
-    assert each(f"\\fB{column.name}\\fR" in manual for column in COLUMNS)
+    assert each(f"\\fB{man.roff(column.name)}\\fR" in manual for column in COLUMNS)
     assert "and (OUTSIDE > 0 or UNNAMED > 0)" in page
 
 

@@ -1,0 +1,73 @@
+"""What lsfd has a column of its own for is found under that name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from analyzer.report import lsfd
+from analyzer.report.columns import COLUMNS, by_name, listing
+from analyzer.report.filters import parse
+from tests.build import Machine
+from tests.unit.test_report_terminal import leaking, reported
+
+
+def told(**facts: str | int) -> dict[str, Any]:
+    """Return what the columns say of an open file with facts (their names with _ for the dot)."""
+    made = Machine()
+    made.task(100, nspid=1)
+    table = made.object("FILE_TABLE", 1, holders=[(100, "files")])
+    file = made.object("FILE", 1, holders=[(table, "fd", 3)])
+    for fact, value in facts.items():
+        made.fact(file, fact.replace("_", ".", 1), value)
+    rows = listing(reported(made, all=True), COLUMNS).rows
+    (row,) = (row for row in rows if row.entry.kind == "FILE")
+    values = {known.name: known.get(row.entry) for known in lsfd.COLUMNS}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("family", "local", "host", "said"),
+    [
+        ("inet", "10.0.0.1:80", "10.0.0.1", "10.0.0.1:80"),
+        ("inet", "*:80", "0.0.0.0", "0.0.0.0:80"),  # noqa: S104 - it is told
+        ("inet6", "[::1]:80", "::1", "[::1]:80"),
+        ("inet6", "*:80", "::", "[::]:80"),
+    ],
+)
+def test_a_listener_has_its_address_and_port(family: str, local: str, host: str, said: str) -> None:
+    found = told(socket_family=family, socket_protocol="tcp",
+                 socket_state="listening", local=local)  # fmt: skip
+    assert found == {
+        "SOCK.LISTENING": True, "SOCK.PROTONAME": "tcp", "SOCK.STATE": "listening",
+        f"{family.upper()}.LADDR": host, "TCP.LADDR": said, "TCP.LPORT": 80,
+    }  # fmt: skip
+
+
+def test_a_connection_has_both_ends_by_its_protocol() -> None:
+    found = told(socket_family="inet", socket_protocol="udp", socket_type="dgram",
+                 local="*:53", remote="10.0.0.9:999")  # fmt: skip
+    assert (found["UDP.LPORT"], found["UDP.RADDR"], found["UDP.RPORT"]) == (
+        53, "10.0.0.9:999", 999,
+    )  # fmt: skip
+    assert not {name for name in found if name.startswith("TCP.")}
+
+
+def test_others_have_what_they_are_called_by() -> None:
+    assert told(socket_family="unix", local="@a:b")["UNIX.PATH"] == "@a:b"
+    route = told(socket_family="netlink", socket_protocol="route", local="77")
+    assert (route["NETLINK.LPORT"], route["NETLINK.PROTOCOL"]) == (77, "route")
+    assert told(socket_family="vsock", local="2:9")["VSOCK.LADDR"] == "2:9"
+    assert told(tty_driver="pty_master", tty_index=3) == {"PTMX.TTY-INDEX": 3}
+    assert told(tty_driver="pty_slave", tty_index=3) == {}
+
+
+def test_a_namespace_has_its_name_and_type() -> None:
+    rows = listing(reported(leaking(), all=True), COLUMNS).rows
+    found = {tuple(by_name()[name].get(row) for name in ("NS.NAME", "NS.TYPE")) for row in rows}
+    assert found >= {("net:[4026531838]", "net"), (None, None)}
+
+
+def test_a_filter_takes_them() -> None:
+    parse('TCP.LPORT == 80 and SOCK.LISTENING and PTMX.TTY-INDEX != 3 or NS.TYPE == "net"')
