@@ -40,6 +40,8 @@ _FLOCK: Final = 2
 _LEASE: Final = 32
 _OFD: Final = 1024
 _ENDLESS: Final = (1 << 63) - 1  # OFFSET_MAX
+_MINOR_BITS: Final = 20  # include/linux/kdev_t.h
+_MEM_MAJOR: Final = 1  # Documentation/admin-guide/devices.txt: null, zero, full, random
 _KINDS: Final = {"POSIX": _POSIX, "FLOCK": _FLOCK, "LEASE": _LEASE, "OFDLCK": _POSIX | _OFD}
 # A line of /proc/locks, and of fdinfo: 1: -> FLOCK  ADVISORY  WRITE 7 fe:00:12 0 EOF
 _LOCK: Final = re.compile(
@@ -75,6 +77,7 @@ _MEMBER: Final = ("c.flc_blocked_member", "fl_blocked_member")
 def _find(world: World) -> Iterator[Related]:
     found, known = world.once(files), world.once(inodes)
     some = known.good & (known.locks != 0)
+    some[some] = ~_memory_devices(world.memory, known.address[some])
     if not some.any():
         return
     locked: list[U64] = []
@@ -94,6 +97,13 @@ def _find(world: World) -> Iterator[Related]:
             found.inode[at],
             impact=words(count, Impact.WATCHES.value),
         )
+
+
+def _memory_devices(memory: Memory, inodes: U64) -> Mask:
+    # A lock on /dev/null (dockerd has one) keeps nobody from anything.
+    device = memory.gather(inodes, "inode", {"device": "i_rdev"})["device"].astype(np.int64)
+    mask: Mask = device >> _MINOR_BITS == _MEM_MAJOR
+    return mask
 
 
 def _all(memory: Memory, inodes: U64, contexts: U64) -> Iterator[_Locks]:
