@@ -175,12 +175,12 @@ def _key(entry: ReportObject) -> Hashable:
 
 
 def _start(report: Report) -> str:
-    summary = report.summary
     crossings = [one for one in report.crossings if not one.alone]
     leaks = [entry for entry in report.objects if entry.verdict in LEAKS]
-    decide = sum(one.gates for one in leaks) + sum(one.gates for one in crossings)
-    counts = (many(summary.usage_leak + summary.overcount, "leak"),
-              many(len(crossings), "crossing"))  # fmt: skip
+    others = [finding for finding in report.findings if not finding.informs]
+    counts = [many(len(leaks), "leak"), many(len(crossings), "crossing")]
+    counts += [many(len(others), "other finding")] if others else []
+    decide = sum(one.gates for found in (leaks, crossings, others) for one in found)
     descriptors = many(sum(one.number for one in holdings(report)), "descriptor")
     return f"{report.status.value}: {listing(counts)}, {decide:,} decide; {descriptors}"
 
