@@ -166,10 +166,6 @@ class Watch:
             yield self._event(Sort.GROWTH, report)._replace(grown=grown)
 
 
-def _reused(last: Report, report: Report) -> bool:
-    return report.subject.pid == last.subject.pid and root(report) != root(last)
-
-
 def _key(entry: ReportObject) -> Hashable:
     return entry.kind, entry.address, entry.ino, entry.name
 

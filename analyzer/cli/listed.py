@@ -67,7 +67,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON
     return valid(value) if isinstance(value, str) else value
 
 
-def view(
+def chosen(
     fields: Mapping[str, Field[T]],
     usual: Sequence[str],
     columns_: str | None,

@@ -66,14 +66,14 @@ def beside(
     made: list[Limit] = []
     for family in families:
         # One user can have several counts: told is the largest.
-        found = sorted(_FAMILIES[family](_Asked(snapshot, kind, pids)), key=lambda one: one.share)
+        found = sorted(_FAMILIES[family](_Beside(snapshot, kind, pids)), key=lambda one: one.share)
         told = {(one.name, one.whose): one for one in found}
         made += sorted(told.values(), key=lambda one: (-one.share, one.name, one.whose))
     return tuple(made)
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Beside:
     """What limits are asked beside."""
 
     snapshot: Snapshot
@@ -142,17 +142,17 @@ def _of_machine(name: str, used: int | None, at: int = 0, note: str = "") -> Ite
         yield Limit(name, "the machine", used, _bounded(most), note)
 
 
-def _ptys(_: _Asked) -> Iterator[Limit]:
+def _ptys(_: _Beside) -> Iterator[Limit]:
     reserve = sysctl("kernel.pty.reserve")
     kept = f"{reserve:,} of them only in the host's own devpts" if reserve else ""
     yield from _of_machine("kernel.pty.max", sysctl("kernel.pty.nr"), note=kept)
 
 
-def _aio(_: _Asked) -> Iterator[Limit]:
+def _aio(_: _Beside) -> Iterator[Limit]:
     yield from _of_machine("fs.aio-max-nr", sysctl("fs.aio-nr"), note="events of io_setup(2)")
 
 
-def _keys(_: _Asked) -> Iterator[Limit]:
+def _keys(_: _Beside) -> Iterator[Limit]:
     """Yield the quotas of keys: /proc/key-users has `uid: usage nkeys/nikeys qnkeys/max ...`."""
     try:
         with open("/proc/key-users", "rb") as file:
@@ -168,21 +168,21 @@ def _keys(_: _Asked) -> Iterator[Limit]:
         yield Limit(f"kernel.keys.{root}maxbytes", _user(uid), size, bytes_, "bytes")
 
 
-def _epolls(_: _Asked) -> Iterator[Limit]:
+def _epolls(_: _Beside) -> Iterator[Limit]:
     most = sysctl("fs.epoll.max_user_watches")
     if most is not None:
         yield Limit("fs.epoll.max_user_watches", "each user", None, most)
 
 
-def _inotify(asked: _Asked) -> Iterator[Limit]:
+def _inotify(to: _Beside) -> Iterator[Limit]:
     names = ("fs.inotify.max_user_instances", "fs.inotify.max_user_watches")
-    yield from _kept_or_each(asked.snapshot, names)
+    yield from _kept_or_each(to.snapshot, names)
     yield from _each("fs.inotify.max_queued_events", "each instance")
 
 
-def _fanotify(asked: _Asked) -> Iterator[Limit]:
+def _fanotify(to: _Beside) -> Iterator[Limit]:
     names = ("fs.fanotify.max_user_groups", "fs.fanotify.max_user_marks")
-    yield from _kept_or_each(asked.snapshot, names)
+    yield from _kept_or_each(to.snapshot, names)
     yield from _each("fs.fanotify.max_queued_events", "each group")
 
 
@@ -200,9 +200,9 @@ def _each(name: str, whose: str) -> Iterator[Limit]:
         yield Limit(name, whose, None, _bounded(most))
 
 
-def _namespaces(asked: _Asked) -> Iterator[Limit]:
-    name = asked.kind.removesuffix("_NS").lower()
-    yield from _kept_or_each(asked.snapshot, (f"user.max_{name}_namespaces",))
+def _namespaces(to: _Beside) -> Iterator[Limit]:
+    name = to.kind.removesuffix("_NS").lower()
+    yield from _kept_or_each(to.snapshot, (f"user.max_{name}_namespaces",))
     clone = sysctl("kernel.unprivileged_userns_clone")
     if name == "user" and clone is not None:
         said = "who is not root may make some" if clone else "only root may make any"
@@ -215,28 +215,28 @@ def _namespaces(asked: _Asked) -> Iterator[Limit]:
         )  # fmt: skip
 
 
-def _ipc_shm(asked: _Asked) -> Iterator[Limit]:
-    yield from _kept(asked.snapshot, "kernel.shmmni", "kernel.shmall")
+def _ipc_shm(to: _Beside) -> Iterator[Limit]:
+    yield from _kept(to.snapshot, "kernel.shmmni", "kernel.shmall")
     yield from _each("kernel.shmmax", "each segment (bytes)")
 
 
-def _ipc_sem(asked: _Asked) -> Iterator[Limit]:
-    yield from _kept(asked.snapshot, "kernel.sem (sets)", "kernel.sem (semaphores)")
+def _ipc_sem(to: _Beside) -> Iterator[Limit]:
+    yield from _kept(to.snapshot, "kernel.sem (sets)", "kernel.sem (semaphores)")
 
 
-def _ipc_msg(asked: _Asked) -> Iterator[Limit]:
-    yield from _kept(asked.snapshot, "kernel.msgmni")
+def _ipc_msg(to: _Beside) -> Iterator[Limit]:
+    yield from _kept(to.snapshot, "kernel.msgmni")
     yield from _each("kernel.msgmnb", "each queue (bytes)")
 
 
-def _ipc_mqueue(asked: _Asked) -> Iterator[Limit]:
-    yield from _kept(asked.snapshot, "fs.mqueue.queues_max")
+def _ipc_mqueue(to: _Beside) -> Iterator[Limit]:
+    yield from _kept(to.snapshot, "fs.mqueue.queues_max")
     yield from _each("fs.mqueue.msg_max", "each queue")
 
 
-def _mounts(asked: _Asked) -> Iterator[Limit]:
+def _mounts(to: _Beside) -> Iterator[Limit]:
     most = sysctl("fs.mount-max")
-    references, objects = asked.snapshot.tables["references"], asked.snapshot.tables["objects"]
+    references, objects = to.snapshot.tables["references"], to.snapshot.tables["objects"]
     is_one = references["association"] == references.code("association", "mount")
     spaces, counts = np.unique(references["holder"][is_one], return_counts=True)
     pairs = sorted(zip(counts.tolist(), spaces.tolist(), strict=True), reverse=True)
@@ -249,16 +249,16 @@ def _mounts(asked: _Asked) -> Iterator[Limit]:
 # --- tasks
 
 
-def _pids(asked: _Asked) -> Iterator[Limit]:
-    tasks = asked.snapshot.tables["tasks"]
+def _pids(to: _Beside) -> Iterator[Limit]:
+    tasks = to.snapshot.tables["tasks"]
     count = int((tasks["tid"] > 0).sum())
-    found = list(_kept(asked.snapshot, "kernel.pid_max"))
+    found = list(_kept(to.snapshot, "kernel.pid_max"))
     yield from found
     if not any(one.whose == "the host" for one in found):
         yield from _of_machine("kernel.pid_max", count)
     yield from _of_machine("kernel.threads-max", count)
     yield from _cgroups()
-    yield from _rlimits("Max processes", "RLIMIT_NPROC", _by_user(asked.snapshot))
+    yield from _rlimits("Max processes", "RLIMIT_NPROC", _by_user(to.snapshot))
 
 
 def _cgroups() -> Iterator[Limit]:
@@ -288,12 +288,12 @@ def _number(path: str) -> int | None:
 # --- files
 
 
-def _files(asked: _Asked) -> Iterator[Limit]:
+def _files(to: _Beside) -> Iterator[Limit]:
     used = sysctl("fs.file-nr")
     yield from _of_machine("fs.file-max", used)
     yield from _each("fs.nr_open", "each process, at most")
-    counts = _by_process(asked.snapshot)
-    mine = {pid: told for pid, told in counts.items() if pid in asked.pids}
+    counts = _by_process(to.snapshot)
+    mine = {pid: told for pid, told in counts.items() if pid in to.pids}
     yield from _rlimits("Max open files", "RLIMIT_NOFILE", mine)
 
 
@@ -364,7 +364,7 @@ def _soft(pid: int, word: str) -> int | None:
     return int(match[1]) if match else None
 
 
-_FAMILIES: Final[Mapping[str, Callable[[_Asked], Iterator[Limit]]]] = {
+_FAMILIES: Final[Mapping[str, Callable[[_Beside], Iterator[Limit]]]] = {
     "inotify": _inotify,
     "fanotify": _fanotify,
     "epoll": _epolls,

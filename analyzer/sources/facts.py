@@ -27,7 +27,7 @@ _FILE: Final = "FILE"
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Stateful:
     """Things of one kind that are asked for their state: their numbers and addresses."""
 
     kind: str
@@ -48,14 +48,14 @@ def some(memory: Memory, objects: Table, only: Collection[str]) -> Table:
     """Return those facts of all objects that are called one of `only`."""
     everything = np.ones(len(objects), np.bool_)
     states = _states(memory, objects, everything) if only else ()
-    asked = (one for one in states if any(fact.name in only for fact in one.state.facts))
-    return _told(memory, asked, only)
+    known = (one for one in states if any(fact.name in only for fact in one.state.facts))
+    return _told(memory, known, only)
 
 
-def _told(memory: Memory, things: Iterable[_Asked], only: Collection[str]) -> Table:
+def _told(memory: Memory, things: Iterable[_Stateful], only: Collection[str]) -> Table:
     parts: dict[str, list[Any]] = {column.name: [] for column in FACTS.columns}
-    for asked in things:
-        for name, values in _read(memory, asked.state, asked.address).items():
+    for some in things:
+        for name, values in _read(memory, some.state, some.address).items():
             if name not in only:
                 continue
             known = ~np.ma.getmaskarray(values)
@@ -64,34 +64,34 @@ def _told(memory: Memory, things: Iterable[_Asked], only: Collection[str]) -> Ta
             if is_text:
                 known &= plain != ""
             count = int(known.sum())
-            parts["kind"] += [asked.kind] * count
-            parts["ref"] += asked.ref[known].tolist()
+            parts["kind"] += [some.kind] * count
+            parts["ref"] += some.ref[known].tolist()
             parts["fact"] += [name] * count
             parts["number"] += [None] * count if is_text else plain[known].astype(int).tolist()
             parts["text"] += plain[known].tolist() if is_text else [None] * count
     return tables.build(FACTS, parts)
 
 
-def _of_tasks(tasks: Tasks) -> Iterator[_Asked]:
+def _of_tasks(tasks: Tasks) -> Iterator[_Stateful]:
     """Yield the threads of what people run."""
     state = registry()[TASK].state
     table = tasks.table
     rows = np.flatnonzero(~table["kthread"])
     if state is not None and len(rows):
-        yield _Asked(TASK, table["tid"][rows], tasks.address[rows], state)
+        yield _Stateful(TASK, table["tid"][rows], tasks.address[rows], state)
 
 
-def _states(memory: Memory, objects: Table, chosen: Mask) -> Iterator[_Asked]:
+def _states(memory: Memory, objects: Table, chosen: Mask) -> Iterator[_Stateful]:
     for kind in registry().values():
         rows = np.flatnonzero(chosen & (objects["kind"] == objects.code("kind", kind.name)))
         ref, address = objects["objref"][rows], objects["address"][rows]
         if kind.state is not None and len(rows):
-            yield _Asked(kind.name, ref, address, kind.state)
+            yield _Stateful(kind.name, ref, address, kind.state)
         if kind.name == _FILE and len(rows):
             yield from _of_types(memory, ref, address)
 
 
-def _of_types(memory: Memory, ref: I64, address: U64) -> Iterator[_Asked]:
+def _of_types(memory: Memory, ref: I64, address: U64) -> Iterator[_Stateful]:
     telling = [file_type for file_type in file_types() if file_type.state is not None]
     learnt = file_operations(memory, file_types())
     read = memory.gather(address, "file", {"ops": "f_op"})
@@ -100,7 +100,7 @@ def _of_types(memory: Memory, ref: I64, address: U64) -> Iterator[_Asked]:
         ops = list(found.get(file_type.name, {learnt[file_type.name]}))
         mine = read.ok & np.isin(read["ops"], np.array(ops, np.uint64))
         if mine.any() and file_type.state is not None:
-            yield _Asked(_FILE, ref[mine], address[mine], file_type.state)
+            yield _Stateful(_FILE, ref[mine], address[mine], file_type.state)
 
 
 def _read(memory: Memory, state: State, addresses: U64) -> dict[str, npt.NDArray[Any]]:

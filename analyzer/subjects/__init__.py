@@ -39,7 +39,6 @@ SELF: Final = "self"
 MEMBERS: Final = ("descent", "cgroup", "pidns")
 """What makes a process a member: that it descends from a root, its cgroup, its pid namespace."""
 
-_OWN_CONTAINER: Final = "the container that cranalyze runs in, else the shell that started it"
 _WRAPPERS: Final = frozenset({"sudo", "su", "doas", "runuser", "env", "timeout", "time", "nice"})
 _LONGEST: Final = 4096
 

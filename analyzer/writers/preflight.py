@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _MOST: Final = 4
 _MOST_RULES: Final = 12  # of what is dumped in silence
-_INDENT: Final = 11
 
 Part = tuple[str, str]
 """A line, and how it is to look."""

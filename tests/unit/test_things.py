@@ -8,7 +8,7 @@ import resource
 
 import pytest
 
-from analyzer.cli import listing as asked
+from analyzer.cli import things as asked
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK
 from analyzer.core.text import width

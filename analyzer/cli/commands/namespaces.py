@@ -47,7 +47,7 @@ def run(  # noqa: PLR0913 - an option each
     from analyzer.sources.request import Request
     from analyzer.writers import namespaces as writer
 
-    view = listed.view(
+    view = listed.chosen(
         asking.FIELDS, asking.USUAL, columns_, filter_, noheadings=noheadings, tree=tree or parents
     )
     wanted = listed.namespace_types(types)

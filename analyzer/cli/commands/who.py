@@ -6,8 +6,8 @@ from typing import Final
 
 import typer
 
-from analyzer.cli import listing
 from analyzer.cli import options as opt
+from analyzer.cli import things
 from analyzer.cli.arguments import words_of
 from analyzer.cli.desk import Desk
 from analyzer.cli.output import Progress, coloured, columns, emit, note
@@ -50,9 +50,9 @@ def run(  # noqa: PLR0913 - an option each
     first, and how near the limits are.
     """
     del list_columns
-    if listing.asked(kind, larger, columns_, filter_, deleted=deleted, named=bool(what)):
-        view = listing.View(columns_, filter_, noheadings=noheadings, json=json)
-        listing.tell(kind, larger, view, from_, proc)
+    if things.asked(kind, larger, columns_, filter_, deleted=deleted, named=bool(what)):
+        wish = things.Wish(columns_, filter_, noheadings=noheadings, json=json)
+        things.tell(kind, larger, wish, from_, proc)
         return
     from analyzer.core.errors import EXIT_USAGE, BadInputError
     from analyzer.lookup import who as asking

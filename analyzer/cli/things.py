@@ -15,7 +15,7 @@ _SIZE: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)\s*([KMGT]?)i?B?", re.
 _UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 
-class View(NamedTuple):
+class Wish(NamedTuple):
     """What is listed and how, as the options say it."""
 
     columns: str | None
@@ -57,7 +57,7 @@ def size(text: str) -> int:
 
 
 def tell(
-    kind: str | None, larger: str | None, view: View, file: str | None, proc: str | None
+    kind: str | None, larger: str | None, wish: Wish, file: str | None, proc: str | None
 ) -> None:
     """List the things of a kind (None: deleted files) of the whole machine, or of a file of it."""
     from analyzer.lookup import limits, things, unopened
@@ -68,11 +68,11 @@ def tell(
     from analyzer.sources.request import Request
     from analyzer.writers import things as writer
 
-    shown = listed.view(
-        things.FIELDS, things.USUAL, view.columns, view.filter, noheadings=view.noheadings
+    shown = listed.chosen(
+        things.FIELDS, things.USUAL, wish.columns, wish.filter, noheadings=wish.noheadings
     )
     sort = DELETED if kind is None else sort_of(kind)
-    every = view.json or bool(shown.columns) or shown.filter is not None
+    every = wish.json or bool(shown.columns) or shown.filter is not None
     question = things.Question(
         sort,
         deleted=kind is None,
@@ -90,18 +90,18 @@ def tell(
         related=leading_to(sort.kind),
         limits=True,
     )
-    snapshot = machine(file, proc, request, quiet=view.json)
+    snapshot = machine(file, proc, request, quiet=wish.json)
     found = question.answer(snapshot)
     found = found.only(shown.kept(found.things)) if shown.filter is not None else found
     if now:
         found = replace(found, notes=tuple(unopened.unopened(sort, question.numbers)))
     if shown.columns:
-        emit(shown.table(found.things, "who", json=view.json))
+        emit(shown.table(found.things, "who", json=wish.json))
         return
     pids = frozenset(pid for total in found.processes for pid in total.pids)
     beside = limits.beside(sort.limits, snapshot, sort.kind, pids) if now else ()
     gaps = gaps_of(snapshot)
-    if view.json:
+    if wish.json:
         emit(writer.to_json(found, beside, gaps))
     else:
         about = told_of(snapshot)
