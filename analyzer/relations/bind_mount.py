@@ -68,8 +68,8 @@ def impact(one: Bind) -> Impact:
         return Impact.BY_DESIGN if mild else Impact.REACHES_OUT
     harmless = kind == stat.S_IFCHR and one.major in {_MEMORY_DEVICES, _TERMINALS}
     single = kind == stat.S_IFREG and (one.read_only or _by_a_runtime(one.point))
-    # What is read-only does not stop a write to a device, or to a socket.
-    through = kind in {stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK}
+    # What is read-only does not stop a write to a device, a FIFO or a socket.
+    through = kind in {stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK}
     writable = kind == stat.S_IFDIR and not one.read_only
     rules = (
         ((one.roots and not whole) or harmless or single, Impact.BY_DESIGN),

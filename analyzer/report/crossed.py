@@ -83,6 +83,10 @@ class Crossed(NamedTuple):
         first = next((tie for tie in self.ties if tie.side is Side.INSIDE), self.ties[0])
         return self.meeting if self.meeting is not None and first.kind != "FILE" else first
 
+    def titled(self) -> Crossed:
+        """Return it with the title of what it is told of."""
+        return self._replace(title=f"{self.thing.words}: {relations()[self.relation].title}")
+
     def of(self, side: Side) -> tuple[Tie, ...]:
         """Return the ends of a side."""
         return tuple(tie for tie in self.ties if tie.side is side)
@@ -136,10 +140,9 @@ class Ties:
         meeting = None if one.meeting is None else self.tie(one.meeting)._replace(right=True)
         if meeting is None:
             ties[-1] = ties[-1]._replace(right=True)
-        made = Crossed(
+        return Crossed(
             one.relation, one.impact, "", tuple(ties), meeting, one.stable, one.alone, gates
-        )
-        return made._replace(title=f"{made.thing.words}: {relations()[one.relation].title}")
+        ).titled()
 
     def tie(self, end: End) -> Tie:
         """Return an end in words."""

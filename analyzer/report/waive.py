@@ -132,7 +132,19 @@ class _Judge:
         items = of_crossing(one, self._people)
         one = one._replace(identities=_identities(items))
         found = self._known(items) if items else None
-        return one if found is None else one._replace(waived=found, gates=False)
+        if found is not None:
+            return one._replace(waived=found, gates=False)
+        return self._strange_first(one, items)
+
+    def _strange_first(self, one: Crossed, items: Sequence[Item]) -> Crossed:
+        """Return a crossing, of which a part is known, as one of the part that is not."""
+        known = [self._rule(item) is not None for item in items]
+        if not any(known):
+            return one
+        inside = one.of(Side.INSIDE)
+        order = sorted(range(len(inside)), key=known.__getitem__)
+        rest = tuple(tie for tie in one.ties if tie.side is not Side.INSIDE)
+        return one._replace(ties=(*(inside[at] for at in order), *rest)).titled()
 
     def finding(self, one: Finding) -> Finding:
         if one.informs:

@@ -8,7 +8,7 @@ import pytest
 
 from analyzer.check.leaks import check
 from analyzer.core.errors import BadInputError
-from analyzer.core.model import Rules, Status
+from analyzer.core.model import Rules, Side, Status
 from analyzer.report.make import make
 from analyzer.report.profiles import named, profiles
 from analyzer.report.value import ReportOptions
@@ -149,6 +149,14 @@ def test_what_nobody_is_named_for_is_not_by_design() -> None:
     made, _, _ = container("podman")
     next(row for row in made.rows["objects"] if row["kind"] == "PIPE")["refcount"] += 1
     assert reported(made).exit_code == 16
+
+
+def test_what_is_not_by_design_is_told_first() -> None:
+    made, _, _ = container("podman")
+    mount(made, "/srv/data", "/var")
+    (one,) = (one for one in reported(made).crossings if one.gates)
+    assert one.title == "mount /var: shows what is mounted outside too"
+    assert [tie.name for tie in one.of(Side.INSIDE)] == ["/var", "/etc/hosts"]
 
 
 def test_another_containers_files_are_not_its_own() -> None:

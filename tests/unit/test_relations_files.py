@@ -44,6 +44,7 @@ FILE = FOLDER._replace(point="/etc/app", mode=stat.S_IFREG)
         (FILE._replace(mode=stat.S_IFCHR, major=10), Impact.REACHES_OUT),
         (FILE._replace(mode=stat.S_IFBLK, read_only=True), Impact.REACHES_OUT),
         (FILE._replace(mode=stat.S_IFSOCK, read_only=True), Impact.REACHES_OUT),
+        (FILE._replace(mode=stat.S_IFIFO, read_only=True), Impact.REACHES_OUT),
     ],
 )
 def test_a_bind_mount_means_what_it_gives(bind: Bind, means: Impact) -> None:
