@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from analyzer.core.model import TASK
+from analyzer.core.model import TASK, Impact
 from analyzer.criu.base import Crosses, Hit, Leaked, Outcome, Rule
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ RULES: Final = (
     ),
     Rule(
         "joined", "a process outside that joined its namespaces (podman exec)", Outcome.SILENT,
-        Crosses("joined"), about="joined",
+        Crosses("joined", lambda one: one.impact is not Impact.BY_DESIGN), about="joined",
         then="it is not dumped; with the pid namespace it is killed",
     ),
     Rule(

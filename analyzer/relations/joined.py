@@ -4,7 +4,8 @@ What a runtime executes in a container, or a debugger that entered it, is no chi
 checkpoint loses it, and where the pid namespace ends (its first process dies) it is killed. A dead
 one that its own parent does not wait for keeps the namespace from ending (zap_pid_ns_processes()).
 The host's namespaces are everybody's and are not told, and of a process and its descendants that
-are all in there, the first.
+are all in there, the first. Who is in nothing but a user namespace that the parents of the subtree
+are in too is there by design: all rootless containers of a user are in one.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ _PROXY: Final = {
     "cgroup": "cgroup_ns",
 }
 _TIME: Final = {"time": "time_ns"}
+_USER: Final = "user"
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def _find(world: World) -> Iterator[Related]:
     ours = np.flatnonzero(found.inside & found.leads)
     ours = ours[np.argsort(found["start"][ours], kind="stable")]
     ancestors = _above(found, parent, int(ours[0]))
+    born_in = bool(there.common[_USER][list(ancestors)].any())
     crowd = _crowd(there, parent)
     reapers = [_dies(world, there, crowd[row]) for row in top.tolist()]
     groups = group_of(world, found.address)
@@ -88,7 +91,8 @@ def _find(world: World) -> Iterator[Related]:
             words.append(f"dead and not waited for by process {found['tgid'][parent[row]]}")
         left.append(host)
         said.append(", ".join(words))
-        impact.append((Impact.BY_DESIGN if row in ancestors else Impact.LOST).value)
+        by_design = row in ancestors or (born_in and names == [_USER])
+        impact.append((Impact.BY_DESIGN if by_design else Impact.LOST).value)
     yield Related(
         TASK, found.address[left], TASK, found.address[top],
         detail=np.array(said, object), impact=np.array(impact, object),
@@ -109,7 +113,7 @@ def _joined(world: World, found: Columns) -> _Joined:
     for name in (*_PROXY, *_TIME):
         if name in proxy:
             space[name] = np.where(proxy.ok, proxy[name], np.uint64(0))
-    space["user"] = np.where(cred.ok, cred["user"], np.uint64(0))
+    space[_USER] = np.where(cred.ok, cred["user"], np.uint64(0))
     alive = found.leads & (found["flags"] & KTHREAD == 0)
     common = {}
     for name, spaces in space.items():
@@ -160,7 +164,7 @@ def _dies(world: World, there: _Joined, rows: list[int]) -> bool:
 
 def _from_proc(shown: Shown) -> Iterator[Tied]:
     ours = shown.ours()
-    own = {name: shown.own(name) for name in ("pid", *_PROXY, *_TIME, "user")}
+    own = {name: shown.own(name) for name in ("pid", *_PROXY, *_TIME, _USER)}
     there = {
         task.tid: [name for name in own if task.spaces.get(name) in own[name]]
         for task in shown.leaders()
@@ -171,6 +175,7 @@ def _from_proc(shown: Shown) -> Iterator[Tied]:
     for tid in there:
         crowds.setdefault(_first(shown, there, tid), []).append(shown.tasks[tid])
     above = {task.tid for task in _parents_of(shown, ours[0])} if ours else set()
+    born_in = any(_USER in there.get(tid, ()) for tid in above)
     for tid, crowd in crowds.items():
         top = shown.tasks[tid]
         names = [name for name in own if any(name in there[task.tid] for task in crowd)]
@@ -187,7 +192,8 @@ def _from_proc(shown: Shown) -> Iterator[Tied]:
             said.append("killed when its pid namespace ends")
         if top.state in "ZX":
             said.append(f"dead and not waited for by process {top.parent}")
-        impact = Impact.BY_DESIGN if tid in above else Impact.LOST
+        by_design = tid in above or (born_in and names == [_USER])
+        impact = Impact.BY_DESIGN if by_design else Impact.LOST
         yield Tied(host.key, top.key, ", ".join(said), impact=impact)
 
 

@@ -30,6 +30,7 @@ _MOUNT: Final = re.compile(r"(?P<path>.*) of (?P<fstype>\S+?)(?P<ro>, read-only)
 _DIRECTIONS: Final = {"reads": "in", "writes": "out", "reads from it": "in", "writes to it": "out",
                       "read": "in", "write": "out", "both": "both", "rdwr": "both"}  # fmt: skip
 _DELETED: Final = " (deleted)"
+_PARENT: Final = "parent"
 
 
 class People:
@@ -60,7 +61,7 @@ class People:
     def outsider(self, task: TaskRef) -> Outsider:
         """Return a process that leads to a holder."""
         at = self._home(task.tgid)
-        relations = {"parent"} if self._above[:1] == [task.tgid] else set()
+        relations = {_PARENT} if self._above[:1] == [task.tgid] else set()
         relations |= {"ancestor"} if task.tgid in self._above else set()
         relations |= {"pod"} if at.pod and at.pod == self._pod else set()
         return Outsider(
@@ -92,7 +93,7 @@ def of_object(
     who = tuple(dict.fromkeys(_of_holders(outside, people, but)))
     state = ""
     if kind.namespace:
-        state = "host" if entry.initial else "pinned" if who and all(o.place for o in who) else ""
+        state = _state(entry, who)
     path = (entry.name or "").removesuffix(_DELETED) if kind.path else ""
     mode = str(entry.facts.get("open.mode", ""))
     return Item(
@@ -109,6 +110,14 @@ def of_object(
         state=state,
         outsiders=who if not entry.unexplained else (),
     )
+
+
+def _state(entry: ReportObject, who: tuple[Outsider, ...]) -> str:
+    if entry.initial:
+        return "host"
+    if who and all(one.place for one in who):
+        return "pinned"
+    return "parent" if any(_PARENT in one.relations for one in who) else ""
 
 
 def of_crossing(one: Crossed, people: People) -> list[Item]:

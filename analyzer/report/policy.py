@@ -84,8 +84,8 @@ KEYS: Final[Mapping[str, Key]] = {
         "propagation", "word", "of a mount: shared, slave", lambda: ("shared", "slave")
     ),
     "namespace": Key(
-        "namespace", "word", "of a namespace: the host's, or kept by files alone",
-        lambda: ("host", "pinned"),
+        "namespace", "word", "of a namespace: the host's, kept by files alone, or its parent's too",
+        lambda: ("host", "pinned", "parent"),
     ),
     "pinned_at": Key("pinned_at", "patterns", "where files keep it"),
     "holder.exe": Key("holder_exe", "pattern", "the program of every holder outside"),

@@ -42,7 +42,7 @@ class Item:
 
     `path` is what the machine calls a file or the source of a mount, `point` where it is mounted
     inside. `access` is "ro" or "rw"; `direction` is "in", "out" or "both", as seen from inside.
-    `state` of a namespace is "host" or "pinned"; `pinned` is where.
+    `state` of a namespace is "host", "pinned" (by files alone), or "parent": its parent has it too.
     """
 
     kind: str = ""

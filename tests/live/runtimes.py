@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -102,8 +103,26 @@ def nspawn(folder: Path, *more: str) -> Iterator[int]:
         yield pid
 
 
+def with_ids() -> pwd.struct_passwd:
+    """Return a user who may have a user namespace of many ids, and is not us."""
+    listed = Path("/etc/subuid").read_text("utf-8") if Path("/etc/subuid").exists() else ""
+    for line in listed.splitlines():
+        with suppress(KeyError):
+            user = pwd.getpwnam(line.partition(":")[0])
+            if user.pw_uid:
+                return user
+    pytest.skip("no user has subordinate ids (/etc/subuid)")
+
+
 @contextmanager
-def podman(folder: Path, *more: str) -> Iterator[int]:
+def rootless(folder: Path, *more: str) -> Iterator[int]:
+    """Run a container of podman's as a user."""
+    with podman(folder, *more, user=with_ids()) as pid:
+        yield pid
+
+
+@contextmanager
+def podman(folder: Path, *more: str, user: pwd.struct_passwd | None = None) -> Iterator[int]:
     """Run a container of podman's, from an image that is made of a folder here."""
     root = root_folder(folder)
     name = f"cranalyze-{uuid.uuid4().hex[:8]}"
@@ -111,11 +130,15 @@ def podman(folder: Path, *more: str) -> Iterator[int]:
     folder = Path(tempfile.mkdtemp(prefix="cz"))
     store = ["podman", "--root", str(folder / "store"), "--runroot", str(folder / "run"),
              "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"]  # fmt: skip
+    if user is not None:
+        homes = [f"HOME={folder}", f"XDG_RUNTIME_DIR={folder}"]
+        store = ["runuser", "-u", user.pw_name, "--", "env", *homes, *store]
+        os.chown(folder, user.pw_uid, user.pw_gid)
 
     def call(*arguments: str, must: bool = True) -> str:
         ran = subprocess.run(
             [*store, *arguments], stdin=_NULL, capture_output=True, text=True, check=False,
-            timeout=SECONDS,
+            timeout=SECONDS, cwd="/",
         )  # fmt: skip
         if must and ran.returncode:
             pytest.skip(f"podman cannot run here: {ran.stderr.strip()[-200:]}")
@@ -133,6 +156,8 @@ def podman(folder: Path, *more: str) -> Iterator[int]:
         yield int(call("container", "inspect", "--format", "{{.State.Pid}}", name))
     finally:
         call("rm", "--force", "--time", "0", name, must=False)
+        if user is not None:
+            call("system", "migrate", must=False)  # ends who keeps the user namespace
         shutil.rmtree(folder, ignore_errors=True)
 
 

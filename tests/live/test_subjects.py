@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.live.runtimes import RUNTIMES, oci
+from tests.live.runtimes import RUNTIMES, oci, rootless
 from tests.live.test_sides import OWN, unshared
 
 if TYPE_CHECKING:
@@ -154,6 +154,19 @@ def test_a_clean_container_is_contained_and_a_leaking_one_is_not(
     assert found["exit_code"] == 16
     gating = [one for one in found["findings"] if one["gates"]]
     assert any("/leak" in str(end["name"]) for one in gating for end in one.get("ends", ()))
+
+
+@pytest.mark.needs("tool:busybox", "tool:ldd", "tool:podman", "tool:newuidmap", "tool:runuser")
+def test_rootless_containers_are_in_one_user_namespace_by_design(tmp_path: Path) -> None:
+    with rootless(tmp_path / "one") as pid:
+        found = told("check", str(pid))
+    assert (found["profile"], found["subject"]["container_init"]) == ("podman", True)
+    by = {entry["kind"]: entry["waived"] for entry in found["objects"] if entry["waived"]}
+    assert by["USER_NS"]["by"] == "podman"
+    assert [one["kind"] for one in found["objects"] if one["gates"]] == []
+    assert found["exit_code"] == 0
+    with rootless(tmp_path / "other", "--volume", "/tmp:/leak") as pid:  # noqa: S108
+        assert told("check", str(pid))["exit_code"] == 16
 
 
 @pytest.mark.needs("tool:busybox", "tool:ldd", "tool:podman", "tool:nsenter")

@@ -429,9 +429,7 @@ def test_from_proc_alone_nothing_is_promised() -> None:
 def test_of_a_snapshot_that_lacks_what_it_takes_nothing_is_promised(
     how: dict[str, bool], lacks: str
 ) -> None:
-    snapshot = machine()[0].snapshot(ROOT)
-    snapshot.meta["options"].clear()
-    snapshot.meta["options"].update(how)
+    snapshot = machine()[0].snapshot(ROOT, options=how)
     found = make(snapshot, check(snapshot), ReportOptions("report", tool="criu")).preflight
     assert found is not None
     assert f"not seen from {lacks}" in answer(found)
