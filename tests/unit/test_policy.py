@@ -16,6 +16,7 @@ from analyzer.cli.commands import explain as command
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import Status
 from analyzer.lookup import explain
+from analyzer.lookup.explained import explained_thing, is_thing
 from analyzer.report import baseline, policy
 from analyzer.report.make import make
 from analyzer.report.rules import Item, Outsider, Rule
@@ -276,6 +277,24 @@ def test_every_word_is_explained() -> None:
     assert "To close it: " in explain.explained("bind-mount")
     with pytest.raises(BadInputError, match=r"did you mean bind-mount\?"):
         explain.explained("bind-mont")
+
+
+def test_a_thing_of_a_report_is_explained_by_its_number_and_by_its_id() -> None:
+    report = leaking()
+    (entry,) = (one for one in report.objects if one.kind == "PIPE" and one.gates)
+    said = explained_thing(str(entry.objref), report)
+    assert f"no. {entry.objref}: usage_leak" in said
+    assert "outside: " in said
+    assert f"As a finding it is {entry.identities[0]}" in said
+    assert explain.explained("PIPE").strip() in said
+    assert said in explained_thing(entry.identities[0], report)
+    (one,) = (one for one in report.crossings if one.gates)
+    said = explained_thing(one.identities[0], report)
+    assert said.startswith(one.title)
+    assert explain.explained("bind-mount").strip() in said
+    with pytest.raises(BadInputError, match=r"no object no\. 99999 in this report"):
+        explained_thing("99999", report)
+    assert not is_thing("bind-mount")
 
 
 def test_an_explanation_fits_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
