@@ -16,6 +16,7 @@ import numpy as np
 from analyzer.core.model import Fact
 from analyzer.kinds._named_types import named, texts
 from analyzer.kinds.base import State
+from analyzer.kinds.superblock import device_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -234,7 +235,17 @@ def _of_unix(memory: Memory, socks: U64) -> Mapping[str, npt.NDArray[Any]]:
         "local": paths(memory, socks),
         "remote": far,
         "socket.peer": np.ma.masked_array(ino, ino == 0),
+        "socket.device": _bound_on(memory, socks),
     }
+
+
+def _bound_on(memory: Memory, socks: U64) -> npt.NDArray[Any]:
+    """Return the device of the filesystem on which each unix socket is bound: it keeps that."""
+    bound = memory.gather(socks, "unix_sock", {"mount": "path.mnt"})
+    shown = memory.gather(bound["mount"], "vfsmount", {"superblock": "mnt_sb"})
+    known = bound.ok & shown.ok & (bound["mount"] != 0)
+    device = device_of(memory, np.where(known, shown["superblock"], np.uint64(0)))
+    return np.ma.masked_array(device.astype(np.int64), ~known)
 
 
 def inode_numbers(memory: Memory, socks: U64) -> U64:
@@ -335,12 +346,16 @@ _FACTS: Final = (
     Fact("remote", "text", "address of what a socket is connected to"),
 )
 
+_DEVICE: Final = Fact(
+    "socket.device", "number", "device of the filesystem that a unix socket is bound in", aside=True
+)
 _QUEUED: Final = Fact("socket.queued", "number", "messages in its queue that were not received yet")
 
 UNIX: Final = State(
     (
         *_FACTS,
         Fact("socket.peer", "number", "inode number of the other end of a unix socket"),
+        _DEVICE,
         _QUEUED,
     ),
     _of_unix,

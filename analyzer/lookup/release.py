@@ -71,6 +71,8 @@ class _Steps:
         # Who has the lock, or is there by more than a descriptor, is first.
         order = sorted(self._closed.items(), key=lambda one: one[0][1] not in self.first)
         for (who, pid), slots in order:
+            if f"{who} ({pid})" in self._ended:
+                continue  # with it they are closed
             end = "" if pid == _INIT else ", or end it"
             yield f"close fd {', '.join(map(str, sorted(slots)))} of {who} ({pid}){end}"
         ended = list(self._ended)

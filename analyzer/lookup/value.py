@@ -128,6 +128,15 @@ class Answer:
         return Outcome.UNSEEN if self.unseen or self.silent or self.unsure else Outcome.FREE
 
     @property
+    def accounted(self) -> bool:
+        """Tell whether one thing was meant, and all that the kernel counts of it has a holder.
+
+        Then what could not be read elsewhere holds nothing of it.
+        """
+        known = (held.refcount is not None and held.unnamed <= 0 for held in self.held)
+        return bool(self.held) and not self.there and all(known)
+
+    @property
     def holders(self) -> pd.DataFrame:
         """Return who holds what was asked for, as a pandas frame: a row for each and each way.
 

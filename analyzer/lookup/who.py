@@ -55,8 +55,8 @@ _MOST_PEOPLE: Final = 1_000
 _MOST_STATED: Final = 1_000  # of as many that are alike nobody reads the state of each
 # What an open file is open on, and which end of it that is.
 _ENDS: Final = {
-    "pipe.reader": "reading end",
-    "pipe.writer": "writing end",
+    "pipe.reader": "the reading end",
+    "pipe.writer": "the writing end",
     "pipe.both": "both ends",
 }
 _ON: Final = (*_ENDS, "sock", "tty.file")
@@ -370,7 +370,7 @@ class Graph:
             association = self._references.value("association", at)
             target = int(self._references["target"][at]) - 1
             if association in _ENDS:
-                return f"the {_ENDS[association]}"
+                return _ENDS[association]
             if association == "tty.file":
                 return self._terminal(target)
         flags = self._objects.value("flags", row)

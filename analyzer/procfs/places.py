@@ -44,23 +44,49 @@ class Place:
     release: str = ""
 
 
-def directories(dev: int, ino: int | None) -> tuple[list[Place], list[int]]:
+def directories(
+    dev: int, ino: int | None, mount: int | None = None
+) -> tuple[list[Place], list[int]]:
     """Return whose working directory or root is that inode; with no `ino`, is on that device.
 
-    The second are the processes with one on a filesystem that does not answer.
+    With `mount`, only what is on the mount of that number. The second are the processes with one on
+    a filesystem that does not answer.
     """
-    asked = [(pid, link, what) for pid in _pids() for link, what in _DIRECTORIES]
-    found: list[Place] = []
+    asked = kept("directories", lambda: list(_directories()))
+    found: dict[tuple[int, str], Place] = {}
     silent: dict[int, None] = {}
-    answers = look([f"/proc/{pid}/{link}" for pid, link, _ in asked])
-    for (pid, _, what), at in zip(asked, answers, strict=True):
+    for (pid, link, what), at in zip(asked, look([link for _, link, _ in asked]), strict=True):
         if at == errno.ETIMEDOUT:
             silent[pid] = None
-        elif _is(at, dev, ino) and not _is_kthread(pid):
+        elif _is(at, dev, ino) and _on(at, mount) and not _is_kthread(pid):
             comm = _comm(pid)
             leave = ", or have it change to another directory" if what == _DIRECTORIES[0][1] else ""
-            found.append(Place(what, pid, comm, f"end {comm} ({pid}){leave}" if pid > 1 else ""))
-    return found, list(silent)
+            thread = f" of its thread {link.split('/')[4]}" if "/task/" in link else ""
+            place = Place(what + thread, pid, comm, f"end {comm} ({pid}){leave}" if pid > 1 else "")
+            found.setdefault((pid, what), place)
+    return list(found.values()), list(silent)
+
+
+def _directories() -> Iterator[tuple[int, str, str]]:
+    """Yield the links to the directories of processes, and of threads with some of their own."""
+    for pid in _pids():
+        own = {name: _link(f"/proc/{pid}/{name}") for name, _ in _DIRECTORIES}
+        others = [tid for tid in _listed(f"/proc/{pid}/task") if tid != str(pid)]
+        for name, what in _DIRECTORIES:
+            yield pid, f"/proc/{pid}/{name}", what
+            links = (f"/proc/{pid}/task/{tid}/{name}" for tid in others)
+            yield from ((pid, link, what) for link in links if _link(link) != own[name])
+
+
+def _on(at: Inode | int, mount: int | None) -> bool:
+    return mount is None or (not isinstance(at, int) and at.mnt_id == mount)
+
+
+def bind_mount(at: Inode) -> str:
+    """Return which directory of its filesystem is mounted where a path leads, "" for no other."""
+    own = kept("own space", _own_space) if at.mounted else None
+    mounts = () if own is None else own.mounts
+    return next((m.root for m in mounts if m.mnt_id == at.mnt_id and m.root != "/"), "")
 
 
 def _is_kthread(pid: int) -> bool:

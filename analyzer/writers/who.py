@@ -91,13 +91,16 @@ def to_text(
     colour: bool = False,
     about: str = "",
 ) -> str:
-    """Return the answers as lines of at most `width` cells; `about` is what they are of."""
+    """Return the answers as lines of at most `width` cells; `about` is what they are of.
+
+    Of the gaps only those are told that can be of an answer.
+    """
     cells = max(width, MIN_WIDTH)
     lines = [Line(text) for text in wrap(printable(about), cells, "of ", 3)] if about else []
     for at, answer in enumerate(answers):
         lines += [Line("")] if at and (answer.found or answers[at - 1].found) else []
         lines += _Writer(answer, cells).lines()
-    for gap in gaps:
+    for gap in () if all(answer.accounted for answer in answers) else gaps:
         lines += [Line(text, "bad") for text in wrap(gap_in_words(gap), cells, "gap: ", 5)]
     return joined(lines, colour=colour)
 

@@ -142,3 +142,76 @@ def test_groups_below_keep_a_group_from_being_removed() -> None:
         assert f"next: rmdir {folder}/below" in " ".join(text.split())
         return
     pytest.skip("no hierarchy of cgroups that can be written to")
+
+
+@contextmanager
+def mounted(point: Path, *arguments: str) -> Iterator[str]:
+    """Mount something at a new directory, as long as it is needed."""
+    point.mkdir()
+    subprocess.run(["mount", *arguments, str(point)], check=True)
+    try:
+        yield str(point)
+    finally:
+        subprocess.run(["umount", "-l", str(point)], check=True)
+
+
+@pytest.mark.needs("root")
+def test_a_socket_that_is_bound_in_a_filesystem_keeps_it_from_being_unmounted(
+    tmp_path: Path,
+) -> None:
+    code = (
+        "import socket; s = socket.socket(socket.AF_UNIX); os.chdir(sys.argv[1]); s.bind('mine');"
+        "os.chdir('/')"
+    )
+    with mounted(tmp_path / "m", "-t", "tmpfs", "none") as point, running(code, point) as pid:
+        text = said(point)
+    assert f"{point}: held by " in text
+    assert f"({pid}), or end it" in text
+
+
+@pytest.mark.needs("root")
+def test_a_thread_with_a_working_directory_of_its_own_is_named(tmp_path: Path) -> None:
+    code = (
+        "import ctypes, threading\n"
+        "ready = threading.Event()\n"
+        "def alone():\n"
+        "    assert ctypes.CDLL(None).unshare(0x200) == 0\n"
+        "    os.chdir(sys.argv[1])\n"
+        "    ready.set()\n"
+        "    threading.Event().wait()\n"
+        "threading.Thread(target=alone, daemon=True).start()\n"
+        "ready.wait()"
+    )
+    with mounted(tmp_path / "m", "-t", "tmpfs", "none") as point, running(code, point) as pid:
+        text = said(point)
+    assert f"({pid})" in text
+    assert "working directory of its thread" in text
+
+
+@pytest.mark.needs("root")
+def test_a_bind_mount_is_held_by_what_is_on_it_and_by_nothing_else_there(tmp_path: Path) -> None:
+    (source := tmp_path / "source").mkdir()
+    (source / "below").mkdir()
+    code = "os.chdir(os.path.join(sys.argv[1], 'below'))"
+    with (
+        mounted(tmp_path / "m", "--bind", str(source)) as point,
+        running(code, point) as on,
+        running(code, str(source)) as beside,
+    ):
+        text = said(point)
+    assert f"({on}), or have it change to another directory" in text
+    assert f"({beside})" not in text
+
+
+@pytest.mark.needs("root")
+def test_a_namespace_with_a_name_is_no_filesystem_of_all_namespaces(tmp_path: Path) -> None:
+    name = tmp_path / "net"
+    name.touch()
+    subprocess.run(["unshare", f"--net={name}", "true"], check=True)
+    try:
+        with running("os.open('/proc/self/ns/net', os.O_RDONLY)") as pid:
+            text = said(str(name))
+    finally:
+        subprocess.run(["umount", str(name)], check=True)
+    assert "net namespace net:[" in text
+    assert f"({pid})" not in text

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +36,7 @@ from analyzer.lookup.words.base import (
 from analyzer.lookup.words.device import on_device
 from analyzer.procfs.glance import look
 from analyzer.procfs.places import (
+    bind_mount,
     deleted,
     directories,
     in_filesystem,
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 
 _WATCHES: Final = ("inotify.watches", "fanotify.watches")
 _DIRECTORY: Final = 0o040000
+_UNTOLD: Final = 0
 _TYPE: Final = 0o170000
 _NOWHERE: Final = {errno.ENOENT, errno.ENOTDIR}
 _NO_PATH: Final = {errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
@@ -151,7 +154,13 @@ def _there(at: At) -> Iterator[Meaning]:
 
     others = [m for word in words().values() if word.of_path for m in word.of_path(at)]
     inode = at.found
-    yield _whole(at, inode) if at.mounted or inode.ino is None else _inode(at, inode)
+    # What is mounted on a file is a file: a namespace that was given a name, a bind mount.
+    directory = inode.mode & _TYPE in {_DIRECTORY, _UNTOLD}
+    bound = bind_mount(inode) if directory else ""
+    whole = at.mounted and directory and not bound
+    yield _whole(at, inode) if whole or inode.ino is None else _inode(at, inode)
+    if bound:
+        yield _bound(at, inode, bound)
     yield from others
     if inode.mode & _TYPE == _DIRECTORY and not at.mounted:
         yield _DETACHED
@@ -235,16 +244,47 @@ def _detached_too(snapshot: Snapshot, mounts: Rows) -> Rows:
 def _whole(at: At, inode: Inode) -> Meaning:
     return Meaning(
         "mounted filesystem",
-        alike(("FILE", "SUPERBLOCK"), dev=inode.dev),
+        joined(
+            alike(("FILE", "SUPERBLOCK"), dev=inode.dev),
+            stated("socket.device", lambda dev: dev == inode.dev),
+        ),
         partial(_of_filesystem, at.absolute, inode.dev),
         there=True,
+        state=("socket.device",),
         ties=(*OF_FILES, *leading_to("SUPERBLOCK")),
     )
 
 
+def _bound(at: At, inode: Inode, source: str) -> Meaning:
+    """Return what a bind mount stands for: what is on that mount, wherever else the rest is."""
+    return Meaning(
+        f"bind mount of {source}",
+        joined(partial(_on_mount, inode.mnt_id), named(("MOUNT",), (at.absolute,))),
+        partial(_of_mount, at.absolute, inode),
+        there=True,
+        state=("mount_id",),
+        ties=(*OF_FILES, "on-mount"),
+    )
+
+
+def _on_mount(mount: int, snapshot: Snapshot) -> Rows:
+    """Return the open files that are on a mount."""
+    relations = snapshot.tables["relations"]
+    own = stated("mount_id", lambda one: one == mount)(snapshot) + 1
+    on = relations["relation"] == relations.code("relation", "on-mount")
+    on &= relations["left_kind"] == relations.code("left_kind", "FILE")
+    return np.unique(relations["left"][on & np.isin(relations["right"], own)] - 1)
+
+
+def _of_mount(path: str, inode: Inode) -> Places:
+    found, silent = directories(inode.dev, None, inode.mnt_id)
+    return (*found, *mounts_below(path)), tuple(silent)
+
+
 def _places(inode: Inode) -> Places:
     found, silent = directories(inode.dev, inode.ino)
-    found += swaps(inode.dev, inode.ino)
+    if inode.mode & _TYPE != stat.S_IFBLK:  # of a device its own family of words tells that
+        found += swaps(inode.dev, inode.ino)
     found += locked(inode.dev, inode.ino or 0)
     if inode.mode & _TYPE == _DIRECTORY:
         found += layers(inode)
