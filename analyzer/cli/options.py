@@ -152,7 +152,10 @@ HowMuch = Annotated[
 ProcRoot = Annotated[
     str | None,
     typer.Option(
-        "--proc", metavar="DUMP", help="Read a dump of /proc: a folder, an archive, - for stdin."
+        "--proc",
+        "--criu",
+        metavar="DUMP",
+        help="Read a dump of /proc, or images of CRIU: a folder, an archive, - for stdin.",
     ),
 ]
 FromFile = Annotated[

@@ -1,6 +1,7 @@
 """Dumps of /proc: a folder, a tar or a zip, a text (`textdump`, `ttar`), a shell's stream.
 
-A file that is no such, or a bundle of files without one, may be what tools printed (`captures`).
+A file that is no such, or a bundle of files without one, may be what tools printed (`captures`), or
+images of CRIU (`checkpoint`).
 
 A dump comes from a stranger. Nothing of it is written to disk, sizes are bounded before they are
 believed, and every defect is one line that names the file. What is damaged, or ends too early, is
@@ -22,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from analyzer.core import extras
 from analyzer.core.errors import BadInputError
-from analyzer.procfs import captures, sos, streamed, tarball, textdump, ttar
+from analyzer.procfs import captures, checkpoint, sos, streamed, tarball, textdump, ttar
 from analyzer.procfs.contents import Contents, CutShortError
 from analyzer.procfs.fs import MAX_FILE, FolderFs, MemoryFs, Overlaid, ProcFs
 
@@ -205,7 +206,7 @@ def _unzip(contents: Contents, file: io.BufferedReader, where: str) -> None:
                 if info.is_dir():
                     contents.folders.add(name)
                     continue
-                if not sos.is_of_use(name):
+                if not tarball.is_of_use(name):
                     continue
                 with archive.open(info) as member:
                     data = member.read(tarball.MAX_CONTENT + 1)
@@ -223,6 +224,8 @@ def _unzip(contents: Contents, file: io.BufferedReader, where: str) -> None:
 
 def _found(contents: Contents, path: Path, where: str) -> ProcFs:
     """Find the folder that the processes are in: a bundle may have it anywhere."""
+    if images := checkpoint.roots(contents.entries):
+        return _restored(contents, _root(images, where), path, where)
     reports = sos.roots(contents.entries)
     roots = {*_roots(contents.entries), *_roots(contents.folders)}
     if reports:
@@ -242,6 +245,19 @@ def _found(contents: Contents, path: Path, where: str) -> ProcFs:
         name.removeprefix(prefix) for name in contents.folders if name.startswith(prefix)
     }
     captures.fill(contents, files)
+    return _in_memory(contents, path.joinpath(*root), where)
+
+
+def _restored(contents: Contents, root: tuple[str, ...], path: Path, where: str) -> ProcFs:
+    """Return what images of CRIU say, as a dump."""
+    images = _below(contents.entries, root)
+    contents.entries, contents.folders = {}, set()
+
+    def read(name: str) -> bytes | None:
+        image = images.get(name)
+        return image if isinstance(image, bytes) else None
+
+    checkpoint.fill(contents, read)
     return _in_memory(contents, path.joinpath(*root), where)
 
 
@@ -308,6 +324,9 @@ def _in_folder(folder: int, path: Path) -> ProcFs:
     levels: list[list[tuple[str, ...]]] = [[()]]
     for _ in range(_DEPTH + 1):
         reports = {parts for parts in levels[-1] if sos.COMMANDS in _folders(outer, parts)}
+        images = {parts for parts in levels[-1] if checkpoint.TREE in _folders(outer, parts)}
+        if images:
+            return _images(outer, _root(images, str(path)), path)
         if reports:
             return _report(folder, path, _root(reports, str(path)))
         found = {parts for parts in levels[-1] if _has_process(outer, parts)}
@@ -320,6 +339,23 @@ def _in_folder(folder: int, path: Path) -> ProcFs:
     some = [parts for level in levels[:_DEPTH] for parts in level]
     captures.fill(contents, _captured(contents, outer, some, lambda _: True))
     return _in_memory(contents, path, str(path))
+
+
+def _images(outer: FolderFs, root: tuple[str, ...], path: Path) -> ProcFs:
+    """Return the images of CRIU in a folder as a dump."""
+    contents = Contents()
+
+    def read(name: str) -> bytes | None:
+        try:
+            return outer.read("/".join((*root, name)))
+        except BadInputError as error:
+            contents.damaged.append(error)
+        except OSError:
+            pass
+        return None
+
+    checkpoint.fill(contents, read)
+    return _in_memory(contents, path.joinpath(*root), str(path))
 
 
 def _report(folder: int, path: Path, root: tuple[str, ...]) -> ProcFs:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Final, Protocol
 
 from analyzer.core.errors import BadInputError
-from analyzer.procfs import sos
+from analyzer.procfs import checkpoint, sos
 from analyzer.procfs.contents import Contents, CutShortError
 
 if TYPE_CHECKING:
@@ -126,6 +126,11 @@ def most(size: int) -> int:
     return min(MAX_TOTAL, _LEAST_TOTAL + _RATIO * size)
 
 
+def is_of_use(name: str) -> bool:
+    """Tell whether a member may be of use: logs of a report and memory of a checkpoint are not."""
+    return sos.is_of_use(name) and not checkpoint.is_memory(name)
+
+
 def read(
     stream: Readable, where: str, limit: Callable[[], int] | None = None
 ) -> Iterator[tuple[str, bytes | str]]:
@@ -169,7 +174,7 @@ def _add(
         while kind == _SPARSE and header[482 if header[257:262] == b"ustar" else 504]:
             header = source.take(_BLOCK)
         source.skip(size if kind not in b"123456" else 0)
-    elif not sos.is_of_use(name):
+    elif not is_of_use(name):
         source.skip(size if kind in _FILE else 0)
     elif kind in _FILE:
         contents.entries[name] = source.content(size, MAX_CONTENT)

@@ -24,6 +24,7 @@ COSTS: Final = {
 }
 """What it costs that a dump lacks a kind of file."""
 
+CRIU: Final = "CRIU"
 _ALONE: Final = (
     "only the process itself is known to be inside, and nobody to be outside; "
     "ps -ef > FOLDER/ps.txt, beside the other in one folder, tells them"
@@ -81,7 +82,9 @@ def _made(inventory: Inventory) -> Iterator[str]:
     yield f"made {who}"
     if inventory.get("seconds") is not None:
         yield f"took {number(inventory['seconds'])} s"
-    if inventory.get("kcmp") not in {None, "", "none"}:
+    if inventory.get("kcmp") == CRIU:
+        yield "a checkpoint: all in it is inside, and who else shared with it is not in it"
+    elif inventory.get("kcmp") not in {None, "", "none"}:
         yield f"kcmp(2) asked by {inventory['kcmp']}"
     if inventory.get("whole") is False:
         yield "cut short"

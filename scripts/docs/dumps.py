@@ -82,6 +82,18 @@ def _parts() -> Iterator[str]:
         "printed. Without `-k process.lsof=on` (the default of newer versions) nothing is known "
         "of what is open. Its logs are passed over."
     )
+    yield "## Checkpoints of CRIU"
+    yield (
+        "`cranalyze collect --criu DIR PID` (and `check`, `who`, `census`; `--proc` is the same "
+        "option) reads the images that `criu dump` wrote, or an archive with them. They have the "
+        "answers of kcmp(2): which processes share an address space, a descriptor table, root and "
+        "working directory or signal handlers, and which descriptors are one open file, with its "
+        "name, flags and offset. What is in a checkpoint is all inside: who shared with it from "
+        "outside, reference counts, the numbers of its namespaces and of inodes, and when "
+        "processes started, are not in it. Pids are those of its own pid namespace. `pages-*.img`, "
+        "the memory, is not read. Written by CRIU 4.2 in our tests; without `files.img` (before "
+        "3.0) only the numbers of open files are known."
+    )
     yield "## What it has, and what each missing kind of file costs"
     yield (
         "The report begins with an inventory: how many processes there are, and how many have "
@@ -148,6 +160,7 @@ _FORMS: Final = (
     ("ttar, and the texts of our own tests", ""),
     ("a sos report", "a folder or a `.tar.xz`, as it comes: see below"),
     ("what `lsof`, `lsfd`, `lsns`, `ls` and `ps` print", "each alone, or several: see below"),
+    ("images of CRIU", "`--criu DIR`, or an archive of them, as podman exports it: see below"),
     ("`-`, which is stdin", "any of these but a folder"),
     (
         "`tar cf X.tar /proc/PID`",

@@ -1,0 +1,112 @@
+"""Images of CRIU: of a real checkpoint (CRIU 4.2.1), and damaged ones.
+
+A shell ran ``(sleep 1000; :) | cat`` with descriptor 3 on /etc/passwd, 4 on /dev/null.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analyzer.procfs import checkpoint, identity, status
+from analyzer.procfs.archive import open_dump
+from analyzer.procfs.contents import Contents
+from analyzer.procfs.kcmp import What
+from analyzer.report.inventory import inventory_of, words
+from analyzer.sources import replay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TAR = Path(__file__).parents[1] / "data" / "checkpoint.tar"
+SHELL, SUBSHELL, CAT, SLEEP = 14909, 14910, 14911, 14912
+
+
+def images() -> dict[str, bytes]:
+    with tarfile.open(TAR) as tar:
+        files = [(member.name, tar.extractfile(member)) for member in tar if member.isfile()]
+        return {Path(name).name: file.read() for name, file in files if file is not None}
+
+
+def as_archive(folder: Path) -> Path:
+    with tarfile.open(folder / "exported.tar.gz", "w:gz") as tar:
+        for name, data in {**images(), "pages-1.img": bytes(1 << 20)}.items():
+            header = tarfile.TarInfo(f"checkpoint/{name}")
+            header.size = len(data)
+            tar.addfile(header, io.BytesIO(data))
+    return folder / "exported.tar.gz"
+
+
+def as_folder(folder: Path) -> Path:
+    for name, data in images().items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+@pytest.mark.parametrize("form", [as_archive, as_folder])
+def test_a_checkpoint_is_read_with_its_identities(
+    form: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    fs = open_dump(form(tmp_path))
+    assert not fs.damaged
+    assert sorted(int(n) for n in fs.listdir("") if n.isdigit()) == [SHELL, SUBSHELL, CAT, SLEEP]
+    told = status.parse(fs.read(f"{SLEEP}/status"), "x")
+    assert (told.ppid, told.comm, told.state, told.threads) == (SUBSHELL, "sleep", "S", 1)
+    links = fs.links(f"{SHELL}/fd")
+    assert dict(zip(links.names, links.targets, strict=True)) == {
+        "0": "/dev/null", "1": "/dev/null", "2": "/dev/null", "3": "/etc/passwd", "4": "/dev/null",
+    }  # fmt: skip
+    pipe = fs.link(f"{CAT}/fd/0")
+    assert pipe.startswith("pipe:[")
+    assert fs.link(f"{SLEEP}/fd/1") == pipe
+    assert fs.link(f"{CAT}/cwd") == "/"
+    who = identity.parse(fs.read(identity.PATH), "x")
+    same = who.classes(What.FILE, [(SHELL, 3), (CAT, 3), (SHELL, 4), (CAT, 0), (SLEEP, 1)])
+    assert same.number == [0, 0, 1, 2, 3]
+    assert not same.failed
+    assert len(set(who.classes(What.VM, [(pid, 0) for pid in (SHELL, CAT, SLEEP)]).number)) == 3
+
+
+def test_what_is_shared_in_a_checkpoint_is_counted_and_nothing_leaks() -> None:
+    snapshot = replay.collect(TAR, SHELL)
+    objects, references = snapshot.tables["objects"], snapshot.tables["references"]
+    named = [objects.row(row) for row in range(len(objects))]
+    (passwd,) = [row for row in named if row["kind"] == "FILE" and row["name"] == "/etc/passwd"]
+    slots = [references.row(row) for row in range(len(references))]
+    assert sum(
+        row["target"] == passwd["objref"] and row["association"] == "fd" for row in slots
+    ) == 4  # fmt: skip
+    assert snapshot.meta["source"]["capabilities"]["identity"]
+    told = inventory_of(snapshot.meta)
+    assert told is not None
+    assert "a checkpoint: all in it is inside" in words(told, SHELL)[0]
+
+
+def test_an_image_that_is_missing_or_damaged_is_a_gap(tmp_path: Path) -> None:
+    folder = as_folder(tmp_path)
+    (folder / "files.img").unlink()
+    (folder / f"core-{CAT}.img").write_bytes(images()[f"core-{CAT}.img"][:200])
+    fs = open_dump(folder)
+    assert sorted(map(str, fs.damaged)) == [
+        f"core-{CAT}.img: not an image of CRIU, or damaged after 0 messages",
+        "files.img is not there",
+    ]
+    assert fs.link(f"{SHELL}/fd/3").startswith("file ")
+    assert status.parse(fs.read(f"{CAT}/status"), "x").comm == "?"
+
+
+@given(st.data())
+def test_no_image_however_damaged_is_an_error(data: st.DataObject) -> None:
+    whole = images()
+    name = data.draw(st.sampled_from(sorted(whole)))
+    image = bytearray(whole[name])
+    for _ in range(data.draw(st.integers(1, 5))):
+        at = data.draw(st.integers(0, len(image) - 1))
+        image[at : at + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=4))
+    checkpoint.fill(Contents(), {**whole, name: bytes(image)}.get)
