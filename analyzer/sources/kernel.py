@@ -40,7 +40,15 @@ from analyzer.sources.describe import describe, detail
 from analyzer.sources.expand import Expansion, counts, expand, old_counts, relevant
 from analyzer.sources.freeze import Frozen, frozen
 from analyzer.sources.meta import run_facts
-from analyzer.sources.verify import born, confirmed, pulse, seen_again, signatures, still_held
+from analyzer.sources.verify import (
+    born,
+    confirmed,
+    held_yet,
+    pulse,
+    seen_again,
+    signatures,
+    still_held,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -240,9 +248,12 @@ def _related_again(memory: Memory, request: Request, reading: _Reading) -> Found
     names = relate.names(reading.related)
     if not names or request.question:
         return reading.related
+    whole = reading.whole
+    if not request.host:
+        whole = held_yet(memory, whole, relate.held(reading.related), reading.who)
     second = relate.find(
         memory,
-        reading.whole,
+        whole,
         reading.everyone,
         host=request.host,
         only=names,

@@ -15,6 +15,7 @@ from analyzer.core.model import RELATIONS, TASK, Impact
 from analyzer.core.values import dataclass, replace
 from analyzer.kinds import registry
 from analyzer.kinds._initial import hosts
+from analyzer.kinds.file import KIND as FILE
 from analyzer.kinds.mount import MOUNT, ON
 from analyzer.memory.distinct import member, unique
 from analyzer.memory.reader import MissingFieldError
@@ -57,6 +58,16 @@ class Found:
             met.setdefault(rows.left_kind, []).append(rows.left)
             met.setdefault(rows.right_kind, []).append(rows.right)
         return {kind: unique(*parts) for kind, parts in met.items() if kind != TASK}
+
+
+def held(found: Found) -> Mapping[str, U64]:
+    """Return those ends that are what one process has: files, memories, directories."""
+    kinds = registry()
+    return {
+        kind: addresses
+        for kind, addresses in found.ends().items()
+        if kind == FILE.name or kinds[kind].of_process
+    }
 
 
 NOTHING: Final = Found((), ())

@@ -156,6 +156,32 @@ def still_held(
     return _only(expansion, [~rows | fine for rows, fine in zip(asked_for, good, strict=True)])
 
 
+def held_yet(memory: Memory, expansion: Expansion, ends: Mapping[str, U64], who: Born) -> Expansion:
+    """Keep of what leads to `ends`, and of what they hold, what is there still.
+
+    What nothing leads to any more holds nothing, whatever its memory says yet.
+    """
+    about = [
+        (
+            member(b.target, ends.get(b.target_kind, _NOBODY))
+            | member(b.holder, ends.get(b.holder_kind, _NOBODY))
+        )
+        & (not b.association.historic)
+        for b in expansion.blocks
+    ]
+    good = _asked_again(memory, expansion.blocks, about, who)
+    kept, lost = _only(expansion, [~rows | fine for rows, fine in zip(about, good, strict=True)])
+    held = {
+        kind: unique(*(b.target for b in kept.blocks if b.target_kind == kind)) for kind in lost
+    }
+    stay = [
+        ~member(b.holder, lost.get(b.holder_kind, _NOBODY))
+        | member(b.holder, held.get(b.holder_kind, _NOBODY))
+        for b in kept.blocks
+    ]
+    return _only(kept, stay)[0]
+
+
 def _only(expansion: Expansion, stay: Sequence[Mask]) -> tuple[Expansion, Mapping[str, U64]]:
     """Return the expansion with the references that stay, and what lost one, by kind."""
     lost: dict[str, list[U64]] = {}

@@ -6,12 +6,14 @@ other is outside; asked for the parent, both are inside, and nothing crosses.
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -20,9 +22,10 @@ from analyzer.check.leaks import check
 from analyzer.core.model import Impact, Rules, Side
 from analyzer.report.make import make
 from analyzer.report.value import ReportOptions
+from analyzer.sources import kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from analyzer.report.crossed import Crossed, Tie
 
@@ -144,10 +147,7 @@ def test_who_waits_for_a_lock_is_named(tmp_path: Path, kind: str) -> None:
 
 
 def _until_blocked(pid: int) -> None:
-    for _ in range(200):
-        if "lock" in Path(f"/proc/{pid}/wchan").read_text("utf-8"):
-            return
-        time.sleep(0.05)
+    _until(lambda: "lock" in Path(f"/proc/{pid}/wchan").read_text("utf-8"))
 
 
 def test_a_lease_is_a_lock(tmp_path: Path) -> None:
@@ -220,6 +220,52 @@ def test_memory_that_all_who_have_it_open_map_is_told_once(tmp_path: Path) -> No
         for pid in (one, other):
             assert crossings(pid, "shared-mapping", "/file")
             assert not crossings(pid, "same-file", "/file")
+
+
+MOVES: Final = {
+    "same-file": ("", "f = os.open(path('file'), 2)", "os.close(f)"),
+    "shared-mapping": (
+        "keep[0] = mmap.mmap(f, 4096)",
+        "f = os.open(path('file'), 2); m = mmap.mmap(f, 4096); os.close(f)",
+        "m.close()",
+    ),
+    "watched-file": (
+        "",
+        "f = do(libc.inotify_init1(0)); w = libc.inotify_add_watch(f, path('file').encode(), 2)",
+        "do(libc.inotify_rm_watch(f, w))",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_what_moves_while_it_is_read_is_no_firm_crossing(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"x" * 4096)
+    mine, theirs, moves = MOVES[name]
+    react = f"signal.signal(10, lambda *_: ({moves}, os.mkdir(path('moved'))))"
+    with pair(tmp_path, f"f = os.open(path('file'), 2); {mine}", f"{theirs}; {react}") as pids:
+        (before,) = crossings(pids[1], name, "/file")
+        read = kernel._read_again
+
+        def again(*given: Any) -> Any:  # noqa: ANN401 - as it is
+            if not (tmp_path / "moved").exists():
+                os.kill(pids[2], signal.SIGUSR1)
+                _until((tmp_path / "moved").exists)
+            return read(*given)
+
+        monkeypatch.setattr(kernel, "_read_again", again)
+        found = crossings(pids[1], name, "/file")
+        assert not crossings(pids[1], name, "/file"), "it is over"
+    assert before.stable
+    assert not [one for one in found if one.stable]
+
+
+def _until(there: Callable[[], bool]) -> None:
+    for _ in range(400):
+        if there():
+            return
+        time.sleep(0.05)
 
 
 MEMORY: Final = {

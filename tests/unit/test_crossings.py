@@ -18,8 +18,10 @@ from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK, Impact, Rules, Side, Status
 from analyzer.kinds import facts, registry
 from analyzer.relations import relations
+from analyzer.relations.base import Related
 from analyzer.report.make import make
 from analyzer.report.value import Report, ReportOptions
+from analyzer.sources import relate
 from analyzer.writers import json as writer
 from analyzer.writers import junit, markdown, notebook, page, tree
 from analyzer.writers.terminal import render, to_text
@@ -142,6 +144,25 @@ def test_what_moved_is_no_leak() -> None:
     found = report(outward(stable=False))
     assert found.status is Status.UNDECIDED
     assert "kept changing while it was read" in text(found)
+
+
+@pytest.mark.parametrize("name", relations())
+def test_of_no_relation_what_moved_is_a_firm_crossing(name: str) -> None:
+    def found(left: int, right: int) -> relate.Found:
+        ends = (np.array([n], np.uint64) for n in (left, right))
+        rows = Related("FILE", next(ends), "INODE", next(ends))
+        return relate.Found(((name, rows),), (np.ones(1, np.bool_),))
+
+    first = found(7, 8)
+    for second in (relate.NOTHING, found(7, 9), found(6, 8), found(8, 7)):
+        assert [mask.tolist() for mask in relate.again(first, second).stable] == [[False]]
+    assert relate.again(first, found(7, 8)).stable[0].all()
+    made, mine, theirs, inode = machine()
+    for left, right in ((mine, inode), (theirs, inode), (mine, theirs), (ROOT, OUTSIDER)):
+        made.relation(name, left, right, stable=False)
+    judged = report(made, fail_on=frozenset({name}))
+    assert judged.status in {Status.UNDECIDED, Status.CONTAINED}
+    assert not [one for one in judged.crossings if one.stable]
 
 
 def test_a_crossing_is_a_finding_in_json() -> None:
