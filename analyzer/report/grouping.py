@@ -227,6 +227,5 @@ def _is_shared_code(entry: ReportObject) -> bool:
 
 
 def _is_no_channel(holder: Holder) -> bool:
-    # A shared mapping that one can write to (rw-s) is a channel, whatever file is behind it.
-    told = holder.detail
-    return holder.mapped and not (told.endswith("s)") and "w" in told[-5:])
+    # What one can write to is a channel, whatever file is behind it.
+    return holder.mapped and not holder.writes

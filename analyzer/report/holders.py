@@ -98,6 +98,16 @@ class Holder(NamedTuple):
         """Tell whether it is code or data in memory."""
         return associations()[self.association].mapped
 
+    @property
+    def shares(self) -> bool:
+        """Tell whether it is a shared mapping ("maps it (r--s)")."""
+        return self.detail.endswith("s)")
+
+    @property
+    def writes(self) -> bool:
+        """Tell whether it is a shared mapping that one can write to ("maps it (rw-s)")."""
+        return self.shares and "w" in self.detail[-5:]
+
     def holds_from(self, side: Side) -> bool:
         """Tell whether something of a side holds by it: of both sides where it is shared."""
         return self.side is side or (self.shared and side is Side.OUTSIDE)

@@ -86,7 +86,8 @@ def _of_file(entry: ReportObject, mode: int, flags: int) -> Impact:
     if not all(by_side):
         return Impact.PINS
     opened = all(any(not _is_mapped(h) for h in held) for held in by_side)
-    written = all(any(h.detail.endswith("s)") for h in held) for held in by_side)
+    written = all(any(h.shares for h in held) for held in by_side)
+    written &= any(h.writes for held in by_side for h in held)  # or nobody tells anybody anything
     if opened or written:
         return Impact.SHARED_STATE
     mapped = all(_is_mapped(h) for held in by_side for h in held)

@@ -53,8 +53,21 @@ def relations_page() -> str:
         if one.hidden:
             about.append(f"- not seen in /proc: {one.hidden}")
         parts += [f"## {one.name}", prose(module.__doc__), "\n".join(about)]
+    parts += ["## What crosses and is told nowhere", _NOWHERE]
     return page(parts)
 
+
+_NOWHERE: Final = """\
+- The core-scheduling cookie of tasks (`PR_SCHED_CORE`): most kernels are built without it
+  (`CONFIG_SCHED_CORE`), and where it is, it says who may run beside whom on one core, and nothing
+  that a checkpoint or one of the two could lose.
+- The other end of a vsock connection: what is beyond it is a virtual machine, whose side this
+  kernel does not have. The addresses of such a socket are told as facts.
+- Who listens to the same netlink multicast group: the kernel speaks there, and no listener can tell
+  another anything. A netlink socket of another network namespace is `foreign-net`.
+- Eventfds that are the interrupts of VFIO devices: the structures are those of each device's driver.
+  Those of KVM and of AIO are `eventfd-user`.
+"""
 
 _GATING: Final = """\
 Under `--rules modern` what reaches out and what is shared state decides the answer, as leaks do;

@@ -405,6 +405,31 @@ def test_what_is_called_dev_null_is_it_unless_its_type_says_no(
     assert [entry.impact for entry in report(made).objects if entry.kind == "FILE"] == [impact]
 
 
+@pytest.mark.parametrize(
+    ("mine", "theirs", "impact"),
+    [
+        ("r--s", "r--s", Impact.BY_DESIGN),
+        ("rw-s", "r--s", Impact.SHARED_STATE),
+        ("rw-p", "rw-p", Impact.BY_DESIGN),
+    ],
+)
+def test_a_file_that_both_map_is_shared_state_if_it_can_be_written(
+    mine: str, theirs: str, impact: Impact
+) -> None:
+    made, *_ = machine()
+    memories = [made.object("MM", 1, holders=[(tid, "mm")]) for tid in (ROOT, OUTSIDER)]
+    made.object(
+        "FILE",
+        2,
+        name="/usr/lib/cache",
+        mode=0o100644,
+        holders=[
+            (at, "vma", 4096, 1, way) for at, way in zip(memories, (mine, theirs), strict=True)
+        ],
+    )
+    assert [entry.impact for entry in report(made).objects if entry.kind == "FILE"] == [impact]
+
+
 def test_a_relation_of_a_newer_version_is_refused_with_one_line() -> None:
     made, *_ = machine()
     made.relation("telepathy", ROOT, OUTSIDER)
