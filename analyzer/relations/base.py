@@ -161,7 +161,10 @@ class Relation:
 
     def mend(self, **known: object) -> str:
         """Return what closes one of them; what is not `known` of it (see `next`) has no value."""
-        return self.next.format(**{"pid": "PID", "path": "PATH", "other": "PID", **known})
+        said = self.next  # a file's, maybe: it may have any braces
+        for name, value in {"pid": "PID", "path": "PATH", "other": "PID", **known}.items():
+            said = said.replace(f"{{{name}}}", str(value))
+        return said
 
 
 def words(count: int, text: str = "") -> Words:

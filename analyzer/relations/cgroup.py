@@ -64,7 +64,7 @@ RELATION: Final = Relation(
     impact=Impact.LOST,
     next=(
         "start the subtree in a cgroup of its own: systemd-run --scope COMMAND; of one that "
-        "runs: echo {pid} > /sys/fs/cgroup/NAME/cgroup.procs"
+        "runs: write {pid} to /sys/fs/cgroup/NAME/cgroup.procs"
     ),
     shared=True,
     leads_to=("CGROUP",),

@@ -73,8 +73,8 @@ RELATION: Final = Relation(
     right="is the other end",
     impact=Impact.BY_DESIGN,
     next=(
-        "nothing, if it is meant to be connected; CRIU: --external veth[INNER]:OUTER, or "
-        "macvlan[NAME]:PARENT"
+        "nothing, if it is meant to be connected; CRIU: --external names the outer end of a "
+        "veth pair, or what a macvlan is on"
     ),
     leads_to=("NETDEV",),
     kernel=_find,

@@ -174,8 +174,8 @@ RELATION: Final = Relation(
     right="is the other end",
     impact=Impact.LOST,
     next=(
-        "close it before a checkpoint (from outside: ss -K dst ADDRESS dport = PORT); CRIU: "
-        "--tcp-established if both ends are dumped, else --tcp-close"
+        "close it before a checkpoint (from outside: ss -K dst ADDRESS:PORT); CRIU: --tcp- "
+        "established if both ends are dumped, else --tcp-close"
     ),
     kernel=_find,
     from_proc=_from_proc,

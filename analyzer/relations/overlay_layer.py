@@ -119,7 +119,7 @@ RELATION: Final = Relation(
     left="has the layer",
     right="uses it too",
     impact=Impact.SHARED_STATE,
-    next="umount it, and mount it with an upperdir= and a workdir= that no other overlay has",
+    next="umount it, and mount it with an upper and a work directory that no other overlay has",
     leads_to=("SUPERBLOCK",),
     kernel=_find,
 )

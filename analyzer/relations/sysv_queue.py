@@ -62,8 +62,8 @@ RELATION: Final = Relation(
     right="is what they use",
     impact=Impact.SHARED_STATE,
     next=(
-        "start the subtree in an IPC namespace of its own (unshare -i COMMAND, podman run "
-        "--ipc=private)"
+        "start the subtree in an IPC namespace of its own (unshare -i COMMAND, podman run --ipc "
+        "private)"
     ),
     shared=True,
     leads_to=("MSG",),

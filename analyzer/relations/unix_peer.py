@@ -87,8 +87,8 @@ RELATION: Final = Relation(
     right="is the other end",
     impact=Impact.LOST,
     next=(
-        "close it before a checkpoint (ss -xp shows both ends); CRIU: --external unix[INODE] "
-        "names the end inside"
+        "close it before a checkpoint (ss -xp shows both ends); CRIU: --external names the "
+        "inode of the end inside"
     ),
     kernel=_find,
 )

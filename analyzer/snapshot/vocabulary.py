@@ -177,24 +177,24 @@ def _make_association(name: str, told: Told) -> Association:
     )
 
 
-_RELATION: Final = ("title", "plural", "left", "right", "next")
+_RELATION: Final = ("title", "plural", "left", "right")
 
 
 def _tell_relation(one: Relation) -> dict[str, Any]:
     said = {key: getattr(one, key).removesuffix(_MARK) for key in _RELATION}
     flags = {key: getattr(one, key) for key in ("shared", "alone", "told")}
-    return {**said, "impact": one.impact.value, **flags}
+    return {**said, "next": one.mend(), "impact": one.impact.value, **flags}
 
 
 def _make_relation(name: str, told: Told) -> Relation:
-    title, plural, left, right, then = (_said(told[key]) for key in _RELATION)
+    title, plural, left, right = (_said(told[key]) for key in _RELATION)
     return Relation(
         name=_name(name),
         title=title + _MARK,
         plural=plural + _MARK,
         left=left,
         right=right,
-        next=then,
+        next=_said(told["next"]),
         impact=Impact(told["impact"]),
         shared=_flag(told["shared"]),
         alone=_flag(told["alone"]),

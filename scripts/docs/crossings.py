@@ -65,7 +65,7 @@ _NOWHERE: Final = """\
   kernel does not have. The addresses of such a socket are told as facts.
 - Who listens to the same netlink multicast group: the kernel speaks there, and no listener can tell
   another anything. A netlink socket of another network namespace is `foreign-net`.
-- Eventfds that are the interrupts of VFIO devices: the structures are those of each device's driver.
+- Eventfds that are the interrupts of VFIO devices: each driver has structures of its own for them.
   Those of KVM and of AIO are `eventfd-user`.
 """
 
