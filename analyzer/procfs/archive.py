@@ -284,11 +284,10 @@ def _below(entries: dict[str, bytes | str], root: Iterable[str]) -> dict[str, by
 
 
 def _is_empty(entries: dict[str, bytes | str]) -> bool:
-    parts = {name: name.split("/") for name in entries}
     told = [
-        entries[name]
-        for name, part in parts.items()
-        if len(part) == 2 and _is_process(part[0]) and part[1] in {"stat", "status"}  # noqa: PLR2004
+        entry
+        for name, entry in entries.items()
+        if name.endswith(("/stat", "/status")) and _is_process(name.rpartition("/")[0])
     ]
     return bool(told) and not any(told)
 

@@ -81,13 +81,16 @@ _TYPES: Final = {
 
 def roots(names: Iterable[str]) -> set[tuple[str, ...]]:
     """Return the folders of images in an archive."""
-    return {tuple(name.split("/")[:-1]) for name in names if name.rpartition("/")[2] == TREE}
+    return {
+        tuple(name.split("/")[:-1])
+        for name in names
+        if name.endswith(TREE) and name.rpartition("/")[2] == TREE
+    }
 
 
 def is_memory(name: str) -> bool:
     """Tell whether a file has what was in memory, which is nobody's business."""
-    last = name.rpartition("/")[2]
-    return last.startswith("pages-") and last.endswith(".img")
+    return name.endswith(".img") and name.rpartition("/")[2].startswith("pages-")
 
 
 def fill(contents: Contents, read: Callable[[str], bytes | None]) -> None:

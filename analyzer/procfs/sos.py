@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 COMMANDS: Final = "sos_commands"
 PROC: Final = "proc"
 
-_REPORT: Final = re.compile(r"(?:.*/)?sosreport-[^/]*/(?P<inner>.+)")
+_NAMED: Final = "sosreport-"
+_REPORT: Final = re.compile(rf"(?:.*/)?{_NAMED}[^/]*/(?P<inner>.+)")
 _CAPTURE: Final = re.compile(r"sos_commands/[^/]+/(?:lsof|lsfd|lsns|ps)(?:[_.-][^/]*)?")
 
 
 def is_of_use(name: str) -> bool:
     """Tell whether a member of an archive may be of use: of a report, what tells of processes."""
-    match = _REPORT.fullmatch(name)
+    match = _REPORT.fullmatch(name) if _NAMED in name else None  # a dump has 100,000 names
     return match is None or match["inner"].startswith(f"{PROC}/") or is_capture(match["inner"])
 
 
@@ -37,6 +38,8 @@ def roots(names: Iterable[str]) -> set[tuple[str, ...]]:
     """Return where reports are in a bundle: the folders that sos_commands is in."""
     found = set()
     for name in names:
+        if COMMANDS not in name:
+            continue
         parts = tuple(name.split("/"))
         if COMMANDS in parts[:-1]:
             found.add(parts[: parts.index(COMMANDS)])

@@ -163,18 +163,24 @@ class _Source:
         self.limit = limit
         self._stream = stream
         self._buffer = b""
+        self._at = 0  # how much of it was given away: to cut it each time would copy it
         self._count = 0
 
     def cut(self, how: str) -> CutShortError:
-        at = self._count - len(self._buffer)
+        at = self._count - len(self._buffer) + self._at
         return CutShortError(f"{self.where}: the stream is {how} after {at:,} bytes")
 
     def read(self, size: int, /) -> bytes:
         """Return what there is, `size` bytes at most."""
-        if not self._buffer:
+        if self._at == len(self._buffer):
+            self._settle()
             self._more()
-        data, self._buffer = self._buffer[:size], self._buffer[size:]
+        data = self._buffer[self._at : self._at + size]
+        self._at += len(data)
         return data
+
+    def _settle(self) -> None:
+        self._buffer, self._at = self._buffer[self._at :], 0
 
     def _more(self) -> bool:
         try:
@@ -192,6 +198,7 @@ class _Source:
 
     def line(self) -> bytes:
         """Return the next line, without its end."""
+        self._settle()
         while (at := self._buffer.find(b"\n")) < 0:
             if len(self._buffer) > _MOST_HEAD or not self._more():
                 raise self.cut("cut short")
@@ -200,6 +207,7 @@ class _Source:
 
     def lines(self) -> Iterator[bytes]:
         """Yield the lines up to the next part."""
+        self._settle()
         rest = b""
         while True:
             if not self._buffer and not self._more():
@@ -217,6 +225,7 @@ class _Source:
 
     def body(self, *, last: bool = False) -> bytes:
         """Return the text up to the next part, or to the end."""
+        self._settle()
         if last:
             while self._more():
                 pass
@@ -226,6 +235,7 @@ class _Source:
 
     def skip_zeros(self) -> None:
         """Pass over what fills an archive up."""
+        self._settle()
         while not self._buffer.lstrip(b"\0"):
             self._buffer = b""
             if not self._more():

@@ -414,7 +414,7 @@ def queues(shown: Shown) -> list[Queue]:
 
 
 def _number_of(what: re.Pattern[str], link: str) -> int | None:
-    said = what.fullmatch(link)
+    said = None if link.startswith("/") else what.fullmatch(link)
     return None if said is None or int(said[1]) > _MOST else int(said[1])
 
 
