@@ -204,7 +204,11 @@ TASKS: Final = Schema(
         _C("start_time", "u64", "start, guards against a reused tid", unit="ns since boot"),
         _C("comm", "text", "name of the thread, as it calls itself"),
         _C("kthread", "bool", "a kernel thread"),
-        _C("state", "category", "state letter as in proc_pid_stat(5): R S D T t Z X I ..."),
+        _C(
+            "state",
+            "category",
+            "state letter as in proc_pid_stat(5): R S D T t Z X I ..., ? where not known",
+        ),
         _C(
             "nspid",
             "i64",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _I64: Final = 1 << 63
 _MOST_SECONDS: Final = 1e9
-_STATE: Final = re.compile(r"[A-Za-z]")
+_STATE: Final = re.compile(r"[A-Za-z?]")
 _DESCRIPTORS: Final = (0, (1 << 31) - 1)
 
 

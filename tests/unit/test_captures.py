@@ -28,6 +28,7 @@ from analyzer.procfs import captures, refusals, status
 from analyzer.procfs.archive import open_dump
 from analyzer.procfs.contents import Contents
 from analyzer.report.inventory import inventory_of, words
+from analyzer.snapshot import crz
 from analyzer.sources import replay
 from tests.graph import Graph
 
@@ -147,6 +148,14 @@ def test_with_a_tree_beside_it_a_shared_pipe_is_witnessed(
     assert (found[both], found[own]) == ("usage_leak", "unknown")
     assert "contained" not in found.values()
     assert set(snapshot.meta["source"]["inventory"]["captures"]) >= {"ps", "lsns"}
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_what_is_made_of_a_capture_can_be_kept(name: str) -> None:
+    snapshot = replay.collect(DATA / name, CHILD)
+    again = crz.unpack(crz.pack(snapshot))
+    assert again.meta["source"]["inventory"] == snapshot.meta["source"]["inventory"]
+    assert judged(again, CHILD) == judged(snapshot, CHILD)
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bytes])
