@@ -43,6 +43,14 @@ class Verdict(StrEnum):
     CONTAINED = "contained"
 
 
+class Conclusion(StrEnum):
+    """What is concluded of one object where no refcount is known, from what could be read."""
+
+    WITNESSED = "witnessed"  # somebody outside holds it
+    POSSIBLE = "possible"  # somebody outside has what looks like it
+    UNKNOWN = "unknown"
+
+
 class Basis(StrEnum):
     """What a verdict rests on."""
 

@@ -53,12 +53,12 @@ class Tables(Graph):
         self._objref: dict[What, dict[int, int]] = {}
         self.number: dict[Key, int] = {}
 
-    def add_shared(self, slots: Slots) -> None:
-        """Add what tasks share; of other descriptor tables those with a file of interest."""
+    def add_shared(self, slots: Slots, ends: Collection[Key]) -> None:
+        """Add what tasks share: what is of interest, has a file of interest, or is in `ends`."""
         used = {slots.table[row] for row in slots.kept()}
         for kind, association, what in _SHARED:
             groups = self._groups[what]
-            also = used if what is What.FILES else ()
+            also = {at for one, at in ends if one == kind} | (used if what is What.FILES else set())
             kept = [i for i, group in enumerate(groups) if i in also or self._concerns(group)]
             first = self.objects(kind, len(kept))
             self._objref[what] = {index: first + at for at, index in enumerate(kept)}

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
-from analyzer.procfs import fdinfo
+from analyzer.procfs import alike, evidence, fdinfo
 from analyzer.procfs.fs import Links, vanished
 from analyzer.procfs.gaps import lacking, malformed, not_links, refusal
 from analyzer.procfs.kcmp import What
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from analyzer.procfs.gaps import GapLog
     from analyzer.procfs.identity import Identity
     from analyzer.procfs.tasks import Task
+    from analyzer.relations.shown import Key, Tied
 
 ACCESS: Final = "access"
 """The folder of a process that captures have instead of fdinfo: of each file "r", "w" or "u"."""
@@ -48,8 +49,8 @@ class Slots:
     """Used descriptors as columns: index of the table, fd number, and where its link leads.
 
     The first `full` rows are those of the tables of interest. `file` is the number of the open
-    file (from 0 in order of first encounter), -1 for one that is of no interest. `alike` are rows
-    with equal links in different tables, where nobody could tell whether they are one file.
+    file (from 0 in order of first encounter), -1 for one that is of no interest. `alike` relates
+    files of different tables, where nobody could tell whether they are one.
     """
 
     table: array[int] = field(default_factory=lambda: array("q"))
@@ -57,7 +58,7 @@ class Slots:
     link: list[str] = field(default_factory=list)
     file: array[int] = field(default_factory=lambda: array("q"))
     full: int = 0
-    alike: list[list[int]] = field(default_factory=list)
+    alike: list[Tied] = field(default_factory=list)
 
     def __len__(self) -> int:
         """Return the number of descriptors."""
@@ -135,6 +136,7 @@ def _more_told(fs: ProcFs, task: Task, links: Links) -> bool:
 
 
 def identify(
+    fs: ProcFs,
     slots: Slots,
     tables: Sequence[Task],
     identity: Identity,
@@ -151,8 +153,10 @@ def identify(
         if len(rows) == 1:
             slots.file[rows[0]] = count
             count += 1
-            continue
-        count += _classify(slots, rows, of_interest, count, tables, identity, log)
+        elif identity.certain:
+            count += _classify(slots, rows, of_interest, count, tables, identity, log)
+        else:
+            count += _compare(fs, slots, rows, of_interest, count, tables, log)
 
 
 def _classify(  # noqa: PLR0917 -- one step of identify()
@@ -172,9 +176,51 @@ def _classify(  # noqa: PLR0917 -- one step of identify()
         if code not in _GONE:
             failure = refusal("open files", "kcmp FILE", code, _UNTOLD)
             log.add(failure, tables[slots.table[rows[index]]].tgid)
-    if not identity.certain and len({slots.table[row] for row in rows}) > 1:
-        slots.alike.append(list(rows))
     return max(answer.number[:pivots], default=-1) + 1
+
+
+def _compare(  # noqa: PLR0917 -- one step of identify()
+    fs: ProcFs,
+    slots: Slots,
+    rows: Sequence[int],
+    pivots: int,
+    first: int,
+    tables: Sequence[Task],
+    log: GapLog,
+) -> int:
+    """Do as `_classify` by what is known of the files; what may be one is of interest too."""
+    infos = details(fs, slots, rows, tables, log)
+    later = _again(fs, slots, rows, tables)
+    values = [alike.value(slots.link[rows[0]], *pair) for pair in zip(infos, later, strict=True)]
+    numbers = evidence.same(values)
+    members = [
+        alike.Member(("FILE", first + number), alike.said(info), row < slots.full)
+        for row, number, info in zip(rows, numbers, infos, strict=True)
+    ]
+    found = list(alike.rows(members, values, host=slots.full == len(slots)))
+    keep = {*numbers[:pivots], *(_number(one.left) - first for one in found)}
+    for row, number in zip(rows, numbers, strict=True):
+        slots.file[row] = first + number if number in keep else -1
+    slots.alike += found
+    return max(numbers) + 1
+
+
+def _number(key: Key) -> int:
+    assert isinstance(key[1], int)  # noqa: S101 -- as it was made
+    return key[1]
+
+
+def _again(
+    fs: ProcFs, slots: Slots, rows: Sequence[int], tables: Sequence[Task]
+) -> list[FdInfo | None]:
+    found: list[FdInfo | None] = []
+    for row in rows:
+        path = fs.again(f"{tables[slots.table[row]].folder}/fdinfo/{slots.fd[row]}")
+        try:
+            found.append(fdinfo.parse(fs.read(path), path))
+        except (OSError, BadInputError):
+            found.append(None)
+    return found
 
 
 def _by_link(slots: Slots) -> Mapping[str, list[int]]:
@@ -190,27 +236,6 @@ def _by_link(slots: Slots) -> Mapping[str, list[int]]:
 
 def _below(rows: Sequence[int], limit: int) -> int:
     return sum(row < limit for row in rows)
-
-
-def look_shared(fs: ProcFs, slots: Slots, tables: Sequence[Task], log: GapLog) -> int:
-    """Count the descriptors of interest that equal one of another table in all that /proc says."""
-    count = 0
-    for rows in slots.alike:
-        holders: dict[FdInfo, set[int]] = {}
-        told = details(fs, slots, rows, tables, log)
-        told = [info if info is not None and info.flags is not None else None for info in told]
-        for row, info in zip(rows, told, strict=True):
-            if info is not None:
-                holders.setdefault(_alike(info), set()).add(slots.table[row])
-        for row, info in zip(rows, told, strict=True):
-            shared = info is not None and len(holders[_alike(info)]) > 1
-            count += shared and row < slots.full
-    return count
-
-
-def _alike(info: FdInfo) -> FdInfo:
-    # What a file says of its own state may change between two readings.
-    return info._replace(cloexec=False, more=b"")
 
 
 def details(

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 MAX_FILE: Final = 64 << 20  # bytes; the maps of 65,530 mappings take about 8 MiB
 _CHUNK: Final = 1 << 16
+AGAIN: Final = "cranalyze/again/"
+"""Where a dump has what was read twice."""
+
 _HEAD: Final = 1 << 16  # of a file in fdinfo: an epoll has a line for each file that it watches
 _GONE: Final = frozenset({errno.ENOENT, errno.ESRCH, errno.ENOTDIR, errno.EBADF})
 
@@ -96,6 +99,10 @@ class ProcFs:
         """Tell whether it is known that a file could not be read when a dump was made."""
         del path
         return not self.copied
+
+    def again(self, path: str) -> str:
+        """Return where the second reading of `path` is, which was made after all first ones."""
+        return AGAIN + path if self.copied else path
 
     def read(self, path: str) -> bytes:
         """Return the content of a file; BadInputError when it is larger than MAX_FILE bytes."""

@@ -16,6 +16,7 @@ from analyzer.check.subtree import INSIDE, UNPLACED, task_sides
 from analyzer.core.errors import TargetVanishedError
 from analyzer.core.values import dataclass
 from analyzer.procfs import (
+    alike,
     ends,
     files,
     mappings,
@@ -28,11 +29,12 @@ from analyzer.procfs import (
     things,
     world,
 )
-from analyzer.procfs.build import Tables
+from analyzer.procfs.build import Mappings, Tables
 from analyzer.procfs.facts import COMPLETE
 from analyzer.procfs.gaps import Failure, GapLog
 from analyzer.procfs.kcmp import What
 from analyzer.procfs.sharing import Sharing
+from analyzer.relations.alike import RELATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,10 +42,11 @@ if TYPE_CHECKING:
     from analyzer.procfs.facts import Facts
     from analyzer.procfs.fs import ProcFs
     from analyzer.procfs.identity import Identity
+    from analyzer.procfs.namespaces import Membership
     from analyzer.procfs.nslink import NamespaceLink
     from analyzer.procfs.sharing import Groups
     from analyzer.procfs.tasks import Task as Read
-    from analyzer.relations.shown import Shown, Sock, Task
+    from analyzer.relations.shown import Shown, Sock, Task, Tied
     from analyzer.snapshot.tables import Table
 
 Progress = Callable[[str], None]
@@ -61,7 +64,7 @@ class Seen:
     """One reading of `fs`.
 
     `subtree` are the processes of the subject, `certain` whether identity was told and not
-    presumed, `notes` lines for people, `tables` all but that of the gaps, which `log` makes.
+    presumed, `tables` all but that of the gaps, which `log` makes.
     """
 
     fs: ProcFs
@@ -70,7 +73,6 @@ class Seen:
     tasks: Sequence[Read]
     subtree: frozenset[int]
     certain: bool
-    notes: Sequence[str]
     tables: Mapping[str, Table]
 
     def start_time(self, pid: int) -> int:
@@ -128,9 +130,9 @@ def read(
     whole = (fs.is_live() or _is_whole(fs)) and not len(log.table())
     own = frozenset() if host else subtree  # in a reading of all nobody is inside
     reading = _Reading(fs, found, identity, full, log, own, facts.observer, whole, facts.clk_tck)
-    out, notes, made = _graph(reading, progress)
+    out, made = _graph(reading, progress)
     made |= {"tasks": table, **out.tables()}
-    return Seen(fs, facts, log, found, subtree, identity.certain, notes, made)
+    return Seen(fs, facts, log, found, subtree, identity.certain, made)
 
 
 def _inside(table: Table, pid: int | None, others: Sequence[int]) -> Table:
@@ -160,38 +162,35 @@ def _note_unplaced(table: Table, pid: int | None, others: Sequence[int], log: Ga
         log.add(_UNPLACED, process)
 
 
-def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, list[str], dict[str, Table]]:
+def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Table]]:
     fs, log = reading.fs, reading.log
     progress("what tasks share")
     groups = _groups(reading)
     members = namespaces.read(fs, reading.tasks, log)
     of_interest = {m.namespace for m in members if m.tid in reading.full}
-    progress("open files")
     one_each = [group[0] for group in groups[What.FILES]]
+    progress("mappings")
+    near = _near(reading, groups, members)
+    mapped = _mapped(reading, groups[What.VM], near)
+    progress("open files")
     by_tid = world.tasks(reading.tasks, members, reading.subtree)
     first = namespaces.initial(reading.tasks, members)
     host = world.initial(first, members).get("net")
-    slots, socks = _slots(reading, groups[What.FILES], of_interest, by_tid, host)
+    slots, socks = _slots(reading, groups[What.FILES], of_interest, by_tid, host, _paths(mapped))
     of_interest |= _namespaces_of(slots)
     rows = slots.kept()
     told = dict(zip(rows, files.details(fs, slots, rows, one_each, log), strict=True))
     seen = mounts.read(fs, reading.tasks, members, log)
-    progress("mappings")
-    mapped = {
-        at: mappings.read(fs, group[0], log)
-        for at, group in enumerate(groups[What.VM])
-        if reading.concerns(group)
-    }
     progress("relations")
     shown = world.shown(reading, groups, members, slots, told, seen, mapped, first, by_tid, socks)
-    found = relate.find(shown)
+    found = relate.find(shown) + _alike(reading, groups, near, slots, mapped, shown)
     slots.drop(relate.files(found), world.whoever)
     texts = [*(key[1] for key in relate.ends(found)), *_net_spaces(shown)]
     of_interest |= {link for link in map(_space, texts) if link is not None}
     binds = things.binds(shown, None if shown.host else of_interest)
     of_interest |= {link for one in binds if (link := nslink.parse(one.space)) is not None}
     out = Tables(groups, reading.concerns)
-    out.add_shared(slots)
+    out.add_shared(slots, relate.ends(found))
     opened = out.add_files(slots, [told[row] for row in slots.kept()], mounts.devices(seen))
     out.add_mapped(mapped)
     out.add_namespaces([m for m in members if m.namespace in of_interest], opened, first)
@@ -202,7 +201,7 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, list[str], di
         "relations": relate.table(found, out.number),
         "facts": state.table(shown, out.number),
     }
-    return out, _alike(reading, slots, one_each), made
+    return out, made
 
 
 def _space(text: object) -> NamespaceLink | None:
@@ -216,9 +215,10 @@ def _net_spaces(shown: Shown) -> set[str]:
 
 
 def _groups(reading: _Reading) -> dict[What, Groups]:
+    told = reading.identity.certain
     sharing = Sharing(reading.fs, reading.identity, reading.full, reading.log)
     return {
-        what: sharing.groups(what, reading.tasks, everybody=what is What.FILES)
+        what: sharing.groups(what, reading.tasks, everybody=what is What.FILES or not told)
         for what in What
         if what is not What.FILE
     }
@@ -230,25 +230,28 @@ def _slots(
     of_interest: set[NamespaceLink],
     by_tid: Mapping[int, Task],
     host: str | None,
+    mapped: set[str],
 ) -> tuple[files.Slots, list[Sock]]:
     one_each = [group[0] for group in groups]
     concerned = [reading.concerns(group) for group in groups]
     spaces = {nslink.text(namespace) for namespace in of_interest}
     matters: list[Callable[[str], bool]] = []
     socks: list[Sock] = []
+    also = set() if reading.identity.certain else mapped
 
     def wanted(links: Sequence[str]) -> Callable[[str], bool]:
         socks.extend(world.sockets(reading.fs, by_tid, links))
         wanted = world.others(socks, by_tid, links, host)
         matters.append(world.Interest(links, reading.subtree, wanted))
-        return lambda link: link in spaces or matters[0](link)
+        return lambda link: link in spaces or link in also or matters[0](link)
 
     slots = files.walk(reading.fs, one_each, concerned, wanted, reading.log)
     files.identify(
+        reading.fs,
         slots,
         one_each,
         reading.identity,
-        lambda link: world.whoever(link) or matters[0](link),
+        lambda link: world.whoever(link) or link in also or matters[0](link),
         reading.log,
     )
     return slots, socks
@@ -259,7 +262,45 @@ def _namespaces_of(slots: files.Slots) -> set[NamespaceLink]:
     return {namespace for namespace in found if namespace is not None}
 
 
-def _alike(reading: _Reading, slots: files.Slots, one_each: Sequence[Read]) -> list[str]:
-    alike = files.look_shared(reading.fs, slots, one_each, reading.log)
-    told = "look shared with another process; only kcmp(2) on the live machine can tell"
-    return [f"{alike} descriptors {told}"] if alike else []
+def _near(
+    reading: _Reading, groups: Mapping[What, Groups], members: Sequence[Membership]
+) -> dict[What, list[Tied]]:
+    """Return what tasks have that may be one, where nobody could tell."""
+    if reading.identity.certain:
+        return {}
+    spaces: dict[int, dict[str, str]] = {}
+    for member in members:
+        spaces.setdefault(member.tid, {})[member.link] = nslink.text(member.namespace)
+    host = not reading.subtree
+    return alike.of_tasks(reading.fs, groups, reading.concerns, spaces, host=host)
+
+
+def _mapped(reading: _Reading, groups: Groups, near: Mapping[What, Sequence[Tied]]) -> Mappings:
+    """Return the mapped files of address spaces of interest, and of those that may be one."""
+    also = {row.left[1] for row in near.get(What.VM, ())}
+    return {
+        at: mappings.read(reading.fs, group[0], reading.log)
+        for at, group in enumerate(groups)
+        if reading.concerns(group) or at in also
+    }
+
+
+def _paths(mapped: Mappings) -> set[str]:
+    return {one.path for files, _ in mapped.values() for one in files}
+
+
+def _alike(
+    reading: _Reading,
+    groups: Mapping[What, Groups],
+    near: Mapping[What, Sequence[Tied]],
+    slots: files.Slots,
+    mapped: Mappings,
+    shown: Shown,
+) -> relate.Found:
+    if reading.identity.certain:
+        return []
+    host = not reading.subtree
+    found = [row for rows in near.values() for row in rows] + slots.alike
+    found += alike.of_mapped(groups[What.VM], near[What.VM], mapped, reading.concerns, host=host)
+    found += alike.of_both(shown.files, host=host)
+    return [(RELATION.name, row) for row in found]

@@ -9,7 +9,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from analyzer.procfs import looked
-from analyzer.procfs.fs import Links, ProcFs
+from analyzer.procfs.fs import AGAIN, Links, ProcFs
 from analyzer.procfs.refusals import LINK, OPEN, Refusals
 
 if TYPE_CHECKING:
@@ -34,10 +34,14 @@ class Recorder(ProcFs):
         """Do as `ProcFs.is_live`."""
         return self._inner.is_live()
 
+    def again(self, path: str) -> str:
+        """Do as `ProcFs.again`."""
+        return AGAIN + path
+
     def read(self, path: str) -> bytes:
         """Do as `ProcFs.read`."""
         try:
-            data = self._inner.read(path)
+            data = self._inner.read(_plain(path))
         except OSError as error:
             self._refuse(OPEN, path, error)
             raise
@@ -48,7 +52,7 @@ class Recorder(ProcFs):
     def link(self, path: str) -> str:
         """Do as `ProcFs.link`."""
         try:
-            target = self._inner.link(path)
+            target = self._inner.link(_plain(path))
         except OSError as error:
             self._refuse(OPEN, path, error)
             raise
@@ -65,7 +69,7 @@ class Recorder(ProcFs):
     def links(self, folder: str) -> Links:
         """Do as `ProcFs.links`."""
         try:
-            links = self._inner.links(folder)
+            links = self._inner.links(_plain(folder))
         except OSError as error:
             self._refuse(OPEN, folder, error)
             raise
@@ -77,7 +81,7 @@ class Recorder(ProcFs):
 
     def heads(self, folder: str, names: Sequence[str]) -> list[bytes | None]:
         """Do as `ProcFs.heads`."""
-        heads = self._inner.heads(folder, names)
+        heads = self._inner.heads(_plain(folder), names)
         for name, head in zip(names, heads, strict=True):
             if head is not None:
                 self.entries[f"{folder}/{name}"] = head
@@ -97,3 +101,7 @@ class Recorder(ProcFs):
         # What a second look does not find was there.
         if path not in self.entries:
             self.refused[kind, path] = error.errno or errno.EIO
+
+
+def _plain(path: str) -> str:
+    return path.removeprefix(AGAIN)

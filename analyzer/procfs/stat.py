@@ -21,7 +21,13 @@ _LONGEST: Final = 1 << 40  # ticks: 348 years at 100 a second
 
 # Places after the name: proc_pid_stat(5) numbers them from 3.
 _STATE, _PPID, _GROUP, _SESSION, _TERMINAL, _FLAGS, _THREADS, _START = 0, 1, 2, 3, 4, 6, 17, 19
+# Code and stack; data and heap. Who may not know is told 0, and 1 of code. (Where arguments and
+# environment are is not used: PR_SET_MM changes it, as systemd does.)
+_CODE, _DATA, _STACK = slice(23, 26), slice(42, 45), 2
 
+
+Layout = tuple[int, ...]
+"""Where the parts of an address space are: as execve(2) laid it out, and fork(2) copied it."""
 
 _TID_COLUMN, _PPID_COLUMN = TASKS.column("tid"), TASKS.column("ppid")
 
@@ -30,6 +36,7 @@ class Stat(NamedTuple):
     """What is used of the line; `start_ticks` is in clock ticks since boot, 0 where not known.
 
     `terminal` is the device of the controlling terminal; 0 is none, as of group and session.
+    `layout` is None where it is not told: who reads must be allowed to trace the process.
     """
 
     tid: int
@@ -42,6 +49,7 @@ class Stat(NamedTuple):
     group: int = 0
     session: int = 0
     terminal: int = 0
+    layout: Layout | None = None
 
     @property
     def exiting(self) -> bool:
@@ -58,6 +66,11 @@ def of_status(tid: int, more: Status) -> Stat:
     """Return what /proc/PID/status says of it, as far as it goes."""
     flags = _PF_KTHREAD if more.kthread else 0
     return Stat(tid, more.comm, more.state, more.ppid, flags, more.threads, start_ticks=0)
+
+
+def _layout(field: list[bytes]) -> Layout | None:
+    told = tuple(number(word, below=1 << 64) for word in (*field[_CODE], *field[_DATA]))
+    return told if len(told) > _STACK and told[_STACK] else None
 
 
 def _letter(word: bytes) -> str:
@@ -86,6 +99,7 @@ def parse(data: bytes, where: str) -> Stat:
             group=max(in_column(field[_GROUP], _PPID_COLUMN), 0),  # -1 of one that ends
             session=max(in_column(field[_SESSION], _PPID_COLUMN), 0),
             terminal=in_column(field[_TERMINAL], _PPID_COLUMN) & 0xFFFFFFFF,
+            layout=_layout(field),
         )
     except ValueError:
         raise malformed(where, 1 + data.count(b"\n", 0, -1), "expected numbers") from None

@@ -33,7 +33,8 @@ class Status(NamedTuple):
     `uid` is the real user id, None where the line has none, and so is `ppid` -1: what captures say
     is written so. `hidden` tells of the session and the process group whether their
     leaders have no number in the task's own pid namespace. A `kthread` is told by its line (since
-    6.8) or, of a child of kthreadd, by its having no memory.
+    6.8) or, of a child of kthreadd, by its having no memory. `handlers` are the masks of signals
+    that are ignored and caught; they, `table_size` and `umask` are compared, and are as they were.
     """
 
     tgid: int
@@ -46,6 +47,9 @@ class Status(NamedTuple):
     state: str = "?"
     threads: int = 1
     kthread: bool = False
+    handlers: tuple[bytes, bytes] = (b"", b"")
+    table_size: bytes = b""
+    umask: bytes = b""
 
 
 def parse(data: bytes, where: str) -> Status:
@@ -71,6 +75,9 @@ def parse(data: bytes, where: str) -> Status:
         state=_letter(_value(data, b"State")),
         threads=(_numbers(data, b"Threads", where) or (1,))[0],
         kthread=_kthread(data, tgid[0], (*ppid, UNKNOWN_PARENT)[0]),
+        handlers=(_value(data, b"SigIgn"), _value(data, b"SigCgt")),
+        table_size=_value(data, b"FDSize"),
+        umask=_value(data, b"Umask"),
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from analyzer.core.model import Side, Verdict
+from analyzer.core.model import Conclusion, Side, Verdict
 from analyzer.core.values import dataclass
 from analyzer.kinds import registry
 from analyzer.report import impact
@@ -38,6 +38,7 @@ class Bundle(StrEnum):
     STDIO = "stdio"
     HOST = "host"
     CODE = "code"
+    POSSIBLE = "possible"
     UNSTABLE = "unstable"
     UNKNOWN = "unknown"
     CONTAINED = "contained"
@@ -182,6 +183,8 @@ def _sort(entry: ReportObject) -> object:
 
 
 def _bundle(entry: ReportObject, around: Surroundings) -> tuple[Bundle, tuple[int, str] | None]:
+    if entry.conclusion is Conclusion.POSSIBLE:
+        return Bundle.POSSIBLE, None
     if entry.verdict is not Verdict.USAGE_LEAK:
         return _BY_VERDICT[entry.verdict], None
     if _is_hosts(entry, around):

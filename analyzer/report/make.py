@@ -26,6 +26,7 @@ from analyzer.report.holders import Holder, holders, uncounted
 from analyzer.report.impact import of_leak, rank
 from analyzer.report.inventory import inventory_of
 from analyzer.report.messages import message
+from analyzer.report.possible import NO_DOUBT, concluded, doubts
 from analyzer.report.profiles import NONE, RECOGNISED
 from analyzer.report.value import (
     CONTAINER_INIT,
@@ -387,10 +388,13 @@ def _objects(
     passes = _passes(snapshot, verdicts)
     others = uncounted(snapshot, verdicts.border, verdicts.rules, rows)
     told = of_objects(snapshot, snapshot.tables["objects"]["objref"][rows].tolist())
+    unsure = doubts(snapshot, verdicts)
     whole = (
         one._replace(
             passes=passes.get(one.objref, ()),
             uncounted=by,
+            conclusion=concluded(one, unsure.get(one.objref, NO_DOUBT)),
+            doubt=unsure.get(one.objref, NO_DOUBT),
             facts=told.get(one.objref, NO_FACTS),
         )
         for one, by in zip(made, others, strict=True)

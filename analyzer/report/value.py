@@ -15,18 +15,20 @@ from analyzer.core.model import Side
 from analyzer.core.notebook import display
 from analyzer.core.text import printable, shorten
 from analyzer.core.values import dataclass, field
+from analyzer.report.possible import NO_DOUBT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
 
     from analyzer.check.leaks import Verdicts
-    from analyzer.core.model import Basis, Impact, Rules, Status, Verdict
+    from analyzer.core.model import Basis, Conclusion, Impact, Rules, Status, Verdict
     from analyzer.core.notebook import Page
     from analyzer.report.crossed import Crossed
     from analyzer.report.grouping import Group
     from analyzer.report.holders import Holder
     from analyzer.report.inventory import Inventory
+    from analyzer.report.possible import Doubt
     from analyzer.report.preflight import Preflight
     from analyzer.report.profiles import Profile
     from analyzer.report.rules import Rule
@@ -88,7 +90,8 @@ class ReportObject(NamedTuple):
     namespaces that something outside is in by having the same set of namespaces (NSPROXY).
     `uncounted` hold it too, and the rules do not know them. `facts` is what is known of its state
     (docs/facts.md), and of what a file is open on. `impact` is what a leak means. `waived` says why
-    it is known, and does not gate; `identities` what it is called by a baseline.
+    it is known, and does not gate; `identities` what it is called by a baseline. `conclusion` is
+    what can be said where no refcount is known, and `doubt` who may hold it.
     """
 
     objref: int
@@ -115,6 +118,8 @@ class ReportObject(NamedTuple):
     impact: Impact | None = None
     waived: Waived | None = None
     identities: tuple[str, ...] = ()
+    conclusion: Conclusion | None = None
+    doubt: Doubt = NO_DOUBT
 
     @property
     def uncounted_weight(self) -> int:

@@ -6,7 +6,7 @@ import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from analyzer.core.model import TASK, Basis, Side, Verdict
+from analyzer.core.model import TASK, Basis, Conclusion, Side, Verdict
 from analyzer.core.text import printable
 from analyzer.kinds import registry, title_of
 from analyzer.relations import relations
@@ -33,11 +33,24 @@ VERDICTS: Final = {
 """What is said of an object, by its verdict."""
 
 
+POSSIBLE: Final = "perhaps referenced from outside"
+
+
+def may_hold(entry: ReportObject) -> list[str]:
+    """Return who may hold an object from outside: "sh (7): fd 3 of it looks the same (...)"."""
+    said: dict[str, None] = {}
+    for one in entry.doubt.candidates:
+        for words in held_by(one.holder.side, [one.holder]):
+            said[f"perhaps {words}; alike: {one.evidence}"] = None
+    more = entry.doubt.more
+    return [*said, *([f"and {number(more)} more that look like it"] if more else [])]
+
+
 def verdict_words(entry: ReportObject) -> str:
     """Return what is said of an object: "referenced from outside (shared state, ignored)"."""
     more = [] if entry.impact is None else [entry.impact.value]
     more += [] if entry.gates else ["ignored"]
-    said = VERDICTS[entry.verdict]
+    said = POSSIBLE if entry.conclusion is Conclusion.POSSIBLE else VERDICTS[entry.verdict]
     return f"{said} ({', '.join(more)})" if more else said
 
 

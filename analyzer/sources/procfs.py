@@ -67,7 +67,6 @@ def collect(
         pid=pid,
         start_time=None if pid is None else seen.start_time(pid),
         source=able(PROCFS, seen),
-        notes=seen.notes,
     )
     if more:
         meta["subject"]["roots"] = list(more)

@@ -207,7 +207,15 @@ def _object(entry: ReportObject, seen: _Tasks, options: ReportOptions) -> Json:
         "uncounted": [_holder(holder, seen) for holder in entry.uncounted],
         "facts": _facts(entry.facts),
         "impact": None if entry.impact is None else entry.impact.value,
-    }
+        "conclusion": None if entry.conclusion is None else entry.conclusion.value,
+        "candidates": [
+            {"objref": one.objref, "evidence": valid(one.evidence),
+             "holder": _holder(one.holder, seen)}
+            for one in entry.doubt.candidates
+        ],
+        "candidates_more": entry.doubt.more,
+        "not_told_apart": entry.doubt.untold,
+    }  # fmt: skip
 
 
 def _holder(holder: Holder, seen: _Tasks) -> Json:

@@ -20,6 +20,7 @@ from analyzer.report import alike, facts, inventory
 from analyzer.report.grouping import Bundle, Group, cut
 from analyzer.report.impact import rank, worst
 from analyzer.report.wording import (
+    POSSIBLE,
     brief,
     code,
     counts,
@@ -29,6 +30,7 @@ from analyzer.report.wording import (
     known_words,
     listing,
     many,
+    may_hold,
     meaning,
     mend,
     nouns,
@@ -480,6 +482,26 @@ def _code(page: _Page, group: Group) -> list[Line]:
     return lines + _listed(page, group)
 
 
+def _possible(page: _Page, group: Group) -> list[Line]:
+    verb = "is" if len(group.objects) == 1 else "are"
+    said = f"{nouns(group.objects)} {verb} {POSSIBLE}: others look like it, or are it"
+    lines = page.lines(said, "title", first="* ", indent=4)
+    most = len(group.objects) if page.all else _MOST_SINGLES
+    for entry in group.objects[:most]:
+        what = f"{registry()[entry.kind].title} {named(entry)}"
+        lines += page.lines(what, first="  ", indent=4)
+        some = may_hold(entry)
+        for words in some if page.all else some[:_MOST_HOLDERS]:
+            lines += page.lines(printable(words), first="    ", indent=6)
+        if len(some) > _MOST_HOLDERS and not page.all:
+            lines += page.lines(f"and {number(len(some) - _MOST_HOLDERS)} more", first="    ")
+    if len(group.objects) > most:
+        lines += page.lines(
+            f"and {nouns(group.objects[most:])} more (--all lists them)", first="  "
+        )
+    return lines
+
+
 def _unknown(page: _Page, group: Group) -> list[Line]:
     verb = "is" if len(group.objects) == 1 else "are"
     why = "their counts could not be read, and nothing outside was seen to hold them"
@@ -512,6 +534,7 @@ _BLOCKS: Final[dict[Bundle, Callable[[_Page, Group], list[Line]]]] = {
     Bundle.STDIO: _stdio,
     Bundle.HOST: _host,
     Bundle.CODE: _code,
+    Bundle.POSSIBLE: _possible,
     Bundle.UNKNOWN: _unknown,
     Bundle.CONTAINED: _contained,
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from analyzer.changes.between import Answer, Way
 from analyzer.changes.identity import By
 from analyzer.changes.watching import Sort
-from analyzer.core.model import JSON_FORMAT, Basis, Impact, Rules, Side, Status, Verdict
+from analyzer.core.model import JSON_FORMAT, Basis, Conclusion, Impact, Rules, Side, Status, Verdict
 from analyzer.criu import Outcome as Does
 from analyzer.lookup import namespaces, things
 from analyzer.lookup.value import Outcome
@@ -173,6 +173,16 @@ CHECK: Final[Keys] = {
         word(Impact, none=True),
         "what a leak means, as of a crossing; null for what is none",
     ),
+    "objects[].conclusion": (
+        word(Conclusion, none=True),
+        "where no refcount is known: witnessed, possible (`candidates` may hold it) or unknown",
+    ),
+    "objects[].candidates": (
+        many("candidate"),
+        "who may hold it from outside, where nobody could tell: what looks like it",
+    ),
+    "objects[].candidates_more": (INT, "how many more look like it"),
+    "objects[].not_told_apart": (INT, "how many neither look like it nor are proven to be others"),
     "objects[].holders_listed": (
         FLAG,
         "false where they are left out: the host's own, without --all",
@@ -273,6 +283,12 @@ HOLDER: Final[Keys] = {
     "task_set": (INT, "all that lead to it: a number of `task_sets`"),
     "detail": (TEXT, "the reference in words: fd 5 (cloexec)"),
     "via": (TEXTS, "the descriptors that lead to it, if nothing else does: fd 4"),
+}
+
+CANDIDATE: Final[Keys] = {
+    "objref": (INT, "what looks like it"),
+    "evidence": (TEXT, "what is equal, in words"),
+    "holder": (maybe("holder"), "somebody outside who holds that"),
 }
 
 END: Final[Keys] = {
@@ -595,6 +611,7 @@ PARTS: Final[Mapping[str, Keys]] = {
     "verified": VERIFIED,
     "task": TASK,
     "holder": HOLDER,
+    "candidate": CANDIDATE,
     "end": END,
     "waived": WAIVED,
     "node": NODE,

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.check import leaks
-from analyzer.core.errors import BadInputError, TargetVanishedError
+from analyzer.core.errors import EXIT_UNDECIDED, BadInputError, TargetVanishedError
 from analyzer.core.model import Rules
 from analyzer.procfs import facts, identity, refusals, textdump
 from analyzer.report.inventory import inventory_of, words
@@ -69,7 +69,9 @@ def rows(snapshot: Snapshot, table: str) -> list[dict[str, Any]]:
 
 def verdicts(graph: Graph, kind: str) -> set[str]:
     kinds = graph.objects.words("kind")
-    return {graph.verdict(row + 1) for row in range(len(kinds)) if kinds[row] == kind}
+    judged = graph.verdicts.judged
+    mine = (row for row in range(len(kinds)) if kinds[row] == kind and judged[row])
+    return {graph.verdict(row + 1) for row in mine}
 
 
 def test_a_file_shared_with_the_launcher_is_witnessed() -> None:
@@ -158,10 +160,20 @@ def test_without_identities_nothing_is_said_to_be_shared(tmp_path: Path) -> None
     pid = root_of("fork-file")
     snapshot = replayed(dump, tmp_path, pid)
     assert verdicts(judged(snapshot, pid), "FILE") == {"unknown"}
-    notes = " ".join(snapshot.meta["source"]["notes"])
-    assert "1 descriptors look shared" in notes
-    assert "the dump has no identities" in notes
+    assert "the dump has no identities" in " ".join(snapshot.meta["source"]["notes"])
+    parent = next(p for p in pids(dump) if p not in {2, pid})
+    assert candidates(snapshot) == {(parent, "fd 3 (cloexec)")}
     assert not snapshot.meta["source"]["capabilities"]["identity"]
+
+
+def candidates(snapshot: Snapshot) -> set[tuple[int, str]]:
+    options = ReportOptions("check", gate=True, references_only=True)
+    report = make(snapshot, leaks.check(snapshot), options)
+    assert report.exit_code == EXIT_UNDECIDED
+    found = [one.holder for entry in report.objects for one in entry.doubt.candidates]
+    said = to_text(terminal.render(report))
+    assert ("perhaps referenced from outside" in said) == bool(found)
+    return {(task.tgid, holder.detail) for holder in found for task in holder.tasks}
 
 
 def test_without_identities_other_offsets_do_not_look_shared(tmp_path: Path) -> None:
@@ -171,8 +183,10 @@ def test_without_identities_other_offsets_do_not_look_shared(tmp_path: Path) -> 
     own = dump[f"{pid}/fdinfo/3"]
     assert isinstance(own, bytes)
     dump[f"{pid}/fdinfo/3"] = own.replace(b"pos:\t0", b"pos:\t9")
-    notes = " ".join(replayed(dump, tmp_path, pid).meta["source"]["notes"])
-    assert "look shared" not in notes
+    snapshot = replayed(dump, tmp_path, pid)
+    assert candidates(snapshot) == set()
+    report = make(snapshot, leaks.check(snapshot), ReportOptions("check", all=True))
+    assert [entry.doubt.untold for entry in report.objects if entry.doubt.untold] == [1]
 
 
 def test_what_was_refused_is_refused_again(tmp_path: Path) -> None:
@@ -188,7 +202,7 @@ def test_what_was_refused_is_refused_again(tmp_path: Path) -> None:
     dump[refusals.PATH] = f"13 open {pid}/fd\n1 open {pid}/maps\n".encode()
     snapshot = replayed(dump, tmp_path, pid)
     assert snapshot.meta["incomplete"]
-    assert [gap["syscall"] for gap in rows(snapshot, "gaps")] == ["opendir", "read"]
+    assert [gap["syscall"] for gap in rows(snapshot, "gaps")] == ["read", "opendir"]
 
 
 def test_a_dump_that_was_cut_short_says_so(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ OBJECT = {
     "objref", "kind", "address", "name", "ino", "dev", "initial", "verdict", "basis", "users",
     "refcount", "observer", "outside", "unnamed", "shared", "passes", "uncounted", "gates",
     "message", "holders", "holders_listed", "facts", "impact", "waived", "identities",
+    "conclusion", "candidates", "candidates_more", "not_told_apart",
 }  # fmt: skip
 HOLDER = {
     "side", "shared", "things", "association", "slot", "weight", "holder", "tasks", "task_set",

@@ -55,10 +55,14 @@ def machine() -> Machine:
     made.task(77, comm="bash")
     made.task(100, 77, comm="a\udcff\x1b[2J")
     tables = [made.object("FILE_TABLE", 1, holders=[(task, "files")]) for task in (100, 77)]
-    made.object("FILE", 3, name="/srv/\udcfe\u2028", holders=[(table, "fd", 3) for table in tables])
+    held = [(table, "fd", 3) for table in tables]
+    leak = made.object("FILE", 3, name="/srv/\udcfe\u2028", holders=held)
     inode = made.object("INODE", None, holders=[(77, "poll")])
-    for table in tables:
-        made.relation("deleted-file", made.object("FILE", 1, holders=[(table, "fd", 4)]), inode)
+    files = [made.object("FILE", 1, holders=[(table, "fd", 4)]) for table in tables]
+    for file in files:
+        made.relation("deleted-file", file, inode)
+    for file in (leak, files[1]):
+        made.relation("alike", file, leak, left_role="like", detail="inode 7")
     made.gap("pid 7\udcff", "openat", 13, "not read")
     return made
 

@@ -1,0 +1,137 @@
+"""Who may hold an object from outside, where nobody could tell whether two things are one.
+
+A source that could not ask kcmp(2) relates what looks alike (`relations.alike`). What looks like an
+object of the subtree and is held from outside makes a leak *possible*: the candidates are named,
+with what is equal. What cannot be told apart, but is not alike either, leaves it open. Neither
+decides a verdict.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from analyzer.check.links import rows_of
+from analyzer.check.subtree import INSIDE, OBSERVER
+from analyzer.core.model import Conclusion, Side, Verdict
+from analyzer.relations.alike import LIKE, MOVED, RELATION
+from analyzer.report.holders import holders
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from analyzer.check.leaks import Verdicts
+    from analyzer.check.subtree import Border
+    from analyzer.report.holders import Holder
+    from analyzer.report.value import ReportObject
+    from analyzer.snapshot.value import Snapshot
+
+MOST: Final = 16  # candidates that are named of one object; of /dev/null there are hundreds
+
+
+class Candidate(NamedTuple):
+    """Somebody outside who may hold an object: a holder of what looks like it, and what is equal.
+
+    `objref` is that other object.
+    """
+
+    objref: int
+    holder: Holder
+    evidence: str
+
+
+class Doubt(NamedTuple):
+    """What may be one with an object: who holds that, how many more, and how many it could be.
+
+    `untold` are those that are not alike, but were not read twice either.
+    """
+
+    candidates: tuple[Candidate, ...] = ()
+    more: int = 0
+    untold: int = 0
+
+
+NO_DOUBT: Final = Doubt()
+
+
+def concluded(entry: ReportObject, doubt: Doubt) -> Conclusion | None:
+    """Return what is concluded of an object; None where its refcount is known."""
+    if entry.refcount is not None:
+        return None
+    if entry.verdict is Verdict.USAGE_LEAK:
+        return Conclusion.WITNESSED
+    return Conclusion.POSSIBLE if doubt.candidates else Conclusion.UNKNOWN
+
+
+_Row = tuple[int, str, str]  # an object's row, the role, what is compared
+
+
+def doubts(snapshot: Snapshot, verdicts: Verdicts) -> Mapping[int, Doubt]:
+    """Return what may be one with the objects of the subtree, by objref."""
+    meets = _meets(snapshot)
+    if not meets:
+        return {}
+    border = verdicts.border
+    found: dict[int, tuple[dict[int, str], set[int]]] = {}
+    for some in meets:
+        mine = [one for one in some if _side(border, one[0]) == INSIDE]
+        theirs = [one for one in some if _side(border, one[0]) not in {INSIDE, OBSERVER}]
+        for row, role, _ in mine:
+            likes, untold = found.setdefault(row, ({}, set()))
+            for other, its, words in theirs:
+                if role == LIKE:
+                    likes.setdefault(other, words)
+                elif MOVED in {role, its}:
+                    untold.add(other)
+    wanted = {row for likes, _ in found.values() for row in list(likes)[:MOST]}
+    held = _held(snapshot, verdicts, sorted(wanted))
+    numbers = snapshot.tables["objects"]["objref"].tolist()
+    return {
+        numbers[row]: Doubt(
+            tuple(_named(likes, held, numbers)),
+            max(len(likes) - MOST, 0),
+            len(untold - likes.keys()),
+        )
+        for row, (likes, untold) in found.items()
+        if likes or untold
+    }
+
+
+def _meets(snapshot: Snapshot) -> Sequence[Sequence[_Row]]:
+    """Return the groups of what may be one, of each kind of likeness."""
+    table = snapshot.tables["relations"]
+    if not len(table) or RELATION.name not in table.vocabulary["relation"]:
+        return ()
+    rows = np.flatnonzero(table["relation"] == table.code("relation", RELATION.name))
+    at = rows_of(snapshot.tables["objects"]["objref"], table["left"][rows])
+    groups: dict[tuple[int, bool], list[_Row]] = {}
+    for row, left in zip(rows.tolist(), at.tolist(), strict=True):
+        role = table.value("left_role", row)
+        words = table.value("detail", row) or ""
+        key = int(table["right"][row]), role == LIKE
+        groups.setdefault(key, []).append((left, role, words))
+    return list(groups.values())
+
+
+def _side(border: Border, row: int) -> int:
+    return INSIDE if border.collected[row] else int(border.object_side[row])
+
+
+def _held(snapshot: Snapshot, verdicts: Verdicts, rows: list[int]) -> Mapping[int, Holder]:
+    """Return of each object (by row) somebody outside who holds it."""
+    told = holders(snapshot, verdicts.border, verdicts.weight, np.array(rows, np.intp))
+    first = {}
+    for row, some in zip(rows, told, strict=True):
+        outside = [one for one in some if one.side in {Side.OUTSIDE, Side.UNPLACED}]
+        if outside:
+            first[row] = outside[0]
+    return first
+
+
+def _named(
+    likes: Mapping[int, str], held: Mapping[int, Holder], numbers: Sequence[int]
+) -> Iterable[Candidate]:
+    for row, words in list(likes.items())[:MOST]:
+        if row in held:
+            yield Candidate(numbers[row], held[row], words)

@@ -1,0 +1,137 @@
+"""What is told without kcmp(2), against what kcmp(2) says: the rules, and all of a scene."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import itertools
+import os
+import select
+import socket
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+import fixtures
+from analyzer.check import leaks
+from analyzer.procfs import evidence, fdinfo
+from analyzer.procfs.evidence import Descriptor
+from analyzer.procfs.identity import Presumed
+from analyzer.procfs.kcmp import What, comparer
+from analyzer.report.make import make
+from analyzer.report.value import ReportOptions
+from analyzer.sources import procfs
+from tests.graph import Graph
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.report.value import ReportObject
+    from analyzer.snapshot.value import Snapshot
+    from fixtures._start import Info
+
+pytestmark = [pytest.mark.live, pytest.mark.needs("kcmp")]
+
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+
+
+def _opened() -> Iterator[int]:
+    """Yield descriptors, of each type two that are alike."""
+    mask = (ctypes.c_ulong * 16)(2)
+    for _ in range(2):
+        yield _LIBC.epoll_create1(0)
+        yield _LIBC.timerfd_create(1, 0)
+        yield _LIBC.inotify_init1(0)
+        yield _LIBC.signalfd(-1, ctypes.byref(mask), 0)
+        yield _LIBC.eventfd(0, 0)
+        yield socket.socket().detach()
+        yield socket.socket(socket.AF_UNIX).detach()
+        yield from os.pipe()
+        yield os.memfd_create("alike")
+        yield os.open(__file__, os.O_RDONLY)
+
+
+def _told(fd: int) -> Descriptor:
+    text = Path(f"/proc/self/fdinfo/{fd}").read_bytes()
+    return Descriptor(os.readlink(f"/proc/self/fd/{fd}"), fdinfo.parse(text, "fdinfo"))
+
+
+def test_the_rules_agree_with_kcmp() -> None:
+    """What a rule calls one is one, and what it calls two is two; copies are in there too."""
+    own, same = list(_opened()), comparer(What.FILE)
+    assert min(own) >= 0
+    poll = select.epoll.fromfd(own[0])
+    poll.register(own[-1] - 2, select.EPOLLIN)
+    fds = [*own, *map(os.dup, own)]
+    try:
+        told = {fd: _told(fd) for fd in fds}
+        for one, two in itertools.combinations(fds, 2):
+            equal = same((os.getpid(), one), (os.getpid(), two)) == 0
+            rules = (*evidence.FIXED, *evidence.MOVING)
+            differ = [r for r in rules if r(told[one]) != r(told[two])]
+            assert not (equal and differ), (told[one], told[two])
+            number = evidence.once(told[one])
+            if number is not None and number == evidence.once(told[two]):
+                assert equal
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def test_what_exists_once_cannot_be_opened_again() -> None:
+    """But for its path: then it is another file, of which no number is told."""
+    for fd in (_LIBC.eventfd(0, 0), socket.socket().detach(), _LIBC.epoll_create1(0)):
+        with pytest.raises(OSError, match=os.strerror(errno.ENXIO)):
+            os.open(f"/proc/self/fd/{fd}", os.O_RDONLY)
+        path = os.open(f"/proc/self/fd/{fd}", os.O_PATH)
+        assert evidence.once(_told(path)) is None
+        os.close(path)
+        os.close(fd)
+
+
+# Of each way to share something one, and what has the same all for itself.
+_SCENES: Final = (
+    "fork-file", "stdio", "mapped-only", "clone-files", "clone-fs", "clone-vm", "clone-sighand",
+    "vfork", "contained", "dup", "two-inside", "threads-tables",
+)  # fmt: skip
+_KINDS: Final = frozenset({"FILE", "FILE_TABLE", "MM", "FS", "SIGHAND"})
+
+
+def _judged(snapshot: Snapshot, info: Info) -> Iterator[tuple[str, str, str, bool]]:
+    """Yield of each promise: what it is of, the truth, what is concluded, and if all are named."""
+    verdicts = leaks.check(snapshot, info["root"])
+    report = make(snapshot, verdicts, ReportOptions("check", all=True))
+    by, graph = {entry.objref: entry for entry in report.objects}, Graph(snapshot, verdicts)
+    for item in info["expect"]:
+        entry = by.get(graph.find(item["match"]) or 0)
+        if item["kind"] not in _KINDS or entry is None or entry.conclusion is None:
+            continue
+        mapped = item["match"]["association"] in {"vma", "exe"}
+        holders = {holder["tid"] for holder in item["holders_outside"]}
+        named = holders <= _named(entry) or entry.doubt.more > 0
+        what = "mapped" if mapped else item["kind"]
+        yield what, item["verdict"], entry.conclusion.value, named
+
+
+def _named(entry: ReportObject) -> set[int]:
+    return {task.tid for one in entry.doubt.candidates for task in one.holder.tasks}
+
+
+@pytest.mark.needs("root")
+def test_a_leak_is_at_least_possible_and_none_is_made_up() -> None:
+    """The table truth x conclusion, of one reading of all scenes; it is printed."""
+    with ExitStack() as stack:
+        scenes = [stack.enter_context(fixtures.start(name)).info for name in _SCENES]
+        snapshot = procfs.collect(None, identity=Presumed())
+    told = [one for info in scenes for one in _judged(snapshot, info)]
+    table = Counter(one[:3] for one in told)
+    for row, count in sorted(table.items()):
+        print(f"{row[0]:12} {row[1]:12} {row[2]:12} {count}")  # noqa: T201 -- for `-s`
+    assert not [row for row in table if row[1] == "contained" and row[2] == "witnessed"]
+    found = [one for one in told if one[1] == "usage_leak"]
+    assert {one[0] for one in found} >= {*_KINDS, "mapped"}
+    missed = [one for one in found if one[2] == "unknown" or not one[3]]
+    assert len(missed) <= len(found) // 20
