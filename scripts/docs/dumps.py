@@ -107,6 +107,16 @@ def _parts() -> Iterator[str]:
     yield "## What can be told, and how certainly"
     yield md.table(("what", "with answers of kcmp(2)", "without"), _CERTAIN)
     yield (
+        "Where nobody could ask kcmp(2), what never changes of a thing excludes others: the inode, "
+        "the mount and the access mode of an open file, where execve(2) laid out memory, the "
+        "namespaces of a root directory. What may change (offsets, lists of what is watched, "
+        "locks, masks of signals) excludes them only where it was read twice and was the same. "
+        "What is equal in all makes a leak *possible* (*perhaps referenced from outside*): who it "
+        "may be is named, with the evidence (`candidates` in JSON). That decides nothing: only "
+        "what is witnessed exits with 16. `analyzer/procfs/evidence.py` has each rule, and where "
+        "the kernel says so."
+    )
+    yield (
         "There are no reference counts in `/proc`: that nobody else holds an object is never "
         "proven, and `check` of a dump does not say *contained*. It exits with 16 for a leak "
         "that is witnessed, and with 3 for what is undecided."
@@ -175,8 +185,26 @@ _CERTAIN: Final = (
         "witnessed, both ends told",
         "witnessed, both ends told",
     ),
-    ("open files, descriptor tables", "witnessed", "not; what looks alike is counted in a note"),
-    ("address spaces, handlers of signals, roots", "witnessed", "not"),
-    ("mapped files", "shared writable mappings as ties", "shared writable mappings as ties"),
+    ("eventfds, by their numbers", "witnessed", "witnessed"),
+    (
+        "other open files",
+        "witnessed",
+        "possible: candidates are named; others excluded by inode, mount, flags",
+    ),
+    (
+        "descriptor tables, address spaces, handlers of signals",
+        "witnessed",
+        "possible: those whose memory is laid out alike, as fork(2) leaves it; others excluded",
+    ),
+    (
+        "roots and working directories",
+        "witnessed",
+        "possible: in the same namespaces of mounts and users; others excluded",
+    ),
+    (
+        "mapped files",
+        "shared writable mappings as ties",
+        "possible: of a forked process, at the same address; or open, with the same inode",
+    ),
     ("sessions, tracers, locks, terminals, mounts", "told as ties", "told as ties"),
 )
