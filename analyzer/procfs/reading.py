@@ -14,7 +14,7 @@ import numpy as np
 
 from analyzer.check.subtree import INSIDE, UNPLACED, task_sides
 from analyzer.core.errors import TargetVanishedError
-from analyzer.core.values import dataclass
+from analyzer.core.values import dataclass, replace
 from analyzer.procfs import (
     alike,
     ends,
@@ -34,7 +34,6 @@ from analyzer.procfs.facts import COMPLETE
 from analyzer.procfs.gaps import Failure, GapLog
 from analyzer.procfs.kcmp import What
 from analyzer.procfs.sharing import Sharing
-from analyzer.relations.alike import RELATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
     from analyzer.procfs.nslink import NamespaceLink
     from analyzer.procfs.sharing import Groups
     from analyzer.procfs.tasks import Task as Read
-    from analyzer.relations.shown import Shown, Sock, Task, Tied
+    from analyzer.relations.shown import File, Shown, Sock, Task, Tied
     from analyzer.snapshot.tables import Table
 
 Progress = Callable[[str], None]
@@ -183,7 +182,8 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Tab
     seen = mounts.read(fs, reading.tasks, members, log)
     progress("relations")
     shown = world.shown(reading, groups, members, slots, told, seen, mapped, first, by_tid, socks)
-    found = relate.find(shown) + _alike(reading, groups, near, slots, mapped, shown)
+    shown = replace(shown, alike=_alike(reading, groups, near, slots, mapped, shown.files))
+    found = relate.find(shown)
     slots.drop(relate.files(found), world.whoever)
     texts = [*(key[1] for key in relate.ends(found)), *_net_spaces(shown)]
     of_interest |= {link for link in map(_space, texts) if link is not None}
@@ -295,12 +295,11 @@ def _alike(
     near: Mapping[What, Sequence[Tied]],
     slots: files.Slots,
     mapped: Mappings,
-    shown: Shown,
-) -> relate.Found:
+    opened: Sequence[File],
+) -> list[Tied]:
     if reading.identity.certain:
         return []
     host = not reading.subtree
     found = [row for rows in near.values() for row in rows] + slots.alike
     found += alike.of_mapped(groups[What.VM], near[What.VM], mapped, reading.concerns, host=host)
-    found += alike.of_both(shown.files, host=host)
-    return [(RELATION.name, row) for row in found]
+    return [*found, *alike.of_both(opened, host=host)]

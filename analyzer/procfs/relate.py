@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from analyzer.core.model import RELATIONS, TASK
 from analyzer.relations import relations
+from analyzer.relations.alike import RELATION
 from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ def find(shown: Shown) -> Found:
     inside = _inside(shown)
     found: Found = []
     for name, relation in relations().items():
-        if relation.from_proc is not None and (relation.told or shown.host):
+        if relation is RELATION:
+            found += [(name, row) for row in shown.alike]  # which crosses the border already
+        elif relation.from_proc is not None and (relation.told or shown.host):
             rows = list(relation.from_proc(shown))
             found += [(name, row) for row in _matter(relation, rows, inside, host=shown.host)]
     return found

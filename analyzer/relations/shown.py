@@ -261,6 +261,7 @@ class Shown:
     """What was shown. `initial` are the host's namespaces, by name, as far as they can be told.
 
     `reader` are the namespaces of who looked, and `ticks` how many a second has.
+    `alike` is what may be one across the border, where nobody could tell.
     `tables` are the tids that use each descriptor table. `mounts` are those of every mount
     namespace, by mount id, which is one on the machine. `whole` tells that no process is missing.
     """
@@ -280,6 +281,7 @@ class Shown:
     socks: Sequence[Sock] = ()
     reader: Mapping[str, str] = field(default_factory=dict)
     ticks: int = 100
+    alike: Sequence[Tied] = ()
     _made: dict[object, Any] = field(default_factory=dict)
 
     def once(self, make: Callable[[Shown], T]) -> T:
