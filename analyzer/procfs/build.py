@@ -108,11 +108,11 @@ class Tables(Graph):
         """Add what was read: the mapped files, and who maps them."""
         files: list[Mapped] = []
         keys: list[Key] = []
-        uses: list[tuple[int, Use]] = []  # by which address space; the file is one of `files`
+        uses: list[tuple[int, int, Use]] = []  # the address space, and the first of its `files`
         for index, objref in self._objref[What.VM].items():
             found, mine = mapped[index]
             keys += [("FILE", (index, at)) for at in range(len(found))]
-            uses += [(objref, use._replace(file=len(files) + use.file)) for use in mine]
+            uses += [(objref, len(files), use) for use in mine]
             files += found
         first = self.objects(
             "FILE",
@@ -123,14 +123,14 @@ class Tables(Graph):
         )
         self.number |= {key: first + at for at, key in enumerate(keys)}
         for association in ("exe", "vma"):
-            some = [pair for pair in uses if (pair[1].start is None) == (association == "exe")]
+            some = [one for one in uses if (one[2].start is None) == (association == "exe")]
             self.references(
                 "MM",
                 association,
-                [objref for objref, _ in some],
-                [first + use.file for _, use in some],
-                slot=[use.start for _, use in some],
-                detail=[use.permissions for _, use in some],
+                [objref for objref, _, _ in some],
+                [first + at + use.file for _, at, use in some],
+                slot=[use.start for _, _, use in some],
+                detail=[use.permissions for _, _, use in some],
             )
 
     def add_namespaces(

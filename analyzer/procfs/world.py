@@ -339,11 +339,13 @@ class Memories:
                          mount, (), (), task.inside)
                 )  # fmt: skip
         for use in uses:
+            if use.permissions is None or use.permissions[3] != "s":
+                continue
             one = found[use.file]
-            if use.permissions is None or one.dev is None or one.ino is None:
+            if one.dev is None or one.ino is None:
                 continue
             key = self.inode(one.dev, one.ino, one.path, task)
-            if use.permissions[3] == "s" and key is not None:
+            if key is not None:
                 self.mappings.append(Mapped(memory, use.permissions, key, one.path, task.inside))
 
     def inode(self, dev: int, ino: int, path: str, task: Task) -> Key | None:
