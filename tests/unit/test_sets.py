@@ -23,6 +23,16 @@ def test_values_are_found_where_they_are_however_many(known: int, count: int) ->
     assert distinct.unique(values, values).tolist() == sorted(set(values.tolist()))
 
 
+@pytest.mark.parametrize("step", [8, 64, 192, 4096, 1 << 20, 0x9E3779B97F4A7C15])
+def test_values_are_found_whatever_lies_between_them(step: int) -> None:
+    """Objects of a slab are evenly apart; some distance may put many into one slot of a table."""
+    every = np.arange(4_000, dtype=np.uint64) * np.uint64(step) + np.uint64(0xFFFF_8880_0000_0000)
+    among, values = np.sort(every[::2]), every[::-1]
+    at, there = distinct.find(among, values)
+    assert there.tolist() == [False, True] * 2_000
+    assert (among[at[there]] == values[there]).all()
+
+
 def numbers(*values: int) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
     return np.array(values, np.uint64)
 
