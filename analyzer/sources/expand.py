@@ -80,13 +80,15 @@ def expand(memory: Memory, tasks: U64, inside: U64, *, owned: bool = False) -> E
     """Follow the references of `tasks`; `inside` (sorted) are those of the subtree.
 
     Of what is `owned` alone only such objects are asked as a task collects: all that tells whether
-    a subtree is what it was.
+    a subtree is what it was. What old rules compare is not told then.
     """
     walk = _Walk(memory, {TASK: [unique(tasks)]}, owned=owned)
     for _ in range(_MAX_ROUNDS):
         if not walk.round():
             break
     torn = {name: unique(*parts) for name, parts in walk.torn.items()}
+    if owned:  # what is collected, it has followed
+        return Expansion(tuple(walk.blocks), walk.asked, torn, compared={})
     return Expansion(
         tuple(walk.blocks),
         collected_by(memory, walk.blocks, inside),
@@ -100,7 +102,7 @@ class _Walk:
         self._memory = memory
         self._owned = owned
         self._met = met  # objects met and not yet asked, by kind
-        self._asked: dict[str, U64] = {}
+        self.asked: dict[str, U64] = {}
         self._latest: dict[str, U64] = {}  # what the last round asked, for the finders
         self.blocks: list[Block] = []
         self.torn: dict[str, list[U64]] = {}
@@ -109,12 +111,12 @@ class _Walk:
         """Ask every object met so far what it holds; tell whether there was one."""
         latest, self._latest = self._latest, {}
         for kind in registry().values():
-            known = self._asked.get(kind.name, _NOBODY)
+            known = self.asked.get(kind.name, _NOBODY)
             met = unique(*self._met.pop(kind.name, ()), self._found(kind, latest))
             new = met[~member(met, known)] if len(known) else met
             if len(new):
                 self._latest[kind.name] = new
-                self._asked[kind.name] = unique(known, new)
+                self.asked[kind.name] = unique(known, new)
                 self._ask(kind, new)
         return bool(self._latest)
 
