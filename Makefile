@@ -55,7 +55,7 @@ notebooks: .venv/.stamp ## strip the notebooks, execute them, write docs/noteboo
 pictures: .venv/.stamp ## take the pictures of the README (needs chromium and chromedriver)
 	$(PYTHON) -m scripts.pictures
 
-bench: .venv/.stamp ## time cranalyze against lsof and lsfd; writes benchmarks/results.md
+bench: .venv/.stamp ## time cranalyze against lsof and lsfd; writes docs/benchmark.md
 	$(PYTHON) -m benchmarks.run $(ARGS)
 
 kernels: .venv/.stamp ## judge every fixture on other kernels in qemu; writes docs/kernels.md

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 INTRODUCTION: Final = (
-    "Whole processes, start-up included, best of {rounds} rounds in turn. Made by `make bench`; "
-    "a ratio of 0.25 means a quarter of the other's time."
+    "`cranalyze check` of a tree that holds the open files, and of one process beside it, against "
+    "`lsof -n -P` and `lsfd`. Whole processes, start-up included, best of {rounds} rounds in turn "
+    "(of 500,000 files, one). Made by `make bench`; a ratio of 0.25 means a quarter of the other's "
+    "time. Where others use the machine too, processor time tells more than wall time."
 )
-
+BARE: Final = (
+    "What `check` reads and works out, without start-up, relations and names, against bare reads "
+    "of the same memory by the same programs, each address once (`benchmarks/bare.py`)."
+)
+HELD: Final = (
+    "`check --freeze` of a process of 1,000 threads holds it still for {milliseconds:.0f} ms, in "
+    "which it is read twice."
+)
+PICTURE: Final = "pictures/growth.svg"
+SMALL: Final = "cranalyze check, 10 files"
 
 RELATED: Final = ("one process", "its references only")
 """`cranalyze check` of one process beside the load, with and without what no count shows."""
@@ -31,13 +43,22 @@ class Timing:
     peak: int
 
 
+class Bare(NamedTuple):
+    """Seconds of processor time: of reading and check, and of the bare reads, which are so many."""
+
+    whole: float
+    bare: float
+    reads: int
+
+
 @dataclass(frozen=True)
 class Row:
-    """One size of the load: what every program took."""
+    """One size of the load: what every program took, and what only reading it would take."""
 
     files: int
     processes: int
     timings: dict[str, Timing]
+    bare: Bare
 
 
 def others_in(rows: Sequence[Row]) -> list[str]:
@@ -51,12 +72,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def ratios(rows: Sequence[Row]) -> str:
-    """Show cranalyze's wall time as a part of the others'."""
-    pairs = [*(("cranalyze", name) for name in others_in(rows)), ASKED, RELATED]
+def ratios(rows: Sequence[Row], time: Callable[[Timing], float]) -> str:
+    """Show cranalyze's time as a part of the others'."""
+    against = [(name, other) for name in ("cranalyze", RELATED[0]) for other in others_in(rows)]
+    pairs = [*against, ASKED, RELATED]
 
     def ratio(row: Row, one: str, other: str) -> str:
-        return f"{row.timings[one].seconds / row.timings[other].seconds:.2f}"
+        return f"{time(row.timings[one]) / time(row.timings[other]):.2f}"
 
     head = ["open files", "processes", *(f"{one} / {other}" for one, other in pairs)]
     cells = [
@@ -84,11 +106,33 @@ def peak_text(floor: int) -> Callable[[Timing], str]:
     return show
 
 
-def growth(rows: Sequence[Row], base: Timing) -> str:
-    """Tell what one more open file costs: bytes at the peak, over a check of a few files."""
-    last = rows[-1]
-    grown = max(0, last.timings["cranalyze"].peak - base.peak)
-    return f"{grown / last.files:,.0f} bytes of peak memory an open file, at {last.files:,} files"
+def bare(rows: Sequence[Row]) -> str:
+    """Show what reading and check take over what reading alone would."""
+    cells = [
+        [
+            f"{row.files:,}",
+            f"{row.bare.reads:,}",
+            f"{row.bare.bare:.3f}",
+            f"{row.bare.whole:.3f}",
+            f"{row.bare.whole / row.bare.bare:.1f}",
+        ]
+        for row in rows
+    ]
+    return table(["open files", "reads", "bare, s", "reading and check, s", "ratio"], cells)
+
+
+def growth(rows: Sequence[Row]) -> str:
+    """Tell what one more open file costs, from each size to the next: time, and peak memory."""
+    points = [(row.files, row.timings["cranalyze"]) for row in rows]
+    cells = [
+        [
+            f"{files:,} to {more_files:,}",
+            f"{(more.cpu - less.cpu) / (more_files - files) * 1e6:.1f}",
+            f"{max(0, more.peak - less.peak) / (more_files - files):,.0f}",
+        ]
+        for (files, less), (more_files, more) in pairwise(points)
+    ]
+    return table(["open files", "microseconds of processor time a file", "bytes a file"], cells)
 
 
 def page(
@@ -98,23 +142,32 @@ def page(
     *,
     floor: int,
     rounds: int,
+    frozen: float,
 ) -> str:
-    """Write the whole result as Markdown."""
+    """Write the whole result as Markdown; `frozen` are the seconds that threads are held still."""
     startup = [[name, f"{t.seconds * 1000:.0f}", peak_text(floor)(t)] for name, t in start.items()]
-    check = list(start.values())[-1]
     return "\n\n".join(
         [
             "# Benchmark",
             INTRODUCTION.format(rounds=rounds),
             "## Ratios of wall time",
-            ratios(rows),
+            ratios(rows, lambda timing: timing.seconds),
+            "## Ratios of processor time",
+            ratios(rows, lambda timing: timing.cpu),
             "## Wall time, seconds",
             each(rows, lambda timing: f"{timing.seconds:.2f}"),
-            "## CPU time, seconds",
+            "## Processor time, seconds",
             each(rows, lambda timing: f"{timing.cpu:.2f}"),
             "## Peak memory, MB",
             each(rows, peak_text(floor)),
-            growth(rows, check) + ".",
+            "## Growth",
+            f"![processor time by open files]({PICTURE})",
+            growth(rows),
+            "## Reading alone",
+            BARE,
+            bare(rows),
+            "## Held still",
+            HELD.format(milliseconds=frozen * 1000),
             "## Start-up",
             table(["program", "milliseconds", "peak MB"], startup),
             "## Machine",

@@ -1,6 +1,6 @@
 """Times ``cranalyze check`` against ``lsof`` and ``lsfd`` on one load, in one run.
 
-    python -m benchmarks.run [--sizes 1000,10000,100000] [--rounds 3] [--out FOLDER]
+    python -m benchmarks.run [--sizes 1000,10000,100000] [--rounds 3] [--out docs]
 
 For each size the factory ``many`` opens that many files of mixed types in real processes. Then
 every program runs as a whole process, start-up included, its output thrown away; the programs
@@ -8,10 +8,11 @@ take turns, and the best of the rounds counts: what is slower than the best is t
 work. ``lsof`` and ``lsfd`` list what is open on the machine; ``cranalyze check`` reads the same
 tables to name who holds the subtree's objects outside of it, and the kernel's counts besides. One
 process beside the load is checked with and without what no count shows (``--references-only``).
+How much of the time is reading, `benchmarks.bare` tells.
 
-Writes ``results.md`` (ratios first) and ``results.json``. Peak memory is the kernel's
-``ru_maxrss`` of wait4(2), whose floor is that of the starter (the new process is a copy of it for
-a moment): a peak at that floor is shown as "below".
+Writes ``benchmark.md`` (ratios first), its picture, and ``benchmark.json``. Peak memory is the
+kernel's ``ru_maxrss`` of wait4(2), whose floor is that of the starter (the new process is a copy of
+it for a moment): a peak at that floor is shown as "below".
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.page import RELATED, Row, Timing, page
+from benchmarks.page import PICTURE, RELATED, SMALL, Bare, Row, Timing, page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +41,16 @@ ROOT: Final = Path(__file__).parents[1]
 CRANALYZE: Final = str(Path(sys.executable).with_name("cranalyze"))
 FILES_PER_PROCESS: Final = 172
 """As on the machine that the design's yardsticks were read on: 100,000 files in 580 processes."""
-SMALL: Final = 10
+FEW: Final = 10
+THREADS: Final = 1000
+_THREADS: Final = """
+import signal, threading
+threading.stack_size(1 << 16)
+for _ in range({count}):
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+print(flush=True)
+signal.pause()
+"""
 CHECK_DONE: Final = (0, 3, 16)
 LARGE: Final = 500_000
 """From here on one round has to do: lsof takes minutes."""
@@ -164,17 +174,40 @@ def measure(files: int, rounds: int) -> Row:
                 **others(),
             }
             timings = compare(programs, rounds)
+        only = alone(root, rounds)
     print(f"{opened:,} files in {processes:,} processes: " + brief(timings), file=sys.stderr)
-    return Row(opened, processes, timings)
+    return Row(opened, processes, timings, only)
+
+
+def alone(pid: int, rounds: int) -> Bare:
+    """Measure, in a process of its own, reading and check against the bare reads."""
+    command = [sys.executable, "-m", "benchmarks.bare", str(pid), "--rounds", str(rounds)]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+    return Bare(**json.loads(said))
+
+
+def held_still(rounds: int) -> float:
+    """Return for how many seconds a process of `THREADS` threads is held still, at best."""
+    command = [sys.executable, "-c", _THREADS.format(count=THREADS)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None  # noqa: S101 - it is a pipe
+            process.stdout.readline()
+            check = [CRANALYZE, "check", "--freeze", "--json", str(process.pid)]
+            said = [subprocess.run(check, capture_output=True, check=False) for _ in range(rounds)]
+        finally:
+            process.kill()
+    subjects = [json.loads(one.stdout)["subject"] for one in said]
+    return min(float(subject["frozen_seconds"]) for subject in subjects if subject["frozen"])
 
 
 def start_up(rounds: int) -> dict[str, Timing]:
     """Measure what does not depend on the load."""
-    with load(1, SMALL) as root:
+    with load(1, FEW) as root:
         programs: dict[str, Sequence[str]] = {
             "python -c pass": [sys.executable, "-c", "pass"],
             "cranalyze --help": [CRANALYZE, "--help"],
-            f"cranalyze check, {SMALL} files": [CRANALYZE, "check", str(root)],
+            SMALL: [CRANALYZE, "check", str(root)],
             "cranalyze who PID:FD": [CRANALYZE, "who", f"{root}:0"],
         }
         timings = compare(programs, rounds)
@@ -196,13 +229,14 @@ def version_of(command: Sequence[str]) -> str:
     return next((line.strip() for line in lines if any(map(str.isdigit, line))), "unknown")
 
 
-def machine() -> dict[str, str]:
+def machine(load_before: float) -> dict[str, str]:
     """Gather the facts that the numbers depend on; nothing that tells whose machine it is."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "kernel": platform.release().split("-")[0] + " " + platform.machine(),
         "processors": str(len(os.sched_getaffinity(0))),
         "memory": f"{memory:.0f} GiB",
+        "load average before": f"{load_before:.1f}",
         "python": platform.python_version(),
         "cranalyze": version_of([CRANALYZE, "--version"]),
         "lsof": version_of(["lsof", "-v"]).removeprefix("revision: "),
@@ -216,28 +250,35 @@ def arguments() -> argparse.Namespace:
     sizes = "1000,10000,100000,1000000"
     parser.add_argument("--sizes", default=sizes, help="open files, comma list")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs")
     return parser.parse_args()
 
 
 def main() -> None:
     """Measure, print, write."""
     chosen = arguments()
+    host = machine(os.getloadavg()[0])
     floor = run_once(["true"], [0]).peak
     start = start_up(max(chosen.rounds, 5))
     sizes = [int(size) for size in chosen.sizes.split(",")]
     rows = [measure(size, chosen.rounds if size < LARGE else 1) for size in sizes]
-    text = page(rows, start, machine(), floor=floor, rounds=chosen.rounds)
+    frozen = held_still(max(chosen.rounds, 5))
+    text = page(rows, start, host, floor=floor, rounds=chosen.rounds, frozen=frozen)
     print(text)
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    (chosen.out / "results.md").write_text(text + "\n")
+    from benchmarks.growth import draw  # not before: the floor of what peaks can be told is ours
+
+    picture = chosen.out / PICTURE
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    draw(rows, picture)
+    (chosen.out / "benchmark.md").write_text(text + "\n")
     facts = {
-        "machine": machine(),
+        "machine": host,
         "rounds": chosen.rounds,
-        "rows": [asdict(row) for row in rows],
+        "rows": [{**asdict(row), "bare": row.bare._asdict()} for row in rows],
+        "frozen_seconds": frozen,
         "start_up": {name: asdict(timing) for name, timing in start.items()},
     }
-    (chosen.out / "results.json").write_text(json.dumps(facts, indent=2) + "\n")
+    (chosen.out / "benchmark.json").write_text(json.dumps(facts, indent=2) + "\n")
 
 
 if __name__ == "__main__":
