@@ -5,6 +5,7 @@ The pairs are found a step up at a time: who holds a thing, who holds that, up t
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from analyzer.core.values import dataclass
 from analyzer.memory.distinct import find
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -62,29 +63,42 @@ def _runs(numbers: Sequence[int]) -> Iterator[str]:
 
 
 class Pairs:
-    """Which processes lead to which things, and by which descriptors."""
+    """Which processes lead to which things, and by which descriptors: a row a pair."""
 
-    def __init__(self, snapshot: Snapshot, rows: Rows, number: Rows) -> None:
-        self._snapshot = snapshot
+    def __init__(
+        self,
+        thing: Rows,
+        tgid: Integers,
+        slot: Integers,
+        ours: Mask,
+        comms: Mapping[int, str],
+    ) -> None:
+        self.thing, self.tgid, self.slot, self.ours = thing, tgid, slot, ours
+        self.comms = comms
+
+    @classmethod
+    def found(cls, snapshot: Snapshot, rows: Rows, number: Rows) -> Pairs:
+        """Return the pairs of things: their `rows` of objects, and the `number` of each."""
         tasks = snapshot.tables["tasks"]
         thing, task, slot = _up(snapshot, *_with_users(snapshot, rows, number))
-        self.thing = thing
-        self.tgid: Integers = tasks["tgid"][task]
-        self.slot = slot
-        self.ours: Mask = tasks["observer"][task]
         leads = np.flatnonzero(tasks["tid"] == tasks["tgid"])
         names = zip(tasks["tgid"][leads].tolist(), tasks["comm"][leads], strict=True)
-        self.comms: dict[int, str] = {pid: comm.removesuffix("\n") for pid, comm in names}
-        self._first = np.argsort(self.thing, kind="stable")
-        self._sorted = self.thing[self._first]
+        comms = {pid: comm.removesuffix("\n") for pid, comm in names}
+        return cls(thing, tasks["tgid"][task], slot, tasks["observer"][task], comms)
 
     def of(self, listed: Mask) -> Pairs:
         """Return the pairs of the listed things, without our own."""
         mine = listed[self.thing] & ~self.ours & (self.tgid > 0)
-        made = object.__new__(Pairs)
-        made.thing, made.tgid, made.slot = self.thing[mine], self.tgid[mine], self.slot[mine]
-        made.ours, made.comms = self.ours[mine], self.comms
-        return made
+        thing, tgid, slot = self.thing[mine], self.tgid[mine], self.slot[mine]
+        return Pairs(thing, tgid, slot, self.ours[mine], self.comms)
+
+    @cached_property
+    def _first(self) -> Rows:
+        return np.argsort(self.thing, kind="stable")
+
+    @cached_property
+    def _sorted(self) -> Rows:
+        return self.thing[self._first]
 
     def hands(self, number: int) -> Iterator[Hand]:
         """Yield who holds a thing."""

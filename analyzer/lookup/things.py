@@ -227,7 +227,7 @@ class _Found:
         number = _merged(snapshot, rows) if self._sort.merged else np.arange(len(rows))
         amounts = self._told(snapshot, rows, self._sort.amount)
         self.numbers = frozenset(self._told(snapshot, rows, self._sort.number).tolist())
-        pairs = Pairs(snapshot, rows, number)
+        pairs = Pairs.found(snapshot, rows, number)
         count = int(number.max()) + 1 if len(number) else 0
         # Those of one inode have it in common; what nobody but we have is our own.
         most = np.zeros(count, np.int64)

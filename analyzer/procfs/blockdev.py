@@ -9,8 +9,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from analyzer.procfs.glance import look
-from analyzer.procfs.parse import unescape
-from analyzer.procfs.places import Place, quoted
+from analyzer.procfs.places import Place, quoted, swap, swapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,15 +89,8 @@ def _removal(dev: int) -> str:
 
 
 def _swapped(dev: int) -> Iterator[Place]:
-    try:
-        with open("/proc/swaps", "rb") as file:
-            lines = file.read().splitlines()[1:]
-    except OSError:
-        return
-    paths = [os.fsdecode(unescape(line.split()[0])) for line in lines if line.split()]
-    for path, at in zip(paths, look(paths), strict=True):
-        if not isinstance(at, int) and at.rdev == dev:
-            yield Place(f"swap on {path}", 0, "kernel", f"swapoff {quoted(path)}")
+    there = ((path, at) for path, at in swapped() if not isinstance(at, int))
+    return (swap(path, "on") for path, at in there if at.rdev == dev)
 
 
 def backed_by(inode: Inode) -> list[int]:

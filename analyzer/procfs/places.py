@@ -104,16 +104,24 @@ def _is(at: Inode | int, dev: int, ino: int | None) -> bool:
 
 
 def swaps(dev: int, ino: int | None) -> Iterator[Place]:
-    """Yield the swap file that an inode is (proc_swaps(5)); the kernel itself has it open."""
+    """Yield the swap file that an inode is; the kernel itself has it open."""
+    return (swap(path, "file") for path, at in swapped() if _is(at, dev, ino))
+
+
+def swapped() -> Iterator[tuple[str, Inode | int]]:
+    """Yield what is swapped to (proc_swaps(5)): a file or a device, and where its path leads."""
     try:
         with open("/proc/swaps", "rb") as file:
             lines = file.read().splitlines()[1:]
     except OSError:
         return
     paths = [os.fsdecode(unescape(line.split()[0])) for line in lines if line.split()]
-    for path, at in zip(paths, look(paths), strict=True):
-        if _is(at, dev, ino):
-            yield Place(f"swap file {path}", 0, "kernel", f"swapoff {quoted(path)}")
+    yield from zip(paths, look(paths), strict=True)
+
+
+def swap(path: str, what: str) -> Place:
+    """Return the place that swapping to a path is."""
+    return Place(f"swap {what} {path}", 0, "kernel", f"swapoff {quoted(path)}")
 
 
 def mounts_below(path: str) -> Iterator[Place]:

@@ -209,7 +209,7 @@ class _Watchers:
         """Remember who has an inotify or a fanotify: they are no holders, and no rows."""
         if proc_levels() == 0:  # else /proc calls them otherwise
             rows = joined(*(stated(fact, bool) for fact in _WATCHES))(snapshot)
-            pairs = Pairs(snapshot, rows, np.arange(len(rows)))
+            pairs = Pairs.found(snapshot, rows, np.arange(len(rows)))
             self._pids.update(dict.fromkeys(pairs.tgid.tolist()))
         return no_rows(snapshot)
 

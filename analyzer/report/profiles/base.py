@@ -56,30 +56,29 @@ NULL: Final = Rule(
 
 def stdio(*monitors: str, terminal: str) -> tuple[Rule, ...]:
     """Return the rules for standard streams that lead to a monitor: pipes, or a terminal."""
-    called = terminal
     return (
         NULL,
         Rule(
-            f"stdin, stdout and stderr to {called}",
+            f"stdin, stdout and stderr to {terminal}",
             kinds=frozenset({"PIPE"}),
             fd=STDIO,
             holder_command=monitors,
         ),
         Rule(
-            f"stdin, stdout and stderr to {called}",
+            f"stdin, stdout and stderr to {terminal}",
             relations=frozenset({"same-file"}),
             kinds=frozenset({"FILE"}),
             fd=STDIO,
             holder_command=monitors,
         ),
         Rule(
-            f"its terminal, which {called} has",
+            f"its terminal, which {terminal} has",
             kinds=frozenset({"TTY"}),
             fd=STDIO,
             holder_command=monitors,
         ),
         Rule(
-            f"its terminal, which {called} has",
+            f"its terminal, which {terminal} has",
             relations=frozenset({"terminal"}),
             fd=STDIO,
             holder_command=monitors,
