@@ -240,6 +240,17 @@ def test_no_capture_however_damaged_is_an_error(name: str, data: st.DataObject) 
             status.parse(entry, path)
 
 
+@pytest.mark.parametrize("start", [
+    b"lrwxrwxrwx 1 a b 1 ", b"ls: /proc/1/fd/", b"p1\0", b"COMMAND     PID USER   FD TYPE ",
+    b"  PID ",
+])  # fmt: skip
+def test_a_line_of_any_length_takes_no_square_of_it(start: bytes) -> None:
+    for name in ("ls.txt", "lsof.txt", "lsof-F.txt", "ps-ef.txt", "lsns.txt"):
+        for filler in (b"x", b"/proc/1/fd/", b"a "):
+            text = (DATA / name).read_bytes() + start + filler * 200_000 + b"\n"
+            captures.fill(Contents(), [("", text)])
+
+
 def sos(folder: Path) -> Path:
     """Lay out a report as sos does, of the recordings."""
     report = folder / "sosreport-host-2026-11-26-abcdefg"

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from analyzer.procfs.captures.told import Told
 
 _FOLDER: Final = re.compile(rb"'?(?:\S*/)?proc/([0-9]+)/(?:task/([0-9]+)/)?(fd|ns)/?'?:")
-_LINK: Final = re.compile(
-    rb"l(?P<mode>..)[rwxsStT-]{7}[.+@]? +[0-9]+ +\S+ +\S+ +(?:[0-9]+, +)?[0-9]+ .*?"
-    rb"(?P<path>\S+) -> (?P<target>.*)"
-)
-_REFUSED: Final = re.compile(rb"ls: .*?/proc/([0-9]+)/(fd|ns)[/'].*: Permission denied")
-_UNREADABLE: Final = re.compile(rb"l[rwxsStT-]{9}[.+@]? .* (?P<path>\S+)")
+# Lines are taken apart at their blanks: a pattern for all of one takes its square on a long one.
+_START: Final = re.compile(rb"l(?P<mode>..)[rwxsStT-]{7}[.+@]? +[0-9]+ ")
+_ARROW: Final = b" -> "
+_REFUSED: Final = re.compile(rb"ls: .{1,60}?/proc/([0-9]+)/(fd|ns)[/']")
+_DENIED: Final = b": Permission denied"
+_LONGEST: Final = 4096 + len(" (deleted)")  # PATH_MAX, include/uapi/linux/limits.h
 _PLACE: Final = re.compile(rb"(?:\S*/)?proc/([0-9]+)/(exe|cwd|root)")
 _NAME: Final = {b"fd": re.compile(rb"[0-9]{1,10}"), b"ns": re.compile(rb"[a-z_]{1,20}")}
 _OTHERS: Final = (b"total ", b"ls: ")
@@ -56,13 +56,13 @@ def read(told: Told, data: bytes) -> None:
             at = (0 if folder[2] else told.process(folder[1]), folder[3])
             if at[0] and at[1] == b"fd":
                 told.open(at[0])
+        elif (refused := _refused(line)) is not None:
+            told.refused(told.process(refused[1]), decode(refused[2]))
         elif not _is_link(told, links, line, *at) and line and not line.startswith(_OTHERS):
             told.damage(number, "expected what ls -l says of a link")
-            if links:
+            if links and len(links[-1].target) < _LONGEST:
                 last = links[-1]
-                links[-1] = last._replace(target=last.target + b"\n" + line)
-        if (refused := _REFUSED.fullmatch(line)) is not None:
-            told.refused(told.process(refused[1]), decode(refused[2]))
+                links[-1] = last._replace(target=last.target + b"\n" + line[:_LONGEST])
     for link in links:
         if link.where == "fd":
             told.file(link.pid, int(link.name), decode(link.target), _ACCESS.get(link.mode, b""))
@@ -70,27 +70,29 @@ def read(told: Told, data: bytes) -> None:
             told.link(f"{link.pid}/{link.where}{link.name}", decode(link.target))
 
 
+def _refused(line: bytes) -> re.Match[bytes] | None:
+    return _REFUSED.match(line) if line.endswith(_DENIED) else None
+
+
 def _is_link(told: Told, links: list[_Link], line: bytes, pid: int, folder: bytes) -> bool:
     """Add a line to `links` if it is that of a link."""
-    link = _LINK.fullmatch(line)
-    if link is None:
-        hidden = _UNREADABLE.fullmatch(line)
-        if hidden is not None and folder and _NAME[folder].fullmatch(hidden["path"]):
-            if pid:
-                told.refused(pid, decode(folder))
-            return True
+    start = _START.match(line)
+    if start is None:
         return False
-    place = _PLACE.fullmatch(link["path"])
+    head, arrow, target = line.partition(_ARROW)
+    name = head.rpartition(b" ")[2]
+    place = _PLACE.fullmatch(name) if arrow else None
     if place is not None:
-        pid = told.process(place[1])
-        links.append(_Link(pid, decode(place[2]), "", b"", link["target"]))
+        if pid := told.process(place[1]):
+            links.append(_Link(pid, decode(place[2]), "", b"", target))
         return True
-    if not folder or not _NAME[folder].fullmatch(link["path"]):
+    if not folder or not _NAME[folder].fullmatch(name):
         return False
-    if pid:
+    if pid and arrow:
         where = "fd" if folder == b"fd" else f"{decode(folder)}/"
-        mode = link["mode"]
-        links.append(_Link(pid, where, decode(link["path"]), mode, link["target"]))
+        links.append(_Link(pid, where, decode(name), start["mode"], target))
+    elif pid:
+        told.refused(pid, decode(folder))  # ls could not read where it leads
     return True
 
 
