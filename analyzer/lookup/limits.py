@@ -232,6 +232,14 @@ def _ipc_msg(to: _Beside) -> Iterator[Limit]:
 def _ipc_mqueue(to: _Beside) -> Iterator[Limit]:
     yield from _kept(to.snapshot, "fs.mqueue.queues_max")
     yield from _each("fs.mqueue.msg_max", "each queue")
+    yield from _each("fs.mqueue.msgsize_max", "each message (bytes)")
+    for pid in sorted(to.pids)[:_MOST] if proc_levels() == 0 else ():
+        most = _soft(pid, "Max msgqueue size")
+        yield Limit("RLIMIT_MSGQUEUE", f"the user of process {pid} (bytes)", None, most)
+
+
+def _mappings(_: _Beside) -> Iterator[Limit]:
+    yield from _each("vm.max_map_count", "each address space (mappings)")
 
 
 def _mounts(to: _Beside) -> Iterator[Limit]:
@@ -373,6 +381,7 @@ _FAMILIES: Final[Mapping[str, Callable[[_Beside], Iterator[Limit]]]] = {
     "keys": _keys,
     "aio": _aio,
     "mounts": _mounts,
+    "mappings": _mappings,
     "pids": _pids,
     "files": _files,
     "ipc-shm": _ipc_shm,

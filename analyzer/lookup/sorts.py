@@ -132,6 +132,7 @@ _LIMITED: Final[Mapping[str, tuple[str, ...]]] = {
     "IO_URING": ("files",),
     "KEYRING": ("keys",),
     "AIO": ("aio",),
+    "MM": ("mappings",),
     "MOUNT": ("mounts",),
     "SHM": ("ipc-shm",),
     "SEM": ("ipc-sem",),

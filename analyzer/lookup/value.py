@@ -131,10 +131,11 @@ class Answer:
     def accounted(self) -> bool:
         """Tell whether one thing was meant, and all that the kernel counts of it has a holder.
 
-        Then what could not be read elsewhere holds nothing of it.
+        Then what could not be read elsewhere holds nothing of it; so with what there is not.
         """
         known = (held.refcount is not None and held.unnamed <= 0 for held in self.held)
-        return bool(self.held) and not self.there and all(known)
+        counted = bool(self.held) and not self.there and all(known)
+        return counted or self.outcome is Outcome.ABSENT
 
     @property
     def holders(self) -> pd.DataFrame:

@@ -278,6 +278,8 @@ def _open_on(snapshot: Snapshot, files: Rows) -> tuple[Rows, Rows]:
 
 def other_ends(snapshot: Snapshot, files: Rows) -> Rows:
     """Return the other ends of pipes, sockets and terminals (open files), and of interfaces."""
+    if not len(files):
+        return files
     references = snapshot.tables["references"]
     _, on = _open_on(snapshot, files)
     holder, target = references["holder"] - 1, references["target"] - 1
@@ -301,6 +303,8 @@ def beside(snapshot: Snapshot, files: Rows) -> Rows:
 
     Who has the descriptor of a daemon's /dev/fuse wants to know who uses what it serves.
     """
+    if not len(files):
+        return files
     references, objects = snapshot.tables["references"], snapshot.tables["objects"]
     by_file = references["holder_kind"] == references.code("holder_kind", "FILE")
     mine = by_file & np.isin(references["holder"] - 1, files)

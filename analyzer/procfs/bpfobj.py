@@ -17,6 +17,7 @@ from analyzer.core import syscall
 from analyzer.core.errors import NotPermittedError
 from analyzer.core.values import dataclass, field
 from analyzer.procfs import mountinfo
+from analyzer.procfs.glance import kept
 from analyzer.procfs.places import Place, quoted
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ UNSEEN: Final = {
 _OBJ_GET, _INFO, _ATTR = 7, 15, 128
 _NEXT: Final = {"prog": 11, "map": 12, "link": 31}  # BPF_*_GET_NEXT_ID
 _OPEN: Final = {"prog": 13, "map": 14, "link": 30}  # BPF_*_GET_FD_BY_ID
+_QUERY: Final = 16  # BPF_PROG_QUERY
+# Those of enum bpf_attach_type that are of cgroups: what others take for a group is no group.
+_CGROUP_TYPES: Final = (0, 1, 2, 3, 6, *range(8, 16), *range(18, 23), *range(29, 33), 34, 43,
+                        *range(49, 54))  # fmt: skip
+_MOST_PROGRAMS: Final = 64
 _MOST: Final = 10_000
 _MOST_MAPS: Final = 256
 _INFO_SIZE: Final = 256
@@ -108,13 +114,42 @@ def all_objects() -> Objects:
     return known
 
 
+def attached(folder: str) -> tuple[str, ...] | None:
+    """Return the BPF programs that are attached to a group of cgroup2, None where we may not ask.
+
+    They go with the group, and do not keep it.
+    """
+    known, found = all_objects(), []
+    ids = (ctypes.c_uint32 * _MOST_PROGRAMS)()
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        for kind in _CGROUP_TYPES:
+            asked = struct.pack("=IIIIQI", fd, kind, 0, 0, ctypes.addressof(ids), _MOST_PROGRAMS)
+            try:
+                _, said = _call(_QUERY, asked)
+            except NotPermittedError:
+                return None
+            except OSError as error:
+                if error.errno in {errno.EPERM, errno.EACCES}:
+                    return None
+                continue  # of a type that this kernel does not have
+            found += ids[: min(struct.unpack_from("=I", said, 24)[0], _MOST_PROGRAMS)]
+    finally:
+        os.close(fd)
+    return tuple(_said(known, "prog", program) for program in dict.fromkeys(found))
+
+
 def pin(path: str, dev: int) -> tuple[str, int] | None:
     """Return which object is pinned at a path on device `dev`, None for none."""
     try:
-        folders = [mount for mount in _mounts() if mount.dev == dev and mount.fstype == "bpf"]
+        mounts = kept("own mounts", _mounts)
     except OSError:
         return None
-    return _identified(path) if folders else None
+    on = any(mount.dev == dev and mount.fstype == "bpf" for mount in mounts)
+    return _identified(path) if on else None
 
 
 def _mounts() -> list[mountinfo.Mount]:

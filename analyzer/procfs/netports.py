@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
+from analyzer.procfs.glance import kept
+
 _STATES: Final = {
     "06": "TIME_WAIT",
     "04": "FIN_WAIT1",
@@ -18,7 +20,15 @@ def leftovers(protocol: str, port: int) -> tuple[str, ...]:
     """Return how many connections of a port, in our network namespace, are only the kernel's."""
     if protocol != "tcp":
         return ()
-    found: Counter[str] = Counter()
+    return tuple(
+        f"{count} of its connections in {state}: the kernel's own, they end by themselves"
+        for state, count in kept("connections of nobody", _orphans).get(port, Counter()).items()
+    )
+
+
+def _orphans() -> dict[int, Counter[str]]:
+    """Count the connections that nobody has open, by their ports and states."""
+    found: dict[int, Counter[str]] = {}
     for table in ("tcp", "tcp6"):
         try:
             with open(f"/proc/self/net/{table}", encoding="ascii") as file:
@@ -26,10 +36,7 @@ def leftovers(protocol: str, port: int) -> tuple[str, ...]:
         except OSError:
             continue
         for words in lines:
-            if int(words[1].rpartition(":")[2], 16) == port and words[9] == "0":
-                found[_STATES.get(words[3], "")] += 1
-    return tuple(
-        f"{count} of its connections in {state}: the kernel's own, they end by themselves"
-        for state, count in found.items()
-        if state
-    )
+            if words[9] == "0" and words[3] in _STATES:
+                port = int(words[1].rpartition(":")[2], 16)
+                found.setdefault(port, Counter())[_STATES[words[3]]] += 1
+    return found

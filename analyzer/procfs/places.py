@@ -296,12 +296,15 @@ def quoted(path: str) -> str:
 def locks(dev: int, ino: int) -> tuple[str, ...]:
     """Return the locks on a file (proc_locks(5)), and who is named as the owner of each."""
     where = f"{os.major(dev):02x}:{os.minor(dev):02x}:{ino}".encode()
+    return tuple(_lock(words) for words in kept("locks", _all_locks) if where in words)
+
+
+def _all_locks() -> list[list[bytes]]:
     try:
         with open("/proc/locks", "rb") as file:
-            lines = [line.split() for line in file]
+            return [line.split() for line in file]
     except OSError:
-        return ()
-    return tuple(_lock(words) for words in lines if where in words)
+        return []
 
 
 def _lock(words: list[bytes]) -> str:

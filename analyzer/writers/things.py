@@ -243,7 +243,9 @@ def _things(listing: Listing, cells: int) -> Iterator[Line]:
 
 def _thing(sort: Sort, one: Thing) -> str:
     named = one.name and not one.name.startswith("anon_inode:")
-    what = printable(one.name or "") if named else f"{sort.title} no. {one.objref}"
+    number_ = one.facts.get(sort.number)
+    what = f"{sort.title} no. {one.objref}" if number_ is None else f"{sort.title} {number_}"
+    what = printable(one.name or "") if named else what
     what = printable(str(one.facts.get(sort.called, what)))
     known = {name: value for name, value in one.facts.items() if name not in _told(sort)}
     said = words(known) if not one.type or not named else ""

@@ -208,3 +208,14 @@ def test_only_those_relations_are_read_that_the_words_take(tmp_path: Path) -> No
     assert below is not None
     assert {"file-lock", "layer-of"} <= {*below}
     assert all(relations()[name].kernel for one in ties for name in one or ())
+
+
+def test_a_gap_is_told_where_it_can_be_of_the_answer() -> None:
+    """One of which the kernel counts nothing more has no holder that was not seen."""
+    held = Held(1, "FILE", "/a", initial=False, refcount=1, named=1, by=(node(7, 3),))
+    assert Answer("1:0", (held,)).accounted
+    assert not Answer("1:0", (replace(held, refcount=2),)).accounted
+    assert not Answer("1:0", (replace(held, refcount=None),)).accounted
+    assert not Answer("/a", (held,), there=True).accounted, "it may be open once more"
+    assert Answer("1:0", ()).accounted
+    assert not Answer("1:0", (), unsure=True).accounted

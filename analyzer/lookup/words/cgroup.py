@@ -9,7 +9,7 @@ import numpy as np
 
 from analyzer.core.errors import BadInputError
 from analyzer.lookup.words.base import At, Form, Meaning, Places, Recorded, Word, alike, people_of
-from analyzer.procfs import cgroupfs
+from analyzer.procfs import bpfobj, cgroupfs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from analyzer.procfs.cgroupfs import Group
     from analyzer.snapshot.value import Snapshot
 
+_UNTOLD: Final = "BPF programs attached to it: bpftool cgroup tree shows them, as root"
 _UNRECORDED: Final = "its open files, and BPF programs attached to it: a snapshot has none of that"
 
 
@@ -50,12 +51,17 @@ def _of_tasks(own: str, snapshot: Snapshot) -> Recorded:
 
 
 def _meaning(group: Group) -> Meaning:
+    # A hierarchy of version 1 has none.
+    programs = () if group.controllers else bpfobj.attached(group.folder)
     return Meaning(
         f"cgroup {group.path}",
         partial(_rows, group),
         partial(_members, group),
         there=True,
-        unseen="BPF programs attached to it: bpftool cgroup tree shows them",
+        unseen=_UNTOLD if programs is None else "",
+        notes=lambda: tuple(
+            f"{said} is attached to it, and ends with it" for said in programs or ()
+        ),
     )
 
 

@@ -208,9 +208,7 @@ class _Watchers:
     def rows(self, snapshot: Snapshot) -> Rows:
         """Remember who has an inotify or a fanotify: they are no holders, and no rows."""
         if proc_levels() == 0:  # else /proc calls them otherwise
-            rows = joined(*(stated(fact, bool) for fact in _WATCHES))(snapshot)
-            pairs = Pairs.found(snapshot, rows, np.arange(len(rows)))
-            self._pids.update(dict.fromkeys(pairs.tgid.tolist()))
+            self._pids.update(dict.fromkeys(_watching(snapshot)))
         return no_rows(snapshot)
 
     def notes(self) -> tuple[str, ...]:
@@ -253,6 +251,18 @@ def _whole(at: At, inode: Inode) -> Meaning:
         state=("socket.device",),
         ties=(*OF_FILES, *leading_to("SUPERBLOCK")),
     )
+
+
+_LAST: Final[list[tuple[Snapshot, tuple[int, ...]]]] = []
+
+
+def _watching(snapshot: Snapshot) -> tuple[int, ...]:
+    """Return the processes that watch any files; those of the last snapshot are remembered."""
+    if not _LAST or _LAST[0][0] is not snapshot:
+        rows = joined(*(stated(fact, bool) for fact in _WATCHES))(snapshot)
+        pairs = Pairs.found(snapshot, rows, np.arange(len(rows)))
+        _LAST[:] = [(snapshot, tuple(np.unique(pairs.tgid).tolist()))]
+    return _LAST[0][1]
 
 
 def _bound(at: At, inode: Inode, source: str) -> Meaning:
