@@ -64,7 +64,7 @@ def _looked_up(among: Numbers, values: Numbers) -> tuple[Rows, Mask]:
 
 
 def _slots(values: Numbers, bits: int) -> npt.NDArray[np.uint64]:
-    return (values.view(np.uint64) * _SPREAD) >> np.uint64(64 - bits)
+    return (values.astype(np.uint64, copy=False) * _SPREAD) >> np.uint64(64 - bits)
 
 
 def _searched_for(among: Numbers, values: Numbers) -> tuple[Rows, Mask]:

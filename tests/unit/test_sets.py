@@ -33,6 +33,14 @@ def test_values_are_found_whatever_lies_between_them(step: int) -> None:
     assert (among[at[there]] == values[there]).all()
 
 
+@pytest.mark.parametrize("dtype", ["i2", "i4", "i8"])
+def test_numbers_of_any_width_are_found_among_those_of_another(dtype: str) -> None:
+    values = np.arange(-1_000, 1_000, dtype=np.int64).astype(dtype)
+    at, there = distinct.find(np.arange(-1_000, 1_000, 2), values[::-1])
+    assert there.tolist() == [bool(n % 2) for n in range(2_000)]
+    assert at[there].tolist() == [*range(999, -1, -1)]
+
+
 def numbers(*values: int) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
     return np.array(values, np.uint64)
 
