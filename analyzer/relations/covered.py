@@ -86,12 +86,24 @@ def _points(memory: Memory, mounts: U64) -> tuple[U64, U64]:
         parents = memory.gather(new, "mount", {"parent": "mnt_parent"})
         above = unique(parents["parent"][parents.ok & (parents["parent"] != 0)])
         new = above[~find(known, above)[1]]
+    known = _with_children(memory, known)
     listed = rings(memory, known + np.uint64(memory.offset("mount", "mnt_mounts")))
     child = listed.value - np.uint64(memory.offset("mount", "mnt_child"))
     read = memory.gather(child, "mount", {"point": "mnt_mountpoint"})
     keys = _key(known[listed.owner], read["point"])[read.ok]
     order = np.argsort(keys, kind="stable")
     return keys[order], child[read.ok][order]
+
+
+def _with_children(memory: Memory, mounts: U64) -> U64:
+    """Return the mounts whose first child is theirs: what is reused may be in any list, a long one.
+
+    Without children are all others.
+    """
+    first, ok = memory.pointers(mounts + np.uint64(memory.offset("mount", "mnt_mounts")))
+    child = first - np.uint64(memory.offset("mount", "mnt_child"))
+    read = memory.gather(child, "mount", {"parent": "mnt_parent"})
+    return mounts[ok & read.ok & (read["parent"] == mounts)]
 
 
 def _key(mounts: U64, dentries: U64) -> U64:

@@ -564,6 +564,15 @@ def test_a_dump_that_should_not_have_worked_is_our_fault(
     assert "our fault" in verdict(ran)
 
 
+@pytest.mark.parametrize(("version", "often"), [("9.9", 1), ("3.17.1", 0)])
+def test_the_network_of_what_runs_on_is_left_alone(
+    version: str, often: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = FAKE.replace("9.9", version) % f'{{ echo "$*" > {tmp_path / "words"}; exit 1; }}'
+    proof(tmp_path, monkeypatch, script)
+    assert (tmp_path / "words").read_text().count(" --network-lock skip") == often
+
+
 def test_a_criu_that_does_not_work_here_is_not_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
