@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import TASK, Impact
 from analyzer.criu.base import Crosses, Hit, Leaked, Outcome, Rule
+from analyzer.criu.view import inside, outside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _ONE_FOR_ALL: Final = ("pid", "uts", "ipc", "user", "cgroup", "time")  # mnt and net may nest
 _OWNED: Final = ("net", "uts", "ipc", "mnt")
+_PAIRED: Final = "is paired with"  # else one is on the other: of these CRIU knows macvlan alone
 
 
 def _nested(view: View) -> Iterator[Hit]:
@@ -61,6 +63,19 @@ def _segments(view: View) -> Iterator[Hit]:
     for attach, _, _ in view.held("shm.attach"):
         if attach in mine and attach in mapped:
             yield Hit("FILE", attach - 1)
+
+
+def _interfaces(view: View) -> Iterator[Hit]:
+    """Yield interfaces with what they are called on both sides."""
+    for one in view.crossings:
+        if one.relation == "interface-pair" and inside(one) and outside(one):
+            mine, theirs = inside(one)[0], outside(one)[0]
+            values = {
+                "inner": view.name(mine.row),
+                "outer": view.name(theirs.row),
+                "sort": "veth" if any(_PAIRED in end.detail for end in one.ends) else "macvlan",
+            }
+            yield Hit(mine.kind, mine.row, mine.detail, values, one)
 
 
 RULES: Final = (
@@ -125,11 +140,11 @@ RULES: Final = (
     ),
     Rule(
         "interface-pair", "an interface whose other end is in a network namespace outside",
-        Outcome.FAILS, Crosses("interface-pair"), about="interface-pair",
+        Outcome.FAILS, _interfaces, about="interface-pair",
         message="Unknown peer net namespace", where="net.c veth_peer_info",
-        option="--external veth[IN]:OUT", restore="--external veth[IN]:OUT",
-        then="the restore makes a pair: IN is the interface inside, OUT the other end",
-        remove="name both ends", by_runtime=True,
+        option="--external {sort}[{inner}]:{outer}", restore="--external {sort}[{inner}]:{outer}",
+        then="the restore makes {inner} anew, and its other end outside as {outer}",
+        by_runtime=True,
     ),
     Rule(
         "bpf-map", "a BPF map that both sides reach", Outcome.SILENT, Crosses("bpf-map"),

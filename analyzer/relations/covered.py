@@ -103,7 +103,8 @@ def _with_children(memory: Memory, mounts: U64) -> U64:
     first, ok = memory.pointers(mounts + np.uint64(memory.offset("mount", "mnt_mounts")))
     child = first - np.uint64(memory.offset("mount", "mnt_child"))
     read = memory.gather(child, "mount", {"parent": "mnt_parent"})
-    return mounts[ok & read.ok & (read["parent"] == mounts)]
+    theirs: U64 = mounts[ok & read.ok & (read["parent"] == mounts)]
+    return theirs
 
 
 def _key(mounts: U64, dentries: U64) -> U64:

@@ -368,6 +368,27 @@ def test_a_name_that_is_a_trap_stays_one_word_and_one_line() -> None:
     assert said["criu"]["blockers"][0]["rule"] == "bind-mount"
 
 
+@pytest.mark.parametrize(
+    ("word", "option"),
+    [("is paired with", "--external 'veth[eth0]:v7'"), ("is on", "--external 'macvlan[eth0]:v7'")],
+)
+def test_an_interface_is_named_at_both_ends(word: str, option: str) -> None:
+    made, _ = machine()
+    spaces = [made.object("NET_NS", 1), made.object("NET_NS", 1)]
+    for tid, space in zip((ROOT, OUTSIDER), spaces, strict=True):
+        proxy = made.object("NSPROXY", 1, holders=[(tid, "nsproxy")])
+        made.reference(space, proxy, "nsproxy.net")
+    inner, outer = (
+        made.object("NETDEV", None, name=name, holders=[(space, "netdev")])
+        for name, space in zip(("eth0", "v7"), spaces, strict=True)
+    )
+    made.relation("interface-pair", inner, outer, detail=f"eth0 {word} v7")
+    found = told(made)
+    assert [one.option for one in found.blockers if one.rule == "interface-pair"] == [option]
+    assert found.possible
+    assert found.dump.endswith(option)
+
+
 def test_of_many_ghosts_the_largest_sets_the_limit() -> None:
     made, table = machine()
     for slot, size in ((3, 3 << 20), (4, 9 << 20), (5, 5 << 20)):
