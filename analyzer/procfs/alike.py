@@ -15,7 +15,7 @@ from analyzer.relations.alike import LIKE, MOVED, STILL
 from analyzer.relations.shown import PATH_ONLY, Tied
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from analyzer.procfs.evidence import Alike, Value
     from analyzer.procfs.fdinfo import FdInfo
@@ -180,6 +180,18 @@ def _parsed(data: bytes) -> status.Status | None:
 
 def _pairs(links: Links) -> frozenset[tuple[str, str]]:
     return frozenset(zip(links.names, links.targets, strict=True))
+
+
+def forked(groups: Groups, spaces: Iterable[int]) -> list[Tied]:
+    """Return which address spaces (by their numbers) are laid out alike: forked from each other."""
+    first: dict[Hashable, Key] = {}
+    found = []
+    for space in spaces:
+        layout = groups[space][0].stat.layout
+        if layout is not None:
+            key: Key = ("MM", space)
+            found.append(Tied(key, first.setdefault(layout, key), role=LIKE))
+    return found
 
 
 def of_mapped(

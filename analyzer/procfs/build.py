@@ -56,9 +56,11 @@ class Tables(Graph):
     def add_shared(self, slots: Slots, ends: Collection[Key]) -> None:
         """Add what tasks share: what is of interest, has a file of interest, or is in `ends`."""
         used = {slots.table[row] for row in slots.kept()}
+        mapping = {at[0] for kind, at in ends if kind == "FILE" and isinstance(at, tuple)}
         for kind, association, what in _SHARED:
             groups = self._groups[what]
-            also = {at for one, at in ends if one == kind} | (used if what is What.FILES else set())
+            also = {at for one, at in ends if one == kind}
+            also |= {What.FILES: used, What.VM: mapping}.get(what, set())
             kept = [i for i, group in enumerate(groups) if i in also or self._concerns(group)]
             first = self.objects(kind, len(kept))
             self._objref[what] = {index: first + at for at, index in enumerate(kept)}

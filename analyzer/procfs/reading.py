@@ -172,6 +172,7 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Tab
     near = _near(reading, groups, members)
     mapped = _mapped(reading, groups[What.VM], near)
     progress("open files")
+    forks = _forks(reading, groups[What.VM])
     by_tid = world.tasks(reading.tasks, members, reading.subtree)
     first = namespaces.initial(reading.tasks, members)
     host = world.initial(first, members).get("net")
@@ -182,7 +183,7 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Tab
     seen = mounts.read(fs, reading.tasks, members, log)
     progress("relations")
     shown = world.shown(reading, groups, members, slots, told, seen, mapped, first, by_tid, socks)
-    shown = replace(shown, alike=_alike(reading, groups, near, slots, mapped, shown.files))
+    shown = replace(shown, alike=_alike(reading, groups, near, slots, mapped | forks, shown.files))
     found = relate.find(shown)
     slots.drop(relate.files(found), world.whoever)
     texts = [*(key[1] for key in relate.ends(found)), *_net_spaces(shown)]
@@ -192,7 +193,7 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Tab
     out = Tables(groups, reading.concerns)
     out.add_shared(slots, relate.ends(found))
     opened = out.add_files(slots, [told[row] for row in slots.kept()], mounts.devices(seen))
-    out.add_mapped(mapped)
+    out.add_mapped(mapped | forks)
     out.add_namespaces([m for m in members if m.namespace in of_interest], opened, first)
     things.add(out, shown)
     things.add_binds(out, binds)
@@ -285,6 +286,26 @@ def _mapped(reading: _Reading, groups: Groups, near: Mapping[What, Sequence[Tied
     }
 
 
+def _forks(reading: _Reading, groups: Groups) -> Mappings:
+    """Return what processes outside map whose memory is laid out as some of interest is.
+
+    They are added to `groups`: kcmp(2) tells that they have an mm of their own, but not which files
+    are still the ones that were mapped when they were forked.
+    """
+    if not reading.identity.certain or not reading.subtree:
+        return {}
+    layouts = {group[0].stat.layout for group in groups} - {None}
+    known = {task.tgid for group in groups for task in group}
+    first = len(groups)
+    groups += [
+        [task]
+        for task in reading.tasks
+        if task.leader and task.tgid not in known and task.stat.layout in layouts
+    ]
+    some = enumerate(groups[first:], first)
+    return {at: mappings.read(reading.fs, group[0], reading.log) for at, group in some}
+
+
 def _paths(mapped: Mappings) -> set[str]:
     return {one.path for files, _ in mapped.values() for one in files}
 
@@ -297,9 +318,10 @@ def _alike(
     mapped: Mappings,
     opened: Sequence[File],
 ) -> list[Tied]:
-    if reading.identity.certain:
-        return []
     host = not reading.subtree
+    if reading.identity.certain:
+        near_by = alike.forked(groups[What.VM], mapped)
+        return list(alike.of_mapped(groups[What.VM], near_by, mapped, reading.concerns, host=host))
     found = [row for rows in near.values() for row in rows] + slots.alike
     found += alike.of_mapped(groups[What.VM], near[What.VM], mapped, reading.concerns, host=host)
     return [*found, *alike.of_both(opened, host=host)]

@@ -46,6 +46,17 @@ def may_hold(entry: ReportObject) -> list[str]:
     return [*said, *([f"and {number(more)} more that look like it"] if more else [])]
 
 
+def only_mapped(entry: ReportObject) -> bool:
+    """Tell whether all who may hold it from outside map it."""
+    return all(one.holder.kind == "MM" for one in entry.doubt.candidates)
+
+
+def mapped_by(entry: ReportObject) -> list[str]:
+    """Return the processes that may hold it, by name and number."""
+    tasks = (task for one in entry.doubt.candidates for task in one.holder.tasks)
+    return [f"{task.comm} ({task.tgid})" for task in tasks]
+
+
 def verdict_words(entry: ReportObject) -> str:
     """Return what is said of an object: "referenced from outside (shared state, ignored)"."""
     more = [] if entry.impact is None else [entry.impact.value]

@@ -30,11 +30,13 @@ from analyzer.report.wording import (
     known_words,
     listing,
     many,
+    mapped_by,
     may_hold,
     meaning,
     mend,
     nouns,
     number,
+    only_mapped,
     plural,
     verdict_words,
     whose,
@@ -483,22 +485,37 @@ def _code(page: _Page, group: Group) -> list[Line]:
 
 
 def _possible(page: _Page, group: Group) -> list[Line]:
-    verb = "is" if len(group.objects) == 1 else "are"
-    said = f"{nouns(group.objects)} {verb} {POSSIBLE}: others look like it, or are it"
-    lines = page.lines(said, "title", first="* ", indent=4)
-    most = len(group.objects) if page.all else _MOST_SINGLES
-    for entry in group.objects[:most]:
-        what = f"{registry()[entry.kind].title} {named(entry)}"
-        lines += page.lines(what, first="  ", indent=4)
-        some = may_hold(entry)
-        for words in some if page.all else some[:_MOST_HOLDERS]:
-            lines += page.lines(printable(words), first="    ", indent=6)
-        if len(some) > _MOST_HOLDERS and not page.all:
-            lines += page.lines(f"and {number(len(some) - _MOST_HOLDERS)} more", first="    ")
-    if len(group.objects) > most:
-        lines += page.lines(
-            f"and {nouns(group.objects[most:])} more (--all lists them)", first="  "
-        )
+    apart = not page.all
+    mapped = [entry for entry in group.objects if apart and only_mapped(entry)]
+    others = [entry for entry in group.objects if not (apart and only_mapped(entry))]
+    lines: list[Line] = []
+    if mapped:
+        verb = "is" if len(mapped) == 1 else "are"
+        who = listing(list(dict.fromkeys(name for entry in mapped for name in mapped_by(entry))))
+        said = f"{code(mapped)} {verb} {POSSIBLE}, shared since fork: perhaps with {printable(who)}"
+        lines += page.lines(said, "title", first="* ", indent=4)
+        lines += page.lines(some_names(Group(group.bundle, tuple(mapped))), first="  ", indent=4)
+    if not others:
+        return lines
+    verb = "is" if len(others) == 1 else "are"
+    said = f"{nouns(others)} {verb} {POSSIBLE}: others look like it, or are it"
+    lines += [*([Line("")] if mapped else []), *page.lines(said, "title", first="* ", indent=4)]
+    most = len(others) if page.all else _MOST_SINGLES
+    for entry in others[:most]:
+        lines += _may_hold(page, entry)
+    if len(others) > most:
+        lines += page.lines(f"and {nouns(others[most:])} (--all lists them)", first="  ")
+    return lines
+
+
+def _may_hold(page: _Page, entry: ReportObject) -> list[Line]:
+    lines = page.lines(f"{registry()[entry.kind].title} {named(entry)}", first="  ", indent=4)
+    some = may_hold(entry)
+    most = len(some) if page.all else _MOST_HOLDERS
+    for words in some[:most]:
+        lines += page.lines(printable(words), first="    ", indent=6)
+    if len(some) > most:
+        lines += page.lines(f"and {number(len(some) - most)} more", first="    ")
     return lines
 
 

@@ -17,6 +17,7 @@ import pytest
 
 import fixtures
 from analyzer.check import leaks
+from analyzer.core.model import Conclusion
 from analyzer.procfs import evidence, fdinfo
 from analyzer.procfs.evidence import Descriptor
 from analyzer.procfs.identity import Presumed
@@ -90,6 +91,20 @@ def test_what_exists_once_cannot_be_opened_again() -> None:
         assert evidence.once(_told(path)) is None
         os.close(path)
         os.close(fd)
+
+
+def test_a_forked_process_may_share_what_it_maps() -> None:
+    """kcmp(2) compares no mapped files: a dump with its answers has no others' either."""
+    with fixtures.start("clone-files") as running:
+        info = running.info
+        snapshot = procfs.collect(info["root"])
+    report = make(snapshot, leaks.check(snapshot), ReportOptions("check", all=True))
+    files = [entry for entry in report.objects if entry.kind == "FILE"]
+    mapped = [entry for entry in files if {one.kind for one in entry.holders} == {"MM"}]
+    assert len(mapped) > 1  # the program, its libraries
+    for entry in mapped:
+        assert entry.conclusion is Conclusion.POSSIBLE
+        assert set(info["outside"]) <= _named(entry)
 
 
 # Of each way to share something one, and what has the same all for itself.
