@@ -48,7 +48,7 @@ def may_hold(entry: ReportObject) -> list[str]:
 
 def only_mapped(entry: ReportObject) -> bool:
     """Tell whether all who may hold it from outside map it."""
-    return all(one.holder.kind == "MM" for one in entry.doubt.candidates)
+    return all(one.holder.mapped for one in entry.doubt.candidates)
 
 
 def mapped_by(entry: ReportObject) -> list[str]:

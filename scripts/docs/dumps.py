@@ -203,8 +203,9 @@ _CERTAIN: Final = (
     ),
     (
         "mapped files",
-        "shared writable mappings as ties",
+        "possible: of a forked process, at the same address",
         "possible: of a forked process, at the same address; or open, with the same inode",
     ),
+    ("shared writable mappings of a file", "told as ties", "told as ties"),
     ("sessions, tracers, locks, terminals, mounts", "told as ties", "told as ties"),
 )
