@@ -481,7 +481,8 @@ class Graph:
         host = bool(self._objects["initial"][row]) and self._is_namespace(row)
         if host or len(seen) > _MOST_DEEP:
             return ()
-        return tuple(self._nodes(row, seen | {row}))
+        nodes = tuple(self._nodes(row, seen | {row}))
+        return _but_own_files(nodes) if self._objects.value("kind", row) == "CRED" else nodes
 
     def _is_namespace(self, row: int) -> bool:
         return bool(registry()[self._objects.value("kind", row)].namespace)
@@ -536,6 +537,14 @@ class Graph:
             observer=tid is not None and bool(self._tasks["observer"][row]),
             kthread=tid is not None and bool(self._tasks["kthread"][row]),
         )
+
+
+def _but_own_files(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    """Leave out files that only those have who act with the same credentials: they are told."""
+    own = {node.tgid for node in nodes if node.kind == TASK}
+    return tuple(
+        node for node in nodes if node.kind != "FILE" or {end.tgid for end in ends((node,))} - own
+    )
 
 
 def _plain(comm: str) -> str:

@@ -225,8 +225,11 @@ def _listed(folder: str) -> list[str]:
 _LAYERS: Final = re.compile(r"(?:^|,)(lowerdir\+?|upperdir|workdir)=((?:\\.|[^,\\])*)")
 
 
-def layers(at: Inode) -> Iterator[Place]:
-    """Yield the overlay mounts of which a directory is a layer, in all mount namespaces."""
+def layers(dev: int, ino: int | None) -> Iterator[Place]:
+    """Yield the overlay mounts of which a directory is a layer, in all mount namespaces.
+
+    With no `ino`, those that have a layer on that device.
+    """
     for space in kept("spaces", lambda: list(_spaces())):
         for mount in space.mounts:
             if mount.fstype != "overlay":
@@ -234,7 +237,7 @@ def layers(at: Inode) -> Iterator[Place]:
             for option, said in _LAYERS.findall(mount.options):
                 parts = said.split(":") if option.startswith("lower") else [said]
                 paths = [part for part in parts if part.startswith("/")]
-                if any(_is(one, at.dev, at.ino) for one in look(paths)):
+                if any(_is(one, dev, ino) for one in look(paths)):
                     yield space.place(
                         f"is the {option} of the overlay mounted at {mount.point}", mount.point
                     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -215,3 +216,29 @@ def test_a_namespace_with_a_name_is_no_filesystem_of_all_namespaces(tmp_path: Pa
         subprocess.run(["umount", str(name)], check=True)
     assert "net namespace net:[" in text
     assert f"({pid})" not in text
+
+
+def test_a_port_that_only_the_kernel_keeps_is_told_as_such() -> None:
+    """Who closes first keeps the port for a minute: TIME_WAIT."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            taken, _ = server.accept()
+            taken.close()
+            assert client.recv(1) == b""
+    assert f"tcp:{port}: held by no process: 1 of its connections in TIME_WAIT" in said(
+        f"tcp:{port}"
+    )
+
+
+@pytest.mark.needs("root")
+def test_a_filesystem_is_kept_by_the_overlays_that_have_layers_on_it(tmp_path: Path) -> None:
+    (tmp_path / "lower").mkdir()
+    with mounted(tmp_path / "up", "-t", "tmpfs", "none") as point:
+        for name in ("upper", "work"):
+            (tmp_path / "up" / name).mkdir()
+        options = f"lowerdir={tmp_path}/lower,upperdir={point}/upper,workdir={point}/work"
+        with mounted(tmp_path / "merged", "-t", "overlay", "-o", options, "none") as merged:
+            text = said(point)
+    assert f"is the upperdir of the overlay mounted at {merged}" in text
+    assert f"next: umount {merged}" in text

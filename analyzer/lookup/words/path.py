@@ -297,13 +297,13 @@ def _places(inode: Inode) -> Places:
         found += swaps(inode.dev, inode.ino)
     found += locked(inode.dev, inode.ino or 0)
     if inode.mode & _TYPE == _DIRECTORY:
-        found += layers(inode)
+        found += layers(inode.dev, inode.ino)
     return tuple(found), tuple(silent)
 
 
 def _of_filesystem(path: str, dev: int) -> Places:
     found, silent = directories(dev, None)
-    found += swaps(dev, None)
+    found += [*swaps(dev, None), *layers(dev, None)]
     return (*found, *mounts_below(path)), tuple(silent)
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core.errors import BadInputError
-from analyzer.lookup.words.base import Form, Meaning, Word, stated
+from analyzer.lookup.words.base import Form, Meaning, Places, Word, stated
 from analyzer.procfs.netports import leftovers
+from analyzer.procfs.places import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +35,12 @@ def _parse(asked: str) -> Iterator[Meaning]:
         f"{protocol.upper()} port {port}{f' of {address}' if address else ''}",
         partial(_rows, protocol, address, port),
         state=("socket.protocol", "local"),
-        notes=partial(leftovers, protocol, port),
+        places=partial(_kept, protocol, port),
     )
+
+
+def _kept(protocol: str, port: int) -> Places:
+    return tuple(Place(said, 0, "kernel") for said in leftovers(protocol, port)), ()
 
 
 def _rows(protocol: str, address: str, port: int, snapshot: Snapshot) -> Rows:
