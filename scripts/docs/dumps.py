@@ -111,6 +111,7 @@ def _parts() -> Iterator[str]:
         "the mount and the access mode of an open file, where execve(2) laid out memory, the "
         "namespaces of a root directory. What may change (offsets, lists of what is watched, "
         "locks, masks of signals) excludes them only where it was read twice and was the same. "
+        "(`procdump.sh` reads twice where there is neither perl nor python3.) "
         "What is equal in all makes a leak *possible* (*perhaps referenced from outside*): who it "
         "may be is named, with the evidence (`candidates` in JSON). That decides nothing: only "
         "what is witnessed exits with 16. `analyzer/procfs/evidence.py` has each rule, and where "

@@ -167,6 +167,23 @@ def test_the_script_asks_what_is_shared(
     assert _shared(told, pid) == _shared(live, pid)
 
 
+def test_where_nobody_asks_kcmp_the_script_reads_twice(tmp_path: Path) -> None:
+    """So that an offset that did not move tells two files apart."""
+    with fixtures.start("fork-file") as started:
+        pid, (outside,) = started.info["root"], started.info["outside"]
+        proc = _only(tmp_path, [pid, outside])
+        ran = _script("sh", tmp_path, proc, KCMP="none")
+    (tmp_path / "dump").write_bytes(ran.stdout)
+    dump = open_dump(tmp_path / "dump")
+    (fd,) = {e["match"]["slot"] for e in started.info["expect"] if e["kind"] == "FILE"}
+    path = f"{pid}/fdinfo/{fd}"
+    assert dump.read(dump.again(path)) == dump.read(path)
+    told = rows(replay.collect(tmp_path / "dump", pid), "relations")
+    files = [row for row in told if (row["relation"], row["left_kind"]) == ("alike", "FILE")]
+    assert {row["left_role"] for row in files} <= {"like", "still"}
+    assert files
+
+
 def _plain_python(folder: Path) -> None:
     """Let `python3` be ours: it may be a script that starts another."""
     (folder / "tools").mkdir(exist_ok=True)
