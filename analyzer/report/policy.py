@@ -12,8 +12,8 @@
 
 A rule is a conjunction: it covers a finding of which all that it states holds, of every part that
 is inside and of every holder outside. What it covers stays listed, and does not gate. An unknown
-key is an error, so is a rule that covers everything unless it says `allow_all = true`; one that is
-over, or covers nothing, is a warning. Pids, inodes and addresses are no keys: they are of one run.
+key is an error, so is a rule that covers everything (of a subject, of a side; what is like `*`)
+unless it says `allow_all = true`; one that is over, or covers nothing, is a warning. Pids, inodes and addresses are no keys: they are of one run.
 """
 
 from __future__ import annotations
@@ -101,7 +101,10 @@ KEYS: Final[Mapping[str, Key]] = {
 }  # fmt: skip
 """The keys of a rule, as they are written: what a policy's schema is made of."""
 
-_NO_CONDITION: Final = frozenset({"reason", "owner", "expires", "max", "allow_all"})
+_NO_CONDITION: Final = frozenset(
+    {"reason", "owner", "expires", "max", "allow_all", "subject", "side"}
+)  # fmt: skip
+"""Keys that choose nothing among the findings of a subject: all that gate are of both sides."""
 
 
 def load(path: str) -> tuple[Rule, ...]:
@@ -162,9 +165,19 @@ def _rule(given: dict[str, Any], where: str) -> Rule:
         values[KEYS[key].field] = _value(key, value, where)
     if not values.get("says"):
         raise BadInputError(f"{where}: it needs a reason")
-    if not flat.keys() - _NO_CONDITION and values.get("allow_all") is not True:
+    chosen = [key for key in flat if key not in _NO_CONDITION and _chooses(key, flat[key])]
+    if not chosen and values.get("allow_all") is not True:
         raise BadInputError(f"{where} covers everything: state a condition, or allow_all = true")
     return Rule(**values)
+
+
+def _chooses(key: str, value: Any) -> bool:  # noqa: ANN401 - TOML
+    """Tell whether a condition leaves anything out: no ``*``, and not every word that there is."""
+    told, known = value if isinstance(value, list) else [value], KEYS[key]
+    if known.type in {"pattern", "patterns"}:
+        return not any(set(word) <= {"*"} for word in told)
+    folded = {str(word).casefold() for word in told}
+    return known.words is None or any(word.casefold() not in folded for word in known.words())
 
 
 def _value(key: str, value: Any, where: str) -> Any:  # noqa: ANN401 - TOML

@@ -14,7 +14,7 @@ from analyzer import testing
 from analyzer.check.leaks import check
 from analyzer.cli.commands import explain as command
 from analyzer.core.errors import BadInputError
-from analyzer.core.model import Status
+from analyzer.core.model import Impact, Status
 from analyzer.lookup import explain
 from analyzer.lookup.explained import explained_thing, is_thing
 from analyzer.report import baseline, policy
@@ -101,6 +101,9 @@ def test_an_old_rule_and_one_of_nothing_are_warnings() -> None:
         (f"{RULE}path = '{'x' * 2000}'", "path must be a text of 1 to"),
         (RULE, "rule 1 covers everything: state a condition, or allow_all = true"),
         (f"{RULE}owner = 'me'\nmax = 3", "covers everything"),
+        (f"{RULE}side = 'outside'\nsubject = 'web'", "covers everything"),
+        (f"{RULE}path = ['/srv', '**']", "covers everything"),
+        (f"{RULE}impact = {[impact.word for impact in Impact]}", "covers everything"),
         ("[[allow]]\nkind = 'PIPE'", "rule 1: it needs a reason"),
         ("allow = 3", r"rules are written \[\[allow\]\]"),
         ("a.b.c.d.e.f.g.h.i.j.k = 1", "keys of too many parts"),
@@ -145,7 +148,7 @@ FULL: Final = Item(
         ("kind = ['PIPE', 'FILE']", "kind = ['PIPE', 'SHM']"),
         ("relation = 'same-file'", "relation = 'bind-mount'"),
         ("impact = 'shared-state'", "impact = 'pins'"),
-        ("side = 'outside'", "side = 'inside'"),
+        ("side = 'outside'\nkind = 'PIPE'", "side = 'inside'\nkind = 'PIPE'"),
         ("fd = '0-2'", "fd = 1"),
         ("direction = 'out'", "direction = 'in'"),
         ("path = '/srv/*'", "path = '/srv'"),
