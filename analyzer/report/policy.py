@@ -12,8 +12,9 @@
 
 A rule is a conjunction: it covers a finding of which all that it states holds, of every part that
 is inside and of every holder outside. What it covers stays listed, and does not gate. An unknown
-key is an error, so is a rule that covers everything (of a subject, of a side; what is like `*`)
-unless it says `allow_all = true`; one that is over, or covers nothing, is a warning. Pids, inodes and addresses are no keys: they are of one run.
+key is an error, so is a rule that covers everything (of a subject, of a side; what is like ``*``)
+unless it says `allow_all = true`; one that is over, or covers nothing, is a warning. Pids, inodes
+and addresses are no keys: they are of one run.
 """
 
 from __future__ import annotations

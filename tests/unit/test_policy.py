@@ -148,7 +148,7 @@ FULL: Final = Item(
         ("kind = ['PIPE', 'FILE']", "kind = ['PIPE', 'SHM']"),
         ("relation = 'same-file'", "relation = 'bind-mount'"),
         ("impact = 'shared-state'", "impact = 'pins'"),
-        ("side = 'outside'\nkind = 'PIPE'", "side = 'inside'\nkind = 'PIPE'"),
+        ("side = 'outside'\nimpact = 'shared-state'", "side = 'inside'\nimpact = 'shared-state'"),
         ("fd = '0-2'", "fd = 1"),
         ("direction = 'out'", "direction = 'in'"),
         ("path = '/srv/*'", "path = '/srv'"),
