@@ -14,8 +14,8 @@ from typing import Final
 from analyzer.core.errors import NotPermittedError
 
 _NUMBERS: Final = {
-    "x86_64": {"bpf": 321, "kcmp": 312, "capget": 125, "capset": 126, "prctl": 157},
-    "aarch64": {"bpf": 280, "kcmp": 272, "capget": 90, "capset": 91, "prctl": 167},
+    "x86_64": {"bpf": 321, "kcmp": 312, "capget": 125, "capset": 126, "prctl": 157, "setns": 308},
+    "aarch64": {"bpf": 280, "kcmp": 272, "capget": 90, "capset": 91, "prctl": 167, "setns": 268},
 }
 _POINTER: Final = 8
 _EVERYWHERE: Final = {"io_uring_setup": 425}  # from 424 on the numbers are the same

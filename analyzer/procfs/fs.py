@@ -128,6 +128,10 @@ class ProcFs:
         finally:
             os.close(fd)
 
+    def open_namespace(self, path: str) -> int:
+        """Return a descriptor of a namespace, for setns(2): of the live /proc alone."""
+        return os.open(self._prefix + path, os.O_RDONLY | os.O_CLOEXEC)
+
     def look(self, paths: Sequence[str], names: Sequence[str] = ()) -> list[Looked | None]:
         """Return what statx(2) says of where paths lead; of a dump, what it said then.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
 from analyzer.kinds._sock_facts import netlink_word, protocol_word, said, state_word, type_word
+from analyzer.procfs import diag
 from analyzer.procfs.parse import decode
 from analyzer.relations.shown import Sock
 
@@ -50,7 +51,18 @@ def read(fs: ProcFs, tasks: Iterable[Task], spaces: Iterable[str] | None) -> lis
         if space is not None and task.leads and not task.exiting and not task.kthread:
             members.setdefault(space, []).append(task.tid)
     wanted = members.keys() if spaces is None else members.keys() & set(spaces)
-    return [one for space in sorted(wanted) for one in _read(fs, space, members[space])]
+    found = [one for space in sorted(wanted) for one in _read(fs, space, members[space])]
+    if not any(one.family == "unix" for one in found):
+        return found
+    told = diag.ends(fs, {space: members[space] for space in wanted})
+    return [_joined(one, told) for one in found]
+
+
+def _joined(one: Sock, told: Mapping[int, diag.Ends]) -> Sock:
+    ends = told.get(one.ino) if one.family == "unix" else None
+    if ends is None:
+        return one
+    return one._replace(peer=ends.peer, waiting=ends.waiting, local=ends.local or one.local)
 
 
 def _read(fs: ProcFs, space: str, members: list[int]) -> list[Sock]:

@@ -136,7 +136,15 @@ def others(
         if one.ends is not None and f"socket:[{one.ino}]" in mine
         for port in (one.ends[1], one.ends[3])
     } - {0}
-    return {
+    meet = ((one.ino, one.peer, *one.waiting) for one in socks)
+    peers = {
+        end
+        for ends in meet
+        if any(f"socket:[{ino}]" in mine for ino in ends)
+        for end in ends
+        if end
+    }
+    return peers | {
         one.ino
         for one in socks
         if one.ino

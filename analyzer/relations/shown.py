@@ -225,7 +225,8 @@ class Sock(NamedTuple):
     """A socket, as a table of the network namespace `space` has it; 0 is no inode.
 
     Words are those of facts (docs/facts.md). `code` is the state as TCP numbers them; of the
-    internet `number` is the protocol and `ends` are address, port, and those of the other end.
+    internet `number` is the protocol and `ends` are address, port, and those of the other end; of
+    unix `peer` is the inode of the other end and `waiting` are those that it has not yet accepted.
     """
 
     ino: int
@@ -239,6 +240,8 @@ class Sock(NamedTuple):
     remote: str = ""
     number: int = 0
     ends: tuple[bytes, int, bytes, int] | None = None
+    peer: int = 0
+    waiting: tuple[int, ...] = ()
 
     @property
     def key(self) -> Key:

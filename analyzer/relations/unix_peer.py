@@ -18,6 +18,7 @@ from analyzer.memory.distinct import member
 from analyzer.memory.walk import rings
 from analyzer.relations._sockets import mine
 from analyzer.relations.base import Related, Relation, words
+from analyzer.relations.shown import Tied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from analyzer.kinds.base import U64
     from analyzer.memory.reader import Memory
     from analyzer.relations.base import World
+    from analyzer.relations.shown import Shown, Sock
 
 _LISTENS: Final = 10
 _TYPES: Final = {1: "stream", 2: "datagram", 5: "seqpacket"}
@@ -79,6 +81,24 @@ def _queued(world: World) -> Iterator[Related]:
     yield Related("SOCKET", pairs[:, 0].copy(), "SOCKET", pairs[:, 1].copy(), detail=detail)
 
 
+def _from_proc(shown: Shown) -> Iterator[Tied]:
+    known = shown.sock_files()
+    socks = {one.ino: one for one in shown.socks if one.family == "unix" and one.ino in known}
+    for one in socks.values():
+        other = socks.get(one.peer)
+        # Of two that are each other's peer one row is enough.
+        if other is not None and (other.peer != one.ino or one.ino < other.ino):
+            yield Tied(one.key, other.key, _said(one, other))
+        for waits in (socks[ino] for ino in one.waiting if ino in socks):
+            yield Tied(waits.key, one.key, f"{_said(waits, one)}, not accepted yet")
+
+
+def _said(one: Sock, other: Sock) -> str:
+    kind = "datagram" if one.type == "dgram" else one.type
+    called = other.local or one.local
+    return f"{kind}, {called}" if called else kind
+
+
 RELATION: Final = Relation(
     name="unix-peer",
     title="connected to a unix socket of the other side",
@@ -91,4 +111,9 @@ RELATION: Final = Relation(
         "inode of the end inside"
     ),
     kernel=_find,
+    from_proc=_from_proc,
+    hidden=(
+        "messages from sockets that are not connected; in a copy of /proc all of it, and without "
+        "CAP_SYS_ADMIN what is of other network namespaces"
+    ),
 )

@@ -206,6 +206,34 @@ def test_a_fifo_is_told_once_with_both_ends(tmp_path: Path) -> None:
     assert roles(said, Side.OUTSIDE) == {(reader, "reads")}
 
 
+def test_the_other_end_of_a_unix_socket_is_asked_for_where_proc_has_none(tmp_path: Path) -> None:
+    """In another network namespace too: who connects by a path is in one of its own."""
+    one = (
+        "do(libc.unshare(0x40000000)); b.close(); "
+        "s = socket.socket(socket.AF_UNIX); s.bind(path('a\\nb')); s.listen()"
+    )
+    two = "a.close(); c = socket.socket(socket.AF_UNIX); c.connect(path('a\\nb'))"
+    with pair(tmp_path, one, two, "import socket; a, b = socket.socketpair()") as (parent, a, b):
+        for pid, outside in ((a, b), (b, a)):
+            shown = collect(pid, source="procfs")
+            report = make(shown, check(shown), ReportOptions("check", gate=True))
+            found = [one for one in report.crossings if one.relation == "unix-peer"]
+            named = [
+                one for one in found if outside in {pid for pid, _ in roles(one, Side.OUTSIDE)}
+            ]
+            said = {tie.detail for one in named for tie in one.ties}
+            assert {"stream", f"stream, {tmp_path}/a\nb, not accepted yet"} <= said
+            assert all(one.impact is Impact.LOST for one in named)
+        shown = collect(parent, source="procfs")
+        report = make(shown, check(shown), ReportOptions("check", gate=True))
+    assert not [
+        one
+        for one in report.crossings
+        if one.relation == "unix-peer"
+        and "a\nb" in one.title + str([tie.detail for tie in one.ties])
+    ]
+
+
 def test_memory_that_all_who_have_it_open_map_is_told_once(tmp_path: Path) -> None:
     mapped = (
         "f = os.open(path('file'), os.O_RDWR | os.O_CREAT); os.ftruncate(f, 4096); "

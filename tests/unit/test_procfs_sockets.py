@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.procfs import sockets
+from analyzer.procfs import diag, sockets
 from analyzer.procfs.fs import MemoryFs
 from analyzer.relations.shown import Sock, Task
 
@@ -39,6 +40,24 @@ PACKET = (
     b"sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n"
     b"00000000c7cdd62e 3      3    0003   2     1 0      0      9\n"
 )
+
+
+def test_other_ends_are_read_from_an_answer_whatever_it_is_cut_to() -> None:
+    def attribute(kind: int, *numbers: int) -> bytes:
+        return struct.pack(f"=HH{len(numbers)}I", 4 + 4 * len(numbers), kind, *numbers)
+
+    def message(inode: int, *attributes: bytes) -> bytes:
+        body = struct.pack("=BBBBIII", 1, 1, 1, 0, inode, 0, 0) + b"".join(attributes)
+        return struct.pack("=IHHII", 16 + len(body), 20, 2, 1, 0) + body
+
+    done = struct.pack("=IHHIIi", 20, 3, 2, 1, 0, 0)
+    said = message(7, attribute(2, 8)) + message(9, attribute(3, 10, 11)) + message(12) + done
+    assert diag.parse(said) == {
+        7: diag.Ends(8, ()), 9: diag.Ends(0, (10, 11)), 12: diag.Ends(),
+    }  # fmt: skip
+    for cut in range(len(said)):
+        assert diag.parse(said[:cut]).keys() <= {7, 9, 12}
+    assert not diag.parse(bytes(100))
 
 
 def test_unix_sockets_are_told_apart() -> None:

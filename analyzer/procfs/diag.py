@@ -1,0 +1,151 @@
+"""sock_diag(7): the other ends of unix sockets, which no file of /proc has.
+
+It is a question to the running kernel, by netlink, of one network namespace: a socket answers for
+that in which it was made. To make one in another namespace takes CAP_SYS_ADMIN (setns(2)); a thread
+of its own goes there, and ends with it. What may not be asked, or what a kernel without
+CONFIG_UNIX_DIAG cannot answer, stays unknown.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from analyzer.core.syscall import call
+from analyzer.procfs.parse import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from analyzer.procfs.fs import ProcFs
+
+_SOCK_DIAG: Final = 4  # NETLINK_SOCK_DIAG, include/uapi/linux/netlink.h
+_BY_FAMILY: Final = 20  # SOCK_DIAG_BY_FAMILY, include/uapi/linux/sock_diag.h
+_REQUEST_DUMP: Final = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
+_ERROR, _DONE = 2, 3
+_HEAD: Final = struct.Struct("=IHHII")  # struct nlmsghdr
+_ATTRIBUTE: Final = struct.Struct("=HH")
+# include/uapi/linux/unix_diag.h
+_ASKED: Final = struct.Struct("=BBHIIIII")  # struct unix_diag_req
+_SHOW: Final = 0x1 | 0x4 | 0x8  # UDIAG_SHOW_NAME, UDIAG_SHOW_PEER, UDIAG_SHOW_ICONS
+_MESSAGE: Final = struct.Struct("=BBBBIII")  # struct unix_diag_msg
+_NAME, _PEER, _ICONS = 0, 2, 3
+_ANY: Final = 0xFFFFFFFF
+_MOST: Final = 1 << 16  # bytes of one answer
+_PATIENCE: Final = 2.0  # seconds
+_NEWNET: Final = 0x40000000
+
+
+class Ends(NamedTuple):
+    """The other end of a unix socket, 0 for none, and who waits to be accepted by it (inodes).
+
+    `local` is its name, "" for none: net/unix breaks one with a newline in it.
+    """
+
+    peer: int = 0
+    waiting: tuple[int, ...] = ()
+    local: str = ""
+
+
+def ends(fs: ProcFs, members: Mapping[str, Sequence[int]]) -> dict[int, Ends]:
+    """Return by inode what is known of unix sockets of namespaces, each with processes in it."""
+    if not fs.is_live():
+        return {}
+    found: dict[int, Ends] = {}
+    for pids in members.values():
+        for pid in pids:
+            try:
+                found |= _ask(fs, pid)
+            except OSError:
+                continue  # it ended, or may not be looked at: another may
+            break
+    return found
+
+
+def _ask(fs: ProcFs, pid: int) -> dict[int, Ends]:
+    name = f"{pid}/ns/net"
+    own = fs.link(name) == fs.link("self/ns/net")
+    with _asker(None if own else partial(fs.open_namespace, name)) as asker:
+        asker.settimeout(_PATIENCE)
+        body = _ASKED.pack(socket.AF_UNIX, 0, 0, _ANY, 0, _SHOW, 0, 0)
+        asker.send(_HEAD.pack(_HEAD.size + len(body), _BY_FAMILY, _REQUEST_DUMP, 1, 0) + body)
+        found: dict[int, Ends] = {}
+        while True:
+            data = asker.recv(_MOST)
+            found |= parse(data)
+            if not data or any(kind in {_ERROR, _DONE} for kind, _ in _messages(data)):
+                return found
+
+
+def _asker(space: Callable[[], int] | None) -> socket.socket:
+    """Return a netlink socket of a network namespace, our own for None; raise OSError."""
+    if space is None:
+        return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG)
+    made: list[socket.socket] = []
+    failed: list[OSError] = []
+
+    def make() -> None:
+        try:
+            fd = space()
+            try:
+                call("setns", fd, _NEWNET)
+            finally:
+                os.close(fd)
+            made.append(_asker(None))
+        except OSError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return made[0]
+
+
+def parse(data: bytes) -> dict[int, Ends]:
+    """Parse an answer: by inode the other end, and who waits; what is cut short is left out."""
+    found: dict[int, Ends] = {}
+    for kind, body in _messages(data):
+        if kind == _BY_FAMILY and len(body) >= _MESSAGE.size:
+            inode = _MESSAGE.unpack_from(body)[4]
+            told = dict(_attributes(body[_MESSAGE.size :]))
+            peer = _numbers(told.get(_PEER, b""))
+            name = told.get(_NAME, b"")
+            called = name.rstrip(b"\0") if name[:1] != b"\0" else name.replace(b"\0", b"@")
+            found[inode] = Ends(
+                peer[0] if peer else 0, _numbers(told.get(_ICONS, b"")), decode(called)
+            )
+    return found
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while at + _HEAD.size <= len(data):
+        size, kind, *_ = _HEAD.unpack_from(data, at)
+        if size < _HEAD.size:
+            return
+        yield kind, data[at + _HEAD.size : at + size]
+        at += _aligned(size)
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while at + _ATTRIBUTE.size <= len(data):
+        size, kind = _ATTRIBUTE.unpack_from(data, at)
+        if size < _ATTRIBUTE.size:
+            return
+        yield kind, data[at + _ATTRIBUTE.size : at + size]
+        at += _aligned(size)
+
+
+def _aligned(size: int) -> int:
+    return (size + 3) & ~3
+
+
+def _numbers(data: bytes) -> tuple[int, ...]:
+    return struct.unpack_from(f"={len(data) // 4}I", data)
