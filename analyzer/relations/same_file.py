@@ -95,7 +95,7 @@ def _from_proc(shown: Shown) -> Iterator[Tied]:
     likely = [
         [file for file in some if file.slots]
         for some in shown.by_inode().values()
-        if len(some) > 1 and any(file.writes for file in some) and not _is_queue(some[0])
+        if len(some) > 1 and any(file.writes for file in some) and not _is_other(some[0])
     ]
     kinds = shown.types(some[0] for some in likely if some)
     for some in likely:
@@ -129,8 +129,10 @@ def _mapped(shown: Shown) -> Mapping[Key | None, list[Mapped]]:
     return found
 
 
-def _is_queue(file: File) -> bool:
-    return file.mount is not None and file.mount.fstype == "mqueue"
+def _is_other(file: File) -> bool:
+    """Tell what is told of otherwise: a pipe without a name, a message queue."""
+    queue = file.mount is not None and file.mount.fstype == "mqueue"
+    return queue or file.pipe is not None
 
 
 RELATION: Final = Relation(
