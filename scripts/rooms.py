@@ -30,6 +30,7 @@ ROOMS: Final[tuple[tuple[str, ...], ...]] = (
     ("scene",),
     ("writers",),
     ("plots",),
+    ("fleet",),
     ("demo",),
     ("cli",),
     ("testing",),

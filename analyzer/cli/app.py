@@ -7,7 +7,7 @@ that help says of them.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "graph": "Write the reference graph of a snapshot: who holds what.",
     "plot": "Draw what a snapshot shows.",
     "export": "Write the tables of snapshots, and verdicts, for other tools.",
+    "fleet": "Check the snapshots of many machines.",
     "explain": "Say what a word of a report means.",
     "doctor": "Show what this host lets cranalyze see.",
     "demo": "Start a small leaking container, and explain.",
@@ -74,11 +75,23 @@ def app(whole: Container[str] = COMMANDS) -> typer.Typer:
     made.callback(invoke_without_command=True)(cranalyze)
     for name, line in COMMANDS.items():
         if name in whole:
-            command = importlib.import_module(f"analyzer.cli.commands.{name}")
-            made.command(name, epilog=_examples(command.EXAMPLES))(command.run)
+            _add(made, name, importlib.import_module(f"analyzer.cli.commands.{name}"))
         else:
             made.command(name, help=line)(_listed)
     return made
+
+
+def _add(made: typer.Typer, name: str, command: Any) -> None:  # noqa: ANN401 - a module
+    """Add a command, or the group of those that its package has."""
+    about = _examples(command.EXAMPLES)
+    if not hasattr(command, "COMMANDS"):
+        made.command(name, epilog=about)(command.run)
+        return
+    group = typer.Typer(rich_markup_mode=None)
+    group.callback(invoke_without_command=True)(command.run)
+    for below in command.COMMANDS:
+        _add(group, below, importlib.import_module(f"{command.__name__}.{below}"))
+    made.add_typer(group, name=name, epilog=about)
 
 
 def _listed() -> None:

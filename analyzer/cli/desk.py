@@ -34,6 +34,18 @@ _HEAD: Final = struct.Struct("=qq")  # the lengths of a name and of a content; o
 _CHUNK: Final = 1 << 20
 
 
+def unprivileged() -> None:
+    """Give up every capability, for good, and stay who we are: before there are other threads."""
+    if not OURS["process"]:
+        return
+    from analyzer.memory import capability
+
+    try:
+        capability.drop((), lambda: True)
+    except (OSError, NotPermittedError) as error:
+        note(f"cranalyze: privileges could not be given up: {error}")
+
+
 def to_file(path: str | None, *, force: bool) -> Deliver:
     """Return what writes one file: `path`, or if that is not known yet, a name in this folder."""
 

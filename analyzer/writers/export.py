@@ -121,13 +121,13 @@ def files(snapshot: Snapshot, report: Report | None, form: Form) -> Iterator[tup
     Without a report (a snapshot of a whole host) there is no check and no verdict. Raises
     BadInputError when the snapshot does not say when it was taken.
     """
-    name, at = snapshot_name(snapshot), _collected(snapshot)
-    folder = f"date={at:%Y-%m-%d}/host={_segment(snapshot.meta['host'])}"
+    name, at = snapshot_name(snapshot), collected(snapshot)
+    folder = f"date={at:%Y-%m-%d}/host={segment(snapshot.meta['host'])}"
     parts = {name: [*snapshot.tables.values(), _about(snapshot)]}
     if report is not None:
         of = f"{name}-{report.subject.pid}-{report.subject.rules.value}"
         parts[of] = [_check(report), _verdicts(snapshot, report)]
-    encode = _parquet if form is Form.PARQUET else _csv
+    encode = parquet if form is Form.PARQUET else _csv
     for part, tables in parts.items():
         for table in tables:
             path = f"{table.schema.name}/{folder}/part-{part}.{form.value}"
@@ -140,10 +140,11 @@ def snapshot_name(snapshot: Snapshot) -> str:
     pid = meta["subject"].get("pid")
     facts = [meta[key] for key in ("host", "boot_id", "monotonic_ns", "collected_at", "scope")]
     digest = hashlib.sha256(repr([*facts, pid]).encode("utf-8", "surrogateescape")).hexdigest()
-    return f"{_collected(snapshot):%Y%m%dT%H%M%SZ}-{'host' if pid is None else pid}-{digest[:8]}"
+    return f"{collected(snapshot):%Y%m%dT%H%M%SZ}-{'host' if pid is None else pid}-{digest[:8]}"
 
 
-def _collected(snapshot: Snapshot) -> datetime:
+def collected(snapshot: Snapshot) -> datetime:
+    """Return when a snapshot was taken, in UTC; raises BadInputError where it does not say."""
     said = snapshot.meta["collected_at"]
     try:
         at = datetime.fromisoformat(said)
@@ -154,7 +155,8 @@ def _collected(snapshot: Snapshot) -> datetime:
         ) from error
 
 
-def _segment(value: str) -> str:
+def segment(value: str) -> str:
+    """Return the name of a partition in a path; "" is what is not known."""
     return quote(printable(value), safe="") or "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -215,14 +217,15 @@ _COUNTS: Final = ("verdict", "basis", "users", "observer", "outside", "unnamed")
 # --- encoding
 
 
-def _parquet(table: Table, name: str, at: datetime) -> bytes:
+def parquet(table: Table, name: str, at: datetime | None) -> bytes:
+    """Return a table of the snapshot `name` as a Parquet file; KEYS come first in it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from analyzer.snapshot import arrow
 
-    moment = np.array([round(at.timestamp() * 1_000_000)])
-    times = arrow.numbers(moment, kind=pa.timestamp("us", tz="UTC"))
+    moment = np.array([0 if at is None else round(at.timestamp() * 1_000_000)])
+    times = arrow.numbers(moment, np.array([at is None]), pa.timestamp("us", tz="UTC"))
     sink = pa.BufferOutputStream()
     pq.write_table(_arrow(table, name, times, valid), sink, compression="zstd")
     return bytes(sink.getvalue())

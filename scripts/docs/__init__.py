@@ -19,6 +19,7 @@ from scripts.docs.criu import criu_page
 from scripts.docs.crossings import facts_page, relations_page
 from scripts.docs.dumps import dumps_page
 from scripts.docs.export import export_page
+from scripts.docs.fleet import fleet_page
 from scripts.docs.json_keys import json_page
 from scripts.docs.kinds import kinds_page
 from scripts.docs.man import man_page
@@ -41,6 +42,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "docs/columns.md": columns_page,
     "docs/report-columns.md": report_columns_page,
     "docs/export.md": export_page,
+    "docs/fleet.md": fleet_page,
     "docs/json.md": json_page,
     "docs/kinds.md": kinds_page,
     "docs/relations.md": relations_page,

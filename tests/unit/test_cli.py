@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[2]
 COMMANDS: Final = (
     "collect", "report", "check", "diff", "watch", "who", "namespaces", "census", "graph", "plot",
-    "export", "explain", "doctor", "demo", "procdump", "schema",
+    "export", "fleet", "explain", "doctor", "demo", "procdump", "schema",
 )  # fmt: skip
 CRANALYZE: Final = [sys.executable, "-m", "analyzer"]
 

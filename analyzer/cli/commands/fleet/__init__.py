@@ -1,0 +1,26 @@
+"""cranalyze fleet: snapshots of many machines."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import typer
+
+from analyzer.cli.output import emit
+
+EXAMPLES: Final = (
+    "cranalyze fleet check '/srv/snapshots/*.crz' -o /srv/fleet",
+    "cranalyze fleet check s3://snapshots/2026/ -o s3://fleet/results",
+)
+
+COMMANDS: Final = {
+    "check": "Check snapshots where they are, and keep what is found.",
+}
+"""The commands of the group, and the line that help has of each."""
+
+
+def run(context: typer.Context) -> None:
+    """Check the snapshots of many machines."""
+    if context.invoked_subcommand is None:
+        emit(f"{context.get_help()}\n")
+        raise typer.Exit(2)

@@ -1,0 +1,1 @@
+"""Snapshots of many machines: each checked where it is, and what they have in common."""

@@ -1,0 +1,274 @@
+"""A fleet: snapshots checked where they are, by one process or by several; what they share."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow.dataset as ds
+import pytest
+
+from analyzer.fleet import rows
+from analyzer.snapshot import crz
+from scripts.docs.fleet import RECIPES
+from tests.build import Machine
+from tests.unit.test_cli import Ran, environment, run
+from tests.unit.test_diff import later, machine
+
+if find_spec("fsspec") is None:
+    pytest.skip("fsspec is not installed", allow_module_level=True)
+
+ROOT: Final = Path(__file__).parents[2]
+DAY: Final = "2026-11-1{}T12:00:00Z"
+BOOT: Final = "{:08x}-0000-4000-8000-000000000000"
+
+
+def saved(path: Path, made: Machine, host: int, day: int = 0, **meta: Any) -> None:  # noqa: ANN401 - as JSON
+    known = {
+        "host": f"web{host}", "boot_id": BOOT.format(host), "collected_at": DAY.format(day),
+        "monotonic_ns": day * 10**12,
+    }  # fmt: skip
+    made.snapshot(100, **known | meta).save(path)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Path:
+    """Three hosts on two days: what one has is clean on the first."""
+    folder = tmp_path / "snapshots"
+    folder.mkdir()
+    for host in range(3):
+        for day in range(2):
+            saved(folder / f"{host}-{day}.crz", later() if day else machine(), host, day)
+    return folder
+
+
+def checked(fleet: Path, below: str = "") -> Ran:
+    out = str(fleet.parent / "out")
+    return run("fleet", "check", f"{fleet}/{below}", "-o", out, "--workers", "0")
+
+
+def found(out: Path) -> list[dict[str, Any]]:
+    told: list[dict[str, Any]] = ds.dataset(
+        out, partitioning=ds.partitioning(flavor="hive"), exclude_invalid_files=False
+    ).to_table().to_pylist()  # fmt: skip
+    return sorted(told, key=lambda row: (row["source_url"], row["row"], row["kind"] or ""))
+
+
+def files(out: Path) -> dict[str, bytes]:
+    """Return what is in the files of a folder; a killed worker may leave a hidden one."""
+    every = (path for path in out.rglob("[!.]*") if path.is_file())
+    return {str(path.relative_to(out)): path.read_bytes() for path in every}
+
+
+def newer(path: Path, to: Path) -> None:
+    """Write the snapshot of a version that is not there yet."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name == crz.MANIFEST:
+                data = json.dumps(json.loads(data) | {"schema": 99}).encode()
+            new.writestr(name, data)
+    to.write_bytes(out.getvalue())
+
+
+def test_each_snapshot_is_a_file_by_date_and_host_with_all_that_was_found(fleet: Path) -> None:
+    ran = checked(fleet)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout == "6 of 6 snapshots are new: 6 with leaks\n"
+    told = found(fleet.parent / "out")
+    checks = [row for row in told if row["row"] == "check"]
+    assert [(str(row["date"]), row["host"]) for row in checks] == [
+        (f"2026-11-1{day}", f"web{host}") for host in range(3) for day in range(2)
+    ]
+    assert {row["boot_id"] for row in checks} == {BOOT.format(host) for host in range(3)}
+    (own,) = [
+        row for row in told
+        if row["name"] == "/srv/own" and row["source_url"] == str(fleet / "1-1.crz")
+    ]  # fmt: skip
+    assert (own["row"], own["kind"], own["verdict"]) == ("leak", "FILE", "usage_leak")
+    assert (own["holders"], own["association"], own["workload"]) == ("launcher", "fd", "app")
+    assert own["words"] == "launcher (77): fd 9"
+    every = [row["signature"] for row in told if row["name"] == "/srv/own"]
+    assert (len(every), len(set(every))) == (3, 1), "it is the same on all hosts"
+
+
+def test_what_was_checked_is_not_read_again_and_what_is_new_is_added(fleet: Path) -> None:
+    checked(fleet)
+    before = files(fleet.parent / "out")
+    assert checked(fleet).stdout == "0 of 6 snapshots are new\n"
+    saved(fleet / "3-0.crz", machine(), 3)
+    assert checked(fleet, "*.crz").stdout == "1 of 7 snapshots are new: 1 with leaks\n"
+    after = files(fleet.parent / "out")
+    assert len(after) == len(before) + 2
+    assert {name: after[name] for name in before} == before
+    (fleet / "copy.crz").write_bytes((fleet / "3-0.crz").read_bytes())
+    checked(fleet)
+    parts = [name for name in files(fleet.parent / "out") if "/part-" in name]
+    assert len(parts) == 7, "a copy is the same snapshot"
+
+
+def test_what_cannot_be_read_is_a_row_and_ends_nothing(fleet: Path) -> None:
+    good = fleet / "0-0.crz"
+    newer(good, fleet / "newer.crz")
+    (fleet / "cut.crz").write_bytes(good.read_bytes()[:-100])
+    (fleet / "empty.crz").touch()
+    with zipfile.ZipFile(fleet / "foreign.crz", "w") as foreign:
+        foreign.writestr("a\x1b[2J", "b")
+    Machine().snapshot().save(fleet / "host.crz")
+    ran = checked(fleet)
+    assert ran.returncode == 0
+    assert ran.stdout == "11 of 11 snapshots are new: 6 with leaks, 5 unread\n"
+    assert ran.stderr.startswith("cranalyze: 5 could not be read")
+    unread = {
+        Path(row["source_url"]).stem: row
+        for row in found(fleet.parent / "out")
+        if row["row"] == "unread"
+    }
+    assert set(unread) == {"newer", "cut", "empty", "foreign", "host"}
+    assert "has schema version 99" in unread["newer"]["words"]
+    assert "is empty" in unread["empty"]["words"]
+    assert "whole host" in unread["host"]["words"]
+    assert all(row["date"] is None and row["host"] is None for row in unread.values())
+    assert checked(fleet).stdout == "0 of 11 snapshots are new\n"
+    good.rename(fleet / "cut.crz")
+    assert checked(fleet).stdout == "1 of 10 snapshots are new: 1 with leaks\n"
+    left = {row["source_url"] for row in found(fleet.parent / "out") if row["row"] == "unread"}
+    assert str(fleet / "cut.crz") not in left, "it is whole now"
+
+
+def test_two_hosts_of_one_name_are_two(tmp_path: Path) -> None:
+    folder = tmp_path / "snapshots"
+    folder.mkdir()
+    for boot in range(2):
+        saved(folder / f"{boot}.crz", machine(), 7, boot_id=BOOT.format(boot))
+    checked(folder)
+    assert len([name for name in files(tmp_path / "out") if "host=web7" in name]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "folded"),
+    [
+        ("/run/user/1000/bus", "/run/user/*/bus"),
+        ("pipe:[1234]", "pipe:[*]"),
+        ("/overlay/3f2a9c0d11e4/merged", "/overlay/*/merged"),
+        ("/pods/6bb20a1c-1f2e-4a51-9d3b-0f6f6f2f9a10/x", "/pods/*/x"),
+        ("/srv/feedface/defaced", "/srv/feedface/defaced"),
+        ("kworker/0:1", "kworker/*:*"),
+    ],
+)
+def test_numbers_and_ids_are_not_part_of_a_signature(name: str, folded: str) -> None:
+    assert rows._FOLDED.sub("*", name) == folded
+
+
+def test_a_failure_is_one_line(fleet: Path) -> None:
+    """No snapshot, a store that is not known, a place that cannot be written, no scheduler."""
+    out = str(fleet.parent / "out")
+    (fleet.parent / "file").touch()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        nobody = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        for words, said in (
+            ((f"{fleet}/none", "-o", out), "no snapshot (*.crz) is at"),
+            (("nix://x", "-o", out), "Protocol not known: nix"),
+            ((str(fleet), "-o", str(fleet.parent / "file")), "Not a directory"),
+            ((str(fleet), "-o", out, "--scheduler", nobody), "--workers are of this machine"),
+        ):
+            ran = run("fleet", "check", *words, "--workers", "0")
+            assert ran.returncode == 2, said
+            (line,) = ran.stderr.splitlines()
+            assert said in line
+            assert ran.stdout == ""
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_rights_is_not_permitted(fleet: Path) -> None:
+    locked = fleet.parent / "locked"
+    locked.mkdir(mode=0o500)
+    ran = run("fleet", "check", str(fleet), "-o", str(locked / "out"), "--workers", "0")
+    assert ran.returncode == 4
+    assert ran.stderr.endswith("no permission\n")
+
+
+# --- workers, and what becomes of one that is killed
+
+_KILLS: Final = """
+import os, signal, sys
+from analyzer.fleet import engine
+from analyzer.fleet.check import new
+from analyzer.fleet.places import Folder, find
+
+if __name__ == "__main__":
+    todo = new(find(sys.argv[1]), Folder(sys.argv[2]))
+    with engine.own(2) as client:
+        done = 0
+        for came in engine.spread(todo, sys.argv[2], client):
+            done += 1
+            if done == 3:
+                os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+        print(done)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("distributed") is None, reason="distributed is not installed")
+def test_two_workers_of_which_one_is_killed_find_what_one_process_finds(tmp_path: Path) -> None:
+    folder = tmp_path / "snapshots"
+    folder.mkdir()
+    for number in range(60):
+        made = later() if number % 3 else machine()
+        saved(folder / f"{number}.crz", made, number % 20, number // 20)
+    (folder / "bad.crz").write_text("x")
+    checked(folder)
+    ran = subprocess.run(
+        [sys.executable, "-c", _KILLS, str(folder), str(tmp_path / "spread")],
+        cwd=ROOT,
+        env=environment(TMPDIR=str(tmp_path)),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (0, "61\n"), ran.stderr
+    assert files(tmp_path / "spread") == files(tmp_path / "out")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("distributed") is None, reason="distributed is not installed")
+def test_a_scheduler_that_is_not_there_is_one_line(fleet: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        words = ["fleet", "check", str(fleet), "-o", str(fleet.parent / "out")]
+        ran = subprocess.run(
+            [sys.executable, "-m", "analyzer", *words, "--scheduler", address],
+            cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600, check=False,
+        )  # fmt: skip
+    assert ran.returncode == 2
+    assert ran.stderr == f"cranalyze: no scheduler answers at {address}\n"
+
+
+# --- what others ask
+
+
+def test_the_queries_of_the_documentation_run(fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    duckdb: Any = pytest.importorskip("duckdb")
+    (fleet / "bad.crz").touch()
+    checked(fleet)
+    (fleet.parent / "out").rename(fleet.parent / "fleet")
+    monkeypatch.chdir(fleet.parent)
+    first, *others = RECIPES.values()
+    duckdb.sql(first)
+    leaks, new, alone, unread = (duckdb.sql(query).fetchall() for query in others)
+    assert leaks[0][5] == 3
+    assert {row[1] for row in new} >= {"/srv/own"}
+    assert alone == []
+    assert unread[0][0] == str(fleet / "bad.crz")
