@@ -51,10 +51,15 @@ def only_mapped(entry: ReportObject) -> bool:
     return all(one.holder.mapped for one in entry.doubt.candidates)
 
 
-def mapped_by(entry: ReportObject) -> list[str]:
-    """Return the processes that may hold it, by name and number."""
-    tasks = (task for one in entry.doubt.candidates for task in one.holder.tasks)
-    return [f"{task.comm} ({task.tgid})" for task in tasks]
+def suspects(entries: Iterable[ReportObject]) -> str:
+    """Return the processes that may hold objects from outside: "sh (7), sh (8) and 3 more"."""
+    found = dict.fromkeys(
+        f"{printable(task.comm)} ({task.tgid})"
+        for entry in entries
+        for one in entry.doubt.candidates
+        for task in one.holder.tasks
+    )
+    return few(list(found))
 
 
 def verdict_words(entry: ReportObject) -> str:
@@ -156,7 +161,8 @@ def counts(entry: ReportObject) -> str:
     users = f"{number(entry.users)} {plural(entry.users, 'user')} inside"
     if entry.refcount is None:
         seen = f", {number(entry.outside)} seen outside" if entry.outside else ""
-        return f"{users}{seen}, refcount unknown"
+        maybe = f", perhaps held by {suspects([entry])}" if entry.doubt.candidates else ""
+        return f"{users}{seen}{maybe}, refcount unknown"
     said = f"{users}, refcount {number(entry.refcount)}"
     if entry.basis is Basis.STRUCTURAL:
         how = _through(entry) or f"{number(entry.outside)} of them outside"

@@ -207,6 +207,8 @@ def _bundled(group: Group, *, everything: bool) -> tuple[str, str]:
             who = "outside" if group.origin is None else f"{code(group.origin[1])} "
             of = f"{who}({group.origin[0]})" if group.origin else who
             return f"standard streams: {', '.join(names)}", f"shared with {of}{meaning(group)}"
+        case Bundle.POSSIBLE:
+            return what, f"{wording.POSSIBLE}, by {code(wording.suspects(group.objects))}"
         case _:
             return what, _SAID[group.objects[0].verdict]
 

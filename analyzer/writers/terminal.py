@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from analyzer.core.model import Basis, Impact, Rules, Side, Status
+from analyzer.core.model import Basis, Conclusion, Impact, Rules, Side, Status
 from analyzer.core.text import printable, wrap
 from analyzer.core.values import dataclass
 from analyzer.kinds import registry
@@ -30,7 +30,6 @@ from analyzer.report.wording import (
     known_words,
     listing,
     many,
-    mapped_by,
     may_hold,
     meaning,
     mend,
@@ -38,6 +37,7 @@ from analyzer.report.wording import (
     number,
     only_mapped,
     plural,
+    suspects,
     verdict_words,
     whose,
 )
@@ -244,6 +244,9 @@ def _doubt(report: Report, total: str) -> str:
     reasons = []
     if summary.unknown:
         reasons.append(f"{number(summary.unknown)} of {total} could not be decided")
+    maybe = sum(entry.conclusion is Conclusion.POSSIBLE for entry in report.objects)
+    if maybe:
+        reasons.append(f"{number(maybe)} {'is' if maybe == 1 else 'are'} {POSSIBLE}")
     if summary.unstable:
         reasons.append(f"{number(summary.unstable)} of {total} kept changing")
     if report.incomplete:
@@ -491,8 +494,7 @@ def _possible(page: _Page, group: Group) -> list[Line]:
     lines: list[Line] = []
     if mapped:
         verb = "is" if len(mapped) == 1 else "are"
-        who = listing(list(dict.fromkeys(name for entry in mapped for name in mapped_by(entry))))
-        said = f"{code(mapped)} {verb} {POSSIBLE}, shared since fork: perhaps with {printable(who)}"
+        said = f"{code(mapped)} {verb} {POSSIBLE}, shared since fork with {suspects(mapped)}"
         lines += page.lines(said, "title", first="* ", indent=4)
         lines += page.lines(some_names(Group(group.bundle, tuple(mapped))), first="  ", indent=4)
     if not others:

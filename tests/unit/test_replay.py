@@ -22,7 +22,7 @@ from analyzer.report.make import make
 from analyzer.report.value import ReportOptions
 from analyzer.sources import collect, procdump, replay
 from analyzer.sources.request import Request
-from analyzer.writers import markdown, page, terminal
+from analyzer.writers import junit, markdown, page, sarif, terminal
 from analyzer.writers.terminal import to_text
 from tests.graph import Graph
 
@@ -173,6 +173,9 @@ def candidates(snapshot: Snapshot) -> set[tuple[int, str]]:
     found = [one.holder for entry in report.objects for one in entry.doubt.candidates]
     said = to_text(terminal.render(report))
     assert ("perhaps referenced from outside" in said) == bool(found)
+    for text in (junit.render(report), sarif.render(report)):
+        assert ("perhaps held by" in text) == bool(found)
+    assert ("perhaps referenced from outside, by" in markdown.render(report)) == bool(found)
     return {(task.tgid, holder.detail) for holder in found for task in holder.tasks}
 
 
