@@ -77,15 +77,16 @@ def _of_files(memory: Memory, files: U64) -> Iterator[Edges]:
     yield from kept_by(memory, np.where(read.ok, read["dentry"], np.uint64(0)), PROC_FILE)
 
 
-def owners(memory: Memory, files: U64) -> Edges:
-    """Return the dead that are to be signalled about files."""
-    within = memory.gather(files, "file", {}, {"pid": "f_owner.pid"})
-    if "pid" in within:
-        return remains(memory, FILE_OWNER, np.where(within.ok, within["pid"], np.uint64(0)))
-    read = memory.gather(files, "file", {"owner": "f_owner"})
-    some = np.flatnonzero(read.ok & (read["owner"] != 0))
-    owner = memory.gather(read["owner"][some], "fown_struct", {"pid": "pid"})
-    found = remains(memory, FILE_OWNER, np.where(owner.ok, owner["pid"], np.uint64(0)))
+def owners(memory: Memory, owner: U64) -> Edges:
+    """Return the dead that are to be signalled about files: `owner` is the struct pid of each.
+
+    Since 6.12 it is a struct of its own, a `fown_struct`; 0 is none.
+    """
+    if memory.has("file", "f_owner.pid"):
+        return remains(memory, FILE_OWNER, owner)
+    some = np.flatnonzero(owner)
+    read = memory.gather(owner[some], "fown_struct", {"pid": "pid"})
+    found = remains(memory, FILE_OWNER, np.where(read.ok, read["pid"], np.uint64(0)))
     return Edges(FILE_OWNER, "PID", some[found.holder], found.target)
 
 

@@ -90,10 +90,21 @@ _FLAGS: Final = (
 def _walk(memory: Memory, files: U64) -> Iterator[Edges]:
     known = file_operations(memory, file_types())
     types = [one for one in file_types() if one.walk is not None]
-    read = memory.gather(files, "file", {"ops": "f_op", "cred": "f_cred", "mnt": "f_path.mnt"})
-    yield from opened(memory, np.where(read.ok, read["cred"], np.uint64(0)))
-    yield owners(memory, files)
-    yield on_detached(memory, np.where(read.ok, read["mnt"], np.uint64(0)), ON)
+    read = memory.gather(
+        files,
+        "file",
+        {
+            "ops": "f_op",
+            "cred": "f_cred",
+            "owner": ("f_owner.pid", "f_owner"),
+            "mnt": "f_path.mnt",
+        },
+    )
+    columns = (read["cred"], read["owner"], read["mnt"])
+    cred, owner, mnt = (np.where(read.ok, column, np.uint64(0)) for column in columns)
+    yield from opened(memory, cred)
+    yield owners(memory, owner)
+    yield on_detached(memory, mnt, ON)
     found = recognised(memory, types, files[read.ok], read["ops"][read.ok])
     for file_type in types:
         for ops in found.get(file_type.name, {known[file_type.name]}):
