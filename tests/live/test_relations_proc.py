@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.live, pytest.mark.bpf, pytest.mark.needs("root", "kcmp")]
 
 LIVE: Final = {"unix-peer"}  # asked of the running kernel, and in no copy of /proc
-SHOWN: Final = {name for name, one in relations().items() if one.from_proc is not None} - LIVE
+SHOWN: Final = {name for name, one in relations().items() if one.from_proc and one.told} - LIVE
 TIED: Final = frozenset(
     {"tracer", "pidfd", "proc-files", "session-left", "cgroup", "bpf-map", "sysv-queue"}
 )
