@@ -20,7 +20,7 @@ from analyzer.relations import relations
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from analyzer.check.links import Codes, Rows
+    from analyzer.check.links import Codes, Mask, Rows
     from analyzer.check.subtree import Border
     from analyzer.relations.base import Relation
     from analyzer.snapshot.tables import Table
@@ -97,9 +97,25 @@ def _sides(snapshot: Snapshot, border: Border, table: Table, end: str) -> tuple[
     sides = np.empty(len(table), np.int8)
     sides[by_task] = border.task_side[row[by_task]]
     # The host's own namespaces are nobody's, though a subtree be in them.
-    mine = border.collected[row[~by_task]] & ~snapshot.tables["objects"]["initial"][row[~by_task]]
+    mine = _owned(snapshot, border)[row[~by_task]]
     sides[~by_task] = np.where(mine, INSIDE, border.object_side[row[~by_task]])
     return row, sides
+
+
+def _owned(snapshot: Snapshot, border: Border) -> Mask:
+    """Tell which objects the subtree has: what it collects, and the mounts of its namespaces.
+
+    Whoever else has a mount namespace (joined it, or keeps it open) changes nothing of where its
+    mounts are.
+    """
+    objects, references = snapshot.tables["objects"], snapshot.tables["references"]
+    own: Mask = border.collected & ~objects["initial"]
+    listed = np.flatnonzero(references["association"] == references.code("association", "mount"))
+    holder = rows_of(objects["objref"], references["holder"][listed])
+    target = rows_of(objects["objref"], references["target"][listed])
+    found = own.copy()
+    found[target[(holder >= 0) & (target >= 0) & own[holder]]] = True
+    return found
 
 
 def _folded(ends: Iterable[End]) -> Iterator[End]:

@@ -30,7 +30,8 @@ class Mounts:
     `group` is the peer group, `master` that which the mount follows; 0 is none. `inside` are those
     of a mount namespace that the subtree owns and that is not the host's, but for those that are
     below the root directories of all its processes in there (where a runtime could not
-    pivot_root(2) and moved the root onto the host's): nobody gets there. `hosts` are the host's.
+    pivot_root(2) and moved the root onto the host's): nobody gets there. `outside` are those of
+    other mount namespaces, `hosts` the host's.
     """
 
     address: U64
@@ -41,12 +42,8 @@ class Mounts:
     master: I64
     read_only: Mask
     inside: Mask
+    outside: Mask
     hosts: Mask
-
-    @property
-    def outside(self) -> Mask:
-        """Return which are of other mount namespaces than the subtree's."""
-        return ~self.inside
 
 
 def mounts(world: World) -> Mounts:
@@ -67,12 +64,13 @@ def mounts(world: World) -> Mounts:
         block["flags"].astype(np.int64) & _SB_RDONLY != 0
     )
     inside = member(space, own) & (space != host)
+    outside = ~inside
     inside[inside] = reachable(world, address[inside], space[inside])
     following = np.where(master.ok & (read["master"] != 0), master["group"], 0).astype(np.int64)
     return Mounts(
         address[good], space[good], read["sb"][good], read["root"][good],
         read["group"].astype(np.int64)[good], following[good], read_only[good],
-        inside[good], (space == host)[good],
+        inside[good], outside[good], (space == host)[good],
     )  # fmt: skip
 
 

@@ -159,6 +159,18 @@ def test_what_is_not_by_design_is_told_first() -> None:
     assert [tie.name for tie in one.of(Side.INSIDE)] == ["/var", "/etc/hosts"]
 
 
+def test_the_mounts_of_a_container_are_its_own_whoever_keeps_its_namespace() -> None:
+    made, _, outside = container("podman")
+    mount(made, "/", "/host")
+    (space,) = (row["objref"] for row in made.rows["objects"]
+                if row["kind"] == "MNT_NS" and not row.get("initial"))  # fmt: skip
+    door = made.object("FILE", 1, holders=[(outside, "fd", 9)])
+    nsfs = made.object("NSFS", 1, holders=[(door, "nsfs.file")])
+    made.reference(Obj(space, "MNT_NS"), nsfs, "nsfs")
+    report = reported(made)
+    assert any(one.title.startswith("mount /host: ") for one in report.crossings if one.gates)
+
+
 def test_another_containers_files_are_not_its_own() -> None:
     made, _, _ = container("podman")
     mount(made, "/var/lib/containers/storage/overlay-containers/other/userdata/x", "/x")

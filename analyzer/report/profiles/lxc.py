@@ -1,10 +1,13 @@
-"""lxc: its monitor, lxc-start(1), keeps the namespaces by descriptors, and has the consoles."""
+"""lxc: its monitor, lxc-start(1), keeps the namespaces by descriptors, and has the consoles.
+
+With lxc-execute(1) the first process is a copy of the monitor, and runs that program of the host's.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-from analyzer.report.profiles.base import Profile, stdio, watched
+from analyzer.report.profiles.base import STDIO, Profile, stdio, watched
 from analyzer.report.rules import Rule
 
 _MONITORS: Final = ("lxc-start", "lxc-execute", "[[]lxc monitor[]]*", "lxd", "lxc", "incusd")
@@ -22,6 +25,29 @@ PROFILE: Final = Profile(
             impacts=frozenset({"pins"}),
             holder_command=_MONITORS,
             holder_is="parent",
+            pinned_at=("/proc", "/proc/*"),
+        ),
+        Rule(
+            "its terminal, which its monitor has",
+            kinds=frozenset({"FILE"}),
+            fd=STDIO,
+            path=("/dev/pts/*", "/dev/console"),
+            holder_command=_MONITORS,
+            holder_is="parent",
+        ),
+        Rule(
+            "its first process is a copy of its monitor",
+            kinds=frozenset({"FILE"}),
+            impacts=frozenset({"by-design"}),
+            holder_command=_MONITORS,
+            holder_is="parent",
+        ),
+        Rule(
+            "its first process runs a program of the host's",
+            relations=frozenset({"foreign-mount"}),
+            impacts=frozenset({"pins"}),
+            path=("*/lxc-execute", "*/lib*/*.so*"),
+            access="ro",
         ),
         *watched(*_MONITORS),
         *stdio(*_MONITORS, terminal="its monitor"),
