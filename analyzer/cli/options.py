@@ -28,6 +28,7 @@ class Described(StrEnum):
     NAMESPACES = "namespaces"
     DIFF = "diff"
     WATCH = "watch"
+    FLEET = "fleet"
 
 
 class Membership(StrEnum):
@@ -112,7 +113,7 @@ SchemaOf = Annotated[
     Described | None,
     typer.Argument(
         metavar="COMMAND",
-        help="check, report, who, census, namespaces, diff, watch.",
+        help="check, report, who, census, namespaces, diff, watch, fleet.",
         show_default=False,
     ),
 ]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _VERSIONS: Final = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created")
 _WILD: Final = frozenset("*?[")
 _SUFFIX: Final = ".crz"
+UNKNOWN: Final = "__HIVE_DEFAULT_PARTITION__"
+"""What a partition is called, in a path, that is not known."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,23 @@ class Folder:
                 return set()
         return {name[len(self._path) + 1 :] for name in found}
 
-    def read(self, name: str) -> bytes:
-        """Return what is in a file in it."""
-        with explained(f"{self.url}/{name}", "read"):
-            data: bytes = self._fs.cat_file(f"{self._path}/{name}")
-        return data
+    def table(self, schema: Any, where: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
+        """Return the rows of all results in it that an expression holds of, None without any.
+
+        A column of the schema that is not in a file (of an older version) is null there.
+        """
+        import pyarrow.dataset as ds
+
+        with explained(self.url, "read"):
+            names = [name for name in self.names("") if not name.startswith(("_", "."))]
+            paths = sorted(f"{self._path}/{name}" for name in names if name.endswith(".parquet"))
+            if not paths:
+                return None
+            hive = ds.HivePartitioning(schema, null_fallback=UNKNOWN)
+            told = ds.dataset(
+                paths, schema, "parquet", self._fs, hive, partition_base_dir=self._path
+            )
+            return told.to_table(filter=where)
 
     def put(self, name: str, data: bytes) -> None:
         """Write a file in it, whole; one that is there is replaced."""

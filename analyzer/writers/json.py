@@ -49,6 +49,9 @@ _EMPTY: Final[Json] = {
         "summary": None, "changes": [], "growth": [],
     },
     "watch": {},
+    "fleet": {
+        "since": None, "summary": None, "hosts": [], "troubles": [], "unlike": [], "unread": [],
+    },
 }  # fmt: skip
 _EMPTY_REPORT: Final[Json] = {
     "subject": None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from analyzer.fleet import check, engine, rows
+from analyzer.fleet import check, engine, rows, summary
 from analyzer.writers import export
 from scripts.docs import markdown as md
 from scripts.docs.columns import described
@@ -51,6 +51,15 @@ def _parts() -> Iterator[str]:
         "`date` (of UTC) and `host` are in the path only. Two hosts of one name differ in "
         "`boot_id`, and overwrite nothing of each other."
     )
+    yield "## What a fleet has in common"
+    yield (
+        "`cranalyze fleet report URL` tells of the results the troubles that decide, the most "
+        "common first: on which hosts each is, and when it was first and last seen. `--since "
+        "2026-11-01` tells only what was not seen before that day; `--all` also what is by design "
+        "or code that is mapped, and every host and file; `--json` all of it (`cranalyze schema "
+        "fleet`). It exits with 0 whatever was found."
+    )
+    yield md.docstring(summary.__doc__)
     yield "## DuckDB"
     yield "The queries are run by the tests."
     for about, query in RECIPES.items():

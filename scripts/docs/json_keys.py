@@ -625,9 +625,46 @@ PARTS: Final[Mapping[str, Keys]] = {
 """What documents have in several places, or in itself."""
 
 
+FLEET: Final[Keys] = {
+    "cranalyze": (VERSION, "version of this format: keys may be added within one"),
+    "command": (TEXT, "the command that wrote it: fleet"),
+    "status": (word(Status), "the worst answer of all: contained, leaks, undecided, or error"),
+    "exit_code": (INT, "what the program exits with"),
+    "since": (TEXT_OR_NONE, "only what was first told then or later (--since), or null"),
+    "summary.first": (TEXT_OR_NONE, "when the first snapshot was taken, RFC 3339, or null"),
+    "summary.last": (TEXT_OR_NONE, "when the last one was"),
+    "summary.contained": (INT, "snapshots of which the answer is contained"),
+    "summary.leaks": (INT, "of which it is leaks"),
+    "summary.undecided": (INT, "of which it is undecided"),
+    "summary.unread": (INT, "snapshots that could not be read"),
+    "hosts": (TEXTS, "the hosts: two of one name are told with their first boot"),
+    "troubles[].signature": (TEXT, "what it is known by, in the results too"),
+    "troubles[].row": ({"enum": ["leak", "crossing", "finding"]}, "of what sort it is"),
+    "troubles[].kind": (TEXT, "the kind of object, the relation or the finding"),
+    "troubles[].name": (TEXT, "its name without numbers and ids"),
+    "troubles[].title": (TEXT, "what it is, in words"),
+    "troubles[].holders": (TEXT, "the programs outside"),
+    "troubles[].workload": (TEXT, "the container, else the unit, else the command inside"),
+    "troubles[].association": (TEXT, "how it is held"),
+    "troubles[].impact": (TEXT_OR_NONE, "what it means at worst, or null"),
+    "troubles[].gates": (FLAG, "it decides an answer, and is not code that is mapped"),
+    "troubles[].hosts": (TEXTS, "where it was found"),
+    "troubles[].times": (INT, "how often"),
+    "troubles[].first": (TEXT, "when first"),
+    "troubles[].last": (TEXT, "when last"),
+    "troubles[].words": (TEXT, "who held it outside, in words, in one of the snapshots"),
+    "unlike[].host": (TEXT, "a host that is unlike the others"),
+    "unlike[].has": (TEXTS, "signatures that it has and most have not"),
+    "unlike[].lacks": (TEXTS, "signatures that most have and it has not"),
+    "unread[].url": (TEXT, "a snapshot that could not be read"),
+    "unread[].why": (TEXT, "why not"),
+    **_ERROR,
+}
+
+
 @dataclass(frozen=True, eq=False)
 class Document:
-    """The JSON of a command: the module that writes it, and its keys, in order.
+    """The JSON of a command: the module that writes it (of `writers`), and its keys, in order.
 
     `sometimes` are keys that are not in every document; `either` are lists of
     which one is there.
@@ -670,6 +707,7 @@ DOCUMENTS: Final[Mapping[str, Document]] = {
     ),
     "diff": Document("diff_json", DIFF),
     "watch": Document("watch_json", WATCH),
+    "fleet": Document("fleet.document", FLEET),
 }
 """The commands that write JSON."""
 
@@ -740,7 +778,8 @@ def _parts() -> Iterator[str]:
     for document in dict.fromkeys(DOCUMENTS.values()):
         names = [name for name, other in DOCUMENTS.items() if other is document]
         yield f"## {' and '.join(names)}"
-        module = importlib.import_module(f"analyzer.writers.{document.module}")
+        own = "" if "." in document.module else "writers."
+        module = importlib.import_module(f"analyzer.{own}{document.module}")
         yield md.prose(module.__doc__)
         rows = [(f"`{path}`", kind, md.cell(said)) for path, kind, said in told(document.keys)]
         yield md.table(("key", "type", "meaning"), rows)

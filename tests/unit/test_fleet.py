@@ -20,8 +20,9 @@ from analyzer.fleet import rows
 from analyzer.snapshot import crz
 from scripts.docs.fleet import RECIPES
 from tests.build import Machine
+from tests.schema import faults
 from tests.unit.test_cli import Ran, environment, run
-from tests.unit.test_diff import later, machine
+from tests.unit.test_diff import APP, LAUNCHER, later, machine
 
 if find_spec("fsspec") is None:
     pytest.skip("fsspec is not installed", allow_module_level=True)
@@ -196,6 +197,97 @@ def test_a_folder_without_rights_is_not_permitted(fleet: Path) -> None:
     ran = run("fleet", "check", str(fleet), "-o", str(locked / "out"), "--workers", "0")
     assert ran.returncode == 4
     assert ran.stderr.endswith("no permission\n")
+
+
+# --- what they have in common
+
+
+def reported(fleet: Path, *words: str) -> Ran:
+    return run("fleet", "report", str(fleet.parent / "out"), *words, COLUMNS="80")
+
+
+def told(fleet: Path, *words: str) -> Any:  # noqa: ANN401 - as JSON
+    return json.loads(reported(fleet, "--json", *words).stdout)
+
+
+def strange() -> Machine:
+    """The machine of a host that is unlike the others."""
+    made = machine()
+    for fd in range(4):
+        made.object("FILE", 2, name=f"/srv/{'abcd'[fd]}", ino=50 + fd, dev=1, mode=0o100644,
+                    holders=[(LAUNCHER, "fd", 20 + fd), (APP, "fd", 20 + fd)])  # fmt: skip
+    return made
+
+
+def test_the_same_trouble_is_told_once_with_its_hosts_and_days(fleet: Path) -> None:
+    checked(fleet)
+    found = told(fleet)
+    assert faults("fleet", found) == []
+    assert (found["status"], found["hosts"]) == ("leaks", ["web0", "web1", "web2"])
+    assert found["summary"]["leaks"] == 6
+    own, log = sorted(found["troubles"], key=lambda one: one["times"])
+    assert (own["name"], own["times"], log["name"], log["times"]) == ("/srv/own", 3, "/srv/log", 6)
+    assert own["hosts"] == found["hosts"]
+    assert own["first"] == own["last"] == DAY.format(1)
+    assert (log["first"], log["last"]) == (DAY.format(0), DAY.format(1))
+    said = reported(fleet).stdout
+    assert all(len(line) <= 80 for line in said.splitlines())
+    assert said.startswith("2 signatures that decide, on 3 hosts\n6 snapshots, 2026-11-10 to")
+    assert "* open file /srv/own, in app (shared state)\n  outside  launcher (fd)\n" in said
+
+
+def test_what_was_told_before_a_day_is_not_new_since(fleet: Path) -> None:
+    checked(fleet)
+    assert [one["name"] for one in told(fleet, "--since", "2026-11-11")["troubles"]] == ["/srv/own"]
+    said = reported(fleet, "--since", "2026-11-12").stdout
+    assert said.startswith("nothing new since 2026-11-12, on 3 hosts\n")
+    wrong = reported(fleet, "--since", "soon")
+    assert (wrong.returncode, wrong.stderr) == (
+        2, "cranalyze: soon is no date: 2026-01-31 is one\n",
+    )  # fmt: skip
+
+
+def test_a_host_that_is_unlike_the_others_is_told(fleet: Path) -> None:
+    checked(fleet)
+    assert told(fleet)["unlike"] == []
+    saved(fleet / "3.crz", strange(), 3)
+    checked(fleet)
+    found = told(fleet)
+    (unlike,) = found["unlike"]
+    names = {one["signature"]: one["name"] for one in found["troubles"]}
+    assert unlike["host"] == "web3"
+    assert sorted(names[one] for one in unlike["has"]) == [f"/srv/{word}" for word in "abcd"]
+    assert [names[one] for one in unlike["lacks"]] == ["/srv/own"]
+    assert "* web3 is unlike the others\n  has " in reported(fleet).stdout
+
+
+def test_boots_of_one_name_are_one_host_unless_they_were_at_one_time(tmp_path: Path) -> None:
+    folder = tmp_path / "snapshots"
+    folder.mkdir()
+    for day in range(4):
+        saved(folder / f"{day}.crz", machine(), 7, day, boot_id=BOOT.format(day))
+    checked(folder)
+    assert told(folder)["hosts"] == ["web7"]
+    saved(folder / "again.crz", machine(), 7, 3, boot_id=BOOT.format(1), monotonic_ns=5)
+    checked(folder)
+    assert told(folder)["hosts"] == ["web7 (boot 00000000)", "web7 (boot 00000002)"]
+
+
+def test_what_could_not_be_read_is_told_with_why(fleet: Path) -> None:
+    (fleet / "bad\n.crz").touch()
+    checked(fleet)
+    (unread,) = told(fleet)["unread"]
+    assert unread["url"] == str(fleet / "bad\n.crz")
+    assert "is empty" in unread["why"]
+    assert "* 1 snapshot could not be read\n" in reported(fleet).stdout
+
+
+def test_without_results_there_is_no_report(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    ran = reported(tmp_path / "x", "--json")
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("cranalyze: no results are in ")
+    assert faults("fleet", json.loads(ran.stdout)) == []
 
 
 # --- workers, and what becomes of one that is killed

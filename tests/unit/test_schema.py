@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from analyzer.check.leaks import check
 from analyzer.cli import options
 from analyzer.core.model import Rules
 from analyzer.criu.verified import Verified
+from analyzer.fleet import document
+from analyzer.fleet.summary import Fleet, Trouble, Unlike
 from analyzer.lookup import census, who
 from analyzer.lookup import namespaces as spaces
 from analyzer.lookup.limits import Limit
@@ -140,10 +143,23 @@ def of_watch() -> Any:  # noqa: ANN401 - any JSON
     return found
 
 
+def of_fleet() -> Any:  # noqa: ANN401 - any JSON
+    at = datetime(2009, 4, 24, 12, tzinfo=UTC)
+    trouble = Trouble(
+        "0a", "leak", "FILE", "/a\udcff", "sh", "app", "fd", "", gates=True, hosts=("x\udcff",),
+        times=2, first=at, last=at, words="sh (7): fd 3",
+    )  # fmt: skip
+    unlike = (Unlike("x\udcff", (trouble,), (trouble,)),)
+    unread = (("/a\udcff.crz", "damaged"),)
+    return document.document(
+        Fleet(("x\udcff",), {"leaks": 2}, at, None, (trouble,), unlike, unread, at)
+    )
+
+
 TOTAL = (Total("root", (1,), 1, 2),)
 DOCUMENTS = {
     "check": of_check, "report": lambda: of_check("report"), "who": of_who, "census": of_census,
-    "namespaces": of_namespaces, "diff": of_diff, "watch": of_watch,
+    "namespaces": of_namespaces, "diff": of_diff, "watch": of_watch, "fleet": of_fleet,
 }  # fmt: skip
 
 

@@ -10,17 +10,18 @@ from analyzer.cli.output import emit
 
 EXAMPLES: Final = (
     "cranalyze fleet check '/srv/snapshots/*.crz' -o /srv/fleet",
-    "cranalyze fleet check s3://snapshots/2026/ -o s3://fleet/results",
+    "cranalyze fleet report /srv/fleet",
 )
 
 COMMANDS: Final = {
     "check": "Check snapshots where they are, and keep what is found.",
+    "report": "Tell what a fleet has in common, and which host is unlike.",
 }
 """The commands of the group, and the line that help has of each."""
 
 
 def run(context: typer.Context) -> None:
-    """Check the snapshots of many machines."""
+    """Check the snapshots of many machines, and tell what they have in common."""
     if context.invoked_subcommand is None:
         emit(f"{context.get_help()}\n")
         raise typer.Exit(2)

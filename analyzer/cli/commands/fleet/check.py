@@ -81,7 +81,7 @@ def run(
     emit(f"{len(todo):,} of {len(found):,} snapshots are new{': ' if count else ''}"
          f"{_words(count)}\n")  # fmt: skip
     if count["unread"]:
-        note(f"cranalyze: {count['unread']:,} could not be read: the rows `unread` say why")
+        note(f"cranalyze: {count['unread']:,} could not be read: fleet report says which, and why")
 
 
 @contextlib.contextmanager

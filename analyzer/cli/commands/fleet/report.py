@@ -1,0 +1,61 @@
+"""cranalyze fleet report: what the results of a fleet have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import typer
+
+from analyzer.cli import options as opt
+from analyzer.cli.desk import unprivileged
+from analyzer.cli.output import coloured, columns, emit, speak_utf8
+
+EXAMPLES: Final = (
+    "cranalyze fleet report /srv/fleet",
+    "cranalyze fleet report s3://fleet --since 2026-11-01",
+    "cranalyze fleet report /srv/fleet --json",
+)
+
+Results = Annotated[
+    str,
+    typer.Argument(
+        metavar="URL", help="The folder that fleet check keeps results in.", show_default=False
+    ),
+]
+Since = Annotated[
+    str | None,
+    typer.Option("--since", metavar="DATE", help="Tell only what is new since that day (UTC)."),
+]
+Everything = Annotated[
+    bool, typer.Option("--all", help="List all: what does not decide, every host and file.")
+]
+
+
+def run(
+    where: Results,
+    *,
+    since: Since = None,
+    json: opt.AsJson = False,
+    everything: Everything = False,
+) -> None:
+    """Tell what a fleet has in common, and which host is unlike.
+
+    By signature: what is the same trouble on many hosts (docs/fleet.md), and when it was first and
+    last seen there.
+    """
+    from analyzer.core import extras
+
+    extras.need("fleet report", "fsspec", "pyarrow")
+    unprivileged()
+    from analyzer.fleet import document, told
+    from analyzer.fleet.places import absolute
+    from analyzer.fleet.summary import day, load, summary
+    from analyzer.writers.terminal import to_text
+
+    start = None if since is None else day(since)
+    fleet = summary(load(absolute(where)), start)
+    if json:
+        speak_utf8()
+        emit(document.render(fleet))
+    else:
+        emit(to_text(told.render(fleet, columns(), everything=everything), colour=coloured()))
