@@ -16,6 +16,7 @@ from analyzer.check import leaks
 from analyzer.kinds import facts
 from analyzer.kinds.file import dentry_names
 from analyzer.memory.probe import open_memory
+from analyzer.report import lsfd
 from analyzer.report.columns import COLUMNS, listing
 from analyzer.report.make import make
 from analyzer.report.value import ReportOptions
@@ -44,7 +45,7 @@ OWN: Final = frozenset(
      "NPROCS", "MESSAGE", "HOLDER", "STTYPE", "RELATION", "ONS", "PNS",
      "XMODE", "ENDPOINTS", "RDEV"}
 )  # fmt: skip
-FACTS: Final = frozenset(name.upper() for name in facts())
+FACTS: Final = frozenset((*(name.upper() for name in facts()), *(one.name for one in lsfd.COLUMNS)))
 SHARED: Final = tuple(column for column in COLUMNS if column.name not in OWN | FACTS)
 NAMED: Final = frozenset(
     {"PIPE", "SOCKET", "NET_SOCKET", "TTY"}
