@@ -3,6 +3,7 @@
 `check` is the whole of one snapshot: read it, judge it, write its rows. It is a function of where
 the snapshot is and where the results go, so it does not matter which process, or machine, does it,
 nor whether that is done twice: what it writes is named after the snapshot, and replaces itself.
+In a snapshot of a whole host (`cranalyze collect --scope host`) each container is judged.
 
 A result is ``date=YYYY-MM-DD/host=NAME/part-SNAPSHOT.parquet``, and SNAPSHOT is of the boot, the
 subject and the time. Of what could not be read neither is known: its partitions are those of null.
@@ -28,21 +29,25 @@ from analyzer.fleet.places import Folder, read
 from analyzer.report.make import make
 from analyzer.report.value import ReportOptions
 from analyzer.snapshot import crz
+from analyzer.subjects import every
+from analyzer.subjects.base import Recorded
 from analyzer.writers.export import collected, parquet, segment, snapshot_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from analyzer.fleet.places import Found
+    from analyzer.report.value import Report
     from analyzer.snapshot.tables import Table
+    from analyzer.snapshot.value import Snapshot
 
 SEEN: Final = "_seen"
 _UNREAD: Final = "unread"
 
 
 class Came(StrEnum):
-    """What came of one snapshot: its status, or that it could not be read."""
+    """What came of one snapshot: its worst status, or that it could not be read."""
 
     CONTAINED = "contained"
     LEAKS = "leaks"
@@ -52,7 +57,7 @@ class Came(StrEnum):
 
 @dataclass(frozen=True)
 class Result:
-    """The rows of one snapshot, what they are named after, and whether to try it `again`."""
+    """The rows of one snapshot, and what they are named after; `again` to read it again."""
 
     came: Came
     name: str
@@ -109,16 +114,38 @@ def result(one: Found) -> Result:
         return replace(_unread(one, str(error)), again=True)
     try:
         snapshot = crz.load(one.url, io.BytesIO(data))
-        if snapshot.meta["subject"]["pid"] is None:
-            return _unread(one, f"{one.url} is of a whole host: there is no subject to check")
-        report = make(snapshot, judge(snapshot), ReportOptions("check", brief=True))
-        table = rows.of_report(report, one.url, __version__)
+        told = [_report(about) for about in _subjects(snapshot)]
+        if not told:
+            return _unread(one, f"{one.url} is of a whole host that has no container")
+        table = rows.of_reports(told, one.url, __version__)
         name, at = snapshot_name(snapshot), collected(snapshot)
     except CranalyzeError as error:
         return _unread(one, str(error))
     except Exception as error:  # noqa: BLE001 - a file of a stranger ends no run
         return _unread(one, f"internal error, please report it: {type(error).__name__}: {error}")
-    return Result(Came(report.status.value), name, snapshot.meta["host"], at, table)
+    came = min((Came(report.status.value) for report in told), key=_WORST.index)
+    return Result(came, name, snapshot.meta["host"], at, table)
+
+
+_WORST: Final = (Came.LEAKS, Came.UNDECIDED, Came.CONTAINED)
+
+
+def _report(snapshot: Snapshot) -> Report:
+    return make(snapshot, judge(snapshot), ReportOptions("check", brief=True))
+
+
+def _subjects(snapshot: Snapshot) -> Iterator[Snapshot]:
+    """Yield a snapshot as one of its subject; that of a whole host as one of each container."""
+    if snapshot.meta["subject"]["pid"] is not None:
+        yield snapshot
+        return
+    for one in every(Recorded(snapshot.tables)):
+        subject = {
+            "pid": one.roots[0], "local_pid": None, "start_time": None, "selector": one.words,
+            "roots": list(one.roots[1:]), "name": one.words, "runtime": one.runtime,
+            "container": one.container, "starts": list(one.roots[:1]),
+        }  # fmt: skip
+        yield replace(snapshot, meta={**snapshot.meta, "subject": subject})
 
 
 def _unread(one: Found, why: str) -> Result:

@@ -37,6 +37,7 @@ def document(fleet: Fleet) -> Json:
         "summary": {
             "first": _time(fleet.first),
             "last": _time(fleet.last),
+            "snapshots": fleet.snapshots,
             "contained": fleet.came.get("contained", 0),
             "leaks": fleet.came.get("leaks", 0),
             "undecided": fleet.came.get("undecided", 0),

@@ -1,8 +1,8 @@
 """What is kept of one snapshot of a fleet: rows, of one table.
 
 The first row of a snapshot is `check`, the answer and its numbers, or `unread`, why there is none.
-Then there is one for each leak, doubt (what is unstable or unknown), crossing and finding, as
-`cranalyze check` tells them, and one for each gap.
+In a snapshot of a whole host each container has one. Then there is one for each leak, doubt (what
+is unstable or unknown), crossing and finding, as `cranalyze check` tells them, and for each gap.
 
 What is the same trouble on many machines has one *signature*: the columns `row`, `kind`, `folded`,
 `holders`, `workload` and `association`. In these numbers and ids are folded to ``*``, since they
@@ -26,11 +26,11 @@ from analyzer.report.wording import held, tie_words
 from analyzer.snapshot.tables import build
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from analyzer.report.crossed import Crossed
     from analyzer.report.rules import Item
-    from analyzer.report.value import Report, ReportObject
+    from analyzer.report.value import Report, ReportObject, Subject
     from analyzer.snapshot.tables import Table
 
     Row = dict[str, Any]
@@ -94,25 +94,34 @@ _FOLDED: Final = re.compile(
 _OF_ONE_RUN: Final = re.compile(r"(?<=\[)[0-9]+(?=\])|(?<=\()[0-9]+(?=\))|^[0-9]+$")
 
 
-def of_report(report: Report, url: str, version: str) -> Table:
-    """Return the rows of a checked snapshot that was at `url`."""
+def of_reports(reports: Iterable[Report], url: str, version: str) -> Table:
+    """Return the rows of a snapshot that was at `url`, by the reports of its subjects."""
+    every = {"source_url": url, "tool_version": version}
+    return _table([every | row for report in reports for row in _of_report(report)])
+
+
+def _of_report(report: Report) -> Iterator[Row]:
     who, summary = report.subject, report.summary
     people = People(report.snapshot, who.pid)
     fold = _OF_ONE_RUN if report.snapshot.meta["options"].get("redacted") else _FOLDED
-    at = home(people.cgroup(who.pid))
-    workload = fold.sub("*", (who.called if who.runtime else "") or at.unit or who.comm)
-    every = {
-        "boot_id": who.boot_id, "source_url": url, "tool_version": version, "pid": who.pid,
-        "workload": workload,
-    }  # fmt: skip
+    workload = _workload(who, home(people.cgroup(who.pid)).unit, fold)
+    every = {"boot_id": who.boot_id, "pid": who.pid, "workload": workload}
     numbers = {name: getattr(summary, name) for name in ("checked", *map(str, Verdict))}
-    first = {"row": CHECK, "status": report.status.value, "gaps": len(report.gaps), **numbers}
-    told = [_signed(row, fold, workload) for row in _told(report, people)]
-    gaps = [
-        {"row": GAP, "kind": one.syscall, "name": one.where, "words": one.effect}
-        for one in report.gaps
-    ]
-    return _table([every | row for row in (first, *told, *gaps)])
+    yield every | numbers | {
+        "row": CHECK, "status": report.status.value, "gaps": len(report.gaps)
+    }  # fmt: skip
+    for row in _told(report, people):
+        yield every | _signed(row, fold, workload)
+    for gap in report.gaps:
+        yield every | {"row": GAP, "kind": gap.syscall, "name": gap.where, "words": gap.effect}
+
+
+def _workload(who: Subject, unit: str, fold: re.Pattern[str]) -> str:
+    """Return what the same thing on another machine is called too."""
+    if not who.runtime:
+        return fold.sub("*", unit or who.comm)
+    called = fold.sub("*", who.called)
+    return f"{called[:-2]} of {fold.sub('*', who.comm)}" if called.endswith(" *") else called
 
 
 def of_nothing(url: str, version: str, why: str) -> Table:

@@ -68,12 +68,13 @@ class Unlike:
 
 @dataclass(frozen=True)
 class Fleet:
-    """What is known of a fleet; `unread` are URLs with why, `came` how many snapshots came to what.
+    """What is known of a fleet; `unread` are URLs with why, `came` how many checks came to what.
 
     With `since`, the troubles are only those that were first told on that day or later.
     """
 
     hosts: tuple[str, ...]
+    snapshots: int
     came: Mapping[str, int]
     first: datetime | None
     last: datetime | None
@@ -119,9 +120,10 @@ def summary(found: Any, since: datetime | None = None) -> Fleet:  # noqa: ANN401
     unread = of[rows.UNREAD].select(["source_url", "words"]).to_pylist()
     came: Counter[str] = Counter()
     for row in checks:
-        came[row["status"]] += row["snapshot_count_distinct"]
+        came[row["status"]] += row["source_url_count"]
     return Fleet(
         hosts,
+        pc.count_distinct(of[rows.CHECK]["snapshot"]).as_py(),
         came,
         min((row["collected_at_min"] for row in checks), default=None),
         max((row["collected_at_max"] for row in checks), default=None),
@@ -136,10 +138,9 @@ _ALIKE: Final = ("signature", *rows.SIGNATURE, "host", "boot_id", "impact", "gat
 
 
 def _grouped(table: Any, by: Sequence[str]) -> list[Row]:  # noqa: ANN401 - as above
-    """Return for the rows that are alike when they were first and last, and in how many of what."""
+    """Return for the rows that are alike when they were first and last, and how many they are."""
     numbers = [
-        ("collected_at", "min"), ("collected_at", "max"), ("snapshot", "count_distinct"),
-        ("source_url", "count"), ("words", "one"),
+        ("collected_at", "min"), ("collected_at", "max"), ("source_url", "count"), ("words", "one"),
     ]  # fmt: skip
     told: list[Row] = table.group_by(list(by), use_threads=False).aggregate(numbers).to_pylist()
     return told

@@ -53,12 +53,13 @@ def headline(fleet: Fleet, told: Sequence[Trouble]) -> str:
 
 
 def about(fleet: Fleet) -> str:
-    """Return of how many snapshots, when, and what came of them."""
-    total = sum(fleet.came.values()) + len(fleet.unread)
+    """Return how many checks there are, when they were, and what came of them."""
     when = f", {_span(fleet.first, fleet.last)}" if fleet.first and fleet.last else ""
-    came = dict(fleet.came) | ({"could not be read": len(fleet.unread)} if fleet.unread else {})
-    words = [f"{number(n)} {'with leaks' if what == 'leaks' else what}" for what, n in came.items()]
-    return f"{many(total, 'snapshot')}{when}: {listing(words)}"
+    checks = many(sum(fleet.came.values()), "check")
+    came = [f"{number(n)} {'with leaks' if what == 'leaks' else what}"
+            for what, n in sorted(fleet.came.items())]  # fmt: skip
+    said = f": {listing(came)}" if came else ""
+    return f"{checks} of {many(fleet.snapshots, 'snapshot')}{when}{said}"
 
 
 def called(one: Trouble) -> str:

@@ -137,13 +137,53 @@ def test_what_cannot_be_read_is_a_row_and_ends_nothing(fleet: Path) -> None:
     assert set(unread) == {"newer", "cut", "empty", "foreign", "host"}
     assert "has schema version 99" in unread["newer"]["words"]
     assert "is empty" in unread["empty"]["words"]
-    assert "whole host" in unread["host"]["words"]
+    assert "no container" in unread["host"]["words"]
     assert all(row["date"] is None and row["host"] is None for row in unread.values())
     assert checked(fleet).stdout == "0 of 11 snapshots are new\n"
     good.rename(fleet / "cut.crz")
     assert checked(fleet).stdout == "1 of 10 snapshots are new: 1 with leaks\n"
     left = {row["source_url"] for row in found(fleet.parent / "out") if row["row"] == "unread"}
     assert str(fleet / "cut.crz") not in left, "it is whole now"
+
+
+def test_in_a_snapshot_of_a_whole_host_each_container_is_judged(tmp_path: Path) -> None:
+    made = Machine()
+    made.task(1, 0, comm="init")
+    for tid, ident in ((20, "a1" * 32), (30, "c2" * 32)):
+        made.task(tid, comm="nginx", nspid=1, cgroup=f"/docker/{ident}")
+    tables = [made.object("FILE_TABLE", 1, holders=[(tid, "files")]) for tid in (1, 20, 30)]
+    made.object("FILE", 2, name="/srv/log", ino=5, dev=1, mode=0o100644,
+                holders=[(tables[0], "fd", 3), (tables[1], "fd", 3)])  # fmt: skip
+    folder = tmp_path / "snapshots"
+    folder.mkdir()
+    made.snapshot(scope="host").save(folder / "host.crz")
+    assert checked(folder).stdout == "1 of 1 snapshots are new: 1 with leaks\n"
+    checks = [row for row in found(tmp_path / "out") if row["row"] == "check"]
+    assert [(row["pid"], row["status"], row["workload"]) for row in checks] == [
+        (20, "leaks", "docker container of nginx"),
+        (30, "contained", "docker container of nginx"),
+    ]
+    said = reported(folder).stdout
+    assert "\n2 checks of 1 snapshot, 2009-04-24: 1 contained and 1 with leaks\n" in said
+
+
+def test_a_store_is_read_and_written_as_a_folder_is(fleet: Path) -> None:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    store = MemoryFileSystem()
+    for path in fleet.iterdir():
+        store.pipe_file(f"/raw/a/{path.name}", path.read_bytes())
+    try:
+        for url in ("memory://raw", "memory://raw/*/*.crz"):
+            words = ("fleet", "check", url, "-o", "memory://results/r", "--workers", "0")
+            said = "6 of 6 snapshots are new: 6 with leaks" if url.endswith("raw") else "0 of 6"
+            assert run(*words).stdout.startswith(said)
+        there = json.loads(run("fleet", "report", "memory://results/r/", "--json").stdout)
+        checked(fleet)
+        assert there == told(fleet)
+    finally:
+        store.store.clear()
+        store.pseudo_dirs[:] = [""]
 
 
 def test_two_hosts_of_one_name_are_two(tmp_path: Path) -> None:
@@ -232,7 +272,9 @@ def test_the_same_trouble_is_told_once_with_its_hosts_and_days(fleet: Path) -> N
     assert (log["first"], log["last"]) == (DAY.format(0), DAY.format(1))
     said = reported(fleet).stdout
     assert all(len(line) <= 80 for line in said.splitlines())
-    assert said.startswith("2 signatures that decide, on 3 hosts\n6 snapshots, 2026-11-10 to")
+    assert said.startswith(
+        "2 signatures that decide, on 3 hosts\n6 checks of 6 snapshots, 2026-11-10 to"
+    )
     assert "* open file /srv/own, in app (shared state)\n  outside  launcher (fd)\n" in said
 
 
