@@ -29,6 +29,17 @@ def _parts() -> Iterator[str]:
         "credentials as they always do). As root it gives up all capabilities first."
     )
     yield md.docstring(check.__doc__)
+    yield "## How snapshots get there"
+    yield (
+        "[deploy/](../deploy) has what takes them. For systemd, a service and a timer (`systemd/`, "
+        "into `/etc/systemd/system`; `cranalyze.tmpfiles.conf` goes into `/etc/tmpfiles.d`): each "
+        "hour one of the whole host, in `/var/lib/cranalyze`, from where they are copied as "
+        "everything else is. For Kubernetes, a DaemonSet that does so on every node, and a CronJob "
+        "that checks them (`kubernetes/`); they need two volumes, `cranalyze-snapshots` "
+        "(ReadWriteMany) and `cranalyze-fleet`, and an image (`Containerfile`). Who reads has "
+        "CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE, and nothing of the node's files; who checks has "
+        "no privileges. What `collect --redact` hashes joins within one boot of a host alone."
+    )
     yield "## Who does the work"
     yield md.docstring(engine.__doc__)
     yield (
