@@ -33,6 +33,7 @@ _KILLED: Final = "every worker that read it was killed (too little memory?)"
 
 def serial(found: Sequence[Found], folder: str) -> Iterator[Came]:
     """Check snapshots one after the other, in this process."""
+    gc.enable()  # the program needs it for nothing shorter
     for one in found:
         yield check(one, folder)
 

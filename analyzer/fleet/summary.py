@@ -38,7 +38,8 @@ _CODE: Final = "code"
 class Trouble:
     """What has one signature: `hosts` by their names, and how many `times` it was found.
 
-    `impact` is the worst of it; what does not `gate` is by design, ignored, or code that is mapped.
+    `days` have, by date, on how many hosts. `impact` is the worst of it; what does not `gate` is by
+    design, ignored, or code that is mapped.
     """
 
     signature: str
@@ -55,6 +56,7 @@ class Trouble:
     first: datetime
     last: datetime
     words: str
+    days: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,11 @@ def load(url: str) -> Any:  # noqa: ANN401 - a table of pyarrow, which has no ty
     import pyarrow.compute as pc
 
     types = {"i64": pa.int64(), "bool": pa.bool_()}
-    kept = {column.name: types.get(column.type, pa.string()) for column in rows.RESULTS.columns}
+    kept = {
+        column.name: types.get(column.type, pa.string())
+        for column in rows.RESULTS.columns
+        if column.name in _READ
+    }
     keys = {"snapshot": pa.string(), "collected_at": pa.timestamp("us", tz="UTC")}
     schema = pa.schema({**keys, **kept, "date": pa.string(), "host": pa.string()})
     found = Folder(url).table(schema, pc.field("row").isin([rows.CHECK, rows.UNREAD, *_TOLD]))
@@ -134,7 +140,10 @@ def summary(found: Any, since: datetime | None = None) -> Fleet:  # noqa: ANN401
     )
 
 
-_ALIKE: Final = ("signature", *rows.SIGNATURE, "host", "boot_id", "impact", "gates", "bundle")
+_ALIKE: Final = (
+    "signature", *rows.SIGNATURE, "host", "boot_id", "date", "impact", "gates",
+    "bundle",
+)  # fmt: skip
 
 
 def _grouped(table: Any, by: Sequence[str]) -> list[Row]:  # noqa: ANN401 - as above
@@ -144,6 +153,10 @@ def _grouped(table: Any, by: Sequence[str]) -> list[Row]:  # noqa: ANN401 - as a
     ]  # fmt: skip
     told: list[Row] = table.group_by(list(by), use_threads=False).aggregate(numbers).to_pylist()
     return told
+
+
+_READ: Final = frozenset({*_ALIKE, "source_url", "status", "words"})
+"""The columns that are looked at."""
 
 
 def day(text: str) -> datetime:
@@ -205,6 +218,7 @@ def _trouble(group: Sequence[Row], called: Mapping[tuple[str, str], str]) -> Tro
         first=min(row["collected_at_min"] for row in group),
         last=last["collected_at_max"],
         words=last["words_one"] or "",
+        days=Counter(day for day, *_ in {(r["date"], r["host"], r["boot_id"]) for r in group}),
     )
 
 

@@ -13,8 +13,7 @@ from analyzer.relations import relations
 from analyzer.report.crossed import Crossed
 from analyzer.report.value import ReportObject
 from analyzer.report.wording import held, number, tie_words
-from analyzer.writers import diff, svg
-from analyzer.writers.page import asset, static_policy
+from analyzer.writers import diff, static_page
 from analyzer.writers.page_parts import facts, made, text, verdict_mark
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from analyzer.changes.between import Change, Changes, Found
     from analyzer.changes.growth import Growth
 
-_MOST: Final = 1_000  # rows of a table
 _MOST_ENDS: Final = 20
 _MARKS: Final = {
     Answer.NEW: Verdict.USAGE_LEAK,
@@ -36,18 +34,12 @@ _TITLES: Final = {
     Way.CHANGED: "Changed",
     Way.KEPT: "As before",
 }
-_STYLE: Final = (
-    ".diff thead th:nth-child(n){text-align:left}.diff.numbered thead th:nth-child(n+3){"
-    "text-align:right}.diff.numbered tbody td:nth-child(n+3){text-align:right;"
-    "font-variant-numeric:tabular-nums}.diff.numbered{max-width:60rem}"
-)
 _HEADS: Final = ("what", "means", "outside", "inside", "how it changed")
 
 
 def render(changes: Changes) -> str:
     """Return the page as HTML, valid UTF-8."""
     answer = diff.headline(changes)
-    style = svg.colours() + asset("page.css") + _STYLE
     remarks = "".join(f'<p class="finding">{text(one)}</p>' for one in changes.remarks)
     head = (
         '<header class="top"><p class="brand">cranalyze <span>what changed</span></p>'
@@ -59,40 +51,14 @@ def render(changes: Changes) -> str:
     readings += _reading("The second", facts(changes.after))
     body = f"{head}<main>{''.join(sections)}</main>"
     body += f'<div class="more">{readings}</div><footer><p>{made()}</p></footer>'
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{static_policy(style)}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        '<meta name="referrer" content="no-referrer">\n'
-        f"<title>{text(answer)}</title>\n<style>{style}</style>\n</head>\n"
-        f"<body>\n{svg.sprite()}\n{body}\n</body>\n</html>\n"
-    )
+    return static_page.whole(answer, body)
 
 
 def _section(way: Way, told: Sequence[Change]) -> str:
     if not told:
         return ""
     title = f"{_TITLES[way]}: {number(len(told))}"
-    return _pane(way.value, title, _HEADS, [_row(change) for change in told])
-
-
-def _pane(
-    name: str,
-    title: str,
-    heads: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    look: str = "diff",
-) -> str:
-    head = "".join(f'<th scope="col">{text(word)}' for word in heads)
-    shown = "".join(f"<tr>{''.join(f'<td>{c}</td>' for c in row)}</tr>" for row in rows[:_MOST])
-    rest = len(rows) - _MOST
-    more = f"<p>and {number(rest)} more; <code>--json</code> has all.</p>" if rest > 0 else ""
-    return (
-        f'<section class="pane" aria-labelledby="{name}"><div class="bar"><h2 id="{name}">'
-        f'{text(title)}</h2></div><div class="wide"><table class="{look}"><thead><tr>{head}</tr>'
-        f"</thead><tbody>{shown}</tbody></table></div>{more}</section>"
-    )
+    return static_page.pane(way.value, title, _HEADS, [_row(change) for change in told])
 
 
 def _row(change: Change) -> list[str]:
@@ -131,7 +97,11 @@ def _growth(told: Iterable[Growth]) -> str:
         if one.more
     ]
     heads = ("process", "descriptors", "before", "after", "more")
-    return _pane("descriptors", "Descriptors inside", heads, rows, "diff numbered") if rows else ""
+    return (
+        static_page.pane("descriptors", "Descriptors inside", heads, rows, "diff numbered")
+        if rows
+        else ""
+    )
 
 
 def _grown(one: Growth) -> list[str]:

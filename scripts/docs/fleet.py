@@ -68,7 +68,8 @@ def _parts() -> Iterator[str]:
         "common first: on which hosts each is, and when it was first and last seen. `--since "
         "2026-11-01` tells only what was not seen before that day; `--all` also what is by design "
         "or code that is mapped, and every host and file; `--json` all of it (`cranalyze schema "
-        "fleet`). It exits with 0 whatever was found."
+        "fleet`); `--html FILE` a page with hosts by signature, and signatures over time. It exits "
+        "with 0 whatever was found."
     )
     yield md.docstring(summary.__doc__)
     yield "## DuckDB"

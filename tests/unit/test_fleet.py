@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -322,6 +323,24 @@ def test_what_could_not_be_read_is_told_with_why(fleet: Path) -> None:
     assert unread["url"] == str(fleet / "bad\n.crz")
     assert "is empty" in unread["why"]
     assert "* 1 snapshot could not be read\n" in reported(fleet).stdout
+
+
+def test_the_page_has_hosts_and_days_by_signature(fleet: Path) -> None:
+    """Nothing on it is loaded from anywhere."""
+    saved(fleet / "3.crz", strange(), 3)
+    checked(fleet)
+    target = fleet.parent / "fleet.html"
+    ran = reported(fleet, "--html", str(target))
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    page = target.read_text("utf-8")
+    for title in ("Signatures", "Hosts by signature", "Signatures over time", "Unlike the others"):
+        assert f">{title}</h2>" in page
+    assert page.count("2026-11-1") >= 2
+    assert "<script" not in page
+    assert "://" not in re.sub(r"http://www.w3.org/2000/svg", "", page)
+    again = reported(fleet, "--html", str(target))
+    assert again.returncode == 2
+    assert "exists" in again.stderr
 
 
 def test_without_results_there_is_no_report(tmp_path: Path) -> None:

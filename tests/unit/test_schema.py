@@ -148,6 +148,7 @@ def of_fleet() -> Any:  # noqa: ANN401 - any JSON
     trouble = Trouble(
         "0a", "leak", "FILE", "/a\udcff", "sh", "app", "fd", "", gates=True, hosts=("x\udcff",),
         times=2, first=at, last=at, words="sh (7): fd 3",
+        days={},
     )  # fmt: skip
     unlike = (Unlike("x\udcff", (trouble,), (trouble,)),)
     unread = (("/a\udcff.crz", "damaged"),)
