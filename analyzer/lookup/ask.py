@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.lookup import who
+from analyzer.procfs import glance
 from analyzer.sources import collect
 from analyzer.sources.request import Request
 
@@ -34,7 +35,8 @@ def machine(
         return who.upward(snapshot, rows)
 
     def enough(snapshot: Snapshot) -> bool:
-        return all(who.enough(snapshot, query) for query in queries)
+        with glance.once():
+            return all(who.enough(snapshot, query) for query in queries)
 
     asked = Request(
         None,

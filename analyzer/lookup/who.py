@@ -10,6 +10,7 @@ has none the chain goes on.
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from analyzer.lookup.words.base import Meaning
     from analyzer.procfs.people import Person
     from analyzer.procfs.places import Place
+    from analyzer.snapshot.tables import Table
     from analyzer.snapshot.value import Snapshot
 
     Rows = npt.NDArray[np.intp]
@@ -60,6 +62,7 @@ _ENDS: Final = {
     "pipe.both": "both ends",
 }
 _ON: Final = (*_ENDS, "sock", "tty.file")
+_PAIRED: Final = ("peer", "tty.master")
 _ACCESS: Final = ("for reading", "for writing", "for reading and writing")
 _O_ACCMODE: Final = 3
 _O_PATH: Final = 0o10000000  # include/uapi/asm-generic/fcntl.h
@@ -196,9 +199,10 @@ def _people(snapshot: Snapshot, query: Query, pids: Sequence[int]) -> tuple[Pers
     """Return who processes are: by /proc, where it calls them as the tables do and is of now."""
     if query.recorded:
         return tuple(people(snapshot, pids))
-    if not of_now(snapshot) or proc_levels() != 0:
+    if not of_now(snapshot) or glance.kept("levels", proc_levels) != 0:
         return ()
-    found = {pid: one for pid in pids if (one := person(pid)) is not None}
+    known = {pid: glance.kept(f"person {pid}", partial(person, pid)) for pid in pids}
+    found = {pid: one for pid, one in known.items() if one is not None}
     # Who has ended meanwhile is called as it was.
     found |= {one.pid: one for one in people(snapshot, [pid for pid in pids if pid not in found])}
     return tuple(found[pid] for pid in pids if pid in found)
@@ -269,11 +273,15 @@ def _tied_to(snapshot: Snapshot, wanted: Mask) -> Rows:
 def _open_on(snapshot: Snapshot, files: Rows) -> tuple[Rows, Rows]:
     """Return open files (rows) and what each is open on: a pipe, a socket, a terminal."""
     references = snapshot.tables["references"]
-    codes = [references.code("association", name) for name in _ON]
-    by_file = references["holder_kind"] == references.code("holder_kind", "FILE")
-    at = np.flatnonzero(by_file & np.isin(references["association"], codes))
-    at = at[np.isin(references["holder"][at] - 1, files)]
+    at = _which(references, references.where("holder", files + 1), _ON)
+    at = at[references["holder_kind"][at] == references.code("holder_kind", "FILE")]
     return references["holder"][at] - 1, references["target"][at] - 1
+
+
+def _which(references: Table, at: Rows, associations: Iterable[str]) -> Rows:
+    """Return which of the rows `at` are by one of some associations."""
+    codes = [references.code("association", name) for name in associations]
+    return at[np.isin(references["association"][at], codes)]
 
 
 def other_ends(snapshot: Snapshot, files: Rows) -> Rows:
@@ -282,19 +290,23 @@ def other_ends(snapshot: Snapshot, files: Rows) -> Rows:
         return files
     references = snapshot.tables["references"]
     _, on = _open_on(snapshot, files)
-    holder, target = references["holder"] - 1, references["target"] - 1
-    paired = [references.code("association", name) for name in ("peer", "tty.master")]
-    pairs = np.isin(references["association"], paired)
     relations = snapshot.tables["relations"]
-    pairs_of = relations["relation"] == relations.code("relation", "interface-pair")
-    left, right = relations["left"] - 1, relations["right"] - 1
-    interfaces = [right[pairs_of & np.isin(left, files)], left[pairs_of & np.isin(right, files)]]
-    wider = [on, target[pairs & np.isin(holder, on)], holder[pairs & np.isin(target, on)]]
-    things = np.unique(np.concatenate(wider))
-    codes = [references.code("association", name) for name in _ON]
-    by_file = references["holder_kind"] == references.code("holder_kind", "FILE")
-    met = by_file & np.isin(references["association"], codes) & np.isin(target, things)
-    found = np.unique(np.concatenate([holder[met], *interfaces]))
+    ends = ("left", "right"), ("right", "left")
+    interfaces = [
+        relations[other][
+            at[relations["relation"][at] == relations.code("relation", "interface-pair")]
+        ]
+        for one, other in ends
+        for at in [relations.where(one, files + 1)]
+    ]
+    wider = [
+        references[other][_which(references, references.where(one, on + 1), _PAIRED)]
+        for one, other in (("holder", "target"), ("target", "holder"))
+    ]
+    things = np.unique(np.concatenate([on + 1, *wider]))
+    met = _which(references, references.where("target", things), _ON)
+    met = met[references["holder_kind"][met] == references.code("holder_kind", "FILE")]
+    found = np.unique(np.concatenate([references["holder"][met], *interfaces])) - 1
     return found[~np.isin(found, files)].astype(np.intp)
 
 
@@ -306,23 +318,19 @@ def beside(snapshot: Snapshot, files: Rows) -> Rows:
     if not len(files):
         return files
     references, objects = snapshot.tables["references"], snapshot.tables["objects"]
-    by_file = references["holder_kind"] == references.code("holder_kind", "FILE")
-    mine = by_file & np.isin(references["holder"] - 1, files)
-    loose = mine & (references["association"] == references.code("association", "f_path.mnt"))
-    served = mine & (references["association"] == references.code("association", "fuse"))
-    superblocks = references["target"][served] - 1
-    of_files = objects["kind"] == objects.code("kind", "FILE")
-    on = objects.known("dev") & np.isin(objects["dev"], objects["dev"][superblocks])
-    found = np.concatenate(
-        [references["target"][loose] - 1, superblocks, np.flatnonzero(of_files & on)]
-        if len(superblocks)
-        else [references["target"][loose] - 1]
-    )
-    shows = references["association"] == references.code("association", "superblock")
-    mounts = references["holder"][shows & np.isin(references["target"] - 1, superblocks)] - 1
-    detached = references["association"] == references.code("association", "f_path.mnt")
-    used = mounts[np.isin(mounts, references["target"][detached] - 1)]
-    wanted = np.unique(np.concatenate([found, used]))
+    mine = references.where("holder", files + 1)
+    mine = mine[references["holder_kind"][mine] == references.code("holder_kind", "FILE")]
+    found = references["target"][_which(references, mine, ["f_path.mnt"])] - 1
+    superblocks = references["target"][_which(references, mine, ["fuse"])] - 1
+    if len(superblocks):
+        of_files = objects["kind"] == objects.code("kind", "FILE")
+        on = objects.known("dev") & np.isin(objects["dev"], objects["dev"][superblocks])
+        shown = _which(references, references.where("target", superblocks + 1), ["superblock"])
+        mounts = references["holder"][shown] - 1
+        used = _which(references, references.where("target", mounts + 1), ["f_path.mnt"])
+        parts = [found, superblocks, np.flatnonzero(of_files & on), references["target"][used] - 1]
+        found = np.concatenate(parts)
+    wanted = np.unique(found)
     return wanted[~np.isin(wanted, files)].astype(np.intp)
 
 
@@ -347,6 +355,8 @@ class Graph:
         last = self._links.by_task & self._tasks["kthread"][task] if len(self._tasks) else task != 0
         self._order = counted[np.lexsort((last[counted], self._links.target[counted]))]
         self._sorted = self._links.target[self._order]
+        self._leaves: dict[int, Node] = {}
+        self._by_tasks: dict[int, tuple[Node, ...]] = {}
 
     def held(self, row: int, part: str = "", *, state: bool = True) -> Held:
         """Return an object (a row of them) with all that holds it."""
@@ -368,9 +378,9 @@ class Graph:
         """Return which end an open file is, or what it is open for."""
         if self._objects.value("kind", row) != "FILE":
             return ""
-        mine = self._references["holder"] == row + 1
-        by_file = self._references["holder_kind"] == self._references.code("holder_kind", "FILE")
-        for at in np.flatnonzero(mine & by_file).tolist():
+        mine = self._references.where("holder", [row + 1])
+        file = self._references.code("holder_kind", "FILE")
+        for at in mine[self._references["holder_kind"][mine] == file].tolist():
             association = self._references.value("association", at)
             target = int(self._references["target"][at]) - 1
             if association in _ENDS:
@@ -386,8 +396,8 @@ class Graph:
 
     def _terminal(self, row: int) -> str:
         references = self._references
-        masters = references["association"] == references.code("association", "tty.master")
-        slave = references["target"][masters & (references["holder"] == row + 1)]
+        masters = _which(references, references.where("holder", [row + 1]), ["tty.master"])
+        slave = references["target"][masters]
         if len(slave):
             return f"the master of {self._objects.value('name', int(slave[0]) - 1)}"
         return f"the terminal {self._objects.value('name', row) or ''}".rstrip()
@@ -397,8 +407,8 @@ class Graph:
         facts = self._snapshot.tables["facts"]
         _, on = _open_on(self._snapshot, np.array([row], np.intp))
         refs = np.array([row, *on.tolist()], np.int64) + 1
-        by_object = facts["kind"] != facts.code("kind", TASK)
-        at = np.flatnonzero(by_object & np.isin(facts["ref"], refs))
+        at = facts.where("ref", refs)
+        at = at[facts["kind"][at] != facts.code("kind", TASK)]
         found = {facts.value("fact", one): _value(self._snapshot, one) for one in at.tolist()}
         said = dict.fromkeys(filter(None, words(found, self._home)))
         return (*said, *self._locks(row))
@@ -406,9 +416,10 @@ class Graph:
     def _locks(self, row: int) -> Iterator[str]:
         """Yield which locks of its inode an open file has, or waits for."""
         relations = self._snapshot.tables["relations"]
-        locks = relations["relation"] == relations.code("relation", "file-lock")
-        mine = relations["left_kind"] == relations.code("left_kind", "FILE")
-        for at in np.flatnonzero(locks & mine & (relations["left"] == row + 1)).tolist():
+        mine = relations.where("left", [row + 1])
+        mine = mine[relations["left_kind"][mine] == relations.code("left_kind", "FILE")]
+        locks = relations["relation"][mine] == relations.code("relation", "file-lock")
+        for at in mine[locks].tolist():
             role, said = relations.value("left_role", at), relations.value("detail", at)
             if role:
                 yield f"{'waits for' if role.startswith('waits') else 'has'} the {said}"
@@ -417,10 +428,9 @@ class Graph:
         """Yield who has to do with what no reference leads to: a set of semaphores, a keyring."""
         relations = self._snapshot.tables["relations"]
         by_task = relations["left_kind"] == relations.code("left_kind", TASK)
-        mine = (relations["right"] == row + 1) & (
-            relations["right_kind"] != relations.code("right_kind", TASK)
-        )
-        for at in np.flatnonzero(mine).tolist():
+        mine = relations.where("right", [row + 1])
+        mine = mine[relations["right_kind"][mine] != relations.code("right_kind", TASK)]
+        for at in mine.tolist():
             name = relations.value("relation", at)
             said = relations.value("left_role", at) or known_relations()[name].left
             left = int(relations["left"][at])
@@ -468,7 +478,10 @@ class Graph:
         for at in self._held_by(row).tolist():
             holder = int(self._links.node[at])
             if self._links.by_task[at]:
-                yield self._node(at, tid=int(self._tasks["tid"][holder]), row=holder)
+                if at not in self._leaves:
+                    tid = int(self._tasks["tid"][holder])
+                    self._leaves[at] = self._node(at, tid=tid, row=holder)
+                yield self._leaves[at]
                 continue
             above = holder - self._links.tasks
             if above not in seen:
@@ -481,7 +494,11 @@ class Graph:
         host = bool(self._objects["initial"][row]) and self._is_namespace(row)
         if host or len(seen) > _MOST_DEEP:
             return ()
+        if row in self._by_tasks:
+            return self._by_tasks[row]
         nodes = tuple(self._nodes(row, seen | {row}))
+        if self._links.by_task[self._held_by(row)].all():
+            self._by_tasks[row] = nodes  # the same by whatever way it is met
         return _but_own_files(nodes) if self._objects.value("kind", row) == "CRED" else nodes
 
     def _is_namespace(self, row: int) -> bool:

@@ -52,19 +52,29 @@ def directories(
     With `mount`, only what is on the mount of that number. The second are the processes with one on
     a filesystem that does not answer.
     """
-    asked = kept("directories", lambda: list(_directories()))
+    asked, silent = kept("directories", _directories_by_device)
     found: dict[tuple[int, str], Place] = {}
-    silent: dict[int, None] = {}
-    for (pid, link, what), at in zip(asked, look([link for _, link, _ in asked]), strict=True):
-        if at == errno.ETIMEDOUT:
-            silent[pid] = None
-        elif _is(at, dev, ino) and _on(at, mount) and not _is_kthread(pid):
+    for pid, link, what, at in asked.get(dev, ()):
+        if ino in {None, at.ino} and mount in {None, at.mnt_id} and not _is_kthread(pid):
             comm = _comm(pid)
             leave = ", or have it change to another directory" if what == _DIRECTORIES[0][1] else ""
             thread = f" of its thread {link.split('/')[4]}" if "/task/" in link else ""
             place = Place(what + thread, pid, comm, f"end {comm} ({pid}){leave}" if pid > 1 else "")
             found.setdefault((pid, what), place)
-    return list(found.values()), list(silent)
+    return list(found.values()), silent
+
+
+def _directories_by_device() -> tuple[dict[int, list[tuple[int, str, str, Inode]]], list[int]]:
+    """Return the directories of processes by their devices, and who has one that is silent."""
+    asked = list(_directories())
+    found: dict[int, list[tuple[int, str, str, Inode]]] = {}
+    silent: dict[int, None] = {}
+    for (pid, link, what), at in zip(asked, look([link for _, link, _ in asked]), strict=True):
+        if not isinstance(at, int):
+            found.setdefault(at.dev, []).append((pid, link, what, at))
+        elif at == errno.ETIMEDOUT:
+            silent[pid] = None
+    return found, list(silent)
 
 
 def _directories() -> Iterator[tuple[int, str, str]]:
@@ -76,10 +86,6 @@ def _directories() -> Iterator[tuple[int, str, str]]:
             yield pid, f"/proc/{pid}/{name}", what
             links = (f"/proc/{pid}/task/{tid}/{name}" for tid in others)
             yield from ((pid, link, what) for link in links if _link(link) != own[name])
-
-
-def _on(at: Inode | int, mount: int | None) -> bool:
-    return mount is None or (not isinstance(at, int) and at.mnt_id == mount)
 
 
 def bind_mount(at: Inode) -> str:
@@ -333,6 +339,16 @@ def locked(dev: int, ino: int) -> Iterator[Place]:
     where = f"{os.major(dev):02x}:{os.minor(dev):02x}:{ino}".encode()
     if not locks(dev, ino):
         return
+    for pid, slot, lines in kept("locks of files", lambda: list(_locks_of_files())):
+        kinds = [os.fsdecode(words[2]) for words in lines if where in words]
+        yield from (
+            Place(f"its fd {slot} has the lock ({kind})", pid, _comm(pid))
+            for kind in dict.fromkeys(kinds)
+        )
+
+
+def _locks_of_files() -> Iterator[tuple[int, str, list[list[bytes]]]]:
+    """Yield the descriptors of which /proc tells locks, and these in words."""
     for pid in _pids():
         for slot in _listed(f"/proc/{pid}/fdinfo"):
             try:
@@ -340,11 +356,8 @@ def locked(dev: int, ino: int) -> Iterator[Place]:
                     lines = [line.split() for line in file if line.startswith(b"lock:")]
             except OSError:
                 continue
-            kinds = [os.fsdecode(words[2]) for words in lines if where in words]
-            yield from (
-                Place(f"its fd {slot} has the lock ({kind})", pid, _comm(pid))
-                for kind in dict.fromkeys(kinds)
-            )
+            if lines:
+                yield pid, slot, lines
 
 
 def session(number: int) -> Iterator[Place]:

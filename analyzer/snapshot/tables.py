@@ -7,6 +7,7 @@ check of 100,000 files imports neither.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
     Mask = npt.NDArray[np.bool_]
 
+_SELDOM: Final = 8  # a column that is asked less often is not worth sorting
 DTYPES: Final[Mapping[str, np.dtype[Any]]] = {
     "i64": np.dtype(np.int64),
     "u64": np.dtype(np.uint64),
@@ -86,6 +88,49 @@ class Table:
     def row(self, index: int) -> dict[str, Any]:
         """Return one row as a dict of plain Python objects."""
         return {column.name: self.value(column.name, index) for column in self.schema.columns}
+
+    def where(self, name: str, wanted: Iterable[Any]) -> Array:
+        """Return the rows, in their order, where a column has one of the values `wanted`.
+
+        Categories are asked by their codes. What is missing counts as its stored value. A column
+        that is asked often is sorted once: then an answer costs as much as is in it.
+        """
+        column = self.columns[name]
+        if column.dtype == object:
+            return self._where_text(name, frozenset(wanted))
+        keys = np.unique(np.asarray(wanted)).astype(column.dtype)
+        found = self._indexes.get(name)
+        if found is None:
+            self._asked[name] = self._asked.get(name, 0) + 1
+            if self._asked[name] < _SELDOM:
+                return np.flatnonzero(np.isin(column, keys))
+            order = np.argsort(column, kind="stable")
+            found = self._indexes[name] = order, column[order]
+        order, values = found
+        first, last = (np.searchsorted(values, keys, side).tolist() for side in ("left", "right"))
+        parts = [order[slice(*ends)] for ends in zip(first, last, strict=True)]
+        return parts[0] if len(parts) == 1 else np.sort(np.concatenate([order[:0], *parts]))
+
+    def _where_text(self, name: str, wanted: frozenset[str]) -> Array:
+        if name not in self._texts:
+            index: dict[str | None, list[int]] = {}
+            for row, text in enumerate(self.columns[name].tolist()):
+                index.setdefault(text, []).append(row)
+            self._texts[name] = index
+        rows = (row for text in wanted for row in self._texts[name].get(text, ()))
+        return np.array(sorted(rows), np.intp)
+
+    @cached_property
+    def _asked(self) -> dict[str, int]:
+        return {}
+
+    @cached_property
+    def _indexes(self) -> dict[str, tuple[Array, Array]]:
+        return {}
+
+    @cached_property
+    def _texts(self) -> dict[str, dict[str | None, list[int]]]:
+        return {}
 
     def take(self, rows: Array) -> Table:
         """Return the table of the given row numbers (or of a boolean mask)."""

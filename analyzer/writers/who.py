@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from analyzer.core.errors import EXIT_USAGE
@@ -57,9 +57,7 @@ def to_json(
         "cranalyze": JSON_FORMAT,
         "command": "who",
         "exit_code": exit_code,
-        "answers": [
-            {**_plain(asdict(a)), "found": a.found, "outcome": a.outcome.value} for a in answers
-        ],
+        "answers": [{**_plain(a), "found": a.found, "outcome": a.outcome.value} for a in answers],
         "snapshot": {
             **{name: _plain(meta[name]) for name in ("host", "boot_id", "kernel", "collected_at")},
             "source": meta["source"]["name"],
@@ -80,6 +78,8 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     return value
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from analyzer.core.values import dataclass, replace
+from analyzer.procfs.glance import kept
 from analyzer.procfs.places import Place
 from analyzer.snapshot.source import source_of
 from analyzer.sources.meta import boot_id
@@ -75,7 +76,8 @@ def _not_recorded(_: Snapshot) -> Recorded:
 
 def of_now(snapshot: Snapshot) -> bool:
     """Tell whether /proc can be asked about a snapshot: of this boot, and not from a file."""
-    return snapshot.meta["boot_id"] == boot_id() and not snapshot.meta.get("kept", False)
+    recorded = bool(snapshot.meta.get("kept", False))
+    return not recorded and snapshot.meta["boot_id"] == kept("boot id", boot_id)
 
 
 @dataclass(frozen=True)
@@ -181,10 +183,16 @@ def alike(kinds: Iterable[str], **columns: int) -> Callable[[Snapshot], Rows]:
 
     def rows(snapshot: Snapshot) -> Rows:
         objects = snapshot.tables["objects"]
-        found = np.isin(objects["kind"], [objects.code("kind", kind) for kind in wanted])
-        for name, value in columns.items():
-            found &= objects.known(name) & (objects[name] == np.uint64(value))
-        return np.flatnonzero(found)
+        kinds = [objects.code("kind", kind) for kind in wanted]
+        if not columns:
+            return objects.where("kind", kinds)
+        first, *others = sorted(columns, key=lambda name: name != "ino")  # the fewest have that
+        at: Rows = objects.where(first, [np.uint64(columns[first])])
+        for name in others:
+            at = at[objects[name][at] == np.uint64(columns[name])]
+        known = [~objects.missing[name][at] for name in columns if name in objects.missing]
+        found: Rows = at[np.logical_and.reduce([np.isin(objects["kind"][at], kinds), *known])]
+        return found
 
     return rows
 
@@ -195,9 +203,9 @@ def named(kinds: Iterable[str], names: Iterable[str]) -> Callable[[Snapshot], Ro
 
     def rows(snapshot: Snapshot) -> Rows:
         objects = snapshot.tables["objects"]
-        found = np.isin(objects["kind"], [objects.code("kind", kind) for kind in wanted])
-        at = np.flatnonzero(found)
-        return at[np.fromiter((n in known for n in objects["name"][at]), np.bool_, len(at))]
+        at: Rows = objects.where("name", known)
+        codes = [objects.code("kind", kind) for kind in wanted]
+        return at[np.isin(objects["kind"][at], codes)]
 
     return rows
 
@@ -238,8 +246,8 @@ def called(names: Iterable[str]) -> Callable[[Snapshot], Rows]:
     known = frozenset(names)
 
     def rows(snapshot: Snapshot) -> Rows:
-        told = snapshot.tables["objects"]["name"]
-        return np.flatnonzero(np.fromiter((name in known for name in told), np.bool_, len(told)))
+        found: Rows = snapshot.tables["objects"].where("name", known)
+        return found
 
     return rows
 

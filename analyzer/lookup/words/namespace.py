@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.kinds import namespace_kinds
 from analyzer.lookup.words.base import At, Form, Meaning, Word, alike, gaps, of_now
-from analyzer.procfs.glance import look
+from analyzer.procfs.glance import kept, look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,11 @@ def _missed(asked: str, snapshot: Snapshot) -> bool:
 
 def linked(target: str, links: str) -> bool:
     """Ask /proc whether one of the `links` of a process (fd/*, ns/net*) leads to `target`."""
-    return any(_target(link) == target for link in glob.iglob(f"/proc/[0-9]*/{links}"))
+    return target in kept(f"links {links}", partial(_targets, links))
+
+
+def _targets(links: str) -> frozenset[str]:
+    return frozenset(map(_target, glob.iglob(f"/proc/[0-9]*/{links}")))
 
 
 def _target(link: str) -> str:

@@ -34,7 +34,7 @@ from analyzer.lookup.words.base import (
     stated,
 )
 from analyzer.lookup.words.device import on_device
-from analyzer.procfs.glance import look
+from analyzer.procfs.glance import kept, look
 from analyzer.procfs.places import (
     bind_mount,
     deleted,
@@ -207,14 +207,14 @@ class _Watchers:
 
     def rows(self, snapshot: Snapshot) -> Rows:
         """Remember who has an inotify or a fanotify: they are no holders, and no rows."""
-        if proc_levels() == 0:  # else /proc calls them otherwise
+        if kept("levels", proc_levels) == 0:  # else /proc calls them otherwise
             self._pids.update(dict.fromkeys(_watching(snapshot)))
         return no_rows(snapshot)
 
     def notes(self) -> tuple[str, ...]:
         """Return which locks the file has, and who watches it."""
         dev, ino = self.inode.dev, self.inode.ino or 0
-        pids = None if proc_levels() else tuple(self._pids)
+        pids = None if kept("levels", proc_levels) else tuple(self._pids)
         return (*locks(dev, ino), *watched(dev, ino, pids))
 
 

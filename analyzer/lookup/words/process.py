@@ -119,33 +119,33 @@ def known_as(snapshot: Snapshot, pid: int) -> int:
 
 def _part(pid: int, kind: str, snapshot: Snapshot) -> Rows:
     references, objects = snapshot.tables["references"], snapshot.tables["objects"]
-    by_task = references["holder_kind"] == references.code("holder_kind", TASK)
     known = known_as(snapshot, pid)
     if known < 0:  # as the tables call idle tasks
         return no_rows(snapshot)
-    held = references["target"][by_task & (references["holder"] == known)] - 1
+    at = references.where("holder", [known])
+    by_task = references["holder_kind"][at] == references.code("holder_kind", TASK)
+    held = references["target"][at[by_task]] - 1
     return np.unique(held[objects["kind"][held] == objects.code("kind", kind)])
 
 
 def _descriptor(pid: int, fd: int, snapshot: Snapshot) -> Rows:
     references = snapshot.tables["references"]
-    slot = (
-        (references["association"] == references.code("association", "fd"))
-        & (references["slot"] == fd)
-        & np.isin(references["holder"], _part(pid, "FILE_TABLE", snapshot) + 1)
-    )
-    return np.unique(references["target"][slot] - 1)
+    at = references.where("holder", _part(pid, "FILE_TABLE", snapshot) + 1)
+    slot = references["association"][at] == references.code("association", "fd")
+    slot &= references["slot"][at] == fd
+    return np.unique(references["target"][at[slot]] - 1)
 
 
 def _shared(pid: int, snapshot: Snapshot) -> Rows:
     """Return the parts of a process that another one has, too."""
     tasks, references = snapshot.tables["tasks"], snapshot.tables["references"]
-    own = tasks["tid"][tasks["tgid"] == known_as(snapshot, pid)]
-    by_task = references["holder_kind"] == references.code("holder_kind", TASK)
+    own = tasks["tid"][tasks.where("tgid", [known_as(snapshot, pid)])]
     parts = [_part(pid, kind, snapshot) for kind in ("MM", "FILE_TABLE", "FS", "SIGHAND")]
     rows = np.unique(np.concatenate(parts))
-    others = references["target"][by_task & ~np.isin(references["holder"], own)] - 1
-    return rows[np.isin(rows, others)]
+    at = references.where("target", rows + 1)
+    by_task = references["holder_kind"][at] == references.code("holder_kind", TASK)
+    others = at[by_task & ~np.isin(references["holder"][at], own)]
+    return rows[np.isin(rows, references["target"][others] - 1)]
 
 
 def _has(pid: int, fd: int | None, kind: str) -> bool:
