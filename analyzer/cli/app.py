@@ -31,7 +31,7 @@ COMMANDS: Final = {
     "graph": "Write the reference graph of a snapshot: who holds what.",
     "plot": "Draw what a snapshot shows.",
     "export": "Write the tables of snapshots, and verdicts, for other tools.",
-    "fleet": "Check the snapshots of many machines, and tell what they have in common.",
+    "fleet": "Check the snapshots of many machines, and compare them.",
     "explain": "Say what a word of a report means.",
     "doctor": "Show what this host lets cranalyze see.",
     "demo": "Start a small leaking container, and explain.",

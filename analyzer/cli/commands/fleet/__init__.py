@@ -21,7 +21,7 @@ COMMANDS: Final = {
 
 
 def run(context: typer.Context) -> None:
-    """Check the snapshots of many machines, and tell what they have in common."""
+    """Check the snapshots of many machines, and compare them."""
     if context.invoked_subcommand is None:
         emit(f"{context.get_help()}\n")
         raise typer.Exit(2)
