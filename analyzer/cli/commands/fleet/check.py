@@ -24,7 +24,7 @@ EXAMPLES: Final = (
     "cranalyze fleet check '/srv/snapshots/*.crz' -o /srv/fleet",
     "cranalyze fleet check s3://snapshots/2026/ -o s3://fleet/results",
     "cranalyze fleet check /srv/snapshots -o /srv/fleet --workers 0",
-    "cranalyze fleet check s3://snapshots/ -o s3://fleet --scheduler tcp://dask:8786",
+    "cranalyze fleet check s3://raw -o s3://fleet --scheduler tcp://dask:8786",
 )
 
 Where = Annotated[
