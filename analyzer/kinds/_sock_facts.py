@@ -235,17 +235,23 @@ def _of_unix(memory: Memory, socks: U64) -> Mapping[str, npt.NDArray[Any]]:
         "local": paths(memory, socks),
         "remote": far,
         "socket.peer": np.ma.masked_array(ino, ino == 0),
-        "socket.device": _bound_on(memory, socks),
+        **_bound_on(memory, socks),
     }
 
 
-def _bound_on(memory: Memory, socks: U64) -> npt.NDArray[Any]:
-    """Return the device of the filesystem on which each unix socket is bound: it keeps that."""
-    bound = memory.gather(socks, "unix_sock", {"mount": "path.mnt"})
+def _bound_on(memory: Memory, socks: U64) -> Mapping[str, npt.NDArray[Any]]:
+    """Return the filesystem on which each unix socket is bound, which it keeps, and its inode."""
+    bound = memory.gather(socks, "unix_sock", {"mount": "path.mnt", "dentry": "path.dentry"})
     shown = memory.gather(bound["mount"], "vfsmount", {"superblock": "mnt_sb"})
     known = bound.ok & shown.ok & (bound["mount"] != 0)
     device = device_of(memory, np.where(known, shown["superblock"], np.uint64(0)))
-    return np.ma.masked_array(device.astype(np.int64), ~known)
+    entry = memory.gather(bound["dentry"], "dentry", {"inode": "d_inode"})
+    inode = memory.gather(entry["inode"], "inode", {"ino": "i_ino"})
+    there = known & entry.ok & inode.ok & (inode["ino"] != 0)
+    return {
+        "socket.device": np.ma.masked_array(device.astype(np.int64), ~known),
+        "socket.inode": np.ma.masked_array(inode["ino"].astype(np.int64), ~there),
+    }
 
 
 def inode_numbers(memory: Memory, socks: U64) -> U64:
@@ -349,6 +355,9 @@ _FACTS: Final = (
 _DEVICE: Final = Fact(
     "socket.device", "number", "device of the filesystem that a unix socket is bound in", aside=True
 )
+_INODE: Final = Fact(
+    "socket.inode", "number", "inode number of the file that a unix socket is bound to", aside=True
+)
 _QUEUED: Final = Fact("socket.queued", "number", "messages in its queue that were not received yet")
 
 UNIX: Final = State(
@@ -356,6 +365,7 @@ UNIX: Final = State(
         *_FACTS,
         Fact("socket.peer", "number", "inode number of the other end of a unix socket"),
         _DEVICE,
+        _INODE,
         _QUEUED,
     ),
     _of_unix,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import TASK
 from analyzer.core.values import replace
-from analyzer.lookup.value import ITSELF, OTHER_END, PERHAPS
+from analyzer.lookup.value import ITSELF, OTHER_END, PERHAPS, Outcome
 from analyzer.procfs.places import quoted
 
 if TYPE_CHECKING:
@@ -23,12 +23,14 @@ _INIT: Final = 1
 _ON: Final = re.compile(r"\((loop[0-9]+)\)$")  # how a mounted filesystem is called
 
 
-def releases(answer: Answer) -> Answer:
+def releases(answer: Answer, removals: Sequence[str] = ()) -> Answer:
     """Return the answer with what would release the thing: what has to go first is first.
 
     Who is dead has to be reaped, what is used is to be closed, and then it can be unmounted and its
-    device detached.
+    device detached. What nobody holds is removed by `removals`.
     """
+    if answer.outcome is Outcome.FREE and removals:
+        return replace(answer, next=tuple(removals))
     steps = _Steps({one.pid: one for one in answer.people}, answer.notes)
     reaped = [
         f"{one.parent_comm or 'its parent'} ({one.parent}) has to wait for {one.comm} ({one.pid})"

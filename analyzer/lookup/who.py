@@ -165,7 +165,9 @@ def answer(snapshot: Snapshot, query: Query, graph: Graph | None = None) -> Answ
         unseen="; ".join(dict.fromkeys([*unseen, *(limits(snapshot) if query.recorded else ())])),
         people=named,
     )
-    return releases(made)
+    if query.recorded:
+        return made  # what is past nobody can let go of
+    return releases(made, [m.removal for m in query.meanings if m.removal])
 
 
 def _of_what_is_there(snapshot: Snapshot, query: Query) -> Query:

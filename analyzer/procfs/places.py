@@ -146,6 +146,13 @@ def _own_space() -> _Space | None:
     return next((space for space in _spaces("self")), None)
 
 
+def fstype(at: Inode) -> str:
+    """Return the type of the filesystem where a path leads, "" where our mounts do not tell."""
+    own = kept("own space", _own_space)
+    mounts = () if own is None else own.mounts
+    return next((mount.fstype for mount in mounts if mount.mnt_id == at.mnt_id), "")
+
+
 def in_filesystem(path: str, at: Inode) -> str:
     """Return what a path is called in its filesystem, "" where our own mounts do not tell."""
     own = kept("own space", _own_space)

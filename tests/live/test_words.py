@@ -101,6 +101,20 @@ def test_a_socket_whose_file_is_gone_is_found_by_its_path(tmp_path: Path) -> Non
     assert fd in [node["slot"] for opened in held["by"] for node in opened["by"]]
 
 
+def test_a_socket_is_found_by_its_file_whatever_it_was_called_when_it_was_bound(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"{tmp_path}/link/before")
+        (tmp_path / "before").rename(tmp_path / "after")
+        (bound,) = answers(str(tmp_path / "after"))
+    (left,) = answers(str(tmp_path / "after"))
+    assert [held["kind"] for held in bound["held"]] == ["SOCKET"]
+    assert not left["held"]
+    assert set(left["next"]) <= {f"rm {tmp_path}/after"}
+
+
 def test_which_open_file_has_the_lock_though_it_is_in_flight_alone(tmp_path: Path) -> None:
     path = tmp_path / "locked"
     ours, theirs = socket.socketpair()

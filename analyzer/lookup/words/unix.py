@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from analyzer.lookup.words.base import At, Form, Meaning, Word, stated
+import numpy as np
+
+from analyzer.lookup.words.base import At, Form, Meaning, Word, joined, stated
+from analyzer.procfs.places import fstype, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from analyzer.lookup.words.base import Rows
+    from analyzer.snapshot.value import Snapshot
 
 _TYPE: Final = 0o170000
+# Elsewhere stat(2) may tell other numbers than the kernel has, or another machine bind.
+_TOLD_BY_INODE: Final = frozenset({"ext2", "ext3", "ext4", "xfs", "f2fs", "tmpfs"})
 
 
 def _parse(asked: str) -> Iterator[Meaning]:
@@ -21,12 +30,28 @@ def _parse(asked: str) -> Iterator[Meaning]:
 
 
 def _bound(names: set[str]) -> Meaning:
-    return Meaning("unix socket", stated("local", lambda local: local in names), state=("local",))
+    return Meaning("unix socket", _named(names), state=("local",))
+
+
+def _named(names: set[str]) -> Callable[[Snapshot], Rows]:
+    return stated("local", lambda local: local in names)
+
+
+def _on(dev: int, ino: int, snapshot: Snapshot) -> Rows:
+    """Return the sockets that are bound to an inode."""
+    there = stated("socket.inode", lambda one: one == ino)(snapshot)
+    return np.intersect1d(there, stated("socket.device", lambda one: one == dev)(snapshot))
 
 
 def _of_path(at: At) -> Iterator[Meaning]:
     if at.found.mode & _TYPE == stat.S_IFSOCK:
-        yield _bound({at.path, at.absolute})
+        # By whatever name: bound by a relative one, over a symbolic link, or renamed since.
+        yield Meaning(
+            "unix socket",
+            joined(_named({at.path, at.absolute}), partial(_on, at.found.dev, at.found.ino or 0)),
+            state=("local", "socket.device", "socket.inode"),
+            removal=f"rm {quoted(at.absolute)}" if fstype(at.found) in _TOLD_BY_INODE else "",
+        )
 
 
 WORD: Final = Word(
