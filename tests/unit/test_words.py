@@ -219,3 +219,7 @@ def test_a_gap_is_told_where_it_can_be_of_the_answer() -> None:
     assert not Answer("/a", (held,), there=True).accounted, "it may be open once more"
     assert Answer("1:0", ()).accounted
     assert not Answer("1:0", (), unsure=True).accounted
+
+
+def test_the_number_of_a_cgroup_namespace_is_no_cgroup() -> None:
+    assert len(parse("cgroup:[4026531835]").meanings) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from analyzer.snapshot.value import Snapshot
 
 _UNTOLD: Final = "BPF programs attached to it: bpftool cgroup tree shows them, as root"
+_NAMESPACE: Final = re.compile(r"\[[0-9]{1,19}\]")  # then it is a word of another family
 _UNRECORDED: Final = "its open files, and BPF programs attached to it: a snapshot has none of that"
 
 
@@ -27,7 +29,7 @@ def _parse(asked: str) -> Iterator[Meaning]:
     if head != "cgroup" or not path:
         return
     found = cgroupfs.called(path)
-    if not found:
+    if not found and not _NAMESPACE.fullmatch(path):
         mounts = ", ".join(cgroupfs.roots()) or "none"
         raise BadInputError(f"{asked}: no cgroup; the hierarchies are at: {mounts}")
     for group in found:
