@@ -37,7 +37,7 @@ def main() -> int:
     results = [result for result in said if result is not None]
     if asked.page:
         asked.page.write_text(page.page(results))
-    if any(page.wrong(result) for result in results):
+    if any(page.wrong(result, all_of_them=bool(asked.only)) for result in results):
         return 1
     return 0 if len(results) == len(said) else 3
 
@@ -81,9 +81,8 @@ def _pack(kernel: debian.Kernel, scratch: Path, into: Path) -> None:
 def _line(name: str, answer: dict[str, Any]) -> str:
     if "what" not in answer:
         return f"{name}: {json.dumps(answer)}"
-    faults = list(page.faults(answer))
-    what = answer.get("name", answer["what"])
-    return f"{name}: {what}: {'; '.join(faults) or 'as promised'} ({answer['seconds']} s)"
+    faults = "; ".join(page.faults(answer)) or answer.get("absent", "as promised")
+    return f"{name}: {answer.get('name', answer['what'])}: {faults} ({answer['seconds']} s)"
 
 
 def _tell(line: str) -> None:

@@ -34,7 +34,9 @@ _LEFT_OUT: Final = {
 }
 _OURS_LEFT_OUT: Final = {"data", "golden", "hostile", "notebooks", "browser", "assets"}
 # What the fixtures ask of a kernel that Debian builds as modules.
-_WANTED: Final = ("overlay", "loop", "ext4", "tun", "autofs4", "binfmt_misc", "fuse")
+_WANTED: Final = (
+    "overlay", "loop", "crc32c_generic", "ext4", "tun", "autofs4", "binfmt_misc", "fuse",
+)  # fmt: skip
 _DEPENDS: Final = re.compile(rb"\0depends=([^\0]*)")
 
 

@@ -46,7 +46,7 @@ def boot(
         try:
             for raw in process.stdout or ():
                 text = raw.decode("utf-8", "replace").rstrip("\r\n")
-                kept.write(f"{text}\n")
+                print(text, file=kept, flush=True)
                 if text.startswith(MARK):
                     yield json.loads(text.removeprefix(MARK))
         finally:

@@ -27,9 +27,13 @@ What a kernel's types do not show (`cranalyze doctor` says so there):
 """
 
 
-def wrong(result: Result) -> bool:
-    """Tell whether something is not as promised, or the guest was not done."""
-    return any(list(faults(answer)) for answer in result) or "done" not in result[-1]
+def wrong(result: Result, *, all_of_them: bool) -> bool:
+    """Tell whether something is not as promised, or the guest was not done.
+
+    A fixture that could not be made there is no fault, but where `all_of_them` were asked for.
+    """
+    absent = all_of_them and any("absent" in answer for answer in result)
+    return absent or any(list(faults(answer)) for answer in result) or "done" not in result[-1]
 
 
 def faults(answer: Answer) -> Iterator[str]:
@@ -46,13 +50,14 @@ def page(results: Sequence[Result]) -> str:
     rows = [_row(result) for result in results]
     head = ["Kernel", "Machine", "Fixtures", "Expected objects", "Census"]
     missing = {row[0]: list(_missing(result)) for row, result in zip(rows, results, strict=True)}
-    lines = [_HEAD, _table(head, rows), *_failures(results), _NOT_TOLD, _told(missing)]
+    lines = [_HEAD, _table(head, rows), *_lists(results), _NOT_TOLD, _told(missing)]
     return "\n".join(lines) + "\n"
 
 
 def _row(result: Result) -> list[str]:
     about = result[0]
-    fixtures = [answer for answer in result if answer.get("what") == "fixture"]
+    made = [answer for answer in result if answer.get("what") == "fixture"]
+    fixtures = [answer for answer in made if "absent" not in answer]
     good = [answer for answer in fixtures if not list(faults(answer))]
     objects = sum(answer.get("expected", 0) for answer in good)
     return [
@@ -70,15 +75,20 @@ def _census(answer: Answer) -> str:
     return f"{answer['references']} references, {len(answer['uneven'])} objects uneven"
 
 
-def _failures(results: Sequence[Result]) -> Iterator[str]:
-    said = [
-        f"- {result[0]['kernel']}, {answer.get('name', answer.get('what'))}: {fault}"
-        for result in results
-        for answer in result
-        for fault in faults(answer)
-    ]
-    if said:
-        yield "\n".join(("\nNot as promised:\n", *said))
+def _lists(results: Sequence[Result]) -> Iterator[str]:
+    def no_fixture(answer: Answer) -> Iterator[str]:
+        if "absent" in answer:
+            yield "the kernel has no such thing"
+
+    for title, tell in (("Not as promised", faults), ("Could not be made there", no_fixture)):
+        said = [
+            f"- {result[0]['kernel']}, {answer.get('name', answer.get('what'))}: {text}"
+            for result in results
+            for answer in result
+            for text in tell(answer)
+        ]
+        if said:
+            yield "\n".join((f"\n{title}:\n", *said))
 
 
 def _missing(result: Result) -> Iterator[str]:
