@@ -15,6 +15,9 @@ def main() -> int:
     """Run the command line and return the exit code."""
     from analyzer.cli import main as run
 
-    if _HANDLED:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    return run()
+    try:
+        if _HANDLED:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        return run()
+    except KeyboardInterrupt:  # before or after all that `run` does
+        return 128 + signal.SIGINT

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE: Final = 60.0  # seconds that anything may take on a busy machine
 _MARK: Final = "CRANALYZE_KILL"
+# What the command `cranalyze` is, as pip writes it.
+_PROGRAM: Final = "import sys; from cranalyze import main; sys.exit(main())"
 _PROG_IDS, _MAP_IDS = 11, 12  # BPF_PROG_GET_NEXT_ID, BPF_MAP_GET_NEXT_ID
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
@@ -175,7 +177,7 @@ class Driver:
 
     def _start(self, words: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "analyzer", *words.format(**self.words).split()],
+            [sys.executable, "-c", _PROGRAM, *words.format(**self.words).split()],
             cwd=self.folder / "work",
             env=self.environment,
             stdin=subprocess.DEVNULL,
