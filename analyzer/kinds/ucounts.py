@@ -25,7 +25,13 @@ NAMESPACE: Final = Association("ucounts", "is counted in it")
 
 
 def charged(memory: Memory, association: Association, ucounts: U64) -> Iterator[Edges]:
-    """Yield the references that holders have to their `ucounts` (0 where a holder has none)."""
+    """Yield the references that holders have to their `ucounts` (0 where a holder has none).
+
+    None on a kernel where it holds nothing: it has a reference to its namespace since credentials
+    have one to it (5.14).
+    """
+    if not memory.has("cred", "ucounts"):
+        return
     read = memory.gather(ucounts, "ucounts", {"ns": "ns"})
     at = np.flatnonzero(read.ok & (read["ns"] != initial(memory, "user")))
     yield Edges(association, "UCOUNTS", at, ucounts[at])
