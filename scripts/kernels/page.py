@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.memory.features import FEATURES
+from scripts.docs.markdown import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +51,7 @@ def page(results: Sequence[Result]) -> str:
     rows = [_row(result) for result in results]
     head = ["Kernel", "Machine", "Fixtures", "Expected objects", "Census"]
     missing = {row[0]: list(_missing(result)) for row, result in zip(rows, results, strict=True)}
-    lines = [_HEAD, _table(head, rows), *_lists(results), _NOT_TOLD, _told(missing)]
+    lines = [_HEAD, table(head, rows), *_lists(results), _NOT_TOLD, _told(missing)]
     return "\n".join(lines) + "\n"
 
 
@@ -107,9 +108,4 @@ def _told(missing: Mapping[str, list[str]]) -> str:
         ]
         for name in names
     ]
-    return _table(["Feature", "What is lost", "Not on"], rows)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return table(["Feature", "What is lost", "Not on"], rows)
