@@ -177,6 +177,25 @@ All = Annotated[bool, typer.Option("--all", help="List every object, the contain
 Output = Annotated[
     str | None, typer.Option("-o", "--output", metavar="FILE", help="Write there; - is stdout.")
 ]
+PictureForm = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="FORM",
+        help="png, svg or pdf. [default: what FILE ends with]",
+        autocompletion=completion.pictures,
+    ),
+]
+Results = Annotated[
+    str,
+    typer.Argument(
+        metavar="URL", help="The folder that fleet check keeps results in.", show_default=False
+    ),
+]
+NewSince = Annotated[
+    str | None,
+    typer.Option("--since", metavar="DATE", help="Tell only what is new since that day (UTC)."),
+]
 ColumnsOrOutput = Annotated[
     list[str] | None,
     typer.Option(

@@ -72,6 +72,7 @@ class Unlike:
 class Fleet:
     """What is known of a fleet; `unread` are URLs with why, `came` how many checks came to what.
 
+    `days` have, by date, how many hosts were checked.
     With `since`, the troubles are only those that were first told on that day or later.
     """
 
@@ -83,6 +84,7 @@ class Fleet:
     troubles: tuple[Trouble, ...]
     unlike: tuple[Unlike, ...]
     unread: tuple[tuple[str, str], ...]
+    days: Mapping[str, int]
     since: datetime | None = None
 
     @property
@@ -118,7 +120,7 @@ def summary(found: Any, since: datetime | None = None) -> Fleet:  # noqa: ANN401
     import pyarrow.compute as pc
 
     of = {sort: found.filter(pc.field("row") == sort) for sort in (rows.CHECK, rows.UNREAD)}
-    checks = _grouped(of[rows.CHECK], ("host", "boot_id", "status"))
+    checks = _grouped(of[rows.CHECK], ("host", "boot_id", "status", "date"))
     called = _called(checks)
     hosts = tuple(sorted(set(called.values())))
     told = _grouped(found.filter(pc.field("row").isin(_TOLD)), _ALIKE)
@@ -136,6 +138,7 @@ def summary(found: Any, since: datetime | None = None) -> Fleet:  # noqa: ANN401
         tuple(one for one in every if since is None or one.first >= since),
         tuple(_unlike(hosts, [one for one in every if one.gates])),
         tuple(sorted((row["source_url"], row["words"]) for row in unread)),
+        _days(checks, called),
         since,
     )
 
@@ -218,8 +221,14 @@ def _trouble(group: Sequence[Row], called: Mapping[tuple[str, str], str]) -> Tro
         first=min(row["collected_at_min"] for row in group),
         last=last["collected_at_max"],
         words=last["words_one"] or "",
-        days=Counter(day for day, *_ in {(r["date"], r["host"], r["boot_id"]) for r in group}),
+        days=_days(group, called),
     )
+
+
+def _days(found: Iterable[Row], called: Mapping[tuple[str, str], str]) -> Counter[str]:
+    """Return by date on how many hosts rows are."""
+    there = {(row["date"], called[row["host"], row["boot_id"]]) for row in found}
+    return Counter(date for date, _ in there)
 
 
 def _rank(impact: str) -> int:

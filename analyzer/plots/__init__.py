@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @cache
-def registry() -> Mapping[str, Plot]:
+def registry() -> Mapping[str, Plot[Sequence[Report]]]:
     """Return the plots by name."""
     found = []
     for module in pkgutil.iter_modules(__path__):
@@ -36,7 +36,7 @@ def registry() -> Mapping[str, Plot]:
     return {plot.name: plot for plot in sorted(found, key=lambda plot: plot.name)}
 
 
-def named(name: str) -> Plot:
+def named(name: str) -> Plot[Sequence[Report]]:
     """Return the plot called `name`; BadInputError, which lists them, when there is none."""
     if name not in registry():
         raise no_such("there is no plot", printable(name), registry())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import os
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from analyzer.report.value import Report
+Shown = TypeVar("Shown")
+"""What a plot is of: reports, or a fleet."""
 
 FORMATS: Final[Mapping[str, Mapping[str, Any]]] = {
     "png": {"metadata": {"Software": None}},
@@ -80,34 +81,34 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Plot:
-    """One kind of plot: `picture` makes it of reports, for axes of a given room or of its own.
+class Plot(Generic[Shown]):
+    """One kind of plot: `picture` makes it, for axes of a given room or of its own.
 
     `draw` is the same as a function for people. Only a plot of `many` takes several reports.
     """
 
     name: str
     summary: str
-    picture: Callable[[Sequence[Report], Room | None], Picture]
+    picture: Callable[[Shown, Room | None], Picture]
     draw: Callable[..., Axes]
     many: bool = False
 
 
-def drawn(plot: Plot, reports: Sequence[Report], ax: Axes | None) -> Axes:
+def drawn(plot: Plot[Shown], shown: Shown, ax: Axes | None) -> Axes:
     """Return axes with the plot on them: `ax`, or new ones on a pyplot figure of the right size."""
     extras.need("a plot", "matplotlib")
     if ax is None:
         from matplotlib import pyplot as plt  # before the style: it sets up the user's backend
 
         with _style.styled():
-            return _on_page(plot.picture(reports, None), plt.figure)
+            return _on_page(plot.picture(shown, None), plt.figure)
     with _style.styled():
         room = room_of(ax)
-        _painted(plot.picture(reports, room), ax, left=0.0, width=room.width)
+        _painted(plot.picture(shown, room), ax, left=0.0, width=room.width)
     return ax
 
 
-def figure(plot: Plot, reports: Sequence[Report]) -> Figure:
+def figure(plot: Plot[Shown], shown: Shown) -> Figure:
     """Return a figure of the plot that pyplot knows nothing of."""
     extras.need("a plot", "matplotlib")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -121,13 +122,13 @@ def figure(plot: Plot, reports: Sequence[Report]) -> Figure:
         return pages[0]
 
     with _style.styled():
-        _on_page(plot.picture(reports, None), made)
+        _on_page(plot.picture(shown, None), made)
     return pages[0]
 
 
-def render(plot: Plot, reports: Sequence[Report], form: str) -> bytes:
-    """Return the plot as the bytes of a file of one of FORMATS: equal for equal reports."""
-    page = figure(plot, reports)
+def render(plot: Plot[Shown], shown: Shown, form: str) -> bytes:
+    """Return the plot as the bytes of a file of one of FORMATS: equal for what is equal."""
+    page = figure(plot, shown)
     out = io.BytesIO()
     with _style.styled():
         options = dict(FORMATS[form])
@@ -144,9 +145,9 @@ def room_of(ax: Axes) -> Room:
     return Room(box.width / ax.figure.dpi, box.height / ax.figure.dpi)
 
 
-def nothing(ax: Axes) -> None:
+def nothing(ax: Axes, said: str = "nothing was judged") -> None:
     """Say on empty axes that there is nothing to show."""
-    ax.text(0.5, 0.5, "nothing was judged", transform=ax.transAxes, ha="center", va="center",
+    ax.text(0.5, 0.5, said, transform=ax.transAxes, ha="center", va="center",
             color=_style.FAINT)  # fmt: skip
 
 

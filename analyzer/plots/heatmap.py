@@ -23,6 +23,7 @@ from analyzer.plots.base import (
     nothing,
     rows_axis,
 )
+from analyzer.plots.tiles import tiles
 from analyzer.report.make import whole
 from analyzer.report.wording import number, plural
 from analyzer.scene import palette
@@ -42,9 +43,6 @@ _ROW: Final = 0.24
 _MOST_LABEL: Final = 2.6
 _FEWEST_ALIKE: Final = 4  # so many holders of the same objects are one row
 _SLANT: Final = 45
-_NONE: Final = "#F8F8F8"
-_FAINTEST: Final = 0.25  # how much of its colour a cell of one object has
-_DARK: Final = 0.55  # luma: the words on a darker cell are light
 _LOOKS: Final = {
     Side.INSIDE: (palette.SIDES[Side.INSIDE].colour, "held inside"),
     Side.OUTSIDE: (palette.SIDES[Side.OUTSIDE].colour, "held outside"),
@@ -184,7 +182,8 @@ def _paint(ax: Axes, cells: _Map, labels: Sequence[str], titles: Sequence[str]) 
         [[len(row.held.get(kind, ())) for kind in cells.kinds] for row in cells.rows], np.int64
     ).reshape(len(labels), len(titles))
     if counts.size:
-        _tiles(ax, counts, [row.side for row in cells.rows])
+        strength = np.log(np.maximum(counts, 1)) / np.log(max(int(counts.max()), 2))
+        tiles(ax, counts, strength, [[_LOOKS[row.side][0]] for row in cells.rows])
     else:
         nothing(ax)
     ax.set_xlim(0, max(len(titles), 1))
@@ -202,25 +201,6 @@ def _paint(ax: Axes, cells: _Map, labels: Sequence[str], titles: Sequence[str]) 
             ax.axhline(y, color=_style.INK, linewidth=1.4)
 
 
-def _tiles(ax: Axes, counts: np.ndarray, sides: Sequence[Side | None]) -> None:
-    from matplotlib.colors import to_rgb
-
-    full = np.array([to_rgb(_LOOKS[side][0]) for side in sides])[:, None, :]
-    scaled = np.log(np.maximum(counts, 1)) / np.log(max(int(counts.max()), 2))
-    share = np.where(counts > 0, _FAINTEST + (1 - _FAINTEST) * scaled, 0.0)[:, :, None]
-    colours = 1 - (1 - full) * share
-    colours[counts == 0] = to_rgb(_NONE)
-    rows, columns = counts.shape
-    ax.pcolormesh(
-        np.arange(columns + 1), np.arange(rows + 1), colours, edgecolors=_style.PAPER, linewidth=1.2
-    )
-    dark = (colours @ (0.299, 0.587, 0.114) < _DARK).astype(np.int64)
-    inks = (_style.INK, _style.PAPER)
-    for y, x in np.argwhere(counts > 0).tolist():
-        ax.text(x + 0.5, y + 0.5, _short(int(counts[y, x])), ha="center", va="center_baseline",
-                fontsize=_style.SMALL, color=inks[dark[y, x]])  # fmt: skip
-
-
 def _legend(cells: _Map) -> tuple[Artist, ...]:
     from matplotlib.patches import Patch
 
@@ -234,10 +214,6 @@ def _legend(cells: _Map) -> tuple[Artist, ...]:
         note = f"{entries[0].get_label()} (darker: more objects)"
         entries[0].set_label(note)
     return tuple(entries)
-
-
-def _short(count: int) -> str:
-    return number(count) if count < 100_000 else f"{count // 1000:,}k"  # noqa: PLR2004 - a cell
 
 
 PLOT: Final = Plot("heatmap", "which processes hold what kinds of objects", _picture, heatmap)

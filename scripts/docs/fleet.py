@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from analyzer.fleet import check, engine, rows, summary
+from analyzer.fleet import check, engine, plots, rows, summary
 from analyzer.writers import export
 from scripts.docs import markdown as md
 from scripts.docs.columns import described
@@ -69,7 +69,12 @@ def _parts() -> Iterator[str]:
         "2026-11-01` tells only what was not seen before that day; `--all` also what is by design "
         "or code that is mapped, and every host and file; `--json` all of it (`cranalyze schema "
         "fleet`); `--html FILE` a page with hosts by signature, and signatures over time. It exits "
-        "with 0 whatever was found."
+        "with 0 whatever was found. `cranalyze fleet plot URL -o FILE` draws both, as png, svg or "
+        "pdf (with the extra `[plot]` too):"
+    )
+    yield md.table(
+        ["kind", "what it draws"],
+        [[f"`{name}`", plot.summary] for name, plot in plots.PLOTS.items()],
     )
     yield md.docstring(summary.__doc__)
     yield "## DuckDB"

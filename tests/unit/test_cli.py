@@ -109,7 +109,7 @@ def folder(tmp_path: Path) -> Path:
 # --- help and start-up
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS, "fleet check", "fleet report"])
+@pytest.mark.parametrize("command", ["", *COMMANDS, "fleet check", "fleet report", "fleet plot"])
 def test_every_command_has_help_with_examples_and_it_fits(command: str) -> None:
     ran = run(*command.split(), "--help")
     assert (ran.returncode, ran.stderr) == (0, "")

@@ -17,7 +17,7 @@ from typing import Any, Final
 import pyarrow.dataset as ds
 import pytest
 
-from analyzer.fleet import rows
+from analyzer.fleet import rows, summary
 from analyzer.snapshot import crz
 from scripts.docs.fleet import RECIPES
 from tests.build import Machine
@@ -341,6 +341,39 @@ def test_the_page_has_hosts_and_days_by_signature(fleet: Path) -> None:
     again = reported(fleet, "--html", str(target))
     assert again.returncode == 2
     assert "exists" in again.stderr
+
+
+def test_a_host_that_boots_twice_a_day_is_counted_once_that_day(tmp_path: Path) -> None:
+    folder = tmp_path / "snapshots"
+    folder.mkdir()
+    for hour in range(2):
+        at = f"2026-11-10T0{hour}:00:00Z"
+        saved(folder / f"{hour}.crz", machine(), 7, boot_id=BOOT.format(hour), collected_at=at)
+    checked(folder)
+    fleet = summary.summary(summary.load(str(tmp_path / "out")))
+    assert fleet.days == {"2026-11-10": 1}
+    assert {tuple(one.days.items()) for one in fleet.troubles} == {(("2026-11-10", 1),)}
+
+
+@pytest.mark.parametrize("kind", ["hosts", "days"])
+def test_the_fleet_is_drawn(fleet: Path, kind: str) -> None:
+    checked(fleet)
+    target = fleet.parent / "fleet.svg"
+    ran = run("fleet", "plot", str(fleet.parent / "out"), "--kind", kind, "-o", str(target))
+    assert (ran.returncode, ran.stdout) == (0, "")
+    assert ran.stderr == f"cranalyze: wrote {target}: the plot {kind}\n"
+    assert "2 signatures that decide, on 3 hosts" in target.read_text()
+
+
+def test_a_plot_that_is_not_known_or_would_overwrite_is_refused(tmp_path: Path) -> None:
+    target = tmp_path / "a.png"
+    wrong = run("fleet", "plot", str(tmp_path), "--kind", "pie", "-o", str(target))
+    assert (wrong.returncode, wrong.stderr) == (
+        2, "cranalyze: there is no plot of a fleet pie; there are: days, hosts\n",
+    )  # fmt: skip
+    assert "-o FILE.png" in run("fleet", "plot", str(tmp_path)).stderr
+    target.touch()
+    assert "exists" in run("fleet", "plot", str(tmp_path), "-o", str(target)).stderr
 
 
 def test_without_results_there_is_no_report(tmp_path: Path) -> None:

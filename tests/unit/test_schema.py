@@ -153,7 +153,7 @@ def of_fleet() -> Any:  # noqa: ANN401 - any JSON
     unlike = (Unlike("x\udcff", (trouble,), (trouble,)),)
     unread = (("/a\udcff.crz", "damaged"),)
     return document.document(
-        Fleet(("x\udcff",), 2, {"leaks": 2}, at, None, (trouble,), unlike, unread, at)
+        Fleet(("x\udcff",), 2, {"leaks": 2}, at, None, (trouble,), unlike, unread, {}, at)
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from analyzer.cli import completion
+from analyzer.cli import completion, picture
 from analyzer.cli import options as opt
 from analyzer.cli.arguments import newest_snapshot
 from analyzer.cli.desk import Desk, to_file
@@ -34,15 +34,6 @@ Kind = Annotated[
         autocompletion=completion.plots,
     ),
 ]
-Format = Annotated[
-    str | None,
-    typer.Option(
-        "--format",
-        metavar="FORM",
-        help="png, svg or pdf. [default: what FILE ends with]",
-        autocompletion=completion.pictures,
-    ),
-]
 List = Annotated[bool, typer.Option("--list", help="List the plots, one a line, and stop.")]
 
 
@@ -51,7 +42,7 @@ def run(
     *,
     kind: Kind = _DEFAULT,
     output: opt.Output = None,
-    form: Format = None,
+    form: opt.PictureForm = None,
     pid: opt.OtherPid = None,
     rules: opt.Rules = opt.RuleSet.MODERN,
     force: opt.Force = False,
@@ -64,7 +55,6 @@ def run(
     """
     from analyzer import plots
     from analyzer.core import extras
-    from analyzer.core.files import refuse_target
     from analyzer.plots import base
     from analyzer.snapshot import crz
 
@@ -74,13 +64,7 @@ def run(
     extras.need("plot", "matplotlib", "pyarrow")
     target = Target.parse(pid, of_dump=True)
     plot = plots.named(kind)
-    if output is None:
-        raise BadInputError("name the picture: -o FILE.png, .svg or .pdf (-o - is stdout)")
-    chosen = base.form_of(output, form)
-    if output == "-":
-        crz.refuse_stdout("a picture")
-    else:
-        refuse_target(output, force=force)
+    output, chosen = picture.target(output, form, force=force)
     names = list(dict.fromkeys(files or []))
     if len(names) > 1 and not plot.many:
         raise BadInputError(f"--kind {plot.name} is of one snapshot, not of {len(names)}: name one")

@@ -16,6 +16,7 @@ EXAMPLES: Final = (
 COMMANDS: Final = {
     "check": "Check snapshots where they are, and keep what is found.",
     "report": "Tell what a fleet has in common, and which host is unlike.",
+    "plot": "Draw who has what, or since when.",
 }
 """The commands of the group, and the line that help has of each."""
 

@@ -16,25 +16,15 @@ EXAMPLES: Final = (
     "cranalyze fleet report /srv/fleet --html fleet.html",
 )
 
-Results = Annotated[
-    str,
-    typer.Argument(
-        metavar="URL", help="The folder that fleet check keeps results in.", show_default=False
-    ),
-]
-Since = Annotated[
-    str | None,
-    typer.Option("--since", metavar="DATE", help="Tell only what is new since that day (UTC)."),
-]
 Everything = Annotated[
     bool, typer.Option("--all", help="List all: what does not decide, every host and file.")
 ]
 
 
 def run(
-    where: Results,
+    where: opt.Results,
     *,
-    since: Since = None,
+    since: opt.NewSince = None,
     json: opt.AsJson = False,
     html: opt.Html = None,
     force: opt.Force = False,
