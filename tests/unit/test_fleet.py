@@ -386,7 +386,7 @@ def test_without_results_there_is_no_report(tmp_path: Path) -> None:
 
 # --- workers, and what becomes of one that is killed
 
-_KILLS: Final = """
+KILLS: Final = """
 import os, signal, sys
 from analyzer.fleet import engine
 from analyzer.fleet.check import new
@@ -415,7 +415,7 @@ def test_two_workers_of_which_one_is_killed_find_what_one_process_finds(tmp_path
     (folder / "bad.crz").write_text("x")
     checked(folder)
     ran = subprocess.run(
-        [sys.executable, "-c", _KILLS, str(folder), str(tmp_path / "spread")],
+        [sys.executable, "-c", KILLS, str(folder), str(tmp_path / "spread")],
         cwd=ROOT,
         env=environment(TMPDIR=str(tmp_path)),
         capture_output=True,
