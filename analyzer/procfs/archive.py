@@ -92,6 +92,8 @@ def _contents(file: io.BufferedReader, where: str) -> Contents:
 
 def _fill(contents: Contents, file: io.BufferedReader, where: str) -> None:
     magic = file.peek(captures.HEAD)
+    if not magic:
+        raise BadInputError(f"{where}: not a dump of /proc: it is empty")
     if magic.startswith(streamed.MAGIC):
         streamed.fill(contents, file, where)
     elif magic.startswith(textdump.MAGIC):

@@ -95,7 +95,10 @@ def _parts(
     while True:
         name, _, detail = source.line().removeprefix(_PART).partition(b" ")
         if name == b"links":
-            tarball.fill(contents, source, source.where, source.limit)
+            try:
+                tarball.fill(contents, source, source.where, source.limit)
+            except CutShortError as error:  # the bytes that it counts are those of one part
+                raise source.cut("cut short or damaged") from error
             source.skip_zeros()
         elif name == b"files":
             _files(contents, source, decode(detail))
@@ -108,11 +111,19 @@ def _parts(
         elif name == b"said":
             _said(contents, source.body(), refused)
         elif name == b"end":
-            told[facts.PATH].append(source.body(last=True))
+            told[facts.PATH].append(_end(source))
             contents.entries[facts.COMPLETE] = b""
             return
         else:
             raise source.cut("damaged")
+
+
+def _end(source: _Source) -> bytes:
+    """Return the last facts; what a terminal or another program adds after them is none."""
+    rest = source.body(last=True)
+    if MAGIC in rest:
+        raise BadInputError(f"{source.where}: two dumps in one: cut it where the second one begins")
+    return rest.partition(b"\n")[0] + b"\n"
 
 
 def _files(contents: Contents, source: _Source, prefix: str) -> None:

@@ -84,8 +84,7 @@ class _Stream:
 
     def take(self, size: int) -> bytes:
         """Return exactly `size` bytes."""
-        self._read += size
-        if self._read > self._most():
+        if self._read + size > self._most():
             limit = self._most() >> 20
             raise self.error(f"it unpacks to more than {limit:,} MiB, the limit for it")
         data = self._some(size)
@@ -98,11 +97,13 @@ class _Stream:
 
     def _some(self, size: int) -> bytes:
         try:
-            return self._stream.read(size)
+            data = self._stream.read(size)
         except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
             # OSError is what gzip and bz2 raise too, and pyarrow for zstd.
             said = " ".join(str(getattr(error, "strerror", None) or error).split())
             raise self.cut(f"cut short or damaged ({said})") from error
+        self._read += len(data)
+        return data
 
     def cut(self, how: str) -> CutShortError:
         """Return the error for a stream that ends here."""

@@ -339,6 +339,10 @@ def test_a_stream_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
         assert {fs.read(name) for name in names} == {b"a\nb\n"}
         seen.add(len(names))
     assert max(seen) == 16
+    path.write_bytes(whole[: whole.index(b"### links") + 100])
+    assert f"the stream is cut short or damaged after {path.stat().st_size:,} bytes" in (
+        open_dump(path).cut
+    )
 
 
 def test_two_dumps_in_one_are_told_apart(tmp_path: Path) -> None:
@@ -351,6 +355,28 @@ def test_two_dumps_in_one_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match=r"2 dumps in one \(a, b\)"):
         open_dump(tmp_path / "d")
     assert everything(open_dump(tmp_path / "d/a")) == ENTRIES
+
+
+def test_what_comes_after_a_stream_is_no_part_of_it(tmp_path: Path) -> None:
+    whole = stream_of({"7/stat": b"a\n"})
+    path = tmp_path / "d"
+    path.write_bytes(whole + b"pod default/node-debugger terminated\n")
+    fs = open_dump(path)
+    assert not fs.cut
+    assert b"debugger" not in fs.read("cranalyze/facts")
+    path.write_bytes(whole + whole)
+    with pytest.raises(BadInputError, match="two dumps in one"):
+        open_dump(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"", "it is empty"), (b"hello\n", "cut short after 6 bytes")]
+)
+def test_what_is_nothing_is_called_that(content: bytes, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "d"
+    path.write_bytes(content)
+    with pytest.raises(BadInputError, match=said):
+        open_dump(path)
 
 
 def test_a_tar_of_proc_itself_is_empty_and_that_is_said(
