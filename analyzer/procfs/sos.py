@@ -3,7 +3,7 @@
 proc/ has copies of /proc: sysctls, and of processes `status` and `mountinfo` (plugins process,
 filesys and system); older versions of sos have none of a process. What commands printed is in
 sos_commands/PLUGIN/COMMAND, a file each, named as the command with "_" for what is no letter:
-sos_commands/process/lsof_M_-n_-l_-c, sos_commands/process/ps_alxwww. The rest, gigabytes of logs at
+sos_commands/process/lsof_M_-n_-l_-c, sos_commands/kernel/uname_-a. The rest, gigabytes of logs at
 times, is passed over.
 """
 
@@ -20,7 +20,7 @@ PROC: Final = "proc"
 
 _NAMED: Final = "sosreport-"
 _REPORT: Final = re.compile(rf"(?:.*/)?{_NAMED}[^/]*/(?P<inner>.+)")
-_CAPTURE: Final = re.compile(r"sos_commands/[^/]+/(?:lsof|lsfd|lsns|ps)(?:[_.-][^/]*)?")
+_CAPTURE: Final = re.compile(r"sos_commands/[^/]+/(?:lsof|lsfd|lsns|ps|uname)(?:[_.-][^/]*)?")
 
 
 def is_of_use(name: str) -> bool:

@@ -40,8 +40,9 @@ def _parts() -> Iterator[str]:
         "Compress what is far: `... | gzip` on that side; what is compressed is recognised. Take "
         "`-i` without `-t` with kubectl, podman and docker: a terminal changes bytes. A shell "
         "cannot compare descriptors: where there is `perl` or `python3`, the script asks kcmp(2) "
-        "by it, and the dump says by which. It is tried with dash, bash and BusyBox, and with mksh "
-        "where that is installed; with toybox and on Android it is not tried yet."
+        "by it, and the dump says by which. It is tried with dash, bash and BusyBox, with mksh "
+        "where that is installed, and with the tools of toybox 0.8 in mksh, which Android has; on a "
+        "device it is not tried yet."
     )
     yield (
         "A dump has what its maker sees: root in the host's pid namespace sees all, a container "
@@ -78,9 +79,9 @@ def _parts() -> Iterator[str]:
     )
     yield (
         "Of a **sos report** these are used: `proc/PID/status` and `mountinfo` (newer versions "
-        "have them), `proc/sys`, and in `sos_commands/*/` what `lsof`, `lsfd`, `lsns` and `ps` "
-        "printed. Without `-k process.lsof=on` (the default of newer versions) nothing is known "
-        "of what is open. Its logs are passed over."
+        "have them), `proc/sys`, and in `sos_commands/*/` what `lsof`, `lsfd`, `lsns`, `ps` "
+        "and `uname` printed. Without `-k process.lsof=on` (the default of newer versions) "
+        "nothing is known of what is open. Its logs are passed over."
     )
     yield "## Checkpoints of CRIU"
     yield (

@@ -325,6 +325,17 @@ def test_a_sos_report_of_an_older_version_has_its_tree_by_ps(tmp_path: Path) -> 
         assert found[TRUTH[str(CHILD)]["fd"]["5"]] == "usage_leak"
 
 
+def test_uname_says_of_which_machine_a_report_is(tmp_path: Path) -> None:
+    report = sos(tmp_path / "case")
+    shutil.rmtree(report / "proc/sys")
+    (report / "sos_commands/kernel").mkdir()
+    told = "Linux node-1 5.14.0-503.el9.x86_64 #1 SMP Thu Nov 26 x86_64 GNU/Linux\n"
+    (report / "sos_commands/kernel/uname_-a").write_text(told)
+    for path in (report, as_archive(report)):
+        meta = replay.collect(path, CHILD).meta
+        assert (meta["host"], meta["kernel"]) == ("node-1", "5.14.0-503.el9.x86_64")
+
+
 def test_logs_of_a_report_are_passed_over(tmp_path: Path) -> None:
     report = sos(tmp_path / "case")
     fs: Any = open_dump(as_archive(report))

@@ -1,8 +1,8 @@
 """The registry of captures: every module of this package that has a `CAPTURE`, by a package walk.
 
-A capture is what a tool printed of processes and what they have open: `lsof`, `lsfd`, `lsns`, `ls`,
-`ps`. It is recognised by its content, and read as a dump of /proc that lacks the rest. To add one,
-drop one file in here; nothing else is edited.
+A capture is what a tool printed of processes and what they have open (`lsof`, `lsfd`, `lsns`, `ls`,
+`ps`), or of the machine (`uname`). It is recognised by its content, and read as a dump of /proc
+that lacks the rest. To add one, drop one file in here; nothing else is edited.
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ class Told:
         self._access: dict[str, bytes] = {}
         self._contested: set[str] = set()
         self._refused: refusals.Refusals = {}
+        self._files: dict[str, bytes] = {}
 
     def begin(self, where: str) -> None:
         """Go on with the capture that is called `where`."""
@@ -69,6 +70,10 @@ class Told:
         if access in ACCESS:
             self._access.setdefault(f"{pid}/{files.ACCESS}/{fd}", access)
 
+    def content(self, path: str, data: bytes) -> None:
+        """Note what a file of /proc has that is no process's."""
+        self._files.setdefault(path, data)
+
     def link(self, path: str, target: str) -> None:
         """Note where a link of /proc leads."""
         if self._links.setdefault(path, target) != target:
@@ -93,6 +98,7 @@ class Told:
         found: Entries = {
             f"{pid}/status": self._status(pid, told) for pid, told in self._processes.items()
         }
+        found |= self._files
         found |= self._links
         found |= self._access
         old = known.get(refusals.PATH, b"")
