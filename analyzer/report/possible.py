@@ -19,7 +19,7 @@ from analyzer.relations.alike import LIKE, MOVED, RELATION
 from analyzer.report.holders import holders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from analyzer.check.leaks import Verdicts
     from analyzer.check.subtree import Border
@@ -72,30 +72,52 @@ def doubts(snapshot: Snapshot, verdicts: Verdicts) -> Mapping[int, Doubt]:
     meets = _meets(snapshot)
     if not meets:
         return {}
-    border = verdicts.border
-    found: dict[int, tuple[dict[int, str], set[int]]] = {}
-    for some in meets:
-        mine = [one for one in some if _side(border, one[0]) == INSIDE]
-        theirs = [one for one in some if _side(border, one[0]) not in {INSIDE, OBSERVER}]
-        for row, role, _ in mine:
-            likes, untold = found.setdefault(row, ({}, set()))
-            for other, its, words in theirs:
-                if role == LIKE:
-                    likes.setdefault(other, words)
-                elif MOVED in {role, its}:
-                    untold.add(other)
-    wanted = {row for likes, _ in found.values() for row in list(likes)[:MOST]}
+    places, theirs = _sides(meets, verdicts.border)
+    # Those of the subtree that meet the same others are many: a thousand forks of one process.
+    others = {where: _others(where, theirs) for where in set(places.values())}
+    wanted = {row for likes, _ in others.values() for row, _ in likes[:MOST]}
     held = _held(snapshot, verdicts, sorted(wanted))
     numbers = snapshot.tables["objects"]["objref"].tolist()
-    return {
-        numbers[row]: Doubt(
-            tuple(_named(likes, held, numbers)),
-            max(len(likes) - MOST, 0),
-            len(untold - likes.keys()),
-        )
-        for row, (likes, untold) in found.items()
-        if likes or untold
-    }
+    told = {where: _doubt(some, held, numbers) for where, some in others.items()}
+    return {numbers[row]: told[where] for row, where in places.items() if any(told[where])}
+
+
+_Places = tuple[tuple[int, str], ...]  # where an object meets others (by number), in which role
+
+
+def _sides(
+    meets: Sequence[Sequence[_Row]], border: Border
+) -> tuple[dict[int, _Places], list[list[_Row]]]:
+    """Return where objects of the subtree (by row) meet others, and the others of each place."""
+    places: dict[int, _Places] = {}
+    theirs = []
+    for number, some in enumerate(meets):
+        sides = [_side(border, row) for row, _, _ in some]
+        others = [one for one, s in zip(some, sides, strict=True) if s not in {INSIDE, OBSERVER}]
+        theirs.append(others)
+        for (row, role, _), side in zip(some, sides, strict=True):
+            if side == INSIDE and others:
+                places[row] = (*places.get(row, ()), (number, role))
+    return places, theirs
+
+
+class _Others(NamedTuple):
+    """What may be one with an object: rows, and what is equal; and how many are not told apart."""
+
+    likes: tuple[tuple[int, str], ...]
+    untold: int
+
+
+def _others(places: _Places, theirs: Sequence[Sequence[_Row]]) -> _Others:
+    likes: dict[int, str] = {}
+    untold = set()
+    for number, role in places:
+        for row, its, words in theirs[number]:
+            if role == LIKE:
+                likes.setdefault(row, words)
+            elif MOVED in {role, its}:
+                untold.add(row)
+    return _Others(tuple(likes.items()), len(untold - likes.keys()))
 
 
 def _meets(snapshot: Snapshot) -> Sequence[Sequence[_Row]]:
@@ -129,9 +151,6 @@ def _held(snapshot: Snapshot, verdicts: Verdicts, rows: list[int]) -> Mapping[in
     return first
 
 
-def _named(
-    likes: Mapping[int, str], held: Mapping[int, Holder], numbers: Sequence[int]
-) -> Iterable[Candidate]:
-    for row, words in list(likes.items())[:MOST]:
-        if row in held:
-            yield Candidate(numbers[row], held[row], words)
+def _doubt(some: _Others, held: Mapping[int, Holder], numbers: Sequence[int]) -> Doubt:
+    named = [(numbers[row], held[row], words) for row, words in some.likes[:MOST] if row in held]
+    return Doubt(tuple(map(Candidate._make, named)), max(len(some.likes) - MOST, 0), some.untold)

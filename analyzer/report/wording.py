@@ -38,12 +38,16 @@ POSSIBLE: Final = "perhaps referenced from outside"
 
 def may_hold(entry: ReportObject) -> list[str]:
     """Return who may hold an object from outside: "sh (7): fd 3 of it looks the same (...)"."""
-    said: dict[str, None] = {}
+    alike: dict[tuple[str, Side], list[Holder]] = {}
     for one in entry.doubt.candidates:
-        for words in held_by(one.holder.side, [one.holder]):
-            said[f"perhaps {words}; alike: {one.evidence}"] = None
+        alike.setdefault((one.evidence, one.holder.side), []).append(one.holder)
+    said = [
+        f"perhaps {words}; alike: {evidence}"
+        for (evidence, side), holders in alike.items()
+        for words in held_by(side, holders)
+    ]
     more = entry.doubt.more
-    return [*said, *([f"and {number(more)} more that look like it"] if more else [])]
+    return [*dict.fromkeys(said), *([f"and {number(more)} more that look like it"] if more else [])]
 
 
 def only_mapped(entry: ReportObject) -> bool:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from analyzer.check.leaks import check
 from analyzer.procfs import alike, evidence, fdinfo
 from analyzer.procfs.evidence import Descriptor, Process
 from analyzer.procfs.fdinfo import FdInfo
 from analyzer.procfs.status import Status
 from analyzer.relations.alike import LIKE, MOVED, STILL
+from analyzer.report import possible
+from tests.build import Machine
 
 
 def told(text: str, link: str = "/x") -> Descriptor:
@@ -130,3 +133,20 @@ def test_what_is_not_known_proves_nothing() -> None:
     half = evidence.of_process("FS", PROCESS._replace(cwd=None), PROCESS._replace(cwd=None))
     assert half is not None
     assert not half.still
+
+
+def test_forks_of_one_process_have_their_doubt_in_common() -> None:
+    made = Machine()
+    first = made.object("MM", None, holders=[(made.task(2, 1), "mm")])
+    forks = [made.object("MM", None, holders=[(made.task(100, 2), "mm")])]
+    for pid in range(3, 40):
+        forks.append(made.object("MM", None, holders=[(made.task(pid, 2), "mm")]))
+        forks.append(made.object("MM", None, holders=[(made.task(100 + pid, 100), "mm")]))
+    for fork in (first, *forks):
+        made.relation("alike", fork, first, left_role=LIKE, detail="laid out alike")
+    snapshot = made.snapshot(pid=100)
+    found = possible.doubts(snapshot, check(snapshot))
+    assert len(found) == 38
+    (doubt,) = {id(one): one for one in found.values()}.values()  # one for all: they are many
+    assert len(doubt.candidates) == possible.MOST
+    assert doubt.more == 38 - possible.MOST
