@@ -57,6 +57,7 @@ def render(report: Report) -> str:
         "title": text(f"{answer}: pid {report.subject.pid} on {report.subject.host}"),
         "subject": page_parts.subject_line(report),
         "headline": page_parts.status_mark(report) + text(answer),
+        "dump": page_parts.dump(report),
         "next": page_parts.next_step(report),
         "findings": page_parts.findings(report),
         "numbers": page_parts.numbers(report),

@@ -11,11 +11,11 @@ import html
 import os
 from typing import TYPE_CHECKING, Final
 
-from analyzer.core.model import Basis, Rules, Side, Status, Verdict
+from analyzer.core.model import Basis, Conclusion, Rules, Side, Status, Verdict
 from analyzer.core.text import printable
 from analyzer.core.version import __version__
 from analyzer.report import alike, inventory
-from analyzer.report.wording import ends, number, plural
+from analyzer.report.wording import POSSIBLE, ends, number, plural
 from analyzer.scene import palette
 from analyzer.scene.scene import CROSSING, UNNAMED
 from analyzer.writers import terminal
@@ -66,6 +66,14 @@ def subject_line(report: Report) -> str:
 def next_step(report: Report) -> str:
     """Return how to go on; that more could be listed is for a terminal, a page lists all."""
     return text(terminal.next_step(report).partition("; --")[0].removesuffix(".") + ".")
+
+
+def dump(report: Report) -> str:
+    """Return what the dump has that the report is made of, and what it lacks; "" if of no dump."""
+    told = _inventory(report)
+    when = ", ".join(filter(None, (report.source.words, report.subject.collected_at)))
+    lines = (f"From {when}.", *told) if told else ()
+    return "".join(f'<p class="hint">{text(line)}</p>' for line in lines)
 
 
 def findings(report: Report) -> str:
@@ -128,10 +136,12 @@ def numbers(report: Report) -> str:
     """Return the summary as figures."""
     summary = report.summary
     leaks, doubts = summary.usage_leak + summary.overcount, summary.unknown + summary.unstable
+    maybe = sum(entry.conclusion is Conclusion.POSSIBLE for entry in report.objects)
     shown = (
         (summary.checked, f"{plural(summary.checked, 'object')} judged"),
         (leaks, "referenced from outside"),
         (doubts, "undecided"),
+        *(((maybe, POSSIBLE),) if maybe else ()),
         (summary.contained, "contained"),
         (report.subject.tasks, f"{plural(report.subject.tasks, 'task')} inside"),
         (summary.references, f"{plural(summary.references, 'reference')} from inside"),
@@ -228,7 +238,8 @@ _MEANINGS: Final = {
     Verdict.OVERCOUNT: "More users were found than it has references: something was counted twice, "
     "or changed.",
     Verdict.UNSTABLE: "Two readings of it disagreed.",
-    Verdict.UNKNOWN: "Its count could not be read, or something that touches it could not.",
+    Verdict.UNKNOWN: "Its count could not be read, or something that touches it could not. It is "
+    "possible that it leaks where somebody outside has what looks like it.",
     Verdict.CONTAINED: "Every reference to it is the subtree's.",
 }
 
@@ -248,7 +259,6 @@ def facts(report: Report) -> str:
         ("boot", subject.boot_id),
         ("read at", subject.collected_at),
         ("read from", report.source.words + without),
-        *(("the dump", line) for line in _inventory(report)),
         ("held still", frozen),
         ("rules", _RULES[subject.rules]),
         ("read by", f"cranalyze {report.snapshot.meta.get('tool_version', '')}"),

@@ -10,12 +10,12 @@ import html
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from analyzer.core.model import Basis, Impact, Side, Verdict
+from analyzer.core.model import Basis, Conclusion, Impact, Side, Verdict
 from analyzer.core.text import printable, shorten
 from analyzer.kinds import registry
 from analyzer.report import facts
 from analyzer.report.grouping import Bundle
-from analyzer.report.wording import counts, held, nouns, number, verdict_words
+from analyzer.report.wording import POSSIBLE, counts, held, may_hold, nouns, number, verdict_words
 from analyzer.scene import palette
 from analyzer.writers.page_parts import BASES, text, verdict_mark, words_of
 from analyzer.writers.svg import mark
@@ -143,22 +143,27 @@ def _anchor(entry: ReportObject) -> str:
 def _row(entry: ReportObject, *, whole: bool) -> str:
     counted = map(_figure, (entry.users, entry.refcount, entry.outside))
     cells = "".join(f'<td class="n">{figure}</td>' for figure in counted) + _unnamed(entry)
-    held = "; ".join(_held(entry, Side.OUTSIDE))
+    held = "; ".join(_held(entry, Side.OUTSIDE) or may_hold(entry))
     held = shorten(held, _HELD_WHOLE if whole else _HELD, keep_end=False)
     name = html.escape(shorten(named(entry), _NAME))
     said = text(entry.name or "") if whole and _is_long(entry) else ""
     title = f' title="{said}"' if said else ""
     impact = "" if entry.impact is None else entry.impact.word
     means = "" if entry.impact is None else entry.impact.value
-    ignored = "" if entry.gates else " <span>(ignored)</span>"
     return (
         f'<tr data-key="{entry.kind}:{entry.objref}" data-verdict="{entry.verdict.value}"'
         f' data-impact="{impact}">'
         f"<td>{html.escape(registry()[entry.kind].title)}</td>"
         f'<th scope="row"><a href="#{_anchor(entry)}"{title}>{name}</a></th>'
-        f"<td><span>{verdict_mark(entry.verdict)}{words_of(entry.verdict)}</span>{ignored}</td>"
+        f"<td><span>{verdict_mark(entry.verdict)}{words_of(entry.verdict)}</span>{_aside(entry)}</td>"
         f"<td>{means}</td>{cells}<td>{html.escape(held)}</td></tr>"
     )
+
+
+def _aside(entry: ReportObject) -> str:
+    """Return what stands beside a verdict: a leak that is not proven, or does not count."""
+    said = {"ignored": not entry.gates, "possible": entry.conclusion is Conclusion.POSSIBLE}
+    return "".join(f" <span>({word})</span>" for word, holds in said.items() if holds)
 
 
 def _is_long(entry: ReportObject) -> bool:
@@ -197,6 +202,8 @@ def _pairs(entry: ReportObject) -> Iterator[str]:
         yield f"<dt>state<dd>{text(facts.words(entry.facts))}"
     for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER, Side.UNPLACED):
         yield from _holders(side, entry)
+    if said := may_hold(entry):
+        yield f"<dt>{POSSIBLE}{''.join(f'<dd>{html.escape(line)}' for line in said)}"
     if entry.unexplained > 0 and registry()[entry.kind].unseen:
         yield f"<dt>can hold it unnamed<dd>{text(registry()[entry.kind].unseen)}"
     if entry.message:

@@ -171,6 +171,26 @@ def test_facts_findings_and_doubts_are_on_it() -> None:
     assert "read from /proc, without reference counts" in text
 
 
+def test_a_dump_begins_with_what_it_has_and_names_who_may_hold() -> None:
+    made = Machine()
+    own, other = (
+        made.object("MM", None, holders=[(made.task(pid, parent), "mm")])
+        for pid, parent in ((100, 77), (77, 1))
+    )
+    for thing in (own, other):
+        made.relation(
+            "alike", thing, other, left_role="like", detail="its memory is laid out alike"
+        )
+    inventory = {"processes": 2, "files": {"stat": 2}, "uid": 0}
+    source = {"name": "replay", "capabilities": {}, "notes": [], "inventory": inventory}
+    snapshot = made.snapshot(pid=100, source=source)
+    shown = rendered(make(snapshot, check(snapshot), ReportOptions("check", gate=True)))
+    assert "2 processes; stat 2" in shown.text
+    assert shown.text.index("2 processes; stat 2") < shown.text.index("judged")
+    assert "unknown (possible)" in shown.text
+    assert shown.text.count("perhaps task77 (77): runs in it") == 2  # in its row and its details
+
+
 def test_what_is_unknown_is_not_shown_as_a_number() -> None:
     shown = rendered(reported(unprivileged(), procfs=True))
     assert shown.words.count("?") == 2 * len(shown.attribute("tr", "data-key"))
