@@ -111,16 +111,17 @@ def walk(
 
 
 def _links(fs: ProcFs, task: Task, log: GapLog) -> Links:
+    what = "open files" if task.leader else "open files of a thread"
     try:
         links = fs.links(f"{task.folder}/fd")
     except OSError as error:
         if not vanished(error):
-            log.add(refusal("open files", "opendir", error, _UNSEEN), task.tgid)
+            log.add(refusal(what, "opendir", error, _UNSEEN), task.tgid)
         return Links((), ())
     if links.refused:
-        log.add(refusal("open files", "readlink", links.refused, _UNSEEN), task.tgid)
+        log.add(refusal(what, "readlink", links.refused, _UNSEEN), task.tgid)
     if links.others:
-        log.add(not_links("open files", "fd", _UNSEEN), task.tgid)
+        log.add(not_links(what, "fd", _UNSEEN), task.tgid)
     elif fs.copied and _more_told(fs, task, links):
         log.add(lacking("some open files", "fd", _UNSEEN), task.tgid)
     return links

@@ -113,4 +113,4 @@ def _where(what: str, pids: list[int]) -> str:
     if len(pids) == 1:
         return f"pid {pids[0]}: {what}"
     shown = ", ".join(map(str, pids[:_SHOWN])) + (", ..." if len(pids) > _SHOWN else "")
-    return f"{len(pids)} processes (pid {shown}): {what}"
+    return f"{len(pids):,} processes (pid {shown}): {what}"
