@@ -41,8 +41,8 @@ def _parts() -> Iterator[str]:
         "`-i` without `-t` with kubectl, podman and docker: a terminal changes bytes. A shell "
         "cannot compare descriptors: where there is `perl` or `python3`, the script asks kcmp(2) "
         "by it, and the dump says by which. It is tried with dash, bash and BusyBox, with mksh "
-        "where that is installed, and with the tools of toybox 0.8 in mksh, which Android has; on a "
-        "device it is not tried yet."
+        "where that is installed, and with the tools of toybox 0.8 in mksh, which Android has; on "
+        "a device it is not tried yet."
     )
     yield (
         "A dump has what its maker sees: root in the host's pid namespace sees all, a container "
