@@ -121,6 +121,9 @@ def _how(before: Report, after: Report, by: By) -> Iterator[str]:
     redacted = [bool(meta["options"].get("redacted")) for meta in metas]
     if redacted[0] != redacted[1] and by is By.NAME:
         yield "the names of one are hashed, so that nothing is the same by its name"
+    keys = {meta["options"].get("redact_key") for meta in metas}
+    if all(redacted) and len(keys) > 1 and by is By.NAME:
+        yield "names are hashed under two keys, so that nothing is the same by its name"
     for report, which in ((before, "first"), (after, "second")):
         if report.incomplete:
             yield f"a part of the subtree could not be read in the {which}"

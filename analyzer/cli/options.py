@@ -125,6 +125,14 @@ Redact = Annotated[
     bool,
     typer.Option("--redact", help="Hash names, paths and cgroups; equal ones stay equal."),
 ]
+RedactKey = Annotated[
+    str | None,
+    typer.Option(
+        "--redact-key",
+        metavar="FILE",
+        help="Hash them under the key in FILE: equal on all hosts that have it.",
+    ),
+]
 Freeze = Annotated[
     bool,
     typer.Option(

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from analyzer.report.rules import Rule
     from analyzer.report.value import Report, ReportOptions
     from analyzer.snapshot.value import Snapshot
+    from analyzer.sources.privacy import Redaction
     from analyzer.sources.request import Request
 
 
@@ -128,17 +129,15 @@ def judged(
     target: Target,
     rules: str = "modern",
     *,
-    redact: bool = False,
+    redacted: Callable[[str], Redaction] | None = None,
 ) -> tuple[Snapshot, Verdicts]:
     """Return the snapshot of `file`, and the verdicts on what is asked of it."""
     from analyzer.check.leaks import check as judge
     from analyzer.core.model import Rules
 
     snapshot = target.of(desk.load(file))
-    if redact:
-        from analyzer.sources.privacy import Redaction
-
-        snapshot = Redaction.of(snapshot.meta["boot_id"]).snapshot(snapshot)
+    if redacted is not None:
+        snapshot = redacted(snapshot.meta["boot_id"]).snapshot(snapshot)
     return snapshot, judge(snapshot, rules=Rules(rules))
 
 

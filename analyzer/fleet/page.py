@@ -36,7 +36,7 @@ _STYLE: Final = (
 def render(fleet: Fleet, *, everything: bool = False) -> str:
     """Return the page as HTML, valid UTF-8."""
     troubles = [one for one in fleet.troubles if one.gates or everything]
-    answer = told.headline(fleet, troubles)
+    answer = told.headline(fleet)
     head = (
         '<header class="top"><p class="brand">cranalyze <span>fleet</span></p>'
         f"<h1>{verdict_mark(_MARKS.get(fleet.status, Verdict.UNKNOWN))}{text(answer)}</h1>"

@@ -7,8 +7,9 @@ is unstable or unknown), crossing and finding, as `cranalyze check` tells them, 
 What is the same trouble on many machines has one *signature*: the columns `row`, `kind`, `folded`,
 `holders`, `workload` and `association`. In these numbers and ids are folded to ``*``, since they
 are of one machine or one run: ``/run/user/1000`` is ``/run/user/*``, and so are UUIDs, and runs of
-eight and more hexadecimal digits with a number among them. Of a snapshot with hashes for names
-(--redact) these stay whole.
+eight and more hexadecimal digits with a number among them. The name of an image stays whole: it is
+the same on all machines, and its version is what one wants to know. So do the hashes for names of a
+snapshot that has these (--redact); they are the same on all hosts under one key (--redact-key).
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ RESULTS: Final = Schema(
         _C("source_url", "text", "where the snapshot was"),
         _C("tool_version", "text", "the cranalyze that checked it"),
         _N("pid", "i64", "the root that was judged"),
-        _N("workload", "text", "the container, else the unit, else the command that it is"),
+        _N("image", "text", "the image of the container, where its runtime told it (collect)"),
+        _N("workload", "text", "the image, else the container, the unit, or the command"),
         _N("status", "category", "of a check: contained, leaks, undecided"),
         _N("kind", "category", "kind of object, or the relation, finding or system call"),
         _N("name", "text", "what people call it; of a gap where it is"),
@@ -104,8 +106,9 @@ def _of_report(report: Report) -> Iterator[Row]:
     who, summary = report.subject, report.summary
     people = People(report.snapshot, who.pid)
     fold = _OF_ONE_RUN if report.snapshot.meta["options"].get("redacted") else _FOLDED
-    workload = _workload(who, home(people.cgroup(who.pid)).unit, fold)
-    every = {"boot_id": who.boot_id, "pid": who.pid, "workload": workload}
+    image = report.snapshot.meta.get("images", {}).get(str(who.pid))
+    workload = image or _workload(who, home(people.cgroup(who.pid)).unit, fold)
+    every = {"boot_id": who.boot_id, "pid": who.pid, "image": image, "workload": workload}
     numbers = {name: getattr(summary, name) for name in ("checked", *map(str, Verdict))}
     yield every | numbers | {
         "row": CHECK, "status": report.status.value, "gaps": len(report.gaps)

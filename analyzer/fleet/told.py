@@ -13,7 +13,7 @@ from analyzer.report.wording import few, listing, many, number
 from analyzer.writers.terminal import MIN_WIDTH, Line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from datetime import datetime
 
     from analyzer.fleet.summary import Fleet, Trouble, Unlike
@@ -27,7 +27,7 @@ def render(fleet: Fleet, width: int = 80, *, everything: bool = False) -> list[L
     """Return what is said as lines of at most `width` cells (never less than MIN_WIDTH)."""
     wide = max(width, MIN_WIDTH)
     told = [one for one in fleet.troubles if one.gates or everything]
-    lines = _wrapped(headline(fleet, told), wide, "", 2, _STYLES.get(fleet.status, ""))
+    lines = _wrapped(headline(fleet), wide, "", 2, _STYLES.get(fleet.status, ""))
     lines += _wrapped(about(fleet), wide, "", 2, "faint")
     most = len(told) if everything else _MOST
     for one in told[:most]:
@@ -43,8 +43,9 @@ def render(fleet: Fleet, width: int = 80, *, everything: bool = False) -> list[L
     return lines
 
 
-def headline(fleet: Fleet, told: Sequence[Trouble]) -> str:
-    """Return the answer: one sentence."""
+def headline(fleet: Fleet) -> str:
+    """Return the answer, one sentence: of what decides, whatever else is listed."""
+    told = [one for one in fleet.troubles if one.gates]
     new = "" if fleet.since is None else f" new since {fleet.since:%Y-%m-%d}"
     signatures = many(len(told), "signature") if told else "nothing"
     decides = "decides" if len(told) < 2 else "decide"  # noqa: PLR2004 - a plural

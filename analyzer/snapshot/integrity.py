@@ -58,6 +58,10 @@ def _is_notes(value: object) -> bool:
     return type(value) is list and all(type(note) is str for note in value)
 
 
+def _is_texts(value: object) -> bool:
+    return type(value) is dict and all(type(text) is str for pair in value.items() for text in pair)
+
+
 def _is_flags(value: object) -> bool:
     return type(value) is dict and all(type(flag) is bool for flag in value.values())
 
@@ -82,6 +86,7 @@ _META: Final[tuple[tuple[str, Callable[[Any], bool], str, bool], ...]] = (
     ("source.capabilities", _is_flags, "are not all true or false", True),
     ("frozen_seconds", lambda value: _is_number(value, 0, _MOST_SECONDS), "is no time", True),
     ("incomplete", lambda value: type(value) is bool, "is not true or false", True),
+    ("images", _is_texts, "are not all texts", True),
     ("address_key", lambda value: type(value) is str, "is no text", True),
 )
 

@@ -4,8 +4,9 @@
 shares what is the host's. `Redaction` puts keyed hashes in the place of what people chose: names of
 processes, hosts and files (each part of a path by itself, so that a folder stays one), and cgroups;
 in a dump of where mappings are, too. Equal words have equal hashes under one key, so that tables
-still join; without the key nobody can try words. What the kernel itself calls things
-(``pipe:[1234]``, ``[eventfd]``), numbers and times stay as they are.
+still join; without the key nobody can try words. By default that is the key of a boot of one host;
+hosts that have the same one in a file (--redact-key) join with each other. What the kernel itself
+calls things (``pipe:[1234]``, ``[eventfd]``), numbers and times stay as they are.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analyzer.check.subtree import INSIDE, other_roots, task_sides
+from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK
+from analyzer.core.text import printable
 from analyzer.core.values import replace
 from analyzer.kinds import facts
 from analyzer.snapshot import tables
-from analyzer.snapshot.addresses import boot_key
+from analyzer.snapshot.addresses import boot_key, key_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,6 +43,9 @@ _KERNELS: Final = re.compile(
     r"(?:anon_inode:)?\[[\w:.-]*\]|anon_inode:[\w:-]*|/?"
     r"|(?:pipe|socket|net|uts|ipc|mnt|pid|user|cgroup|time|\w+_for_children):\[\d+\]"
 )
+_SHORTEST_KEY: Final = 16  # bytes
+_LONGEST_KEY: Final = 4096
+_OTHERS: Final = 0o077
 _FIGURES: Final = re.compile(r"[0-9., -]*(?:bytes|pages)?")
 _DELETED: Final = " (deleted)"
 _PATH: Final = re.compile(r"/[^\s,;:'\")]+")
@@ -132,10 +138,21 @@ def _with_ancestors(table: Table, kept: Mask) -> Mask:
 
 
 class Redaction:
-    """Hashes under one key: `of` a machine's boot where its secret can be had, else a new one."""
+    """Hashes under one key: `of` a machine's boot where its secret can be had, else a new one.
+
+    `meta["options"]["redact_key"]` tells keys apart without telling them.
+    """
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+
+    @classmethod
+    def under(cls, path: str) -> Redaction:
+        """Return the one under the key in a file, for all machines that have it.
+
+        Raises BadInputError if it is shorter than 16 bytes, or others than its owner can read it.
+        """
+        return cls(blake2b(_secret(path), digest_size=16, person=b"cranalyze redact").digest())
 
     @classmethod
     def of(cls, boot_id: str) -> Redaction:
@@ -177,7 +194,9 @@ class Redaction:
         notes = [self.prose(note) for note in source.get("notes", ())]
         more = {"host": self.word(meta["host"]), "source": {**source, "notes": notes}}
         more["subject"] = self._subject(meta["subject"])
-        more["options"] = {**meta["options"], "redacted": True}
+        if "images" in meta:
+            more["images"] = {pid: self.name(image) for pid, image in meta["images"].items()}
+        more["options"] = {**meta["options"], "redacted": True, "redact_key": key_id(self._key)}
         return replace(snapshot, meta={**meta, **more}, tables={**snapshot.tables, **changed})
 
     def _subject(self, subject: Mapping[str, Any]) -> dict[str, Any]:
@@ -242,6 +261,29 @@ class Redaction:
     def _path(self, data: bytes) -> bytes:
         told = self.name(data.decode("utf-8", "surrogateescape"))
         return told.encode("utf-8", "surrogateescape")
+
+
+def _secret(path: str) -> bytes:
+    """Return what is in a file that nobody else can read, but for the end of its line."""
+    shown = printable(path)
+    try:
+        with open(path, "rb", opener=_never_waits) as file:
+            status = os.fstat(file.fileno())
+            data = file.read(_LONGEST_KEY + 1).rstrip(b"\r\n")
+    except OSError as error:
+        raise BadInputError(f"cannot read the key {shown}: {error.strerror}") from error
+    if status.st_mode & _OTHERS or status.st_uid not in {0, os.geteuid()}:
+        raise BadInputError(f"the key {shown} is not yours alone: chmod 600 it")
+    if not _SHORTEST_KEY <= len(data) <= _LONGEST_KEY:
+        raise BadInputError(
+            f"the key {shown} has not {_SHORTEST_KEY} to {_LONGEST_KEY} bytes: make one with "
+            "openssl rand -hex 32"
+        )
+    return data
+
+
+def _never_waits(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _with_plain(before: Table, hashed: Table) -> Table:

@@ -22,13 +22,13 @@ from analyzer.procfs.identity import Recording
 from analyzer.procfs.record import Recorder
 from analyzer.sources import procfs
 from analyzer.sources.meta import boot_id
-from analyzer.sources.privacy import Redaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
     from analyzer.procfs.reading import Progress
+    from analyzer.sources.privacy import Redaction
 
 Entries = dict[str, bytes | str]
 
@@ -44,7 +44,7 @@ def dump(
     *,
     others: Callable[[], tuple[int, ...]] = tuple,
     force: bool = False,
-    redact: bool = False,
+    redaction: Redaction | None = None,
     progress: Progress = lambda _: None,
 ) -> None:
     """Write the tar `out` with all that a replay for `pid` (None: for any process) needs.
@@ -52,12 +52,12 @@ def dump(
     `others` are more roots of the subtree.
 
     It is there when it is complete, and replaces another only with `force` (see `files.whole`).
-    With `redact` it has hashes for names, paths and cgroups (`analyzer.sources.privacy`).
+    With a `redaction` it has hashes for names, paths and cgroups (`analyzer.sources.privacy`).
     Raises BadInputError when it cannot be written, and as the procfs source does.
     """
     entries = record(pid, others=others, progress=progress)
-    if redact:
-        redaction, recorded = Redaction.of(boot_id()), entries[facts.PATH]
+    if redaction is not None:
+        recorded = entries[facts.PATH]
         assert isinstance(recorded, bytes)  # noqa: S101 -- as `record` made it
         entries = {path: redaction.entry(path, entry) for path, entry in entries.items()}
         told = facts.parse(recorded, facts.PATH)

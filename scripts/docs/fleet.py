@@ -38,7 +38,14 @@ def _parts() -> Iterator[str]:
         "that checks them (`kubernetes/`); they need two volumes, `cranalyze-snapshots` "
         "(ReadWriteMany) and `cranalyze-fleet`, and an image (`Containerfile`). Who reads has "
         "CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE, and nothing of the node's files; who checks has "
-        "no privileges. What `collect --redact` hashes joins within one boot of a host alone."
+        "no privileges."
+    )
+    yield (
+        "Of a container that docker, podman or crictl lists, `collect` keeps the image; without "
+        "these commands (in the DaemonSet, say) a container is told by its first process. What "
+        "`collect --redact` hashes joins within one boot of a host; with `--redact-key FILE`, of "
+        "which all hosts have a copy (`openssl rand -hex 32`, mode 600: a credential of systemd, a "
+        "Secret of Kubernetes), within the fleet. The key is in no snapshot."
     )
     yield "## Who does the work"
     yield md.docstring(engine.__doc__)
@@ -94,6 +101,12 @@ SELECT kind, folded, holders, workload, association, count(DISTINCT host) AS hos
        min(collected_at) AS first, max(collected_at) AS last
 FROM fleet WHERE row IN ('leak', 'crossing') AND gates AND bundle IS DISTINCT FROM 'code'
 GROUP BY ALL ORDER BY hosts DESC, first;
+""",
+    "Which image leaks, of which versions": """
+SELECT regexp_replace(image, '[:@][^/]*$', '') AS repository, list(DISTINCT image) AS versions,
+       count(DISTINCT signature) AS signatures, count(DISTINCT host) AS hosts
+FROM fleet WHERE row IN ('leak', 'crossing') AND gates AND image IS NOT NULL
+GROUP BY ALL ORDER BY hosts DESC;
 """,
     "What is new since a day": """
 SELECT kind, folded, holders, min(collected_at) AS first

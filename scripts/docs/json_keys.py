@@ -645,7 +645,7 @@ FLEET: Final[Keys] = {
     "troubles[].name": (TEXT, "its name without numbers and ids"),
     "troubles[].title": (TEXT, "what it is, in words"),
     "troubles[].holders": (TEXT, "the programs outside"),
-    "troubles[].workload": (TEXT, "the container, else the unit, else the command inside"),
+    "troubles[].workload": (TEXT, "the image, else the container, the unit, or the command"),
     "troubles[].association": (TEXT, "how it is held"),
     "troubles[].impact": (TEXT_OR_NONE, "what it means at worst, or null"),
     "troubles[].gates": (FLAG, "it decides an answer, and is not code that is mapped"),

@@ -19,6 +19,7 @@ import pytest
 
 from analyzer.fleet import rows, summary
 from analyzer.snapshot import crz
+from analyzer.sources.privacy import Redaction
 from scripts.docs.fleet import RECIPES
 from tests.build import Machine
 from tests.schema import faults
@@ -166,6 +167,39 @@ def test_in_a_snapshot_of_a_whole_host_each_container_is_judged(tmp_path: Path) 
     ]
     said = reported(folder).stdout
     assert "\n2 checks of 1 snapshot, 2009-04-24: 1 contained and 1 with leaks\n" in said
+
+
+def test_an_image_is_what_a_container_is_called_by_on_all_hosts(tmp_path: Path) -> None:
+    folder = tmp_path / "snapshots"
+    folder.mkdir()
+    for host, version in enumerate(("1.25", "1.25", "1.26")):
+        image = f"docker.io/library/nginx:{version}"
+        saved(folder / f"{host}.crz", machine(), host, images={"100": image})
+    checked(folder)
+    troubles = told(folder)["troubles"]
+    assert {(one["workload"][-10:], *one["hosts"]) for one in troubles} == {
+        ("nginx:1.25", "web0", "web1"), ("nginx:1.26", "web2"),
+    }  # fmt: skip
+    assert "in docker.io/library/nginx:1.26" in reported(folder).stdout
+
+
+def test_hosts_whose_names_are_hashed_under_one_key_have_the_same_signatures(
+    tmp_path: Path,
+) -> None:
+    folder, key = tmp_path / "snapshots", tmp_path / "key"
+    folder.mkdir()
+    key.write_text("k" * 32)
+    key.chmod(0o600)
+    for host in range(2):
+        made = machine().snapshot(
+            100, host=f"web{host}", boot_id=BOOT.format(host), collected_at=DAY.format(0),
+            images={"100": "nginx:1"},
+        )  # fmt: skip
+        Redaction.under(str(key)).snapshot(made).save(folder / f"{host}.crz")
+    checked(folder)
+    (log,) = told(folder)["troubles"]
+    assert len(log["hosts"]) == 2
+    assert not {"web", "nginx", "srv", "launcher"} & set(re.findall("[a-z]+", json.dumps(log)))
 
 
 def test_a_store_is_read_and_written_as_a_folder_is(fleet: Path) -> None:
@@ -448,13 +482,15 @@ def test_a_scheduler_that_is_not_there_is_one_line(fleet: Path) -> None:
 def test_the_queries_of_the_documentation_run(fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     duckdb: Any = pytest.importorskip("duckdb")
     (fleet / "bad.crz").touch()
+    saved(fleet / "image.crz", machine(), 2, 2, images={"100": "nginx:1.25"})
     checked(fleet)
     (fleet.parent / "out").rename(fleet.parent / "fleet")
     monkeypatch.chdir(fleet.parent)
     first, *others = RECIPES.values()
     duckdb.sql(first)
-    leaks, new, alone, unread = (duckdb.sql(query).fetchall() for query in others)
+    leaks, images, new, alone, unread = (duckdb.sql(query).fetchall() for query in others)
     assert leaks[0][5] == 3
+    assert images == [("nginx", ["nginx:1.25"], 1, 1)]
     assert {row[1] for row in new} >= {"/srv/own"}
-    assert alone == []
+    assert alone == [("web2", "FILE", "/srv/log", "launcher")], "that image"
     assert unread[0][0] == str(fleet / "bad.crz")

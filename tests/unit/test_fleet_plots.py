@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from matplotlib.figure import Figure
 
-from analyzer.fleet import plots
+from analyzer.core.values import replace
+from analyzer.fleet import plots, told
 from analyzer.fleet.summary import Fleet, Trouble, Unlike
 from analyzer.plots import _style, base
 from tests.unit.test_plots import NASTY, read, said, title
@@ -98,6 +99,14 @@ def test_a_host_that_is_unlike_the_others_stands_apart_with_what_it_has_alone() 
         assert labels[-1] == last
         assert "open file /srv/*.logalone, in app\n" in said(figure)
     assert "… and " in said(drawn("hosts", "many"))
+
+
+def test_what_does_not_decide_is_listed_and_no_part_of_the_answer() -> None:
+    few = FLEETS["few"]
+    waived = tuple(replace(one, gates=False) for one in few.troubles)
+    lines = [line.text for line in told.render(replace(few, troubles=waived), everything=True)]
+    assert lines[0] == "nothing decides, on 5 hosts"
+    assert sum("does not decide" in line for line in lines) == 5
 
 
 def test_axes_of_ones_own_are_drawn_on() -> None:

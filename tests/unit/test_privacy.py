@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from analyzer.check.leaks import check
+from analyzer.core.errors import BadInputError
 from analyzer.procfs import maps
 from analyzer.snapshot import crz
 from analyzer.snapshot.addresses import hashed
@@ -175,3 +177,70 @@ def test_how_a_subject_was_named_is_hashed_too() -> None:
     for plain in ("100", "100 7", "host", "self"):
         again = made.snapshot(100, subject={"pid": 100, "start_time": None, "selector": plain})
         assert Redaction(b"k" * 16).snapshot(again).meta["subject"]["selector"] == plain
+
+
+def key_file(tmp_path: Path, content: str = "k" * 32, mode: int = 0o600) -> str:
+    path = tmp_path / "key"
+    path.write_text(content)
+    path.chmod(mode)
+    return str(path)
+
+
+def test_hosts_that_have_one_key_join_and_no_others_do(tmp_path: Path) -> None:
+    path = key_file(tmp_path)
+    first, second = (
+        Redaction.under(path).snapshot(leaking().snapshot(100, boot_id=boot, host="web"))
+        for boot in ("one", "two")
+    )
+    for table, column in (("tasks", "comm"), ("objects", "name")):
+        assert first.tables[table][column].tolist() == second.tables[table][column].tolist()
+    assert first.meta["host"] == second.meta["host"] != "web"
+    other = Redaction.under(key_file(tmp_path, "l" * 32)).snapshot(leaking().snapshot(100))
+    marks = [one.meta["options"]["redact_key"] for one in (first, second, other)]
+    assert marks[0] == marks[1] != marks[2]
+    assert not set(first.tables["tasks"]["comm"]) & set(other.tables["tasks"]["comm"])
+
+
+def test_the_end_of_a_line_is_no_part_of_a_key(tmp_path: Path) -> None:
+    plain = Redaction.under(key_file(tmp_path)).word("a")
+    assert Redaction.under(key_file(tmp_path, "k" * 32 + "\n")).word("a") == plain
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "why"),
+    [
+        ("k" * 15 + "\n", 0o600, "has not 16 to 4096 bytes: make one with openssl rand -hex 32"),
+        ("k" * 9000, 0o600, "has not 16 to 4096 bytes"),
+        ("k" * 32, 0o640, "is not yours alone: chmod 600 it"),
+        ("k" * 32, 0o604, "is not yours alone"),
+    ],
+)
+def test_a_key_that_is_none_or_not_secret_is_refused(
+    tmp_path: Path, content: str, mode: int, why: str
+) -> None:
+    with pytest.raises(BadInputError, match=why) as told:
+        Redaction.under(key_file(tmp_path, content, mode))
+    assert "kkk" not in str(told.value)
+
+
+def test_a_key_that_is_not_there_or_no_file_is_one_line(tmp_path: Path) -> None:
+    leaking().snapshot(100).save(tmp_path / "a.crz")
+    os.mkfifo(tmp_path / "fifo", 0o600)
+    for name in ("none", "fifo", "."):
+        ran = run("report", "a.crz", "--redact-key", name, cwd=tmp_path)
+        assert (ran.returncode, ran.stdout, len(ran.stderr.splitlines())) == (2, "", 1)
+
+
+def test_a_report_is_hashed_under_a_key_that_is_in_nothing_of_it(tmp_path: Path) -> None:
+    made = leaking().snapshot(100, images={"100": "registry.example/nginx:1"})
+    made.save(tmp_path / "a.crz")
+    secret = "0123456789abcdef" * 4
+    path = key_file(tmp_path, secret)
+    redaction = Redaction.under(path)
+    for form in ("--json", "--tree", "--all"):
+        told = run("report", "a.crz", form, "--redact-key", path, cwd=tmp_path)
+        assert redaction.word("bash") in told.stdout
+        assert secret[:16] not in told.stdout + told.stderr
+    meta = redaction.snapshot(made).meta
+    assert meta["images"] == {"100": redaction.name("registry.example/nginx:1")}
+    assert secret[:16] not in str(meta)

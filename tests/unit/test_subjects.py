@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -15,14 +16,14 @@ from analyzer.cli.target import Target
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import Rules
 from analyzer.procfs import cgroup
+from analyzer.procfs.fs import MemoryFs
 from analyzer.procfs.homes import NOWHERE, home, of_paths
-from analyzer.subjects import commands
+from analyzer.subjects import commands, images
 from analyzer.subjects.base import Process, Recorded, containers
 from tests.build import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 WEB: Final = "ab" * 32
 DB: Final = "abcd" * 16
@@ -273,6 +274,49 @@ def test_a_pod_by_its_name(node: Fake, tools: Path) -> None:
     assert subjects.resolve("pod:shop", node).roots == (20, 30)
     with pytest.raises(BadInputError, match="no such pod"):
         subjects.resolve("pod:sho", node)
+
+
+# --- which image a container is made of
+
+
+def test_the_images_of_all_containers_are_listed_by_their_runtimes(tools: Path) -> None:
+    tool(tools, "docker", f"printf '{WEB}\\tnginx:1.25\\nodd\\n{DB}\\t\\n'")
+    tool(
+        tools,
+        "crictl",
+        """printf '%s' '{"containers": [
+        {"id": "a", "image": {"image": "sha256:1", "userSpecifiedImage": "app:2"}},
+        {"id": "b", "image": {"image": "db:\\u001b[2J"}, "imageRef": "sha256:2"},
+        {"id": "c", "imageRef": "sha256:3"}]}'""",
+    )
+    assert images.listed({"docker"}) == {WEB: "nginx:1.25"}
+    assert images.listed({"cri-o", "containerd"}) == {
+        "a": "app:2", "b": r"db:\e[2J", "c": "sha256:3",
+    }  # fmt: skip
+    assert images.listed({"lxc", "podman"}) == {}, "it is not installed, or has no images"
+
+
+@pytest.mark.parametrize("said", ["", "x", "[]", "[" * 9999, '{"containers": [{"id": 1}, 2]}'])
+def test_a_runtime_that_says_something_else_knows_no_image(tools: Path, said: str) -> None:
+    tool(tools, "crictl", f"printf '%s' '{said}'")
+    assert images.listed({"containerd"}) == {}
+
+
+def test_a_runtime_is_asked_of_the_containers_that_are_meant() -> None:
+    files = {f"{pid}/cgroup": f"0::{path}\n".encode() for pid, path in (
+        (7, f"/docker/{WEB}"), (8, f"/libpod_parent/libpod-{DB}"), (9, "/init.scope"))}  # fmt: skip
+    fs = MemoryFs({"stat": b"", **files}, Path("/proc"))
+    assert images.runtimes(fs, None) == {"docker", "podman"}
+    assert images.runtimes(fs, 7) == {"docker"}
+    assert images.runtimes(fs, 9) == images.runtimes(fs, 10) == set()
+
+
+def test_an_image_is_kept_by_the_first_process_or_by_the_root() -> None:
+    tables = two().snapshot(None, scope="host").tables
+    by_id = {DB: "db:1", "other": "x"}
+    assert images.by_pid(tables, None, by_id) == {"30": "db:1"}
+    assert images.by_pid(tables, 31, by_id) == {"31": "db:1"}
+    assert images.by_pid(tables, 20, by_id) == {"30": "db:1"}
 
 
 # --- in a snapshot, and as one

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from analyzer.cli import hashes
 from analyzer.cli import options as opt
 from analyzer.cli.arguments import default_name
 from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.output import Progress, emit, note
 from analyzer.cli.target import Target
 from analyzer.cli.work import collected, strangers
+from analyzer.core.values import replace
 
 if TYPE_CHECKING:
     from analyzer.snapshot.value import Snapshot
@@ -34,6 +36,7 @@ def run(  # noqa: PLR0913 - an option each
     freeze: opt.Freeze = False,
     members: opt.Members = opt.Membership.DESCENT,
     redact: opt.Redact = False,
+    redact_key: opt.RedactKey = None,
     force: opt.Force = False,
 ) -> None:
     """Keep the reference graph of a subtree in a file."""
@@ -47,6 +50,8 @@ def run(  # noqa: PLR0913 - an option each
     if output not in {None, "-"}:
         files.refuse_target(str(output), force=force)
     target = Target.parse(subject, of_dump=proc is not None, members=members.value)
+    redacted = hashes.asked(redact=redact, key=redact_key)
+    images = {} if proc is not None else _images(target)
     inputs = strangers(proc)
     with Desk(inputs, to_file(output, force=force), foreign=bool(inputs)) as desk:
         with Progress() as progress:
@@ -54,10 +59,9 @@ def run(  # noqa: PLR0913 - an option each
                 target, source, scope, desk, progress,
                 raw=raw_addresses, freeze=freeze, thorough=True, proc=proc,
             )  # fmt: skip
-        if redact:
-            from analyzer.sources.privacy import Redaction
-
-            snapshot = Redaction.of(snapshot.meta["boot_id"]).snapshot(snapshot)
+        snapshot = _with_images(snapshot, images)
+        if redacted is not None:
+            snapshot = redacted(snapshot.meta["boot_id"]).snapshot(snapshot)
         path = output or ""
         if path == "-":
             crz.save(snapshot, path)
@@ -69,6 +73,23 @@ def run(  # noqa: PLR0913 - an option each
     if path != "-":
         emit(f"{files.printable_path(path)}\n")
     note(_written(snapshot))
+
+
+def _images(target: Target) -> dict[str, str]:
+    """Return the image of each container that may be meant, by its id."""
+    from pathlib import Path
+
+    from analyzer.procfs.fs import ProcFs
+    from analyzer.subjects import images
+
+    return images.listed(images.runtimes(ProcFs(Path("/proc")), target.pid))
+
+
+def _with_images(snapshot: Snapshot, by_id: dict[str, str]) -> Snapshot:
+    from analyzer.subjects import images
+
+    found = images.by_pid(snapshot.tables, snapshot.meta["subject"]["pid"], by_id)
+    return replace(snapshot, meta={**snapshot.meta, "images": found}) if found else snapshot
 
 
 def _named(desk: Desk, snapshot: Snapshot) -> str:

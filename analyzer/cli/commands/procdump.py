@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from analyzer.cli import hashes
 from analyzer.cli import options as opt
 from analyzer.cli.output import Progress, emit
 from analyzer.cli.target import Target
@@ -23,6 +24,7 @@ def run(
     script: opt.AsScript = False,
     members: opt.Members = opt.Membership.DESCENT,
     redact: opt.Redact = False,
+    redact_key: opt.RedactKey = None,
     force: opt.Force = False,
 ) -> None:
     """Dump /proc for a later collect --proc.
@@ -35,6 +37,7 @@ def run(
     from analyzer.core import files
     from analyzer.core.errors import BadInputError
     from analyzer.sources import procdump as dumper
+    from analyzer.sources.meta import boot_id
     from analyzer.sources.request import Request
 
     if script:
@@ -46,9 +49,10 @@ def run(
     if path == "-":
         raise BadInputError("a dump cannot go to stdout: name a file with -o")
     files.refuse_target(path, force=force)
+    redacted = hashes.asked(redact=redact, key=redact_key)
     with Progress() as progress:
         dumper.dump(
             request.pid, Path(path), others=request.others,
-            force=force, redact=redact, progress=progress,
+            force=force, redaction=redacted and redacted(boot_id()), progress=progress,
         )  # fmt: skip
     emit(f"{files.printable_path(path)}\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from analyzer.cli import hashes
 from analyzer.cli import options as opt
 from analyzer.cli.arguments import for_tool, newest_snapshot, obey_policy
 from analyzer.cli.desk import Desk, to_file
@@ -34,6 +35,7 @@ def run(  # noqa: PLR0913 - an option each
     html: opt.Html = None,
     everything: opt.All = False,
     redact: opt.Redact = False,
+    redact_key: opt.RedactKey = None,
     short: opt.ColumnsOrOutput = None,
     columns: opt.Columns = None,
     noheadings: opt.NoHeadings = False,
@@ -81,5 +83,6 @@ def run(  # noqa: PLR0913 - an option each
     if tool is opt.Tool.CRIU:
         chosen = for_tool(chosen, form)
     name = file or newest_snapshot()
+    redacted = hashes.asked(redact=redact, key=redact_key)
     with Desk([name], to_file(wanted.output, force=force)) as desk:
-        finish(make(*judged(desk, name, target, rules, redact=redact), chosen), wanted, desk)
+        finish(make(*judged(desk, name, target, rules, redacted=redacted), chosen), wanted, desk)

@@ -87,7 +87,7 @@ def _title(fleet: Fleet) -> str:
     every = [one for one in fleet.troubles if one.gates]
     newest = max((f"{one.first:%Y-%m-%d}" for one in every), default="")
     since = f": the newest since {newest}" if len(every) > 1 else ""
-    return f"{told.headline(fleet, every)}{since}"
+    return f"{told.headline(fleet)}{since}"
 
 
 def _time(checked: Mapping[str, int]) -> _Time:

@@ -99,7 +99,7 @@ def _columns(fleet: Fleet, most: int) -> list[_Hosts]:
 
 
 def _title(fleet: Fleet) -> str:
-    said = told.headline(fleet, [one for one in fleet.troubles if one.gates])
+    said = told.headline(fleet)
     names = [one.host for one in fleet.unlike]
     if not names:
         return said
