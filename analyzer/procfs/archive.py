@@ -274,7 +274,7 @@ def _in_memory(contents: Contents, path: Path, where: str) -> ProcFs:
     if not any(map(_is_process, fs.listdir(""))):
         raise BadInputError(_no_process(where) + (f" ({contents.cut})" if contents.cut else ""))
     fs.cut, fs.skipped = contents.cut, contents.skipped
-    fs.captures, fs.damaged = contents.captures, contents.damaged
+    fs.captures, fs.damaged, fs.notes = contents.captures, contents.damaged, contents.notes
     return fs
 
 

@@ -21,7 +21,7 @@ class Contents:
 
     `skipped` counts by what they are the members that are of no use here, `cut` says how far it
     could be read: "" when to its end. `captures` are the names of those that it was made
-    of; `damaged` tells of what in them is not as it should be.
+    of; `damaged` tells of what in them is not as it should be, `notes` of what it cannot have.
     """
 
     entries: Entries = field(default_factory=dict)
@@ -30,3 +30,4 @@ class Contents:
     cut: str = ""
     captures: list[str] = field(default_factory=list)
     damaged: list[BadInputError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)

@@ -68,8 +68,8 @@ class ProcFs:
     """The tree in the folder `root`.
 
     `copied` tells a dump: then `cut` says how far it could be read, where not to its end, and
-    `skipped` counts what there was besides files, folders and links. `captures` and `damaged` are
-    of `contents.Contents`.
+    `skipped` counts what there was besides files, folders and links. `captures`,
+    `damaged` and `notes` are of `contents.Contents`.
     """
 
     copied = False
@@ -77,6 +77,7 @@ class ProcFs:
     skipped: Mapping[str, int] = MappingProxyType({})
     captures: Sequence[str] = ()
     damaged: Sequence[BadInputError] = ()
+    notes: Sequence[str] = ()
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -1,6 +1,7 @@
 """/proc/PID/maps: the mappings of an address space (proc_pid_maps(5)).
 
-Only mappings of a file are returned: those that have a device or an inode. The kernel escapes
+Only mappings of a file are returned: those that have a device or an inode, or of which these are
+not known, as in images of CRIU, but the path. The kernel escapes
 newlines in the path; a path of a file without a name ends with " (deleted)".
 """
 
@@ -18,12 +19,15 @@ _PERMISSIONS: Final = re.compile(rb"[r-][w-][x-][sp-]")
 
 
 class Mapping(NamedTuple):
-    """One mapping: start address, permissions ("r-xp"), device as makedev(3), inode, path."""
+    """One mapping: start address, permissions ("r-xp"), device as makedev(3), inode, path.
+
+    Device and inode are None where they are not known.
+    """
 
     start: int
     permissions: str
-    dev: int
-    ino: int
+    dev: int | None
+    ino: int | None
     path: str
 
 
@@ -49,17 +53,18 @@ def parse(data: bytes, where: str) -> list[Mapping]:
 
 # All processes that run one program have the same lines but for the addresses.
 @lru_cache(maxsize=1 << 14)
-def _rest(line: bytes) -> tuple[str, int, int, str] | None:
+def _rest(line: bytes) -> tuple[str, int | None, int | None, str] | None:
     """Return permissions, device, inode and path; None for what maps no file."""
     field = line.split(None, _FIELDS - 1)
+    path = decode(unescape(field[4])) if len(field) == _FIELDS else ""
     if field[3] == b"0" and field[2] == b"00:00":
-        return None
+        return (_permissions(field[0]), None, None, path) if path.startswith("/") else None
     major, _, minor = field[2].partition(b":")
     return (
         _permissions(field[0]),
         device(major, minor, base=16),
         number(field[3], below=1 << 64),
-        decode(unescape(field[4])) if len(field) == _FIELDS else "",
+        path,
     )
 
 

@@ -35,7 +35,7 @@ class Refusing(ProcFs):
         self._inner = inner
         self._refused = refused
         self.copied, self.cut, self.skipped = inner.copied, inner.cut, inner.skipped
-        self.captures, self.damaged = inner.captures, inner.damaged
+        self.captures, self.damaged, self.notes = inner.captures, inner.damaged, inner.notes
 
     def is_live(self) -> bool:
         """Do as `ProcFs.is_live`."""

@@ -382,6 +382,8 @@ class Memories:
             return
         for read, task in others:
             for one in _shared(fs, read):
+                if one.dev is None or one.ino is None:
+                    continue
                 key = self.inode(one.dev, one.ino, one.path, task)
                 if key in wanted and key is not None:
                     memory: Key = ("MM", ("of", task.tgid))

@@ -44,7 +44,7 @@ def words(inventory: Inventory, pid: int) -> tuple[str, ...]:
     lacks = {name: cost for name, cost in COSTS.items() if not files.get(name)}
     lines = [_line(inventory, files), *_captures(inventory)]
     lines += [f"no {name}: {cost}" for name, cost in lacks.items()]
-    if lacks:
+    if lacks and inventory.get("kcmp") != CRIU:
         lines.append(f"to have all: {_SCRIPT}; ssh HOST sudo sh -s -- -p {pid} < procdump.sh")
     return tuple(lines)
 
@@ -75,6 +75,9 @@ def _line(inventory: Inventory, files: Mapping[str, int]) -> str:
 
 
 def _made(inventory: Inventory) -> Iterator[str]:
+    if inventory.get("kcmp") == CRIU:
+        yield "a checkpoint: all in it is inside, and who else shared with it is not in it"
+        return
     if not inventory.get("kthreadd"):
         yield "no kthreadd: made inside a pid namespace, or not of all processes"
     uid = inventory.get("uid")
@@ -82,9 +85,7 @@ def _made(inventory: Inventory) -> Iterator[str]:
     yield f"made {who}"
     if inventory.get("seconds") is not None:
         yield f"took {number(inventory['seconds'])} s"
-    if inventory.get("kcmp") == CRIU:
-        yield "a checkpoint: all in it is inside, and who else shared with it is not in it"
-    elif inventory.get("kcmp") not in {None, "", "none"}:
+    if inventory.get("kcmp") not in {None, "", "none"}:
         yield f"kcmp(2) asked by {inventory['kcmp']}"
     if inventory.get("whole") is False:
         yield "cut short"

@@ -70,7 +70,7 @@ def collect(path: Path, asked: Request | int | None, opened: int | None = None) 
         seen.log.add(_CUT)
     for said in _damaged(fs, [*fs.damaged, *lost]):
         seen.log.add(Failure(f"the dump: {said}", "", None, _DAMAGED))
-    notes = _skipped(fs)
+    notes = [*_skipped(fs), *fs.notes]
     if known.subject and pid != known.subject:
         seen.log.add(_OF_ANOTHER._replace(what=f"a dump for process {known.subject}"))
     source = able(REPLAY, seen).meta(notes)

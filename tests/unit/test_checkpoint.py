@@ -1,6 +1,10 @@
-"""Images of CRIU: of a real checkpoint (CRIU 4.2.1), and damaged ones.
+"""Images of CRIU: of real checkpoints (CRIU 4.2.1), and damaged ones.
 
-A shell ran ``(sleep 1000; :) | cat`` with descriptor 3 on /etc/passwd, 4 on /dev/null.
+In checkpoint.tar a shell ran ``(sleep 1000; :) | cat`` with descriptor 3 on /etc/passwd, 4 on
+/dev/null. In checkpoint-spaces.tar a process and its child have network, IPC and UTS namespaces of
+their own; they map a file (shared, and private), memory of a memfd, shared anonymous memory and a
+segment, and have their network namespace open. In checkpoint-external.tar a process has a file open
+on a mount, and a datagram socket connected to one, that were both external to the checkpoint.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.procfs import checkpoint, identity, status
+from analyzer.procfs import checkpoint, identity, maps, status
 from analyzer.procfs.archive import open_dump
 from analyzer.procfs.contents import Contents
 from analyzer.procfs.kcmp import What
@@ -24,12 +28,15 @@ from analyzer.sources import replay
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TAR = Path(__file__).parents[1] / "data" / "checkpoint.tar"
+DATA = Path(__file__).parents[1] / "data"
+TAR = DATA / "checkpoint.tar"
+SPACES, APP = DATA / "checkpoint-spaces.tar", 20957
+EXTERNAL, CLIENT = DATA / "checkpoint-external.tar", 27048
 SHELL, SUBSHELL, CAT, SLEEP = 14909, 14910, 14911, 14912
 
 
-def images() -> dict[str, bytes]:
-    with tarfile.open(TAR) as tar:
+def images(path: Path = TAR) -> dict[str, bytes]:
+    with tarfile.open(path) as tar:
         files = [(member.name, tar.extractfile(member)) for member in tar if member.isfile()]
         return {Path(name).name: file.read() for name, file in files if file is not None}
 
@@ -88,6 +95,57 @@ def test_what_is_shared_in_a_checkpoint_is_counted_and_nothing_leaks() -> None:
     assert "a checkpoint: all in it is inside" in words(told, SHELL)[0]
 
 
+def test_what_is_mapped_in_a_checkpoint_is_what_proc_showed() -> None:
+    found = maps.parse(open_dump(SPACES).read(f"{APP}/maps"), "x")
+    shared = [one for one in found if one.permissions == "rw-s"]
+    assert [(one.path, one.ino) for one in shared] == [
+        ("/SYSV00000000 (deleted)", 0), ("/memfd:cache (deleted)", 372107),
+        ("/dev/zero (deleted)", 372106), ("/srv/apps1/data", None),
+    ]  # fmt: skip
+    code = [one for one in found if one.permissions == "r-xp"]
+    assert [one.path for one in code] == [
+        "/srv/apps1/app", "/usr/lib/x86_64-linux-gnu/libc.so.6",
+        "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+    ]  # fmt: skip
+    assert {one.dev for one in found if one.path.startswith("/srv")} == {None}
+
+
+def test_a_mapped_file_of_a_checkpoint_is_no_open_file() -> None:
+    objects = replay.collect(SPACES, APP).tables["objects"]
+    named = [objects.row(row) for row in range(len(objects))]
+    # What is open, and what each of two address spaces maps: CRIU does not tell which is which.
+    assert sum(row["name"] == "/srv/apps1/data" for row in named) == 3
+    assert sum(row["name"] == "/memfd:cache (deleted)" for row in named) == 3
+
+
+def test_namespaces_of_a_checkpoint_are_told_by_the_numbers_of_criu() -> None:
+    fs = open_dump(SPACES)
+    for pid in (APP, 20960):
+        links = fs.links(f"{pid}/ns")
+        assert dict(zip(links.names, links.targets, strict=True)) == {
+            "pid": "pid:[1]", "net": "net:[9]", "ipc": "ipc:[10]", "uts": "uts:[11]",
+            "mnt": "mnt:[6]", "user": "user:[7]", "cgroup": "cgroup:[8]", "time": "time:[5]",
+        }  # fmt: skip
+    assert fs.link(f"{APP}/fd/5") == "net:[9]"
+    objects = replay.collect(SPACES, APP).tables["objects"]
+    kinds = [objects.value("kind", row) for row in range(len(objects))]
+    assert {kind for kind in kinds if kind and kind.endswith("_NS")} == {
+        "PID_NS", "NET_NS", "IPC_NS", "UTS_NS", "MNT_NS", "USER_NS", "CGROUP_NS", "TIME_NS",
+    }  # fmt: skip
+    (note,) = fs.notes
+    assert note.startswith("in namespaces of CRIU itself (pid, mnt, user, cgroup, time): who else")
+
+
+def test_what_was_external_to_a_checkpoint_is_named() -> None:
+    fs = open_dump(EXTERNAL)
+    assert not fs.damaged
+    assert fs.notes[-1].startswith(
+        "external to the checkpoint (/srv/apps1/log.sock, mount /srv/apps1/x): who else"
+    )
+    told = " ".join(replay.collect(EXTERNAL, CLIENT).meta["source"]["notes"])
+    assert "external to the checkpoint" in told
+
+
 def test_an_image_that_is_missing_or_damaged_is_a_gap(tmp_path: Path) -> None:
     folder = as_folder(tmp_path)
     (folder / "files.img").unlink()
@@ -103,7 +161,7 @@ def test_an_image_that_is_missing_or_damaged_is_a_gap(tmp_path: Path) -> None:
 
 @given(st.data())
 def test_no_image_however_damaged_is_an_error(data: st.DataObject) -> None:
-    whole = images()
+    whole = images(data.draw(st.sampled_from((TAR, SPACES, EXTERNAL))))
     name = data.draw(st.sampled_from(sorted(whole)))
     image = bytearray(whole[name])
     for _ in range(data.draw(st.integers(1, 5))):
