@@ -76,7 +76,9 @@ def every_key() -> list[str]:
 
 def sources() -> Iterator[Path]:
     """Yield the modules that ask for themselves."""
-    return (path for path in PACKAGE.rglob("*.py") if _name(path) not in _GENERIC)
+    for path in PACKAGE.rglob("*.py"):
+        if _name(path) not in _GENERIC and _may_ask(path.read_text()):
+            yield path
 
 
 def _name(path: Path) -> str:
@@ -110,8 +112,6 @@ def _recorded() -> Iterator[Question]:
 
 def in_source(text: str) -> Iterator[Question]:
     """Find the questions in the text of a module."""
-    if not _may_ask(text):
-        return
     tree = ast.parse(text)
     constants = _constants(tree)
     for node in ast.walk(tree):
@@ -121,8 +121,6 @@ def in_source(text: str) -> Iterator[Question]:
 
 def hidden(text: str) -> Iterator[str]:
     """Find the questions that are literal but for a variable of a function: make it a constant."""
-    if not _may_ask(text):
-        return
     tree = ast.parse(text)
     constants = _constants(tree)
     for function in ast.walk(tree):

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -114,16 +115,25 @@ def _run(given: list[str]) -> int:
         app()(prog_name=_NAME)
     # The first word that is no option: the program's own options take none.
     asked = next((word for word in given if not word.startswith("-")), "")
-    command = typer.main.get_command(app({asked}))
     try:
         # Not main(), which turns a closed pipe into 1 and prints errors in its own way.
-        with command.make_context(_NAME, given) as context:
-            command.invoke(context)
+        with _command(asked).make_context(_NAME, given) as context:
+            context.command.invoke(context)
     except typer.Exit as done:
         return done.exit_code
     except typer.Abort:
         raise KeyboardInterrupt from None
     return 0
+
+
+@cache
+def _command(asked: str) -> Any:  # noqa: ANN401 - click's class has no fixed home
+    """Return the program, of which the command that is asked for can be run."""
+    import typer
+
+    from analyzer.cli.app import app
+
+    return typer.main.get_command(app({asked}))
 
 
 def _failed(given: list[str], error: Exception) -> int:
