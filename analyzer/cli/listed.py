@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import typer
 
 from analyzer.cli.output import columns, emit, note
-from analyzer.cli.view import encoding
+from analyzer.cli.selection import encoding
 from analyzer.core.errors import BadInputError, no_such
 from analyzer.core.model import JSON_FORMAT
 from analyzer.core.text import valid, wrap

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from analyzer.cli import completion, listed, view
+from analyzer.cli import completion, listed, selection
 
 
 class Source(StrEnum):
@@ -236,7 +236,7 @@ ListColumns = Annotated[
         "--list-columns",
         help="List all columns of -o and -Q, and what they say.",
         is_eager=True,
-        callback=view.list_columns,
+        callback=selection.list_columns,
     ),
 ]
 Filter = Annotated[

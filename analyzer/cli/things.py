@@ -9,10 +9,10 @@ from analyzer.cli import listed
 from analyzer.cli.output import coloured, columns, emit
 from analyzer.cli.work import machine, strangers
 from analyzer.core.errors import BadInputError
+from analyzer.core.text import SIZES
 from analyzer.core.values import replace
 
-_SIZE: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)\s*([KMGT]?)i?B?", re.IGNORECASE)
-_UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+_SIZE: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)\s*(|[KMGT](?:i?B)?)", re.IGNORECASE)
 
 
 class Wish(NamedTuple):
@@ -53,7 +53,7 @@ def size(text: str) -> int:
     found = _SIZE.fullmatch(text.strip())
     if found is None:
         raise BadInputError(f"--larger {text}: no size; write 4096, 10M, 1.5G")
-    return int(float(found[1]) * (1 << _UNITS[found[2].upper()]))
+    return int(float(found[1]) * SIZES.get(found[2].upper().replace("I", "i"), 1))
 
 
 def tell(

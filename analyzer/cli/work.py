@@ -15,7 +15,7 @@ import typer
 from analyzer.cli.arguments import parse_words, split_output
 from analyzer.cli.desk import Desk
 from analyzer.cli.output import Progress, coloured, columns, emit, note, speak_utf8
-from analyzer.cli.view import View, chosen_view, encoding, narrowed, table
+from analyzer.cli.selection import Selection, chosen_selection, encoding, narrowed, table
 from analyzer.core.errors import BadInputError
 from analyzer.core.values import replace
 
@@ -238,7 +238,7 @@ class Asked(NamedTuple):
 
     form: Form
     output: str | None
-    view: View
+    selection: Selection
     everything: bool
     force: bool
     by_o: bool = False  # the file was named by -o, which is for columns
@@ -296,8 +296,8 @@ def asked(
     by_o = output is not None and output in (short or ())
     output = target(output, html, force=force)
     whole = form not in {Form.TEXT, Form.JSON}
-    view = chosen_view(listed, filter_, noheadings=noheadings, whole=whole)
-    return Asked(form, output, view, everything or form is Form.HTML, force, by_o)
+    selection = chosen_selection(listed, filter_, noheadings=noheadings, whole=whole)
+    return Asked(form, output, selection, everything or form is Form.HTML, force, by_o)
 
 
 def target(output: str | None, html: str | None, *, force: bool) -> str | None:
@@ -323,10 +323,10 @@ def finish(result: Report, asked: Asked, desk: Desk, *, quiet: bool = False) -> 
     stdout = asked.output in {None, "-"}
     if quiet and stdout:
         raise typer.Exit(result.exit_code)
-    if asked.view.columns:
-        text = table(result, asked.view, json=asked.form is Form.JSON, stdout=stdout)
+    if asked.selection.columns:
+        text = table(result, asked.selection, json=asked.form is Form.JSON, stdout=stdout)
     else:
-        shown = narrowed(result, asked.view)
+        shown = narrowed(result, asked.selection)
         text = _written(shown, asked.form, everything=asked.everything, stdout=stdout)
     if asked.form not in {Form.TEXT, Form.TREE}:
         speak_utf8()
@@ -336,7 +336,7 @@ def finish(result: Report, asked: Asked, desk: Desk, *, quiet: bool = False) -> 
 
 def _told(asked: Asked) -> str:
     what = _FORMS[asked.form]
-    if asked.view.columns:
+    if asked.selection.columns:
         what = "the columns" if asked.form is Form.TEXT else "the columns as JSON"
     return f"{what} (-o is for columns: a file is --output)" if asked.by_o else what
 

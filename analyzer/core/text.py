@@ -8,10 +8,20 @@ that repaint the screen, marks that turn the direction of writing round, bytes t
 from __future__ import annotations
 
 import unicodedata
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _NAMED: Final = {"\n": r"\n", "\t": r"\t", "\r": r"\r", "\x1b": r"\e"}
 _SURROGATE_BYTES: Final = range(0xDC80, 0xDD00)  # how os.fsdecode keeps a byte that is no UTF-8
+
+SIZES: Final[Mapping[str, int]] = {
+    f"{letter}{end}": base**power
+    for power, letter in enumerate("KMGT", 1)
+    for end, base in (("", 1 << 10), ("iB", 1 << 10), ("B", 1_000))
+}
+"""What a suffix stands for where people write a size, as util-linux takes it (scols-filter(5))."""
 
 
 def printable(text: str) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from analyzer.kinds.base import U64, Kind, Mask
-    from analyzer.memory.reader import Memory
+    from analyzer.memory.reader import Columns, Memory
 
 _MOST_GENERATIONS: Final = 1 << 16
 _PLACES: Final = {
@@ -37,6 +37,15 @@ _known: WeakKeyDictionary[Memory, dict[str, int]] = WeakKeyDictionary()
 def initial(memory: Memory, name: str) -> int:
     """Return the address of the initial namespace called `name` in /proc/PID/ns, 0 if unknown."""
     return _once(memory, name, lambda: _of_init_task(memory, *_PLACES[name]))
+
+
+def nested(memory: Memory, read: Columns) -> Mask:
+    """Tell where the user namespace `ns` was read and is another than the initial one.
+
+    That one is the host's, whoever holds it; and nearly everything does.
+    """
+    result: Mask = read.ok & (read["ns"] != initial(memory, "user"))
+    return result
 
 
 def hosts(memory: Memory, kind: Kind, addresses: U64) -> Mask:

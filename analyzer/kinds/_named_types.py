@@ -198,12 +198,27 @@ def _watches(prefix: str, memory: Memory, files: U64) -> Told:
     heads = groups + np.uint64(memory.offset("fsnotify_group", "marks_list"))
     found = rings(memory, np.where(groups != 0, heads, np.uint64(0)))
     mark = found.value - np.uint64(memory.offset("fsnotify_mark", "g_list"))
-    names = alias_names(memory, watched(memory, mark))
-    known = np.array([name != "" for name in names], np.bool_)
+    inodes = watched(memory, mark)
+    names, numbers = alias_names(memory, inodes), _numbers(memory, inodes)
+
+    def listed(words: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+        known = np.array([word != "" for word in words], np.bool_)
+        return _listed(found.owner[known], words[known].tolist(), len(files))
+
     return {
         f"{prefix}.watches": np.bincount(found.owner, minlength=len(files)),
-        f"{prefix}.paths": _listed(found.owner[known], names[known].tolist(), len(files)),
+        f"{prefix}.paths": listed(names),
+        f"{prefix}.inodes": listed(numbers),
     }
+
+
+def _numbers(memory: Memory, inodes: U64) -> npt.NDArray[np.object_]:
+    """Return the number of each inode and its filesystem's device or type: "12,sda1"."""
+    read = memory.gather(inodes, "inode", {"ino": "i_ino", "block": "i_sb"})
+    block = memory.gather(read["block"], "super_block", {"id": "s_id"})
+    pairs = zip(read["ino"].tolist(), block["id"].tolist(), strict=True)
+    words = texts([f"{ino},{plain(where)}" for ino, where in pairs])
+    return np.where(read.ok & block.ok, words, "")
 
 
 def watched(memory: Memory, marks: U64) -> U64:
@@ -342,11 +357,15 @@ FILE_TYPES: Final = (
         "inotify", ("inotify",), partial(_watches, "inotify"),
         Fact("inotify.watches", "number", "watches of an inotify instance"),
         Fact("inotify.paths", "text", "files that it watches, in their filesystems"),
+        Fact("inotify.inodes", "text", "their inode numbers, each with its device or filesystem",
+             aside=True),
     ),
     _anonymous(
         "fanotify", ("[fanotify]",), partial(_watches, "fanotify"),
         Fact("fanotify.watches", "number", "marks of a fanotify group"),
         Fact("fanotify.paths", "text", "files that it marks, in their filesystems"),
+        Fact("fanotify.inodes", "text", "their inode numbers, each with its device or filesystem",
+             aside=True),
     ),
     _anonymous("bpf-map", ("bpf-map",), _map, *_BPF),
     _anonymous("bpf-prog", ("bpf-prog",), _program, *_BPF),

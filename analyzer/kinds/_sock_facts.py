@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from analyzer.core.model import Fact
-from analyzer.kinds._named_types import named, texts
+from analyzer.kinds._named_types import named, plain, texts
 from analyzer.kinds.base import State
 from analyzer.kinds.superblock import device_of
 
@@ -79,6 +79,13 @@ _NETLINK: Final = (
     "audit", "fib_lookup", "connector", "netfilter", "ip6_fw", "dnrtmsg", "kobject_uevent",
     "generic", "dm", "scsitransport", "ecryptfs", "rdma", "crypto", "smc",
 )  # fmt: skip
+
+
+# include/uapi/linux/if_ether.h: as lsfd(1) writes them
+_LINK_PROTOCOLS: Final = {
+    0x0003: "ALL", 0x0800: "IP", 0x0806: "ARP", 0x8100: "8021Q", 0x86DD: "IPV6", 0x888E: "PAE",
+    0x88CC: "LLDP",
+}  # fmt: skip
 
 
 class Endpoints(NamedTuple):
@@ -167,7 +174,7 @@ def _common(memory: Memory, socks: U64) -> dict[str, npt.NDArray[Any]]:
         socks, "sock",
         {"family": "__sk_common.skc_family", "type": "sk_type", "state": "__sk_common.skc_state",
          "protocol": "sk_protocol", "net": "__sk_common.skc_net.net",
-         "waiting": "sk_ack_backlog", "most": "sk_max_ack_backlog"},
+         "waiting": "sk_ack_backlog", "most": "sk_max_ack_backlog", "shut": "sk_shutdown"},
     )  # fmt: skip
     net = memory.gather(read["net"], "net", {"ino": "ns.inum"})
     families, states = read["family"].tolist(), read["state"].tolist()
@@ -178,6 +185,7 @@ def _common(memory: Memory, socks: U64) -> dict[str, npt.NDArray[Any]]:
         "socket.type": _of(read.ok, [type_word(one) for one in read["type"].tolist()]),
         "socket.state": _of(read.ok, list(map(state_word, families, states, read["type"]))),
         "socket.protocol": _of(read.ok, [_protocol(*pair) for pair in pairs]),
+        "socket.shutdown": _of(read.ok, [shutdown_word(one) for one in read["shut"].tolist()]),
         "socket.netns": np.ma.masked_array(net["ino"], ~(read.ok & net.ok)),
         "socket.waiting": np.ma.masked_array(read["waiting"], ~listens),
         "socket.backlog": np.ma.masked_array(read["most"], ~listens),
@@ -213,6 +221,11 @@ def netlink_word(number: int) -> str:
 def protocol_word(number: int) -> str:
     """Return what a protocol of the internet is called."""
     return _PROTOCOLS.get(number, str(number))
+
+
+def shutdown_word(shut: int) -> str:
+    """Return what of "rw", receiving and sending, goes on (RCV_SHUTDOWN, SEND_SHUTDOWN)."""
+    return "".join("-" if shut >> bit & 1 else letter for bit, letter in enumerate("rw"))
 
 
 def type_word(number: int) -> str:
@@ -285,6 +298,7 @@ def _of_others(memory: Memory, socks: U64) -> Mapping[str, npt.NDArray[Any]]:
             queue["length"], ~(queue.ok & queued & (queue["length"] > 0))
         ),
         "socket.corked": _corked(memory, socks, np.isin(told["socket.protocol"], _UDP)),
+        **_heard(memory, socks, told["socket.family"] == "packet"),
     }
 
 
@@ -296,6 +310,26 @@ def _corked(memory: Memory, socks: U64, datagrams: Mask) -> Words:
         read = memory.gather(socks[at], "udp_sock", {"flags": ("udp_flags", "corkflag")})
         found[at[read.ok & (read["flags"] & _CORKED != 0)]] = "corked"
     return found
+
+
+def _heard(memory: Memory, socks: U64, packets: Mask) -> Mapping[str, Words]:
+    """Return what packet sockets hear: of which interface ("" of all), and which protocol."""
+    at = np.flatnonzero(packets)
+    interface, protocol = (np.full(len(socks), "", object) for _ in range(2))
+    if len(at) and memory.has("packet_sock", "ifindex"):
+        read = memory.gather(
+            socks[at], "packet_sock", {"protocol": "num", "device": "prot_hook.dev"}
+        )
+        device = memory.gather(read["device"], "net_device", {"name": "name"})
+        interface[at] = _of(read.ok & device.ok, [plain(one) for one in device["name"].tolist()])
+        protocol[at] = _of(read.ok, [link_protocol(one) for one in read["protocol"].tolist()])
+    return {"packet.interface": interface, "packet.protocol": protocol}
+
+
+def link_protocol(number: int) -> str:
+    """Return what a protocol in the order of bytes of the net is called, "" for none."""
+    own = socket.ntohs(number)
+    return _LINK_PROTOCOLS.get(own, f"0x{own:04x}" if own else "")
 
 
 def _of_vsock(
@@ -345,6 +379,13 @@ _FACTS: Final = (
     Fact("socket.type", "text", "type of a socket: stream, dgram, seqpacket, raw"),
     Fact("socket.protocol", "text", "protocol of a socket of the internet or netlink"),
     Fact("socket.state", "text", "state of a socket: established, listening, unconnected, ..."),
+    Fact(
+        "socket.shutdown",
+        "text",
+        "what goes on after shutdown(2): rw, r-, -w, --",
+        plain=True,
+        aside=True,
+    ),
     Fact("socket.netns", "number", "inode number of the network namespace of a socket"),
     Fact("socket.waiting", "number", "connections that a listener has not accepted yet"),
     Fact("socket.backlog", "number", "how many of them may wait"),
@@ -379,6 +420,14 @@ OTHERS: Final = State(
             "text",
             "corked: it holds back what it is to send (UDP_CORK)",
             plain=True,
+        ),
+        Fact("packet.interface", "text", "interface that a packet socket is bound to", aside=True),
+        Fact(
+            "packet.protocol",
+            "text",
+            "protocol of the link that it hears: ALL, IP, ARP, ...",
+            plain=True,
+            aside=True,
         ),
     ),
     _of_others,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core.model import Impact
-from analyzer.kinds._initial import initial
+from analyzer.kinds._initial import nested
 from analyzer.kinds.base import Association, By, Counter, Edges, Judged, Kind, Pointer
 from analyzer.kinds.ucounts import charged
 from analyzer.memory.distinct import member, unique
@@ -31,8 +31,7 @@ def opened(memory: Memory, creds: U64) -> Iterator[Edges]:
     """Yield the references that open files have to their `creds`."""
     distinct = unique(creds)
     read = memory.gather(distinct, "cred", {"ns": "user_ns"})
-    theirs = distinct[read.ok & (read["ns"] != initial(memory, "user"))]
-    at = np.flatnonzero(member(creds, theirs))
+    at = np.flatnonzero(member(creds, distinct[nested(memory, read)]))
     yield Edges(OPENED, "CRED", at, creds[at])
 
 

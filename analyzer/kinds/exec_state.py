@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core.model import Impact
-from analyzer.kinds._initial import initial
+from analyzer.kinds._initial import nested
 from analyzer.kinds.base import Association, By, Counter, Edges, Judged, Kind, Pointer
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def of_tasks(memory: Memory, tasks: U64) -> Iterator[Edges]:
         return
     states = memory.gather(tasks, "task_struct", {"state": "exec_state"})["state"]
     read = memory.gather(states, "task_exec_state", {"ns": "user_ns"})
-    at = np.flatnonzero(read.ok & (read["ns"] != initial(memory, "user")))
+    at = np.flatnonzero(nested(memory, read))
     yield Edges(EXECUTED, "EXEC_STATE", at, states[at])
 
 

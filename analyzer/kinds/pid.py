@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analyzer.core.model import Fact, Impact
+from analyzer.kinds._named_types import plain, texts
 from analyzer.kinds.base import Association, Edges, FileType, Judged, Kind, State
 from analyzer.memory.trees import xarrays
 
@@ -94,10 +95,41 @@ def _state(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
     pids = targets(memory, files)
     first = pids + np.uint64(memory.offset("pid", "numbers"))
     read = memory.gather(np.where(pids != 0, first, np.uint64(0)), "upid", {"number": "nr"})
-    return {"pidfd.pid": np.ma.masked_array(read["number"], ~read.ok)}
+    return {
+        "pidfd.pid": np.ma.masked_array(read["number"], ~read.ok),
+        "pidfd.comm": _commands(memory, pids),
+        "pidfd.nspid": _numbers(memory, pids),
+    }
 
 
-_TARGET: Final = Fact("pidfd.pid", "number", "process that a pidfd is of, as the host numbers it")
+def _commands(memory: Memory, pids: U64) -> npt.NDArray[np.object_]:
+    """Return what the thread that has each id is called; "" for one of which none is left."""
+    first, _ = memory.pointers(pids + np.uint64(memory.offset("pid", "tasks")))
+    task = first - np.uint64(memory.offset("task_struct", "pid_links"))
+    read = memory.gather(np.where(first != 0, task, np.uint64(0)), "task_struct", {"comm": "comm"})
+    return np.where(read.ok, texts([plain(comm) for comm in read["comm"].tolist()]), "")
+
+
+def _numbers(memory: Memory, pids: U64) -> npt.NDArray[np.object_]:
+    """Return the numbers of each id, from the initial pid namespace inwards: "4711,1"."""
+    level = memory.gather(pids, "pid", {"level": "level"})
+    stride = np.uint64(memory.layout.sizeof("upid") or 0)
+    first = pids + np.uint64(memory.offset("pid", "numbers"))
+    deep = np.where(level.ok, level["level"].astype(np.int64), -1)
+    said: list[list[str]] = [[] for _ in pids]
+    for depth in range(int(deep.max(initial=-1)) + 1):
+        at = np.flatnonzero(deep >= depth)
+        read = memory.gather(first[at] + np.uint64(depth) * stride, "upid", {"number": "nr"})
+        for row, number in zip(at.tolist(), read["number"].tolist(), strict=True):
+            said[row].append(str(number))
+    return texts([",".join(numbers) for numbers in said])
+
+
+_TARGET: Final = (
+    Fact("pidfd.pid", "number", "process that a pidfd is of, as the host numbers it"),
+    Fact("pidfd.comm", "text", "command of the process that a pidfd is of", aside=True),
+    Fact("pidfd.nspid", "text", "its numbers, from the host's pid namespace inwards", aside=True),
+)
 
 
 def _names(memory: Memory, pids: U64) -> npt.NDArray[np.object_]:
@@ -121,9 +153,7 @@ KIND: Final = Kind(
     names=_names,
     walk=_walk,
     walk_associations=(MADE_IN,),
-    file_types=(
-        FileType("pidfd", _open_own, _of_pidfds, (PIDFD,), state=State((_TARGET,), _state)),
-    ),
+    file_types=(FileType("pidfd", _open_own, _of_pidfds, (PIDFD,), state=State(_TARGET, _state)),),
     derived=True,
     leaked=Impact.WATCHES,
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core.model import Impact
-from analyzer.kinds._initial import initial
+from analyzer.kinds._initial import nested
 from analyzer.kinds.base import Association, By, Edges, Judged, Kind, Pointer
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def charged(memory: Memory, association: Association, ucounts: U64) -> Iterator[
     if not memory.has("cred", "ucounts"):
         return
     read = memory.gather(ucounts, "ucounts", {"ns": "ns"})
-    at = np.flatnonzero(read.ok & (read["ns"] != initial(memory, "user")))
+    at = np.flatnonzero(nested(memory, read))
     yield Edges(association, "UCOUNTS", at, ucounts[at])
 
 

@@ -8,10 +8,11 @@ An expression compares columns of the report (`analyzer.report.columns`) with va
 
 It is lsfd's language: ``==`` ``!=`` ``<`` ``<=`` ``>`` ``>=`` (or ``eq ne lt le gt ge``), ``=~``
 and ``!~`` for regular expressions, ``and or not`` (or ``&& || !``), parentheses, numbers (decimal,
-``0x``, 1.5, and 4K, 1M, 2G in powers of 1024), strings in either quotes, ``true`` and ``false``,
-and a column by itself: it holds where it is true, not 0, and not empty or missing. ``not`` binds
-closer than ``and``, ``and`` closer than ``or``, and a comparison closer than all of them. In a
-string, a backslash before a quote or a backslash takes it literally, any other stays.
+``0x``, 1.5; 4K and 4KiB are 4096, 4KB is 4000, and so M, G and T), strings in either quotes,
+``true`` and ``false``, and a column by itself: it holds where it is true, not 0, and not empty or
+missing. ``not`` binds closer than ``and``, ``and`` closer than ``or``, and a comparison closer than
+all of them. In a string, a backslash before a quote or a backslash takes it literally, any other
+stays.
 
 Both sides of a comparison are of one type, and only numbers have an order; that is checked when the
 expression is read. A number in quotes is one where a number is compared (``FD == "10"``). What is
@@ -29,7 +30,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.core import extras
 from analyzer.core.errors import BadInputError, nearest
-from analyzer.core.text import valid
+from analyzer.core.text import SIZES, valid
 from analyzer.report.columns import by_name
 from analyzer.report.expression import (
     EQUAL,
@@ -59,14 +60,13 @@ _WORDS: Final = {
 }  # fmt: skip
 _TOKEN: Final = re.compile(
     r"""(?P<op>&&|\|\||=~|!~|==|!=|<=|>=|[<>!()])
-    |(?P<number>-?(?:0[xX][0-9a-fA-F]+|[0-9]+(?:\.[0-9]+)?[KMGT]?)(?![0-9A-Za-z_.]))
+    |(?P<number>-?(?:0[xX][0-9a-fA-F]+|[0-9]+(?:\.[0-9]+)?(?:[KMGT](?:i?B)?)?)(?![0-9A-Za-z_.]))
     |(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
     |(?P<name>[A-Za-z_][A-Za-z0-9_.:%-]*)""",
     re.VERBOSE | re.DOTALL,
 )
 _QUOTED: Final = re.compile(r"""\\(["'\\])""")
 _NEAR: Final = 24
-_UNITS: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 class FilterError(BadInputError):
@@ -251,8 +251,8 @@ def _why_not(pattern: str) -> str:
 def _number(text: str) -> int | float:
     if "x" in text.lower():
         return int(text, 16)
-    unit = _UNITS.get(text[-1], 1)
-    digits = text if unit == 1 else text[:-1]
+    digits = text.rstrip("KMGTiB")
+    unit = SIZES.get(text[len(digits) :], 1)
     return float(digits) * unit if "." in digits else int(digits) * unit
 
 

@@ -21,6 +21,8 @@ Sort = Literal["string", "number", "boolean"]
 
 _ANY: Final = {"inet": "0.0.0.0", "inet6": "[::]"}  # noqa: S104 - it is told, and not bound to
 
+_ECHO: Final = ("icmp", "icmpv6")
+
 
 class Known(NamedTuple):
     """A column of lsfd's: its name, type and meaning, and its value for an object."""
@@ -84,6 +86,27 @@ def _port(side: str, protocol: str) -> Get:
     return get
 
 
+def _vsock(side: str, part: int) -> Get:
+    """Return the context (part 0) or the port (1) of one side of a vsock; None where it is any."""
+
+    def get(entry: ReportObject) -> int | None:
+        said = str(_fact("socket.family", side, "vsock")(entry) or "").split(":")
+        return int(said[part]) if len(said) > part and said[part].isdecimal() else None
+
+    return get
+
+
+def _raw_protocol(entry: ReportObject) -> str | int | None:
+    internet = entry.facts.get("socket.family") in _ANY
+    return _fact("socket.type", "socket.protocol", "raw")(entry) if internet else None
+
+
+def _ping(entry: ReportObject) -> str | int | None:
+    protocol = str(entry.facts.get("socket.protocol"))
+    echo = protocol in _ECHO and entry.facts.get("socket.type") == "dgram"
+    return _port("local", protocol)(entry) if echo else None
+
+
 def _netlink_port(entry: ReportObject) -> int | None:
     said = str(_fact("socket.family", "local", "netlink")(entry) or "")
     return int(said) if said.isdecimal() else None
@@ -98,6 +121,10 @@ _TOLD: Final[tuple[tuple[str, Sort, str, Callable[[str, str], Get]], ...]] = (
     ("ADDR", "string", "address and port", _address),
     ("PORT", "number", "port", _port),
 )
+_NUMBER_AND_TYPE: Final[tuple[tuple[str, Sort, str], ...]] = (
+    ("id", "number", "number"),
+    ("type", "string", "type"),
+)
 _OF_PROTOCOLS: Final = tuple(
     Known(
         f"{name.upper()}.{letter}{what}",
@@ -105,7 +132,7 @@ _OF_PROTOCOLS: Final = tuple(
         f"{whose} {words} of a {name} socket",
         get(side, name),
     )
-    for name in ("tcp", "udp")
+    for name in ("tcp", "udp", "udplite")
     for letter, side, whose in _SIDES
     for what, kind, words, get in _TOLD
 )
@@ -120,14 +147,34 @@ _OF_FAMILIES: Final = tuple(
     for letter, side, whose in _SIDES
 )
 
+_OF_VSOCKS: Final = tuple(
+    Known(f"VSOCK.{letter}{name}", "number", f"{whose} {words} of a vsock", _vsock(side, part))
+    for letter, side, whose in _SIDES
+    for part, (name, words) in enumerate((("CID", "context id"), ("PORT", "port")))
+)
+_OF_BPF: Final = tuple(
+    Known(f"{kind.upper()}.{what.upper()}", sort, f"{words} of a BPF {noun}",
+          _fact("open.type", f"bpf.{what}", kind))
+    for kind, noun in (("bpf-map", "map"), ("bpf-prog", "program"))
+    for what, sort, words in _NUMBER_AND_TYPE
+)  # fmt: skip
+
 COLUMNS: Final[tuple[Known, ...]] = (
     Known("SOCK.LISTENING", "boolean", "a socket that listens", _listening),
     Known("SOCK.NETNS", "number", "network namespace of a socket: inode", _of("socket.netns")),
     Known("SOCK.PROTONAME", "string", "protocol of a socket, else its family", _protocol),
+    Known("SOCK.SHUTDOWN", "string", "whether a socket receives and sends: rw, r-, -w, --",
+          _of("socket.shutdown")),
     Known("SOCK.STATE", "string", "state of a socket: SOCKET.STATE", _of("socket.state")),
     Known("SOCK.TYPE", "string", "type of a socket: SOCKET.TYPE", _of("socket.type")),
     *_OF_FAMILIES,
     *_OF_PROTOCOLS,
+    Known("RAW.PROTOCOL", "string", "protocol of a raw socket", _raw_protocol),
+    Known("PING.ID", "number", "id of the echo requests of a ping socket", _ping),
+    Known("PACKET.IFACE", "string", "interface of a packet socket: PACKET.INTERFACE",
+          _of("packet.interface")),
+    Known("UNIX.IPEER", "number", "inode of the other end of a unix socket: SOCKET.PEER",
+          _of("socket.peer")),
     Known("UNIX.PATH", "string", "path of a unix socket, or @ and its abstract name",
           _fact("socket.family", "local", "unix")),
     Known("NETLINK.LPORT", "number", "port of a netlink socket", _netlink_port),
@@ -137,6 +184,8 @@ COLUMNS: Final[tuple[Known, ...]] = (
           _fact("socket.family", "local", "vsock")),
     Known("VSOCK.RADDR", "string", "address of the other end of a vsock",
           _fact("socket.family", "remote", "vsock")),
+    *_OF_VSOCKS,
+    *_OF_BPF,
     Known("EVENTPOLL.TFDS", "string", "descriptors that an epoll watches: EPOLL.TARGETS",
           _of("epoll.targets")),
     Known("TIMERFD.CLOCKID", "string", "clock of a timerfd: TIMERFD.CLOCK",

@@ -90,7 +90,7 @@ def look_at(text: str) -> None:
 def outputs(snapshot: Any, rng: random.Random) -> Iterator[str]:  # noqa: ANN401 - a Snapshot
     """Yield what one of the ways to write a report makes of a snapshot."""
     from analyzer.check.leaks import check
-    from analyzer.cli.view import chosen_view, narrowed, table
+    from analyzer.cli.selection import chosen_selection, narrowed, table
     from analyzer.core.model import Rules
     from analyzer.report.make import checked_pid, make
     from analyzer.report.value import ReportOptions
@@ -116,7 +116,7 @@ def outputs(snapshot: Any, rng: random.Random) -> Iterator[str]:  # noqa: ANN401
             yield page.render(report)
         case 5:
             names = rng.sample(["KIND", "NAME", "HOLDER", "INO", "MODE", "DEV", "FLAGS"], 3)
-            view = chosen_view(",".join(names), None, noheadings=False, whole=False)
+            view = chosen_selection(",".join(names), None, noheadings=False, whole=False)
             yield table(report, view, json=rng.random() < 0.5, stdout=True)
             yield as_json.render(narrowed(report, view))
         case _:
@@ -357,7 +357,7 @@ def config(rng: random.Random, folder: Path) -> Iterator[str]:
 def filter_(rng: random.Random, _: Path) -> Iterator[str]:
     """Put words of the filter language together, and filter by them."""
     from analyzer.check.leaks import check
-    from analyzer.cli.view import chosen_view, narrowed
+    from analyzer.cli.selection import chosen_selection, narrowed
     from analyzer.core.model import Rules
     from analyzer.report.make import make
     from analyzer.report.value import ReportOptions
@@ -373,7 +373,7 @@ def filter_(rng: random.Random, _: Path) -> Iterator[str]:
         text = rng.choice(["", " "]).join(rng.choices(words, k=rng.randint(1, 12)))
     else:
         text = _expression(rng, rng.choice([1, 2, 4, 40]))
-    view = chosen_view(None, text, noheadings=False, whole=False)
+    view = chosen_selection(None, text, noheadings=False, whole=False)
     taken = machine().snapshot(100)
     report = make(taken, check(taken, 100, Rules.MODERN), ReportOptions("report", all=True))
     shown = narrowed(report, view)

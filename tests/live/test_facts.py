@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -132,7 +133,18 @@ def test_files_without_a_name_say_what_they_are() -> None:
             "size": said["size"],
         }
         assert of("path")["open.mode"] == "path"
-        assert of("process")["pidfd.pid"]
+        watched = {
+            str(int(line.split("ino:")[1].split()[0], 16))
+            for line in Path(f"/proc/{pid}/fdinfo/{said['watch']}").read_text().splitlines()
+            if line.startswith("inotify ")
+        }
+        inodes = of("watch")["inotify.inodes"].split(",")
+        assert ({*inodes[::2]}, all(inodes)) == (watched, True)
+        process = of("process")
+        assert process["pidfd.pid"]
+        assert process["pidfd.comm"] == Path("/proc/self/comm").read_text().rstrip("\n")
+        numbers = process["pidfd.nspid"].split(",")
+        assert (numbers[0], numbers[-1]) == (str(process["pidfd.pid"]), str(os.getpid()))
 
 
 SOCKETS = """
@@ -149,11 +161,17 @@ caller = socket.socket(socket.AF_UNIX)
 caller.connect(abstract.getsockname())
 one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 one.send(b"x"); one.send(b"y")
+other.shutdown(socket.SHUT_WR)
 link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 15)
 link.bind((0, 1))
+packet = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+packet.bind(("lo", 0x0806))
+unbound = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
 say(server=server.fileno(), port=server.getsockname()[1], client=client.fileno(),
     own=client.getsockname()[1], six=six.fileno(), sixth=six.getsockname()[1],
     abstract=abstract.fileno(), caller=caller.fileno(), one=one.fileno(), other=other.fileno(),
+    packet=packet.fileno(), unbound=unbound.fileno(), raw=raw.fileno(),
     link=link.fileno(), linked=link.getsockname()[0], inode=os.fstat(one.fileno()).st_ino,
     net=os.stat("/proc/self/ns/net").st_ino)
 """
@@ -193,6 +211,12 @@ def test_sockets_say_their_addresses_and_states() -> None:
         other = of("other", "SOCKET")
         assert (other["socket.queued"], other["socket.peer"]) == (2, said["inode"])
         assert (other["socket.type"], other["socket.state"]) == ("seqpacket", "connected")
+        assert (other["socket.shutdown"], of("one", "SOCKET")["socket.shutdown"]) == ("r-", "-w")
+        assert of("server")["socket.shutdown"] == "rw"
+        packet, unbound = of("packet"), of("unbound")
+        assert (packet["packet.interface"], packet["packet.protocol"]) == ("lo", "ARP")
+        assert not {"packet.interface", "packet.protocol"} & {*unbound}
+        assert (of("raw")["socket.type"], of("raw")["socket.protocol"]) == ("raw", "icmp")
         assert (of("link")["socket.protocol"], of("link")["local"]) == (
             "kobject_uevent",
             str(said["linked"]),

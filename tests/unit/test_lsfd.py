@@ -58,9 +58,37 @@ def test_others_have_what_they_are_called_by() -> None:
     assert told(socket_family="unix", local="@a:b")["UNIX.PATH"] == "@a:b"
     route = told(socket_family="netlink", socket_protocol="route", local="77")
     assert (route["NETLINK.LPORT"], route["NETLINK.PROTOCOL"]) == (77, "route")
-    assert told(socket_family="vsock", local="2:9")["VSOCK.LADDR"] == "2:9"
+    vsock = told(socket_family="vsock", local="2:9", remote="*:7")
+    assert (vsock["VSOCK.LADDR"], vsock["VSOCK.LCID"], vsock["VSOCK.LPORT"]) == ("2:9", 2, 9)
+    assert ("VSOCK.RCID" in vsock, vsock["VSOCK.RPORT"]) == (False, 7)
+    packet = told(socket_family="packet", packet_interface="lo", packet_protocol="ARP")
+    assert packet["PACKET.IFACE"] == "lo"
+    assert told(socket_shutdown="r-") == {"SOCK.SHUTDOWN": "r-"}
+    assert told(socket_peer=77) == {"UNIX.IPEER": 77}
     assert told(tty_driver="pty_master", tty_index=3) == {"PTMX.TTY-INDEX": 3}
     assert told(tty_driver="pty_slave", tty_index=3) == {}
+
+
+def test_raw_and_ping_sockets_are_told_from_each_other() -> None:
+    for family, protocol in (("inet", "icmp"), ("inet6", "icmpv6")):
+        raw, ping = (
+            told(socket_family=family, socket_protocol=protocol, socket_type=kind, local="*:7")
+            for kind in ("raw", "dgram")
+        )
+        assert (raw.get("RAW.PROTOCOL"), raw.get("PING.ID")) == (protocol, None)
+        assert (ping.get("RAW.PROTOCOL"), ping.get("PING.ID")) == (None, 7)
+    route = told(socket_family="netlink", socket_protocol="route", socket_type="raw")
+    assert "RAW.PROTOCOL" not in route
+
+
+def test_bpf_maps_and_programs_have_columns_of_their_own() -> None:
+    found = {kind: told(bpf_id=9, bpf_type="hash", open_type=f"bpf-{kind}")
+             for kind in ("map", "prog", "link")}  # fmt: skip
+    assert found == {
+        "map": {"BPF-MAP.ID": 9, "BPF-MAP.TYPE": "hash"},
+        "prog": {"BPF-PROG.ID": 9, "BPF-PROG.TYPE": "hash"},
+        "link": {},
+    }
 
 
 def test_a_namespace_has_its_name_and_type() -> None:
@@ -71,3 +99,4 @@ def test_a_namespace_has_its_name_and_type() -> None:
 
 def test_a_filter_takes_them() -> None:
     parse('TCP.LPORT == 80 and SOCK.LISTENING and PTMX.TTY-INDEX != 3 or NS.TYPE == "net"')
+    parse("BPF-MAP.ID > 3 or not BPF-PROG.TYPE")

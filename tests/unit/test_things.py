@@ -118,13 +118,14 @@ def test_every_kind_is_a_word_and_others_are_told_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("4096", 4096), ("10M", 10 << 20), ("1.5GiB", 3 << 29), ("1k", 1024)]
+    ("text", "size"),
+    [("4096", 4096), ("10M", 10 << 20), ("1.5GiB", 3 << 29), ("1k", 1024), ("7 mb", 7_000_000)],
 )
 def test_sizes_are_read(text: str, size: int) -> None:
     assert asked.size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "M", "-1", "1e9", "10X", "٣M"])
+@pytest.mark.parametrize("text", ["", "M", "-1", "1e9", "10X", "10B", "٣M"])
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(BadInputError, match="no size"):
         asked.size(text)

@@ -124,7 +124,7 @@ def run(  # noqa: PLR0913 - an option each
     if verify and (proc is not None or not chosen.tool):
         raise BadInputError("--verify runs CRIU here: it goes with --for criu, and not with --proc")
     if all_containers:
-        if subject or proc or form not in {Form.TEXT, Form.JSON} or wanted.view.columns:
+        if subject or proc or form not in {Form.TEXT, Form.JSON} or wanted.selection.columns:
             raise BadInputError(
                 "--all-containers is of this machine, and goes with --json or no form"
             )

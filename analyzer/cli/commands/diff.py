@@ -10,8 +10,8 @@ from analyzer.cli import options as opt
 from analyzer.cli.arguments import obey_policy
 from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.output import Progress, coloured, columns, speak_utf8
+from analyzer.cli.selection import WHOLE
 from analyzer.cli.target import Target
-from analyzer.cli.view import WHOLE
 from analyzer.cli.work import Asked, Form, chosen_form, either, write
 from analyzer.cli.work import target as place
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from analyzer.cli import listed
 from analyzer.cli import options as opt
 from analyzer.cli.output import coloured, columns, emit
-from analyzer.cli.view import encoding
+from analyzer.cli.selection import encoding
 from analyzer.cli.work import machine
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from analyzer.cli import options as opt
 from analyzer.cli.arguments import obey_policy, seconds
 from analyzer.cli.numbers import Numbers
 from analyzer.cli.output import coloured, emit, note, speak_utf8
+from analyzer.cli.selection import WHOLE
 from analyzer.cli.target import Target
-from analyzer.cli.view import WHOLE
 from analyzer.cli.work import Asked, Form
 from analyzer.core.errors import (
     EXIT_LEAK,

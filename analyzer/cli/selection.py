@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class View:
+class Selection:
     """What is listed: in `columns` (none: the whole report), and only what `filter` holds for."""
 
     columns: tuple[Column, ...] = ()
@@ -29,13 +29,13 @@ class View:
     filter: Node | None = None
 
 
-WHOLE: Final = View()
+WHOLE: Final = Selection()
 
 
-def chosen_view(
+def chosen_selection(
     columns: str | None, filter_: str | None, *, noheadings: bool, whole: bool = False
-) -> View:
-    """Return the view that the options ask for; `whole` is a form that has no columns.
+) -> Selection:
+    """Return the selection that the options ask for; `whole` is a form that has no columns.
 
     Raises BadInputError for columns or filters that cannot be read, and for what does not go
     together.
@@ -49,7 +49,7 @@ def chosen_view(
     from analyzer.report.columns import parse_columns
     from analyzer.report.filters import parse
 
-    return View(
+    return Selection(
         () if columns is None else parse_columns(columns),
         not noheadings,
         None if filter_ is None else parse(filter_),
@@ -70,28 +70,28 @@ def list_columns(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
     raise typer.Exit
 
 
-def narrowed(report: Report, view: View) -> Report:
+def narrowed(report: Report, selection: Selection) -> Report:
     """Return the report with only the objects that the filter holds for; the answer stays."""
-    if view.filter is None:
+    if selection.filter is None:
         return report
     from analyzer.report.part import with_objects
 
-    told = {row.entry.objref for row in _filtered(report, view)}
+    told = {row.entry.objref for row in _filtered(report, selection)}
     _say(len(told), len(report.objects))
     return with_objects(report, told)
 
 
-def table(report: Report, view: View, *, json: bool, stdout: bool) -> str:
-    """Return the report in the columns of the view, as lines of text or as JSON."""
+def table(report: Report, selection: Selection, *, json: bool, stdout: bool) -> str:
+    """Return the report in the columns of the selection, as lines of text or as JSON."""
     from analyzer.report.columns import Listing
     from analyzer.writers import columns as writer
 
-    listed = Listing(view.columns, tuple(_filtered(report, view)))
-    if view.filter is not None:
+    listed = Listing(selection.columns, tuple(_filtered(report, selection)))
+    if selection.filter is not None:
         _say(len({row.at for row in listed.rows}), len(report.objects))
     if json:
         return writer.render_json(report, listed)
-    return writer.render(listed, headings=view.headings, encoding=encoding(stdout=stdout))
+    return writer.render(listed, headings=selection.headings, encoding=encoding(stdout=stdout))
 
 
 def encoding(*, stdout: bool) -> str:
@@ -99,15 +99,15 @@ def encoding(*, stdout: bool) -> str:
     return sys.stdout.encoding if stdout and sys.stdout is not None else "utf-8"
 
 
-def _filtered(report: Report, view: View) -> Sequence[Row]:
+def _filtered(report: Report, selection: Selection) -> Sequence[Row]:
     from analyzer.report.columns import finest, listing, with_finer
     from analyzer.report.expression import columns_of, matches
 
-    if view.filter is None:
-        return listing(report, view.columns).rows
-    level = finest(view.columns)
-    rows = listing(report, view.columns, finest(columns_of(view.filter), level)).rows
-    return with_finer(rows, matches(view.filter, rows).tolist(), level)
+    if selection.filter is None:
+        return listing(report, selection.columns).rows
+    level = finest(selection.columns)
+    rows = listing(report, selection.columns, finest(columns_of(selection.filter), level)).rows
+    return with_finer(rows, matches(selection.filter, rows).tolist(), level)
 
 
 def _say(told: int, of: int) -> None:
