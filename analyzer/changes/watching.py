@@ -43,6 +43,7 @@ class Sort(StrEnum):
     CHANGED = "changed"
     GROWTH = "growth"
     UNREAD = "unread"
+    ENDED = "ended"
     END = "end"
 
 
@@ -85,6 +86,7 @@ class Watch:
         self.last: Report | None = None
         self.readings = 0
         self.new_leaks = self.new_crossings = 0
+        self.lost = False
         self.counts: dict[str, int] = {
             sort.value: 0 for sort in (Sort.NEW, Sort.GONE, Sort.CHANGED, Sort.GROWTH)
         }
@@ -96,25 +98,35 @@ class Watch:
 
     @property
     def contained(self) -> bool:
-        """Tell whether the last reading found nothing that decides."""
-        return self.last is not None and self.last.status is Status.CONTAINED
+        """Tell whether the subject is there, and its last reading found nothing that decides."""
+        return not self.lost and self.last is not None and self.last.status is Status.CONTAINED
 
     def see(self, report: Report) -> list[Event]:
         """Take in the next reading; TargetVanishedError where its process is another by now."""
         last = self.last
         if (
             last is not None
+            and not self.lost
             and report.subject.pid == last.subject.pid
             and root(report) != root(last)
         ):
             raise TargetVanishedError(f"process {last.subject.pid} exited, and its pid was reused")
-        self.last = report
+        begins = last is None or self.lost or not _processes(last) & _processes(report)
+        self.last, self.lost = report, False
         self.readings += 1
-        if last is None:
-            made = [self._event(Sort.START, report, _start(report))]
-        else:
-            made = list(self._changed(between(last, report)))
+        made = [self._event(Sort.START, report, _start(report))] if begins else []
+        if begins:
+            self._trends.see({})
+        if last is not None:
+            made += self._changed(between(last, report))
         return [*made, *self._growth(report)]
+
+    def lose(self, at: str, why: str) -> list[Event]:
+        """Take in that the subject is not there; it may be started again, and then begins anew."""
+        if self.lost:
+            return []
+        self.lost = True
+        return [Event(Sort.ENDED, self.readings, at, why)]
 
     def _event(self, sort: Sort, report: Report, words: str = "") -> Event:
         return Event(sort, self.readings, report.subject.collected_at, words)
@@ -164,6 +176,13 @@ class Watch:
         for one in shown[:MOST]:
             grown = Grown(one.pid, one.comm, one.what, risen[one])
             yield self._event(Sort.GROWTH, report)._replace(grown=grown)
+
+
+def _processes(report: Report) -> set[tuple[int, int]]:
+    """Return the processes inside: their ids, and when they started."""
+    tasks = report.snapshot.tables["tasks"]
+    first = (tasks["tid"] == tasks["tgid"]) & (report.verdicts.border.task_side == INSIDE)
+    return set(zip(tasks["tid"][first].tolist(), tasks["start_time"][first].tolist(), strict=True))
 
 
 def _key(entry: ReportObject) -> Hashable:

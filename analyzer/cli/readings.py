@@ -12,7 +12,7 @@ from analyzer.core.errors import TargetVanishedError
 from analyzer.core.values import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from analyzer.memory.reader import Memory
     from analyzer.report.value import Report, ReportOptions
@@ -58,22 +58,33 @@ class Reader:
         source: str,
         options: ReportOptions,
         memory: Memory | None,
+        again: Callable[[Request], Request] | None = None,
     ) -> None:
-        """Take what is the same in all readings."""
+        """Take what is the same in all readings; `again` finds what was started again."""
         self._request, self._options = request, options
+        self._again, self._lost = again, False
         self._rules, self._source, self._memory = rules, source, memory
 
     def read(self) -> Report:
         """Return the report of the subject as it is now; TargetVanishedError when it ended.
 
-        Of a subject of several roots it goes on with the others when the first one ended.
+        Of a subject of several roots it goes on with the others when the first one ended. One that
+        was lost is found anew.
         """
         from analyzer.check.leaks import check
         from analyzer.core.model import Rules
         from analyzer.report.make import make
 
+        if self._lost and self._again is not None:
+            self._request = self._again(self._request)
+            self._lost = False
         snapshot = self._collected()
         return make(snapshot, check(snapshot, rules=Rules(self._rules)), self._options)
+
+    def lose(self) -> bool:
+        """Give up what ended: its pids are others' from now on. Tell whether it may come again."""
+        self._lost = True
+        return self._again is not None
 
     def _collected(self) -> Snapshot:
         left = [pid for pid in self._request.others() if pid != self._request.pid]

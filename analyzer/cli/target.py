@@ -5,11 +5,12 @@ A subject is a process by its id, or what `analyzer.subjects` finds by a name; s
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from analyzer.core.errors import BadInputError, no_such
+from analyzer.core.errors import BadInputError, TargetVanishedError, no_such
 from analyzer.core.values import dataclass, replace
 
 if TYPE_CHECKING:
@@ -123,6 +124,33 @@ class Target:
                 "ours (mount -t proc proc /proc)"
             )
         return self._chosen(ProcFs(_PROC), request, live=True)
+
+    @property
+    def lasting(self) -> bool:
+        """Tell whether it may be started again as the same: it is no process, but has a name."""
+        from analyzer import subjects
+
+        return bool(self.names) and not any(
+            subjects.is_pid(name) or name == subjects.SELF for name in self.names
+        )
+
+    def again(self, request: Request) -> Request:
+        """Return a request for what was started again: a container by the id that it had, or name.
+
+        Raises TargetVanishedError while it is not there. A runtime may refuse to be asked for a
+        name by who has given up privileges, as podman does.
+        """
+        ident = request.called.get("container", "")
+        if ident:
+            family, colon, _ = self.names[0].rpartition(":")
+            same = replace(self, names=(f"{family}{colon}{ident}",))
+            with contextlib.suppress(BadInputError):
+                found = same.requested(request)
+                return replace(found, called={**request.called, "starts": found.called["starts"]})
+        try:
+            return self.requested(request)
+        except BadInputError as error:
+            raise TargetVanishedError(str(error)) from error
 
     def in_dump(self, request: Request) -> Request:
         """Return a request that finds its processes in a dump, once that is open."""

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from analyzer.changes.watching import Event, Grown
 
 _MOST: Final = 2  # holders in a line
-_STYLES: Final = {Sort.NEW: "bad", Sort.GROWTH: "unsure", Sort.UNREAD: "unsure", Sort.GONE: "good"}
+_STYLES: Final = {Sort.NEW: "bad", Sort.GROWTH: "unsure", Sort.UNREAD: "unsure",
+                  Sort.ENDED: "unsure", Sort.GONE: "good"}  # fmt: skip
 
 
 def line(event: Event) -> Line:

@@ -26,12 +26,13 @@ _ANSWERS: Final = {
     Answer.NOTHING_NEW: (0, "nothing of it"),
 }
 _EVENTS: Final = {
-    Sort.START: "the first reading: what there is",
+    Sort.START: "the first reading, or the first of what was started again: what there is",
     Sort.NEW: "a leak or a crossing that was not there in the reading before",
     Sort.GONE: "one that is not there any more",
     Sort.CHANGED: "one that is another than it was (`--all`)",
     Sort.GROWTH: "what grows: whose descriptors, of which type, or how many processes",
     Sort.UNREAD: "a reading in which the subject could not be seen",
+    Sort.ENDED: "the subject ended; it has a name, and is waited for",
     Sort.END: "the last one: why it ended; in the JSON, what the program exits with",
 }
 
@@ -87,11 +88,20 @@ def _parts() -> Iterator[str]:
         "memory after a week than after a minute."
     )
     yield (
+        "A subject that was named otherwise than by pids (`docker:web`, `unit:web.service`, "
+        "`cgroup:/web`) may end and be started again: it is waited for, and what it has then is "
+        "compared, by names, with what it had. A container is known again by its id, or else its "
+        "runtime is asked for the name. That is after privileges were given up, when docker and "
+        "crictl answer and podman does not: there only a container that is the same (`podman "
+        "restart`) is found again."
+    )
+    yield (
         "It ends with what `--until` says (`new-leak`; `new`: a leak or a crossing that decides; "
-        "`growth`; `contained`), after `--for` a time or `-n` readings, with SIGINT or SIGTERM, "
-        "and when the subject has ended. It exits with 5 if the subject ended, and else with 16 if "
-        "anything new was seen that decides (with `--until growth`, if something grew), with 0 if "
-        "not; with `--until contained` as `check` would after the last reading. For systemd that "
+        "`growth`; `contained`; `ended`), after `--for` a time or `-n` readings, with SIGINT or "
+        "SIGTERM, and when a process that was named by its pid has ended. It exits with 5 if the "
+        "subject ended and is not there again, else with 16 if anything new was seen that decides "
+        "(with `--until growth`, if something grew), with 0 if not; with `--until contained` as "
+        "`check` would after the last reading. For systemd that "
         "is `SuccessExitStatus=16`."
     )
     yield "### When something grows"

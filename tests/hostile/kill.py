@@ -57,6 +57,7 @@ COMMANDS: Final = {
     "check": "check {pid} --json",
     "check-frozen": "check {pid} --freeze --json --output out.json",
     "report": "report {snapshot} --html out.html",
+    "watch": "watch {pid} --every 50ms -n 3 --json --prometheus out.prom",
     "who": "who {pid}:1",
     "namespaces": "namespaces",
     "census": "census",
@@ -324,6 +325,10 @@ def _broken(path: Path) -> str:
                 assert path.read_text().rstrip().endswith("</graphml>")
             case ".json":
                 assert path.read_text().endswith("}\n")
+            case ".prom":
+                told = path.read_text()
+                assert told.startswith("# HELP cranalyze_")
+                assert told.endswith("\n")
             case ".parquet":
                 assert path.read_bytes()[-4:] == b"PAR1"
             case _:

@@ -20,8 +20,12 @@ from analyzer.changes.trend import LEAST, READINGS, Rise, Trends
 from analyzer.changes.watching import MOST, PROCESSES, Event, Sort, Watch
 from analyzer.cli import readings
 from analyzer.cli.arguments import seconds
+from analyzer.cli.target import Target
 from analyzer.core.errors import BadInputError, TargetVanishedError, UnseenError
+from analyzer.core.values import replace
 from analyzer.report.value import ReportOptions
+from analyzer.snapshot.tables import with_columns
+from analyzer.sources.request import Request
 from analyzer.writers import terminal, watch_json
 from analyzer.writers import watch as writer
 from tests.schema import faults
@@ -185,6 +189,107 @@ def test_a_pid_that_was_used_again_is_another_process() -> None:
         seen(machine(), made)
 
 
+# --- what is started again
+
+
+def renumbered(made: Machine) -> Snapshot:
+    """The same subtree, in processes that were started later."""
+    snapshot = made.snapshot(100)
+    tasks = snapshot.tables["tasks"]
+    starts = tasks["start_time"] + (tasks["tgid"] >= 100).astype("u8") * 10**12
+    tables = {**snapshot.tables, "tasks": with_columns(tasks, {"start_time": starts}, {})}
+    return replace(snapshot, tables=tables)
+
+
+def test_a_subject_that_ended_is_told_once_and_begins_anew_with_what_it_had_kept() -> None:
+    watch = Watch(Trends(3))
+    watch.see(reported(machine().snapshot(100), OPTIONS))
+    assert [writer.said(event) for event in watch.lose("then", "gone")] == ["gone"]
+    assert (watch.lose("then", "gone"), watch.lost) == ([], True)
+    again = watch.see(reported(renumbered(later()), OPTIONS))
+    assert sorts(again) == [Sort.START, Sort.NEW]
+    assert "open file /srv/own" in writer.said(again[1])
+    assert (watch.lost, watch.new_leaks) == (False, 1)
+    assert sorts(watch.see(reported(renumbered(later()), OPTIONS))) == []
+
+
+def test_what_grew_before_it_was_started_again_does_not_count() -> None:
+    watch = Watch(Trends(3))
+    for pipes in (4, 8):
+        watch.see(reported(growing(pipes).snapshot(100), OPTIONS))
+    watch.lose("then", "gone")
+    assert sorts(watch.see(reported(renumbered(growing(16)), OPTIONS))) == [Sort.START]
+
+
+def test_what_is_lost_is_not_contained() -> None:
+    watch = Watch(Trends(3))
+    watch.see(reported(machine().snapshot(100), ReportOptions("watch", fail_on=frozenset({"MM"}))))
+    watch.lose("then", "gone")
+    assert not watch.contained
+
+
+AGAIN: list[Machine | BaseException] = [machine(), TargetVanishedError("gone")]
+
+
+@pytest.mark.parametrize(
+    ("line", "found", "outcome"),
+    [
+        ("-n 4", [None, machine()], (0, ["start", "ended", "start", "end"])),
+        ("-n 3", [None, None], (5, ["start", "ended", "end"])),
+        ("--until ended", [], (5, ["start", "ended", "end"])),
+    ],
+)
+def test_a_subject_with_a_name_is_waited_for(
+    line: str,
+    found: list[Machine | None],
+    outcome: tuple[int, list[str]],
+    taken: list[Machine | BaseException],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    left = [*found]
+
+    def requested(target: Target, request: Request) -> Request:
+        if len(taken) < 2:  # the first reading is over
+            there = left.pop(0)
+            if there is None:
+                raise BadInputError("nobody is in it")
+            taken.append(there)
+        return replace(request, pid=1, called={"name": target.label, "starts": []})
+
+    monkeypatch.setattr(Target, "requested", requested)
+    taken[:] = AGAIN
+    told = watched(capsys, line, "cgroup:/web")
+    assert (told[0], [one["event"] for one in told[1]]) == outcome
+    assert told[1][1]["message"] == "gone"
+
+
+@pytest.mark.parametrize(
+    ("names", "lasting"),
+    [("web", True), ("unit:web.service", True), ("self", False), ("7", False), ("web 7", False)],
+)
+def test_what_may_be_started_again_has_a_name(names: str, lasting: bool) -> None:  # noqa: FBT001 - a parameter
+    assert Target.parse(names.split()).lasting == lasting
+
+
+def test_a_container_is_known_again_by_its_id_and_else_by_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def requested(target: Target, request: Request) -> Request:
+        asked.append(target.names)
+        if "abc" in target.names[0]:
+            raise BadInputError("no such container")
+        return replace(request, pid=9, called={"name": "web (def)", "container": "def"})
+
+    monkeypatch.setattr(Target, "requested", requested)
+    before = Request(7, called={"name": "web (abc)", "container": "abc", "starts": [7]})
+    found = Target.parse("podman:web").again(before)
+    assert asked == [("podman:abc",), ("podman:web",)]
+    assert (found.pid, found.called["container"]) == (9, "def")
+
+
 # --- when
 
 
@@ -251,8 +356,10 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[Machine | BaseException]:
     return left
 
 
-def watched(capsys: pytest.CaptureFixture[str], line: str) -> tuple[int, list[Any], str]:
-    words = ["watch", "1", "--every", "1ms", "--source", "procfs", "--json", *line.split()]
+def watched(
+    capsys: pytest.CaptureFixture[str], line: str, subject: str = "1"
+) -> tuple[int, list[Any], str]:
+    words = ["watch", subject, "--every", "1ms", "--source", "procfs", "--json", *line.split()]
     code = cli.main(words)
     out, err = capsys.readouterr()
     found = [json.loads(line) for line in out.splitlines()] if code != 2 else []

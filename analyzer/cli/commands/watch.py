@@ -19,6 +19,7 @@ from analyzer.core.errors import (
     EXIT_LEAK,
     EXIT_OK,
     EXIT_UNDECIDED,
+    EXIT_VANISHED,
     BadInputError,
     TargetVanishedError,
     UnseenError,
@@ -48,6 +49,7 @@ class Until(StrEnum):
     NEW = "new"
     GROWTH = "growth"
     CONTAINED = "contained"
+    ENDED = "ended"
 
 
 Every = Annotated[str, typer.Option("--every", metavar="TIME", help="How often: 500ms, 10s, 1m.")]
@@ -66,7 +68,9 @@ Over = Annotated[
 ]
 EndsWith = Annotated[
     Until | None,
-    typer.Option("--until", help="End with a new leak, anything new, growth; or once contained."),
+    typer.Option(
+        "--until", help="End with a new leak, anything new, growth; once contained, or ended."
+    ),
 ]
 Everything = Annotated[bool, typer.Option("--all", help="Tell what only changed, too.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="Write JSON Lines, an event a line.")]
@@ -98,9 +102,9 @@ def run(  # noqa: PLR0913 - an option each
 ) -> None:
     """Check a subject again and again, and tell what becomes of it.
 
-    A line an event: what is new, gone, and grows. Exits with 16 if something new decides, 5 if the
-    subject ended, else 0; with --until growth 16 for that, with --until contained as check does.
-    SIGINT and SIGTERM end it as its time does.
+    A line an event: what is new, gone, and grows. A subject with a name is waited for when it ends.
+    Exits with 16 if something new decides, 5 if the subject ended, else 0; with --until growth 16
+    for that, with --until contained as check does. SIGINT and SIGTERM end it as its time does.
     """
     import gc
 
@@ -133,7 +137,8 @@ def run(  # noqa: PLR0913 - an option each
         with sources.opened(source.value) as (memory, refused):
             if refused:
                 note(f"cranalyze: privileges could not be given up: {refused}")
-            reader = Reader(request, rules.value, source.value, chosen, memory)
+            again = target.again if target.lasting else None
+            reader = Reader(request, rules.value, source.value, chosen, memory, again)
             turns = ticks(pause, span, readings)
             reason = _watched(watch, reader, turns, until, say, numbers)
     except TargetVanishedError as error:
@@ -171,6 +176,10 @@ def _watched(
             numbers.keep([report], watch.counts)
         except UnseenError as error:
             events = [Event(Sort.UNREAD, watch.readings, now(), str(error))]
+        except TargetVanishedError as error:
+            if not reader.lose() or not watch.readings:
+                raise
+            events = watch.lose(now(), str(error))
         for event in events:
             say(event, None)
         if until is not None and _MET[until](watch):
@@ -179,6 +188,8 @@ def _watched(
 
 
 def _exit_code(watch: Watch, until: Until | None) -> int:
+    if watch.lost:
+        return EXIT_VANISHED
     if until is Until.CONTAINED:
         return EXIT_UNDECIDED if watch.last is None else watch.last.exit_code
     grew = until is Until.GROWTH and watch.grew
@@ -190,6 +201,7 @@ _MET: Final[Mapping[Until, Callable[[Watch], object]]] = {
     Until.NEW: lambda watch: watch.new_leaks or watch.new_crossings,
     Until.GROWTH: lambda watch: watch.grew,
     Until.CONTAINED: lambda watch: watch.contained,
+    Until.ENDED: lambda watch: watch.lost,
 }
 
 
