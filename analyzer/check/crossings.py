@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from analyzer.check.links import rows_of
+from analyzer.check.links import association_flags, rows_of
 from analyzer.check.subtree import INSIDE, OBSERVER, OUTSIDE
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK, Impact, Side
 from analyzer.core.values import dataclass
+from analyzer.kinds import registry
 from analyzer.relations import relations
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _SIDES: Final = tuple(Side)
 _IMPACTS: Final = tuple(Impact)
+_HAS: Final = "mount"  # by this a namespace has its mounts
 
 
 class End(NamedTuple):
@@ -66,9 +68,9 @@ def crossings(snapshot: Snapshot, border: Border) -> list[Crossing]:
     table = snapshot.tables["relations"]
     if not len(table):
         return []
-    found = _Found(
-        table, *_sides(snapshot, border, table, "left"), *_sides(snapshot, border, table, "right")
-    )
+    own = _owned(snapshot, border)
+    left, right = (_sides(snapshot, border, own, table, end) for end in ("left", "right"))
+    found = _Found(table, *left, *right)
     made: list[Crossing] = []
     known = relations()
     for code, name in enumerate(table.vocabulary["relation"]):
@@ -87,7 +89,9 @@ def _worst_first(one: Crossing) -> tuple[bool, int, bool, str]:
     return one.alone, _IMPACTS.index(one.impact), raised, one.relation
 
 
-def _sides(snapshot: Snapshot, border: Border, table: Table, end: str) -> tuple[Rows, Codes]:
+def _sides(
+    snapshot: Snapshot, border: Border, own: Mask, table: Table, end: str
+) -> tuple[Rows, Codes]:
     by_task = table[f"{end}_kind"] == table.code(f"{end}_kind", TASK)
     row = np.empty(len(table), np.intp)
     row[by_task] = rows_of(snapshot.tables["tasks"]["tid"], table[end][by_task])
@@ -96,26 +100,68 @@ def _sides(snapshot: Snapshot, border: Border, table: Table, end: str) -> tuple[
         raise BadInputError("the snapshot has relations of what is not in it")
     sides = np.empty(len(table), np.int8)
     sides[by_task] = border.task_side[row[by_task]]
-    # The host's own namespaces are nobody's, though a subtree be in them.
-    mine = _owned(snapshot, border)[row[~by_task]]
-    sides[~by_task] = np.where(mine, INSIDE, border.object_side[row[~by_task]])
+    objects = row[~by_task]
+    sides[~by_task] = np.where(own[objects], INSIDE, border.object_side[objects])
     return row, sides
 
 
 def _owned(snapshot: Snapshot, border: Border) -> Mask:
     """Tell which objects the subtree has: what it collects, and the mounts of its namespaces.
 
-    Whoever else has a mount namespace (joined it, or keeps it open) changes nothing of where its
-    mounts are.
+    The host's own namespaces are nobody's, though a subtree be in them. Whoever else has a mount
+    namespace (joined it, or keeps it open) changes nothing of where its mounts are, unless the
+    subtree merely lives there.
     """
     objects, references = snapshot.tables["objects"], snapshot.tables["references"]
     own: Mask = border.collected & ~objects["initial"]
-    listed = np.flatnonzero(references["association"] == references.code("association", "mount"))
-    holder = rows_of(objects["objref"], references["holder"][listed])
-    target = rows_of(objects["objref"], references["target"][listed])
+    has_mounts = own.copy()
+    has_mounts[_of_others(snapshot, border)] = False
+    listed = references["association"] == references.code("association", _HAS)
+    listed &= ~border.by_task
     found = own.copy()
-    found[target[(holder >= 0) & (target >= 0) & own[holder]]] = True
+    found[border.target_row[listed][has_mounts[border.holder_row[listed]]]] = True
     return found
+
+
+def _living(snapshot: Snapshot, border: Border) -> tuple[Rows, Rows]:
+    """Return tasks, and the mount namespace that each of them lives in, by their rows."""
+    references = snapshot.tables["references"]
+    by_set = references["association"] == references.code("association", "nsproxy")
+    by_space = association_flags(references, lambda a: a.name in _homes())
+    space_of = np.full(len(snapshot.tables["objects"]), -1, np.intp)
+    of_set = by_space & ~border.by_task
+    space_of[border.holder_row[of_set]] = border.target_row[of_set]
+    # /proc does not show the sets: a task itself is in each namespace there.
+    direct, through = by_space & border.by_task, by_set & border.by_task
+    task = np.concatenate([border.holder_row[direct], border.holder_row[through]])
+    space = np.concatenate([border.target_row[direct], space_of[border.target_row[through]]])
+    return task[space >= 0], space[space >= 0]
+
+
+def _homes() -> set[str]:
+    """Return the places by which a task is in a namespace that has mounts."""
+    kinds = registry().values()
+    return {kind.one_for_all for kind in kinds if _HAS in {a.name for a in kind.walk_associations}}
+
+
+def _of_others(snapshot: Snapshot, border: Border) -> Rows:
+    """Return the mount namespaces that were others' before the subtree lived in them.
+
+    A container has its own, whoever made it: in it is the first process of a pid namespace.
+    """
+    tasks = snapshot.tables["tasks"]
+    inside = border.task_side == INSIDE
+    if (inside & (tasks["nspid"] == 1) & tasks.known("nspid")).any():
+        return np.empty(0, np.intp)
+    task, space = _living(snapshot, border)
+    start = tasks["start_time"][task]
+    never = np.iinfo(start.dtype).max
+    first = np.full((2, len(snapshot.tables["objects"])), never, start.dtype)
+    at = np.where(inside[task], 0, 1)
+    known = start > 0
+    np.minimum.at(first, (at[known], space[known]), start[known])
+    others: Rows = np.flatnonzero((first[1] < first[0]) & (first[0] < never))
+    return others
 
 
 def _folded(ends: Iterable[End]) -> Iterator[End]:

@@ -21,15 +21,9 @@ _UNTOLD: Final = frozenset({
 _TOLD_AS_ZERO: Final = frozenset({"readers", "writers"})
 _WORDS: Final = {
     "device": "device {}", "on": "on {}", "backing": "backed by {}", "loop.file": "backed by {}",
-    "local": "at {}", "remote": "connected to {}", "socket.netns": "in net:[{}]",
-    "socket.waiting": "{:,} not accepted yet", "socket.queued": "{:,} messages in its queue",
-    "size": "{:,} bytes", "tun.interface": "interface {}",
-    "bpf.id": "id {}", "shm.id": "id {}", "shm.key": "key {:#x}", "shm.size": "{:,} bytes",
-    "shm.attaches": "attaches {:,}", "pidfd.pid": "of process {}",
-    "inotify.watches": "{:,} watches", "inotify.paths": "watches {}",
-    "fanotify.watches": "{:,} marks", "fanotify.paths": "marks {}", "epoll.targets": "watches {}",
+    "local": "at {}", "remote": "connected to {}", "tun.interface": "interface {}",
+    "inotify.paths": "watches {}", "fanotify.paths": "marks {}", "epoll.targets": "watches {}",
     "memfd.seals": "seals: {}",
-    "mqueue.messages": "{:,} messages", "mqueue.most": "of at most {:,}",
 }  # fmt: skip
 
 
@@ -49,6 +43,4 @@ def words(known: Mapping[str, int | str], home: int | None) -> Iterator[str]:
 
 def _said(fact: Fact, value: int | str) -> str:
     template = _WORDS.get(fact.name, "")
-    # A file may have a text where a number belongs.
-    plain = isinstance(value, int) or "{:" not in template
-    return template.format(value) if template and plain else said(fact, value)
+    return template.format(value) if template else said(fact, value)

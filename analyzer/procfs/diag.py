@@ -1,4 +1,4 @@
-"""sock_diag(7): the other ends of unix sockets, which no file of /proc has.
+"""sock_diag(7): the other ends of unix sockets, and the interfaces of listeners: no file has them.
 
 It is a question to the running kernel, by netlink, of one network namespace: a socket answers for
 that in which it was made. To make one in another namespace takes CAP_SYS_ADMIN (setns(2)); a thread
@@ -19,7 +19,7 @@ from analyzer.core.syscall import call
 from analyzer.procfs.parse import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from analyzer.procfs.fs import ProcFs
 
@@ -34,6 +34,10 @@ _ASKED: Final = struct.Struct("=BBHIIIII")  # struct unix_diag_req
 _SHOW: Final = 0x1 | 0x4 | 0x8  # UDIAG_SHOW_NAME, UDIAG_SHOW_PEER, UDIAG_SHOW_ICONS
 _MESSAGE: Final = struct.Struct("=BBBBIII")  # struct unix_diag_msg
 _NAME, _PEER, _ICONS = 0, 2, 3
+# include/uapi/linux/inet_diag.h
+_LISTENERS: Final = struct.Struct("=BBBxI48x")  # struct inet_diag_req_v2, of any addresses
+_LISTENER: Final = struct.Struct("=40xI24xI")  # struct inet_diag_msg: id.idiag_if, idiag_inode
+_IN_LISTEN: Final = 1 << 10  # TCP_LISTEN, include/net/tcp_states.h
 _ANY: Final = 0xFFFFFFFF
 _MOST: Final = 1 << 16  # bytes of one answer
 _PATIENCE: Final = 2.0  # seconds
@@ -53,32 +57,49 @@ class Ends(NamedTuple):
 
 def ends(fs: ProcFs, members: Mapping[str, Sequence[int]]) -> dict[int, Ends]:
     """Return by inode what is known of unix sockets of namespaces, each with processes in it."""
-    if not fs.is_live():
-        return {}
+    asked = _ASKED.pack(socket.AF_UNIX, 0, 0, _ANY, 0, _SHOW, 0, 0)
     found: dict[int, Ends] = {}
-    for pids in members.values():
-        for pid in pids:
-            try:
-                found |= _ask(fs, pid)
-            except OSError:
-                continue  # it ended, or may not be looked at: another may
-            break
+    for data in _answers(fs, members.values(), [asked]):
+        found |= parse(data)
     return found
 
 
-def _ask(fs: ProcFs, pid: int) -> dict[int, Ends]:
+def listeners(fs: ProcFs, members: Mapping[str, Sequence[int]]) -> dict[int, int]:
+    """Return by inode the index of the interface that each TCP listener is bound to, 0 for none."""
+    families = (socket.AF_INET, socket.AF_INET6)
+    asked = [_LISTENERS.pack(one, socket.IPPROTO_TCP, 0, _IN_LISTEN) for one in families]
+    found: dict[int, int] = {}
+    for data in _answers(fs, members.values(), asked):
+        found |= parse_listeners(data)
+    return found
+
+
+def _answers(
+    fs: ProcFs, members: Iterable[Sequence[int]], asked: Sequence[bytes]
+) -> Iterator[bytes]:
+    """Yield what the kernel answers of namespaces, each with processes in it."""
+    for pids in members if fs.is_live() else ():
+        for pid in pids:
+            try:
+                answers = list(_ask(fs, pid, asked))
+            except OSError:
+                continue  # it ended, or may not be looked at: another may
+            yield from answers
+            break
+
+
+def _ask(fs: ProcFs, pid: int, asked: Sequence[bytes]) -> Iterator[bytes]:
     name = f"{pid}/ns/net"
     own = fs.link(name) == fs.link("self/ns/net")
     with _asker(None if own else partial(fs.open_namespace, name)) as asker:
         asker.settimeout(_PATIENCE)
-        body = _ASKED.pack(socket.AF_UNIX, 0, 0, _ANY, 0, _SHOW, 0, 0)
-        asker.send(_HEAD.pack(_HEAD.size + len(body), _BY_FAMILY, _REQUEST_DUMP, 1, 0) + body)
-        found: dict[int, Ends] = {}
-        while True:
-            data = asker.recv(_MOST)
-            found |= parse(data)
-            if not data or any(kind in {_ERROR, _DONE} for kind, _ in _messages(data)):
-                return found
+        for body in asked:
+            asker.send(_HEAD.pack(_HEAD.size + len(body), _BY_FAMILY, _REQUEST_DUMP, 1, 0) + body)
+            while True:
+                data = asker.recv(_MOST)
+                yield data
+                if not data or any(kind in {_ERROR, _DONE} for kind, _ in _messages(data)):
+                    break
 
 
 def _asker(space: Callable[[], int] | None) -> socket.socket:
@@ -120,6 +141,16 @@ def parse(data: bytes) -> dict[int, Ends]:
             found[inode] = Ends(
                 peer[0] if peer else 0, _numbers(told.get(_ICONS, b"")), decode(called)
             )
+    return found
+
+
+def parse_listeners(data: bytes) -> dict[int, int]:
+    """Parse an answer on listeners: by inode the interface; what is cut short is left out."""
+    found: dict[int, int] = {}
+    for kind, body in _messages(data):
+        if kind == _BY_FAMILY and len(body) >= _LISTENER.size:
+            interface, inode = _LISTENER.unpack_from(body)
+            found[inode] = interface
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +16,7 @@ from analyzer.core.errors import BadInputError
 from analyzer.kinds._sock_facts import netlink_word, protocol_word, said, state_word, type_word
 from analyzer.procfs import diag
 from analyzer.procfs.parse import decode
-from analyzer.relations.shown import Sock
+from analyzer.relations.shown import Sock, listens_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -52,17 +53,19 @@ def read(fs: ProcFs, tasks: Iterable[Task], spaces: Iterable[str] | None) -> lis
             members.setdefault(space, []).append(task.tid)
     wanted = members.keys() if spaces is None else members.keys() & set(spaces)
     found = [one for space in sorted(wanted) for one in _read(fs, space, members[space])]
-    if not any(one.family == "unix" for one in found):
-        return found
-    told = diag.ends(fs, {space: members[space] for space in wanted})
-    return [_joined(one, told) for one in found]
+    asked = {space: members[space] for space in wanted}
+    ends = diag.ends(fs, asked) if any(one.family == "unix" for one in found) else {}
+    ports = Counter(map(listens_at, found))
+    several = {place for place, count in ports.items() if place is not None and count > 1}
+    bound = diag.listeners(fs, asked) if several else {}
+    return [_joined(one, ends, bound) for one in found]
 
 
-def _joined(one: Sock, told: Mapping[int, diag.Ends]) -> Sock:
-    ends = told.get(one.ino) if one.family == "unix" else None
-    if ends is None:
-        return one
-    return one._replace(peer=ends.peer, waiting=ends.waiting, local=ends.local or one.local)
+def _joined(one: Sock, ends: Mapping[int, diag.Ends], bound: Mapping[int, int]) -> Sock:
+    if one.family == "unix" and one.ino in ends:
+        told = ends[one.ino]
+        return one._replace(peer=told.peer, waiting=told.waiting, local=told.local or one.local)
+    return one if listens_at(one) is None else one._replace(interface=bound.get(one.ino))
 
 
 def _read(fs: ProcFs, space: str, members: list[int]) -> list[Sock]:

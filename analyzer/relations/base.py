@@ -136,7 +136,8 @@ class Relation:
     too where it is `asked` (`Request.thorough`). `brief` says all of one between tasks in a
     sentence: of {left}, {right}, what is known of it ({detail}) and where the right one is
     ({side}). What it `leads_to` are the kinds of right ends that no counted reference may lead to:
-    who asks for one of these has to ask for it. `kernel` finds it in the kernel's memory,
+    who asks for one of these has to ask for it. What it is can be a leak too, of the kind that it
+    is `counted_as`: people are told of that one then. `kernel` finds it in the kernel's memory,
     `from_proc` in what /proc shows, and `unseen` is what of it nobody can see. `hidden` is what of
     it /proc does not show, though it shows the rest.
     """
@@ -154,6 +155,7 @@ class Relation:
     asked: bool = False
     brief: str = ""
     leads_to: tuple[str, ...] = ()
+    counted_as: str = ""
     kernel: Find | None = None
     from_proc: Shows | None = None
     unseen: str = ""

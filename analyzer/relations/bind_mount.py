@@ -7,7 +7,8 @@ same. That is how a volume gets into a container, and by how much the container 
 Every container has its root file system and its layers in the runtime's mount namespace, and a few
 single files of it (/etc/hosts, /dev/null): by design. A filesystem that is the kernel's (sysfs,
 cgroup) and that cannot be written is by design too. What is of the host's and can be written
-reaches out, and so does the host's whole tree.
+reaches out, and so does the host's whole tree. Who merely lives among the mounts of others, which
+were there before, is not told of them.
 """
 
 from __future__ import annotations

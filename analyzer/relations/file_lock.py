@@ -213,8 +213,9 @@ def _from_proc(shown: Shown) -> Iterator[Tied]:
 
 def _owned(shown: Shown) -> Iterator[tuple[Key, Key, str]]:
     """Yield who has each lock, as fdinfo has it: a process, or an open file."""
-    for file in shown.files:
-        for table, text in file.locks:
+    locked = [file for file in shown.files if file.locks]
+    for file, at in zip(locked, shown.look([file.path for file in locked]), strict=True):
+        for table, text in () if at is not None and at.memory_device else file.locks:
             found = _LOCK.match(text)
             if found is not None and file.inode is not None:
                 task: Key = (TASK, min(shown.tables[table]))

@@ -7,18 +7,18 @@ mount tells (fs/mount.h); it is NULL once the mount was detached (umount2(2), MN
 the door is to the filesystem, which others may have mounted still. The kernel's internal mounts
 (pipes, sockets, memfds) are of no namespace and are no door.
 
-A process that lives in the host's mount namespace has its files there: no crossing.
+A process that lives in the host's mount namespace has its files there: no crossing. Nor is it one
+of a tree that lives there with another part of it.
 """
 
 from __future__ import annotations
 
-import os
 import stat
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer.core.model import Impact
+from analyzer.core.model import TASK, Impact
 from analyzer.kinds._paths import paths
 from analyzer.kinds.mount import of_vfs
 from analyzer.memory.bpf import plausible
@@ -45,8 +45,17 @@ _MEMORY_DEVICES: Final = 1  # the major of null, zero, full, random (admin-guide
 def _find(world: World) -> Iterator[Related]:
     own = world.inside.get("MNT_NS", np.empty(0, np.uint64))
     if len(own):
+        own = unique(own, _lived_in(world))
         yield from _of_files(world, own)
         yield from _of_places(world, own)
+
+
+def _lived_in(world: World) -> U64:
+    """Return the mount namespaces in which tasks of the subtree are."""
+    task = world.inside.get(TASK, np.empty(0, np.uint64))
+    proxy = world.memory.gather(task, "task_struct", {"proxy": "nsproxy"})
+    read = world.memory.gather(proxy["proxy"], "nsproxy", {"mnt": "mnt_ns"})
+    return unique(read["mnt"][read.ok])
 
 
 def _of_files(world: World, own: U64) -> Iterator[Related]:
@@ -106,6 +115,7 @@ def _impacts(memory: Memory, inodes: U64, writes: Mask) -> Words:
 
 def _from_proc(shown: Shown) -> Iterator[Tied]:
     own = shown.own("mnt")
+    own |= {task.spaces["mnt"] for task in shown.ours() if own and "mnt" in task.spaces}
     files = [file for file in shown.files if own and file.inside and _is_foreign(file, own)]
     looked = shown.look([file.path for file in files])
     for file, at in zip(files, looked, strict=True):
@@ -126,7 +136,7 @@ def _weight(file: File, at: Looked | None) -> Impact:
     kind = 0 if at is None else stat.S_IFMT(at.mode)
     if kind == stat.S_IFDIR or file.link == "/":
         return Impact.REACHES_OUT
-    if kind == stat.S_IFCHR and at is not None and os.major(at.rdev) == _MEMORY_DEVICES:
+    if at is not None and at.memory_device:
         return Impact.BY_DESIGN
     return Impact.SHARED_STATE if file.writes else Impact.PINS
 

@@ -8,6 +8,7 @@ of it: an end whose side is not known crosses no border.
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -41,7 +42,10 @@ _BOOT: Final = re.compile(r"^btime ([0-9]{1,12})$", re.MULTILINE)
 _COLUMNS: Final = 14  # of /proc/sysvipc/msg
 _MOST: Final = (1 << 64) - 1
 _ID: Final = re.compile("[1-9][0-9]{0,8}")
+_TCP: Final = 6
+_TCP_LISTENS: Final = 10  # include/net/tcp_states.h
 _INIT: Final = 1  # the number of the first process of a pid namespace
+_MEMORY_DEVICES: Final = 1  # the major of null, zero, full, random (admin-guide/devices.txt)
 
 
 class Tied(NamedTuple):
@@ -104,6 +108,11 @@ class Looked(NamedTuple):
     size: int
     dev: int
     mnt_id: int | None
+
+    @property
+    def memory_device(self) -> bool:
+        """Tell whether it is null, zero or their like, on which nobody disturbs anybody."""
+        return stat.S_ISCHR(self.mode) and os.major(self.rdev) == _MEMORY_DEVICES
 
 
 class Look(Protocol):
@@ -227,6 +236,7 @@ class Sock(NamedTuple):
     Words are those of facts (docs/facts.md). `code` is the state as TCP numbers them; of the
     internet `number` is the protocol and `ends` are address, port, and those of the other end; of
     unix `peer` is the inode of the other end and `waiting` are those that it has not yet accepted.
+    `interface` is the index of the one that a listener is bound to: 0 is none, None not known.
     """
 
     ino: int
@@ -242,11 +252,19 @@ class Sock(NamedTuple):
     ends: tuple[bytes, int, bytes, int] | None = None
     peer: int = 0
     waiting: tuple[int, ...] = ()
+    interface: int | None = None
 
     @property
     def key(self) -> Key:
         """Return what it is known by."""
         return ("SOCKET" if self.family == "unix" else "NET_SOCKET"), self.ino
+
+
+def listens_at(one: Sock) -> tuple[str, str, bytes, int] | None:
+    """Return where a socket takes TCP connections: namespace, family, address, port; or None."""
+    if one.number != _TCP or one.code != _TCP_LISTENS or one.ends is None:
+        return None
+    return one.space, one.family, *one.ends[:2]
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,7 @@ RELATION: Final = Relation(
         "(script -qc COMMAND /dev/null); CRIU: --shell-job"
     ),
     shared=True,
+    counted_as="TTY",
     kernel=_find,
     from_proc=_from_proc,
     hidden="consoles and serial lines, /dev/tty, masters where several devpts are mounted",

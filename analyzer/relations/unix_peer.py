@@ -110,6 +110,7 @@ RELATION: Final = Relation(
         "close it before a checkpoint (ss -xp shows both ends); CRIU: --external names the "
         "inode of the end inside"
     ),
+    counted_as="SOCKET",
     kernel=_find,
     from_proc=_from_proc,
     hidden=(

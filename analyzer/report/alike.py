@@ -1,27 +1,54 @@
 """Crossings that are alike are told as one: thirty shared mappings of the same two processes.
 
 Each stays a finding of its own in the report, and in what machines read; people are told of them
-once, with the first names, as of objects that the same processes hold in the same way.
+once, with the first names, as of objects that the same processes hold in the same way. And
+a connection, or a terminal, that the count of a leak shows with both of its ends is told as that.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from analyzer.core.model import TASK
+from analyzer.core.model import TASK, Side, Verdict
 from analyzer.kinds import registry
 from analyzer.relations import relations
 from analyzer.report.grouping import FEWEST_ALIKE
+from analyzer.report.impact import rank
 from analyzer.report.value import NO_FACTS
 from analyzer.report.wording import number, who
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from analyzer.report.crossed import Crossed, Tie
-    from analyzer.report.value import Facts
+    from analyzer.report.value import Facts, Report, ReportObject
 
 T = TypeVar("T")
+
+
+def told(report: Report) -> tuple[Crossed, ...]:
+    """Return the crossings that no count shows: none that a leak names both ends of already."""
+    leaks: dict[int, list[ReportObject]] = {}
+    for entry in report.objects:
+        if entry.verdict is Verdict.USAGE_LEAK and entry.waived is None:
+            others = (h.objref for h in entry.holders if h.holds_from(Side.OUTSIDE))
+            for objref in {entry.objref, *filter(None, others)}:
+                leaks.setdefault(objref, []).append(entry)
+    return tuple(one for one in report.crossings if not _is_counted(one, leaks))
+
+
+def _is_counted(one: Crossed, leaks: Mapping[int, Sequence[ReportObject]]) -> bool:
+    """Tell whether a leak of what it leads to means as much, and names all that it names."""
+    counted = relations()[one.relation].counted_as
+    named = {task.tid for tie in one.ties for task in tie.tasks}
+    ends = (*one.ties, *filter(None, [one.meeting]))
+    return any(
+        entry.kind == counted
+        and rank(entry.impact) <= rank(one.impact)
+        and named <= {task.tid for holder in entry.holders for task in holder.tasks}
+        for end in ends
+        for entry in leaks.get(end.objref or 0, ())
+    )
 
 
 def folded(crossings: Sequence[Crossed]) -> list[Crossed]:

@@ -26,6 +26,18 @@ if TYPE_CHECKING:
 
 _MOST: Final = 6  # in one line
 _SAID: Final = {("open.mode", "both"): "read and write"}
+# Where it is, and what it could hold: no word on what a thing is.
+_UNSAID: Final = frozenset({"socket.netns", "socket.backlog"})
+_NUMBERS: Final = {
+    "size": "{:,} bytes", "unread": "{:,} bytes unread",
+    "socket.netns": "in net:[{}]", "socket.peer": "peer socket:[{}]",
+    "socket.waiting": "{:,} not accepted yet", "socket.queued": "{:,} messages in its queue",
+    "bpf.id": "id {}", "shm.id": "id {}", "shm.key": "key {:#x}", "shm.size": "{:,} bytes",
+    "shm.attaches": "attaches {:,}", "msg.messages": "{:,} messages", "msg.bytes": "{:,} bytes",
+    "pidfd.pid": "of process {}", "inotify.watches": "{:,} watches",
+    "fanotify.watches": "{:,} marks", "mqueue.messages": "{:,} messages",
+    "mqueue.most": "of at most {:,}",
+}  # fmt: skip
 
 
 def of_objects(snapshot: Snapshot, objrefs: Iterable[int]) -> Mapping[int, Facts]:
@@ -60,16 +72,16 @@ def words(known: Facts) -> str:
 
 def beside(detail: str, known: Facts) -> str:
     """Return the words of facts that are not said by `detail` already."""
-    there = {word.strip() for word in detail.split(",")}
-    plain = {word: word.replace(",", "").removesuffix(" size") for word in told(known)}
-    kept = [word for word, one in plain.items() if not {word, one} & there]
+    there = {part.strip() for word in detail.split(",") for part in word.split(" of ")}
+    plain = {word: word.replace(",", "") for word in told(known)}
+    kept = [word for word, one in plain.items() if not {word, one, one.replace(" ", "-")} & there]
     return printable(", ".join(kept[:_MOST]))
 
 
 def told(known: Facts) -> list[str]:
     """Return facts in words, each once, in the order of the registry."""
-    mine = (fact for fact in facts().values() if fact.name in known and not fact.aside)
-    words = (said(fact, known[fact.name]) for fact in mine)
+    mine = (fact for name, fact in facts().items() if name in known and not fact.aside)
+    words = (said(fact, known[fact.name]) for fact in mine if fact.name not in _UNSAID)
     return list(dict.fromkeys(filter(None, words)))
 
 
@@ -77,6 +89,8 @@ def said(fact: Fact, value: int | str) -> str:
     """Return one fact in words: "12 bytes unread", "readers 1"; a text speaks for itself."""
     if isinstance(value, str):
         return _SAID.get((fact.name, value), value)
+    if fact.name in _NUMBERS:
+        return _NUMBERS[fact.name].format(value) if value else ""
     if fact.unit:
         return f"{value:,} {fact.unit} {fact.name.rpartition('.')[2]}" if value else ""
     name = fact.name.replace(".", " ").replace("_", " ")

@@ -16,6 +16,7 @@ import numpy as np
 from analyzer.check.subtree import INSIDE
 from analyzer.core.model import Side
 from analyzer.core.values import dataclass, field
+from analyzer.report import alike
 from analyzer.report.grouping import Bundle
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ def _things(report: Report, order: Sequence[int]) -> tuple[Thing, ...]:
 def _crossed(report: Report, processes: Mapping[int, Process]) -> dict[int, list[Crossed]]:
     place = {pid: at for at, pid in enumerate(processes)}
     found: dict[int, list[Crossed]] = {}
-    for one in report.crossings:
+    for one in alike.told(report):
         mine = {task.tgid for tie in one.of(Side.INSIDE) for task in tie.tasks} & place.keys()
         if not one.alone:
             first = min(mine, key=place.__getitem__, default=report.subject.pid)

@@ -252,13 +252,14 @@ def _holders(entry: ReportObject, side: Side, *, everything: bool) -> list[str]:
 
 
 def _crossings(report: Report, *, everything: bool) -> Iterator[str]:
-    if not report.crossings:
+    crossings = report.crossings if everything else alike.told(report)
+    if not crossings:
         return
-    told = [c for c in report.crossings if everything or c.impact is not Impact.BY_DESIGN]
+    told = [c for c in crossings if everything or c.impact is not Impact.BY_DESIGN]
     told = told if everything else alike.folded(told)
     most = len(told) if everything else _MOST_ROWS
     rows = [_crossing(one, everything=everything) for one in told[:most]]
-    left = len(report.crossings) - sum(len(one.alike) or 1 for one in told[:most])
+    left = len(crossings) - sum(len(one.alike) or 1 for one in told[:most])
     if left:
         rows.append((f"and {number(left)} more (--all lists them)", "", "", ""))
     yield f"**{across(report)}**"

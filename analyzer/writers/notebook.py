@@ -63,7 +63,7 @@ def report(made: Report) -> str:
     """Return a report as HTML: the answer, what was looked at, and the worst objects."""
     code = _in(made, lambda bundle: bundle is Bundle.CODE)
     told = _in(made, lambda bundle: bundle is not Bundle.CODE)
-    across = [_crossing(one) for one in alike.folded(made.crossings)]
+    across = [_crossing(one) for one in alike.folded(alike.told(made))]
     parts = [_said(headline(made), _about(made))]
     parts += [_line(f"{finding.message}: {finding.detail}") for finding in made.findings]
     parts += _table(_OF_CROSSINGS, across[:MOST])

@@ -87,9 +87,10 @@ def findings(report: Report) -> str:
 
 def crossings(report: Report) -> str:
     """Return a table of what crosses the border without being counted."""
-    if not report.crossings:
+    crossings = alike.told(report)
+    if not crossings:
         return ""
-    told = alike.folded(sorted(report.crossings, key=lambda one: bool(_known(one))))
+    told = alike.folded(sorted(crossings, key=lambda one: bool(_known(one))))
     rows = "".join(map(_crossing, told[:_MOST_CROSSINGS]))
     rest = sum(len(one.alike) or 1 for one in told[_MOST_CROSSINGS:])
     more = f"<p>and {number(rest)} more; <code>--json</code> has all.</p>" if rest > 0 else ""

@@ -165,9 +165,13 @@ def _known(page: _Page, report: Report) -> Iterator[list[Line]]:
         yield page.lines(words, "title", first="* ", indent=2)
 
 
+def _outstanding(report: Report) -> list[Crossed]:
+    return [one for one in alike.told(report) if one.waived is None]
+
+
 def across(report: Report) -> str:
     """Return how much crosses the border without being counted, and what it means at worst."""
-    outward = [one for one in report.crossings if not one.alone and one.waived is None]
+    outward = [one for one in _outstanding(report) if not one.alone]
     if not (outward or report.alone):
         return ""
     if not outward:
@@ -181,7 +185,7 @@ def across(report: Report) -> str:
 
 def next_step(report: Report) -> str:
     """Return one line on how to go on."""
-    first = next((one for one in report.crossings if not one.alone and one.waived is None), None)
+    first = next((one for one in _outstanding(report) if not one.alone), None)
     if first is not None and _is_first(report, first):
         meant = f", or --ignore {first.relation}" if first.gates else ""
         return f"{printable(mend(first, report.subject.pid))}{meant}; --json has everything."
@@ -293,7 +297,7 @@ def _findings(page: _Page, report: Report) -> Iterator[list[Line]]:
 
 def _crossings(page: _Page, report: Report) -> tuple[list[tuple[int, list[Line]]], list[Line]]:
     """Return the blocks of crossings, each with its rank, and one of those that are cut."""
-    shown = [one for one in report.crossings if one.waived is None or page.all]
+    shown = report.crossings if page.all else _outstanding(report)
     told = [one for one in shown if one.impact is not Impact.BY_DESIGN or page.all]
     design = [one for one in shown if one.impact is Impact.BY_DESIGN and not page.all]
     told = told if page.all else alike.folded(told)

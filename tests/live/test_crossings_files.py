@@ -411,6 +411,27 @@ def test_a_bind_mount_of_what_only_the_parent_has(tmp_path: Path) -> None:
     assert not {"/own", "/in"} & set(_told(above, tmp_path))
 
 
+def test_where_the_subtree_lives_too_is_no_other_place(tmp_path: Path) -> None:
+    """A launcher with the mounts of who started it, and a process with mounts of its own."""
+    opened = "os.open(place, os.O_DIRECTORY)"
+    with pair(tmp_path, "own_mounts()", "pass", opened) as (parent, one, _):
+        assert crossings(one, "foreign-mount")
+        assert not crossings(parent, "foreign-mount")
+
+
+def test_who_merely_lives_among_the_mounts_of_others_is_not_told_of_them(tmp_path: Path) -> None:
+    """Whose they are is the subtree that was there first, whoever is with it."""
+    code = "own_mounts()\nif not os.fork():\n    while True: time.sleep(100)"
+    with pair(tmp_path, code, "pass") as (_, one, _other):
+        guest = int(Path(f"/proc/{one}/task/{one}/children").read_text())
+        assert crossings(one, "bind-mount")
+        assert not crossings(guest, "bind-mount")
+        snapshot = collect(guest, source="procfs")
+        found = make(snapshot, check(snapshot), ReportOptions("check", gate=True))
+        assert "bind-mount" not in {crossing.relation for crossing in found.crossings}
+        os.kill(guest, signal.SIGKILL)
+
+
 def test_mounts_of_its_own_are_nothing(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     code = "own_mounts()\nmount('none', path('own'), b'tmpfs', 0)"

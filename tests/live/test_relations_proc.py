@@ -22,19 +22,20 @@ from analyzer.report.value import ReportOptions
 from analyzer.sources import procdump, replay
 from tests.graph import Graph
 from tests.live.test_crossings_files import INOTIFY, pair
-from tests.live.test_ends import ACCEPTED, INTERNET, NOT_ACCEPTED, UDP, two
+from tests.live.test_ends import ACCEPTED, INTERNET, NOT_ACCEPTED, REUSE, UDP, two
 from tests.live.test_relations_tasks import scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from analyzer.core.model import SourceName
     from analyzer.report.crossed import Crossed, Tie
     from analyzer.snapshot.value import Snapshot
 
 pytestmark = [pytest.mark.live, pytest.mark.bpf, pytest.mark.needs("root", "kcmp")]
 
-LIVE: Final = {"unix-peer"}  # asked of the running kernel, and in no copy of /proc
+LIVE: Final = {"unix-peer", "reuseport"}  # asked of the running kernel, and in no copy of /proc
 SHOWN: Final = {name for name, one in relations().items() if one.from_proc and one.told} - LIVE
 TIED: Final = frozenset(
     {"tracer", "pidfd", "proc-files", "session-left", "cgroup", "bpf-map", "sysv-queue"}
@@ -309,6 +310,30 @@ def test_proc_says_what_the_kernel_has(script: str, asked: str, tmp_path: Path) 
 def test_each_relation_that_proc_shows_is_in_a_scene() -> None:
     in_files = {relation for relation, *_ in FILES.values()}
     assert in_files.union(ENDS, *SCENES.values()) >= SHOWN
+
+
+def told_of(relation: str, pid: int, pids: set[int]) -> list[set[tuple[Any, ...]]]:
+    """Return what each live source says of one relation of a process, the kernel's memory first."""
+    sources: tuple[SourceName, ...] = ("kernel", "procfs")
+    read = [collect(pid, source=source) for source in sources]
+    reports = [make(one, check(one, pid), ReportOptions("check", gate=True)) for one in read]
+    return [{said(one, pids) for one in r.crossings if one.relation == relation} for r in reports]
+
+
+def test_who_takes_turns_at_a_port_is_asked_of_the_running_kernel() -> None:
+    with two(REUSE) as (around, *both):
+        for pid in both:
+            kernel, procfs = told_of("reuseport", pid, set(both))
+            assert kernel == procfs
+            assert kernel
+        assert told_of("reuseport", around, set(both)) == [set(), set()]
+
+
+def test_a_lock_on_a_device_that_all_have_is_told_by_nobody(tmp_path: Path) -> None:
+    opened = "f = os.open('/dev/null', os.O_RDWR)"
+    with quiet(), pair(tmp_path, f"{opened}; fcntl.flock(f, fcntl.LOCK_SH)", opened) as pids:
+        for pid in pids:
+            assert told_of("file-lock", pid, set(pids)) == [set(), set()]
 
 
 STATES: Final = """

@@ -77,6 +77,26 @@ def test_both_ends_of_a_shared_thing_are_named() -> None:
     assert "on its own" not in said
 
 
+def test_what_a_leak_names_both_ends_of_is_told_once() -> None:
+    """The count of a socket shows its other end; no count shows who has the same inode."""
+    made, mine, theirs, inode = machine()
+    near = made.object("SOCKET", 2, name="socket:[7]", holders=[(mine, "sock")])
+    far = made.object("SOCKET", 2, name="socket:[8]", holders=[(theirs, "sock"), (near, "peer")])
+    made.reference(near, far, "peer")
+    made.relation("unix-peer", near, far, detail="stream")
+    found = report(made)
+    assert "unix socket socket:[7]: referenced from outside" in text(found)
+    assert "connected to a unix socket" not in text(found)
+    assert "no count shows" not in text(found)
+    assert [one.relation for one in found.crossings] == ["unix-peer"]
+    assert "connected to a unix socket" in " ".join(
+        to_text(render(found, 80, everything=True)).split()
+    )
+    made.relation("deleted-file", mine, inode)
+    made.relation("deleted-file", theirs, inode)
+    assert "1 thing crosses the border that no count shows" in text(report(made))
+
+
 def test_what_is_wholly_inside_is_told_only_of_what_a_checkpoint_has_to_know() -> None:
     made, mine, _, inode = machine()
     made.relation("deleted-file", mine, inode)

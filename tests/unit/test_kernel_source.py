@@ -20,6 +20,7 @@ from analyzer.lookup import who as asking
 from analyzer.lookup.who import Answer
 from analyzer.memory.distinct import find, member, unique
 from analyzer.memory.trees import lasting
+from analyzer.relations.covered import _over
 from analyzer.report.make import make
 from analyzer.report.value import Gap, ReportOptions
 from analyzer.sources import kernel, tasks
@@ -151,6 +152,52 @@ class TestPipe:
         assert state is not None
         said = state.read(fake.memory(), np.array([pipe], np.uint64))["unread"].tolist()
         assert said == [unread]
+
+
+class TestCovered:
+    """What is mounted over something, and what was freed and is in a list of others."""
+
+    def _mount(self, fake: FakeKernel, parent: int, point: int) -> tuple[int, int]:
+        root = fake.make("dentry")
+        fake.put(root, "dentry", "d_parent", root)
+        mount = fake.make(
+            "mount", {"mnt.mnt_root": root, "mnt_parent": parent, "mnt_mountpoint": point}
+        )
+        fake.put(mount, "mount", "mnt_parent", parent or mount)
+        return mount, root
+
+    def _link(self, fake: FakeKernel, *places: int) -> None:
+        for place, following in zip(places, (*places[1:], places[0]), strict=True):
+            fake.write(place, following)
+            fake.write(following + 8, place)
+
+    def _at(self, fake: FakeKernel, field: str) -> int:
+        found = fake.layout.field("mount", field)
+        assert found is not None
+        return found.offset
+
+    def test_what_is_mounted_here_is_found(self) -> None:
+        fake = FakeKernel()
+        below, root = self._mount(fake, 0, 0)
+        folder = fake.make("dentry", {"d_parent": root})
+        over, _ = self._mount(fake, below, folder)
+        mounts, child = (self._at(fake, name) for name in ("mnt_mounts", "mnt_child"))
+        self._link(fake, below + mounts, over + child)
+        self._link(fake, over + mounts)
+        rows, found = _over(fake.memory(), *(np.array([n], np.uint64) for n in (below, folder)))
+        assert (rows.tolist(), found.tolist()) == ([0], [over])
+
+    def test_a_list_that_is_not_of_a_mounts_children_is_not_walked(self) -> None:
+        """Of what was reused it can be any, with millions in it."""
+        fake = FakeKernel()
+        below, root = self._mount(fake, 0, 0)
+        strangers = [fake.make("mount") + self._at(fake, "mnt_child") for _ in range(300)]
+        self._link(fake, *strangers)
+        fake.write(below + self._at(fake, "mnt_mounts"), strangers[0])
+        fake.reads = 0
+        rows, _ = _over(fake.memory(), *(np.array([n], np.uint64) for n in (below, root)))
+        assert not len(rows)
+        assert fake.reads < len(strangers) // 10
 
 
 class TestFileTable:

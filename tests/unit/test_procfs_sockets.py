@@ -60,6 +60,17 @@ def test_other_ends_are_read_from_an_answer_whatever_it_is_cut_to() -> None:
     assert not diag.parse(bytes(100))
 
 
+def test_listeners_are_read_from_an_answer_whatever_it_is_cut_to() -> None:
+    def message(inode: int, interface: int) -> bytes:
+        body = struct.pack("=40xI24xI", interface, inode)
+        return struct.pack("=IHHII", 16 + len(body), 20, 2, 1, 0) + body
+
+    answer = message(7, 0) + message(9, 3)
+    assert diag.parse_listeners(answer) == {7: 0, 9: 3}
+    for cut in range(len(answer)):
+        assert diag.parse_listeners(answer[:cut]).items() <= {(7, 0), (9, 3)}
+
+
 def test_unix_sockets_are_told_apart() -> None:
     found = list(sockets.unix(UNIX, NET))
     assert [(one.ino, one.type, one.state, one.local) for one in found] == [

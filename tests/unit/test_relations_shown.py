@@ -8,7 +8,7 @@ import pytest
 
 from analyzer.core.values import replace
 from analyzer.relations import relations
-from analyzer.relations.shown import File, Mount, Shown, Task
+from analyzer.relations.shown import File, Mount, Shown, Sock, Task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,6 +79,27 @@ def test_the_mount_of_what_is_mapped_is_a_guess(mnt_id: int | None, *, crosses: 
     tasks = task(7, inside=True, mnt="mnt:[2]"), task(8, mnt="mnt:[1]")
     what = replace(shown(*tasks, mounts=[mount], mnt="mnt:[1]"), files=[file])
     assert bool(told("foreign-mount", what)) is crosses
+
+
+@pytest.mark.parametrize(
+    ("interfaces", "crosses"), [((0, 0), True), ((0, 3), False), ((None, None), False)]
+)
+def test_two_listen_at_one_address_only_by_taking_turns(
+    interfaces: tuple[int | None, int | None], *, crosses: bool
+) -> None:
+    """Bound to interfaces of their own they do not."""
+    ends = (b"", 80, b"", 0)
+    socks = [
+        Sock(ino, "net:[1]", "inet", "stream", "tcp", 10, "listening", number=6, ends=ends,
+             interface=interface)
+        for ino, interface in zip((7, 8), interfaces, strict=True)
+    ]  # fmt: skip
+    files = [
+        File(("FILE", ino), f"socket:[{ino}]", None, 2, 0, None, ino, None, (), (), inside=ours)
+        for ino, ours in ((7, True), (8, False))
+    ]
+    what = replace(shown(), socks=socks, files=files)
+    assert bool(told("reuseport", what)) is crosses
 
 
 def test_without_anything_nothing_is_told() -> None:
