@@ -160,9 +160,10 @@ def _apart(report: Report) -> str:
 
 
 def _known(page: _Page, report: Report) -> Iterator[list[Line]]:
-    """Yield what is known, a line for each reason."""
-    for words in () if page.all else known_words(report):
-        yield page.lines(words, "title", first="* ", indent=2)
+    """Yield what is known, a line for each reason, without gaps: nothing is to be done about it."""
+    said = () if page.all else known_words(report)
+    if said:
+        yield [line for w in said for line in page.lines(w, "title", first="* ", indent=2)]
 
 
 def _outstanding(report: Report) -> list[Crossed]:
