@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 REAL: Final = Association("overlay.real", "shows it")
 UPPER: Final = Association("overlay.upper", "shows it, copied up")
+SHOWN: Final = (REAL.name, UPPER.name)
 
 _MAGIC: Final = 0x794C7630  # OVERLAYFS_SUPER_MAGIC
 _MEMBERS: Final = ((REAL, "realfile"), (UPPER, "upperfile"))

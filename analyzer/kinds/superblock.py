@@ -46,6 +46,7 @@ _PROC_MAGIC: Final = 0x9FA0  # include/uapi/linux/magic.h
 _AUTOFS_MAGIC: Final = 0x0187
 _LONGEST: Final = 40  # names of types are shorter
 _MINOR_BITS: Final = 20  # include/linux/kdev_t.h
+_FS_REQUIRES_DEV: Final = 1  # include/linux/fs.h
 _SB_RDONLY: Final = 1
 _LOOP_MAJOR: Final = 7  # Documentation/admin-guide/devices.txt
 
@@ -142,7 +143,10 @@ def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
         "super_block",
         {"dev": "s_dev", "flags": "s_flags", "type": "s_type", "id": "s_id", "bdev": "s_bdev"},
     )
-    on_device = read.ok & (read["bdev"] != 0)
+    # btrfs, which may be on several devices, has none of its own, and is called as one of them.
+    kind = memory.gather(read["type"], "file_system_type", {"flags": "fs_flags"})
+    needs = kind.ok & (kind["flags"] & _FS_REQUIRES_DEV != 0)
+    on_device = read.ok & (needs | (read["bdev"] != 0))
     return {
         "filesystem": np.array(_type_names(memory, read["type"]), object),
         "device": numbers(read["dev"].astype(np.int64)),

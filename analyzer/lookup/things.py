@@ -15,6 +15,7 @@ from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK
 from analyzer.core.values import dataclass, field, replace
 from analyzer.kinds import facts
+from analyzer.kinds._overlay import SHOWN
 from analyzer.kinds.file import SORTS
 from analyzer.lookup.columns import Field
 from analyzer.lookup.pairs import Hand, Pairs
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
 _TYPE: Final = 0o170000  # S_IFMT
 _MOST_PEOPLE: Final = 5_000
-_SHOWN: Final = ("overlay.real", "overlay.upper")
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Question:
         rows = np.flatnonzero(mine)
         if self.sort.merged:  # the file of a layer is not another file than the overlay's
             references = snapshot.tables["references"]
-            shown = [references.code("association", name) for name in _SHOWN]
+            shown = [references.code("association", name) for name in SHOWN]
             rows = rows[~np.isin(rows + 1, _targets(references, shown))]
         if self.sort.types:
             told = self._types(snapshot, rows)

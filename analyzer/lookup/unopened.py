@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analyzer.procfs import bpfobj
+from analyzer.procfs import bpfattach, bpfobj
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -16,6 +16,7 @@ def learn(sort: Sort) -> None:
     """Ask for all BPF objects now, where a sort is of them: later we may not any more."""
     if sort.number:
         bpfobj.all_objects()
+        bpfattach.everywhere()
 
 
 def unopened(sort: Sort, numbers: Collection[int]) -> Iterator[str]:

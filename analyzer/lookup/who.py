@@ -20,6 +20,7 @@ from analyzer.core.errors import EXIT_OK, EXIT_UNDECIDED, BadInputError
 from analyzer.core.model import TASK, Rules
 from analyzer.core.values import replace
 from analyzer.kinds import registry
+from analyzer.kinds._overlay import SHOWN
 from analyzer.lookup.recorded import about, limits, people
 from analyzer.lookup.release import releases
 from analyzer.lookup.state import words
@@ -144,7 +145,7 @@ def answer(snapshot: Snapshot, query: Query, graph: Graph | None = None) -> Answ
     held += [graph.held(int(row), OTHER_END) for row in other_ends(snapshot, own)]
     if query.pids:
         held += [graph.held(int(row), BESIDE) for row in beside(snapshot, own)]
-    held = _once([one for one in held if not _own_alone(one)])
+    held = _but_layers(_once([one for one in held if not _own_alone(one)]))
     there = any(m.there for m in query.meanings) or any(one.there for one in kept)
     lost = not held and not places and not there
     pid = next(iter(query.pids), None)
@@ -214,6 +215,17 @@ def _once(held: list[Held]) -> list[Held]:
     """Return what is held without what is beside it and is told with its holders elsewhere."""
     told = {node.objref for one in held if one.part == BESIDE for node in everyone(one.by)}
     return [one for one in held if one.part != BESIDE or one.objref not in told]
+
+
+def _but_layers(held: list[Held]) -> list[Held]:
+    """Leave out files of layers that files of an overlay show which are told themselves."""
+    told = {one.objref for one in held}
+    return [
+        one
+        for one in held
+        if not one.by
+        or any(node.association not in SHOWN or node.objref not in told for node in one.by)
+    ]
 
 
 def _own_alone(held: Held) -> bool:

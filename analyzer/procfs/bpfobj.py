@@ -9,14 +9,15 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import socket
 import struct
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from analyzer.core import syscall
 from analyzer.core.errors import NotPermittedError
 from analyzer.core.values import dataclass, field
 from analyzer.procfs import mountinfo
+from analyzer.procfs.bpfattach import call, everywhere
 from analyzer.procfs.glance import kept
 from analyzer.procfs.places import Place, quoted
 
@@ -26,23 +27,21 @@ if TYPE_CHECKING:
 WORDS: Final = {"map": "map", "prog": "program", "link": "link"}
 UNSEEN: Final = {
     "map": "a map may also be held inside another map: bpftool map dump shows it",
-    "prog": "a program may also be attached without a link (tc, xdp, cgroup): bpftool net, "
-    "bpftool cgroup tree",
+    "prog": "a program may also be attached without a link (tc, xdp): bpftool net",
     "link": "",
 }
 
-_OBJ_GET, _INFO, _ATTR = 7, 15, 128
+_OBJ_GET, _INFO = 7, 15
 _NEXT: Final = {"prog": 11, "map": 12, "link": 31}  # BPF_*_GET_NEXT_ID
 _OPEN: Final = {"prog": 13, "map": 14, "link": 30}  # BPF_*_GET_FD_BY_ID
-_QUERY: Final = 16  # BPF_PROG_QUERY
-# Those of enum bpf_attach_type that are of cgroups: what others take for a group is no group.
-_CGROUP_TYPES: Final = (0, 1, 2, 3, 6, *range(8, 16), *range(18, 23), *range(29, 33), 34, 43,
-                        *range(49, 54))  # fmt: skip
-_MOST_PROGRAMS: Final = 64
 _MOST: Final = 10_000
 _MOST_MAPS: Final = 256
 _INFO_SIZE: Final = 256
-_LINK_CGROUP, _LINK_NETNS, _LINK_XDP = 3, 5, 6  # enum bpf_link_type
+_LINK_CGROUP, _LINK_NETNS = 3, 5  # enum bpf_link_type
+_OF_INTERFACES: Final = frozenset({6, 11, 13})  # XDP, tcx, netkit
+_OTHER_LINKS: Final = {1: "a raw tracepoint", 2: "a function (tracing)", 4: "an iterator",
+                       7: "a perf event", 8: "functions (kprobes)", 9: "a structure of operations",
+                       10: "netfilter", 12: "functions (uprobes)", 14: "a map"}  # fmt: skip
 _FDINFO: Final = {b"map_id:": "map", b"prog_id:": "prog", b"link_id:": "link"}
 
 
@@ -69,30 +68,39 @@ def keepers(known: Objects, kind: str, number: int) -> Iterator[Place]:
     """Yield what keeps an object, beside descriptors: pins, programs, links, and theirs in turn."""
     for path in known.pins.get((kind, number), ()):
         yield Place(f"pinned at {path}", 0, "bpffs", f"rm {quoted(path)}")
-    if kind == "map":
-        for program, maps in known.maps_of.items():
-            if number in maps:
-                what = _said(known, "prog", program)
-                yield Place(f"used by {what}", 0, "kernel")
-                yield from _through(known, "prog", program, what)
-    elif kind == "prog":
-        for link, (program, target) in known.links.items():
-            if program == number:
-                what = f"link {link}"
-                yield Place(f"run by {what}{target}", 0, "kernel")
-                yield from _through(known, "link", link, what)
-    elif kind == "link":
+    if kind == "link":
         program, target = known.links.get(number, (0, ""))
         if target:
-            yield Place(f"runs {_said(known, 'prog', program)}{target}", 0, "kernel")
+            yield Place(f"runs {said(known, 'prog', program)}{target}", 0, "kernel")
+    if kind == "prog":
+        for one in everywhere().get(number, ()):
+            how = f"{quoted(one.folder)} {one.how} id {number}"
+            yield Place(
+                f"attached to cgroup {one.folder} ({one.how})",
+                0,
+                "kernel",
+                f"bpftool cgroup detach {how}",
+            )
+    for above in users(known, kind, number):
+        what = said(known, *above)
+        target = known.links[above[1]][1] if above[0] == "link" else ""
+        yield Place(f"{'run' if above[0] == 'link' else 'used'} by {what}{target}", 0, "kernel")
+        for place in keepers(known, *above):
+            if not place.what.startswith("runs "):  # which is how it was met
+                yield Place(f"{what}: {place.what}", place.pid, place.comm, place.release)
 
 
-def _through(known: Objects, kind: str, number: int, what: str) -> Iterator[Place]:
-    for place in keepers(known, kind, number):
-        yield Place(f"{what}: {place.what}", place.pid, place.comm, place.release)
+def users(known: Objects, kind: str, number: int) -> tuple[tuple[str, int], ...]:
+    """Return what uses an object: the programs of a map, the links of a program."""
+    if kind == "map":
+        return tuple(("prog", one) for one, maps in known.maps_of.items() if number in maps)
+    if kind == "prog":
+        return tuple(("link", one) for one, (own, _) in known.links.items() if own == number)
+    return ()
 
 
-def _said(known: Objects, kind: str, number: int) -> str:
+def said(known: Objects, kind: str, number: int) -> str:
+    """Return what an object is called: "program 12 (name)"."""
     called = known.name(kind, number)
     return f"{WORDS[kind]} {number}{f' ({called})' if called else ''}"
 
@@ -112,34 +120,6 @@ def all_objects() -> Objects:
                 if pinned is not None:
                     known.pins[pinned] = (*known.pins.get(pinned, ()), path)
     return known
-
-
-def attached(folder: str) -> tuple[str, ...] | None:
-    """Return the BPF programs that are attached to a group of cgroup2, None where we may not ask.
-
-    They go with the group, and do not keep it.
-    """
-    known, found = all_objects(), []
-    ids = (ctypes.c_uint32 * _MOST_PROGRAMS)()
-    try:
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        for kind in _CGROUP_TYPES:
-            asked = struct.pack("=IIIIQI", fd, kind, 0, 0, ctypes.addressof(ids), _MOST_PROGRAMS)
-            try:
-                _, said = _call(_QUERY, asked)
-            except NotPermittedError:
-                return None
-            except OSError as error:
-                if error.errno in {errno.EPERM, errno.EACCES}:
-                    return None
-                continue  # of a type that this kernel does not have
-            found += ids[: min(struct.unpack_from("=I", said, 24)[0], _MOST_PROGRAMS)]
-    finally:
-        os.close(fd)
-    return tuple(_said(known, "prog", program) for program in dict.fromkeys(found))
 
 
 def pin(path: str, dev: int) -> tuple[str, int] | None:
@@ -166,17 +146,11 @@ def _filesystems() -> list[str]:
     return list(found.values())
 
 
-def _call(command: int, data: bytes) -> tuple[int, bytes]:
-    buffer = ctypes.create_string_buffer(data.ljust(_ATTR, b"\0"), _ATTR)
-    got = syscall.call("bpf", command, ctypes.c_void_p(ctypes.addressof(buffer)), _ATTR)
-    return got, buffer.raw
-
-
 def _numbers(kind: str) -> Iterator[int]:
     number = 0
     for _ in range(_MOST):
         try:
-            _, said = _call(_NEXT[kind], struct.pack("=I", number))
+            _, said = call(_NEXT[kind], struct.pack("=I", number))
         except (OSError, NotPermittedError):
             return
         number = struct.unpack_from("=I", said, 4)[0]
@@ -185,7 +159,7 @@ def _numbers(kind: str) -> Iterator[int]:
 
 def _learn(known: Objects, kind: str, number: int) -> None:
     try:
-        fd, _ = _call(_OPEN[kind], struct.pack("=I", number))
+        fd, _ = call(_OPEN[kind], struct.pack("=I", number))
     except OSError as error:
         if error.errno != errno.ENOENT:
             known.names[kind, number] = ""
@@ -196,7 +170,7 @@ def _learn(known: Objects, kind: str, number: int) -> None:
         if kind == "prog":
             struct.pack_into("=IQ", data, 52, _MOST_MAPS, ctypes.addressof(maps))
         info = ctypes.create_string_buffer(bytes(data), _INFO_SIZE)
-        _call(_INFO, struct.pack("=IIQ", fd, _INFO_SIZE, ctypes.addressof(info)))
+        call(_INFO, struct.pack("=IIQ", fd, _INFO_SIZE, ctypes.addressof(info)))
     except OSError:
         known.names[kind, number] = ""
         return
@@ -222,9 +196,16 @@ def _target(raw: bytes) -> str:
         return f", attached to cgroup {_cgroup(number) or number}"
     if kind == _LINK_NETNS:
         return f", attached to net:[{struct.unpack_from('=I', raw, 16)[0]}]"
-    if kind == _LINK_XDP:
-        return f", attached to interface no. {struct.unpack_from('=I', raw, 16)[0]}"
-    return ""
+    if kind in _OF_INTERFACES:
+        return f", attached to interface {_interface(struct.unpack_from('=I', raw, 16)[0])}"
+    return f", attached to {_OTHER_LINKS[kind]}" if kind in _OTHER_LINKS else ""
+
+
+def _interface(number: int) -> str:
+    try:
+        return socket.if_indextoname(number)
+    except OSError:  # it is in another network namespace, or gone
+        return f"no. {number}"
 
 
 def _cgroup(number: int) -> str:
@@ -242,7 +223,7 @@ def _cgroup(number: int) -> str:
 def _identified(path: str) -> tuple[str, int] | None:
     where = ctypes.create_string_buffer(os.fsencode(path))
     try:
-        fd, _ = _call(_OBJ_GET, struct.pack("=QII", ctypes.addressof(where), 0, 0))
+        fd, _ = call(_OBJ_GET, struct.pack("=QII", ctypes.addressof(where), 0, 0))
     except (OSError, NotPermittedError):
         return None
     try:

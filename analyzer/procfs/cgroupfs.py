@@ -7,6 +7,7 @@ groups of all processes are asked (cgroups(7), proc_pid_cgroup(5)).
 from __future__ import annotations
 
 import os
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.values import dataclass
@@ -51,6 +52,12 @@ class Group:
 def roots() -> list[str]:
     """Return where hierarchies are mounted."""
     return [mount.point for mount in _mounts()]
+
+
+def folders(most: int) -> list[str]:
+    """Return the folders of the groups of version 2, at most so many."""
+    roots = (mount.point for mount in _mounts() if mount.fstype == "cgroup2")
+    return list(islice((folder for root in roots for folder, _, _ in os.walk(root)), most))
 
 
 def called(path: str) -> list[Group]:

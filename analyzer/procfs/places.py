@@ -90,9 +90,36 @@ def _directories() -> Iterator[tuple[int, str, str]]:
 
 def bind_mount(at: Inode) -> str:
     """Return which directory of its filesystem is mounted where a path leads, "" for no other."""
-    own = kept("own space", _own_space) if at.mounted else None
+    mount = _mount_of(at) if at.mounted else None
+    return "" if mount is None or mount.root == "/" else mount.root
+
+
+def _mount_of(at: Inode) -> mountinfo.Mount | None:
+    """Return the mount that a path leads to, None where our own mounts do not tell."""
+    own = kept("own space", _own_space)
     mounts = () if own is None else own.mounts
-    return next((m.root for m in mounts if m.mnt_id == at.mnt_id and m.root != "/"), "")
+    return next((mount for mount in mounts if mount.mnt_id == at.mnt_id), None)
+
+
+def filesystem(at: Inode) -> int:
+    """Return the device of the filesystem where a path leads: the kernel's own number.
+
+    stat(2) tells another one of files on overlayfs (ovl_map_dev_ino()) and of a subvolume of btrfs.
+    """
+    mount = _mount_of(at)
+    return at.dev if mount is None else mount.dev
+
+
+def shown_on(path: str) -> dict[int, None]:
+    """Return the overlays (devices) that show what is at a path, which is in one of their layers.
+
+    A file of a layer has the same inode number there, but for lower layers on other filesystems.
+    """
+    return {
+        mount.dev: None
+        for _, mount, _, layer in _layers()
+        if path.startswith(f"{layer.rstrip('/')}/")
+    }
 
 
 def _is_kthread(pid: int) -> bool:
@@ -148,9 +175,8 @@ def _own_space() -> _Space | None:
 
 def fstype(at: Inode) -> str:
     """Return the type of the filesystem where a path leads, "" where our mounts do not tell."""
-    own = kept("own space", _own_space)
-    mounts = () if own is None else own.mounts
-    return next((mount.fstype for mount in mounts if mount.mnt_id == at.mnt_id), "")
+    mount = _mount_of(at)
+    return "" if mount is None else mount.fstype
 
 
 def in_filesystem(path: str, at: Inode) -> str:
@@ -243,17 +269,23 @@ def layers(dev: int, ino: int | None) -> Iterator[Place]:
 
     With no `ino`, those that have a layer on that device.
     """
+    layers = list(_layers())
+    found = look([path for _, _, _, path in layers])
+    told: dict[Place, None] = {}
+    for (space, mount, option, _), at in zip(layers, found, strict=True):
+        if _is(at, dev, ino):
+            what = f"is the {option} of the overlay mounted at {mount.point}"
+            told[space.place(what, mount.point)] = None
+    yield from told
+
+
+def _layers() -> Iterator[tuple[_Space, mountinfo.Mount, str, str]]:
+    """Yield each layer of each overlay in each mount namespace: as what it is one, its path."""
     for space in kept("spaces", lambda: list(_spaces())):
-        for mount in space.mounts:
-            if mount.fstype != "overlay":
-                continue
+        for mount in (one for one in space.mounts if one.fstype == "overlay"):
             for option, said in _LAYERS.findall(mount.options):
                 parts = said.split(":") if option.startswith("lower") else [said]
-                paths = [part for part in parts if part.startswith("/")]
-                if any(_is(one, dev, ino) for one in look(paths)):
-                    yield space.place(
-                        f"is the {option} of the overlay mounted at {mount.point}", mount.point
-                    )
+                yield from ((space, mount, option, part) for part in parts if part.startswith("/"))
 
 
 @dataclass(frozen=True)
@@ -338,16 +370,20 @@ def _lock(words: list[bytes]) -> str:
     return f"{what} ({mode.lower()}) taken by process {pid}, which is gone{kept}"
 
 
-def locked(dev: int, ino: int) -> Iterator[Place]:
+def locked(at: Inode, dev: int) -> Iterator[Place]:
     """Yield whose descriptors are of the open file that has a lock (proc_pid_fdinfo(5), lock).
 
-    An open file's lock (flock(2), F_OFD_SETLK) names who took it, who may be gone.
+    An open file's lock (flock(2), F_OFD_SETLK) names who took it, who may be gone. The kernel calls
+    the filesystem `dev`: where stat(2) does not, inodes of several layers have one number.
     """
-    where = f"{os.major(dev):02x}:{os.minor(dev):02x}:{ino}".encode()
-    if not locks(dev, ino):
+    where = f"{os.major(dev):02x}:{os.minor(dev):02x}:{at.ino}".encode()
+    if not locks(dev, at.ino or 0):
         return
     for pid, slot, lines in kept("locks of files", lambda: list(_locks_of_files())):
         kinds = [os.fsdecode(words[2]) for words in lines if where in words]
+        if dev != at.dev and kinds:
+            (opened,) = look([f"/proc/{pid}/fd/{slot}"])
+            kinds = kinds if _is(opened, at.dev, at.ino) else []
         yield from (
             Place(f"its fd {slot} has the lock ({kind})", pid, _comm(pid))
             for kind in dict.fromkeys(kinds)

@@ -168,12 +168,16 @@ class _Writer:
             self._perhaps()
             or self._alone()
             or {
-                Outcome.ABSENT: "no such object",
+                Outcome.ABSENT: f"no such object{self._hint()}",
                 Outcome.FREE: "it is there, and nobody holds it",
                 Outcome.UNSEEN: "not found, but it may be there: "
                 + (answer.unseen or "not all could be read"),
             }[answer.outcome]
         )
+
+    def _hint(self) -> str:
+        notes = self._answer.notes
+        return f" ({printable('; '.join(notes))})" if notes else ""
 
     def _alone(self) -> str:
         """Say of a process that was asked for, and has nothing to itself, whether it lives."""

@@ -44,7 +44,10 @@ def said(*words: str) -> str:
 
 
 def test_a_process_that_is_not_there_is_no_idle_task() -> None:
-    assert cranalyze("who", "4194303") == (1, "4194303: no such object\n")
+    assert cranalyze("who", "4194303") == (
+        1,
+        "4194303: no such object (no process has this number; a port is tcp:4194303)\n",
+    )
 
 
 def test_a_directory_that_was_removed_is_somebody_s_working_directory(tmp_path: Path) -> None:

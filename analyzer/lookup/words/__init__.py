@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.core.errors import BadInputError, nearest
 from analyzer.core.values import dataclass
+from analyzer.lookup.sorts import sorts
 from analyzer.lookup.words.base import Meaning, Word
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ def parse(asked: str, *, recorded: bool = False) -> Query:
 
 
 def _near(asked: str) -> str:
+    kind = asked.casefold()
+    if kind in sorts():
+        return f" (did you mean --kind {kind}?)"
     heads = {form.written.split(":")[0] for form in forms() if ":" in form.written}
     head = asked.partition(":")[0]
     return nearest(head, sorted(heads - {"PID"})) if ":" in asked else ""

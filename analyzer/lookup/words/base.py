@@ -14,7 +14,7 @@ import numpy as np
 
 from analyzer.core.values import dataclass, replace
 from analyzer.procfs.glance import kept
-from analyzer.procfs.places import Place
+from analyzer.procfs.places import Place, filesystem
 from analyzer.snapshot.source import source_of
 from analyzer.sources.meta import boot_id
 
@@ -127,6 +127,11 @@ class At:
         """Return the inode of a path that leads somewhere."""
         assert not isinstance(self.inode, int)  # noqa: S101 - families are asked of no others
         return self.inode
+
+    @property
+    def known(self) -> Inode:
+        """Return the same with the device that the kernel calls its filesystem by."""
+        return self.found._replace(dev=filesystem(self.found))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer.lookup.words.base import At, Form, Meaning, Places, Word, stated
+from analyzer.lookup.words.base import At, Form, Meaning, Places, Word, joined, stated
 from analyzer.procfs import bpfobj
 
 if TYPE_CHECKING:
@@ -47,12 +47,19 @@ def _meaning(known: Objects, kind: str, number: int) -> Meaning:
 
     return Meaning(
         f"BPF {bpfobj.WORDS[kind]} {number}{f' ({called})' if called else ''}",
-        partial(_rows, kind, number),
+        joined(*(partial(_rows, *one) for one in _leading(known, kind, number))),
         held,
         there=known.has(kind, number),
         state=("bpf.id",),
         unseen=bpfobj.UNSEEN[kind],
     )
+
+
+def _leading(known: Objects, kind: str, number: int) -> Iterator[tuple[str, int]]:
+    """Yield an object, and all that keep it: who has one of these open does."""
+    yield kind, number
+    for one in bpfobj.users(known, kind, number):
+        yield from _leading(known, *one)
 
 
 def _rows(kind: str, number: int, snapshot: Snapshot) -> Rows:

@@ -10,7 +10,7 @@ import numpy as np
 
 from analyzer.core.errors import BadInputError
 from analyzer.lookup.words.base import At, Form, Meaning, Places, Recorded, Word, alike, people_of
-from analyzer.procfs import bpfobj, cgroupfs
+from analyzer.procfs import bpfattach, bpfobj, cgroupfs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,16 +54,19 @@ def _of_tasks(own: str, snapshot: Snapshot) -> Recorded:
 
 def _meaning(group: Group) -> Meaning:
     # A hierarchy of version 1 has none.
-    programs = () if group.controllers else bpfobj.attached(group.folder)
+    attached = () if group.controllers else bpfattach.attached(group.folder)
+    # Asked for now: later we may not any more.
+    programs = [
+        bpfobj.said(bpfobj.all_objects(), "prog", one)
+        for one in dict.fromkeys(one.program for one in attached or ())
+    ]
     return Meaning(
         f"cgroup {group.path}",
         partial(_rows, group),
         partial(_members, group),
         there=True,
-        unseen=_UNTOLD if programs is None else "",
-        notes=lambda: tuple(
-            f"{said} is attached to it, and ends with it" for said in programs or ()
-        ),
+        unseen=_UNTOLD if attached is None else "",
+        notes=lambda: tuple(f"{one} is attached to it, and ends with it" for one in programs),
     )
 
 

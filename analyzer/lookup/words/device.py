@@ -8,6 +8,8 @@ import stat
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from analyzer.core.errors import BadInputError
 from analyzer.lookup.words.base import (
     OF_FILES,
@@ -23,10 +25,11 @@ from analyzer.lookup.words.base import (
 )
 from analyzer.procfs import blockdev
 from analyzer.procfs.glance import look
+from analyzer.procfs.places import directories
 from analyzer.relations import leading_to
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from analyzer.lookup.words.base import Rows
     from analyzer.snapshot.value import Snapshot
@@ -71,7 +74,7 @@ def on_device(name: str) -> Callable[[Snapshot], Rows]:
 def of_device(dev: int) -> Meaning:
     """Return what a block device stands for."""
     name = blockdev.name(dev)
-    choices = [alike(("SUPERBLOCK",), dev=one) for one in blockdev.above(dev)]
+    choices: list[Callable[[Snapshot], Rows]] = [partial(_filesystems, blockdev.above(dev))]
     (node,) = look([f"/dev/{name}"])
     if name and not isinstance(node, int) and node.rdev == dev and node.ino:
         choices.append(alike(("FILE",), dev=node.dev, ino=node.ino))
@@ -80,13 +83,30 @@ def of_device(dev: int) -> Meaning:
         joined(*choices),
         partial(_places, dev),
         there=blockdev.exists(blockdev.said(dev)),
+        state=("on",),
         notes=partial(blockdev.below, dev),
         ties=(*OF_FILES, *leading_to("SUPERBLOCK")),
     )
 
 
+def _filesystems(devs: Iterable[int], snapshot: Snapshot) -> Rows:
+    """Return the filesystems on devices, and what is open in them: that keeps them mounted."""
+    names = {blockdev.name(dev) for dev in devs}
+    choices = [alike(("SUPERBLOCK",), dev=dev) for dev in devs]
+    # That of btrfs is on a device of another number.
+    superblocks = joined(*choices, stated("on", names.__contains__))(snapshot)
+    objects = snapshot.tables["objects"]
+    known = superblocks[objects.known("dev")[superblocks]]
+    numbers = np.unique(objects["dev"][known]).tolist()
+    files = [alike(("FILE",), dev=number)(snapshot) for number in numbers]
+    return np.unique(np.concatenate([superblocks, *files])).astype(np.intp)
+
+
 def _places(dev: int) -> Places:
-    return tuple(blockdev.users(dev)), ()
+    """Return who uses a device, and whose directories are in the filesystems on it."""
+    told = [directories(one, None) for one in blockdev.above(dev)]
+    found = [place for places, _ in told for place in places]
+    return (*found, *blockdev.users(dev)), tuple(pid for _, silent in told for pid in silent)
 
 
 def _of_path(at: At) -> Iterator[Meaning]:

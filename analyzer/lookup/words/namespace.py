@@ -9,7 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from analyzer.kinds import namespace_kinds
-from analyzer.lookup.words.base import At, Form, Meaning, Word, alike, gaps, of_now
+from analyzer.lookup.words.base import At, Form, Meaning, Word, alike, gaps, named, of_now
+from analyzer.lookup.words.path import leads_to
 from analyzer.procfs.glance import kept, look
 
 if TYPE_CHECKING:
@@ -18,14 +19,40 @@ if TYPE_CHECKING:
     from analyzer.snapshot.value import Snapshot
 
 _NUMBERED: Final = re.compile(r"(\w+):\[?([0-9]{1,19})\]?")
+_NAMED: Final = re.compile(r"(netns:)?([^/:\s\0]+)")
+_FOLDERS: Final = ("/run/netns", "/run/docker/netns")  # ip-netns(8)
 
 
 def _parse(asked: str) -> Iterator[Meaning]:
+    numbered, match = _numbered(asked), _NAMED.fullmatch(asked)
+    if numbered is not None:
+        yield numbered
+    elif match is not None:
+        paths = _paths(match[2])
+        there = [path for path in paths if os.path.lexists(path)]
+        for path in there[:1] or (paths[:1] if match[1] else []):
+            yield from leads_to(path, path)
+
+
+def _recorded(asked: str) -> Iterator[Meaning]:
+    numbered, match = _numbered(asked), _NAMED.fullmatch(asked)
+    if numbered is not None:
+        yield numbered
+    elif match is not None and match[1]:
+        yield Meaning("", named(("MOUNT",), _paths(match[2])))
+
+
+def _numbered(asked: str) -> Meaning | None:
     match = _NUMBERED.fullmatch(asked)
     kind = namespace_kinds().get(match[1]) if match else None
-    if match and kind is not None and ("[" in asked or match[1] != "cgroup"):
-        rows = alike((kind.name,), ino=int(match[2]))
-        yield Meaning("", rows, missed=partial(_missed, f"{match[1]}:[{match[2]}]"))
+    if match is None or kind is None or ("[" not in asked and match[1] == "cgroup"):
+        return None
+    rows = alike((kind.name,), ino=int(match[2]))
+    return Meaning("", rows, missed=partial(_missed, f"{match[1]}:[{match[2]}]"))
+
+
+def _paths(name: str) -> list[str]:
+    return [f"{folder}/{name}" for folder in _FOLDERS]
 
 
 def _missed(asked: str, snapshot: Snapshot) -> bool:
@@ -59,10 +86,14 @@ def _of_path(at: At) -> Iterator[Meaning]:
 WORD: Final = Word(
     "namespace",
     "Namespaces",
-    tuple(
-        Form(f"{name}:[N]", f"a {kind.title}, as /proc/PID/ns/{name} shows it")
-        for name, kind in namespace_kinds().items()
+    (
+        *(
+            Form(f"{name}:[N]", f"a {kind.title}, as /proc/PID/ns/{name} shows it")
+            for name, kind in namespace_kinds().items()
+        ),
+        Form("netns:NAME", "a network namespace as `ip netns` calls it; also NAME alone"),
     ),
     _parse,
     _of_path,
+    _recorded,
 )

@@ -34,6 +34,7 @@ from analyzer.lookup.words.base import (
     stated,
 )
 from analyzer.lookup.words.device import on_device
+from analyzer.lookup.words.port import is_port
 from analyzer.procfs.glance import kept, look
 from analyzer.procfs.places import (
     bind_mount,
@@ -45,6 +46,7 @@ from analyzer.procfs.places import (
     locks,
     mounted_at,
     mounts_below,
+    shown_on,
     swaps,
     watched,
 )
@@ -52,7 +54,7 @@ from analyzer.relations import leading_to
 from analyzer.sources.tasks import proc_levels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from analyzer.lookup.words.base import Rows
     from analyzer.procfs.glance import Inode
@@ -66,6 +68,7 @@ _NOWHERE: Final = {errno.ENOENT, errno.ENOTDIR}
 _NO_PATH: Final = {errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
 _ESCAPE: Final = re.compile(r"\\(?:x([0-9a-fA-F]{2})|([0-7]{3})|u([0-9a-f]{4})|([ntre\\]))")
 _LETTERS: Final = {"n": "\n", "t": "\t", "r": "\r", "e": "\x1b", "\\": "\\"}
+_NODE: Final = re.compile(r"[\w.-]+(?:/[\w.-]+)*")
 _UNRECORDED: Final = (
     "what is held without being open (working directories, locks, swap), and what nobody holds: a "
     "snapshot has none of that"
@@ -73,11 +76,27 @@ _UNRECORDED: Final = (
 
 
 def _parse(asked: str) -> Iterator[Meaning]:
+    if is_port(asked) and not os.path.lexists(asked):
+        return
     if "/" in asked.partition(":")[0] or os.path.lexists(asked):
-        path = _plain(asked)
+        path = _of_dev(_plain(asked))
         yield from leads_to(path, path)
+    elif _NODE.fullmatch(asked) and _is_node(f"/dev/{asked}"):
+        yield from leads_to(f"/dev/{asked}", f"/dev/{asked}")
     elif asked.startswith("memfd:") and asked != "memfd:":
         yield from leads_to(f"/{asked}", f"/{asked}")
+
+
+def _of_dev(path: str) -> str:
+    """Return the path of a device that is called as ps and lsblk do: pts/3, mapper/root."""
+    node = f"/dev/{path}"
+    relative = _NODE.fullmatch(path) and not os.path.lexists(path)
+    return node if relative and os.path.lexists(node) else path
+
+
+def _is_node(path: str) -> bool:
+    (found,) = look([path])
+    return not isinstance(found, int) and found.mode & _TYPE == stat.S_IFCHR
 
 
 def _plain(asked: str) -> str:
@@ -184,13 +203,13 @@ _DETACHED: Final = Meaning(
 
 
 def _inode(at: At, inode: Inode) -> Meaning:
-    ino, watchers = inode.ino or 0, _Watchers(inode)
-    choices = [alike(("FILE",), ino=ino, dev=inode.dev), watchers.rows]
-    choices.append(partial(_mounts, at.absolute, in_filesystem(at.absolute, inode), inode.dev))
+    known = at.known
+    watchers = _Watchers(at)
+    inside = in_filesystem(at.absolute, known)
     return Meaning(
         "",
-        joined(*choices),
-        partial(_places, inode),
+        joined(_files(at), watchers.rows, partial(_mounts, at.absolute, inside, known.dev)),
+        partial(_places, inode, known),
         there=True,
         state=("mounts", "detached", *_WATCHES),
         notes=watchers.notes,
@@ -202,7 +221,7 @@ def _inode(at: At, inode: Inode) -> Meaning:
 class _Watchers:
     """The processes that watch any files, as the kernel's memory tells, for one file."""
 
-    inode: Inode
+    at: At
     _pids: dict[int, None] = field(default_factory=dict)
 
     def rows(self, snapshot: Snapshot) -> Rows:
@@ -213,9 +232,34 @@ class _Watchers:
 
     def notes(self) -> tuple[str, ...]:
         """Return which locks the file has, and who watches it."""
-        dev, ino = self.inode.dev, self.inode.ino or 0
+        inode, dev = self.at.found, self.at.known.dev
+        ino = inode.ino or 0
+        sure = dev == inode.dev or any(locked(inode, dev))
         pids = None if kept("levels", proc_levels) else tuple(self._pids)
-        return (*locks(dev, ino), *watched(dev, ino, pids))
+        return (*(locks(dev, ino) if sure else ()), *watched(dev, ino, pids))
+
+
+def _files(at: At) -> Callable[[Snapshot], Rows]:
+    """Return what chooses the open files of an inode, and of what overlays show of it."""
+    ino, dev = at.found.ino or 0, at.known.dev
+    if at.found.mode & _TYPE == _DIRECTORY:
+        return alike(("FILE",), dev=dev, ino=ino)
+    # Inode numbers are those of one layer, or subvolume: names tell which is meant.
+    certain = at.known == at.found
+    choices: list[Callable[[Snapshot], Rows]]
+    choices = [alike(("FILE",), dev=dev, ino=ino)] if certain else []
+    for one in [*([] if certain else [dev]), *shown_on(at.absolute)]:
+        some = alike(("FILE",), dev=one, ino=ino)
+        choices.append(partial(_likely, some, os.path.basename(at.absolute)))
+    return joined(*choices)
+
+
+def _likely(choice: Callable[[Snapshot], Rows], name: str, snapshot: Snapshot) -> Rows:
+    """Return those that have that name, or else all; until they have names, all of them."""
+    rows = choice(snapshot)
+    names = snapshot.tables["objects"]["name"][rows]
+    mine = [one is None or one.endswith((f"/{name}", f"/{name} (deleted)")) for one in names]
+    return rows[mine] if any(mine) else rows
 
 
 def _mounts(path: str, inside: str, dev: int, snapshot: Snapshot) -> Rows:
@@ -243,8 +287,8 @@ def _whole(at: At, inode: Inode) -> Meaning:
     return Meaning(
         "mounted filesystem",
         joined(
-            alike(("FILE", "SUPERBLOCK"), dev=inode.dev),
-            stated("socket.device", lambda dev: dev == inode.dev),
+            alike(("FILE", "SUPERBLOCK"), dev=at.known.dev),
+            stated("socket.device", lambda dev: dev == at.known.dev),
         ),
         partial(_of_filesystem, at.absolute, inode.dev),
         there=True,
@@ -291,11 +335,11 @@ def _of_mount(path: str, inode: Inode) -> Places:
     return (*found, *mounts_below(path)), tuple(silent)
 
 
-def _places(inode: Inode) -> Places:
+def _places(inode: Inode, known: Inode) -> Places:
     found, silent = directories(inode.dev, inode.ino)
     if inode.mode & _TYPE != stat.S_IFBLK:  # of a device its own family of words tells that
         found += swaps(inode.dev, inode.ino)
-    found += locked(inode.dev, inode.ino or 0)
+    found += locked(inode, known.dev)
     if inode.mode & _TYPE == _DIRECTORY:
         found += layers(inode.dev, inode.ino)
     return tuple(found), tuple(silent)

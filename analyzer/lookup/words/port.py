@@ -20,18 +20,38 @@ if TYPE_CHECKING:
     from analyzer.snapshot.value import Snapshot
 
 _PORT: Final = re.compile(r"(?:(\[[0-9A-Fa-f:.%\w]*\]|[^:\[\]]*):)?([0-9]{1,5})")
+# As ss, fuser and error messages have it: :80, 127.0.0.1:80, [::1]:80, localhost:80, 80/tcp.
+_BARE: Final = re.compile(r"(?:(|\*|localhost|[0-9]+(?:\.[0-9]+){3}|\[[^\]]*\]):)([0-9]{1,5})")
+_SERVICE: Final = re.compile(r"([0-9]{1,5})/(tcp|udp)")
 _MOST: Final = 0xFFFF
+_PROTOCOLS: Final = ("tcp", "udp")
+_UNSPECIFIED: Final = frozenset({"", "*", "0.0.0.0", "::"})  # noqa: S104 - nothing is bound
+_WAIT: Final = "wait a minute, or have the server set SO_REUSEADDR before it binds"
+_LOCALHOST: Final = frozenset({"127.0.0.1", "::1"})
 
 
 def _parse(asked: str) -> Iterator[Meaning]:
+    bare, service = _BARE.fullmatch(asked), _SERVICE.fullmatch(asked)
     protocol, _, rest = asked.partition(":")
-    if protocol not in {"tcp", "udp"} or not rest:
-        return
-    match = _PORT.fullmatch(rest)
-    if match is None or int(match[2]) > _MOST:
+    if bare:
+        yield from (_meaning(one, bare[1], bare[2], asked) for one in _PROTOCOLS)
+    elif service:
+        yield _meaning(service[2], "", service[1], asked)
+    elif protocol in _PROTOCOLS and rest:
+        match = _PORT.fullmatch(rest)
+        yield _meaning(protocol, *((match[1] or "", match[2]) if match else ("", "")), asked)
+
+
+def is_port(asked: str) -> bool:
+    """Tell whether a word is a port, though there is a slash in it."""
+    return _SERVICE.fullmatch(asked) is not None
+
+
+def _meaning(protocol: str, said: str, number: str, asked: str) -> Meaning:
+    if not number or int(number) > _MOST:
         raise BadInputError(f"{asked}: say {protocol}:PORT, or {protocol}:[ADDRESS]:PORT")
-    address, port = (match[1] or "").strip("[]"), int(match[2])
-    yield Meaning(
+    address, port = said.strip("[]"), int(number)
+    return Meaning(
         f"{protocol.upper()} port {port}{f' of {address}' if address else ''}",
         partial(_rows, protocol, address, port),
         state=("socket.protocol", "local"),
@@ -40,13 +60,18 @@ def _parse(asked: str) -> Iterator[Meaning]:
 
 
 def _kept(protocol: str, port: int) -> Places:
-    return tuple(Place(said, 0, "kernel") for said in leftovers(protocol, port)), ()
+    return tuple(Place(said, 0, "kernel", _WAIT) for said in leftovers(protocol, port)), ()
 
 
 def _rows(protocol: str, address: str, port: int, snapshot: Snapshot) -> Rows:
+    # Who is bound to all addresses is so to each, and keeps others from all.
+    mine = _LOCALHOST if address == "localhost" else frozenset({address})
+
     def bound(local: str) -> bool:
         where, _, number = local.rpartition(":")
-        return number == str(port) and (not address or where.strip("[]") == address)
+        own = where.strip("[]").removeprefix("::ffff:")
+        unspecified = address in _UNSPECIFIED or own in _UNSPECIFIED
+        return number == str(port) and (unspecified or own in mine)
 
     of_protocol = stated("socket.protocol", lambda one: one in {protocol, f"{protocol}6"})
     at = np.intersect1d(stated("local", bound)(snapshot), of_protocol(snapshot))
@@ -59,6 +84,7 @@ WORD: Final = Word(
     (
         Form("tcp:PORT", "what listens, or is connected, at a port, in any network namespace"),
         Form("udp:[ADDR]:PORT", "the same of UDP, at one address"),
+        Form("ADDR:PORT", "both, as ss and error messages have it; so :PORT, and PORT/tcp"),
     ),
     _parse,
 )

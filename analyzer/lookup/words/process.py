@@ -47,7 +47,7 @@ def _parse(asked: str) -> Iterator[Meaning]:
             there=exists(pid),
             missed=lambda _: exists(pid),
             pid=pid,
-            notes=partial(waiting, pid),
+            notes=partial(_told_of, pid),
         )
     match = _OF_PROCESS.fullmatch(asked)
     if match is None:
@@ -76,6 +76,12 @@ def _parse(asked: str) -> Iterator[Meaning]:
         known = [*_PARTS, *_LINKS]
         said = f"after the pid comes a descriptor, or {', '.join(known)}"
         raise BadInputError(f"{asked}: {said}{nearest(part, known)}")
+
+
+def _told_of(pid: int) -> tuple[str, ...]:
+    if exists(pid):
+        return waiting(pid)
+    return (f"no process has this number; a port is tcp:{pid}",)
 
 
 def _recorded(asked: str) -> Iterator[Meaning]:

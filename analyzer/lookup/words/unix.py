@@ -48,7 +48,7 @@ def _of_path(at: At) -> Iterator[Meaning]:
         # By whatever name: bound by a relative one, over a symbolic link, or renamed since.
         yield Meaning(
             "unix socket",
-            joined(_named({at.path, at.absolute}), partial(_on, at.found.dev, at.found.ino or 0)),
+            joined(_named({at.path, at.absolute}), partial(_on, at.known.dev, at.known.ino or 0)),
             state=("local", "socket.device", "socket.inode"),
             removal=f"rm {quoted(at.absolute)}" if fstype(at.found) in _TOLD_BY_INODE else "",
         )

@@ -1,0 +1,137 @@
+"""Where something is busy and no name that people know it by led to who holds it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.live.test_who import cranalyze
+from tests.live.test_who_questions import mounted, running, said
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.live, pytest.mark.bpf]
+
+_OPEN = "file = open(sys.argv[1], 'w')"
+# A program of a group: attached by a link, whose descriptor is kept, and without one.
+_BPF = """
+import ctypes, struct
+libc = ctypes.CDLL(None, use_errno=True)
+def bpf(command, data):
+    got = libc.syscall(321, command, ctypes.create_string_buffer(data.ljust(128, b"\\0")), 128)
+    if got < 0:
+        raise OSError(ctypes.get_errno(), "bpf")
+    return got
+def program(name):
+    code = ctypes.create_string_buffer(bytes.fromhex("b700000001000000" "9500000000000000"))
+    word = ctypes.create_string_buffer(b"GPL")
+    return bpf(5, struct.pack("=IIQQIIQII16s", 8, 2, ctypes.addressof(code),
+                              ctypes.addressof(word), 0, 0, 0, 0, 0, name))
+group = os.open(sys.argv[1], os.O_RDONLY)
+linked, bare = program(b"linked"), program(b"bare")
+link = bpf(28, struct.pack("=IIII", linked, group, 0, 0))
+bpf(8, struct.pack("=IIII", group, bare, 1, 0))
+with open(sys.argv[2], "w") as file:
+    for one in (linked, bare):
+        print(open(f"/proc/self/fdinfo/{one}").read().split("prog_id:")[1].split()[0], file=file)
+        os.close(one)
+os.close(group)
+"""
+
+
+@pytest.mark.needs("root")
+def test_a_file_on_an_overlay_is_found_by_its_path_and_by_that_of_its_layer(tmp_path: Path) -> None:
+    """stat(2) tells another device than that of the mount, where layers are on two filesystems."""
+    (tmp_path / "lower").mkdir()
+    with mounted(tmp_path / "up", "-t", "tmpfs", "none") as point:
+        for name in ("upper", "work"):
+            (tmp_path / "up" / name).mkdir()
+        options = f"lowerdir={tmp_path}/lower,upperdir={point}/upper,workdir={point}/work"
+        with mounted(tmp_path / "at", "-t", "overlay", "-o", options, "none") as merged:
+            (Path(merged) / "other").touch()
+            with running(_OPEN, f"{merged}/file") as pid:
+                for path in (f"{merged}/file", f"{point}/upper/file"):
+                    text = said(path)
+                    assert f"({pid}), or end it" in text
+                    assert text.count("open file") == 1, "that of the layer is the same one"
+            assert "nobody holds it" in said(f"{merged}/other")
+
+
+@pytest.mark.needs("root")
+def test_a_loop_device_is_kept_by_what_is_open_in_the_filesystem_on_it(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    if shutil.which("mkfs.ext4") is None or not Path("/dev/loop-control").exists():
+        pytest.skip("needs mkfs.ext4 and a loop device")
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    with mounted(tmp_path / "at", "-o", "loop", str(image)) as point:
+        device = subprocess.run(
+            ["findmnt", "-no", "SOURCE", point], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        with (
+            running(_OPEN, f"{point}/file") as writer,
+            running("os.chdir(sys.argv[1])", point) as inside,
+        ):
+            text = said(device)
+    steps = text.partition(" next: ")[2]
+    assert f"({writer}), or end it" in steps
+    assert f"({inside}), or have it change" in steps
+    assert steps.index(f"({writer})") < steps.index("umount")
+
+
+@pytest.fixture
+def group() -> Iterator[str]:
+    """A cgroup of version 2 of our own."""
+    from analyzer.procfs import cgroupfs
+
+    for root in cgroupfs.folders(1):
+        folder = f"{root}/cranalyze-bpf-{os.getpid()}"
+        try:
+            os.mkdir(folder)
+        except OSError:
+            continue
+        yield folder
+        os.rmdir(folder)
+        return
+    pytest.skip("no cgroups of version 2 that can be written to")
+
+
+@pytest.mark.needs("root")
+def test_a_program_is_kept_by_who_has_its_link_open_and_by_a_group(
+    group: str, tmp_path: Path
+) -> None:
+    with running(_BPF, group, str(tmp_path / "ids")) as pid:
+        linked, bare = (tmp_path / "ids").read_text().split()
+        text = said(f"bpf-prog:[{linked}]")
+        assert f"({pid}), or end it" in text
+        assert f"attached to cgroup {group}".replace(" ", "") in text.replace(" ", "")
+        text = said(f"bpf-prog:[{bare}]")
+        assert "bpftool cgroup detach" in text
+        assert f"cgroup_inet_egress id {bare}" in text
+        text = said(group)
+        assert f"program {linked} (linked) is attached to it" in text
+        assert f"program {bare} (bare) is attached to it" in text
+
+
+def test_a_port_is_found_however_it_is_written() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        mine = f"({os.getpid()})"
+        for word in (
+            f"127.0.0.1:{port}",
+            f"localhost:{port}",
+            f"{port}/tcp",
+            f"tcp:0.0.0.0:{port}",
+        ):
+            assert mine in said(word), word
+        code, text = cranalyze("who", f"tcp:127.0.0.2:{port}")
+    assert code == 1
+    assert mine not in text
