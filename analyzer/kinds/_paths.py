@@ -99,7 +99,7 @@ def _texts(memory: Memory, addresses: U64, lengths: I64) -> list[bytes]:
     sizes = np.maximum(np.minimum(lengths, _LONGEST) + 7 & ~7, 8)
     for size in np.unique(sizes).tolist():
         rows = np.flatnonzero(sizes == size)
-        data, _ = memory.engine.read(addresses[rows], size)
+        data, _ = memory.read(addresses[rows], size)
         for row, line, length in zip(rows.tolist(), data, lengths[rows].tolist(), strict=True):
             found[row] = line.tobytes()[:length]
     return found

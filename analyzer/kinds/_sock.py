@@ -44,10 +44,11 @@ def owned(memory: Memory, socks: U64) -> tuple[Mask, Mask, I64]:
     read = memory.gather(
         socks,
         "sock",
-        {"family": "__sk_common.skc_family", "hashed": "__sk_common.skc_node.pprev"},
+        {"family": "__sk_common.skc_family"},
+        whether={"hashed": "__sk_common.skc_node.pprev"},
     )
     unix = read.ok & (read["family"] == int(socket.AF_UNIX))
-    return read.ok, unix, 1 + (unix & (read["hashed"] != 0)).astype(np.int64)
+    return read.ok, unix, 1 + (unix & read["hashed"]).astype(np.int64)
 
 
 def namespaces(memory: Memory, socks: U64) -> Edges:

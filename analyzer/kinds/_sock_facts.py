@@ -148,7 +148,7 @@ def paths(memory: Memory, socks: U64) -> Words:
     read = memory.gather(own["addr"], "unix_address", {"len": "len"})
     at = np.flatnonzero(own.ok & (own["addr"] != 0) & read.ok)
     first = own["addr"][at] + np.uint64(memory.offset("unix_address", "name"))
-    data, good = memory.engine.read(first & ~np.uint64(7), _LONGEST + 12)
+    data, good = memory.read(first & ~np.uint64(7), _LONGEST + 12)
     found = np.full(len(socks), "", object)
     for row, skip, size, raw, there in zip(
         at.tolist(),

@@ -33,7 +33,7 @@ def _names(memory: Memory, addresses: U64) -> npt.NDArray[np.object_]:
         up = np.flatnonzero(read.ok & (node != 0) & (read["parent"] != 0))
         if not len(up):
             break
-        data, good = memory.engine.read(read["name"][up], _LONGEST)
+        data, good = memory.read(read["name"][up], _LONGEST)
         for at, row, fine in zip(up.tolist(), data, good.tolist(), strict=True):
             name = row.tobytes().split(b"\0", 1)[0] if fine else b"?"
             found[at] = f"/{name.decode('utf-8', 'surrogateescape')}{found[at]}"

@@ -27,7 +27,7 @@ _LONGEST: Final = 256
 
 def _names(memory: Memory, addresses: U64) -> npt.NDArray[np.object_]:
     read = memory.gather(addresses, "key", {"serial": "serial", "name": "description"})
-    data, good = memory.engine.read(read["name"], _LONGEST)
+    data, good = memory.read(read["name"], _LONGEST)
     names = [row.tobytes().split(b"\0", 1)[0].decode("utf-8", "surrogateescape") for row in data]
     rows = zip(names, read["serial"].tolist(), good.tolist(), strict=True)
     return np.array([f"{name} ({n})" if ok and name else str(n) for name, n, ok in rows], object)

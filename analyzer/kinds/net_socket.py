@@ -30,6 +30,7 @@ ORPHAN: Final = Association("orphan", "has it without an open file")
 _SMALL: Final = (6, 12)  # TCP_TIME_WAIT, TCP_NEW_SYN_RECV: not full sockets, and they pin nothing
 _MOST_BUCKETS: Final = 1 << 24
 _PAGE: Final = 4096
+_AT_ONCE: Final = 128  # pages
 _LONGEST_CHAIN: Final = 1 << 16
 
 
@@ -76,7 +77,8 @@ def _used(memory: Memory, base: int, length: int) -> U64:
     size = min(8 * length, _PAGE)
     blocks = np.uint64(base) + np.arange(0, 8 * length, size, dtype=np.uint64)
     parts = [np.empty(0, np.uint64)]
-    for _, rows, ok in memory.engine.batches(blocks, size):
+    for start in range(0, len(blocks), _AT_ONCE):
+        rows, ok = memory.read(blocks[start : start + _AT_ONCE], size)
         words = rows[ok].view(np.uint64)
         parts.append(words[words & 1 == 0])
     return np.concatenate(parts)

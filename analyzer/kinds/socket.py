@@ -79,10 +79,13 @@ def _walk(memory: Memory, socks: U64) -> Iterator[Edges]:
 def _peers(memory: Memory, socks: U64) -> Iterator[Edges]:
     peer = memory.gather(socks, "unix_sock", {"peer": "peer"})["peer"]
     read = memory.gather(
-        peer, "sock", {"file": "sk_socket", "hashed": "__sk_common.skc_node.pprev"}
+        peer,
+        "sock",
+        {},
+        whether={"file": "sk_socket", "hashed": "__sk_common.skc_node.pprev"},
     )
     # One that is closed (unix_release_sock()) is there for nobody but those that it talked to.
-    alive = (read["file"] != 0) | (read["hashed"] != 0)
+    alive = read["file"] | read["hashed"]
     for association, chosen in ((PEER, read.ok & alive), (DEAD_PEER, read.ok & ~alive)):
         at = np.flatnonzero(chosen)
         yield Edges(association, "SOCKET", at, peer[at])

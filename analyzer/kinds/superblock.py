@@ -183,7 +183,7 @@ def backing_files(memory: Memory, devices: U64) -> npt.NDArray[np.object_]:
 def texts(memory: Memory, addresses: U64, longest: int = _LONGEST) -> list[str]:
     """Return the strings at addresses, up to their end or so many bytes; "" for what is none."""
     # Reads are of whole words; a string may start within one.
-    data, _ = memory.engine.read(addresses & ~np.uint64(7), longest)
+    data, _ = memory.read(addresses & ~np.uint64(7), longest)
     starts = (addresses & np.uint64(7)).tolist()
     return [_text(row.tobytes()[start:]) for row, start in zip(data, starts, strict=True)]
 

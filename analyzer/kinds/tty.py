@@ -96,7 +96,7 @@ def _names(memory: Memory, ttys: U64) -> npt.NDArray[np.object_]:
 def _state(memory: Memory, ttys: U64) -> Mapping[str, npt.NDArray[Any]]:
     read = memory.gather(ttys, "tty_struct", {"index": "index", "driver": "driver", "link": "link"})
     driver = memory.gather(read["driver"], "tty_driver", {"name": "driver_name"})
-    words, good = memory.engine.read(driver["name"] & ~np.uint64(7), _LONGEST)
+    words, good = memory.read(driver["name"] & ~np.uint64(7), _LONGEST)
     shift = (driver["name"] & np.uint64(7)).tolist()
     called = [
         raw.tobytes()[skip:].split(b"\0", 1)[0].decode("utf-8", "replace") if there else ""

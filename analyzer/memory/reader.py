@@ -6,6 +6,8 @@ each field becomes a column, decoded by what BTF says of it.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -13,9 +15,10 @@ import numpy as np
 from analyzer.core.errors import NotPermittedError
 from analyzer.core.values import dataclass
 from analyzer.memory.bpf import MAX_READ
+from analyzer.memory.log import Log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import TracebackType
 
     import numpy.typing as npt
@@ -23,11 +26,14 @@ if TYPE_CHECKING:
     from analyzer.memory.bpf import U8, U64, Mask
     from analyzer.memory.btf import Field
     from analyzer.memory.fields import Layout
+    from analyzer.memory.log import Answer
 
+    I64 = npt.NDArray[np.int64]
     Column = npt.NDArray[Any]
 
 Path = str | tuple[str, ...]
 
+_FLAG: Final = np.dtype(np.bool_)
 # Two fields further apart than this are cheaper to read one by one.
 _NEIGHBOURS: Final = 128
 
@@ -103,6 +109,7 @@ class Memory:
         self.engine = engine
         self.layout = layout
         self._plans: dict[object, _Plan] = {}
+        self._log: Log | None = None
 
     def __enter__(self) -> Self:
         """Return the memory itself."""
@@ -143,30 +150,84 @@ class Memory:
         struct_name: str,
         fields: Mapping[str, Path],
         optional: Mapping[str, Path] | None = None,
+        whether: Mapping[str, Path] | None = None,
     ) -> Columns:
         """Read `fields` (column name -> path, or paths newest kernel first) at n addresses.
 
         Integers and pointers become columns of their own width and sign (pointers uint64),
         bitfields are shifted and masked, arrays of bytes become `S` columns and other arrays
         (n, elements) ones. A column of `optional` is left out where the kernel has no such field;
-        a missing one of `fields` raises MissingFieldError.
+        a missing one of `fields` raises MissingFieldError. One of `whether` tells only that a field
+        is not 0: a log (`logged`) holds though such a pointer leads elsewhere.
         """
-        may_lack = optional or {}
-        asked = struct_name, *fields.items(), None, *may_lack.items()
+        may_lack, flags = optional or {}, whether or {}
+        asked = struct_name, *fields.items(), None, *may_lack.items(), None, *flags.items()
         if asked not in self._plans:
-            wanted = {name: self._required(struct_name, path) for name, path in fields.items()}
+            needed = {**fields, **flags}
+            wanted = {name: self._required(struct_name, path) for name, path in needed.items()}
             for name, path in may_lack.items():
                 found = self.layout.first(struct_name, _paths(path))
                 if found is not None:
                     wanted[name] = found[1]
-            self._plans[asked] = _plan(wanted)
+            self._plans[asked] = _plan(wanted, flags)
         return self._gather(addresses, self._plans[asked])
 
     def gather_fields(self, addresses: U64, fields: Mapping[str, Field]) -> Columns:
         """Read resolved `fields` at n addresses; see `gather`."""
         return self._gather(addresses, _plan(fields))
 
+    def read(self, addresses: U64, size: int) -> tuple[U8, Mask]:
+        """Read `size` bytes at each of n addresses; the mask tells where that was possible."""
+        data, ok = self._answer(partial(self.engine.read, addresses, size))
+        return data, ok
+
+    def pointers(self, addresses: U64) -> tuple[U64, Mask]:
+        """Read one pointer at each of n addresses."""
+        data, ok = self.read(addresses, 8)
+        return data.view(np.uint64)[:, 0], ok
+
+    def words(self, addresses: U64, size: int) -> tuple[I64, I64, U64, Mask]:
+        """Read what is not 0 of the words in blocks of `size` bytes.
+
+        Returns for each the index of its block, its place in that, and itself; and a mask of the
+        blocks that could be read.
+        """
+        block, place, value, ok = self._answer(partial(self._words, addresses, size))
+        return block, place, value, ok
+
+    def chase(
+        self, start: int, head: int, *, previous: int = 0, offset: int = 0, limit: int = 1 << 22
+    ) -> tuple[U64, int]:
+        """Follow a linked list; see `bpf.Engine.chase`."""
+
+        def ask() -> Answer:
+            nodes, why = self.engine.chase(
+                start, head, previous=previous, offset=offset, limit=limit
+            )
+            return nodes, np.array(why)
+
+        nodes, why = self._answer(ask)
+        return nodes, int(why)
+
+    @contextmanager
+    def logged(self) -> Iterator[Log]:
+        """Keep all that is asked from here on, and the answers."""
+        self._log, before = Log(), self._log
+        try:
+            yield self._log
+        finally:
+            self._log = before
+
+    def _answer(self, ask: Callable[[], Answer]) -> Answer:
+        return ask() if self._log is None else self._log.keep(ask)
+
     def _gather(self, addresses: U64, plan: _Plan) -> Columns:
+        ok, *raw = self._answer(partial(self._columns, addresses, plan))
+        fields = zip(plan.fields.items(), raw, strict=True)
+        return Columns({name: _decoded(column, field) for (name, field), column in fields}, ok)
+
+    def _columns(self, addresses: U64, plan: _Plan) -> Answer:
+        """Return where all fields could be read, and the raw fields."""
         count = len(addresses)
         raw = {name: np.empty(count, dtype) for name, dtype in plan.dtypes.items()}
         ok = np.ones(count, np.bool_)
@@ -177,14 +238,18 @@ class Memory:
                 for name in piece.row.names or ():
                     raw[name][start : start + len(rows)] = records[name]
                 ok[start : start + len(rows)] &= good
-        return Columns(
-            {name: _decoded(raw[name], field) for name, field in plan.fields.items()}, ok
-        )
+        return ok, *raw.values()
 
-    def pointers(self, addresses: U64) -> tuple[U64, Mask]:
-        """Read one pointer at each of n addresses."""
-        data, ok = self.engine.read(addresses, 8)
-        return data.view(np.uint64)[:, 0], ok
+    def _words(self, addresses: U64, size: int) -> Answer:
+        ok = np.empty(len(addresses), np.bool_)
+        none = np.empty(0, np.int64)
+        found: list[tuple[I64, I64, U64]] = [(none, none, np.empty(0, np.uint64))]
+        for start, rows, good in self.engine.batches(addresses, size):
+            words = rows.view(np.uint64)
+            block, place = np.nonzero(words)
+            found.append((start + block, place, words[block, place]))
+            ok[start : start + len(rows)] = good
+        return *map(np.concatenate, zip(*found, strict=True)), ok
 
 
 def _paths(path: Path) -> tuple[str, ...]:
@@ -200,7 +265,7 @@ def _dtype(field: Field) -> np.dtype[Any]:
     return np.dtype(f"{'i' if field.signed else 'u'}{field.size}")
 
 
-def _plan(fields: Mapping[str, Field]) -> _Plan:
+def _plan(fields: Mapping[str, Field], flags: Iterable[str] = ()) -> _Plan:
     dtypes = {name: _dtype(field) for name, field in fields.items()}
     pieces = [
         _Piece(
@@ -217,7 +282,7 @@ def _plan(fields: Mapping[str, Field]) -> _Plan:
         )
         for base, size, names in _spans(fields)
     ]
-    return _Plan(fields, dtypes, tuple(pieces))
+    return _Plan(fields, {**dtypes, **dict.fromkeys(flags, _FLAG)}, tuple(pieces))
 
 
 def _decoded(column: Column, field: Field) -> Column:

@@ -111,17 +111,9 @@ def _read_blocks(
     memory: Memory, blocks: tuple[I64, I64, U64], size: int, torn: Mask
 ) -> tuple[I64, I64, U64]:
     owner, offset, address = blocks
-    found: list[tuple[I64, I64, U64]] = []
-    for start, rows, ok in memory.engine.batches(address, size):
-        words = rows.view(np.uint64)
-        block, place = np.nonzero(words)
-        at = start + block
-        found.append((owner[at], offset[at] // 8 + place, words[block, place]))
-        torn[owner[start : start + len(rows)][~ok]] = True
-    if not found:
-        none = np.empty(0, np.int64)
-        return none, none, np.empty(0, np.uint64)
-    return tuple(np.concatenate(column) for column in zip(*found, strict=True))  # type: ignore[return-value]
+    at, place, value, ok = memory.words(address, size)
+    torn[owner[~ok]] = True
+    return owner[at], offset[at] // 8 + place, value
 
 
 def rings(memory: Memory, heads: U64) -> Elements:
@@ -140,24 +132,24 @@ def hlists(memory: Memory, heads: U64) -> Elements:
 def _chains(memory: Memory, heads: U64, ends: U64) -> Elements:
     # A list_head is {next, prev}, an hlist_node {next, pprev}: in both the second word must be the
     # address of the word that led here.
-    cursor, ok = memory.pointers(heads)
+    first, ok = memory.pointers(heads)
     torn = ~ok
-    previous = heads.copy()
+    cursor, previous = first.copy(), heads.copy()
     active = np.flatnonzero(ok & (cursor != ends))
     parts: list[tuple[I64, I64, U64]] = []
     for step in range(_COMMON_STEPS):
         if not len(active):
             break
-        links, good = memory.engine.read(cursor[active], 16)
+        links, ok = memory.read(cursor[active], 16)
         words = links.view(np.uint64)
-        good &= words[:, 1] == previous[active]
+        good = ok & (words[:, 1] == previous[active])
         torn[active[~good]] = True
         active, following = active[good], words[good, 0]
         parts.append((active, np.full(len(active), step), cursor[active]))
         previous[active], cursor[active] = cursor[active], following
         active = active[following != ends[active]]
     for root in active:
-        nodes, why = memory.engine.chase(
+        nodes, why = memory.chase(
             int(cursor[root]), int(ends[root]), previous=int(previous[root]), limit=_MAX_NODES
         )
         torn[root] = why != CHASE_END

@@ -51,7 +51,7 @@ def anonymous(world: World) -> Mapping[bytes, U64]:
 
 def _names(memory: Memory, dentries: U64) -> tuple[Words, Mask]:
     read = memory.gather(dentries, "dentry", {"name": "d_name.name"})
-    data, good = memory.engine.read(np.where(read.ok, read["name"], np.uint64(0)), _LONGEST)
+    data, good = memory.read(np.where(read.ok, read["name"], np.uint64(0)), _LONGEST)
     return np.array([row.tobytes().split(b"\0", 1)[0] for row in data], object), good
 
 

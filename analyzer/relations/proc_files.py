@@ -74,7 +74,7 @@ def _subjects(world: World, dentries: U64) -> U64:
 
 def _names(world: World, dentries: U64) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
     read = world.memory.gather(dentries, "dentry", {"name": "d_name.name"})
-    data, good = world.memory.engine.read(read["name"], _LONGEST)
+    data, good = world.memory.read(read["name"], _LONGEST)
     text = [row.tobytes().split(b"\0", 1)[0].decode("utf-8", "surrogateescape") for row in data]
     return np.where(good & read.ok, np.array(text, object), "").astype(object)
 

@@ -2,8 +2,12 @@
 
 Rounds over the kinds, in their order of collection, until no new object is met: a file leads to a
 socket, a socket's queue to another file. The result is a list of edge blocks, columns of addresses,
-one for each association. What is collected, and what of the rest matters for it, is worked out over
-the blocks at the end.
+one for each association. First comes what the subtree owns, then the rest; what of that matters is
+worked out over the blocks at the end.
+
+What a subtree owns is followed again to tell whether it is what it was. Each question keeps a log
+of what was read for its answer: as long as that holds, the answer is the same, and is not worked
+out anew.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from analyzer.kinds.base import I64, U64, Mask
+    from analyzer.memory.log import Log
     from analyzer.memory.reader import Memory
     from analyzer.sources.reach import Step
 
@@ -76,64 +81,156 @@ class Expansion:
     compared: Mapping[str, U64]
 
 
-def expand(memory: Memory, tasks: U64, inside: U64, *, owned: bool = False) -> Expansion:
-    """Follow the references of `tasks`; `inside` (sorted) are those of the subtree.
+@dataclass(frozen=True)
+class Answer:
+    """What `holders` of one kind hold, which of them could not be read whole, and why that is so.
 
-    Of what is `owned` alone only such objects are asked as a task collects: all that tells whether
-    a subtree is what it was. What old rules compare is not told then.
+    That is the `log` of what was read for it; there is none where nobody will ask again.
     """
-    walk = _Walk(memory, {TASK: [unique(tasks)]}, owned=owned)
-    for _ in range(_MAX_ROUNDS):
-        if not walk.round():
-            break
-    torn = {name: unique(*parts) for name, parts in walk.torn.items()}
-    if owned:  # what is collected, it has followed
-        return Expansion(tuple(walk.blocks), walk.asked, torn, compared={})
-    return Expansion(
-        tuple(walk.blocks),
-        collected_by(memory, walk.blocks, inside),
-        torn,
-        compared=_compared(memory, walk.blocks, inside),
-    )
+
+    kind: Kind
+    holders: U64
+    blocks: tuple[Block, ...]
+    torn: U64
+    log: Log | None = None
+
+    def holds(self, holders: U64) -> bool:
+        """Tell whether these holders would answer the same now."""
+        return self.log is not None and np.array_equal(holders, self.holders) and self.log.holds()
+
+
+@dataclass(frozen=True)
+class Own:
+    """What a subtree owns, as it answered.
+
+    `collected` are the sorted addresses of what its tasks own, themselves included, by kind.
+    """
+
+    answers: tuple[Answer, ...]
+    collected: Mapping[str, U64]
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Return the references of all that is owned."""
+        return _blocks(self.answers)
+
+    @property
+    def torn(self) -> Mapping[str, U64]:
+        """Return the addresses of holders that could not be read whole, by kind."""
+        return _torn(self.answers)
+
+
+def owned(memory: Memory, inside: U64, before: Own | None = None, *, logged: bool = False) -> Own:
+    """Follow the references of what the `inside` tasks (sorted) own, and of nothing else.
+
+    What is `logged` can be given to a later reading as `before`: an answer is taken again there if
+    it still holds.
+    """
+    walk = _OwnWalk(memory, before.answers if before else (), logged=logged)
+    walk.follow({TASK: [inside]})
+    return Own(tuple(walk.answers), walk.asked)
+
+
+def expand(memory: Memory, tasks: U64, own: Own) -> Expansion:
+    """Follow the references of `tasks` and all that they lead to, beyond what the subtree owns."""
+    walk = _Walk(memory, own)
+    walk.follow(_ends({TASK: [tasks]}, map(forth, own.blocks)))
+    blocks = _blocks(walk.answers)
+    compared = _compared(memory, blocks, own.collected[TASK])
+    return Expansion(blocks, own.collected, _torn(walk.answers), compared)
+
+
+def _blocks(answers: Iterable[Answer]) -> tuple[Block, ...]:
+    return tuple(block for answer in answers for block in answer.blocks)
+
+
+def _torn(answers: Iterable[Answer]) -> Mapping[str, U64]:
+    torn: dict[str, list[U64]] = {}
+    for answer in answers:
+        if len(answer.torn):
+            torn.setdefault(answer.kind.name, []).append(answer.torn)
+    return {name: unique(*parts) for name, parts in torn.items()}
+
+
+def _ends(met: dict[str, list[U64]], steps: Iterable[Step]) -> dict[str, list[U64]]:
+    """Add the ends of some steps to what was met."""
+    for step in steps:
+        met.setdefault(step.to, []).append(step.end)
+    return met
 
 
 class _Walk:
-    def __init__(self, memory: Memory, met: dict[str, list[U64]], *, owned: bool) -> None:
-        self._memory = memory
-        self._owned = owned
-        self._met = met  # objects met and not yet asked, by kind
-        self.asked: dict[str, U64] = {}
-        self._latest: dict[str, U64] = {}  # what the last round asked, for the finders
-        self.blocks: list[Block] = []
-        self.torn: dict[str, list[U64]] = {}
+    """Asks all that is met what it holds, and goes on to that; what is `own` has answered."""
 
-    def round(self) -> bool:
+    _finds = True
+
+    def __init__(self, memory: Memory, own: Own | None = None) -> None:
+        self._memory = memory
+        self.answers = [*own.answers] if own else []
+        self.asked = {**own.collected} if own else {}
+        self._latest: Mapping[str, U64] = {**self.asked}  # what the last round asked
+        self._met: dict[str, list[U64]] = {}  # objects met and not yet asked, by kind
+
+    def follow(self, met: dict[str, list[U64]]) -> None:
+        """Go on from here until nothing new is met."""
+        self._met = met
+        for _ in range(_MAX_ROUNDS):
+            if not self._round():
+                break
+
+    def _round(self) -> bool:
         """Ask every object met so far what it holds; tell whether there was one."""
-        latest, self._latest = self._latest, {}
+        before, latest = self._latest, {}
         for kind in registry().values():
             known = self.asked.get(kind.name, _NOBODY)
-            met = unique(*self._met.pop(kind.name, ()), self._found(kind, latest))
+            met = unique(*self._met.pop(kind.name, ()), self._found(kind, before))
             new = met[~member(met, known)] if len(known) else met
             if len(new):
-                self._latest[kind.name] = new
+                latest[kind.name] = new
                 self.asked[kind.name] = unique(known, new)
-                self._ask(kind, new)
-        return bool(self._latest)
+                answer = self._answer(kind, new)
+                self.answers.append(answer)
+                _ends(self._met, self._steps(answer))
+        self._latest = latest
+        return bool(latest)
 
     def _found(self, kind: Kind, latest: Mapping[str, U64]) -> U64:
-        if kind.finder is None or self._owned:  # nobody owns what no reference leads to
+        if kind.finder is None or not self._finds:
             return _NOBODY
         new = {name: latest[name] for name in kind.finder.after if name in latest}
         return kind.finder.find(self._memory, new) if new else _NOBODY
 
-    def _ask(self, kind: Kind, holders: U64) -> None:
-        for block, torn in asked(self._memory, kind, holders):
-            self.blocks.append(block)
-            steps = _collecting(self._memory, [block]) if self._owned else [forth(block)]
-            for step in steps:
-                self._met.setdefault(step.to, []).append(step.end)
-            if len(torn):
-                self.torn.setdefault(kind.name, []).append(torn)
+    def _answer(self, kind: Kind, holders: U64) -> Answer:
+        parts = [*asked(self._memory, kind, holders)]
+        return Answer(
+            kind, holders, tuple(block for block, _ in parts), unique(*(torn for _, torn in parts))
+        )
+
+    def _steps(self, answer: Answer) -> Iterable[Step]:
+        return map(forth, answer.blocks)
+
+
+class _OwnWalk(_Walk):
+    """Goes on to what a task collects alone, and takes again what is answered already."""
+
+    _finds = False  # nobody owns what no reference leads to
+
+    def __init__(self, memory: Memory, before: Sequence[Answer], *, logged: bool) -> None:
+        super().__init__(memory)
+        self._before = before
+        self._logged = logged
+
+    def _answer(self, kind: Kind, holders: U64) -> Answer:
+        for known in self._before:
+            if known.kind is kind and known.holds(holders):
+                return known
+        if not self._logged:
+            return super()._answer(kind, holders)
+        with self._memory.logged() as log:
+            return replace(super()._answer(kind, holders), log=log)
+
+    def _steps(self, answer: Answer) -> Iterable[Step]:
+        return _collecting(self._memory, answer.blocks)
 
 
 def asked(memory: Memory, kind: Kind, holders: U64) -> Iterator[tuple[Block, U64]]:

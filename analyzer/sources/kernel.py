@@ -37,7 +37,7 @@ from analyzer.sources import limits, relate
 from analyzer.sources import tasks as task_list
 from analyzer.sources.assemble import Numbering, number, objects, references
 from analyzer.sources.describe import describe, detail
-from analyzer.sources.expand import Expansion, counts, expand, old_counts, relevant
+from analyzer.sources.expand import Expansion, Own, counts, expand, old_counts, owned, relevant
 from analyzer.sources.freeze import Frozen, frozen
 from analyzer.sources.meta import run_facts
 from analyzer.sources.verify import (
@@ -45,8 +45,8 @@ from analyzer.sources.verify import (
     confirmed,
     held_yet,
     pulse,
+    regrouped,
     seen_again,
-    signatures,
     still_held,
 )
 
@@ -66,23 +66,24 @@ READINGS: Final = 4  # the first, and three more for what moved
 _PATIENCE: Final = 2.0  # seconds, after which what moved is not read anew
 _HELD: Final = "TtZX"  # state letters of tasks that do not run until somebody lets them
 _NOBODY: Final = np.empty(0, np.uint64)
+_NOTHING: Final = Expansion((), {}, {}, {})
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """One reading. `expansion` has what matters, `everything` all that was met."""
+    """One reading. `own` is what the subtree owns, `expansion` what matters, `whole` all."""
 
     tasks: Tasks
     inside: U64
     who: Born
     pulse: Pulse
+    own: Own
     expansion: Expansion
     numbering: Numbering
     refcount: I64
     has_count: Mask
     old: I64
     old_known: Mask
-    signature: U64
     collected: Mask
     compared: Mask
     initial: Mask
@@ -104,7 +105,7 @@ class _Second:
 
     moved: Mask
     appeared: int
-    again: Expansion
+    again: Own
     tasks: Tasks
     outsiders: Born
     still: bool
@@ -134,10 +135,7 @@ def collect(memory: Memory, request: Request) -> Snapshot:
     tries = READINGS
     while True:
         tries -= 1
-        with samples(memory, file_types()), _still(memory, request) as held:
-            passes, reading, second = _settled(memory, request, held)
-            reading = replace(reading, related=_related_again(memory, request, reading))
-        bare = _snapshot(request, reading, second, _Run(passes, held))
+        bare, reading = _taken(memory, request)
         if request.limits:
             bare = replace(
                 bare, meta={**bare.meta, "limits": limits.read(memory, reading.numbering.address)}
@@ -161,6 +159,16 @@ def collect(memory: Memory, request: Request) -> Snapshot:
     if not request.question:
         return described  # that of a subtree was seen twice, and its count tells what is missing
     return _still_held(memory, described, reading, chosen)
+
+
+def _taken(memory: Memory, request: Request) -> tuple[Snapshot, _Reading]:
+    """Return what was read, and the reading without the columns that nobody asks for any more."""
+    with samples(memory, file_types()), _still(memory, request) as held:
+        passes, reading, second = _settled(memory, request, held)
+        reading = replace(reading, related=_related_again(memory, request, reading))
+    snapshot = _snapshot(request, reading, second, _Run(passes, held))
+    kept = reading.expansion if request.question else _NOTHING
+    return snapshot, replace(reading, own=Own((), {}), whole=_NOTHING, expansion=kept)
 
 
 def _still_held(memory: Memory, snapshot: Snapshot, reading: _Reading, chosen: Mask) -> Snapshot:
@@ -268,7 +276,8 @@ def _read(memory: Memory, request: Request, helpers: frozenset[int] = frozenset(
     tasks = task_list.settled(memory, pid, helpers)
     inside, who = _subtree(tasks, pid, others), born(tasks)
     beat = pulse(memory, who, inside)
-    whole, everyone = expand(memory, tasks.address, inside), unique(tasks.address)
+    own = owned(memory, inside, logged=pid is not None)  # a whole machine never rests
+    whole, everyone = expand(memory, tasks.address, own), unique(tasks.address)
     ties = relate.NOTHING
     if related is None or related:
         ties = relate.find(
@@ -284,11 +293,11 @@ def _read(memory: Memory, request: Request, helpers: frozenset[int] = frozenset(
         inside,
         who,
         beat,
+        own,
         expansion,
         numbering,
         *_counts(memory, numbering),
         *_counts(memory, numbering, old_counts),
-        signature=signatures(expansion, numbering, who),
         collected=_in(expansion.collected, numbering),
         compared=_in(expansion.compared, numbering),
         initial=_initial(memory, numbering),
@@ -313,10 +322,10 @@ def _read_again(
     who = born(tasks)
     if pid is not None and _start_time(tasks, pid) != _start_time(first.tasks, pid):
         raise TargetVanishedError(f"process {pid} exited while it was read, and its pid was reused")
-    again = expand(memory, inside, inside, owned=True)
+    again = owned(memory, inside, first.own)
     refcount, has_count = _counts(memory, first.numbering)
     moved = (refcount != first.refcount) | (has_count != first.has_count)
-    moved |= signatures(again, first.numbering, who) != first.signature
+    moved |= regrouped(first.own, first.who, again, who, first.numbering)
     old, _ = _counts(memory, first.numbering, old_counts)
     appeared = sum(
         int((~member(addresses, first.expansion.collected.get(kind, _NOBODY))).sum())

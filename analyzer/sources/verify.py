@@ -1,8 +1,8 @@
 """What was read, held against a second look: who holds what, who ran, who is still there.
 
 Sums prove nothing: one thread ends, another one comes, and six are six. So two readings agree on an
-object only if the same holders hold it at the same places (`signatures`), a holder being the same
-if it is the same task, not one of its successors at the same address. What both did not see is not
+object only if the same holders hold it at the same places (`regrouped`), a holder being the same if
+it is the same task, not one of its successors at the same address. What both did not see is not
 counted (`seen_again`). A `struct file` or `struct sock` may be reused while it is read
 (SLAB_TYPESAFE_BY_RCU), so what is held from outside is asked once more after the counts
 (`confirmed`): from the far end back to the task, so that every link of a chain was there while the
@@ -26,12 +26,12 @@ from analyzer.sources.expand import asked, collected_by
 from analyzer.sources.reach import back, forth, reach
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from analyzer.kinds.base import I64, U64, Mask
     from analyzer.memory.reader import Memory
     from analyzer.sources.assemble import Numbering
-    from analyzer.sources.expand import Block, Expansion
+    from analyzer.sources.expand import Block, Expansion, Own
     from analyzer.sources.tasks import Tasks
 
 _NOBODY: Final = np.empty(0, np.uint64)
@@ -65,18 +65,32 @@ def born(tasks: Tasks) -> Born:
     return Born(tasks.address[order], number[order])
 
 
-def signatures(expansion: Expansion, numbering: Numbering, who: Born) -> U64:
-    """Return, for each object, a number that tells which collected holders hold it, and where."""
+def regrouped(first: Own, who: Born, again: Own, later: Born, numbering: Numbering) -> Mask:
+    """Mark the objects that the subtree does not hold any more as it did at `first`.
+
+    `who` were the tasks then, `later` are those of now.
+    """
+    # An answer that holds is the same one; but a task at the same address may be another.
+    same = {id(a) for a in first.answers if a.kind.name != TASK} & set(map(id, again.answers))
+    before, now = (
+        _signatures((b for a in own.answers if id(a) not in same for b in a.blocks), numbering, w)
+        for own, w in ((first, who), (again, later))
+    )
+    changed: Mask = before != now
+    return changed
+
+
+def _signatures(blocks: Iterable[Block], numbering: Numbering, who: Born) -> U64:
+    """Return, for each object, a number that tells who holds it, and where."""
     total = np.zeros(len(numbering) + 1, np.uint64)
-    for block in expansion.blocks:
+    for block in blocks:
         numbers, held = numbering.find(block.target_kind, block.target)
-        held &= member(block.holder, expansion.collected.get(block.holder_kind, _NOBODY))
         np.add.at(total, numbers[held], _edges(block, who)[held])
     return total[1:]
 
 
 def seen_again(
-    memory: Memory, expansion: Expansion, again: Expansion, who: Born, later: Born
+    memory: Memory, expansion: Expansion, again: Own, who: Born, later: Born
 ) -> Expansion:
     """Keep those references of collected holders that `again`, a later reading, has as well.
 

@@ -16,7 +16,7 @@ from analyzer.core.model import TASK
 from analyzer.kinds import registry
 from analyzer.memory.distinct import member
 from analyzer.sources import kernel, tasks
-from analyzer.sources.expand import counts, expand
+from analyzer.sources.expand import counts, expand, owned
 from analyzer.sources.request import Request
 from tests.fakekernel import FIRST, FakeKernel
 
@@ -87,7 +87,7 @@ def held(memory: Memory) -> Held:
     """Work out what the subtree holds, and the counts of that, from all that is there."""
     every = tasks.settled(memory, ROOT)
     inside = kernel._subtree(every, ROOT, ())
-    found = expand(memory, every.address, inside)
+    found = expand(memory, every.address, owned(memory, inside))
     who = dict(
         zip(
             every.address.tolist(),
