@@ -10,6 +10,7 @@ subtree, with its own **refcount**.
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cached_property
 from typing import Final, Literal
 
 from analyzer.core.errors import no_such
@@ -132,7 +133,7 @@ class ColumnSpec:
     least: int | None = None
     most: int | None = None
 
-    @property
+    @cached_property
     def limits(self) -> tuple[int, int]:
         """Return the least and the most that a number of this column can be."""
         least, most = _OF_TYPE.get(self.type, (0, 0))

@@ -70,7 +70,8 @@ def open_dump(path: Path, opened: int | None = None) -> ProcFs:
         kind = os.fstat(opened).st_mode
         if stat.S_ISDIR(kind):
             return _in_folder(opened, path)
-        with os.fdopen(opened, "rb") as file:
+        file: io.BufferedReader = io.BufferedReader(io.FileIO(opened), _CHUNK)
+        with file:
             if not stat.S_ISREG(kind) and not standard:
                 raise BadInputError(f"{path}: neither a file nor a folder")
             where = "stdin" if standard else str(path)

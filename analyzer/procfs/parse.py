@@ -47,7 +47,8 @@ def device(major: bytes, minor: bytes, *, base: int = 10) -> int:
 def in_column(word: bytes, spec: ColumnSpec, *, base: int = 10) -> int:
     """Return a number that fits into a column; ValueError for anything else."""
     value = int(word, base)
-    if not spec.holds(value):
+    least, most = spec.limits
+    if not least <= value <= most:
         raise ValueError(word)
     return value
 

@@ -11,6 +11,7 @@ it, files beyond all that /proc has) is passed over and counted.
 from __future__ import annotations
 
 import lzma
+import re
 import zlib
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Final, Protocol
@@ -30,6 +31,7 @@ _RATIO: Final = 256  # zstd makes 60 of a dump of 20,000 processes that are all 
 
 _BLOCK: Final = 512
 _BLANK_SUM: Final = 8 * ord(" ")  # the checksum is made with its own field blank
+_PRIME: Final = 65521  # of Adler-32, RFC 1950
 _SUM: Final = slice(148, 156)
 _FILE: Final = (b"0", b"\0", b"7")
 _NAMES: Final = (b"L", b"K", b"x", b"g")
@@ -46,6 +48,7 @@ _SKIPPED: Final = {
 _LEADS_OUT: Final = "names that lead out of it"
 _HUGE: Final = f"files of more than {MAX_CONTENT >> 20} MiB"
 _PART: Final = 1 << 20
+_PLAIN: Final = re.compile(rb"\w+(?:/\w+)*")
 _SHORT: Final = 100  # bytes of a name that fit into a header
 
 
@@ -160,7 +163,7 @@ def fill(contents: Contents, stream: Readable, where: str, limit: Callable[[], i
             extended.add(kind, source.content(size, MAX_NAME))
             continue
         _add(contents, source, header, _size(source, extended, size), extended.known)
-        extended = _Extended()
+        extended.known.clear()
 
 
 def _add(
@@ -191,7 +194,9 @@ def _checked(source: _Stream, header: bytes, *, started: bool) -> tuple[bytes, i
         size = _number(header[124:136])
     except ValueError:
         expected, size = -1, 0
-    if sum(header) - sum(header[_SUM]) + _BLANK_SUM != expected:
+    # The lower half of Adler-32 is the sum of the bytes, and one more, modulo _PRIME.
+    total = expected - _BLANK_SUM + sum(header[_SUM])
+    if zlib.adler32(header) & 0xFFFF != (total + 1) % _PRIME:
         if started:
             raise source.cut("damaged")
         raise source.error("it is no tar archive, or damaged")
@@ -237,6 +242,8 @@ def _string(header: bytes, start: int, size: int) -> bytes:
 
 def _clean(name: bytes) -> str | None:
     # `tar -P` leaves the slash at the start: nothing of a dump is written anywhere.
+    if _PLAIN.fullmatch(name):  # as nearly all are
+        return _decode(name)
     parts = [part for part in name.split(b"/") if part not in {b"", b"."}]
     return None if b".." in parts else _decode(b"/".join(parts))
 

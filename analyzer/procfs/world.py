@@ -308,21 +308,21 @@ def _file(  # noqa: PLR0917 -- one step of files()
         ino=None if info is None else info.ino,
         mount=mount,
         lines=_lines(info),
-        slots=[Slot(slots.table[at], slots.fd[at]) for at in rows],
+        slots=tuple(Slot(slots.table[at], slots.fd[at]) for at in rows),
         inside=any(inside(slots.table[at]) for at in rows),
         path=f"{folders[slots.table[row]]}/fd/{slots.fd[row]}",
-        locks=[
+        locks=tuple(
             (slots.table[at], text)
             for at in rows
             for word, text in _lines(told.get(at))
             if word == "lock"
-        ],
+        ),
         mode=None if info is None else info.access,
     )
 
 
-def _lines(info: FdInfo | None) -> list[tuple[str, str]]:
-    return [] if info is None or not info.more else fdinfo.lines(info.more)
+def _lines(info: FdInfo | None) -> Sequence[tuple[str, str]]:
+    return () if info is None or not info.more else fdinfo.lines(info.more)
 
 
 class Memories:

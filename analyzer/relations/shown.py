@@ -168,7 +168,7 @@ class Slot(NamedTuple):
     fd: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class File:
     """An open file, or one that is mapped (it has no `flags` then, and no slots).
 
