@@ -9,11 +9,14 @@ import shutil
 import sys
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from scripts.kernels import debian, image, machine, page
 
+_HERE: Final = platform.machine()
+_MACHINES: Final = tuple(f":{name}" for name in machine.EMULATORS)
 _LIMIT: Final = 7200.0  # seconds a guest may take: its processor is emulated
 
 
@@ -22,7 +25,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "kernels", nargs="*", metavar="KERNEL", default=list(debian.SUITES),
-        help=f"{', '.join(debian.SUITES)}, or the folder of a package that was unpacked",
+        help=f"{', '.join(debian.SUITES)}, or the folder of a package that was unpacked; for "
+        f"another machine than this with :{' or :'.join(machine.EMULATORS)}",
     )  # fmt: skip
     parser.add_argument("--only", metavar="FIXTURES", default="", help="these, between commas")
     parser.add_argument("--scratch", type=Path, help="keep kernels, images and logs in this folder")
@@ -32,7 +36,6 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as own:
         scratch = asked.scratch or Path(own)
         scratch.mkdir(parents=True, exist_ok=True)
-        image.base(scratch / "base.cpio")
         said = [_tried(name, asked, scratch) for name in asked.kernels]
     results = [result for result in said if result is not None]
     if asked.page:
@@ -44,17 +47,18 @@ def main() -> int:
 
 def _tried(name: str, asked: argparse.Namespace, scratch: Path) -> page.Result | None:
     """Boot one kernel; None when it was not to be had, or did not come up."""
+    release, _, of = name.rpartition(":") if name.endswith(_MACHINES) else (name, "", _HERE)
     try:
-        kernel = _kernel(name, scratch)
+        kernel, base = _kernel(release, of, scratch), _base(of, scratch)
     except debian.NoKernelError as error:
         _tell(f"{name}: not tried: {error}")
         return None
     options = [f"cranalyze.only={asked.only}"] if asked.only else []
     packed, log = scratch / "image.cpio", scratch / f"{Path(name).name}.log"
-    _pack(kernel, scratch, packed)
-    here, before = platform.machine(), time.monotonic()
+    _pack(kernel, base, packed)
+    before = time.monotonic()
     result: page.Result = []
-    for answer in machine.boot(kernel.image, packed, here, options, log=log, limit=asked.limit):
+    for answer in machine.boot(kernel.image, packed, of, options, log=log, limit=asked.limit):
         _tell(_line(name, answer))
         result.append(answer)
     if not result or "done" not in result[-1]:
@@ -63,17 +67,24 @@ def _tried(name: str, asked: argparse.Namespace, scratch: Path) -> page.Result |
     return result or None
 
 
-def _kernel(name: str, scratch: Path) -> debian.Kernel:
+def _kernel(name: str, of: str, scratch: Path) -> debian.Kernel:
     if name in debian.SUITES:
-        return debian.fetch(name, platform.machine(), scratch)
+        return debian.fetch(name, of, scratch)
     return debian.unpacked(Path(name))
 
 
-def _pack(kernel: debian.Kernel, scratch: Path, into: Path) -> None:
-    modules = scratch / "modules.cpio"
+@cache
+def _base(of: str, scratch: Path) -> Path:
+    path = scratch / f"base-{of}.cpio"
+    image.base(path, None if of == _HERE else debian.userland(of, scratch))
+    return path
+
+
+def _pack(kernel: debian.Kernel, base: Path, into: Path) -> None:
+    modules = base.with_name("modules.cpio")
     image.modules(kernel.folder, modules)
     with into.open("wb") as out:
-        for part in (scratch / "base.cpio", modules):
+        for part in (base, modules):
             with part.open("rb") as file:
                 shutil.copyfileobj(file, out)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 # The kernel of each release; the last is of a suite that has always a new one.
 SUITES: Final = {"5.10": "bullseye", "6.1": "bookworm", "6.12": "trixie", "newest": "sid"}
 ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+_USERLAND: Final = "trixie"
 _KEYRING: Final = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _PART: Final = re.compile(r" Depends: (linux-(?:image|binary|modules)-[0-9]\S*)")
 _ARCHIVE: Final = "http://deb.debian.org/debian"
@@ -38,6 +39,31 @@ def fetch(name: str, machine: str, scratch: Path) -> Kernel:
     return unpacked(folder)
 
 
+def userland(machine: str, scratch: Path) -> Path:
+    """Return a folder with the Python, numpy and shell of Debian for another machine."""
+    folder = scratch / f"userland-{machine}"
+    if not folder.exists():
+        place = scratch / "apt" / f"userland-{machine}"
+        options = _apt(_USERLAND, ARCHITECTURES[machine], place)
+        _run(["apt-get", *options, "-qq", "-y", "--no-install-recommends", "--download-only",
+              "install", "python3", "python3-numpy", "dash"], place)  # fmt: skip
+        made = folder.with_suffix(".made")
+        for package in sorted((place / "cache" / "archives").glob("*.deb")):
+            _run(["dpkg-deb", "--extract", package, made], scratch)
+        _finish(made)
+        made.rename(folder)
+    return folder
+
+
+def _finish(folder: Path) -> None:
+    """Do what the packages' own scripts would: one place for programs, a choice of libraries."""
+    for name in ("bin", "lib"):
+        (folder / name).symlink_to(f"usr/{name}")
+    for name in ("blas", "lapack"):
+        for library in folder.glob(f"usr/lib/*/{name}/lib{name}.so.?"):
+            library.parents[1].joinpath(library.name).symlink_to(f"{name}/{library.name}")
+
+
 def unpacked(folder: Path) -> Kernel:
     """Return the kernel of a package that was unpacked into `folder`."""
     images = sorted((*folder.glob("boot/vmlinuz-*"), *folder.glob("usr/lib/modules/*/vmlinuz")))
@@ -46,8 +72,8 @@ def unpacked(folder: Path) -> Kernel:
     return Kernel(images[-1], folder)
 
 
-def _download(suite: str, architecture: str, place: Path) -> list[Path]:
-    """Get the packages of the newest kernel of a suite: one, or (since 7.0) one for each part."""
+def _apt(suite: str, architecture: str, place: Path) -> list[str]:
+    """Return the options of an apt that knows of one suite, and of nothing that is installed."""
     for name in ("lists/partial", "cache/archives/partial"):
         (place / name).mkdir(parents=True, exist_ok=True)
     (place / "status").touch()
@@ -62,6 +88,12 @@ def _download(suite: str, architecture: str, place: Path) -> list[Path]:
     }  # fmt: skip
     options = [f"-o{name}={value}" for name, value in settings.items()]
     _run(["apt-get", *options, "-qq", "update"], place)
+    return options
+
+
+def _download(suite: str, architecture: str, place: Path) -> list[Path]:
+    """Get the packages of the newest kernel of a suite: one, or (since 7.0) one for each part."""
+    options = _apt(suite, architecture, place)
 
     def needs(package: str) -> list[str]:
         return _PART.findall(_run(["apt-cache", *options, "depends", package], place))

@@ -33,6 +33,8 @@ _LEFT_OUT: Final = {
     "site-packages",
 }
 _OURS_LEFT_OUT: Final = {"data", "golden", "hostile", "notebooks", "browser", "assets"}
+_NOT_NEEDED: Final = {"share", "var", "test", "idlelib"}
+_DEBIANS: Final = ("/usr/bin/python3", ["/usr/lib/python3/dist-packages"])
 # What the fixtures ask of a kernel that Debian builds as modules.
 _WANTED: Final = (
     "overlay", "loop", "crc32c_generic", "ext4", "tun", "autofs4", "binfmt_misc", "fuse",
@@ -40,14 +42,29 @@ _WANTED: Final = (
 _DEPENDS: Final = re.compile(rb"\0depends=([^\0]*)")
 
 
-def base(path: Path) -> None:
-    """Write the part that all kernels share."""
+def base(path: Path, userland: Path | None = None) -> None:
+    """Write the part that all kernels share; what is not ours is this machine's, or a `userland`'s.
+
+    A userland is a folder with a Python of Debian's and numpy, for another architecture.
+    """
     init = path.parent / "init"
-    init.write_text(f"#!{_python()} -S\nimport sys\nsys.path[:0] = {_path()!r}\n{_MAIN}")
+    python, packages = (_python(), _packages()) if userland is None else _DEBIANS
+    places = [str(ROOT), *packages]
+    init.write_text(f"#!{python} -S\nimport sys\nsys.path[:0] = {places!r}\n{_MAIN}")
     init.chmod(0o755)
     with path.open("wb") as file:
-        _pack(_with_parents(_files()), Path("/"), file.fileno())
+        if userland is not None:
+            names = [str(one.relative_to(userland)) for one in sorted(_below(userland))]
+            _pack(names, userland, file.fileno(), follow=False)
+        files = [*_ours(), *(_programs() if userland is None else ())]
+        _pack(_with_parents(files), Path("/"), file.fileno())
         _pack(["init"], path.parent, file.fileno())
+
+
+def _below(userland: Path) -> Iterator[Path]:
+    for path in userland.rglob("*"):
+        if not _NOT_NEEDED & set(path.relative_to(userland).parts):
+            yield path
 
 
 _MAIN: Final = "from scripts.kernels.guest import main\nmain()\n"
@@ -57,15 +74,18 @@ def _python() -> str:
     return os.path.realpath(sys.executable)
 
 
-def _path() -> list[str]:
-    return [str(ROOT), *(path for path in sys.path if path.endswith("site-packages"))]
+def _packages() -> list[str]:
+    return [path for path in sys.path if path.endswith("site-packages")]
 
 
-def _files() -> Iterator[str]:
-    """Yield the files of the guest, by their paths on this machine."""
-    libraries = list(_tree(Path(sysconfig.get_paths()["stdlib"]), _LEFT_OUT))
+def _ours() -> Iterator[str]:
     for name in OURS:
         yield from _tree(ROOT / name, _OURS_LEFT_OUT)
+
+
+def _programs() -> Iterator[str]:
+    """Yield what our tree needs, by its paths on this machine."""
+    libraries = list(_tree(Path(sysconfig.get_paths()["stdlib"]), _LEFT_OUT))
     packages = [str(file) for name in ("numpy",) for file in _package(name)]
     binaries = [file for file in (*libraries, *packages) if file.endswith(".so")]
     programs = [_python(), "/bin/sh"]
@@ -101,9 +121,10 @@ def _with_parents(files: Iterable[str]) -> list[str]:
     return list(found)
 
 
-def _pack(names: Iterable[str], where: Path, into: int) -> None:
+def _pack(names: Iterable[str], where: Path, into: int, *, follow: bool = True) -> None:
+    links = ["-L"] if follow else []
     subprocess.run(
-        ["cpio", "--quiet", "-0", "-o", "-H", "newc", "-L", "-D", where],
+        ["cpio", "--quiet", "-0", "-o", "-H", "newc", *links, "-D", where],
         input="\0".join(names).encode(), stdout=into, check=True,
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from tests.unit.test_cli import run
 
 DEPLOY: Final = Path(__file__).parents[2] / "deploy"
+MANIFESTS: Final = ("check.yaml", "collect.yaml")
 READING: Final = {"CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE"}
 """What README asks for who reads the kernel's memory."""
 
@@ -28,6 +31,21 @@ def unit(name: str) -> ConfigParser:
     parsed.optionxform = str  # type: ignore[assignment, method-assign]
     parsed.read_string((DEPLOY / "systemd" / name).read_text())
     return parsed
+
+
+def faults(document: object) -> list[str]:
+    """What is wrong with a manifest by the definition of Kubernetes' API, as a path and a reason.
+
+    tests/data/kubernetes.json is that (scripts/kubernetes_schema.py).
+    """
+    schema = json.loads((DEPLOY.parent / "tests" / "data" / "kubernetes.json").read_text())
+    found = Draft202012Validator(schema).iter_errors(document)
+    return [f"{one.json_path}: {one.message}" for error in found for one in _deepest(error)]
+
+
+def _deepest(error: Any) -> list[Any]:  # noqa: ANN401 - jsonschema has no types
+    """Of a document that is of no kind, what is wrong with it as each."""
+    return [one for below in error.context for one in _deepest(below)] or [error]
 
 
 def understood(words: list[str]) -> bool:
@@ -59,6 +77,33 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     assert "cranalyze" not in ran.stderr, ran.stderr
 
 
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_manifest_is_what_kubernetes_defines(name: str) -> None:
+    assert faults(manifest(name)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "value", "why"),
+    [
+        ("collect.yaml", "spec.template.spec.hostPid", True, "'hostPid' was unexpected"),
+        ("collect.yaml", "spec.template.spec.containers", None, "'containers' is a required"),
+        ("collect.yaml", "spec.template.spec.hostPID", "yes", "'yes' is not of type 'boolean'"),
+        ("check.yaml", "spec.schedule", 5, "5 is not of type 'string'"),
+        ("check.yaml", "kind", "Cronjob", "was expected"),
+    ],
+)
+def test_a_wrong_manifest_is_seen(name: str, where: str, value: object, why: str) -> None:
+    document = manifest(name)
+    *folders, last = where.split(".")
+    place = document
+    for folder in folders:
+        place = place[folder]
+    place[last] = value
+    if value is None:
+        del place[last]
+    assert any(why in fault for fault in faults(document)), faults(document)
+
+
 def test_the_pod_on_every_node_has_the_same_privileges_and_no_files_of_it() -> None:
     spec = manifest("collect.yaml")["spec"]["template"]["spec"]
     (container,) = spec["containers"]
@@ -73,6 +118,10 @@ def test_the_pod_on_every_node_has_the_same_privileges_and_no_files_of_it() -> N
     found = re.search(r"cranalyze ([^;]*);", line)
     assert found is not None
     assert understood(found[1].split())
+
+
+def test_all_manifests_are_looked_at() -> None:
+    assert {path.name for path in (DEPLOY / "kubernetes").iterdir()} == {*MANIFESTS}
 
 
 def test_the_pod_that_checks_has_no_privileges() -> None:
