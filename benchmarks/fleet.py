@@ -60,8 +60,8 @@ def main() -> None:
             maker = multiprocessing.Process(target=_make, args=(folder / f"{count}", count))
             maker.start()
             maker.join()
-            size = (folder / f"{count}" / "0.crz").stat().st_size
             took += [_run(folder, count, workers) for workers in asked.workers]
+        size = (folder / f"{asked.snapshots[0]}" / "0.crz").stat().st_size
     PAGE.write_text(_page(took, size))
 
 

@@ -40,17 +40,47 @@ def absolute(url: str) -> str:
     return url if "://" in url or "::" in url else os.path.abspath(url)
 
 
-def find(pattern: str) -> list[Found]:
-    """Return the snapshots that a URL, a pattern or a folder (and all below it) names, by URL."""
+def find(pattern: str) -> tuple[list[Found], list[str]]:
+    """Return the snapshots that a URL, a pattern or a folder (and all below it) names, by URL.
+
+    With them come the folders that may not be looked into; raises NotPermittedError if there is
+    nothing else.
+    """
+    refused: list[str] = []
     with explained(pattern, "look into"):
         fs, path = _store(pattern)
-        if not _WILD & set(path):
-            path = f"{path.rstrip('/')}/**/*{_SUFFIX}" if fs.isdir(path) else path
-        told: dict[str, dict[str, Any]] = fs.glob(path, detail=True)
-    return sorted(
-        (_found(fs, name, info) for name, info in told.items() if info["type"] == "file"),
-        key=lambda one: one.url,
-    )
+        told = _told(fs, path, refused)
+        if refused and not told:
+            raise PermissionError
+    found = [_found(fs, name, info) for name, info in told.items() if info["type"] == "file"]
+    return sorted(found, key=lambda one: one.url), refused
+
+
+def _told(fs: Any, path: str, refused: list[str]) -> dict[str, dict[str, Any]]:  # noqa: ANN401 - of any store
+    if not _WILD & set(path):
+        if not fs.isdir(path):
+            with contextlib.suppress(FileNotFoundError):
+                return {path: fs.info(path)}
+            return {}
+        path = f"{path.rstrip('/')}/**/*{_SUFFIX}"
+    looked = _noticing(refused) if _local(fs) else fs
+    told: dict[str, dict[str, Any]] = looked.glob(path, detail=True)
+    return told
+
+
+def _noticing(refused: list[str]) -> Any:  # noqa: ANN401 - a store
+    """Return the local files; of folders that may not be looked into fsspec's own says nothing."""
+    from fsspec.implementations.local import LocalFileSystem
+
+    class Noticing(LocalFileSystem):  # type: ignore[misc]
+        def ls(self, path: str, *args: Any, **more: Any) -> Any:  # noqa: ANN401 - as theirs
+            try:
+                return super().ls(path, *args, **more)
+            except PermissionError:
+                refused.append(path)
+                raise
+
+    return Noticing(skip_instance_cache=True)
 
 
 def _found(fs: Any, name: str, info: dict[str, Any]) -> Found:  # noqa: ANN401 - of any store

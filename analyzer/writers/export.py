@@ -143,16 +143,22 @@ def snapshot_name(snapshot: Snapshot) -> str:
     return f"{collected(snapshot):%Y%m%dT%H%M%SZ}-{'host' if pid is None else pid}-{digest[:8]}"
 
 
+_FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)  # no clock of Linux is earlier
+
+
 def collected(snapshot: Snapshot) -> datetime:
     """Return when a snapshot was taken, in UTC; raises BadInputError where it does not say."""
     said = snapshot.meta["collected_at"]
     try:
         at = datetime.fromisoformat(said)
-        return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise BadInputError(
-            f"the snapshot was taken at {printable(said)[:40]!r}, which is no time: damaged"
-        ) from error
+        at = at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
+        if at >= _FIRST:
+            return at
+    except (ValueError, OverflowError):
+        pass
+    raise BadInputError(
+        f"the snapshot was taken at {printable(said)[:40]!r}, which is no time: damaged"
+    )
 
 
 def segment(value: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -17,7 +19,9 @@ from typing import Any, Final
 import pyarrow.dataset as ds
 import pytest
 
-from analyzer.fleet import rows, summary
+from analyzer.core.files import write_file
+from analyzer.fleet import plots, rows, summary
+from analyzer.plots import base
 from analyzer.snapshot import crz
 from analyzer.sources.privacy import Redaction
 from scripts.docs.fleet import RECIPES
@@ -146,6 +150,70 @@ def test_what_cannot_be_read_is_a_row_and_ends_nothing(fleet: Path) -> None:
     assert checked(fleet).stdout == "1 of 10 snapshots are new: 1 with leaks\n"
     left = {row["source_url"] for row in found(fleet.parent / "out") if row["row"] == "unread"}
     assert str(fleet / "cut.crz") not in left, "it is whole now"
+
+
+def test_a_clock_that_jumps_makes_other_days_and_no_time_is_a_row(tmp_path: Path) -> None:
+    folder = tmp_path / "snapshots"
+    folder.mkdir()
+    times = ("1970-01-01T00:00:05Z", "9999-12-31T23:59:59Z", "2026-11-10T01:00:00+09:00", "",
+             "0001-01-01T00:00:00Z", "2026-11-10T25:00:00Z")  # fmt: skip
+    for number, at in enumerate(times):
+        saved(folder / f"{number}.crz", machine(), 7, boot_id=BOOT.format(7), collected_at=at)
+    assert checked(folder).stdout == "6 of 6 snapshots are new: 3 with leaks, 3 unread\n"
+    found = told(folder)
+    assert (found["summary"]["first"], found["summary"]["last"]) == (times[0], times[1])
+    assert found["hosts"] == ["web7"]
+    fleet = summary.summary(summary.load(str(tmp_path / "out")))
+    assert sorted(fleet.days) == ["1970-01-01", "2026-11-09", "9999-12-31"]
+    for plot in plots.PLOTS.values():
+        assert base.render(plot, fleet, "svg")
+
+
+def test_snapshots_of_every_schema_are_checked(tmp_path: Path) -> None:
+    folder = tmp_path / "snapshots"
+    folder.mkdir()
+    older = [*(ROOT / "tests" / "data").glob("snapshot-schema-*.crz")]
+    for path in older:
+        shutil.copy(path, folder)
+    assert older
+    assert "unread" not in checked(folder).stdout
+
+
+def test_a_disk_that_is_full_ends_it_and_what_was_kept_stays(
+    fleet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = iter(range(5))
+
+    def write(path: str, data: bytes, *, force: bool) -> None:
+        if next(room, None) is None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_file(path, data, force=force)
+
+    monkeypatch.setattr("analyzer.fleet.places.write_file", write)
+    ran = checked(fleet)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.endswith("No space left on device: free some space, or write elsewhere\n")
+    monkeypatch.undo()
+    assert checked(fleet).stdout == "4 of 6 snapshots are new: 4 with leaks\n"
+    assert len([name for name in files(fleet.parent / "out") if "/part-" in name]) == 6
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
+def test_a_folder_that_may_not_be_looked_into_is_told(fleet: Path) -> None:
+    (fleet / "locked").mkdir(mode=0)
+    (fleet / "0-0.crz").chmod(0)
+    try:
+        ran = checked(fleet)
+        assert ran.stdout == "6 of 6 snapshots are new: 5 with leaks, 1 unread\n"
+        assert f"cannot look into {fleet / 'locked'}: no permission\n" in ran.stderr
+        (fleet / "0-0.crz").chmod(0o600)
+        assert checked(fleet).stdout == "1 of 6 snapshots are new: 1 with leaks\n"
+        for below in ("locked", "locked/a.crz"):
+            alone = checked(fleet, below)
+            assert (alone.returncode, alone.stdout) == (4, "")
+            assert alone.stderr == f"cranalyze: cannot look into {fleet}/{below}: no permission\n"
+    finally:
+        (fleet / "locked").chmod(0o700)
 
 
 def test_in_a_snapshot_of_a_whole_host_each_container_is_judged(tmp_path: Path) -> None:
@@ -427,7 +495,7 @@ from analyzer.fleet.check import new
 from analyzer.fleet.places import Folder, find
 
 if __name__ == "__main__":
-    todo = new(find(sys.argv[1]), Folder(sys.argv[2]))
+    todo = new(find(sys.argv[1])[0], Folder(sys.argv[2]))
     with engine.own(2) as client:
         done = 0
         for came in engine.spread(todo, sys.argv[2], client):

@@ -69,7 +69,9 @@ def run(
     from analyzer.fleet.places import Folder, absolute, find
 
     url, folder = absolute(where), absolute(output)
-    found = find(url)
+    found, refused = find(url)
+    for path in refused:
+        note(f"cranalyze: cannot look into {printable(path)}: no permission")
     if not found:
         raise BadInputError(f"no snapshot (*.crz) is at {printable(where)}")
     todo = new(found, Folder(folder))
