@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from analyzer.memory.reader import Memory
 
 SCM: Final = Association("scm", "in flight in its queue")
-BACKLOG: Final = Association("backlog", "has yet to be accepted by it")
+BACKLOG: Final = Association("backlog", "has yet to accept it")
 # A peer is not a part of the container for being talked to; linux-cr compared it.
 PEER: Final = Association(
     "peer", "connected to it", SINCE_LINUX_CR, collects=False, leads=False, meets=LINUX_CR_ONLY

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from analyzer.core.model import TASK
 from analyzer.core.values import replace
 from analyzer.lookup.value import ITSELF, OTHER_END, PERHAPS, Outcome
+from analyzer.lookup.words.sysv import DESTROYED
 from analyzer.procfs.places import quoted
 
 if TYPE_CHECKING:
@@ -17,17 +18,17 @@ if TYPE_CHECKING:
     from analyzer.procfs.people import Person
 
 _RELEASED: Final = frozenset({ITSELF, OTHER_END, PERHAPS})
-_IPCRM: Final = {"SEM": "s", "MSG": "q"}
+_IPCRM: Final = {"SHM": "m", "SEM": "s", "MSG": "q"}
 _MOST_ENDED: Final = 4  # processes in one step
 _INIT: Final = 1
 _ON: Final = re.compile(r"\((loop[0-9]+)\)$")  # how a mounted filesystem is called
 
 
-def releases(answer: Answer, removals: Sequence[str] = ()) -> Answer:
+def releases(answer: Answer, removals: Sequence[str] = (), remedies: Sequence[str] = ()) -> Answer:
     """Return the answer with what would release the thing: what has to go first is first.
 
     Who is dead has to be reaped, what is used is to be closed, and then it can be unmounted and its
-    device detached. What nobody holds is removed by `removals`.
+    device detached. What nobody holds is removed by `removals`; `remedies` help in any case.
     """
     if answer.outcome is Outcome.FREE and removals:
         return replace(answer, next=tuple(removals))
@@ -41,11 +42,13 @@ def releases(answer: Answer, removals: Sequence[str] = ()) -> Answer:
     steps.first = {place.pid for place in answer.places if place.pid}
     places = [place.release for place in answer.places if place.release]
     steps.devices = {match[1] for held in answer.held if (match := _ON.search(held.name or ""))}
+    doomed = DESTROYED in answer.notes
     for held in answer.held:
-        steps.removed.update(dict.fromkeys(_removed(held)))
+        steps.removed.update(dict.fromkeys(() if doomed else _removed(held)))
         if not held.initial and held.part in _RELEASED:
             steps.free(held)
-    return replace(answer, next=tuple(dict.fromkeys([*reaped, *places, *steps.said()])))
+    known = dict.fromkeys([*reaped, *places, *steps.said(), *(remedies if answer.found else ())])
+    return replace(answer, next=tuple(known))
 
 
 class _Steps:

@@ -23,6 +23,7 @@ from analyzer.lookup.recorded import people
 from analyzer.lookup.sorts import FILE
 from analyzer.lookup.who import upward
 from analyzer.lookup.words.base import of_now
+from analyzer.memory.distinct import find
 from analyzer.procfs.people import person
 from analyzer.procfs.places import mount_points
 from analyzer.sources.tasks import proc_levels
@@ -227,7 +228,7 @@ class _Found:
         number = _merged(snapshot, rows) if self._sort.merged else np.arange(len(rows))
         amounts = self._told(snapshot, rows, self._sort.amount)
         self.numbers = frozenset(self._told(snapshot, rows, self._sort.number).tolist())
-        pairs = Pairs.found(snapshot, rows, number)
+        pairs = Pairs.found(snapshot, *_with_pages(snapshot, rows, number))
         count = int(number.max()) + 1 if len(number) else 0
         # Those of one inode have it in common; what nobody but we have is our own.
         most = np.zeros(count, np.int64)
@@ -352,6 +353,16 @@ def _merged(snapshot: Snapshot, rows: Rows) -> Rows:
     ]  # fmt: skip
     numbers: dict[tuple[int, int], int] = {}
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.intp)
+
+
+def _with_pages(snapshot: Snapshot, rows: Rows, number: Rows) -> tuple[Rows, Rows]:
+    """Return things with the files that segments have their pages in: those are attached."""
+    references = snapshot.tables["references"]
+    at = np.flatnonzero(references["association"] == references.code("association", "shm.file"))
+    order = np.argsort(rows)
+    where, there = find(rows + 1, references["holder"][at], sorter=order)
+    pages = references["target"][at[there]] - 1
+    return np.append(rows, pages).astype(np.intp), np.append(number, number[where[there]])
 
 
 def _targets(references: Table, codes: Sequence[int]) -> Integers:

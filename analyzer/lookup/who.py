@@ -35,7 +35,7 @@ from analyzer.report.holders import in_words
 from analyzer.sources.tasks import proc_levels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -145,7 +145,7 @@ def answer(snapshot: Snapshot, query: Query, graph: Graph | None = None) -> Answ
     held += [graph.held(int(row), OTHER_END) for row in other_ends(snapshot, own)]
     if query.pids:
         held += [graph.held(int(row), BESIDE) for row in beside(snapshot, own)]
-    held = _but_layers(_once([one for one in held if not _own_alone(one)]))
+    held = _but_told(_once([one for one in held if not _own_alone(one)]))
     there = any(m.there for m in query.meanings) or any(one.there for one in kept)
     lost = not held and not places and not there
     pid = next(iter(query.pids), None)
@@ -168,7 +168,8 @@ def answer(snapshot: Snapshot, query: Query, graph: Graph | None = None) -> Answ
     )
     if query.recorded:
         return made  # what is past nobody can let go of
-    return releases(made, [m.removal for m in query.meanings if m.removal])
+    removals = [m.removal for m in query.meanings if m.removal]
+    return releases(made, removals, [m.remedy for m in query.meanings if m.remedy])
 
 
 def _of_what_is_there(snapshot: Snapshot, query: Query) -> Query:
@@ -217,15 +218,24 @@ def _once(held: list[Held]) -> list[Held]:
     return [one for one in held if one.part != BESIDE or one.objref not in told]
 
 
-def _but_layers(held: list[Held]) -> list[Held]:
-    """Leave out files of layers that files of an overlay show which are told themselves."""
-    told = {one.objref for one in held}
+def _but_told(held: list[Held]) -> list[Held]:
+    """Leave out what is told elsewhere: files of layers, mounts of what is mounted.
+
+    So mounts that are going away, where there is anything else.
+    """
+    objects = {one.objref for one in held}
+    above = {node.objref for one in held for node in everyone(one.by) if one.kind != "MOUNT"}
     return [
         one
         for one in held
-        if not one.by
-        or any(node.association not in SHOWN or node.objref not in told for node in one.by)
+        if not (_is_shown(one, objects) or (one.kind == "MOUNT" and one.objref in above))
+        and (one.by or one.kind != "MOUNT" or len(held) == 1)
     ]
+
+
+def _is_shown(one: Held, told: Collection[int]) -> bool:
+    by_overlay = (node.association in SHOWN and node.objref in told for node in one.by)
+    return bool(one.by) and all(by_overlay)
 
 
 def _own_alone(held: Held) -> bool:

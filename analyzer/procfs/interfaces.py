@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Final
 
+from analyzer.procfs.places import quoted
+
 _SYS: Final = "/sys/class/net"
 _TUN_TAP: Final = 0x2  # IFF_TAP, include/uapi/linux/if_tun.h
 
@@ -30,13 +32,28 @@ def notes(name: str) -> tuple[str, ...]:
         master = os.path.basename(os.readlink(f"{folder}/master"))
         found.append(f"belongs to {master}")
     except OSError:
-        pass
-    try:
-        ports = sorted(os.listdir(f"{folder}/brif"))
-        found += [f"has the ports {', '.join(ports)}"] if ports else []
-    except OSError:
-        pass
+        master = ""
+    ports = _listed(f"{folder}/brif")
+    found += [f"has the ports {', '.join(ports)}"] if ports else []
+    linked = _listed(folder)
+    above = [one.removeprefix("upper_") for one in linked if one.startswith("upper_")]
+    found += [f"{one} is on top of it" for one in above if one != master]
+    below = [one.removeprefix("lower_") for one in linked if one.startswith("lower_")]
+    found += [f"is on top of {one}" for one in below if one not in ports]
     return tuple(found)
+
+
+def removal(name: str) -> str:
+    """Return what removes an interface that is made by software, "" for hardware and loopback."""
+    virtual = os.path.realpath(f"{_SYS}/{name}").startswith("/sys/devices/virtual/net/")
+    return f"ip link del {quoted(name)}" if virtual and name != "lo" else ""
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
 
 
 def _said(path: str, key: str) -> str:

@@ -103,20 +103,36 @@ def waiting(pid: int) -> tuple[str, ...]:
     who, found = f"{_name(said)} ({pid})", []
     if said.get(b"State", b"").startswith(b"Z"):
         parent = int(said.get(b"PPid", b"0"))
-        found.append(f"{who} is dead (a zombie): {_called(parent)} has not waited for it")
+        found.append(f"{who} is dead (a zombie): {called(parent)} has not waited for it")
     if said.get(b"TracerPid", b"0") != b"0":
-        found.append(f"{who} is traced by {_called(int(said[b'TracerPid']))}")
-    if said.get(b"State", b"").startswith(b"D"):
-        found += [
-            f"{who} waits for {_called(child)}, which it started by vfork and which has not "
-            "called exec yet"
-            for child in _children(pid)
-            if _runs_vfork(pid)
-        ]
+        found.append(f"{who} is traced by {called(int(said[b'TracerPid']))}")
+    if said.get(b"State", b"").startswith(b"T"):
+        found.append(f"{who} is stopped (SIGSTOP, or a terminal)")
+    vfork = [child for child in _children(pid) if _runs_vfork(pid)]
+    if said.get(b"State", b"").startswith(b"D") and not vfork:
+        found.append(
+            f"{who} cannot be interrupted (state D): it is in {_wchan(pid) or 'the kernel'}"
+        )
+    found += [
+        f"{who} waits for {called(child)}, which it started by vfork and which has not called exec "
+        "yet"
+        for child in vfork
+    ]
+    found += [
+        f"{called(child)} is dead (a zombie): {who} has not waited for it"
+        for child in _children(pid)
+        if (_status(child) or {}).get(b"State", b"").startswith(b"Z")
+    ]
     return tuple(found)
 
 
-def _called(pid: int) -> str:
+def stopped(pid: int) -> bool:
+    """Tell whether a process is stopped, and goes on at SIGCONT."""
+    return (_status(pid) or {}).get(b"State", b"").startswith(b"T")
+
+
+def called(pid: int) -> str:
+    """Return a process as it is named: "sh (4711)", "process 4711" if it is not there."""
     said = _status(pid)
     return f"{_name(said)} ({pid})" if said else f"process {pid}"
 
@@ -131,8 +147,13 @@ def _children(pid: int) -> list[int]:
 
 def _runs_vfork(pid: int) -> bool:
     # kernel_clone() waits for the child, as wait_for_vfork_done() is inlined there.
+    return _wchan(pid) in {"kernel_clone", "wait_for_vfork_done", "_do_fork"}
+
+
+def _wchan(pid: int) -> str:
+    """Return in which function of the kernel a process waits, "" where that is not told."""
     try:
         with open(f"/proc/{pid}/wchan", "rb") as file:
-            return file.read() in {b"kernel_clone", b"wait_for_vfork_done", b"_do_fork"}
+            return file.read().decode("ascii", "replace").strip("0")
     except OSError:
-        return False
+        return ""

@@ -300,7 +300,8 @@ class _Space:
 
     def place(self, what: str, point: str) -> Place:
         if self.host:
-            return Place(f"{what} in {self.name}, the host's own", 0, "", f"umount {quoted(point)}")
+            where = f"{what} in the host's mount namespace"
+            return Place(where, 0, "", f"umount {quoted(point)}")
         enter = "" if self.own else f"nsenter --mount=/proc/{self.pid}/ns/mnt "
         where = f"{what} in {self.name}"
         return Place(where, self.pid, _comm(self.pid), f"{enter}umount {quoted(point)}")
@@ -343,7 +344,7 @@ def quoted(path: str) -> str:
 
 def locks(dev: int, ino: int) -> tuple[str, ...]:
     """Return the locks on a file (proc_locks(5)), and who is named as the owner of each."""
-    where = f"{os.major(dev):02x}:{os.minor(dev):02x}:{ino}".encode()
+    where = _in_locks(dev, ino)
     return tuple(_lock(words) for words in kept("locks", _all_locks) if where in words)
 
 
@@ -353,6 +354,30 @@ def _all_locks() -> list[list[bytes]]:
             return [line.split() for line in file]
     except OSError:
         return []
+
+
+def waits_for_lock(pid: int) -> Iterator[str]:
+    """Yield which locks a process waits for: whose, and of which file, where it has that open."""
+    lines = kept("locks", _all_locks)
+    mine = [words for words in lines if words[1] == b"->" and words[5] == b"%d" % pid]
+    for words in mine:
+        at = words[6]
+        have = next((one for one in lines if one[1] != b"->" and one[0] == words[0]), None)
+        whose = f": {_lock(have)}" if have else ""
+        yield f"it waits for the lock of {_opened(pid, at) or os.fsdecode(at)}{whose}"
+
+
+def _opened(pid: int, where: bytes) -> str:
+    """Return which of its open files a process has at a place of /proc/locks."""
+    links = [f"/proc/{pid}/fd/{slot}" for slot in _listed(f"/proc/{pid}/fd")]
+    for link, at in zip(links, look(links), strict=True):
+        if not isinstance(at, int) and _in_locks(at.dev, at.ino) == where:
+            return _link(link)
+    return ""
+
+
+def _in_locks(dev: int, ino: int | None) -> bytes:
+    return f"{os.major(dev):02x}:{os.minor(dev):02x}:{ino}".encode()
 
 
 def _lock(words: list[bytes]) -> str:
@@ -376,7 +401,7 @@ def locked(at: Inode, dev: int) -> Iterator[Place]:
     An open file's lock (flock(2), F_OFD_SETLK) names who took it, who may be gone. The kernel calls
     the filesystem `dev`: where stat(2) does not, inodes of several layers have one number.
     """
-    where = f"{os.major(dev):02x}:{os.minor(dev):02x}:{at.ino}".encode()
+    where = _in_locks(dev, at.ino)
     if not locks(dev, at.ino or 0):
         return
     for pid, slot, lines in kept("locks of files", lambda: list(_locks_of_files())):

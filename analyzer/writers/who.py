@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from analyzer.core.errors import EXIT_USAGE
 from analyzer.core.model import JSON_FORMAT, TASK
 from analyzer.core.text import printable, valid, wrap
+from analyzer.core.values import replace
 from analyzer.kinds import registry
 from analyzer.lookup.value import BESIDE, ITSELF, OTHER_END, PERHAPS, PLAIN, Outcome
 from analyzer.lookup.who import ends, everyone
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _PARTS: Final = {OTHER_END: "the other end", BESIDE: "its filesystem used"}
 _MOST_NAMED: Final = 8
+_MOST_SPACES: Final = 4  # mount namespaces in which one thing is mounted
 _MOST_SPOKEN: Final = 3  # processes that are each said with user and unit
 _MOST_LISTED: Final = 50
 _MOST_STEPS: Final = 5
@@ -36,6 +38,7 @@ _MOST_APART: Final = 20  # groups of objects that are each told by itself
 _MOST_ALIKE: Final = 6  # objects of one name that are each told by itself
 _FEW: Final = 3  # descriptors in a row that are no range
 _MOST_LINES: Final = 40  # below one object
+_MOST_OF_HOST: Final = 8  # below a namespace that all have
 # Where an open file is on what is called as it is.
 _OPEN_ON: Final = frozenset({"nsfs.file", "sock", "pipe.reader", "pipe.writer", "pipe.both"})
 _NUMBERED: Final = re.compile(r"(fd) (\d+)(.*)", re.DOTALL)
@@ -129,7 +132,8 @@ class _Writer:
         good = answer.outcome in {Outcome.HELD, Outcome.FREE}
         yield from self._wrapped(f"{asked}: {self._headline()}", tone="strong" if good else "bad")
         if answer.found and (answer.what or answer.notes):
-            notes = [one for one in answer.notes if not (alone and "(a zombie)" in one)]
+            own = f"({answer.pid}) is dead (a zombie)"  # which the headline says
+            notes = [one for one in answer.notes if not (alone and own in one)]
             said = "; ".join([*answer.what, *notes])
             yield from self._wrapped(printable(said), "  ", 4)
         if answer.found and answer.pid is not None and not asked.startswith(str(answer.pid)):
@@ -199,7 +203,8 @@ class _Writer:
         who = self._everybody(ITSELF)
         mine = [held for held in answer.held if held.part == ITSELF]
         if mine and all(held.initial for held in mine):
-            return f"the host's own, of {number(len(who))} process{'' if len(who) == 1 else 'es'}"
+            many = "1 process holds" if len(who) == 1 else f"{number(len(who))} processes hold"
+            return f"the host's own; {many} it"
         others = [
             f"; {words} by {_some(whose)}"
             for part, words in _PARTS.items()
@@ -219,7 +224,7 @@ class _Writer:
     def _thing(self, node: Node) -> str:
         if node.kind == "MOUNT":
             return self._mount(node)
-        return _thing(node) + (", the host's own" if node.initial else "")
+        return f"the host's {registry()[node.kind].title}" if node.initial else _thing(node)
 
     def _why(self) -> str:
         return f" ({self._answer.unseen})" if self._answer.unseen else ""
@@ -249,7 +254,7 @@ class _Writer:
         known = [fact for fact in held.facts if all(fact in one.facts for one in group)]
         if known:
             yield from self._wrapped(printable(", ".join(known)), "  ", 4)
-        budget = _MOST_LINES
+        budget = _MOST_OF_HOST if held.initial else _MOST_LINES
         for line in self._nodes([n for one in group for n in _through(one.by, one.name)], 2):
             if not budget:
                 yield Line("  ... (--json lists all)")
@@ -266,9 +271,7 @@ class _Writer:
     def _nodes(self, nodes: Sequence[Node], indent: int) -> Iterator[Line]:
         ways = [way for node in nodes if _is_plain(node) for way in _ways(node)]
         yield from self._processes(ways, indent)
-        for node in nodes:
-            if _is_plain(node):
-                continue
+        for node in _merged([node for node in nodes if not _is_plain(node)]):
             yield from self._wrapped(self._holder(node), " " * indent, indent + 2)
             yield from self._nodes(list(_above(node)), indent + 2)
 
@@ -282,10 +285,16 @@ class _Writer:
         name = printable(node.name or "a place that has no name here")
         what = "bind mount of it" if node.association == "bind" else "mounted"
         if not spaces:
-            return f"{what}: {name}, in no mount namespace"
-        where = " and ".join(f"{printable(one.name or '')}{self._living(one)}" for one in spaces)
+            own = "" if node.by else " (the kernel's own, or going away)"
+            return f"{what}: {name}, in no mount namespace{own}"
+        where = _some(list(map(self._space, spaces)), _MOST_SPACES)
         kept = ", kept by" if any(one.by for one in spaces) else ""
         return f"{what} at {name} in {where}{kept}"
+
+    def _space(self, node: Node) -> str:
+        if node.initial:
+            return f"the host's {registry()[node.kind].title}"
+        return f"{printable(node.name or '')}{self._living(node)}"
 
     def _living(self, node: Node) -> str:
         """Say whose a namespace is."""
@@ -429,6 +438,19 @@ def _above(node: Node) -> Iterator[Node]:
             yield from _through(one.by, one.name)
         else:
             yield from _through((one,), node.name)
+
+
+def _merged(nodes: Sequence[Node]) -> Iterator[Node]:
+    """Yield holders, the same mount in several namespaces that live as one."""
+    alike: dict[Any, list[Node]] = {}
+    for node in nodes:
+        living = node.kind == "MOUNT" and node.by and not any(one.by for one in node.by)
+        same = living and all(one.kind == "MNT_NS" for one in node.by)
+        key = (node.name, node.association) if same and node.association != "mount" else id(node)
+        alike.setdefault(key, []).append(node)
+    for first, *others in alike.values():
+        by = [one for node in (first, *others) for one in node.by]
+        yield replace(first, by=tuple(sorted(by, key=lambda one: not one.initial)))
 
 
 def _through(nodes: Iterable[Node], name: str | None) -> Iterator[Node]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,3 +137,65 @@ def test_a_port_is_found_however_it_is_written() -> None:
         code, text = cranalyze("who", f"tcp:127.0.0.2:{port}")
     assert code == 1
     assert mine not in text
+
+
+def test_a_segment_that_nobody_has_attached_is_removed_by_its_number(tmp_path: Path) -> None:
+    code = (
+        "import ctypes; libc = ctypes.CDLL(None)\n"
+        "number = libc.shmget(0, 8192, 0o1600)\n"
+        "open(sys.argv[1], 'w').write(str(number))\n"
+        "{}\n"
+    )
+    attached = "libc.shmat.restype = ctypes.c_void_p; libc.shmat(number, None, 0)"
+    told = tmp_path / "number"
+    with running(code.format("") + "os._exit(print(flush=True))", str(told)):
+        pass
+    number = told.read_text()
+    try:
+        text = said(f"shm:[{number}]")
+        assert "which is gone" in text
+        assert f"next: ipcrm -m {number}" in text
+    finally:
+        subprocess.run(["ipcrm", "-m", number], check=True)
+    doomed = f"{attached}; libc.shmctl(number, 0, None)"
+    with running(code.format(doomed), str(told)) as pid:
+        text = said(f"shm:[{told.read_text()}]")
+        listed = said("--kind", "shm")
+    assert "marked to be destroyed" in text
+    assert f"({pid})" in text.partition("next: ")[2]
+    assert "ipcrm" not in text
+    assert f"shmid {told.read_text()}" in listed
+    assert f"({pid}): maps it" in listed
+
+
+def test_a_process_says_whose_lock_it_waits_for_and_that_it_is_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    locks = (
+        "import fcntl; file = open(sys.argv[1], 'w')\n"
+        "sys.argv[2:] and print(flush=True)\n"
+        "fcntl.flock(file, fcntl.LOCK_EX)"
+    )
+    with running(locks, str(path)) as owner, running(locks, str(path), "now") as waiter:
+        while f" {waiter} " not in Path("/proc/locks").read_text():
+            time.sleep(0.05)
+        text = said(str(waiter))
+        assert "it waits for the lock of " in text
+        assert f"({owner})" in text
+        os.kill(waiter, signal.SIGSTOP)
+        assert f"next: kill -CONT {waiter}" in said(str(waiter))
+
+
+@pytest.mark.needs("root")
+def test_an_interface_and_a_named_namespace_are_told_with_what_removes_them() -> None:
+    name = f"cr{os.getpid()}"
+    for command in (f"netns add {name}", f"link add {name} type veth peer name eth0 netns {name}"):
+        if subprocess.run(["ip", *command.split()], check=False).returncode:
+            pytest.skip("no network namespaces, or no veth")
+    try:
+        assert f"next: ip link del {name}" in said(f"iface:{name}")
+        text = said(f"netns:{name}")
+        assert f"umount /run/netns/{name}" in text
+        assert text.count("refcount") == 1, "of the namespace alone"
+    finally:
+        subprocess.run(["ip", "link", "del", name], check=True)
+        subprocess.run(["ip", "netns", "del", name], check=True)

@@ -91,7 +91,8 @@ class Meaning:
     facts that are needed to find the rows. `notes` are asked for when the answer is made. What is
     only a `guess` counts where nothing else holds anything. Of a snapshot that was kept, `recorded`
     tells what its tables of tasks, facts and relations say. `ties` are the relations that an answer
-    takes, None for all there are. `removal` is what removes the thing where nobody holds it.
+    takes, None for all there are. `removal` is what removes the thing where nobody holds it, and
+    `remedy` what helps whoever does.
     """
 
     what: str = ""
@@ -107,6 +108,7 @@ class Meaning:
     recorded: Callable[[Snapshot], Recorded] = _not_recorded
     ties: tuple[str, ...] | None = ()
     removal: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ def _parse(asked: str) -> Iterator[Meaning]:
         state=("tun.interface",),
         notes=partial(interfaces.notes, name),
         ties=leading_to("NETDEV"),
+        remedy=interfaces.removal(name) if interfaces.here(name) else "",
     )
 
 

@@ -357,12 +357,16 @@ def _gone(at: At) -> Iterator[Meaning]:
     files = [alike(("FILE",), dev=one.dev, ino=one.ino or 0) for one in inodes]
     bound = stated("local", {at.path, at.absolute}.__contains__)  # a socket's file is gone, too
     yield Meaning(
-        "its name is gone" if inodes else "",
+        _what_is_gone(at.absolute) if inodes else "",
         joined(named(("MOUNT",), (at.absolute,)), bound, *files),
         partial(_of_gone, inodes),
         state=("local",),
         ties=OF_FILES,
     )
+
+
+def _what_is_gone(path: str) -> str:
+    return "memory file" if path.startswith("/memfd:") else "its name is gone"
 
 
 def _of_gone(inodes: Iterable[Inode]) -> Places:

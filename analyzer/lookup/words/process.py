@@ -13,7 +13,8 @@ from analyzer.core.errors import BadInputError, nearest
 from analyzer.core.model import TASK
 from analyzer.lookup.words.base import OF_FILES, Form, Meaning, Recorded, Word, no_rows
 from analyzer.lookup.words.path import leads_to
-from analyzer.procfs.people import waiting
+from analyzer.procfs.people import stopped, waiting
+from analyzer.procfs.places import waits_for_lock
 from analyzer.snapshot.lives import remark
 from analyzer.sources.tasks import exists, proc_levels
 
@@ -48,6 +49,7 @@ def _parse(asked: str) -> Iterator[Meaning]:
             missed=lambda _: exists(pid),
             pid=pid,
             notes=partial(_told_of, pid),
+            remedy=f"kill -CONT {pid}" if stopped(pid) else "",
         )
     match = _OF_PROCESS.fullmatch(asked)
     if match is None:
@@ -80,7 +82,7 @@ def _parse(asked: str) -> Iterator[Meaning]:
 
 def _told_of(pid: int) -> tuple[str, ...]:
     if exists(pid):
-        return waiting(pid)
+        return (*waiting(pid), *waits_for_lock(pid))
     return (f"no process has this number; a port is tcp:{pid}",)
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.lookup.words.base import Form, Meaning, Word
+from analyzer.procfs.people import called
 from analyzer.relations import leading_to
+from analyzer.sources.tasks import exists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +22,11 @@ if TYPE_CHECKING:
 _NUMBERED: Final = re.compile(r"(shm|sem|msg):\[?([0-9]{1,10})\]?")
 
 _UNRECORDED: Final = "what nobody used, and all of it where /proc was read: it shows no holder"
+_SHM_DEST: Final = 0o1000  # include/uapi/linux/shm.h
 _WHAT: Final = {"sem": "set of semaphores", "msg": "message queue"}
+
+
+DESTROYED: Final = "marked to be destroyed: it goes when nobody has it attached any more"
 
 
 def _parse(asked: str) -> Iterator[Meaning]:
@@ -30,7 +36,10 @@ def _parse(asked: str) -> Iterator[Meaning]:
     word, number = match[1], int(match[2])
     if word == "shm":
         yield Meaning(
-            "shared memory segment", partial(_segments, number), there=_listed("shm", number)
+            "shared memory segment",
+            partial(_segments, number),
+            there=_listed("shm", number),
+            notes=partial(_made, number),
         )
     else:
         rows = partial(_in_namespaces, word.upper(), number)
@@ -54,7 +63,9 @@ def _segments(number: int, snapshot: Snapshot) -> Rows:
     # Who has it attached has a file of its own, which holds that of the segment.
     paged = references["association"] == references.code("association", "shm.file")
     files = references["target"][paged & np.isin(references["holder"], segments)]
-    return np.unique(np.concatenate([segments, files]) - 1).astype(np.intp)
+    attached = references["association"] == references.code("association", "shm.attach")
+    used = files[np.isin(files, references["target"][attached])]
+    return np.unique(np.concatenate([segments, used]) - 1).astype(np.intp)
 
 
 def _in_namespaces(kind: str, number: int, snapshot: Snapshot) -> Rows:
@@ -65,12 +76,29 @@ def _in_namespaces(kind: str, number: int, snapshot: Snapshot) -> Rows:
 
 
 def _listed(table: str, number: int) -> bool:
-    """Tell whether our IPC namespace has it (proc_sysvipc(5): the second field is the id)."""
+    """Tell whether our IPC namespace has it."""
+    return _line(table, number) is not None
+
+
+def _line(table: str, number: int) -> list[bytes] | None:
+    """Return what our IPC namespace tells of it (proc_sysvipc(5): the second field is the id)."""
     try:
         with open(f"/proc/sysvipc/{table}", "rb") as file:
-            return any(line.split()[1:2] == [b"%d" % number] for line in file)
+            lines = (line.split() for line in file)
+            return next((words for words in lines if words[1:2] == [b"%d" % number]), None)
     except OSError:
-        return False
+        return None
+
+
+def _made(number: int) -> tuple[str, ...]:
+    """Return who made a segment, and whether it goes when nobody has it attached any more."""
+    words = _line("shm", number)
+    if words is None:
+        return ()
+    maker = int(words[4])
+    made = called(maker) if exists(maker) else f"process {maker}, which is gone"
+    doomed = int(words[2], 8) & _SHM_DEST
+    return (f"made by {made}", *([DESTROYED] if doomed else []))
 
 
 WORD: Final = Word(
