@@ -10,6 +10,7 @@ import numpy as np
 from analyzer.core.model import Side
 from analyzer.kinds import registry
 from analyzer.plots import _style
+from analyzer.plots._tiles import tiles
 from analyzer.plots._words import Keeper, about, finding, kept
 from analyzer.plots.base import (
     NO_OBJECT,
@@ -23,7 +24,6 @@ from analyzer.plots.base import (
     nothing,
     rows_axis,
 )
-from analyzer.plots.tiles import tiles
 from analyzer.report.make import whole
 from analyzer.report.wording import number, plural
 from analyzer.scene import palette

@@ -11,8 +11,8 @@ import numpy as np
 from analyzer.fleet import told
 from analyzer.fleet.plots import _rows
 from analyzer.plots import _style
+from analyzer.plots._tiles import NONE, shade, tiles
 from analyzer.plots.base import Picture, Plot, Room, beside, drawn, room_of
-from analyzer.plots.tiles import NONE, shade, tiles
 from analyzer.report.wording import many, number
 
 if TYPE_CHECKING:

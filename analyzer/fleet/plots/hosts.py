@@ -10,8 +10,8 @@ import numpy as np
 from analyzer.fleet import told
 from analyzer.fleet.plots import _rows
 from analyzer.plots import _style
+from analyzer.plots._tiles import shade, tiles
 from analyzer.plots.base import Picture, Plot, beside, drawn, more
-from analyzer.plots.tiles import shade, tiles
 from analyzer.report.wording import few, number
 from analyzer.scene import palette
 
