@@ -48,7 +48,7 @@ for _room in ("check", "graph"):
 
 
 def collect(
-    pid: int | None,
+    pid: int | str | None,
     *,
     source: SourceName = "auto",
     scope: Kept = "border",
@@ -58,6 +58,7 @@ def collect(
 ) -> Snapshot:
     """Take a snapshot of the subtree of process `pid`; None is the whole machine.
 
+    It may be named as on the command line ("podman:web", docs/subjects.md) in the place of a pid.
     `source` is "auto" (the kernel's memory where it can be read, else /proc), "kernel" or
     "procfs"; `proc` is a dumped /proc to read instead; `scope` is "border" (the subtree's objects
     and all that holds them) or "host" (everything). `freeze` stops the subtree while it is read.
@@ -67,10 +68,13 @@ def collect(
     from pathlib import Path
 
     from analyzer import sources
+    from analyzer.cli.target import Target
     from analyzer.sources.request import Request
 
+    target = Target.parse(None if pid is None else str(pid), of_dump=proc is not None)
+    request = Request(target.pid, scope, freeze=freeze, label=target.label)
     return sources.collect(
-        Request(pid, scope, freeze=freeze),
+        target.requested(request) if proc is None else target.in_dump(request),
         source=source,
         proc=None if proc is None else Path(proc),
         raw_addresses=raw_addresses,
@@ -100,13 +104,16 @@ def check(
     contained, or with `everything` all that were judged; with `subtree` leaks are advisory, with
     `strict` a container may have no namespace of the host's at all. With `references_only` nothing
     is said of what crosses the border without being counted (docs/relations.md).
-    Raises BadInputError (for other rules too), TargetVanishedError.
+    Raises BadInputError (for other rules too), TargetVanishedError; TypeError for no snapshot.
     """
     from analyzer.check.leaks import check as judge
     from analyzer.core.model import Rules
     from analyzer.report.make import checked_pid, make
     from analyzer.report.value import ReportOptions
+    from analyzer.snapshot.value import Snapshot as Taken
 
+    if not isinstance(snapshot, Taken):  # check(4711), as the command line has it
+        raise TypeError(f"{snapshot!r} is no snapshot: take one by analyzer.collect() or load()")
     verdicts = judge(snapshot, checked_pid(snapshot, pid), Rules(rules))
     options = ReportOptions(
         "check",

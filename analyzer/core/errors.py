@@ -20,6 +20,7 @@ EXIT_LEAK: Final = 16
 EXIT_INTERNAL: Final = 70
 
 _LONGEST: Final = 64  # letters of a word that are looked at for what it may mean
+_MANY: Final = 60  # names that fill a screen
 
 
 class CranalyzeError(Exception):
@@ -35,13 +36,21 @@ class BadInputError(CranalyzeError):
 
 
 def no_such(what: str, word: str, known: Iterable[str], more: str = "") -> BadInputError:
-    """Return the error for a `word` that is none of `known`: with the nearest, and all there are.
+    """Return the error for a `word` that is none of `known`; see `instead`.
 
     `what` says what it is not ("no kind"); `more` ends the line.
     """
+    return BadInputError(f"{what} {word or 'without a name'}{instead(word, known)}{more}")
+
+
+def instead(word: str, known: Iterable[str]) -> str:
+    """Return what could have been meant by `word`: the nearest of `known`, and all there are.
+
+    Beside one that is near, a long list is left out: nobody finds it in there.
+    """
     names = list(known)
-    said = f"{what} {word or 'without a name'}{nearest(word, names)}"
-    return BadInputError(f"{said}; there are: {', '.join(names)}{more}")
+    near = nearest(word, names)
+    return near if near and len(names) > _MANY else f"{near}; there are: {', '.join(names)}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

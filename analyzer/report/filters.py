@@ -29,7 +29,7 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.core import extras
-from analyzer.core.errors import BadInputError, nearest
+from analyzer.core.errors import BadInputError, instead
 from analyzer.core.text import SIZES, valid
 from analyzer.report.columns import by_name
 from analyzer.report.expression import (
@@ -67,6 +67,7 @@ _TOKEN: Final = re.compile(
 )
 _QUOTED: Final = re.compile(r"""\\(["'\\])""")
 _NEAR: Final = 24
+_WRONG: Final = {**dict.fromkeys("\"'", "the string has no end"), "=": "equal is written =="}
 
 
 class FilterError(BadInputError):
@@ -98,9 +99,9 @@ def _tokens(text: str) -> Iterator[_Token]:
             continue
         found = _TOKEN.match(text, at)
         if found is None:
-            quote = text[at] in "\"'"
-            why = "the string has no end" if quote else "this is no part of a filter"
-            raise _error(_Token("", text[at:], at), why)
+            raise _error(
+                _Token("", text[at:], at), _WRONG.get(text[at], "this is no part of a filter")
+            )
         kind, word = str(found.lastgroup), found.group()
         if kind == "name" and word.lower() in _WORDS:
             kind, word = "op", _WORDS[word.lower()]
@@ -216,8 +217,7 @@ def _named(token: _Token, columns: Mapping[str, Type | None]) -> Node:
     if name not in columns:
         raise _error(
             token,
-            f"no such column{nearest(name, columns)}; text is in quotes, "
-            f"and columns are: {', '.join(columns)}",
+            f"text is in quotes, and there is no such column{instead(name, columns)}",
         )
     return Name(name, columns[name])
 

@@ -37,6 +37,12 @@ def test_a_wrong_word_is_an_error_for_a_type_checker_and_bad_input_with_the_near
         analyzer.collect(100, source="kernal")  # type: ignore[arg-type]
     with pytest.raises(BadInputError, match="did you mean host"):
         analyzer.collect(100, scope="hosts")  # type: ignore[arg-type]
+    with pytest.raises(BadInputError, match="not a process id: 0"):
+        analyzer.collect(0)
+    with pytest.raises(BadInputError, match="no selector nope:"):
+        analyzer.collect("nope:x")
+    with pytest.raises(TypeError, match=r"4711 is no snapshot: .*collect"):
+        analyzer.check(4711)  # type: ignore[arg-type]
     with pytest.raises(BadInputError, match="did you mean subtree"):
         analyzer.graph(snapshot, scope="subtre")  # type: ignore[arg-type]
     with pytest.raises(BadInputError, match="did you mean dumbbell"):

@@ -344,9 +344,9 @@ def test_columns_as_json(snapshot: str) -> None:
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["-o", "KIND,FDD"], "no column FDD (did you mean FD?); there are: VERDICT, BASIS, "),
+        (["-o", "KIND,FDD"], "no column FDD (did you mean FD?); a file to write is --output FILE"),
         (["-o", "README"], "a file to write is --output FILE"),
-        (["--columns", "comand"], "no column COMAND (did you mean COMMAND?); there are"),
+        (["--columns", "comand"], "no column COMAND (did you mean COMMAND?);"),
         (["-Q", "sid == 'inside'"], "no such column (did you mean SIDE?)"),
         (["-o", "KIND,"], "no column without a name"),
         (["--columns", ""], "no column is named"),

@@ -110,8 +110,9 @@ def _named(desk: Desk, snapshot: Snapshot) -> str:
 
 
 def _written(snapshot: Snapshot) -> str:
+    from analyzer.core.model import SCHEMAS
     from analyzer.report.wording import many
 
-    rows = {name: len(table) for name, table in snapshot.tables.items()}
+    rows = {name: len(snapshot.tables[name]) for name in SCHEMAS}
     told = [many(rows[name], name[:-1]) for name in rows if name != "gaps" or rows[name]]
     return f"cranalyze: {', '.join(told)}; source: {snapshot.meta['source']['name']}"
