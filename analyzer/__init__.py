@@ -7,7 +7,7 @@
     snapshot = analyzer.load("4711.crz")
     report = analyzer.check(snapshot)       # users versus refcount
     report.status, report.summary.usage_leak
-    snapshot.objects                        # pandas frames: .tasks .objects .references .gaps
+    snapshot.objects                        # pandas; so .tasks, .references, .relations, ...
     answer = analyzer.who("4711:3")         # who still holds this, on the whole machine?
     print(answer); answer.holders           # as the command says it; a pandas frame
     print(analyzer.diff(snapshot, later))   # what is new, gone and changed between two

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.cli import listed
 from analyzer.cli.output import coloured, columns, emit
@@ -11,6 +11,10 @@ from analyzer.cli.work import machine, strangers
 from analyzer.core.errors import BadInputError
 from analyzer.core.text import SIZES
 from analyzer.core.values import replace
+
+if TYPE_CHECKING:
+    from analyzer.lookup.things import Question
+    from analyzer.sources.request import Request
 
 _SIZE: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)\s*(|[KMGT](?:i?B)?)", re.IGNORECASE)
 
@@ -63,9 +67,7 @@ def tell(
     from analyzer.lookup import limits, things, unopened
     from analyzer.lookup.recorded import told_of
     from analyzer.lookup.sorts import DELETED, sort_of
-    from analyzer.relations import leading_to
     from analyzer.report.make import gaps_of
-    from analyzer.sources.request import Request
     from analyzer.writers import things as writer
 
     shown = listed.chosen(
@@ -82,15 +84,7 @@ def tell(
     now = not strangers(proc, file)
     if now:
         unopened.learn(sort)
-    request = Request(
-        None,
-        wanted=question.wanted,
-        detailed=True,
-        stated=question.stated,
-        related=leading_to(sort.kind),
-        limits=True,
-    )
-    snapshot = machine(file, proc, request, quiet=wish.json)
+    snapshot = machine(file, proc, _request(question), quiet=wish.json)
     found = question.answer(snapshot)
     found = found.only(shown.kept(found.things)) if shown.filter is not None else found
     if now:
@@ -106,3 +100,17 @@ def tell(
     else:
         about = told_of(snapshot)
         emit(writer.to_text(found, beside, gaps, columns(), colour=coloured(), about=about))
+
+
+def _request(question: Question) -> Request:
+    from analyzer.relations import leading_to
+    from analyzer.sources.request import Request
+
+    return Request(
+        None,
+        wanted=question.wanted,
+        detailed=True,
+        stated=question.stated,
+        related=leading_to(question.sort.kind),
+        limits=True,
+    )

@@ -6,7 +6,7 @@ What a report is, is in `value`. Nothing is read or printed here.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -77,24 +77,22 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
     )
     codes = verdicts.verdict[verdicts.judged]
     objects = _objects(snapshot, verdicts, options)
-    crossings = (
-        ()
-        if options.references_only
-        else crossed(snapshot, verdicts, fail_on=options.fail_on, ignore=options.ignore)
-    )
+    crossings = () if options.references_only else _crossings(snapshot, verdicts, options)
     what = known(
         snapshot, subject, _of_rules(snapshot, options, verdicts), objects, crossings, findings
     )
     objects, crossings, findings = what.objects, what.crossings, what.findings
     gating = _gating(snapshot.tables["objects"], options, objects) & verdicts.judged
     incomplete = bool(snapshot.meta.get("incomplete", False))
-    unsure = incomplete or (
-        subject.container_init is None and what.profile.starts and _rule_gates(options)
+    unplaced = subject.container_init is None and what.profile.starts and _rule_gates(options)
+    leaks = any(one.gates and one.stable for one in crossings) or any(
+        finding.gates for finding in findings
     )
-    crosses = any(one.gates and one.stable for one in crossings)
-    unsure |= doubtful(crossings)
-    leaks = crosses or any(finding.gates for finding in findings)
-    status = _status(verdicts.verdict[gating], leaks=leaks, unsure=unsure)
+    status = _status(
+        verdicts.verdict[gating],
+        leaks=leaks,
+        unsure=incomplete or unplaced or doubtful(crossings),
+    )
     flight = _preflight(snapshot, verdicts) if options.tool else None
     refused = options.gate and flight is not None and flight.refuses
     return Report(
@@ -124,6 +122,12 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
         verdicts=verdicts,
         options=options,
     )
+
+
+def _crossings(
+    snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions
+) -> tuple[Crossed, ...]:
+    return crossed(snapshot, verdicts, fail_on=options.fail_on, ignore=options.ignore)
 
 
 def _preflight(snapshot: Snapshot, verdicts: Verdicts) -> Preflight:
@@ -365,25 +369,29 @@ def _summary(verdicts: Verdicts, codes: Array, crossings: Sequence[Crossed]) -> 
     )
 
 
+class _Judged(NamedTuple):
+    """What the check says of one object: a row of the columns of `Verdicts` with these names."""
+
+    verdict: int
+    basis: int
+    users: int
+    observer: int
+    outside: int
+    unnamed: int
+    shared: bool
+
+
 def _objects(
     snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions
 ) -> tuple[ReportObject, ...]:
     rows = _worst_first(snapshot, verdicts, shown(verdicts, everything=options.all))
     facts = _facts(snapshot, verdicts, rows)
     held = _holders(snapshot, verdicts, rows, brief=options.brief)
-    numbers = zip(
-        verdicts.verdict[rows].tolist(),
-        verdicts.basis[rows].tolist(),
-        verdicts.users[rows].tolist(),
-        verdicts.observer[rows].tolist(),
-        verdicts.outside[rows].tolist(),
-        verdicts.unnamed[rows].tolist(),
-        verdicts.shared[rows].tolist(),
-        strict=True,
-    )
+    columns = (getattr(verdicts, name)[rows].tolist() for name in _Judged._fields)
+    judged = map(_Judged._make, zip(*columns, strict=True))
     made = (
-        _object(fact, number, by, verdicts.rules, gates=options.gates(fact[1]))
-        for fact, number, by in zip(facts, numbers, held, strict=True)
+        _object(fact, one, by, verdicts.rules, gates=options.gates(fact[1]))
+        for fact, one, by in zip(facts, judged, held, strict=True)
     )
     passes = _passes(snapshot, verdicts)
     others = uncounted(snapshot, verdicts.border, verdicts.rules, rows)
@@ -478,14 +486,14 @@ def _facts(snapshot: Snapshot, verdicts: Verdicts, rows: npt.NDArray[np.intp]) -
 
 
 def _object(
-    fact: _Fact, numbers: tuple[int, ...], by: tuple[Holder, ...], rules: Rules, *, gates: bool
+    fact: _Fact, judged: _Judged, by: tuple[Holder, ...], rules: Rules, *, gates: bool
 ) -> ReportObject:
     objref, kind, address, refcount, name, initial, ino, dev, deleted = fact
-    verdict, users, observer = _VERDICTS[numbers[0]], numbers[2], numbers[3]
+    verdict, basis = _VERDICTS[judged.verdict], _BASES[judged.basis]
     pointer = None if address is None else f"{address:016x}"
     said = None
-    if verdict in _LEAKS and refcount is not None and _BASES[numbers[1]] is not Basis.STRUCTURAL:
-        counted = users + allowed(rules, kind, observer)
+    if verdict in _LEAKS and refcount is not None and basis is not Basis.STRUCTURAL:
+        counted = judged.users + allowed(rules, kind, judged.observer)
         said = message(
             rules, kind, counted, refcount,
             objref=objref, pointer=pointer, name=name, deleted=bool(deleted),
@@ -499,16 +507,16 @@ def _object(
         dev=None if dev is None else device_number(dev),
         initial=bool(initial),
         verdict=verdict,
-        basis=_BASES[numbers[1]],
-        users=users,
+        basis=basis,
+        users=judged.users,
         refcount=refcount,
-        observer=observer,
-        outside=numbers[4],
-        unnamed=numbers[5],
+        observer=judged.observer,
+        outside=judged.outside,
+        unnamed=judged.unnamed,
         gates=gates,
         message=said,
         holders=by,
-        shared=numbers[6],
+        shared=judged.shared,
     )
 
 

@@ -1,8 +1,8 @@
-"""A snapshot: the four tables and what is known about their making.
+"""A snapshot: its tables, and what is known about their making.
 
-`Snapshot.tasks`, `.objects`, `.references` and `.gaps` are pandas frames of the tables, made when
-they are first asked for. The columns are those of `analyzer.core.model.SCHEMAS` (each with its
-meaning and unit there); their dtypes follow from the type of the column:
+`Snapshot.tasks`, `.objects`, `.references`, `.relations`, `.facts` and `.gaps` are pandas frames of
+them, made when they are first asked for. The columns are those of `analyzer.core.model.SCHEMAS`
+(each with its meaning and unit there); their dtypes follow from the type of the column:
 
 ======== ======================= ===================================================
 type     dtype                   where values may be missing
@@ -56,7 +56,7 @@ META_KEYS: Final[Mapping[str, tuple[type, ...]]] = {
     "passes": (int,),
     "addresses": (str,),
 }
-"""The keys of `Snapshot.meta` and the types of their values (see DESIGN: the four tables)."""
+"""The keys of `Snapshot.meta` and the types of their values."""
 
 
 @dataclass(frozen=True)

@@ -65,12 +65,16 @@ SNAPSHOTS: Final = Schema(
     ),
 )
 
+_OF_A_CHECK: Final = (
+    _C("boot_id", "text", "the boot of the machine"),
+    _C("pid", "i64", "the root that was judged"),
+    _C("rules", "category", "whose check: modern, linux-cr, seed"),
+)
+
 CHECKS: Final = Schema(
     "checks",
     (
-        _C("boot_id", "text", "the boot of the machine"),
-        _C("pid", "i64", "the root that was judged"),
-        _C("rules", "category", "whose check: modern, linux-cr, seed"),
+        *_OF_A_CHECK,
         _C("comm", "text", "what the root calls itself"),
         _C("status", "category", "the answer: contained, leaks, undecided"),
         _C("container_init", "bool", "the root is the init of a container", nullable=True),
@@ -82,9 +86,7 @@ CHECKS: Final = Schema(
 VERDICTS: Final = Schema(
     "verdicts",
     (
-        _C("boot_id", "text", "the boot of the machine"),
-        _C("pid", "i64", "the root that was judged"),
-        _C("rules", "category", "whose check: modern, linux-cr, seed"),
+        *_OF_A_CHECK,
         _C("objref", "i64", "number of the object in its snapshot"),
         _C("kind", "category", "kind of object: FILE, MM, UTS_NS, ..."),
         _C("name", "text", "what people call it", nullable=True),

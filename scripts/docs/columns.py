@@ -32,9 +32,8 @@ _EXPORTED: Final = {
 
 
 _TABLES: Final = (
-    "The four tables of a snapshot: `Snapshot.tasks`, `.objects`, `.references` and `.gaps` in "
-    "Python, `NAME.parquet` in a `*.crz`, and what `cranalyze export` writes. What is not known is "
-    "missing, never 0."
+    "The tables of a snapshot: `Snapshot.tasks`, `.objects` and so on in Python, `NAME.parquet` in "
+    "a `*.crz`, and what `cranalyze export` writes. What is not known is missing, never 0."
 )
 
 

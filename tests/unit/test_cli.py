@@ -299,7 +299,7 @@ WRONG: Final[dict[str, tuple[list[str], int, str]]] = {
     "no kind": (
         ["report", "leak.crz", "--ignore", "FILES"],
         2,
-        "no kind, impact or relation FILES .did you mean FILE.*: reaches-out",
+        "no kind, impact or relation FILES .did you mean FILE..",
     ),
     "no impact": (
         ["report", "leak.crz", "--ignore", "shared-sate"],
