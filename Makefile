@@ -61,6 +61,10 @@ bench: .venv/.stamp ## time cranalyze against lsof and lsfd; writes docs/benchma
 kernels: .venv/.stamp ## judge every fixture on other kernels in qemu; writes docs/kernels.md
 	$(PYTHON) -m scripts.kernels --page docs/kernels.md $(ARGS)
 
+vmcore: .venv/.stamp ## boot a kernel in qemu, dump its memory to ./vmcore, and check both
+	$(PYTHON) -m scripts.kernels.core vmcore $(ARGS)
+	CRANALYZE_VMCORE=vmcore $(PYTEST) -m 'not live' tests/unit/test_vmcore.py
+
 setup: .venv/.stamp ## only make .venv
 
 lock: ## rewrite locks/ with the newest versions that pyproject.toml allows (needs uv)
@@ -79,4 +83,4 @@ clean: ## remove everything that these targets made
 	@scripts/setup.sh .venv-lowest locks/lowest.txt 12
 	@touch $@
 
-.PHONY: help demo test unit slow live again test-lowest lint format docs notebooks pictures bench kernels setup lock clean
+.PHONY: help demo test unit slow live again test-lowest lint format docs notebooks pictures bench kernels vmcore setup lock clean

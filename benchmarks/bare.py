@@ -39,11 +39,16 @@ class Recorder:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.live, self.lost = engine.live, engine.lost
         self.asked: dict[int, list[U64]] = {}
 
     def current_task(self) -> int:
         """Return the task of ours."""
         return self._engine.current_task()
+
+    def symbol(self, name: str) -> int:
+        """Return the address of a symbol."""
+        return self._engine.symbol(name)
 
     def works(self) -> bool:
         """Tell whether the engine works."""

@@ -11,7 +11,7 @@ export UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1
 
 compile() {
     uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 \
-        --generate-hashes --no-header --no-annotate --extra all --extra fleet "$@"
+        --generate-hashes --no-header --no-annotate --extra all --extra fleet --extra vmcore "$@"
 }
 
 command -v uv >/dev/null || {

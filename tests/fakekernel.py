@@ -38,7 +38,7 @@ _ROOM: Final = 64  # beyond the last field that is known of a struct
 _BATCH: Final = 100
 
 
-class _Answers:
+class Answers:
     """Answers like a Btf, from a table; None for all that it was never asked."""
 
     def __init__(self, answers: Mapping[str, Any]) -> None:
@@ -76,7 +76,7 @@ class FakeKernel:
 
     def __init__(self, table: Path = TABLE) -> None:
         self._answers, self._sizes = _table(table)
-        self.layout = Layout(lambda: cast("Btf", _Answers(self._answers)))
+        self.layout = Layout(lambda: cast("Btf", Answers(self._answers)))
         self.bytes = np.zeros(_SIZE, np.uint8)
         self._end = 64
         self.reads = 0
@@ -193,9 +193,15 @@ class FakeKernel:
 
     # What reads it: `reader.Engine`.
 
+    live, lost = True, 0
+
     def current_task(self) -> int:
         """Return the observer."""
         return self.own
+
+    def symbol(self, name: str) -> int:  # noqa: ARG002 - none is known
+        """Return 0: there is nothing but structs."""
+        return 0
 
     def works(self) -> bool:
         """Say that it does."""

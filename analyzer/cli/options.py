@@ -167,6 +167,18 @@ ProcRoot = Annotated[
         help="Read a dump of /proc, or images of CRIU: a folder, an archive, - for stdin.",
     ),
 ]
+Vmcore = Annotated[
+    str | None,
+    typer.Option("--vmcore", metavar="FILE", help="Read the core that a crashed kernel left."),
+]
+Vmlinux = Annotated[
+    str | None,
+    typer.Option(
+        "--vmlinux",
+        metavar="FILE",
+        help="Of --vmcore: the vmlinux or System.map of that kernel (before Linux 6.0).",
+    ),
+]
 FromFile = Annotated[
     str | None,
     typer.Option(

@@ -48,6 +48,7 @@ def collected(  # noqa: PLR0913 - what each command was asked for
     thorough: bool = False,
     listed: Callable[[Snapshot], npt.NDArray[np.bool_]] | None = None,
     proc: str | None = None,
+    core: Core | None = None,
 ) -> Snapshot:
     """Return the snapshot that the options ask for: of what is on the desk, or of this machine.
 
@@ -56,7 +57,6 @@ def collected(  # noqa: PLR0913 - what each command was asked for
     from analyzer import sources
     from analyzer.sources.request import Request
 
-    proc = next(iter(desk.inputs), proc)
     request = Request(
         target.pid,
         scope.value,
@@ -67,6 +67,9 @@ def collected(  # noqa: PLR0913 - what each command was asked for
         wanted=listed,
         progress=progress,
     )
+    if core is not None:
+        return _of_core(core, request, desk, raw=raw)
+    proc = next(iter(desk.inputs), proc)
     return sources.collect(
         target.requested(request) if proc is None else target.in_dump(request),
         source=source.value,
@@ -75,6 +78,46 @@ def collected(  # noqa: PLR0913 - what each command was asked for
         raw_addresses=raw,
         drop_privileges=True,
     )
+
+
+class Core(NamedTuple):
+    """A core to read in the place of this machine, and what has the symbols of its kernel."""
+
+    file: str
+    vmlinux: str | None
+
+    @property
+    def files(self) -> list[str]:
+        """Return what is to be on the desk."""
+        return [name for name in self if name is not None]
+
+
+def chosen_core(
+    file: str | None, vmlinux: str | None, target: Target, proc: str | None, *, freeze: bool
+) -> Core | None:
+    """Return the core that --vmcore names, if it does; BadInputError for what goes with none."""
+    if file is None:
+        if vmlinux is not None:
+            raise BadInputError("--vmlinux is of a core: name that with --vmcore")
+        return None
+    from analyzer.core import extras
+
+    extras.need("--vmcore", "drgn")
+    if proc is not None:
+        raise BadInputError("--vmcore and --proc: say one of them")
+    if freeze:
+        raise BadInputError("--freeze stops what runs: of a core nothing does")
+    if target.names:
+        raise BadInputError(f"{target.label}: in a core, a subject is a process, by its pid")
+    return Core(file, vmlinux)
+
+
+def _of_core(core: Core, request: Request, desk: Desk, *, raw: bool) -> Snapshot:
+    from analyzer import sources
+    from analyzer.memory.vmcore import open_core
+
+    with open_core(core.file, core.vmlinux, desk.dump) as memory:
+        return sources.collect(request, source="kernel", memory=memory, raw_addresses=raw)
 
 
 def kept(desk: Desk, file: str | None, proc: str | None, progress: Progress) -> Snapshot | None:

@@ -41,4 +41,4 @@ def _watched(memory: Memory, files: U64) -> Iterator[Edges]:
     yield Edges(ITEM, "FILE", items.owner[at], target["file"][at])
 
 
-EPOLL: Final = FileType("eventpoll", _open_own, _watched, (ITEM,))
+EPOLL: Final = FileType("eventpoll", _open_own, _watched, (ITEM,), symbols=("eventpoll_fops",))

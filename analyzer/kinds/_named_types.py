@@ -373,6 +373,7 @@ FILE_TYPES: Final = (
     FileType(
         "memfd", _open_memfd, None, (),
         state=State((Fact("memfd.seals", "text", "seals of a memfd"),), _memfd),
+        symbols=("shmem_file_operations",),
     ),
     FileType(
         "mqueue", None, None, (), _is_queue,

@@ -12,6 +12,7 @@ in the namespace in which it was opened, wherever the device goes.
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -22,25 +23,21 @@ from analyzer.kinds.base import Association, Edges, FileType
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from analyzer.kinds.base import U64
+    from analyzer.kinds.base import U64, Mask
     from analyzer.memory.reader import Memory
 
 PROC_NET: Final = Association("proc.net", "is open in its /proc/net")
 TUN: Final = Association("tun", "is a tun device of it")
 
+_TYPE: Final = 0o170000  # S_IFMT
+_FMODE_PATH: Final = 1 << 14  # include/linux/fs.h
+# MISC_MAJOR and TUN_MINOR (include/uapi/linux/major.h, include/linux/miscdevice.h) as a dev_t.
+_DEV_TUN: Final = 10 << 20 | 200
 _DEPTH: Final = 4  # /proc/net/stat/*, /proc/net/dev_snmp6/*, ...
 
 
 def _open_proc() -> int:
     return os.open("/proc/self/net/unix", os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _open_tun() -> int:
-    # Opening the device loads the module where there is none yet: that is not ours to do.
-    with open("/proc/misc", "rb") as known:
-        if not any(line.split()[1:] == [b"tun"] for line in known):
-            raise FileNotFoundError
-    return os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
 
 
 def _of_proc(memory: Memory, files: U64) -> Iterator[Edges]:
@@ -67,6 +64,15 @@ def _folder_of(memory: Memory, inodes: U64) -> U64:
     return net
 
 
+def _are_tuns(memory: Memory, files: U64) -> Mask:
+    """Recognise open files of /dev/net/tun, wherever the device lies."""
+    read = memory.gather(files, "file", {"inode": "f_inode", "mode": "f_mode"})
+    inode = memory.gather(read["inode"], "inode", {"mode": "i_mode", "device": "i_rdev"})
+    device = inode.ok & (inode["mode"] & _TYPE == stat.S_IFCHR) & (inode["device"] == _DEV_TUN)
+    mask: Mask = read.ok & device & (read["mode"] & _FMODE_PATH == 0)
+    return mask
+
+
 def _of_tun(memory: Memory, files: U64) -> Iterator[Edges]:
     # struct tun_file starts with its struct sock.
     data = memory.gather(files, "file", {"sock": "private_data"})
@@ -80,6 +86,6 @@ def _of_tun(memory: Memory, files: U64) -> Iterator[Edges]:
 
 
 FILE_TYPES: Final = (
-    FileType("proc.net", _open_proc, _of_proc, (PROC_NET,)),
-    FileType("tun", _open_tun, _of_tun, (TUN,), state=TUN_STATE),
+    FileType("proc.net", _open_proc, _of_proc, (PROC_NET,), symbols=("proc_reg_file_ops",)),
+    FileType("tun", None, _of_tun, (TUN,), _are_tuns, TUN_STATE),
 )

@@ -92,5 +92,5 @@ def owners(memory: Memory, owner: U64) -> Edges:
 
 FILE_TYPES: Final = (
     FileType("proc.pid", None, _of_files, (PROC_FILE,), _recognise),
-    FileType("proc.path", _open_path, _of_files, ()),
+    FileType("proc.path", _open_path, _of_files, (), symbols=("empty_fops",)),
 )

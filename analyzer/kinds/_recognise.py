@@ -4,6 +4,8 @@ The kind of an open file is known by its `f_op`, the address of a table in the k
 ask the symbol table for it (which may be hidden), we open one file of each kind ourselves, find it
 through our own descriptor table, and read its `f_op`. The files stay open for as long as we read
 (`samples`): the memory of one that is closed is soon another's, who would be told for it.
+
+On a machine that is not ours we have no files. A core of it has the symbol table.
 """
 
 from __future__ import annotations
@@ -45,8 +47,8 @@ def samples(memory: Memory, types: Sequence[FileType]) -> Iterator[None]:
 def file_operations(memory: Memory, types: Sequence[FileType]) -> Mapping[str, int]:
     """Return the address of the `f_op` of each type of file, by name.
 
-    One that cannot be made here (no such feature, no permission) or has no sample is 0, which no
-    file has.
+    One that cannot be made here (no such feature, no permission), has no sample or no symbol is 0,
+    which no file has.
     """
     with samples(memory, types):
         return _learnt[memory]
@@ -71,10 +73,16 @@ def recognised(
 
 
 def _learn(memory: Memory, types: Sequence[FileType], stack: ExitStack) -> Mapping[str, int]:
+    if not memory.engine.live:
+        return {one.name: _called(memory, one.symbols) for one in types}
     fds = {file_type.name: _sample(stack, file_type) for file_type in types}
     files = _own_files(memory, list(fds.values()))
     ops = memory.gather(files, "file", {"ops": "f_op"})["ops"]
     return {name: int(op) for name, op in zip(fds, ops, strict=True)}
+
+
+def _called(memory: Memory, symbols: Sequence[str]) -> int:
+    return next(filter(None, map(memory.engine.symbol, symbols)), 0)
 
 
 def _sample(stack: ExitStack, file_type: FileType) -> int:

@@ -81,4 +81,6 @@ def _of_files(memory: Memory, files: U64) -> Iterator[Edges]:
     yield Edges(AGAIN, "NET_SOCKET", at, sock[at])
 
 
-FILE_TYPE: Final = FileType("socket", _open_own, _of_files, (SOCK, AGAIN))
+FILE_TYPE: Final = FileType(
+    "socket", _open_own, _of_files, (SOCK, AGAIN), symbols=("socket_file_ops",)
+)

@@ -152,10 +152,12 @@ class FileType:
     """Open files that hold an object: recognised by their `f_op`, and asked by `walk`.
 
     Which `f_op` it is we learn from a file of our own: `sample` opens one and returns its
-    descriptor (OSError where this kernel or user cannot have one). A type that we cannot just open
-    has none: `recognise` is then shown one file of each `f_op` that was met, and tells which are of
-    the type. `walk` is given the addresses of the files of this type and yields their references;
-    the holder is the file. A type without a walk holds nothing, and has only its state to tell.
+    descriptor (OSError where this kernel or user cannot have one). On another machine its name in
+    the kernel's source tells it: one of `symbols`, newest first. A type that we cannot just open
+    has neither: `recognise` is then shown one file of each `f_op` that was met, and tells which
+    are of the type. `walk` is given the addresses of the files of this type and yields their
+    references; the holder is the file. A type without a walk holds nothing, and has only its
+    state to tell.
     """
 
     name: str
@@ -164,6 +166,7 @@ class FileType:
     associations: tuple[Association, ...]
     recognise: Callable[[Memory, U64], Mask] | None = None
     state: State | None = None
+    symbols: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ _MOST_LEVELS: Final = 64
 _LONGEST: Final = 256
 
 
-def _names(memory: Memory, addresses: U64) -> npt.NDArray[np.object_]:
+def paths(memory: Memory, addresses: U64) -> npt.NDArray[np.object_]:
     """Return the path of each from the root of the hierarchy (kernfs_path(), fs/kernfs/dir.c)."""
     node = memory.gather(addresses, "cgroup", {"node": "kn"})["node"]
     found = [""] * len(node)
@@ -53,6 +53,6 @@ KIND: Final = Kind(
     rank=94,
     counters=(),
     judged=Judged.NOT,
-    names=_names,
+    names=paths,
     derived=True,
 )

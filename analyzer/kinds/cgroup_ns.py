@@ -55,7 +55,9 @@ KIND: Final = replace(
         order=170,
         initial_ino=0xEFFFFFFB,
         old_counters=("count.refs.counter",),
-        file_types=(FileType("kernfs", _open_own, _of_files, (CGROUP_FILE,)),),
+        file_types=(
+            FileType("kernfs", _open_own, _of_files, (CGROUP_FILE,), symbols=("kernfs_file_fops",)),
+        ),
     ),
     anybodys=True,
 )

@@ -144,7 +144,7 @@ KIND: Final = Kind(
     pointers=(Pointer(("sq_creds",), "CRED", CRED),),
     walk=_walk,
     walk_associations=(REGISTERED, REQUEST),
-    file_types=(FileType("io_uring", _open_own, _of_files, (HELD,)),),
+    file_types=(FileType("io_uring", _open_own, _of_files, (HELD,), symbols=("io_uring_fops",)),),
     derived=True,
     leaked=Impact.SHARED_STATE,
 )

@@ -50,7 +50,13 @@ KIND: Final = replace(
         rules=SINCE_LINUX_CR,
         holds=Holds(mounted, (MOUNT,)),
         file_types=tuple(
-            FileType(f"proc.{name}", functools.partial(_open_own, name), _of_files, (PROC_MOUNTS,))
+            FileType(
+                f"proc.{name}",
+                functools.partial(_open_own, name),
+                _of_files,
+                (PROC_MOUNTS,),
+                symbols=(f"proc_{name}_operations",),
+            )
             for name in _FILES
         ),
     ),

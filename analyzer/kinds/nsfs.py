@@ -111,8 +111,8 @@ KIND: Final = Kind(
     walk_associations=(NSFS,),
     finder=Finder(after=tuple(kind for kind, _, _ in _TYPES), find=_stashed),
     file_types=(
-        FileType("nsfs", _open_own, _of_files, (FILE,)),
-        FileType("o_path", _open_path, _of_files, ()),
+        FileType("nsfs", _open_own, _of_files, (FILE,), symbols=("ns_file_operations",)),
+        FileType("o_path", _open_path, _of_files, (), symbols=("empty_fops",)),
     ),
     derived=True,
     through={"": "is open on it"},

@@ -153,7 +153,16 @@ KIND: Final = Kind(
     names=_names,
     walk=_walk,
     walk_associations=(MADE_IN,),
-    file_types=(FileType("pidfd", _open_own, _of_pidfds, (PIDFD,), state=State(_TARGET, _state)),),
+    file_types=(
+        FileType(
+            "pidfd",
+            _open_own,
+            _of_pidfds,
+            (PIDFD,),
+            state=State(_TARGET, _state),
+            symbols=("pidfs_file_operations", "pidfd_fops"),  # before 6.9 it was no filesystem
+        ),
+    ),
     derived=True,
     leaked=Impact.WATCHES,
 )

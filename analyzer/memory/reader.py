@@ -39,13 +39,21 @@ _NEIGHBOURS: Final = 128
 
 
 class Engine(Protocol):
-    """What reads the bytes: the BPF programs (`bpf.Engine`); in tests, a memory that was made up.
+    """What reads the bytes: the BPF programs (`bpf.Engine`), or pages of a core (`pages.Pages`).
 
-    See there what each does.
+    See there what each does. `live` is the memory of the machine that we run on: it moves, one of
+    its tasks is ours, and its /proc tells more of it. `lost` is how many pages that are asked for
+    should have been kept and were not.
     """
 
+    live: bool
+    lost: int
+
     def current_task(self) -> int:
-        """Return the address of our own thread's task_struct."""
+        """Return the address of our own thread's task_struct, of another machine that of any."""
+
+    def symbol(self, name: str) -> int:
+        """Return the address of what the kernel calls so, 0 where that is not known."""
 
     def works(self) -> bool:
         """Tell whether memory can (still) be read."""

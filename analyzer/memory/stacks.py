@@ -2,8 +2,9 @@
 
 The registers of the program are saved at the top of its thread's kernel stack on the way in
 (`struct pt_regs`); `ax` is -ENOSYS there until the call returns (arch/x86/entry). Where exactly, we
-learn from our own thread, which is in bpf(2) while it reads itself. Of a thread that sleeps, the
-part of the stack in use starts at `thread.sp`.
+learn from our own thread, which is in bpf(2) while it reads itself; of another machine, from all
+that could be in a call, which agree. Of a thread that sleeps, the part of the stack in use starts
+at `thread.sp`.
 
 Of one that runs, all of its stack is taken, with what earlier calls left there.
 
@@ -103,7 +104,7 @@ _learnt: WeakKeyDictionary[Memory, _Frame | None] = WeakKeyDictionary()
 def in_progress(memory: Memory, tasks: U64) -> Calls | None:
     """Return the system calls that threads among `tasks` are in; None where we cannot tell."""
     if memory not in _learnt:
-        _learnt[memory] = _learn(memory)
+        _learnt[memory] = _learn(memory, tasks)
     frame = _learnt[memory]
     return None if frame is None else _read(memory, tasks, frame)
 
@@ -118,18 +119,23 @@ def words(memory: Memory, calls: Calls) -> Words:
     return Words(found.owner[used], address[used], found.value[used])
 
 
-def _learn(memory: Memory) -> _Frame | None:
+def _learn(memory: Memory, tasks: U64) -> _Frame | None:
     size = memory.layout.sizeof("pt_regs")
     if size is None or not all(memory.has(*needed) for needed in _NEEDED):
         return None
-    own = np.array([memory.engine.current_task()], np.uint64)
-    stack = memory.gather(own, "task_struct", {"stack": "stack"})["stack"]
+    who = np.array([memory.engine.current_task()], np.uint64) if memory.engine.live else tasks
+    stack = memory.gather(who, "task_struct", {"stack": "stack"})["stack"]
     frames = [_Frame(top - free - size, top) for top in _SIZES for free in _FREE]
-    at = stack + np.array([frame.registers for frame in frames], np.uint64)
-    saved = memory.gather(at, "pt_regs", {"number": "orig_ax", "ax": "ax", "cs": "cs"})
-    right = saved.ok & (saved["number"] == syscall.number("bpf"))
-    right &= (saved["ax"] == _NOT_YET) & (saved["cs"] == _USER_CS)
-    return frames[int(np.argmax(right))] if right.any() else None
+    right = [_in_call(memory, stack + np.uint64(frame.registers)) for frame in frames]
+    return frames[int(np.argmax(right))] if any(right) else None
+
+
+def _in_call(memory: Memory, registers: U64) -> int:
+    """Count the places where the registers are saved of who is in a call: where we are, in ours."""
+    number, _, within = _saved(memory, registers)
+    if memory.engine.live:
+        within &= number == syscall.number("bpf")
+    return int(within.sum())
 
 
 def _read(memory: Memory, tasks: U64, frame: _Frame) -> Calls:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def _find(world: World) -> Iterator[Related]:
     memory = world.memory
     file, _, _ = world.held("tun")
-    if len(file) <= 1:  # and that may be our own sample, of a module that has no BTF
+    if len(file) <= 1:  # one has its interface for itself, and its module may have no BTF
         return
     data = memory.gather(file, "file", {"data": "private_data"})
     own = memory.gather(data["data"], "tun_file", {"tun": "tun"})

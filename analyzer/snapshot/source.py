@@ -85,6 +85,9 @@ _UNSEEN: Final = {
 }
 
 KERNEL: Final = SourceInfo("kernel", "the kernel's memory", "the kernel's memory", live=True)
+VMCORE: Final = replace(
+    KERNEL, name="vmcore", words="a core of the kernel's memory", reads="the core", live=False
+)
 PROCFS: Final = SourceInfo(
     "procfs",
     "/proc",
@@ -104,7 +107,7 @@ REPLAY: Final = replace(
     "threads are taken to share those of their process",
 )
 
-_KNOWN: Final = {info.name: info for info in (KERNEL, PROCFS, REPLAY)}
+_KNOWN: Final = {info.name: info for info in (KERNEL, VMCORE, PROCFS, REPLAY)}
 
 
 def source_of(snapshot: Snapshot) -> SourceInfo:

@@ -14,6 +14,7 @@ from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK
 from analyzer.core.values import replace
 from analyzer.kinds import registry
+from analyzer.kinds.cgroup import paths as cgroup_paths
 from analyzer.kinds.file import dentry_names
 from analyzer.procfs import cgroup
 from analyzer.snapshot import tables
@@ -66,7 +67,10 @@ def describe(
     told = facts.table(memory, named, _with_opened(snapshot, chosen), tasks)
     changed = {**snapshot.tables, "objects": named, "facts": told}
     if cgroups:
-        changed["tasks"] = _with_cgroups(_with_users(memory, tasks))
+        known = _with_users(memory, tasks)
+        changed["tasks"] = (
+            _with_cgroups(known) if memory.engine.live else _with_homes(memory, known)
+        )
     return replace(snapshot, tables=changed)
 
 
@@ -237,6 +241,26 @@ def _with_cgroups(tasks: Tasks) -> Table:
             paths[row] = _cgroup(int(shown))
             programs[row] = _program(int(shown))
     columns = {"cgroup": paths, "exe": programs}
+    gone = {name: tables.absent(texts) for name, texts in columns.items()}
+    return tables.with_columns(tasks.table, columns, gone)
+
+
+def _with_homes(memory: Memory, tasks: Tasks) -> Table:
+    """Tell the cgroups and programs of processes where no /proc does: from memory."""
+    rows = np.flatnonzero(~tasks.table["kthread"] & (tasks.table["tgid"] == tasks.table["tid"]))
+    read = memory.gather(tasks.address[rows], "task_struct", {"mm": "mm", "set": "cgroups"})
+    lives = read["mm"] != 0  # a zombie has neither, and /proc says so
+    program = memory.gather(read["mm"], "mm_struct", {"file": "exe_file"})
+    group = memory.gather(read["set"], "css_set", {"group": "dfl_cgrp"})
+    told = {
+        "exe": dentry_names(memory, np.where(program.ok, program["file"], np.uint64(0))),
+        "cgroup": cgroup_paths(memory, np.where(group.ok, group["group"], np.uint64(0))),
+    }
+    columns = {name: np.full(len(tasks.address), None, object) for name in told}
+    for name, texts in told.items():
+        columns[name][rows] = [
+            text if live and text else None for text, live in zip(texts, lives, strict=True)
+        ]
     gone = {name: tables.absent(texts) for name, texts in columns.items()}
     return tables.with_columns(tasks.table, columns, gone)
 

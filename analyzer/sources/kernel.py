@@ -9,6 +9,8 @@ held still meanwhile (`freeze.py`); then one more reading is enough.
 What is in the tables was seen twice. A count that they do not explain proves something only if
 nothing can have come and gone meanwhile: else that object is unstable too.
 
+A core stands still, so it is read once.
+
 We hold no reference to anything while reading: what cranalyze itself holds (its descriptors, its
 mappings) is in the tables like everybody's, as the observer's.
 """
@@ -31,15 +33,15 @@ from analyzer.kinds._recognise import samples
 from analyzer.kinds.base import Judged
 from analyzer.memory.distinct import member, unique
 from analyzer.snapshot import tables
-from analyzer.snapshot.source import KERNEL
+from analyzer.snapshot.source import KERNEL, VMCORE
 from analyzer.snapshot.value import Snapshot
-from analyzer.sources import limits, relate
+from analyzer.sources import limits, relate, stopped
 from analyzer.sources import tasks as task_list
 from analyzer.sources.assemble import Numbering, number, objects, references
 from analyzer.sources.describe import describe, detail
 from analyzer.sources.expand import Expansion, Own, counts, expand, old_counts, owned, relevant
 from analyzer.sources.freeze import Frozen, frozen
-from analyzer.sources.meta import run_facts
+from analyzer.sources.meta import here, run_facts
 from analyzer.sources.verify import (
     born,
     confirmed,
@@ -53,8 +55,9 @@ from analyzer.sources.verify import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from analyzer.core.errors import CranalyzeError
     from analyzer.kinds.base import I64, U64, Kind, Mask
-    from analyzer.memory.reader import Memory
+    from analyzer.memory.reader import Engine, Memory
     from analyzer.sources.relate import Found
     from analyzer.sources.request import Request
     from analyzer.sources.tasks import Tasks
@@ -125,6 +128,7 @@ class _Run:
 
     passes: int
     held: Frozen | None
+    live: bool
 
 
 def collect(memory: Memory, request: Request) -> Snapshot:
@@ -166,7 +170,8 @@ def _taken(memory: Memory, request: Request) -> tuple[Snapshot, _Reading]:
     with samples(memory, file_types()), _still(memory, request) as held:
         passes, reading, second = _settled(memory, request, held)
         reading = replace(reading, related=_related_again(memory, request, reading))
-    snapshot = _snapshot(request, reading, second, _Run(passes, held))
+    run = _Run(passes, held, memory.engine.live)
+    snapshot = _snapshot(memory, request, reading, second, run)
     kept = reading.expansion if request.question else _NOTHING
     return snapshot, replace(reading, own=Own((), {}), whole=_NOTHING, expansion=kept)
 
@@ -193,7 +198,7 @@ def _still(memory: Memory, request: Request) -> AbstractContextManager[Frozen | 
 
     def threads() -> Iterable[int]:
         tasks = task_list.settled(memory, request.pid)
-        inside = member(tasks.address, _subtree(tasks, request.pid, request.others()))
+        inside = member(tasks.address, _subtree(memory, tasks, request.pid, request.others()))
         return [tid for tid in tasks.local[inside].tolist() if tid]
 
     threads()  # what cannot be a subject is refused before anything is stopped
@@ -208,6 +213,10 @@ def _settled(
     A subtree that runs is read three times, one that stands still twice. A whole machine never
     rests: it is read twice, and what moved is unstable.
     """
+    if not memory.engine.live:
+        request.progress("reading")
+        reading = _read(memory, request)
+        return 1, reading, _standing(memory, reading)
     helpers = frozenset({held.helper}) if held else frozenset()
     until = time.monotonic() + _PATIENCE
     passes = 0
@@ -227,16 +236,23 @@ def _settled(
             held.renew()
 
 
-def _subtree(tasks: Tasks, pid: int | None, others: Sequence[int]) -> U64:
+def _subtree(memory: Memory, tasks: Tasks, pid: int | None, others: Sequence[int]) -> U64:
     if pid is None:
         return unique(tasks.address)
-    row = tasks.row_of(pid)
-    if row < 0 and task_list.exists(pid):
-        raise UnseenError(f"process {pid} is there, but could not be found in memory: try again")
-    if row < 0:
-        raise TargetVanishedError(f"no process {pid}: it has exited, or never was")
+    if tasks.row_of(pid) < 0:
+        raise _absent(memory.engine, pid)
     side = task_sides(tasks.table, tasks.known_as(pid), _known(tasks, others))
     return unique(tasks.address[side == INSIDE])
+
+
+def _absent(engine: Engine, pid: int) -> CranalyzeError:
+    if not engine.live and not engine.lost:
+        return TargetVanishedError(f"no process {pid} in the core")
+    if not engine.live:
+        return UnseenError(f"no process {pid} in the core, which is cut off or incomplete")
+    if task_list.exists(pid):
+        return UnseenError(f"process {pid} is there, but could not be found in memory: try again")
+    return TargetVanishedError(f"no process {pid}: it has exited, or never was")
 
 
 def _known(tasks: Tasks, pids: Iterable[int]) -> list[int]:
@@ -254,7 +270,7 @@ def _related_again(memory: Memory, request: Request, reading: _Reading) -> Found
     An answer to a question does not tell what moved.
     """
     names = relate.names(reading.related)
-    if not names or request.question:
+    if not names or request.question or not memory.engine.live:
         return reading.related
     whole = reading.whole
     if not request.host:
@@ -274,7 +290,7 @@ def _read(memory: Memory, request: Request, helpers: frozenset[int] = frozenset(
     pid, host, related = request.pid, request.host, request.related
     others = () if pid is None else request.others()
     tasks = task_list.settled(memory, pid, helpers)
-    inside, who = _subtree(tasks, pid, others), born(tasks)
+    inside, who = _subtree(memory, tasks, pid, others), born(tasks)
     beat = pulse(memory, who, inside)
     own = owned(memory, inside, logged=pid is not None)  # a whole machine never rests
     whole, everyone = expand(memory, tasks.address, own), unique(tasks.address)
@@ -318,7 +334,7 @@ def _read_again(
 ) -> _Second:
     pid = request.pid
     tasks = task_list.settled(memory, pid, helpers)
-    inside = _subtree(tasks, pid, () if pid is None else request.others())
+    inside = _subtree(memory, tasks, pid, () if pid is None else request.others())
     who = born(tasks)
     if pid is not None and _start_time(tasks, pid) != _start_time(first.tasks, pid):
         raise TargetVanishedError(f"process {pid} exited while it was read, and its pid was reused")
@@ -345,6 +361,28 @@ def _read_again(
         others=moved & first.compared & ~first.initial,
         old_moved=old != first.old,
     )
+
+
+def _standing(memory: Memory, reading: _Reading) -> _Second:
+    """Return what a second look at a core would say: nothing moves.
+
+    Who ran when the machine stopped may hold more than the memory says: it is in registers.
+    """
+    nothing = np.zeros(len(reading.numbering), np.bool_)
+    mine = reading.collected & ~reading.initial
+    second = _Second(
+        _dead(memory, reading) & mine,
+        0,
+        reading.own,
+        reading.tasks,
+        outsiders=reading.who.without(reading.inside),
+        still=reading.pulse.still(reading.pulse),
+        childless=False,
+        doubtful=nothing,
+        others=nothing,
+        old_moved=nothing,
+    )
+    return replace(second, doubtful=_unexplained(reading) & mine & ~_whole(reading, second))
 
 
 def _verified(memory: Memory, reading: _Reading, second: _Second) -> tuple[_Reading, _Second]:
@@ -442,14 +480,16 @@ def _in(chosen: Mapping[str, U64], numbering: Numbering) -> Mask:
     return np.concatenate([np.empty(0, np.bool_), *parts])
 
 
-def _snapshot(request: Request, reading: _Reading, second: _Second, run: _Run) -> Snapshot:
+def _snapshot(
+    memory: Memory, request: Request, reading: _Reading, second: _Second, run: _Run
+) -> Snapshot:
     tasks, pid = reading.tasks, request.pid
-    gaps = _gaps(request, reading, second)
+    gaps = _gaps(request, reading, second, live=run.live, lost=memory.engine.lost)
     incomplete = bool(gaps) or (run.held is not None and run.held.expired)
     gaps += run.held.gaps() if run.held else []
     stood = run.held is not None and _stood_still(reading, second, run.held)
     if run.held is not None and not stood and not run.held.gaps():
-        gaps.append(_gap(request, "the subtree", "was not stopped as a whole"))
+        gaps.append(_gap(request, "the subtree", "was not stopped as a whole", live=True))
     columns = {
         "refcount": reading.refcount,
         "initial": reading.initial,
@@ -464,7 +504,8 @@ def _snapshot(request: Request, reading: _Reading, second: _Second, run: _Run) -
         pid=None if pid is None else tasks.known_as(pid),
         local_pid=pid,
         start_time=None if pid is None else _start_time(tasks, pid),
-        source=KERNEL,
+        source=KERNEL if run.live else VMCORE,
+        origin=here() if run.live else stopped.origin(memory),
     )
     if request.thorough or request.host:
         meta["options"] = {"thorough": True}
@@ -518,28 +559,39 @@ def _initial(memory: Memory, numbering: Numbering) -> Mask:
     return np.concatenate([np.empty(0, np.bool_), *parts])
 
 
-def _gaps(request: Request, reading: _Reading, second: _Second) -> list[dict[str, object]]:
+def _gaps(
+    request: Request, reading: _Reading, second: _Second, *, live: bool, lost: int
+) -> list[dict[str, object]]:
     collected = reading.expansion.collected
     whose = "machine" if request.pid is None else "subtree"
-    gaps = []
+    found = []
     for kind, holders in {**reading.expansion.torn, **second.again.torn}.items():
         torn = int(member(holders, collected.get(kind, _NOBODY)).sum())
         if torn:
             what = registry()[kind].plural if torn > 1 else registry()[kind].title
-            gaps.append(_gap(request, f"{torn} {what} of the {whose}", "changed while it was read"))
-    for name, why in reading.related.missing:
-        gaps.append(_gap(request, f"relations of the kind {name}", why))
+            why = "changed while it was read" if live else "could not be read whole"
+            found.append((f"{torn} {what} of the {whose}", why))
+    found += [(f"relations of the kind {name}", why) for name, why in reading.related.missing]
+    if lost:
+        pages = "page of the core" if lost == 1 else "pages of the core"
+        found.append((f"{lost} {pages}", "cannot be read, the core is cut off or incomplete"))
     if reading.tasks.torn:
-        gaps.append(_gap(request, "the tree of process ids", "was rebuilt while it was read"))
+        why = "was rebuilt while it was read" if live else "could not be read whole"
+        found.append(("the tree of process ids", why))
     if second.appeared and request.pid is not None:  # on a whole machine something always does
         what = "object" if second.appeared == 1 else "objects"
-        gaps.append(_gap(request, f"{second.appeared} {what}", "kept appearing while it was read"))
+        found.append((f"{second.appeared} {what}", "kept appearing while it was read"))
     elif second.doubtful.any() and not (second.still or second.childless):
-        gaps.append(_gap(request, "the subtree", "ran and may have forked while it was read"))
-    return gaps
+        why = (
+            "ran and may have forked while it was read" if live else "ran when the machine stopped"
+        )
+        found.append(("the subtree", why))
+    return [_gap(request, where, why, live=live) for where, why in found]
 
 
-def _gap(request: Request, where: str, why: str) -> dict[str, object]:
+def _gap(request: Request, where: str, why: str, *, live: bool) -> dict[str, object]:
     calmer = "" if request.pid is None else " on a quiet subtree, or --freeze"
-    effect = f"{why}: references may be missing; try again{calmer}"
-    return {"where": where, "syscall": "bpf_probe_read_kernel", "errno": None, "effect": effect}
+    again = f"; try again{calmer}" if live else ""
+    effect = f"{why}: references may be missing{again}"
+    call = "bpf_probe_read_kernel" if live else ""
+    return {"where": where, "syscall": call, "errno": None, "effect": effect}

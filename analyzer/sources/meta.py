@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.model import SNAPSHOT_FORMAT
+from analyzer.core.values import dataclass
 from analyzer.core.version import __version__
 
 if TYPE_CHECKING:
@@ -20,15 +21,45 @@ if TYPE_CHECKING:
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Which machine a snapshot is of, and of when."""
+
+    kernel: str
+    machine: str
+    host: str
+    boot_id: str
+    collected_at: str
+    monotonic_ns: int
+
+
+def here() -> Origin:
+    """Return this machine, now."""
+    return Origin(
+        platform.release(),
+        platform.machine(),
+        os.uname().nodename,
+        boot_id(),
+        written(datetime.now(UTC)),
+        time.monotonic_ns(),
+    )
+
+
+def written(when: datetime) -> str:
+    """Return a time as snapshots have it: in UTC, to the second."""
+    return when.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
 def run_facts(
     *,
     pid: int | None,
     start_time: int | None,
     source: SourceInfo,
+    origin: Origin,
     local_pid: int | None = None,
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the meta data of a snapshot that is being made now, on this machine.
+    """Return the meta data of a snapshot that is being made, of the machine `origin`.
 
     `pid` is the root of the subtree (None for the whole machine) as the tables call it, `local_pid`
     as the user does, who may be in another pid namespace than the initial one; `start_time` is its
@@ -37,12 +68,12 @@ def run_facts(
     return {
         "format": SNAPSHOT_FORMAT,
         "tool_version": __version__,
-        "kernel": platform.release(),
-        "machine": platform.machine(),
-        "boot_id": boot_id(),
-        "host": os.uname().nodename,
-        "collected_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "monotonic_ns": time.monotonic_ns(),
+        "kernel": origin.kernel,
+        "machine": origin.machine,
+        "boot_id": origin.boot_id,
+        "host": origin.host,
+        "collected_at": origin.collected_at,
+        "monotonic_ns": origin.monotonic_ns,
         "subject": {
             "pid": pid,
             "local_pid": pid if local_pid is None else local_pid,

@@ -22,7 +22,7 @@ from analyzer.procfs.identity import ByKcmp, Presumed
 from analyzer.procfs.reading import read
 from analyzer.snapshot.source import PROCFS
 from analyzer.snapshot.value import Snapshot
-from analyzer.sources.meta import run_facts
+from analyzer.sources.meta import here, run_facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -67,6 +67,7 @@ def collect(
         pid=pid,
         start_time=None if pid is None else seen.start_time(pid),
         source=able(PROCFS, seen),
+        origin=here(),
     )
     if more:
         meta["subject"]["roots"] = list(more)

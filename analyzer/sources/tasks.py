@@ -80,7 +80,7 @@ class Tasks:
 def settled(memory: Memory, pid: int | None, helpers: frozenset[int] = frozenset()) -> Tasks:
     """Read every task, again after a pause if some may be missing, or `pid` is that exists."""
     tasks = read(memory, helpers)
-    for pause in _PAUSES:
+    for pause in _PAUSES if memory.engine.live else ():
         hidden = pid is not None and tasks.row_of(pid) < 0 and exists(pid)
         if not hidden and not tasks.torn:
             break
@@ -107,11 +107,11 @@ def read(memory: Memory, helpers: frozenset[int] = frozenset()) -> Tasks:
     column["tid"] = _numbered(memory, column)
     order = np.lexsort((column["tid"], column["tgid"]))
     column = {name: values[order] for name, values in column.items()}
-    column["observer"] = column["leader"] == mine["leader"][0]
+    column["observer"] = memory.engine.live & (column["leader"] == mine["leader"][0])
     parent = memory.gather(column["parent"], "task_struct", {"tgid": "tgid"})
     column["ppid"] = np.where(parent.ok & (column["tgid"] > 0), parent["tgid"], 0)
     level = memory.gather(mine["pid"], "pid", {"level": "level"})["level"]
-    own_level, above = int(level[0]), proc_levels()
+    own_level, above = int(level[0]), proc_levels() if memory.engine.live else None
     local = _ids(memory, column, mine["pid"], own_level)
     if above == 0:
         shown = local

@@ -49,38 +49,41 @@ def _tried(name: str, asked: argparse.Namespace, scratch: Path) -> page.Result |
     """Boot one kernel; None when it was not to be had, or did not come up."""
     release, _, of = name.rpartition(":") if name.endswith(_MACHINES) else (name, "", _HERE)
     try:
-        kernel, base = _kernel(release, of, scratch), _base(of, scratch)
+        kernel, base = kernel_of(release, of, scratch), base_of(of, scratch)
     except debian.NoKernelError as error:
-        _tell(f"{name}: not tried: {error}")
+        tell(f"{name}: not tried: {error}")
         return None
     options = [f"cranalyze.only={asked.only}"] if asked.only else []
     packed, log = scratch / "image.cpio", scratch / f"{Path(name).name}.log"
-    _pack(kernel, base, packed)
+    pack(kernel, base, packed)
     before = time.monotonic()
     result: page.Result = []
     for answer in machine.boot(kernel.image, packed, of, options, log=log, limit=asked.limit):
-        _tell(_line(name, answer))
+        tell(_line(name, answer))
         result.append(answer)
     if not result or "done" not in result[-1]:
-        _tell(f"{name}: ended after {time.monotonic() - before:.0f} seconds, before it was done")
+        tell(f"{name}: ended after {time.monotonic() - before:.0f} seconds, before it was done")
         sys.stdout.writelines(f"  {line}\n" for line in log.read_text().splitlines()[-20:])
     return result or None
 
 
-def _kernel(name: str, of: str, scratch: Path) -> debian.Kernel:
+def kernel_of(name: str, of: str, scratch: Path) -> debian.Kernel:
+    """Return the kernel of a name, for the machine `of`, or of a folder; raises NoKernelError."""
     if name in debian.SUITES:
         return debian.fetch(name, of, scratch)
     return debian.unpacked(Path(name))
 
 
 @cache
-def _base(of: str, scratch: Path) -> Path:
+def base_of(of: str, scratch: Path) -> Path:
+    """Return the part of an image that all kernels of a machine share."""
     path = scratch / f"base-{of}.cpio"
     image.base(path, None if of == _HERE else debian.userland(of, scratch))
     return path
 
 
-def _pack(kernel: debian.Kernel, base: Path, into: Path) -> None:
+def pack(kernel: debian.Kernel, base: Path, into: Path) -> None:
+    """Write the image of a kernel: what all share, and its own modules."""
     modules = base.with_name("modules.cpio")
     image.modules(kernel.folder, modules)
     with into.open("wb") as out:
@@ -96,7 +99,8 @@ def _line(name: str, answer: dict[str, Any]) -> str:
     return f"{name}: {answer.get('name', answer['what'])}: {faults} ({answer['seconds']} s)"
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
+    """Say how far we are."""
     print(line, flush=True)  # noqa: T201 - progress
 
 

@@ -74,11 +74,41 @@ def run() -> None:
     words = dict(word.partition("=")[::2] for word in Path("/proc/cmdline").read_text().split())
     only = words.get("cranalyze.only", "").split(",")
     _say(kernel=os.uname().release, machine=os.uname().machine, python=sys.version.split()[0])
+    if "cranalyze.hold" in words:
+        _hold(words["cranalyze.hold"].split(","))
     for answer in (_doctor, _census):
         _timed(answer.__name__[1:], answer)
     for name in _names(only):
         _timed("fixture", lambda name=name: _fixture(name), name=name)
     _say(done=True)
+
+
+def _hold(names: list[str]) -> None:
+    """Start fixtures, tell what a check says of each, and keep still while memory is dumped."""
+    import fixtures
+
+    with ExitStack() as stack:
+        roots = {name: stack.enter_context(fixtures.start(name)).info["root"] for name in names}
+        for name, root in roots.items():
+            # In a process of its own, which is gone by then: an observer holds what it started.
+            code = f"from scripts.kernels import guest; guest.check({name!r}, {root})"
+            subprocess.run([sys.executable, "-S", "-c", code], check=True)
+        _say(held=True)
+        while True:
+            time.sleep(3600)
+
+
+def check(name: str, root: int) -> None:
+    """Tell what a check says of a process, as `cranalyze check --json --all --raw-addresses`."""
+    from analyzer.check.leaks import check
+    from analyzer.report.make import make
+    from analyzer.report.value import ReportOptions
+    from analyzer.sources import collect
+    from analyzer.writers import json as writer
+
+    snapshot = collect(root, source="kernel", raw_addresses=True)
+    report = make(snapshot, check(snapshot, root), ReportOptions("check", all=True))
+    _say(what="check", name=name, root=root, report=writer.document(report))
 
 
 def _names(only: list[str]) -> Iterator[str]:

@@ -38,6 +38,7 @@ _DEBIANS: Final = ("/usr/bin/python3", ["/usr/lib/python3/dist-packages"])
 # What the fixtures ask of a kernel that Debian builds as modules.
 _WANTED: Final = (
     "overlay", "loop", "crc32c_generic", "ext4", "tun", "autofs4", "binfmt_misc", "fuse",
+    "qemu_fw_cfg",
 )  # fmt: skip
 _DEPENDS: Final = re.compile(rb"\0depends=([^\0]*)")
 

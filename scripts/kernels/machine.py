@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from scripts.kernels.guest import MARK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
 
@@ -28,17 +28,26 @@ EMULATORS: Final = {
 
 
 def boot(
-    kernel: Path, image: Path, machine: str, options: Sequence[str], *, log: Path, limit: float
-) -> Iterator[dict[str, Any]]:
+    kernel: Path,
+    image: Path,
+    machine: str,
+    options: Sequence[str],
+    *,
+    log: Path,
+    limit: float,
+    devices: Sequence[str | Path] = (),
+    memory: int = 2048,
+) -> Generator[dict[str, Any], None, None]:
     """Boot, and yield what the guest says, until it switches off or `limit` (seconds) is over.
 
-    All that the console shows goes to `log`.
+    All that the console shows goes to `log`. `memory` is the guest's, in MiB.
     """
     emulator = EMULATORS[machine]
     line = f"console={emulator.console} quiet loglevel=3 panic=-1 {' '.join(options)}"
     command = ["timeout", "--kill-after=5", str(limit), emulator.program, *emulator.words,
-               "-accel", "tcg,thread=multi", "-smp", "2", "-m", "2048", "-nographic", "-no-reboot",
-               "-net", "none", "-kernel", kernel, "-initrd", image, "-append", line]  # fmt: skip
+               "-accel", "tcg,thread=multi", "-smp", "2", "-m", str(memory), "-nographic",
+               "-no-reboot", "-net", "none", *devices,
+               "-kernel", kernel, "-initrd", image, "-append", line]  # fmt: skip
     with (
         log.open("w", encoding="utf-8") as kept,
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process,

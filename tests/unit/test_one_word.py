@@ -86,7 +86,7 @@ def scene() -> Watched:
 def held(memory: Memory) -> Held:
     """Work out what the subtree holds, and the counts of that, from all that is there."""
     every = tasks.settled(memory, ROOT)
-    inside = kernel._subtree(every, ROOT, ())
+    inside = kernel._subtree(memory, every, ROOT, ())
     found = expand(memory, every.address, owned(memory, inside))
     who = dict(
         zip(

@@ -18,6 +18,7 @@ from analyzer.cli.work import (
     Asked,
     Form,
     asked,
+    chosen_core,
     chosen_form,
     collected,
     finish,
@@ -68,6 +69,8 @@ def run(  # noqa: PLR0913 - an option each
     force: opt.Force = False,
     source: opt.From = opt.Source.AUTO,
     proc: opt.ProcRoot = None,
+    vmcore: opt.Vmcore = None,
+    vmlinux: opt.Vmlinux = None,
     raw_addresses: opt.Raw = False,
     freeze: opt.Freeze = False,
     members: opt.Members = opt.Membership.DESCENT,
@@ -103,7 +106,8 @@ def run(  # noqa: PLR0913 - an option each
     numbers = Numbers(prometheus)
     if not subject and not all_containers:
         raise BadInputError("name what to check: a pid, a container, a unit (docs/subjects.md)")
-    target = Target.parse(subject, of_dump=proc is not None, members=members.value)
+    target = Target.parse(subject, of_dump=bool(proc or vmcore), members=members.value)
+    core = chosen_core(vmcore, vmlinux, target, proc, freeze=freeze)
     form = chosen_form(
         json=json, markdown=markdown, junit=junit, tree=tree, html=html is not None,
         sarif=sarif is not None, github=github,
@@ -121,10 +125,18 @@ def run(  # noqa: PLR0913 - an option each
 
     if tool is opt.Tool.CRIU:
         chosen = for_tool(chosen, form, all_containers=all_containers)
-    if verify and (proc is not None or not chosen.tool):
-        raise BadInputError("--verify runs CRIU here: it goes with --for criu, and not with --proc")
+    if verify and (proc or core or not chosen.tool):
+        raise BadInputError(
+            "--verify runs CRIU here: it goes with --for criu, and not with --proc or --vmcore"
+        )
     if all_containers:
-        if subject or proc or form not in {Form.TEXT, Form.JSON} or wanted.selection.columns:
+        if (
+            subject
+            or proc
+            or core
+            or form not in {Form.TEXT, Form.JSON}
+            or wanted.selection.columns
+        ):
             raise BadInputError(
                 "--all-containers is of this machine, and goes with --json or no form"
             )
@@ -141,7 +153,7 @@ def run(  # noqa: PLR0913 - an option each
 
         return told | asked_of(snapshot, seen[-1])
 
-    inputs = strangers(proc)
+    inputs = strangers(proc) if core is None else core.files
     with (
         _proven(asked=verify) as prove,
         Desk(inputs, to_file(wanted.output, force=force), foreign=bool(inputs)) as desk,
@@ -159,6 +171,7 @@ def run(  # noqa: PLR0913 - an option each
                 thorough=bool(chosen.tool),
                 listed=listed,
                 proc=proc,
+                core=core,
             )
         verdicts = seen[-1] if seen else judge(snapshot, rules=Rules(rules))
         result = prove(make(snapshot, verdicts, chosen))

@@ -11,7 +11,7 @@ from analyzer.cli.arguments import default_name
 from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.output import Progress, emit, note
 from analyzer.cli.target import Target
-from analyzer.cli.work import collected, strangers
+from analyzer.cli.work import chosen_core, collected, strangers
 from analyzer.core.values import replace
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ EXAMPLES: Final = (
     "sudo cranalyze collect pod:web -o web.crz",
     "sudo cranalyze collect 4711 --scope host -o host.crz",
     "cranalyze collect --proc support-bundle.tar.gz 4711",
+    "cranalyze collect --vmcore /var/crash/vmcore 4711",
 )
 
 
@@ -32,6 +33,8 @@ def run(  # noqa: PLR0913 - an option each
     source: opt.From = opt.Source.AUTO,
     scope: opt.HowMuch = opt.Scope.BORDER,
     proc: opt.ProcRoot = None,
+    vmcore: opt.Vmcore = None,
+    vmlinux: opt.Vmlinux = None,
     raw_addresses: opt.Raw = False,
     freeze: opt.Freeze = False,
     members: opt.Members = opt.Membership.DESCENT,
@@ -49,15 +52,16 @@ def run(  # noqa: PLR0913 - an option each
         raise BadInputError("name a subject, or take the whole machine with --scope host")
     if output not in {None, "-"}:
         files.refuse_target(str(output), force=force)
-    target = Target.parse(subject, of_dump=proc is not None, members=members.value)
+    target = Target.parse(subject, of_dump=bool(proc or vmcore), members=members.value)
+    core = chosen_core(vmcore, vmlinux, target, proc, freeze=freeze)
     redacted = hashes.asked(redact=redact, key=redact_key)
-    images = {} if proc is not None else _images(target)
-    inputs = strangers(proc)
+    images = {} if proc is not None or core is not None else _images(target)
+    inputs = strangers(proc) if core is None else core.files
     with Desk(inputs, to_file(output, force=force), foreign=bool(inputs)) as desk:
         with Progress() as progress:
             snapshot = collected(
                 target, source, scope, desk, progress,
-                raw=raw_addresses, freeze=freeze, thorough=True, proc=proc,
+                raw=raw_addresses, freeze=freeze, thorough=True, proc=proc, core=core,
             )  # fmt: skip
         snapshot = _with_images(snapshot, images)
         if redacted is not None:
@@ -65,7 +69,7 @@ def run(  # noqa: PLR0913 - an option each
         path = output or ""
         if path == "-":
             crz.save(snapshot, path)
-        elif path or proc is not None:
+        elif path or proc is not None or core is not None:
             path = path or default_name(snapshot)
             desk.deliver([(path, crz.pack(snapshot))])
         else:
