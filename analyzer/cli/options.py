@@ -63,7 +63,7 @@ class RuleSet(StrEnum):
 
 _SUBJECT: str = "The root of a subtree, or a container, a pod, a unit; several are one."
 Subjects = Annotated[
-    list[str] | None, typer.Argument(metavar="SUBJECT", help=_SUBJECT, show_default=False)
+    list[str] | None, typer.Argument(metavar="SUBJECT...", help=_SUBJECT, show_default=False)
 ]
 Members = Annotated[
     Membership,
@@ -83,7 +83,7 @@ SnapshotFile = Annotated[
 SnapshotFiles = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="FILE",
+        metavar="FILE...",
         help="Snapshots; - is stdin. [default: the newest *.crz here]",
         show_default=False,
         autocompletion=completion.snapshots,
@@ -104,7 +104,7 @@ After = Annotated[
 What = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="OBJECT",
+        metavar="OBJECT...",
         help="PID:FD, a path, net:[N], pipe:[N], ...; - reads them from stdin.",
         show_default=False,
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import html
 import os
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -382,15 +383,21 @@ def in_the_hosts(dump: Entries, pid: int) -> Entries:
     return {path: ours.get(path, entry) for path, entry in dump.items()}
 
 
+@cache
+def all_of(name: str, spaces: str) -> tuple[Entries, int, Graph]:
+    """Return a dump, its root, and what is told of it as long as nothing is missing."""
+    dump, pid = entries(name), root_of(name)
+    dump = in_the_hosts(dump, pid) if spaces == "hosts" else dump
+    return dump, pid, told(dump, pid)
+
+
 @pytest.mark.parametrize("spaces", ["own", "hosts"])
 @pytest.mark.parametrize("name", ["fork-file", "pin-net", "two-inside", "hostile"])
 @given(data=st.data())
 def test_what_is_missing_makes_no_leak_and_hides_no_gap(
     name: str, spaces: str, data: st.DataObject
 ) -> None:
-    dump, pid = entries(name), root_of(name)
-    dump = in_the_hosts(dump, pid) if spaces == "hosts" else dump
-    whole = told(dump, pid)
+    dump, pid, whole = all_of(name, spaces)
     of_processes = [path for path in dump if path[0].isdigit()]
     folders = sorted({"/".join(path.split("/")[:2]) for path in of_processes})
     lost = data.draw(st.sets(st.sampled_from([*of_processes, *folders]), max_size=6))
