@@ -346,7 +346,7 @@ _FACTS: Final = (
     Fact("polled", "number", "1 if an epoll watches it", aside=True),
     Fact("space", "number", "what it takes of its filesystem, or of memory", "bytes", aside=True),
     Fact("links", "number", "other names of a file whose own name is gone", aside=True),
-    Fact("special", "text", "number of the device that is open, major:minor", plain=True),
+    Fact("special", "text", "device that is open: character or block, and major:minor", plain=True),
 )
 
 KIND: Final = Kind(

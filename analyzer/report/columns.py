@@ -380,6 +380,11 @@ def _of_fact(name: str) -> Callable[[Row], Value]:
     return lambda row: row.entry.facts.get(name)
 
 
+def _rdev(row: Row) -> str | None:
+    said = row.entry.facts.get("special")
+    return None if said is None else str(said).rpartition(" ")[2]  # "character device 1:3"
+
+
 def _fd(row: Row) -> int | None:
     return None if row.holder is None else row.holder.descriptor
 
@@ -505,7 +510,7 @@ _OWN: Final = (
     _object("MNTID", "number", _of_inode("mnt_id"), "mount of an open file; as lsfd"),
     _object("DELETED", "boolean", _of_inode("deleted"),
        "a file whose name is gone, as /proc says"),
-    _object("RDEV", "string", _of_fact("special"), "number of a device, MAJ:MIN; as lsfd"),
+    _object("RDEV", "string", _rdev, "number of a device, MAJ:MIN; as lsfd"),
     _object("ENDPOINTS", "string", _endpoints,
        "the other ends of a pipe, socket, terminal: PID,COMMAND,FD and r, w; as lsfd, with ;"),
     _reference("SIDE", "string", _side, "where the holder stands: inside, outside, observer"),

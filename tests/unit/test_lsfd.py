@@ -91,6 +91,16 @@ def test_bpf_maps_and_programs_have_columns_of_their_own() -> None:
     }
 
 
+def test_a_device_has_its_number_alone() -> None:
+    made = Machine()
+    made.task(100, nspid=1)
+    table = made.object("FILE_TABLE", 1, holders=[(100, "files")])
+    file = made.object("FILE", 1, name="/dev/null", holders=[(table, "fd", 3)])
+    made.fact(file, "special", "character device 1:3")
+    rows = listing(reported(made, all=True), COLUMNS).rows
+    assert {by_name()["RDEV"].get(row) for row in rows if row.entry.kind == "FILE"} == {"1:3"}
+
+
 def test_a_namespace_has_its_name_and_type() -> None:
     rows = listing(reported(leaking(), all=True), COLUMNS).rows
     found = {tuple(by_name()[name].get(row) for name in ("NS.NAME", "NS.TYPE")) for row in rows}
