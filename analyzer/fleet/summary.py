@@ -88,6 +88,11 @@ class Fleet:
     since: datetime | None = None
 
     @property
+    def deciding(self) -> list[Trouble]:
+        """Return the troubles that decide."""
+        return [one for one in self.troubles if one.gates]
+
+    @property
     def status(self) -> Status:
         """Return the worst answer of all."""
         if self.came.get(Status.LEAKS.value):

@@ -45,7 +45,7 @@ def render(fleet: Fleet, width: int = 80, *, everything: bool = False) -> list[L
 
 def headline(fleet: Fleet) -> str:
     """Return the answer, one sentence: of what decides, whatever else is listed."""
-    told = [one for one in fleet.troubles if one.gates]
+    told = fleet.deciding
     new = "" if fleet.since is None else f" new since {fleet.since:%Y-%m-%d}"
     signatures = many(len(told), "signature") if told else "nothing"
     decides = "decides" if len(told) < 2 else "decide"  # noqa: PLR2004 - a plural

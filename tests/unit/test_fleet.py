@@ -500,7 +500,7 @@ if __name__ == "__main__":
         done = 0
         for came in engine.spread(todo, sys.argv[2], client):
             done += 1
-            if done == 3:
+            if done == 20:
                 os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
         print(done)
 """
@@ -511,9 +511,9 @@ if __name__ == "__main__":
 def test_two_workers_of_which_one_is_killed_find_what_one_process_finds(tmp_path: Path) -> None:
     folder = tmp_path / "snapshots"
     folder.mkdir()
-    for number in range(60):
+    for number in range(300):
         made = later() if number % 3 else machine()
-        saved(folder / f"{number}.crz", made, number % 20, number // 20)
+        saved(folder / f"{number}.crz", made, number % 100, number // 100)
     (folder / "bad.crz").write_text("x")
     checked(folder)
     ran = subprocess.run(
@@ -525,7 +525,7 @@ def test_two_workers_of_which_one_is_killed_find_what_one_process_finds(tmp_path
         timeout=600,
         check=False,
     )
-    assert (ran.returncode, ran.stdout) == (0, "61\n"), ran.stderr
+    assert (ran.returncode, ran.stdout) == (0, "301\n"), ran.stderr
     assert files(tmp_path / "spread") == files(tmp_path / "out")
 
 

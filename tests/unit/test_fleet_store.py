@@ -93,20 +93,20 @@ def test_two_workers_of_which_one_is_killed_find_in_a_store_what_one_process_fin
 ) -> None:
     for bucket in ("raw", "serial", "spread"):
         store.asked("PUT", f"/{bucket}")
-    for number in range(20):
+    for number in range(30):
         path = tmp_path / f"{number}.crz"
         made = later() if number % 3 else machine()
         saved(path, made, number % 5, number // 5)
         store.asked("PUT", f"/raw/{number % 5}/{number}.crz", path.read_bytes())
     store.asked("PUT", "/raw/bad.crz", b"x")
     alone = store.ran(*ALONE, "s3://raw", "-o", "s3://serial")
-    assert alone.stdout == "21 of 21 snapshots are new: 20 with leaks, 1 unread\n", alone.stderr
+    assert alone.stdout == "31 of 31 snapshots are new: 30 with leaks, 1 unread\n", alone.stderr
     both = store.ran("-c", KILLS, "s3://raw", "s3://spread")
-    assert (both.returncode, both.stdout) == (0, "21\n"), both.stderr
+    assert (both.returncode, both.stdout) == (0, "31\n"), both.stderr
     assert store.files("spread") == store.files("serial")
-    assert len(store.files("spread")) == 2 * 21, "rows of each, and that it was seen"
+    assert len(store.files("spread")) == 2 * 31, "rows of each, and that it was seen"
     again = store.ran(*ALONE, "s3://raw", "-o", "s3://spread")
-    assert again.stdout == "0 of 21 snapshots are new\n", again.stderr
+    assert again.stdout == "0 of 31 snapshots are new\n", again.stderr
     told = store.ran("-m", "analyzer", "fleet", "report", "s3://spread")
     assert told.stdout.startswith("2 signatures that decide, on 5 hosts\n"), told.stderr
 

@@ -44,7 +44,7 @@ class Rows(NamedTuple):
 
 def rows(fleet: Fleet, room: Room | None, wanted: Container[str] = ()) -> Rows:
     """Return the rows of a fleet, the most common first; the `wanted` signatures are among them."""
-    every = [one for one in fleet.troubles if one.gates]
+    every = fleet.deciding
     most = min(int(room.height / _HIGH), _MOST) if room else _MOST
     shown = every
     if len(every) > most:

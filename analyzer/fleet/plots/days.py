@@ -84,9 +84,8 @@ def _by_age(shown: Rows) -> Rows:
 
 
 def _title(fleet: Fleet) -> str:
-    every = [one for one in fleet.troubles if one.gates]
-    newest = max((f"{one.first:%Y-%m-%d}" for one in every), default="")
-    since = f": the newest since {newest}" if len(every) > 1 else ""
+    first = [f"{one.first:%Y-%m-%d}" for one in fleet.deciding]
+    since = f": the newest since {max(first)}" if len(first) > 1 else ""
     return f"{told.headline(fleet)}{since}"
 
 

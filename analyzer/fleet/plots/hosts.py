@@ -88,7 +88,7 @@ def _columns(fleet: Fleet, most: int) -> list[_Hosts]:
     strange = {one.host for one in fleet.unlike}
     alike: dict[object, list[str]] = defaultdict(list)
     for host in fleet.hosts:
-        has = (one.signature for one in fleet.troubles if one.gates and host in one.hosts)
+        has = (one.signature for one in fleet.deciding if host in one.hosts)
         alike[host in strange, tuple(has)].append(host)
     every = [_Hosts(tuple(names), unlike=names[0] in strange) for names in alike.values()]
     every.sort(key=lambda one: (not one.unlike, -len(one.names), one.names))
