@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.values import dataclass
@@ -35,15 +36,17 @@ _CALLED: Final = tuple(
     )
 )
 # What is named after the container alone is known by the group that it is in.
-_ABOVE: Final = {"docker": "docker", "lxc": "lxc", "lxc.payload": "lxc", "libpod_parent": "podman"}
+_ABOVE: Final = {"docker": "docker", "lxc": "lxc", "lxc.payload": "lxc"}
 _BARE: Final = re.compile(_ID)
 _POD: Final = re.compile(
     r"pod([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32})"
-    r"|kubepods(?:-\w+)?-pod([0-9a-f_]+)\.slice"
-    rf"|machine-libpod_pod_({_ID})\.slice"
+    # Below the slice of the kubelet, if it has one; with a group of containerd's own after it.
+    r"|(?:[\w.-]+-)?kubepods(?:-\w+)?-pod([0-9a-f_]+)\.slice(?::[^/]*)?"
+    rf"|\w+-libpod_pod_({_ID})\.slice"
 )
 _UNIT: Final = re.compile(r".+\.(?:service|scope|socket|mount|swap)")
 _ESCAPED: Final = re.compile(r"\\x([0-9a-f]{2})")
+_PODS: Final = "libpod_parent"
 _SUPERVISOR: Final = "supervisor"  # where nspawn and podman put themselves, beside the payload
 
 
@@ -80,11 +83,18 @@ def home(path: str) -> Home:
     """Return what one path of /proc/PID/cgroup tells."""
     parts = path.removesuffix(" (deleted)").split("/")
     runtime, container, at = _container(parts)
-    pods = [match for part in parts if (match := _POD.fullmatch(part))]
-    pod = next((word for match in pods[:1] for word in match.groups() if word), "")
+    pod = next((pod for above, part in pairwise(parts) if (pod := _pod(above, part))), "")
     units = [unescaped(part) for part in parts if _UNIT.fullmatch(part)]
     group = "/".join(parts[: at + 1]) if container else ""
     return Home(runtime, container, group, pod.replace("_", "-"), units[-1] if units else "")
+
+
+def _pod(above: str, part: str) -> str:
+    """Return the pod that a group is of, "" for none: podman's with cgroupfs has its id alone."""
+    if above == _PODS and _BARE.fullmatch(part):
+        return part
+    match = _POD.fullmatch(part)
+    return next((word for word in match.groups() if word), "") if match else ""
 
 
 def of_paths(paths: Iterable[str]) -> Home:
@@ -118,7 +128,7 @@ def _named(above: list[str], part: str) -> tuple[str, str]:
     parent = above[-1] if above else ""
     if parent in _ABOVE and (_ABOVE[parent] == "lxc" or _BARE.fullmatch(part)):
         return _ABOVE[parent], part
-    if _BARE.fullmatch(part):
+    if _BARE.fullmatch(part) and parent != _PODS:
         pod = any(word.startswith("kubepods") for word in above)
         return ("containerd" if pod or len(above) > 1 else ""), part
     return "", ""

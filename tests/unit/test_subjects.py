@@ -44,7 +44,33 @@ PATHS: Final = {
     f"/kubepods/besteffort/pod{POD}/{WEB}": ("containerd", WEB, POD, ""),
     f"/kubepods/pod{POD}/crio-{WEB}": ("cri-o", WEB, POD, ""),
     f"/system.slice/containerd.service/kubepods-pod{UNDER}.slice:cri-containerd:{WEB}": (
-        "containerd", WEB, "", "containerd.service",
+        "containerd", WEB, POD, "containerd.service",
+    ),
+    # The kubelet with a group of its own (kind), pods that are guaranteed, and of a file (static).
+    f"/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice/"
+    f"kubelet-kubepods-besteffort-pod{UNDER}.slice/cri-containerd-{WEB}.scope": (
+        "containerd", WEB, POD, f"cri-containerd-{WEB}.scope",
+    ),
+    f"/kubelet/kubepods/burstable/pod{POD}/{WEB}": ("containerd", WEB, POD, ""),
+    f"/kubepods.slice/kubepods-pod{UNDER}.slice/crio-{WEB}.scope/container": (
+        "cri-o", WEB, POD, f"crio-{WEB}.scope",
+    ),
+    f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{'0a' * 16}.slice/"
+    f"docker-{WEB}.scope": ("docker", WEB, "0a" * 16, f"docker-{WEB}.scope"),
+    f"/kubepods/burstable/pod{POD}/crio-conmon-{WEB}": ("", "", POD, ""),
+    f"/kubepods.slice/kubepods-pod{UNDER}.slice/crio-conmon-{WEB}.scope": (
+        "", "", POD, f"crio-conmon-{WEB}.scope",
+    ),
+    # As a process with another cgroup namespace sees it.
+    f"/../../kubepods.slice/kubepods-pod{UNDER}.slice/cri-containerd-{WEB}.scope": (
+        "containerd", WEB, POD, f"cri-containerd-{WEB}.scope",
+    ),
+    f"/libpod_parent/{DB}/libpod-{WEB}": ("podman", WEB, DB, ""),
+    f"/libpod_parent/{DB}": ("", "", DB, ""),
+    f"/user.slice/user-1000.slice/user@1000.service/user.slice/user-libpod_pod_{DB}.slice/"
+    f"libpod-{WEB}.scope": ("podman", WEB, DB, f"libpod-{WEB}.scope"),
+    f"/user.slice/user-1000.slice/user@1000.service/user.slice/docker-{WEB}.scope": (
+        "docker", WEB, "", f"docker-{WEB}.scope",
     ),
     f"/default/{WEB}": ("containerd", WEB, "", ""),
     "/lxc.payload.web/init.scope": ("lxc", "web", "", "init.scope"),
