@@ -13,6 +13,7 @@ of each, the relation is `shared`, and what crosses are left ends of both sides.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NOBODY = np.empty(0, np.uint64)
+_NO_WORDS: Mapping[str, str] = MappingProxyType({})
 
 
 class Block(Protocol):
@@ -128,18 +130,19 @@ Find = Callable[[World], Iterable[Related]]
 class Relation:
     """One kind of relation.
 
-    `title` is what a crossing is called ("on a mount of another mount namespace"), `left` and
-    `right` what each end is in it ("leads it"), `impact` what it means for who asks, `next` what
-    closes it (of the process {pid} that was asked for, of {path}, of {other} outside). One that is
-    told `alone` is a finding also where all ends are inside: a checkpoint has to know of it. One
-    that is not `told` is never a crossing: it is known of whole machines, to who asks; of a border
-    too where it is `asked` (`Request.thorough`). `brief` says all of one between tasks in a
-    sentence: of {left}, {right}, what is known of it ({detail}) and where the right one is
-    ({side}). What it `leads_to` are the kinds of right ends that no counted reference may lead to:
-    who asks for one of these has to ask for it. What it is can be a leak too, of the kind that it
-    is `counted_as`: people are told of that one then. `kernel` finds it in the kernel's memory,
-    `from_proc` in what /proc shows, and `unseen` is what of it nobody can see. `hidden` is what of
-    it /proc does not show, though it shows the rest.
+    `title` is what a crossing is called ("on a mount of another mount namespace"), `back` what it
+    is if the right end is the one inside and the title is not true of that; `left` and `right` are
+    what each end is in it ("leads it"), `impact` what it means for who asks, `next` what closes it
+    (of the process {pid} that was asked for, of {path}, of {other} outside), `instead` of an end
+    with a role that this is no help for. One that is told `alone` is a finding also where all ends
+    are inside: a checkpoint has to know of it. One that is not `told` is never a crossing: it is
+    known of whole machines, to who asks; of a border too where it is `asked` (`Request.thorough`).
+    `brief` says all of one between tasks in a sentence: of {left}, {right}, what is known of it
+    ({detail}) and where the right one is ({side}). What it `leads_to` are the kinds of right ends
+    that no counted reference may lead to: who asks for one of these has to ask for it. What it is
+    can be a leak too, of the kind that it is `counted_as`: people are told of that one then.
+    `kernel` finds it in the kernel's memory, `from_proc` in what /proc shows, and `unseen` is what
+    of it nobody can see. `hidden` is what of it /proc does not show, though it shows the rest.
     """
 
     name: str
@@ -149,10 +152,12 @@ class Relation:
     right: str
     impact: Impact
     next: str
+    instead: Mapping[str, str] = _NO_WORDS
     shared: bool = False
     alone: bool = False
     told: bool = True
     asked: bool = False
+    back: str = ""
     brief: str = ""
     leads_to: tuple[str, ...] = ()
     counted_as: str = ""
@@ -161,9 +166,13 @@ class Relation:
     unseen: str = ""
     hidden: str = ""
 
-    def mend(self, **known: object) -> str:
+    def called(self, *, right: bool) -> str:
+        """Return the title of one that is told of its right end, or of the left one."""
+        return self.back if right and self.back else self.title
+
+    def mend(self, role: str = "", **known: object) -> str:
         """Return what closes one of them; what is not `known` of it (see `next`) has no value."""
-        said = self.next  # a file's, maybe: it may have any braces
+        said = self.instead.get(role, self.next)  # a file's, maybe: it may have any braces
         for name, value in {"pid": "PID", "path": "PATH", "other": "PID", **known}.items():
             said = said.replace(f"{{{name}}}", str(value))
         return said

@@ -43,6 +43,14 @@ _OF_THE_KERNEL: Final = frozenset(
     {"proc", "sysfs", "cgroup", "cgroup2", "mqueue", "devpts", "securityfs", "debugfs", "tracefs",
      "bpf", "configfs", "pstore", "efivarfs", "binfmt_misc", "selinuxfs", "fusectl"}
 )  # fmt: skip
+# What is read-only does not stop a write to these.
+_THROUGH: Final = {
+    stat.S_IFCHR: "device", stat.S_IFBLK: "device", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket",
+}  # fmt: skip
+_WITHOUT: Final = (
+    "start the container without it (read-only it can be written to all the same); at once: "
+    "nsenter -t {pid} -m umount {path}"
+)
 _DELEGATED: Final = frozenset({"cgroup", "cgroup2"})
 # Namespaces are counted (see NSFS); what is below the root directory cannot be reached.
 _NO_FILES: Final = frozenset({"nsfs", "rootfs"})
@@ -69,8 +77,7 @@ def impact(one: Bind) -> Impact:
         return Impact.BY_DESIGN if mild else Impact.REACHES_OUT
     harmless = kind == stat.S_IFCHR and one.major in {_MEMORY_DEVICES, _TERMINALS}
     single = kind == stat.S_IFREG and (one.read_only or _by_a_runtime(one.point))
-    # What is read-only does not stop a write to a device, a FIFO or a socket.
-    through = kind in {stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK}
+    through = kind in _THROUGH
     writable = kind == stat.S_IFDIR and not one.read_only
     rules = (
         ((one.roots and not whole) or harmless or single, Impact.BY_DESIGN),
@@ -118,6 +125,7 @@ def _find(world: World) -> Iterator[Related]:
         "MNT_NS",
         found.space[theirs][told],
         detail=np.array([_said(one) for one in chosen], object),
+        role=np.array([_role(one) for one in chosen], object),
         impact=np.array([impact(one).value for one in chosen], object),
     )
 
@@ -130,6 +138,10 @@ def _weight(one: Bind) -> tuple[bool, bool, str]:
 def _said(one: Bind) -> str:
     what = f"{one.source} of {one.filesystem}"
     return f"{what}, read-only" if one.read_only else what
+
+
+def _role(one: Bind) -> str:
+    return _THROUGH.get(stat.S_IFMT(one.mode), "")
 
 
 def _roots(world: World) -> U64:
@@ -171,7 +183,8 @@ def _from_proc(shown: Shown) -> Iterator[Tied]:
         ]
         told.append((max(map(impact, binds), key=_IMPACTS.index), binds[0], mount, seen))
     for worst, one, mount, seen in sorted(told, key=lambda row: _weight(row[1])):
-        yield Tied(("MOUNT", mount.mnt_id), ("MNT_NS", seen.space), _said(one), impact=worst)
+        ends = ("MOUNT", mount.mnt_id), ("MNT_NS", seen.space)
+        yield Tied(*ends, _said(one), _role(one), impact=worst)
 
 
 def _folder(shown: Shown, space: str) -> int:
@@ -195,6 +208,7 @@ RELATION: Final = Relation(
         "start the container without it, or with it read-only (podman run -v FROM:TO:ro); at "
         "once: nsenter -t {pid} -m mount -o remount,bind,ro {path}"
     ),
+    instead=dict.fromkeys(_THROUGH.values(), _WITHOUT),
     kernel=_find,
     from_proc=_from_proc,
     hidden="in a plain copy of /proc, whether a folder or a file is mounted: the milder is told",

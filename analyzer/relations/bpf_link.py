@@ -89,6 +89,7 @@ RELATION: Final = Relation(
     name="bpf-link",
     title="filtered by a BPF program of the other side",
     plural="filtered by BPF programs of the other side",
+    back="attached to the other side as a filter (BPF)",
     left="is filtered",
     right="has it attached",
     impact=Impact.LOST,

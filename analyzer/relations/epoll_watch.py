@@ -73,8 +73,9 @@ def _with(shown: Shown, dev: int, ino: int) -> Iterator[File]:
 
 RELATION: Final = Relation(
     name="epoll-watch",
-    title="watched by an epoll of the other side",
-    plural="watched by epolls of the other side",
+    title="watches what is open on the other side (epoll)",
+    plural="watch what is open on the other side (epoll)",
+    back="watched by an epoll of the other side",
     left="watches it",
     right="is watched",
     impact=Impact.WATCHES,

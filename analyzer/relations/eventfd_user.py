@@ -71,6 +71,7 @@ RELATION: Final = Relation(
     name="eventfd-user",
     title="uses an eventfd of the other side",
     plural="use eventfds of the other side",
+    back="used by the other side as an eventfd of its own",
     left="uses its counter",
     right="is rung, or rings",
     impact=Impact.LOST,

@@ -32,8 +32,9 @@ def _find(world: World) -> Iterator[Related]:
 
 RELATION: Final = Relation(
     name="perf-event",
-    title="counts events of a process on the other side",
-    plural="count events of processes on the other side",
+    title="counts events of a process on the other side (perf)",
+    plural="count events of processes on the other side (perf)",
+    back="measured by a perf event of the other side",
     left="counts",
     right="is measured",
     impact=Impact.WATCHES,

@@ -72,6 +72,7 @@ RELATION: Final = Relation(
     name="pidfd",
     title="stands for a process on the other side",
     plural="stand for processes on the other side",
+    back="has a pidfd on the other side",
     left="has a descriptor of it",
     right="can be signalled by it, and waited for",
     impact=Impact.WATCHES,

@@ -109,6 +109,7 @@ RELATION: Final = Relation(
     name="proc-files",
     title="open in /proc, about a process on the other side",
     plural="open in /proc, about processes on the other side",
+    back="has files of it in /proc open on the other side",
     left="has it open",
     right="is what it is about",
     impact=Impact.WATCHES,

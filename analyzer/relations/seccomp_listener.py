@@ -55,8 +55,9 @@ def _find(world: World) -> Iterator[Related]:
 
 RELATION: Final = Relation(
     name="seccomp-listener",
-    title="has its system calls decided by a listener on the other side",
-    plural="have their system calls decided by listeners on the other side",
+    title="has its system calls decided by a seccomp listener on the other side",
+    plural="have their system calls decided by seccomp listeners on the other side",
+    back="decides system calls of a process on the other side (seccomp)",
     left="waits for its answers",
     right="decides",
     impact=Impact.LOST,

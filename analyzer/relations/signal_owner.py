@@ -99,6 +99,7 @@ RELATION: Final = Relation(
     name="signal-owner",
     title="signals a process on the other side",
     plural="signal processes on the other side",
+    back="gets signals from what is open on the other side",
     left="signals it",
     right="is signalled",
     impact=Impact.WATCHES,

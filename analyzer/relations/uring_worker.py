@@ -47,6 +47,7 @@ RELATION: Final = Relation(
     name="uring-worker",
     title="has its submissions done by a thread of the other side",
     plural="have their submissions done by threads of the other side",
+    back="does what an io_uring of the other side submits",
     left="can submit to it",
     right="does what is submitted",
     impact=Impact.REACHES_OUT,

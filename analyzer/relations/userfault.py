@@ -39,8 +39,9 @@ def _find(world: World) -> Iterator[Related]:
 
 RELATION: Final = Relation(
     name="userfault",
-    title="answers page faults of the other side",
-    plural="answer page faults of the other side",
+    title="answers page faults of the other side (userfaultfd)",
+    plural="answer page faults of the other side (userfaultfd)",
+    back="has its page faults answered by the other side (userfaultfd)",
     left="has the userfaultfd",
     right="is the memory that it fills",
     impact=Impact.LOST,

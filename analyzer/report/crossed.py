@@ -85,7 +85,12 @@ class Crossed(NamedTuple):
 
     def titled(self) -> Crossed:
         """Return it with the title of what it is told of."""
-        return self._replace(title=f"{self.thing.words}: {relations()[self.relation].title}")
+        return self._replace(title=f"{self.thing.words}: {self.called}")
+
+    @property
+    def called(self) -> str:
+        """Return what the relation is called of the end that it is told of."""
+        return relations()[self.relation].called(right=self.thing.right)
 
     def of(self, side: Side) -> tuple[Tie, ...]:
         """Return the ends of a side."""
@@ -136,7 +141,9 @@ class Ties:
 
     def crossed(self, one: Crossing, *, gates: bool) -> Crossed:
         """Return a crossing with its ends in words."""
-        ties = [self.tie(end) for end in one.ends]
+        *others, last = map(self.tie, one.ends)
+        # What is open can be closed: it comes before what is only mapped.
+        ties = [*sorted(others, key=lambda tie: not tie.via), last]
         meeting = None if one.meeting is None else self.tie(one.meeting)._replace(right=True)
         if meeting is None:
             ties[-1] = ties[-1]._replace(right=True)

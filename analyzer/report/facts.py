@@ -29,14 +29,14 @@ _SAID: Final = {("open.mode", "both"): "read and write"}
 # Where it is, and what it could hold: no word on what a thing is.
 _UNSAID: Final = frozenset({"socket.netns", "socket.backlog"})
 _NUMBERS: Final = {
-    "size": "{:,} bytes", "unread": "{:,} bytes unread",
-    "socket.netns": "in net:[{}]", "socket.peer": "peer socket:[{}]",
-    "socket.waiting": "{:,} not accepted yet", "socket.queued": "{:,} messages in its queue",
-    "bpf.id": "id {}", "shm.id": "id {}", "shm.key": "key {:#x}", "shm.size": "{:,} bytes",
-    "shm.attaches": "attaches {:,}", "msg.messages": "{:,} messages", "msg.bytes": "{:,} bytes",
-    "pidfd.pid": "of process {}", "inotify.watches": "{:,} watches",
-    "fanotify.watches": "{:,} marks", "mqueue.messages": "{:,} messages",
-    "mqueue.most": "of at most {:,}",
+    "size": "{n:,} byte{s}", "unread": "{n:,} byte{s} unread",
+    "socket.netns": "in net:[{n}]", "socket.peer": "peer socket:[{n}]",
+    "socket.waiting": "{n:,} not accepted yet", "socket.queued": "{n:,} message{s} in its queue",
+    "bpf.id": "id {n}", "shm.id": "id {n}", "shm.key": "key {n:#x}", "shm.size": "{n:,} byte{s}",
+    "shm.attaches": "attached {n:,} time{s}", "msg.messages": "{n:,} message{s}",
+    "msg.bytes": "{n:,} byte{s}", "pidfd.pid": "of process {n}",
+    "inotify.watches": "{n:,} watch{es}", "fanotify.watches": "{n:,} mark{s}",
+    "mqueue.messages": "{n:,} message{s}", "mqueue.most": "of at most {n:,}",
 }  # fmt: skip
 
 
@@ -90,7 +90,8 @@ def said(fact: Fact, value: int | str) -> str:
     if isinstance(value, str):
         return _SAID.get((fact.name, value), value)
     if fact.name in _NUMBERS:
-        return _NUMBERS[fact.name].format(value) if value else ""
+        s, es = ("", "") if value == 1 else ("s", "es")
+        return _NUMBERS[fact.name].format(n=value, s=s, es=es) if value else ""
     if fact.unit:
         return f"{value:,} {fact.unit} {fact.name.rpartition('.')[2]}" if value else ""
     name = fact.name.replace(".", " ").replace("_", " ")

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final
 from analyzer.core.model import Impact, Side, Verdict
 from analyzer.core.text import printable, shorten
 from analyzer.kinds import registry
-from analyzer.relations import relations
 from analyzer.report import alike, facts, inventory, wording
 from analyzer.report.grouping import Bundle, cut
 from analyzer.report.wording import (
@@ -277,8 +276,8 @@ def _what(one: Crossed, *, everything: bool) -> str:
     if one.alike:
         called = alike.names(one)
         return one.title + (f"<br>{_name(few(called), everything=everything)}" if called else "")
-    title = relations()[one.relation].title
-    return f"{_name(one.title.removesuffix(f': {title}'), everything=everything)}: {title}"
+    name = _name(one.title.removesuffix(f": {one.called}"), everything=everything)
+    return f"{name}: {one.called}"
 
 
 def _ends(one: Crossed, side: Side, *, everything: bool) -> str:

@@ -97,6 +97,47 @@ def test_what_a_leak_names_both_ends_of_is_told_once() -> None:
     assert "1 thing crosses the border that no count shows" in text(report(made))
 
 
+@pytest.mark.parametrize("name", sorted(n for n, one in relations().items() if one.back))
+def test_what_is_said_of_it_is_true_of_the_end_that_is_inside(name: str) -> None:
+    made, mine, theirs, _ = machine()
+    made.relation(name, mine, OUTSIDER)
+    made.relation(name, theirs, ROOT)
+    one = relations()[name]
+    titles = {crossing.title for crossing in report(made).crossings}
+    assert titles == {f"open file /srv/x: {one.title}", f"app ({ROOT}): {one.back}"}
+
+
+def test_what_is_open_is_told_before_what_is_only_mapped() -> None:
+    made = Machine()
+    made.task(1, 0)
+    made.task(ROOT, 1, nspid=1, comm="app")
+    table = made.object("FILE_TABLE", 1, holders=[(ROOT, "files")])
+    memory = made.object("MM", 1, holders=[(ROOT, "mm")])
+    space = made.object("MNT_NS", 2, name="mnt:[1]", initial=True)
+    for at in range(9):
+        library = made.object("FILE", 1, name=f"/lib/{at}.so", holders=[(memory, "vma")])
+        made.relation("foreign-mount", library, space, impact="pins")
+    opened = made.object("FILE", 1, name="/etc/shadow", holders=[(table, "fd", 3)])
+    made.relation("foreign-mount", opened, space, impact="pins")
+    said = text(report(made))
+    assert "open file /etc/shadow: on a mount of another mount namespace (pins)" in said
+    assert "inside fd 3 of app (100): is there" in said
+
+
+@pytest.mark.parametrize(("role", "helps"), [("", True), ("socket", False), ("FIFO", False)])
+def test_nobody_is_told_to_mount_read_only_what_is_written_to_all_the_same(
+    role: str, *, helps: bool
+) -> None:
+    made, *_ = machine()
+    own = made.object("MNT_NS", 1, holders=[(ROOT, "nsproxy.mnt")])
+    host = made.object("MNT_NS", 2, name="mnt:[1]", initial=True)
+    mount = made.object("MOUNT", None, name="/run/x", holders=[(own, "mount")])
+    made.relation("bind-mount", mount, host, impact="reaches out", left_role=role or None)
+    said = text(report(made)).partition("next: mount /run/x: ")[2]
+    assert ("-o remount,bind,ro /run/x" in said) is helps
+    assert (f"nsenter -t {ROOT} -m umount /run/x" in said) is not helps
+
+
 def test_what_is_wholly_inside_is_told_only_of_what_a_checkpoint_has_to_know() -> None:
     made, mine, _, inode = machine()
     made.relation("deleted-file", mine, inode)
