@@ -160,7 +160,8 @@ def _of_others(snapshot: Snapshot, border: Border) -> Rows:
     at = np.where(inside[task], 0, 1)
     known = start > 0
     np.minimum.at(first, (at[known], space[known]), start[known])
-    others: Rows = np.flatnonzero((first[1] < first[0]) & (first[0] < never))
+    # The ticks of /proc are long: who was forked may have the time of who was there.
+    others: Rows = np.flatnonzero((first[1] <= first[0]) & (first[0] < never))
     return others
 
 

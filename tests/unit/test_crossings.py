@@ -124,6 +124,26 @@ def test_what_is_open_is_told_before_what_is_only_mapped() -> None:
     assert "inside fd 3 of app (100): is there" in said
 
 
+@pytest.mark.parametrize(
+    ("mine", "theirs", "nspid", "told"),
+    [(5, 9, 100, True), (9, 5, 100, False), (5, 5, 100, False), (9, 5, 1, True), (0, 5, 100, True)],
+)
+def test_the_mounts_of_a_namespace_are_of_who_was_there_first(
+    mine: int, theirs: int, nspid: int, *, told: bool
+) -> None:
+    """Or of a container, whoever made it; of whom that is not known they are too."""
+    made = Machine()
+    made.task(1, 0)
+    made.task(ROOT, 1, nspid=nspid, start_time=mine)
+    made.task(OUTSIDER, 1, start_time=theirs)
+    proxies = [made.object("NSPROXY", 1, holders=[(pid, "nsproxy")]) for pid in (ROOT, OUTSIDER)]
+    own = made.object("MNT_NS", 2, holders=[(proxy, "nsproxy.mnt") for proxy in proxies])
+    host = made.object("MNT_NS", 2, name="mnt:[1]", initial=True)
+    mount = made.object("MOUNT", None, name="/data", holders=[(own, "mount")])
+    made.relation("bind-mount", mount, host)
+    assert bool(report(made).crossings) is told
+
+
 @pytest.mark.parametrize(("role", "helps"), [("", True), ("socket", False), ("FIFO", False)])
 def test_nobody_is_told_to_mount_read_only_what_is_written_to_all_the_same(
     role: str, *, helps: bool
