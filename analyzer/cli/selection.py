@@ -15,8 +15,8 @@ from analyzer.core.values import dataclass
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analyzer.report.columns import Column, Row
     from analyzer.report.expression import Node
+    from analyzer.report.listing import Column, Row
     from analyzer.report.value import Report
 
 
@@ -83,7 +83,7 @@ def narrowed(report: Report, selection: Selection) -> Report:
 
 def table(report: Report, selection: Selection, *, json: bool, stdout: bool) -> str:
     """Return the report in the columns of the selection, as lines of text or as JSON."""
-    from analyzer.report.columns import Listing
+    from analyzer.report.listing import Listing
     from analyzer.writers import columns as writer
 
     listed = Listing(selection.columns, tuple(_filtered(report, selection)))
@@ -100,8 +100,8 @@ def encoding(*, stdout: bool) -> str:
 
 
 def _filtered(report: Report, selection: Selection) -> Sequence[Row]:
-    from analyzer.report.columns import finest, listing, with_finer
     from analyzer.report.expression import columns_of, matches
+    from analyzer.report.listing import finest, listing, with_finer
 
     if selection.filter is None:
         return listing(report, selection.columns).rows

@@ -16,8 +16,8 @@ from analyzer.report.expression import matching, names_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from analyzer.report.columns import Value
     from analyzer.report.expression import Node
+    from analyzer.report.listing import Value
 
 T = TypeVar("T")
 

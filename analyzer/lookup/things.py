@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from analyzer.lookup.sorts import Sort
     from analyzer.procfs.people import Person
-    from analyzer.report.columns import Value
+    from analyzer.report.listing import Value
     from analyzer.snapshot.tables import Table
     from analyzer.snapshot.value import Snapshot
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from analyzer.report.columns import Column, Row, Value
+    from analyzer.report.listing import Column, Row, Value
 
     Mask = npt.NDArray[np.bool_]
 

@@ -17,7 +17,7 @@ from analyzer.writers.json import document
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analyzer.report.columns import Column, Listing, Value
+    from analyzer.report.listing import Column, Listing, Value
     from analyzer.report.value import Report
 
 _MISSING: Final = "-"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from enum import StrEnum
 
     from analyzer.lookup.columns import Field
-    from analyzer.report.columns import Column
+    from analyzer.report.listing import Column
 
 Shape = dict[str, Any]
 """A fragment of JSON Schema."""

@@ -17,7 +17,8 @@ from analyzer.kinds import facts
 from analyzer.kinds.file import dentry_names
 from analyzer.memory.probe import open_memory
 from analyzer.report import lsfd
-from analyzer.report.columns import COLUMNS, listing
+from analyzer.report.columns import COLUMNS
+from analyzer.report.listing import listing
 from analyzer.report.make import make
 from analyzer.report.value import ReportOptions
 from analyzer.sources import collect
@@ -27,7 +28,7 @@ from analyzer.sources.request import Request
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from analyzer.report.columns import Row
+    from analyzer.report.listing import Row
     from analyzer.report.value import Report
     from analyzer.snapshot.value import Snapshot
 

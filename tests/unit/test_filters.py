@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.core.text import valid
-from analyzer.report.columns import COLUMNS, by_name, listing
+from analyzer.report.columns import COLUMNS, by_name
 from analyzer.report.expression import (
     And,
     Compare,
@@ -27,11 +27,12 @@ from analyzer.report.expression import (
     type_of,
 )
 from analyzer.report.filters import MAX_LENGTH, MAX_NESTING, FilterError, parse
+from analyzer.report.listing import listing
 from tests.build import Machine
 from tests.unit.test_report_terminal import NASTY, leaking, reported
 
 if TYPE_CHECKING:
-    from analyzer.report.columns import Row
+    from analyzer.report.listing import Row
 
 
 def varied() -> Machine:

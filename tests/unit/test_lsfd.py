@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from analyzer.report import lsfd
-from analyzer.report.columns import COLUMNS, by_name, listing
+from analyzer.report.columns import COLUMNS, by_name
 from analyzer.report.filters import parse
+from analyzer.report.listing import listing
 from tests.build import Machine
 from tests.unit.test_report_terminal import leaking, reported
 

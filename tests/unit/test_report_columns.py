@@ -20,18 +20,8 @@ from analyzer.cli.arguments import split_output
 from analyzer.core.errors import BadInputError
 from analyzer.kinds import facts
 from analyzer.report import lsfd
-from analyzer.report.columns import (
-    COLUMNS,
-    DEFAULT,
-    LEVELS,
-    Listing,
-    by_name,
-    finest,
-    listing,
-    names_of_columns,
-    parse_columns,
-    with_finer,
-)
+from analyzer.report.columns import COLUMNS, DEFAULT, by_name, names_of_columns, parse_columns
+from analyzer.report.listing import LEVELS, Listing, finest, listing, with_finer
 from analyzer.report.make import make
 from analyzer.report.value import ReportOptions
 from analyzer.snapshot import crz

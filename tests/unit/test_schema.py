@@ -34,7 +34,8 @@ from analyzer.procfs.fs import MemoryFs
 from analyzer.procfs.inventory import take
 from analyzer.procfs.people import Person
 from analyzer.procfs.places import Place
-from analyzer.report.columns import COLUMNS, listing
+from analyzer.report.columns import COLUMNS
+from analyzer.report.listing import listing
 from analyzer.report.make import gaps_of, make
 from analyzer.report.rules import Rule
 from analyzer.report.value import ReportOptions
