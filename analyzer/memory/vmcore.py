@@ -9,9 +9,11 @@ modules too (kernel/bpf/btf.c).
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -31,8 +33,10 @@ if TYPE_CHECKING:
     import drgn
 
 _MOST_TYPES: Final = 1 << 28  # bytes of BTF, far above the largest
-# What drgn and libkdumpfile say of an address that the page tables lead nowhere with; all else is
-# that the file has not what they lead to.
+# What drgn and libkdumpfile say of an address that the page tables lead nowhere with, and of a page
+# that makedumpfile(8) left out: one of a user, of a file or free, which holds no structure of the
+# kernel's, or one of zeros. All else is that the file has not what it should have.
+_LEFT_OUT: Final = "Excluded page"
 _HOLE: Final = re.compile(r"\bnot (mapped|present)\b")
 _OFFSET: Final = re.compile(rb"^KERNELOFFSET=([0-9a-f]+)$", re.MULTILINE)
 
@@ -46,22 +50,26 @@ def open_core(
     `opened` returns the descriptor of a file that is open already. Raises BadInputError for what
     is no core of a kernel, or lacks what is needed.
     """
-    import drgn
-
     program = _program(core, _descriptor(core, opened))
     named = _symbols(program, core, vmlinux, opened)
-
-    def fetch(address: int) -> bytes | None:
-        try:
-            data: bytes = program.read(address, PAGE)
-        except drgn.FaultError as error:
-            if _HOLE.search(str(error)):
-                return None
-            raise LostPageError from error
-        return data
-
-    engine = Pages(fetch, lambda name: named.get(name, 0))
+    engine = Pages(partial(_page, program), lambda name: named.get(name, 0))
     return Memory(engine, _layout(engine, core))
+
+
+def _page(program: drgn.Program, address: int) -> bytes | None:
+    """Return a page of memory, as `Pages` wants it."""
+    import drgn
+
+    try:
+        data: bytes = program.read(address, PAGE)
+    except drgn.FaultError as error:
+        said = str(error)
+        if _HOLE.search(said):
+            return None
+        if _LEFT_OUT in said:
+            return bytes(PAGE)
+        raise LostPageError from error
+    return data
 
 
 def _descriptor(name: str, opened: Callable[[str], int | None]) -> int:
@@ -78,6 +86,7 @@ def _program(core: str, descriptor: int) -> drgn.Program:
     """Return what drgn makes of a core; it closes the descriptor."""
     import drgn
 
+    logging.getLogger("drgn").addHandler(logging.NullHandler())  # what fails is told here
     program = drgn.Program()
     try:
         program.set_core_dump(descriptor)

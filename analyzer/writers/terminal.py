@@ -253,8 +253,7 @@ def _doubt(report: Report, total: str) -> str:
     if maybe:
         reasons.append(f"{number(maybe)} {'is' if maybe == 1 else 'are'} {POSSIBLE}")
     if summary.unstable:
-        why = "kept changing" if report.source.live else "cannot be judged as they were left"
-        reasons.append(f"{number(summary.unstable)} of {total} {why}")
+        reasons.append(f"{number(summary.unstable)} of {total} kept changing")
     if report.incomplete:
         reasons.append("a part of the subtree could not be read")
     if report.subject.container_init is None and not report.advisory:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pytest
 
+from analyzer.core import extras
 from analyzer.core.errors import BadInputError, TargetVanishedError, UnseenError
 from analyzer.memory import symbols
 from analyzer.memory.bpf import CHASE_END, CHASE_FAULT, CHASE_MORE, CHASE_TORN, CHASE_WILD
@@ -178,6 +179,18 @@ class TestSymbols:
         (tmp_path / "it").write_bytes(data)
         with (tmp_path / "it").open("rb") as file, pytest.raises(BadInputError, match="it "):
             symbols.of_file("it", file.fileno())
+
+
+def test_without_drgn_it_is_said_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(extras, "_there", lambda name: name != "drgn")
+    for command in ("check", "collect"):
+        ran = run(command, "--vmcore", "core", "1", cwd=tmp_path)
+        assert ran.returncode == 2
+        (line,) = ran.stderr.splitlines()
+        assert "--vmcore needs drgn, which is not installed here: " in line
+        assert line.endswith("install drgn")
 
 
 @_drgn
