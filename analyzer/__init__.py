@@ -110,10 +110,8 @@ def check(
     from analyzer.core.model import Rules
     from analyzer.report.make import checked_pid, make
     from analyzer.report.value import ReportOptions
-    from analyzer.snapshot.value import Snapshot as Taken
 
-    if not isinstance(snapshot, Taken):  # check(4711), as the command line has it
-        raise TypeError(f"{snapshot!r} is no snapshot: take one by analyzer.collect() or load()")
+    _require_snapshot(snapshot)
     verdicts = judge(snapshot, checked_pid(snapshot, pid), Rules(rules))
     options = ReportOptions(
         "check",
@@ -173,12 +171,13 @@ def graph(
     `pid` is not needed). Kinds to `ignore` bring nothing into the border. With `relations`, what is
     no counted reference is an edge too, its attribute `counted` False.
     A large graph warns first (`analyzer.graph.build.CostWarning`).
-    Raises BadInputError, TargetVanishedError.
+    Raises BadInputError, TargetVanishedError; TypeError for no snapshot.
     """
     import warnings
 
     from analyzer.graph.build import CostWarning, plan
 
+    _require_snapshot(snapshot)
     planned = plan(snapshot, pid, scope=scope, rules=rules, ignore=ignore, relations=relations)
     if planned.cost.high:
         warnings.warn(str(planned.cost), CostWarning, stacklevel=2)
@@ -203,6 +202,13 @@ def plot(
 
     given = list(what) if isinstance(what, Several) else [what]
     return plots.draw(kind, given, ax)
+
+
+def _require_snapshot(given: object) -> None:
+    from analyzer.snapshot.value import Snapshot as Taken
+
+    if not isinstance(given, Taken):  # a pid, or a file, as the command line takes them
+        raise TypeError(f"{given!r} is no snapshot: take one by analyzer.collect() or load()")
 
 
 if not TYPE_CHECKING:  # a type checker would take every misspelt name for one that is there

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import operator
+import re
+from pathlib import Path
 from typing import Any, Final, get_args
 
 import pytest
@@ -41,8 +44,9 @@ def test_a_wrong_word_is_an_error_for_a_type_checker_and_bad_input_with_the_near
         analyzer.collect(0)
     with pytest.raises(BadInputError, match="no selector nope:"):
         analyzer.collect("nope:x")
-    with pytest.raises(TypeError, match=r"4711 is no snapshot: .*collect"):
-        analyzer.check(4711)  # type: ignore[arg-type]
+    for ask in (analyzer.check, analyzer.graph):
+        with pytest.raises(TypeError, match=r"4711 is no snapshot: .*collect"):
+            ask(4711)  # type: ignore[arg-type]
     with pytest.raises(BadInputError, match="did you mean subtree"):
         analyzer.graph(snapshot, scope="subtre")  # type: ignore[arg-type]
     with pytest.raises(BadInputError, match="did you mean dumbbell"):
@@ -123,3 +127,11 @@ def test_the_modules_that_are_called_by_short_names_have_what_they_had(name: str
     module = getattr(analyzer, name)
     functions = {one for one in MODULES[name].split() if callable(getattr(module, one, None))}
     assert functions == set(MODULES[name].split())
+
+
+def test_what_the_readme_calls_by_name_is_there() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    names = {*re.findall(r"\banalyzer((?:\.[a-z_]+)+)", text)}
+    assert {".collect", ".questions", ".who"} <= names
+    for name in names:
+        operator.attrgetter(name[1:])(analyzer)
