@@ -26,7 +26,7 @@ def of_json(path: str) -> frozenset[str]:
 
 
 def of_text(data: bytes, path: str) -> frozenset[str]:
-    """Return the same of the text of a report, which is called `path` in an error."""
+    """Return the same of the text of a report; BadInputError, with its `path`, for another."""
     try:
         found: Any = json.loads(data) if len(data) <= _MOST else None
     except (ValueError, RecursionError) as error:

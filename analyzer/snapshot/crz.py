@@ -125,7 +125,7 @@ def pack(snapshot: Snapshot) -> bytes:
 
 
 def unpack(data: bytes, name: str = "snapshot") -> Snapshot:
-    """Return the snapshot in the bytes of a snapshot file; `name` is for the error."""
+    """Return the snapshot in the bytes of a file; BadInputError, which names it, for none."""
     from analyzer.core import extras
 
     extras.need("a snapshot file", "pyarrow")
