@@ -46,6 +46,13 @@ class Tool(StrEnum):
     CRIU = "criu"
 
 
+class Accepted(StrEnum):
+    """What is as good as *contained* to the exit code."""
+
+    PROVEN = "proven"
+    CONSISTENT = "consistent"
+
+
 class Scope(StrEnum):
     """How much of the machine a snapshot keeps."""
 
@@ -279,6 +286,13 @@ Subtree = Annotated[
 Strict = Annotated[
     bool,
     typer.Option("--strict", help="Of the host's, time, user and cgroup namespaces are leaks too."),
+]
+Accept = Annotated[
+    Accepted,
+    typer.Option(
+        "--accept",
+        help="Of a source without refcounts: exit with 0 where nothing speaks against containment.",
+    ),
 ]
 FailOn = Annotated[
     str | None,

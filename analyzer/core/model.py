@@ -49,6 +49,7 @@ class Conclusion(StrEnum):
 
     WITNESSED = "witnessed"  # somebody outside holds it
     POSSIBLE = "possible"  # somebody outside has what looks like it
+    CONSISTENT = "consistent"  # nobody outside whom a whole reading shows
     UNKNOWN = "unknown"
 
 

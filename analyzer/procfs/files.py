@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
-from analyzer.procfs import alike, evidence, fdinfo
+from analyzer.procfs import alike, evidence, fdinfo, may_hold
 from analyzer.procfs.fs import Links, vanished
 from analyzer.procfs.gaps import lacking, malformed, not_links, refusal
 from analyzer.procfs.kcmp import What
@@ -50,7 +50,8 @@ class Slots:
 
     The first `full` rows are those of the tables of interest. `file` is the number of the open
     file (from 0 in order of first encounter), -1 for one that is of no interest. `alike` relates
-    files of different tables, where nobody could tell whether they are one.
+    files of different tables, where nobody could tell whether they are one. `keepers` are the
+    descriptors, by table, that may keep open files in their turn.
     """
 
     table: array[int] = field(default_factory=lambda: array("q"))
@@ -59,10 +60,18 @@ class Slots:
     file: array[int] = field(default_factory=lambda: array("q"))
     full: int = 0
     alike: list[Tied] = field(default_factory=list)
+    keepers: dict[int, list[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of descriptors."""
         return len(self.fd)
+
+    def look(self, table: int, links: Links) -> None:
+        """Note which descriptors of a table may keep open files."""
+        pairs = zip(links.names, links.targets, strict=True)
+        some = [name for name, link in pairs if link.startswith(may_hold.KEEPERS)]
+        if some:
+            self.keepers[table] = some
 
     def extend(self, table: int, pairs: Sequence[tuple[str, str]]) -> None:
         """Add descriptors of one table, by name and link; a dump may hold other names."""
@@ -99,12 +108,14 @@ def walk(
     for number, task in enumerate(tables):
         if interest[number]:
             links = _links(fs, task, log)
+            slots.look(number, links)
             slots.extend(number, list(zip(links.names, links.targets, strict=True)))
     slots.full = len(slots)
     mine, matters = set(slots.link), wanted(slots.link)
     for number, task in enumerate(tables):
         if not interest[number] and not task.stat.kthread:
             links = _links(fs, task, log)
+            slots.look(number, links)
             pairs = zip(links.names, links.targets, strict=True)
             slots.extend(number, [p for p in pairs if p[1] in mine or matters(p[1])])
     return slots

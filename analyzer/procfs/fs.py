@@ -33,6 +33,9 @@ _CHUNK: Final = 1 << 16
 AGAIN: Final = "cranalyze/again/"
 """Where a dump has what was read twice."""
 
+BLOCKS: Final = "cranalyze/sys/block"
+"""Where a dump has what /sys/block tells of loop devices."""
+
 _HEAD: Final = 1 << 16  # of a file in fdinfo: an epoll has a line for each file that it watches
 _GONE: Final = frozenset({errno.ENOENT, errno.ESRCH, errno.ENOTDIR, errno.EBADF})
 
@@ -152,6 +155,22 @@ class ProcFs:
             return self.read(path)
         except OSError:
             return None
+
+    def backing_files(self) -> dict[str, str]:
+        """Return by loop device ("loop0") the path of the file that backs it."""
+        live = self.is_live()
+        folder = "/sys/block" if live else BLOCKS
+        try:
+            names = os.listdir(folder) if live else self.listdir(folder)
+        except OSError:
+            return {}
+        found = {}
+        for name in sorted(names):
+            path = f"{folder}/{name}/loop/backing_file"
+            data = _text(path) if live else self._optional(path)
+            if name.startswith("loop") and data is not None:
+                found[name] = os.fsdecode(data.removesuffix(b"\n"))
+        return found
 
     def heads(self, folder: str, names: Sequence[str]) -> list[bytes | None]:
         """Return the first bytes of some files of a folder, None for what cannot be read."""
@@ -360,6 +379,14 @@ def _copied(path: str) -> Iterator[None]:
         yield
     except (FileNotFoundError, NotADirectoryError):
         raise _missing(path) from None
+
+
+def _text(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read(_CHUNK)
+    except OSError:
+        return None
 
 
 def _is_regular(folder: int, name: str) -> bool:

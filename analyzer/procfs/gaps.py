@@ -47,6 +47,11 @@ class GapLog:
         met = {pid for failed in self._failures.values() for pid in failed}
         return EVERYBODY in met or not met.isdisjoint(pids)
 
+    def counts(self) -> tuple[int, int]:
+        """Return how many kinds of failures were refusals, and how many things that are missing."""
+        refused = sum(failure.errno is not None for failure in self._failures)
+        return refused, len(self._failures) - refused
+
     def table(self) -> Table:
         """Return the table of gaps, a row for each kind of failure."""
         rows = [(_where(f.what, list(pids)), *f[1:]) for f, pids in self._failures.items()]

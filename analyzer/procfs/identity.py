@@ -49,30 +49,46 @@ class ByKcmp:
 
 
 class Recording:
-    """The answers of another one, kept so that a dump can carry them."""
+    """The answers of another one, kept so that a dump can carry them.
+
+    A member keeps its number when it is asked for again: a thread is compared with those of its
+    process, and then one of them, for all, with other processes.
+    """
 
     def __init__(self, inner: Identity) -> None:
         self.certain = inner.certain
         self._inner = inner
-        self._count = 0
-        self._lines: list[str] = []
+        self._number: dict[tuple[What, Member], int] = {}
+        self._same: list[int] = []  # by number, another one of the same object, or itself
+        self._failed: dict[tuple[What, Member], int] = {}
 
     def classes(self, what: What, members: Sequence[Member], pivots: int | None = None) -> Classes:
         """Do as `Identity.classes`."""
         result = self._inner.classes(what, members, pivots)
-        unlike = max(result.number, default=-1) + 1
+        first: dict[int, int] = {}
         for index, (member, number) in enumerate(zip(members, result.number, strict=True)):
-            if number < 0:
-                number, unlike = unlike, unlike + 1  # noqa: PLW2901 -- like no other
-            code = result.failed.get(index)
-            answer = str(self._count + number) if code is None else f"error {code}"
-            self._lines.append(f"{_key(what, member)} {answer}\n")
-        self._count += unlike
+            mine = self._number.setdefault((what, member), len(self._same))
+            if mine == len(self._same):
+                self._same.append(mine)
+            if number >= 0:
+                self._same[self._root(mine)] = self._root(first.setdefault(number, mine))
+            if index in result.failed:
+                self._failed[what, member] = result.failed[index]
         return result
+
+    def _root(self, number: int) -> int:
+        while self._same[number] != number:
+            number = self._same[number]
+        return number
 
     def text(self) -> str:
         """Return the content of cranalyze/identities."""
-        return "".join(self._lines)
+        lines = []
+        for key, number in self._number.items():
+            code = self._failed.get(key)
+            answer = str(self._root(number)) if code is None else f"error {code}"
+            lines.append(f"{_key(*key)} {answer}\n")
+        return "".join(lines)
 
 
 class Recorded:

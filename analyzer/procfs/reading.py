@@ -20,6 +20,7 @@ from analyzer.procfs import (
     ends,
     files,
     mappings,
+    may_hold,
     mounts,
     namespaces,
     nslink,
@@ -183,7 +184,11 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Tab
     seen = mounts.read(fs, reading.tasks, members, log)
     progress("relations")
     shown = world.shown(reading, groups, members, slots, told, seen, mapped, first, by_tid, socks)
-    shown = replace(shown, alike=_alike(reading, groups, near, slots, mapped | forks, shown.files))
+    shown = replace(
+        shown,
+        alike=_alike(reading, groups, near, slots, mapped | forks, shown.files),
+        may_hold=may_hold.find(fs, shown, seen, slots.keepers),
+    )
     found = relate.find(shown)
     slots.drop(relate.files(found), world.whoever)
     texts = [*(key[1] for key in relate.ends(found)), *_net_spaces(shown)]
@@ -238,13 +243,12 @@ def _slots(
     spaces = {nslink.text(namespace) for namespace in of_interest}
     matters: list[Callable[[str], bool]] = []
     socks: list[Sock] = []
-    also = set() if reading.identity.certain else mapped
 
     def wanted(links: Sequence[str]) -> Callable[[str], bool]:
         socks.extend(world.sockets(reading.fs, by_tid, links))
         wanted = world.others(socks, by_tid, links, host)
-        matters.append(world.Interest(links, reading.subtree, wanted))
-        return lambda link: link in spaces or link in also or matters[0](link)
+        matters.append(world.Interest(links, wanted))
+        return lambda link: link in spaces or link in mapped or matters[0](link)
 
     slots = files.walk(reading.fs, one_each, concerned, wanted, reading.log)
     files.identify(
@@ -252,7 +256,7 @@ def _slots(
         slots,
         one_each,
         reading.identity,
-        lambda link: world.whoever(link) or link in also or matters[0](link),
+        lambda link: world.whoever(link) or link in mapped or matters[0](link),
         reading.log,
     )
     return slots, socks
@@ -321,7 +325,8 @@ def _alike(
     host = not reading.subtree
     if reading.identity.certain:
         near_by = alike.forked(groups[What.VM], mapped)
-        return list(alike.of_mapped(groups[What.VM], near_by, mapped, reading.concerns, host=host))
+        forks = alike.of_mapped(groups[What.VM], near_by, mapped, reading.concerns, host=host)
+        return [*forks, *alike.of_both(opened, host=host)]
     found = [row for rows in near.values() for row in rows] + slots.alike
     found += alike.of_mapped(groups[What.VM], near[What.VM], mapped, reading.concerns, host=host)
     return [*found, *alike.of_both(opened, host=host)]

@@ -6,10 +6,11 @@ What was not there is remembered as well: in a dump nobody could tell it from wh
 from __future__ import annotations
 
 import errno
+import os
 from typing import TYPE_CHECKING
 
 from analyzer.procfs import looked
-from analyzer.procfs.fs import AGAIN, Links, ProcFs
+from analyzer.procfs.fs import AGAIN, BLOCKS, Links, ProcFs
 from analyzer.procfs.refusals import LINK, OPEN, Refusals
 
 if TYPE_CHECKING:
@@ -61,8 +62,9 @@ class Recorder(ProcFs):
 
     def listdir(self, path: str) -> list[str]:
         """Do as `ProcFs.listdir`."""
-        names = self._inner.listdir(path)
-        if path or self._only is None:
+        plain = _plain(f"{path}/").rstrip("/")
+        names = self._inner.listdir(plain)
+        if plain or self._only is None:
             return names
         return [name for name in names if name in self._only]
 
@@ -95,6 +97,13 @@ class Recorder(ProcFs):
         for name, data in zip(names, found, strict=True):
             if data is not None:
                 self.entries.setdefault(looked.kept(name), data)
+        return found
+
+    def backing_files(self) -> dict[str, str]:
+        """Do as `ProcFs.backing_files`."""
+        found = self._inner.backing_files()
+        for name, path in found.items():
+            self.entries[f"{BLOCKS}/{name}/loop/backing_file"] = os.fsencode(path) + b"\n"
         return found
 
     def _refuse(self, kind: str, path: str, error: OSError) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.model import RELATIONS, TASK
-from analyzer.relations import relations
-from analyzer.relations.alike import RELATION
+from analyzer.relations import alike, may_hold, relations
 from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
@@ -18,14 +17,17 @@ if TYPE_CHECKING:
 
 Found = list[tuple[str, "Tied"]]
 
+_EVIDENCE: Final = (alike.RELATION, may_hold.RELATION)
+"""What is said of objects, and crosses no border by itself."""
+
 
 def find(shown: Shown) -> Found:
     """Return the relations of a whole machine; of a border those that cross it, by name."""
     inside = _inside(shown)
     found: Found = []
     for name, relation in relations().items():
-        if relation is RELATION:
-            found += [(name, row) for row in shown.alike]  # which crosses the border already
+        if relation.from_proc is not None and relation in _EVIDENCE:
+            found += [(name, row) for row in relation.from_proc(shown)]
         elif relation.from_proc is not None and (relation.told or shown.host):
             rows = list(relation.from_proc(shown))
             found += [(name, row) for row in _matter(relation, rows, inside, host=shown.host)]

@@ -80,7 +80,7 @@ def read(fs: ProcFs, log: GapLog) -> list[Task]:
 def processes(fs: ProcFs) -> list[int]:
     """Return the ids of the processes that are listed now; NotPermittedError for no /proc."""
     try:
-        return _numbers(fs, "")
+        return numbers(fs, "")
     except OSError as error:
         said = f"cannot list {fs.root}: {error.strerror}"
         raise NotPermittedError(f"{said}; mount it: mount -t proc proc /proc") from error
@@ -95,17 +95,10 @@ def again(fs: ProcFs, task: Task) -> stat.Stat | None:
     return now if now.start_ticks == task.stat.start_ticks else None
 
 
-def _numbers(fs: ProcFs, folder: str) -> list[int]:
+def numbers(fs: ProcFs, folder: str) -> list[int]:
+    """Return the ids that are names in a folder; OSError as listdir."""
     # Names that only a dump can hold: digits of other scripts, leading zeros, huge numbers.
     return sorted(int(name) for name in fs.listdir(folder) if _ID.fullmatch(name))
-
-
-def parent(fs: ProcFs, pid: int) -> int:
-    """Return the parent of process `pid`, 0 when there is none any more."""
-    try:
-        return _stat(fs, str(pid)).ppid
-    except OSError:
-        return 0
 
 
 def _process(fs: ProcFs, pid: int, log: GapLog) -> list[Task]:
@@ -113,7 +106,7 @@ def _process(fs: ProcFs, pid: int, log: GapLog) -> list[Task]:
     if leader is None or leader.stat.threads <= 1:
         return [] if leader is None else [leader]
     try:
-        listed = _numbers(fs, f"{pid}/task")
+        listed = numbers(fs, f"{pid}/task")
     except OSError as error:
         if not vanished(error):
             log.add(refusal("its threads", "readdir", error, _ALONE), pid)

@@ -111,7 +111,10 @@ def _add_terminals(graph: Tables, files: list[File], shown: Shown) -> None:
         [graph.number[file.key] for file, _ in ends],
         [graph.number[end.key] for _, end in ends],
     )
-    pairs = dict.fromkeys((end.whole, end.key) for _, end in ends if not end.master)
+    # Of a master that is none of these files nobody knows where it is.
+    masters = {end.whole for _, end in ends if end.master}
+    slaves = (end for _, end in ends if not end.master and end.whole in masters)
+    pairs = dict.fromkeys((end.whole, end.key) for end in slaves)
     graph.references(
         "TTY",
         tty.MASTER.name,

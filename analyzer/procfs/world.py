@@ -6,6 +6,7 @@ file of the subtree has, what watches, and descriptors of its processes.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, Protocol
 
 from analyzer.core.errors import BadInputError
@@ -58,6 +59,8 @@ _SUBVOLUMES: Final = "btrfs"  # each has the same numbers, and mountinfo the dev
 _SEGMENT: Final = "/SYSV"  # of ipc/shm.c: such a file has the id of the segment as number
 
 
+_OF_PROCESS: Final = re.compile("/proc/[0-9]")
+_CGROUPS: Final = "/sys/fs/cgroup/"
 _FILES_IN_DEV: Final = ("/dev/shm/", "/dev/mqueue/")  # noqa: S108 -- as others name them
 
 
@@ -92,13 +95,10 @@ class Reading(Protocol):
 class Interest:
     """Which links of processes outside matter to relations of a subtree with these links."""
 
-    def __init__(
-        self, links: Iterable[str], pids: Collection[int], socks: Collection[int] = ()
-    ) -> None:
+    def __init__(self, links: Iterable[str], socks: Collection[int] = ()) -> None:
         self._socks = {f"socket:[{ino}]" for ino in socks}
         self._names = {_name(link) for link in links if _named(link)}
         self._terminals = any(link.startswith(("/dev/pts/", "/dev/ptmx")) for link in links)
-        self._pids = frozenset(map(str, pids))
         self._watches = not {"anon_inode:inotify", "anon_inode:[fanotify]"}.isdisjoint(links)
 
     def __call__(self, link: str) -> bool:
@@ -109,7 +109,7 @@ class Interest:
             return False
         if link.startswith(("/dev/pts/", "/dev/ptmx")):
             return self._terminals
-        if "/proc/" in link and not self._pids.isdisjoint(link.split("/")):
+        if _OF_PROCESS.search(link) or link.startswith(_CGROUPS):
             return True
         return _named(link) and (self._watches or _name(link) in self._names)
 
@@ -332,6 +332,7 @@ class Memories:
         self._by_device = by_device
         self.files: list[File] = []
         self.mappings: list[Mapped] = []
+        self.attached: list[int] = []
 
     def add(
         self, number: int, found: Sequence[MappedFile], uses: Iterable[Use], task: Task
@@ -350,6 +351,8 @@ class Memories:
             if use.permissions is None or use.permissions[3] != "s":
                 continue
             one = found[use.file]
+            if one.path.startswith(_SEGMENT):
+                self.attached.append(task.tid)
             if one.dev is None or one.ino is None:
                 continue
             key = self.inode(one.dev, one.ino, one.path, task)
@@ -378,15 +381,15 @@ class Memories:
     def look_outside(self, fs: ProcFs, others: Iterable[tuple[Read, Task]]) -> None:
         """Add what other processes map of what the subtree has mapped shared."""
         wanted = self.wanted()
-        if not wanted:
-            return
         for read, task in others:
+            memory: Key = ("MM", ("of", task.tgid))
             for one in _shared(fs, read):
+                if one.path.startswith(_SEGMENT):
+                    self.attached.append(task.tid)
                 if one.dev is None or one.ino is None:
                     continue
                 key = self.inode(one.dev, one.ino, one.path, task)
                 if key in wanted and key is not None:
-                    memory: Key = ("MM", ("of", task.tgid))
                     self.mappings.append(
                         Mapped(memory, one.permissions, key, one.path, inside=False)
                     )
@@ -455,12 +458,13 @@ def shown(  # noqa: PLR0913, PLR0917 -- all that a reading has read
     fs = reading.fs
     found = mounts(seen, by_tid)
     tables = [[task.tid for task in group] for group in groups[What.FILES]]
+    folders = [group[0].folder for group in groups[What.FILES]]
     opened = files(
         slots,
         told,
         found,
         lambda table: any(by_tid[tid].inside for tid in tables[table]),
-        [group[0].folder for group in groups[What.FILES]],
+        folders,
     )
     memories = Memories({mount.dev: mount for mount in found.values()})
     for number, (some, uses) in mapped.items():
@@ -490,4 +494,6 @@ def shown(  # noqa: PLR0913, PLR0917 -- all that a reading has read
         reader=by_tid[reading.observer].spaces if reading.observer in by_tid else {},
         ticks=reading.ticks,
         own_proc=own_proc(found, by_tid, reading.observer),
+        attached=memories.attached,
+        folders=folders,
     )

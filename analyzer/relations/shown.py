@@ -282,7 +282,9 @@ class Shown:
     """What was shown. `initial` are the host's namespaces, by name, as far as they can be told.
 
     `reader` are the namespaces of who looked, and `ticks` how many a second has.
-    `alike` is what may be one across the border, where nobody could tell.
+    `alike` is what may be one across the border, where nobody could tell, and `may_hold` what may
+    hold something. `attached` are the tasks with a System V segment in their memory. `folders` has
+    where the descriptors of each table are.
     `tables` are the tids that use each descriptor table. `mounts` are those of every mount
     namespace, by mount id, which is one on the machine. `whole` tells that no process is missing.
     """
@@ -303,6 +305,9 @@ class Shown:
     reader: Mapping[str, str] = field(default_factory=dict)
     ticks: int = 100
     alike: Sequence[Tied] = ()
+    may_hold: Sequence[Tied] = ()
+    folders: Sequence[str] = ()
+    attached: Sequence[int] = ()
     _made: dict[object, Any] = field(default_factory=dict)
 
     def once(self, make: Callable[[Shown], T]) -> T:

@@ -41,6 +41,7 @@ class Bundle(StrEnum):
     POSSIBLE = "possible"
     UNSTABLE = "unstable"
     UNKNOWN = "unknown"
+    CONSISTENT = "consistent"
     CONTAINED = "contained"
 
 
@@ -185,6 +186,8 @@ def _sort(entry: ReportObject) -> object:
 def _bundle(entry: ReportObject, around: Surroundings) -> tuple[Bundle, tuple[int, str] | None]:
     if entry.conclusion is Conclusion.POSSIBLE:
         return Bundle.POSSIBLE, None
+    if entry.conclusion is Conclusion.CONSISTENT:
+        return Bundle.CONSISTENT, None
     if entry.verdict is not Verdict.USAGE_LEAK:
         return _BY_VERDICT[entry.verdict], None
     if _is_hosts(entry, around):

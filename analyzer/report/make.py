@@ -19,6 +19,7 @@ from analyzer.core.model import TASK, Basis, Impact, Rules, Status, Verdict
 from analyzer.core.registry import UNKNOWN
 from analyzer.core.values import replace
 from analyzer.kinds import namespace_set, registry, title_of
+from analyzer.report.consistency import all_consistent, consistency_of
 from analyzer.report.crossed import crossed, doubtful
 from analyzer.report.facts import of_objects
 from analyzer.report.grouping import Surroundings, groups
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
     from analyzer.check.leaks import Verdicts
     from analyzer.check.links import Mask
+    from analyzer.report.consistency import Consistency
     from analyzer.report.crossed import Crossed
     from analyzer.report.preflight import Preflight
     from analyzer.report.rules import Rule
@@ -88,17 +90,18 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
     leaks = any(one.gates and one.stable for one in crossings) or any(
         finding.gates for finding in findings
     )
-    status = _status(
-        verdicts.verdict[gating],
-        leaks=leaks,
-        unsure=incomplete or unplaced or doubtful(crossings),
-    )
+    unsure = incomplete or unplaced or doubtful(crossings)
+    status = _status(verdicts.verdict[gating], leaks=leaks, unsure=unsure)
+    consistency = consistency_of(snapshot)
+    if consistency is not None and status is Status.UNDECIDED:
+        said = consistency.whole and not unsure and all_consistent(objects)
+        consistency = consistency._replace(consistent=said)
     flight = _preflight(snapshot, verdicts) if options.tool else None
     refused = options.gate and flight is not None and flight.refuses
     return Report(
         command=options.command,
         status=status,
-        exit_code=EXIT_LEAK if refused else _exit_code(status, options),
+        exit_code=EXIT_LEAK if refused else _exit_code(status, consistency, options),
         advisory=options.subtree,
         subject=subject,
         summary=_summary(verdicts, codes, crossings),
@@ -113,6 +116,7 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
         source=source,
         notes=_notes(snapshot, verdicts, source),
         inventory=inventory_of(snapshot.meta),
+        consistency=consistency,
         incomplete=incomplete,
         leaks_ignored=_count(codes, _LEAKS) - _count(verdicts.verdict[gating], _LEAKS),
         profile=what.profile,
@@ -201,8 +205,10 @@ def _status(gating: Array, *, leaks: bool, unsure: bool) -> Status:
     return Status.UNDECIDED if unsure or _count(gating, _DOUBTS) else Status.CONTAINED
 
 
-def _exit_code(status: Status, options: ReportOptions) -> int:
+def _exit_code(status: Status, found: Consistency | None, options: ReportOptions) -> int:
     if options.subtree or not options.gate:
+        return EXIT_OK
+    if options.accept_consistent and found is not None and found.consistent:
         return EXIT_OK
     return {Status.LEAKS: EXIT_LEAK, Status.UNDECIDED: EXIT_UNDECIDED}.get(status, EXIT_OK)
 
@@ -396,12 +402,13 @@ def _objects(
     passes = _passes(snapshot, verdicts)
     others = uncounted(snapshot, verdicts.border, verdicts.rules, rows)
     told = of_objects(snapshot, snapshot.tables["objects"]["objref"][rows].tolist())
-    unsure = doubts(snapshot, verdicts)
+    unsure, reading = doubts(snapshot, verdicts), consistency_of(snapshot)
+    complete = reading is not None and reading.whole
     whole = (
         one._replace(
             passes=passes.get(one.objref, ()),
             uncounted=by,
-            conclusion=concluded(one, unsure.get(one.objref, NO_DOUBT)),
+            conclusion=concluded(one, unsure.get(one.objref, NO_DOUBT), whole=complete),
             doubt=unsure.get(one.objref, NO_DOUBT),
             facts=told.get(one.objref, NO_FACTS),
         )

@@ -14,8 +14,9 @@ import numpy as np
 
 from analyzer.check.links import rows_of
 from analyzer.check.subtree import INSIDE, OBSERVER
-from analyzer.core.model import Conclusion, Side, Verdict
-from analyzer.relations.alike import LIKE, MOVED, RELATION
+from analyzer.core.model import TASK, Conclusion, Side, Verdict
+from analyzer.relations import alike, may_hold
+from analyzer.relations.alike import LIKE, MOVED
 from analyzer.report.holders import holders
 
 if TYPE_CHECKING:
@@ -44,31 +45,49 @@ class Candidate(NamedTuple):
 class Doubt(NamedTuple):
     """What may be one with an object: who holds that, how many more, and how many it could be.
 
-    `untold` are those that are not alike, but were not read twice either.
+    `untold` are those that are not alike, but were not read twice either. `others` says, in words,
+    what else may hold the object.
     """
 
     candidates: tuple[Candidate, ...] = ()
     more: int = 0
     untold: int = 0
+    others: tuple[str, ...] = ()
 
 
 NO_DOUBT: Final = Doubt()
 
 
-def concluded(entry: ReportObject, doubt: Doubt) -> Conclusion | None:
-    """Return what is concluded of an object; None where its refcount is known."""
+def concluded(entry: ReportObject, doubt: Doubt, *, whole: bool) -> Conclusion | None:
+    """Return what is concluded of an object; None where its refcount is known.
+
+    `whole` tells whether all who could hold it were read.
+    """
     if entry.refcount is not None:
         return None
     if entry.verdict is Verdict.USAGE_LEAK:
         return Conclusion.WITNESSED
-    return Conclusion.POSSIBLE if doubt.candidates else Conclusion.UNKNOWN
+    if doubt.candidates:
+        return Conclusion.POSSIBLE
+    apart = not (doubt.more or doubt.untold or doubt.others)
+    return Conclusion.CONSISTENT if whole and apart else Conclusion.UNKNOWN
 
 
 _Row = tuple[int, str, str]  # an object's row, the role, what is compared
 
 
 def doubts(snapshot: Snapshot, verdicts: Verdicts) -> Mapping[int, Doubt]:
-    """Return what may be one with the objects of the subtree, by objref."""
+    """Return what may be one with the objects of the subtree, or hold them, by objref."""
+    numbers = snapshot.tables["objects"]["objref"].tolist()
+    found, others = _alike(snapshot, verdicts), _may_hold(snapshot, verdicts)
+    return {
+        numbers[row]: found.get(row, NO_DOUBT)._replace(others=others.get(row, ()))
+        for row in dict.fromkeys([*found, *others])
+    }
+
+
+def _alike(snapshot: Snapshot, verdicts: Verdicts) -> Mapping[int, Doubt]:
+    """Return what may be one with the objects of the subtree, by row."""
     meets = _meets(snapshot)
     if not meets:
         return {}
@@ -79,7 +98,7 @@ def doubts(snapshot: Snapshot, verdicts: Verdicts) -> Mapping[int, Doubt]:
     held = _held(snapshot, verdicts, sorted(wanted))
     numbers = snapshot.tables["objects"]["objref"].tolist()
     told = {where: _doubt(some, held, numbers) for where, some in others.items()}
-    return {numbers[row]: told[where] for row, where in places.items() if any(told[where])}
+    return {row: told[where] for row, where in places.items() if any(told[where])}
 
 
 _Places = tuple[tuple[int, str], ...]  # where an object meets others (by number), in which role
@@ -120,12 +139,34 @@ def _others(places: _Places, theirs: Sequence[Sequence[_Row]]) -> _Others:
     return _Others(tuple(likes.items()), len(untold - likes.keys()))
 
 
+def _may_hold(snapshot: Snapshot, verdicts: Verdicts) -> Mapping[int, tuple[str, ...]]:
+    """Return by row what may hold an object of the subtree, and is not inside itself."""
+    table, border = snapshot.tables["relations"], verdicts.border
+    objects = snapshot.tables["objects"]
+    if not len(table) or may_hold.RELATION.name not in table.vocabulary["relation"]:
+        return {}
+    rows = np.flatnonzero(table["relation"] == table.code("relation", may_hold.RELATION.name))
+    tasks = rows_of(snapshot.tables["tasks"]["tid"], table["left"][rows])
+    targets = rows_of(objects["objref"], table["right"][rows])
+    kinds, own = objects.words("kind"), border.collected & ~objects["initial"]
+    found: dict[int, dict[str, None]] = {}
+    for row, task, target in zip(rows.tolist(), tasks.tolist(), targets.tolist(), strict=True):
+        by_task = table.value("left_kind", row) == TASK
+        if by_task and border.task_side[task] in {INSIDE, OBSERVER}:
+            continue
+        kind, words = table.value("left_role", row), table.value("detail", row) or ""
+        for one in np.flatnonzero(own & (kinds == kind)).tolist() if kind else [target]:
+            if own[one]:
+                found.setdefault(one, {})[words] = None
+    return {row: tuple(said) for row, said in found.items()}
+
+
 def _meets(snapshot: Snapshot) -> Sequence[Sequence[_Row]]:
     """Return the groups of what may be one, of each kind of likeness."""
     table = snapshot.tables["relations"]
-    if not len(table) or RELATION.name not in table.vocabulary["relation"]:
+    if not len(table) or alike.RELATION.name not in table.vocabulary["relation"]:
         return ()
-    rows = np.flatnonzero(table["relation"] == table.code("relation", RELATION.name))
+    rows = np.flatnonzero(table["relation"] == table.code("relation", alike.RELATION.name))
     at = rows_of(snapshot.tables["objects"]["objref"], table["left"][rows])
     groups: dict[tuple[int, bool], list[_Row]] = {}
     for row, left in zip(rows.tolist(), at.tolist(), strict=True):

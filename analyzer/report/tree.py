@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _FEW = 20
 _ALIKE = 3
 _SIDES = (Side.INSIDE, Side.OUTSIDE)
-_NOT_SHARED = frozenset({Bundle.CONTAINED, Bundle.UNKNOWN})
+_NOT_SHARED = frozenset({Bundle.CONTAINED, Bundle.CONSISTENT, Bundle.UNKNOWN})
 
 
 @dataclass(frozen=True)

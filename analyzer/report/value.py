@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from analyzer.check.leaks import Verdicts
     from analyzer.core.model import Basis, Conclusion, Impact, Rules, Status, Verdict
     from analyzer.core.notebook import Page
+    from analyzer.report.consistency import Consistency
     from analyzer.report.crossed import Crossed
     from analyzer.report.grouping import Group
     from analyzer.report.holders import Holder
@@ -58,6 +59,8 @@ class ReportOptions:
     `strict`, a container must have even the namespaces to itself that few have (_ANYBODYS).
     `profile` is the runtime whose own doing does not gate ("auto": recognised), `policy` are rules
     for what else does not, `baseline` what was found before (see `analyzer.report.waive`).
+    With `accept_consistent` nothing more is asked of a source without refcounts than that nothing
+    speaks against containment.
     """
 
     command: str = "report"
@@ -73,6 +76,7 @@ class ReportOptions:
     policy: tuple[Rule, ...] = ()
     baseline: frozenset[str] = frozenset()
     tool: str = ""
+    accept_consistent: bool = False
 
     def gates(self, kind: str) -> bool:
         """Return whether a leak of `kind` decides the answer."""
@@ -235,7 +239,8 @@ class Gap:
 class Report:
     """What a check found. `groups` bundles `objects` for people; the numbers count every object.
 
-    `inventory` is what a dump of /proc has, None for what is read of a machine itself.
+    `inventory` is what a dump of /proc has, None for what is read of a machine itself;
+    `consistency` what it is worth, None where refcounts are known.
     `preflight` is what a checkpoint tool would do, where that was asked for.
     `snapshot`, `verdicts` and `options` are what it was made of, for pictures that show more.
     """
@@ -254,6 +259,7 @@ class Report:
     source: SourceInfo
     notes: tuple[str, ...]
     inventory: Inventory | None
+    consistency: Consistency | None
     incomplete: bool
     leaks_ignored: int
     profile: Profile
@@ -285,6 +291,11 @@ class Report:
             if finding.waived is not None:
                 found.setdefault(finding.waived, []).append(("", finding.detail))
         return list(found.items())
+
+    @property
+    def consistent(self) -> bool:
+        """Tell whether nothing speaks against containment, which is not proven."""
+        return self.consistency is not None and self.consistency.consistent
 
     @property
     def alone(self) -> list[Crossed]:

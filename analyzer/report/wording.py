@@ -34,6 +34,12 @@ VERDICTS: Final = {
 
 
 POSSIBLE: Final = "perhaps referenced from outside"
+CONSISTENT: Final = "consistent with containment"
+CONCLUSIONS: Final = {
+    Conclusion.POSSIBLE: POSSIBLE,
+    Conclusion.CONSISTENT: CONSISTENT,
+}
+"""What is said of an object by its conclusion, where that is more than the verdict."""
 
 
 def may_hold(entry: ReportObject) -> list[str]:
@@ -48,6 +54,36 @@ def may_hold(entry: ReportObject) -> list[str]:
     ]
     more = entry.doubt.more
     return [*dict.fromkeys(said), *([f"and {number(more)} more that look like it"] if more else [])]
+
+
+def undecided(report: Report, total: str) -> str:
+    """Return why a report is undecided; `total` says how many objects it has."""
+    summary = report.summary
+    said = []
+    found = Counter(entry.conclusion for entry in report.objects)
+    if opened := summary.unknown - found[Conclusion.CONSISTENT]:
+        said.append(f"{number(opened)} of {total} could not be decided")
+    for conclusion, words in CONCLUSIONS.items():
+        if count := found[conclusion]:
+            said.append(f"{number(count)} {'is' if count == 1 else 'are'} {words}")
+    if summary.unstable:
+        said.append(f"{number(summary.unstable)} of {total} kept changing")
+    if report.incomplete:
+        said.append("a part of the subtree could not be read")
+    if report.subject.container_init is None and not report.advisory:
+        said.append(f"whether pid {report.subject.pid} is a container's init is not known")
+    return "; ".join(said) or "what could not be seen may matter"
+
+
+def reasons(entries: Iterable[ReportObject], most: int | None) -> list[str]:
+    """Return what may hold objects, and does not tell: "1 pid namespace: a pidfd of ..."."""
+    found: dict[str, list[ReportObject]] = {}
+    for entry in entries:
+        for words in entry.doubt.others:
+            found.setdefault(words, []).append(entry)
+    said = [printable(f"{nouns(some)}: {words}") for words, some in found.items()]
+    left = len(said) - (most or len(said))
+    return [*said[:most], *([f"and {number(left)} more reasons (--all)"] if left > 0 else [])]
 
 
 def only_mapped(entry: ReportObject) -> bool:
@@ -70,7 +106,8 @@ def verdict_words(entry: ReportObject) -> str:
     """Return what is said of an object: "referenced from outside (shared state, ignored)"."""
     more = [] if entry.impact is None else [entry.impact.value]
     more += [] if entry.gates else ["ignored"]
-    said = POSSIBLE if entry.conclusion is Conclusion.POSSIBLE else VERDICTS[entry.verdict]
+    concluded = entry.conclusion or Conclusion.UNKNOWN
+    said = CONCLUSIONS.get(concluded, VERDICTS[entry.verdict])
     return f"{said} ({', '.join(more)})" if more else said
 
 

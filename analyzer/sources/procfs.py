@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import NotPermittedError, TargetVanishedError
-from analyzer.procfs import kcmp, mountinfo, tasks
+from analyzer.procfs import kcmp, mountinfo, moved, preconditions, tasks
 from analyzer.procfs.facts import Facts
 from analyzer.procfs.fs import ProcFs
 from analyzer.procfs.gaps import OTHERS, Failure
@@ -62,7 +62,9 @@ def collect(
     who = who_to_ask(fs) if identity is None else identity
     more = () if pid is None else others()
     seen = read(fs, facts(fs), who, pid, host=host, progress=progress, others=more)
-    _look_again(seen, pid)
+    _still_there(seen, pid)
+    if fs.is_live() and os.geteuid() and _hidden(fs):
+        seen.log.add(_HIDDEN, OTHERS)
     meta = run_facts(
         pid=pid,
         start_time=None if pid is None else seen.start_time(pid),
@@ -71,13 +73,22 @@ def collect(
     )
     if more:
         meta["subject"]["roots"] = list(more)
-    return snapshot(seen, {**meta, "scope": "host" if host else "border"})
+    return snapshot(seen, {**meta, "scope": "host" if host else "border"}, whole=True)
 
 
-def snapshot(seen: Seen, meta: Mapping[str, Any]) -> Snapshot:
-    """Return the snapshot of what was seen."""
+def snapshot(seen: Seen, meta: Mapping[str, Any], *, whole: bool | None) -> Snapshot:
+    """Return the snapshot of what was seen; `whole` is of `preconditions.of_reading`."""
+    arrived = moved.arrived(seen.fs, seen.tasks, seen.facts.observer)
+    for parent in (arrived or {}).values():
+        if parent in seen.subtree:
+            seen.log.add(_ARRIVED, parent)
+    conditions = preconditions.of_reading(seen.tasks, seen.log, arrived, whole=whole)
+    source = {**meta["source"], "preconditions": conditions}
     incomplete = seen.log.touches(seen.subtree)
-    return Snapshot({**meta, "incomplete": incomplete}, {**seen.tables, "gaps": seen.log.table()})
+    return Snapshot(
+        {**meta, "source": source, "incomplete": incomplete},
+        {**seen.tables, "gaps": seen.log.table()},
+    )
 
 
 def able(source: SourceInfo, seen: Seen) -> SourceInfo:
@@ -106,17 +117,9 @@ def who_to_ask(fs: ProcFs) -> Identity:
     return ByKcmp() if fs.is_live() else Presumed()
 
 
-def _look_again(seen: Seen, pid: int | None) -> None:
-    """Look for what changed: the subject's end is an error, newcomers of the subtree are a gap."""
+def _still_there(seen: Seen, pid: int | None) -> None:
     if pid is not None and tasks.again(seen.fs, seen.leader(pid)) is None:
         raise TargetVanishedError(f"process {pid} ended while it was read")
-    known = {task.tgid for task in seen.tasks}
-    for new in set(tasks.processes(seen.fs)) - known:
-        parent = tasks.parent(seen.fs, new)
-        if parent in seen.subtree:
-            seen.log.add(_ARRIVED, parent)
-    if seen.fs.is_live() and os.geteuid() and _hidden(seen.fs):
-        seen.log.add(_HIDDEN, OTHERS)
 
 
 def _hidden(fs: ProcFs) -> bool:

@@ -81,7 +81,7 @@ def collect(path: Path, asked: Request | int | None, opened: int | None = None) 
     start = None if pid is None else seen.start_time(pid)
     subject = _subject(pid, start, host=host)
     subject["subject"] |= {**request.called, "roots": list(others)} if others else request.called
-    return snapshot(seen, {**_meta(known), **subject, "source": source})
+    return snapshot(seen, {**_meta(known), **subject, "source": source}, whole=whole)
 
 
 def _why_not(fs: ProcFs, pid: int | None) -> str:

@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.model import JSON_FORMAT, Status
 from analyzer.core.text import valid
+from analyzer.report.consistency import UNSEEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from analyzer.report.consistency import Consistency
     from analyzer.report.crossed import Crossed, Tie
     from analyzer.report.holders import Holder, TaskRef
     from analyzer.report.preflight import Preflight
@@ -134,8 +136,22 @@ def _document(report: Report) -> Json:
         "warnings": [valid(warning) for warning in report.warnings],
         "notes": [valid(note) for note in report.notes],
         "inventory": None if report.inventory is None else dict(report.inventory),
+        "consistency": _consistency(report.consistency),
         "errors": [],
     }  # fmt: skip
+
+
+def _consistency(found: Consistency | None) -> Json | None:
+    if found is None:
+        return None
+    return {
+        "consistent": found.consistent,
+        "preconditions": [
+            {"name": valid(one.name), "holds": not one.why, "why": valid(one.why)}
+            for one in found.preconditions
+        ],
+        "unseen": list(UNSEEN),
+    }
 
 
 def subject_document(report: Report) -> Json:
@@ -218,6 +234,7 @@ def _object(entry: ReportObject, seen: _Tasks, options: ReportOptions) -> Json:
         ],
         "candidates_more": entry.doubt.more,
         "not_told_apart": entry.doubt.untold,
+        "may_be_held": [valid(words) for words in entry.doubt.others],
     }  # fmt: skip
 
 

@@ -208,6 +208,8 @@ def _bundled(group: Group, *, everything: bool) -> tuple[str, str]:
             return f"standard streams: {', '.join(names)}", f"shared with {of}{meaning(group)}"
         case Bundle.POSSIBLE:
             return what, f"{wording.POSSIBLE}, by {code(wording.suspects(group.objects))}"
+        case Bundle.CONSISTENT:
+            return what, wording.CONSISTENT
         case _:
             return what, _SAID[group.objects[0].verdict]
 

@@ -11,15 +11,16 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from analyzer.core.model import Basis, Conclusion, Impact, Rules, Side, Status
+from analyzer.core.model import Basis, Impact, Rules, Side, Status
 from analyzer.core.text import printable, wrap
 from analyzer.core.values import dataclass
 from analyzer.kinds import registry
 from analyzer.relations import relations
-from analyzer.report import alike, facts, inventory
+from analyzer.report import alike, consistency, facts, inventory
 from analyzer.report.grouping import Bundle, Group, cut
 from analyzer.report.impact import rank, worst
 from analyzer.report.wording import (
+    CONSISTENT,
     POSSIBLE,
     brief,
     code,
@@ -37,7 +38,9 @@ from analyzer.report.wording import (
     number,
     only_mapped,
     plural,
+    reasons,
     suspects,
+    undecided,
     verdict_words,
     whose,
 )
@@ -141,7 +144,7 @@ def headline(report: Report) -> str:
             said = f"not contained: {only}"
         return said + (" (advisory)" if report.advisory else "")
     if report.status is Status.UNDECIDED:
-        return f"undecided: {_doubt(report, total)}"
+        return consistency.ANSWER if report.consistent else f"undecided: {undecided(report, total)}"
     if report.status is Status.CONTAINED and (apart := _apart(report)):
         return f"contained, {apart}"
     if report.leaks_ignored:
@@ -194,6 +197,7 @@ def next_step(report: Report) -> str:
         return f"nothing: {_on_its_own(report)}."
     if report.status is Status.UNDECIDED and not report.source.refcounts:
         there = "" if report.source.live else "check on the machine itself: there "
+        there = f"--accept consistent, or {there}" if report.consistent else there
         return f"{there}cranalyze doctor says what is needed to read the kernel's own refcounts."
     if report.status is Status.UNDECIDED:
         hold = "" if report.subject.frozen else "with --freeze, or "
@@ -242,23 +246,6 @@ def _none(total: str, count: int) -> str:
     if not count:
         return "no object is held, so none is"
     return f"none of {total} is" if count != 1 else "the one object is not"
-
-
-def _doubt(report: Report, total: str) -> str:
-    summary = report.summary
-    reasons = []
-    if summary.unknown:
-        reasons.append(f"{number(summary.unknown)} of {total} could not be decided")
-    maybe = sum(entry.conclusion is Conclusion.POSSIBLE for entry in report.objects)
-    if maybe:
-        reasons.append(f"{number(maybe)} {'is' if maybe == 1 else 'are'} {POSSIBLE}")
-    if summary.unstable:
-        reasons.append(f"{number(summary.unstable)} of {total} kept changing")
-    if report.incomplete:
-        reasons.append("a part of the subtree could not be read")
-    if report.subject.container_init is None and not report.advisory:
-        reasons.append(f"whether pid {report.subject.pid} is a container's init is not known")
-    return "; ".join(reasons) or "what could not be seen may matter"
 
 
 def _about(report: Report) -> str:
@@ -532,12 +519,16 @@ def _unknown(page: _Page, group: Group) -> list[Line]:
     if all(entry.basis is not Basis.WITNESSED for entry in group.objects):
         why = "something that touches them could not be read"
     lines = page.lines(f"{nouns(group.objects)} {verb} undecided: {why}", "title", first="* ")
+    for words in reasons(group.objects, None if page.all else _MOST_HOLDERS):
+        lines += page.lines(words, first="  - ")
     return lines + _listed(page, group)
 
 
 def _contained(page: _Page, group: Group) -> list[Line]:
     verb = "is" if len(group.objects) == 1 else "are"
-    lines = page.lines(f"{nouns(group.objects)} {verb} contained", "title", first="* ")
+    proven = group.bundle is Bundle.CONTAINED
+    how = "contained" if proven else f"{CONSISTENT}: nobody else has what may be one of them"
+    lines = page.lines(f"{nouns(group.objects)} {verb} {how}", "title", first="* ")
     return lines + _listed(page, group)
 
 
@@ -560,11 +551,16 @@ _BLOCKS: Final[dict[Bundle, Callable[[_Page, Group], list[Line]]]] = {
     Bundle.CODE: _code,
     Bundle.POSSIBLE: _possible,
     Bundle.UNKNOWN: _unknown,
+    Bundle.CONSISTENT: _contained,
     Bundle.CONTAINED: _contained,
 }
 
 
 def _unseen(page: _Page, report: Report) -> Iterator[list[Line]]:
+    title, *more = consistency.words(report.consistency)
+    if title:
+        lines = page.lines(title, "title", first="* ", indent=2)
+        yield lines + [line for words in more for line in page.lines(words, first="  - ")]
     if not report.gaps and not report.notes:
         return
     lines = page.lines("what could not be seen", "title", first="* ")

@@ -175,7 +175,7 @@ CHECK: Final[Keys] = {
     ),
     "objects[].conclusion": (
         word(Conclusion, none=True),
-        "where no refcount is known: witnessed, possible (`candidates` may hold it) or unknown",
+        "where no refcount is known: witnessed, possible (`candidates`), consistent or unknown",
     ),
     "objects[].candidates": (
         many("candidate"),
@@ -183,6 +183,7 @@ CHECK: Final[Keys] = {
     ),
     "objects[].candidates_more": (INT, "how many more look like it"),
     "objects[].not_told_apart": (INT, "how many neither look like it nor are proven to be others"),
+    "objects[].may_be_held": (TEXTS, "what else of /proc may hold it, and does not tell"),
     "objects[].holders_listed": (
         FLAG,
         "false where they are left out: the host's own, without --all",
@@ -214,6 +215,10 @@ CHECK: Final[Keys] = {
     ),
     "notes": (TEXTS, "what the source says of itself"),
     "inventory": (maybe("inventory"), "what a dump of /proc has, null for what is none"),
+    "consistency": (
+        maybe("consistency"),
+        "what a source without refcounts is worth, null for one that has them",
+    ),
     "objects[].criu": (many("does"), "with --for criu: what CRIU does with it (criu.md)"),
     "findings[].criu": (many("does"), "with --for criu: what CRIU does with it"),
     "criu.versions": (TEXT, "with --for criu: the version of CRIU that the rules hold for"),
@@ -246,6 +251,14 @@ CHECK: Final[Keys] = {
         "which of the crossings among the findings it is, from 0, or null",
     ),
     **_ERROR,
+}
+
+CONSISTENCY: Final[Keys] = {
+    "consistent": (FLAG, "nothing speaks against containment, which is not proven (--accept)"),
+    "preconditions[].name": (TEXT, "what has to hold before anything is consistent"),
+    "preconditions[].holds": (FLAG, "it does"),
+    "preconditions[].why": (TEXT, 'why it does not, or ""'),
+    "unseen": (TEXTS, "holders that are not seen even so"),
 }
 
 VERIFIED: Final[Keys] = {
@@ -616,6 +629,7 @@ PARTS: Final[Mapping[str, Keys]] = {
     "waived": WAIVED,
     "node": NODE,
     "inventory": INVENTORY,
+    "consistency": CONSISTENCY,
     "subject": SUBJECT,
     "tally": TALLY,
     "found": FOUND,

@@ -19,7 +19,7 @@ from tests.strategies import Graph, counted_graphs
 TOP = {
     "cranalyze", "command", "status", "exit_code", "advisory", "incomplete", "subject", "summary",
     "objects", "tasks", "task_sets", "findings", "gaps", "notes", "inventory", "errors", "profile",
-    "warnings",
+    "warnings", "consistency",
 }  # fmt: skip
 SUBJECT = {
     "pid", "local_pid", "comm", "tasks", "container_init", "host", "boot_id", "kernel",
@@ -34,7 +34,7 @@ OBJECT = {
     "objref", "kind", "address", "name", "ino", "dev", "initial", "verdict", "basis", "users",
     "refcount", "observer", "outside", "unnamed", "shared", "passes", "uncounted", "gates",
     "message", "holders", "holders_listed", "facts", "impact", "waived", "identities",
-    "conclusion", "candidates", "candidates_more", "not_told_apart",
+    "conclusion", "candidates", "candidates_more", "not_told_apart", "may_be_held",
 }  # fmt: skip
 HOLDER = {
     "side", "shared", "things", "association", "slot", "weight", "holder", "tasks", "task_set",

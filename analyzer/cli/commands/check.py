@@ -81,6 +81,7 @@ def run(  # noqa: PLR0913 - an option each
     fail_on: opt.FailOn = None,
     ignore: opt.Ignore = None,
     references_only: opt.ReferencesOnly = False,
+    accept: opt.Accept = opt.Accepted.PROVEN,
     profile: opt.ProfileName = "auto",
     tool: opt.For = opt.Tool.NONE,
     verify: opt.Verify = False,
@@ -120,6 +121,7 @@ def run(  # noqa: PLR0913 - an option each
     chosen = wanted.options(
         "check", fail_on, ignore,
         subtree=subtree, gate=True, strict=strict, references_only=references_only,
+        accept_consistent=accept is opt.Accepted.CONSISTENT,
         profile=profile, policy=policy, baseline=known_before(baseline, target, rules.value),
     )  # fmt: skip
 

@@ -49,6 +49,7 @@ def run(  # noqa: PLR0913 - an option each
     fail_on: opt.FailOn = None,
     ignore: opt.Ignore = None,
     references_only: opt.ReferencesOnly = False,
+    accept: opt.Accept = opt.Accepted.PROVEN,
     profile: opt.ProfileName = "auto",
     tool: opt.For = opt.Tool.NONE,
     policy: opt.Policy = None,
@@ -78,6 +79,7 @@ def run(  # noqa: PLR0913 - an option each
     chosen = wanted.options(
         "report", fail_on, ignore,
         subtree=subtree, gate=check, strict=strict, references_only=references_only,
+        accept_consistent=accept is opt.Accepted.CONSISTENT,
         profile=profile, policy=policy, baseline=known_before(baseline, target, rules.value),
     )  # fmt: skip
     if tool is opt.Tool.CRIU:

@@ -1,0 +1,230 @@
+"""Who may hold an object, as far as /proc tells of holders without telling of what.
+
+Each rule is a function of what was shown. Its rows (`relations.may_hold`) do not depend on sides: a
+holder inside is no doubt, and what side one is on is said when a subtree is checked.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from analyzer.core.model import TASK
+from analyzer.relations.shown import Tied
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from analyzer.procfs.fs import ProcFs
+    from analyzer.procfs.mountinfo import Mount as Line
+    from analyzer.relations.shown import File, Key, Shown
+
+_PROC: Final = re.compile(r"/proc/([0-9]+)(?:/task/[0-9]+)?(?:/(.*))?")
+_MOUNTS: Final = frozenset({"mounts", "mountinfo", "mountstats"})
+_USED: Final = re.compile(r"^sockets: used ([0-9]{1,9})$", re.MULTILINE)
+_PIPE: Final = re.compile(r"(?:^|,)pipe_ino=([0-9]{1,19})(?:,|$)")
+_KERNELS: Final = "0"  # the number of a netlink socket of the kernel, or of one without
+_CONNECTED: Final = 1
+_TIME_WAIT, _SYN_RECEIVED = 6, 3  # no struct sock, or none that is whole (include/net/tcp_states.h)
+_DIRECTORY: Final = 0o200000
+_QUEUED: Final = re.compile(rb"^(?:scm_fds|UserFiles):\t0*[1-9]", re.MULTILINE)
+KEEPERS: Final = ("socket:[", "anon_inode:[io_uring]")
+"""Links of open files that may keep others: in messages, or registered."""
+
+
+def find(
+    fs: ProcFs,
+    shown: Shown,
+    seen: Mapping[int, Sequence[Line]],
+    keepers: Mapping[int, Sequence[str]],
+) -> list[Tied]:
+    """Return the rows of all rules, of a border those that may matter to it.
+
+    `seen` are the mounts that a process of each mount namespace sees, `keepers` the descriptors of
+    each table that may keep open files.
+    """
+    rows = dict.fromkeys(_all(fs, shown, seen, keepers))
+    if shown.host:
+        return list(rows)
+    own: set[Key] = {
+        (f"{name.upper()}_NS", space) for name in ("mnt", "net") for space in shown.own(name)
+    }
+    own |= {("PIPE", file.pipe) for file in shown.files if file.inside}
+    return [row for row in rows if row.left == row.right or row.right in own]
+
+
+def _all(
+    fs: ProcFs,
+    shown: Shown,
+    seen: Mapping[int, Sequence[Line]],
+    keepers: Mapping[int, Sequence[str]],
+) -> Iterator[Tied]:
+    yield from _of_proc_files(shown)
+    yield from _of_pidfds(shown)
+    yield from _of_cgroup_files(shown)
+    yield from _of_proc_mounts(shown, seen)
+    yield from _of_automounts(seen)
+    yield from _of_sockets(shown)
+    yield from _of_connections(shown)
+    yield from _of_terminals(shown)
+    yield from _of_segments(shown)
+    yield from _of_loops(shown, fs.backing_files())
+    yield from _of_keepers(fs, shown, keepers)
+
+
+def _any_of(shown: Shown, tid: int, kind: str, words: str) -> Iterator[Tied]:
+    """Yield that a task may hold any object of a kind; of a border only who is outside."""
+    if shown.host or not shown.tasks[tid].inside:
+        yield Tied((TASK, tid), (TASK, tid), words, kind)
+
+
+def _who(shown: Shown, file: File) -> set[int]:
+    """Return a task of each table that has a file open."""
+    return {shown.tables[slot.table][0] for slot in file.slots}
+
+
+def _mine(shown: Shown) -> Iterable[File]:
+    """Return the open files of the subtree, or of a whole machine."""
+    return (file for file in _opened(shown) if shown.host or file.inside)
+
+
+def _of_keepers(fs: ProcFs, shown: Shown, keepers: Mapping[int, Sequence[str]]) -> Iterator[Tied]:
+    """Yield the descriptor tables with files that keep others: in messages, or registered.
+
+    (scm_fds of unix_show_fdinfo(), net/unix/af_unix.c, since 5.6; UserFiles of io_uring/fdinfo.c.)
+    """
+    for table, names in keepers.items():
+        try:
+            heads = fs.heads(f"{shown.folders[table]}/fdinfo", names)
+        except OSError:
+            continue  # it ended
+        if any(head is not None and _QUEUED.search(head) for head in heads):
+            words = "open files are in flight, or registered with an io_uring"
+            yield from _any_of(shown, shown.tables[table][0], "FILE", words)
+
+
+def _opened(shown: Shown) -> Iterable[File]:
+    return (file for file in shown.files if file.slots)
+
+
+def _of_proc_files(shown: Shown) -> Iterator[Tied]:
+    """Yield what files of /proc may hold: the namespace that they list, the number of the dead.
+
+    (proc_mounts.ns, seq_net_private.net; struct proc_inode.pid, which holds its pid namespace.)
+    """
+    for file in _opened(shown):
+        found = _PROC.search(file.link)
+        if found is None:
+            continue
+        path = (found[2] or "").removesuffix(" (deleted)")
+        own = file.mount is None or file.mount.dev == shown.own_proc
+        task = shown.tasks.get(int(found[1][:9])) if own else None
+        name = "mnt" if path in _MOUNTS else "net" if path.split("/")[0] == "net" else ""
+        kind, words = f"{name.upper()}_NS", f"{file.link} is open"
+        for tid in _who(shown, file):
+            if name and task is not None and name in task.spaces:
+                yield Tied((TASK, tid), (kind, task.spaces[name]), words)
+            elif name:
+                yield from _any_of(shown, tid, kind, words)
+            if task is None:
+                yield from _any_of(shown, tid, "PID_NS", f"{words}, of a process that ended")
+
+
+def _of_pidfds(shown: Shown) -> Iterator[Tied]:
+    """Yield which pidfds are of a process that ended: struct pid holds its pid namespace."""
+    for file in _opened(shown):
+        if file.link == "anon_inode:[pidfd]" and dict(file.lines).get("Pid") == "-1":
+            for tid in _who(shown, file):
+                yield from _any_of(shown, tid, "PID_NS", "a pidfd of a process that ended")
+
+
+def _of_cgroup_files(shown: Shown) -> Iterator[Tied]:
+    """Yield open files of cgroups: each holds the namespace that it was opened in.
+
+    (struct cgroup_file_ctx, cgroup_file_open() of kernel/cgroup/cgroup.c; since 5.17.)
+    """
+    for file in _opened(shown):
+        mount = file.mount
+        if mount is None or not mount.fstype.startswith("cgroup") or file.flags is None:
+            continue
+        if not file.flags & _DIRECTORY:
+            for tid in _who(shown, file):
+                yield from _any_of(shown, tid, "CGROUP_NS", f"{file.link} is open")
+
+
+def _of_proc_mounts(shown: Shown, seen: Mapping[int, Sequence[Line]]) -> Iterator[Tied]:
+    """Yield where a proc filesystem of another pid namespace is mounted.
+
+    Which it shows mountinfo does not tell. The one on /proc is that of who lives there.
+    """
+    for pid, lines in seen.items():
+        for line in lines:
+            if line.fstype == "proc" and line.dev != shown.own_proc and line.point != "/proc":
+                words = f"a proc filesystem is mounted on {line.point}"
+                yield from _any_of(shown, pid, "PID_NS", words)
+
+
+def _of_automounts(seen: Mapping[int, Sequence[Line]]) -> Iterator[Tied]:
+    """Yield the pipes that automounts write into (autofs_show_options(), fs/autofs/inode.c)."""
+    for pid, lines in seen.items():
+        for line in lines:
+            found = _PIPE.search(line.options) if line.fstype == "autofs" else None
+            if found is not None:
+                words = f"an automount on {line.point} writes into it"
+                yield Tied((TASK, pid), ("PIPE", int(found[1])), words)
+
+
+def _of_sockets(shown: Shown) -> Iterator[Tied]:
+    """Yield the network namespaces that have more sockets than their tables show.
+
+    (sock_inuse_add() of net/core/sock.c counts each socket that holds its namespace; since 4.16.)
+    """
+    told: dict[str, int] = {}
+    for one in shown.socks:
+        kernels = one.family == "netlink" and one.local == _KERNELS
+        if not kernels and not (one.ends and one.code in {_TIME_WAIT, _SYN_RECEIVED}):
+            told[one.space] = told.get(one.space, 0) + 1
+    spaces: dict[str, int] = {}
+    for task in shown.leaders():
+        if "net" in task.spaces and (shown.host or task.inside) and not task.exiting:
+            spaces.setdefault(task.spaces["net"], task.tgid)
+    for space, pid in spaces.items():
+        if space == shown.initial.get("net"):
+            continue
+        key: Key = ("NET_NS", space)
+        found = _USED.search(shown.text(f"{pid}/net/sockstat"))
+        more = None if found is None else int(found[1]) - told.get(space, 0)
+        if more is None:
+            yield Tied(key, key, "how many sockets are in it is not told")
+        elif more > 0:
+            yield Tied(key, key, f"it has {more} more sockets than its tables show")
+
+
+def _of_connections(shown: Shown) -> Iterator[Tied]:
+    """Yield the connected unix sockets of which the other end, that holds them, is not told."""
+    for one in {sock for file in _mine(shown) if (sock := shown.sock_of(file)) is not None}:
+        if one.family == "unix" and one.code == _CONNECTED and not one.peer:
+            yield Tied(one.key, one.key, "who is connected to it is not told")
+
+
+def _of_terminals(shown: Shown) -> Iterator[Tied]:
+    """Yield the pseudo-terminals of which the master, that holds the slave, is not told."""
+    ends = [end for file in _opened(shown) if (end := shown.terminal(file)) is not None]
+    masters = {end.whole for end in ends if end.master}
+    mine = (end for file in _mine(shown) if (end := shown.terminal(file)) is not None)
+    for key in {end.key for end in mine if end.whole not in masters}:
+        yield Tied(key, key, "who has its other end is not told")
+
+
+def _of_segments(shown: Shown) -> Iterator[Tied]:
+    """Yield who has attached a System V segment: it holds the ipc namespace (shm_file_data.ns)."""
+    for tid in shown.attached:
+        yield from _any_of(shown, tid, "IPC_NS", "a System V segment is attached")
+
+
+def _of_loops(shown: Shown, backing: Mapping[str, str]) -> Iterator[Tied]:
+    """Yield the files by whose names loop devices are backed."""
+    devices = {path: name for name, path in backing.items()}
+    for file in shown.files:
+        if file.link in devices and (shown.host or file.inside):
+            yield Tied(file.key, file.key, f"{devices[file.link]} is backed by a file of this name")

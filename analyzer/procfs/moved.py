@@ -1,0 +1,63 @@
+"""Who came while /proc was read: processes that a second listing has, and the first had not.
+
+What they hold was not read. A dump keeps the `stat` of all that were there at its end, where it has
+what was read twice (`fs.again`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from analyzer.core.errors import BadInputError
+from analyzer.procfs import stat
+from analyzer.procfs.tasks import numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from analyzer.procfs.fs import ProcFs
+    from analyzer.procfs.tasks import Task
+
+_OLDEST: Final = 64  # generations that came meanwhile: a file may have a circle
+
+
+def arrived(fs: ProcFs, tasks: Sequence[Task], observer: int) -> dict[int, int] | None:
+    """Return who came since `tasks` were read, and its parent; None where a dump does not say.
+
+    A kernel thread has no files, and a process that ended holds nothing any more. What `observer`
+    started meanwhile (the tools of a script) is gone when it is.
+    """
+    now = _now(fs)
+    if fs.copied and not now:
+        return None
+    first = {task.tgid: task.stat.start_ticks for task in tasks if task.leader}
+    new = {
+        pid: one.ppid
+        for pid, one in now.items()
+        if first.get(pid) != one.start_ticks and not (one.kthread or one.exiting)
+    }
+    return {pid: parent for pid, parent in new.items() if _known(parent, new) != observer}
+
+
+def _now(fs: ProcFs) -> dict[int, stat.Stat]:
+    try:
+        pids = numbers(fs, fs.again("").rstrip("/"))
+    except OSError:
+        return {}
+    found = {}
+    for pid in pids:
+        path = fs.again(f"{pid}/stat")
+        try:
+            found[pid] = stat.parse(fs.read(path), fs.name(path))
+        except (OSError, BadInputError):
+            continue  # it ended
+    return found
+
+
+def _known(pid: int, new: Mapping[int, int]) -> int:
+    """Return the first ancestor that was there before, or the process itself."""
+    for _ in range(_OLDEST):
+        if pid not in new:
+            break
+        pid = new[pid]
+    return pid

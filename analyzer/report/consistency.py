@@ -1,0 +1,87 @@
+"""Whether nothing speaks against containment, where no refcount is known.
+
+Without refcounts nothing is proven. But where a reading is whole (its preconditions), and every
+other holder that it shows is known to hold something else, what is left are holders that /proc does
+not show: then an object is *consistent with containment*, and these are named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from analyzer.core.model import Conclusion, Verdict
+from analyzer.core.text import printable
+from analyzer.snapshot.source import source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from analyzer.report.value import ReportObject
+    from analyzer.snapshot.value import Snapshot
+
+UNSEEN: Final = (
+    "a descriptor that was given to the kernel: to KVM, vhost, nbd, ublk, FUSE",
+    "who is to get the signals of a file (F_SETOWN), and has ended: it keeps its pid namespace",
+    "a file that others map as they do, from a descriptor that they were given and closed",
+    "what was handed over while it was read, among processes that were there all the time",
+)
+"""Holders that nothing in /proc shows, or nothing for certain."""
+
+
+ANSWER: Final = "consistent with containment (no refcounts: proof needs the kernel source)"
+
+
+class Precondition(NamedTuple):
+    """What has to hold of a reading: its name, and why it does not hold ("" where it does)."""
+
+    name: str
+    why: str
+
+
+class Consistency(NamedTuple):
+    """What speaks for or against *consistent*, of a reading and of all objects that decide."""
+
+    preconditions: tuple[Precondition, ...]
+    consistent: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether the reading shows all that /proc can show."""
+        return bool(self.preconditions) and not any(one.why for one in self.preconditions)
+
+
+def consistency_of(snapshot: Snapshot) -> Consistency | None:
+    """Return what a snapshot says of its preconditions; None where its source has refcounts."""
+    if source_of(snapshot).refcounts:
+        return None
+    told = snapshot.meta["source"].get("preconditions")
+    return Consistency(tuple(_preconditions(told)))
+
+
+def _preconditions(told: object) -> Iterator[Precondition]:
+    for name, why in told.items() if isinstance(told, Mapping) else ():
+        if isinstance(name, str) and isinstance(why, str):
+            yield Precondition(name, why)
+
+
+def words(found: Consistency | None) -> tuple[str, ...]:
+    """Return what a reading is worth, in a sentence and points; one that is empty for nothing."""
+    if found is None or not found.preconditions:
+        return ("",)
+    held = ", ".join(one.name for one in found.preconditions if not one.why)
+    lacks = [printable(f"{one.name}: no, {one.why}") for one in found.preconditions if one.why]
+    if lacks:
+        said = "nothing is consistent with containment: a holder may be missing in what was read"
+        return said, *lacks, *([f"{held}: yes"] if held else [])
+    said = f"checked before anything is consistent with containment: {held}"
+    return said, *(f"not seen even so: {one}" for one in UNSEEN)
+
+
+def all_consistent(objects: Iterable[ReportObject]) -> bool:
+    """Tell whether of all objects that decide nothing is left open."""
+    return all(
+        entry.verdict is Verdict.CONTAINED or entry.conclusion is Conclusion.CONSISTENT
+        for entry in objects
+        if entry.gates
+    )

@@ -1,0 +1,41 @@
+"""The table truth x dump: a dump makes up neither leaks nor containment (benchmarks/truth.py)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+import pytest
+
+from analyzer.core.model import Conclusion, Verdict
+from benchmarks import truth
+
+pytestmark = [pytest.mark.live, pytest.mark.bpf, pytest.mark.needs("root", "kcmp")]
+
+# One of each way to hold something of a container from outside, and what has all for itself.
+_SCENES: Final = (
+    "contained", "two-inside", "threads-tables", "memfd", "tcp-orphans", "pipes", "terminal",
+    "fork-file", "stdio", "mapped-only", "clone-files", "clone-fs", "clone-vm", "clone-sighand",
+    "pidfd-getfd", "io-uring-outside", "loop", "shm-outside", "join-uts", "pin-mnt", "bind-net",
+    "mounts-fd", "proc-net-fd", "message-net", "socket-net", "cgroup-fd", "pidfd-dead", "proc-dead",
+    "proc-outside", "autofs-outside", "unix-peer", "pipe-outside",
+)  # fmt: skip
+
+
+def test_neither_leaks_nor_containment_are_made_up() -> None:
+    """And what leaks is found, is possible, or what may hold it is named; it is printed."""
+    told = list(truth.told(_SCENES))
+    table = Counter((one.what, one.truth.value, one.concluded.value) for one in told)
+    for row, count in sorted(table.items()):
+        print(*row, count)  # noqa: T201 -- for `-s`
+    assert not [one for one in told if one.wrong]
+    leaks = [one for one in told if one.truth is Verdict.USAGE_LEAK]
+    assert {"FILE", "mapped", "FILE_TABLE", "MM", "FS", "SIGHAND", "NET_NS"} <= {
+        one.what for one in leaks
+    }
+    for what in {one.what for one in leaks}:
+        some = [one for one in leaks if one.what == what]
+        missed = [one for one in some if not one.found]
+        assert len(missed) <= len(some) // (10 if what == "mapped" else 20), missed
+    sealed = [one for one in told if one.fixture in {"contained", "two-inside"}]
+    assert {one.concluded for one in sealed} == {Conclusion.CONSISTENT}

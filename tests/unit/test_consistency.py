@@ -1,0 +1,166 @@
+"""When nothing speaks against containment: preconditions, who came, who may hold something."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from analyzer.check.leaks import check
+from analyzer.core.model import Conclusion, Status
+from analyzer.procfs import moved, preconditions, tasks
+from analyzer.procfs.fs import AGAIN, MemoryFs
+from analyzer.procfs.gaps import Failure, GapLog
+from analyzer.procfs.identity import Recording, parse
+from analyzer.procfs.kcmp import Classes, What
+from analyzer.report.make import make
+from analyzer.report.value import ReportOptions
+from analyzer.writers import terminal
+from tests.build import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from analyzer.report.value import Report
+    from tests.build import Obj
+
+HELD = {"initial pid namespace": "", "complete": "", "nobody came meanwhile": ""}
+
+
+def stat(pid: int, parent: int, start: int = 5, *, kthread: bool = False) -> bytes:
+    flags = 0x200000 if kthread else 0
+    rest = " ".join(["0"] * 4 + [str(flags)] + ["0"] * 10 + ["1", "0", str(start)] + ["0"] * 30)
+    return f"{pid} (x) S {parent} {rest}\n".encode()
+
+
+def dump(tmp_path: Path, first: dict[int, bytes], again: dict[int, bytes]) -> MemoryFs:
+    entries: dict[str, bytes | str] = {f"{pid}/stat": data for pid, data in first.items()}
+    entries |= {f"{AGAIN}{pid}/stat": data for pid, data in again.items()}
+    return MemoryFs(entries, tmp_path)
+
+
+def test_who_came_is_who_is_in_the_second_listing_alone(tmp_path: Path) -> None:
+    first = {2: stat(2, 0, kthread=True), 7: stat(7, 1), 8: stat(8, 1), 9: stat(9, 1)}
+    again = {
+        2: stat(2, 0, kthread=True), 7: stat(7, 1), 8: stat(8, 1, start=6), 10: stat(10, 7),
+        11: stat(11, 2, kthread=True), 12: stat(12, 9), 13: stat(13, 12),
+    }  # fmt: skip
+    fs, log = dump(tmp_path, first, again), GapLog()
+    read = tasks.read(fs, log)
+    # 9 has ended, 8 is another one, 11 has no files; 12 and 13 are of the tools of a script.
+    assert moved.arrived(fs, read, observer=9) == {8: 1, 10: 7}
+
+
+def test_a_dump_without_a_second_listing_does_not_say_who_came(tmp_path: Path) -> None:
+    fs, log = dump(tmp_path, {7: stat(7, 1)}, {}), GapLog()
+    assert moved.arrived(fs, tasks.read(fs, log), observer=0) is None
+
+
+def test_the_preconditions_hold_of_a_whole_reading_alone(tmp_path: Path) -> None:
+    fs = dump(tmp_path, {1: stat(1, 0), 2: stat(2, 0, kthread=True), 7: stat(7, 1)}, {})
+    some, log = tasks.read(fs, GapLog()), GapLog()
+    assert not any(preconditions.of_reading(some, log, {}, whole=True).values())
+    lacks = preconditions.of_reading(some[2:], log, None, whole=None)
+    assert [name for name, why in lacks.items() if why] == [
+        "initial pid namespace", "complete", "all parents", "nobody came meanwhile",
+    ]  # fmt: skip
+    log.add(Failure("open files", "opendir", 13, ""), 7)
+    log.add(Failure("maps: no maps in the dump", "", None, ""), 7)
+    lacks = preconditions.of_reading(some, log, {9: 1}, whole=False)
+    assert [name for name, why in lacks.items() if why] == [
+        "nothing refused", "nothing missing", "complete", "nobody came meanwhile",
+    ]  # fmt: skip
+
+
+class _Answers:
+    certain = True
+
+    def __init__(self, *numbers: Sequence[int]) -> None:
+        self._numbers = iter(numbers)
+
+    def classes(self, what: What, members: object, pivots: int | None = None) -> Classes:
+        del what, members, pivots
+        return Classes(list(next(self._numbers)))
+
+
+def test_a_recorded_member_keeps_its_number() -> None:
+    """Threads are compared within their process first, then one of each with other processes."""
+    recording = Recording(_Answers([0, 0], [0, 0], [0, 0, 1]))
+    recording.classes(What.FILES, [(7, 0), (8, 0)])
+    recording.classes(What.FILES, [(9, 0), (10, 0)])
+    recording.classes(What.FILES, [(7, 0), (9, 0), (11, 0)])
+    replayed = parse(recording.text().encode(), "identities")
+    everybody = [(pid, 0) for pid in (7, 8, 9, 10, 11)]
+    assert replayed.classes(What.FILES, everybody).number == [0, 0, 0, 0, 1]
+
+
+def machine() -> tuple[Machine, Obj]:
+    """Return a container with one file, and that."""
+    made = Machine()
+    made.task(1, 0)
+    made.task(100, 1, nspid=1)
+    table = made.object("FILE_TABLE", None, holders=[(100, "files")])
+    return made, made.object("FILE", None, holders=[(table, "fd", 3)], name="/a")
+
+
+def reported(
+    made: Machine, held: Mapping[str, str] | None = HELD, *, accept: bool = False
+) -> Report:
+    source = {
+        "name": "replay", "notes": [],
+        "capabilities": {"refcounts": False, "identity": True, "nsproxy": False},
+        **({} if held is None else {"preconditions": held}),
+    }  # fmt: skip
+    snapshot = made.snapshot(source=source)
+    return make(
+        snapshot, check(snapshot, 100), ReportOptions("check", gate=True, accept_consistent=accept)
+    )
+
+
+def text(report: Report) -> str:
+    return " ".join(terminal.to_text(terminal.render(report, 200)).split())
+
+
+def test_consistent_is_undecided_but_for_who_accepts_it() -> None:
+    report = reported(machine()[0])
+    assert (report.status, report.exit_code) == (Status.UNDECIDED, 3)
+    assert report.consistent
+    assert {one.conclusion for one in report.objects} == {Conclusion.CONSISTENT}
+    assert text(report).startswith("consistent with containment (no refcounts: proof needs")
+    assert "initial pid namespace, complete, nobody came meanwhile" in text(report)
+    assert reported(machine()[0], accept=True).exit_code == 0
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_one_precondition_that_does_not_hold_is_enough(name: str) -> None:
+    held = {**HELD, name: "why it does not"}
+    report = reported(machine()[0], held, accept=True)
+    assert (report.exit_code, report.consistent) == (3, False)
+    assert {one.conclusion for one in report.objects} == {Conclusion.UNKNOWN}
+    assert f"{name}: no, why it does not" in text(report)
+
+
+def test_what_may_hold_an_object_leaves_it_open() -> None:
+    made, file = machine()
+    made.relation("may-hold", file, file, detail="loop0 is backed by it")
+    report = reported(made, accept=True)
+    assert report.exit_code == 3
+    found = {one.kind: one.conclusion for one in report.objects}
+    assert found == {"FILE": Conclusion.UNKNOWN, "FILE_TABLE": Conclusion.CONSISTENT}
+    assert "1 open file: loop0 is backed by it" in text(report)
+    assert "1 of 2 objects could not be decided; 1 is consistent with containment" in text(report)
+
+
+def test_what_may_hold_any_of_a_kind_is_no_doubt_where_it_is_inside() -> None:
+    for owner, expected in ((100, Conclusion.CONSISTENT), (1, Conclusion.UNKNOWN)):
+        made, _ = machine()
+        made.relation("may-hold", owner, owner, left_role="FILE", detail="files are in flight")
+        found = {one.kind: one.conclusion for one in reported(made).objects}
+        assert found["FILE"] is expected
+
+
+def test_an_older_dump_says_nothing_of_preconditions() -> None:
+    report = reported(machine()[0], None)
+    assert not report.consistent
+    assert "consistent" not in text(report)
