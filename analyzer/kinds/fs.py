@@ -6,19 +6,22 @@ that is gone keeps what remains of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analyzer.core.model import Impact
+from analyzer.core.model import Fact, Impact
+from analyzer.kinds._paths import paths
 from analyzer.kinds._proc_pid import PWD, ROOT, kept_by
-from analyzer.kinds.base import SINCE_LINUX_CR, By, Counter, Edges, Kind
+from analyzer.kinds.base import SINCE_LINUX_CR, By, Counter, Edges, Kind, State
 from analyzer.kinds.mount import PWD as ON_PWD
 from analyzer.kinds.mount import ROOT as ON_ROOT
-from analyzer.kinds.mount import on_detached
+from analyzer.kinds.mount import of_vfs, on_detached
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    import numpy.typing as npt
 
     from analyzer.kinds.base import U64
     from analyzer.memory.reader import Memory
@@ -35,6 +38,19 @@ def _walk(memory: Memory, places: U64) -> Iterator[Edges]:
         yield on_detached(memory, np.where(read.ok, read[f"{name}_mnt"], np.uint64(0)), mounted)
 
 
+def _state(memory: Memory, places: U64) -> Mapping[str, npt.NDArray[Any]]:
+    read = memory.gather(
+        places,
+        "fs_struct",
+        {"root": "root.dentry", "pwd": "pwd.dentry", "root_mnt": "root.mnt", "pwd_mnt": "pwd.mnt"},
+    )
+    root, cwd = (
+        np.where(read.ok, paths(memory, of_vfs(memory, read[f"{name}_mnt"]), read[name]), "")
+        for name in ("root", "pwd")
+    )
+    return {"fs.cwd": cwd, "fs.root": np.where(root == "/", "", root)}
+
+
 KIND: Final = Kind(
     name="FS",
     struct="fs_struct",
@@ -48,6 +64,13 @@ KIND: Final = Kind(
     walk=_walk,
     walk_associations=(ROOT, PWD, ON_ROOT, ON_PWD),
     of_process=True,
+    state=State(
+        (
+            Fact("fs.cwd", "text", "working directory, as its mount namespace sees it"),
+            Fact("fs.root", "text", "root directory, where that is not /"),
+        ),
+        _state,
+    ),
     leaked=Impact.SHARED_STATE,
     leaked_by=By.TASK,
 )

@@ -23,7 +23,7 @@ _WORDS: Final = {
     "device": "device {}", "on": "on {}", "backing": "backed by {}", "loop.file": "backed by {}",
     "local": "at {}", "remote": "connected to {}", "tun.interface": "interface {}",
     "inotify.paths": "watches {}", "fanotify.paths": "marks {}", "epoll.targets": "watches {}",
-    "memfd.seals": "seals: {}",
+    "memfd.seals": "seals: {}", "fs.cwd": "working directory {}", "fs.root": "root {}",
 }  # fmt: skip
 
 

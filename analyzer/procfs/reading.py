@@ -37,7 +37,7 @@ from analyzer.procfs.kcmp import What
 from analyzer.procfs.sharing import Sharing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from analyzer.procfs.facts import Facts
     from analyzer.procfs.fs import ProcFs
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from analyzer.procfs.nslink import NamespaceLink
     from analyzer.procfs.sharing import Groups
     from analyzer.procfs.tasks import Task as Read
-    from analyzer.relations.shown import File, Shown, Sock, Task, Tied
+    from analyzer.relations.shown import File, Key, Shown, Sock, Task, Tied
     from analyzer.snapshot.tables import Table
 
 Progress = Callable[[str], None]
@@ -205,7 +205,7 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Tab
     ends.add(out, relate.ends(found), shown)
     made = {
         "relations": relate.table(found, out.number),
-        "facts": state.table(shown, out.number),
+        "facts": state.table(shown, out.number, _standing(fs, groups[What.FS], out.number)),
     }
     return out, made
 
@@ -260,6 +260,24 @@ def _slots(
         reading.log,
     )
     return slots, socks
+
+
+def _standing(
+    fs: ProcFs, groups: Groups, number: Mapping[Key, int]
+) -> Iterator[tuple[Key, str, str]]:
+    """Yield where the tasks of the graph stand: the key, working directory and root, as links."""
+    for at, group in enumerate(groups):
+        key: Key = ("FS", at)
+        if key in number and not group[0].stat.kthread:
+            folder = group[0].folder
+            yield key, _led(fs, f"{folder}/cwd"), _led(fs, f"{folder}/root")
+
+
+def _led(fs: ProcFs, path: str) -> str:
+    try:
+        return fs.link(path)
+    except OSError:
+        return ""  # a process that may not be looked at is a gap already
 
 
 def _namespaces_of(slots: files.Slots) -> set[NamespaceLink]:

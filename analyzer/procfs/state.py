@@ -15,7 +15,7 @@ from analyzer.relations.shown import PATH_ONLY, queues
 from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from analyzer.relations.shown import File, Key, Mount, Queue, Shown, Sock
     from analyzer.snapshot.tables import Table
@@ -26,12 +26,18 @@ _MODES: Final = ("read", "write", "both", "none")  # O_RDONLY, O_WRONLY, O_RDWR
 _NUMBER: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _HEX: Final = re.compile(r"[0-9a-f]{1,16}", re.ASCII)
 _PAIR: Final = re.compile(r"\(([0-9]{1,9}), ([0-9]{1,9})\)", re.ASCII)
+_USUAL: Final = ("fs.root", "/")
 _SECOND: Final = 1_000_000_000
 _MOST: Final = (1 << 63) - 1
 
 
-def table(shown: Shown, number: Mapping[Key, int]) -> Table:
-    """Return what is known of the objects that are in the graph, and of processes."""
+def table(
+    shown: Shown, number: Mapping[Key, int], standing: Iterable[tuple[Key, str, str]] = ()
+) -> Table:
+    """Return what is known of the objects that are in the graph, and of processes.
+
+    `standing` tells of what tasks share: working directory and root ("": not known).
+    """
     rows: list[tuple[str, int, str, int | str]] = [
         (TASK, task.tid, fact, value)
         for task in shown.leaders()
@@ -43,6 +49,9 @@ def table(shown: Shown, number: Mapping[Key, int]) -> Table:
     for key, told in _told(shown, hosts=hosts):
         if key in number:
             rows += [(key[0], number[key], fact, value) for fact, value in told]
+    for key, *places in standing:
+        told = zip(("fs.cwd", "fs.root"), places, strict=True)
+        rows += [(key[0], number[key], f, p) for f, p in told if p and (f, p) != _USUAL]
     columns: dict[str, list[Any]] = {
         "kind": [row[0] for row in rows],
         "ref": [row[1] for row in rows],

@@ -70,8 +70,8 @@ _ESCAPE: Final = re.compile(r"\\(?:x([0-9a-fA-F]{2})|([0-7]{3})|u([0-9a-f]{4})|(
 _LETTERS: Final = {"n": "\n", "t": "\t", "r": "\r", "e": "\x1b", "\\": "\\"}
 _NODE: Final = re.compile(r"[\w.-]+(?:/[\w.-]+)*")
 _UNRECORDED: Final = (
-    "what is held without being open (working directories, locks, swap), and what nobody holds: a "
-    "snapshot has none of that"
+    "what is held without being open (locks, swap), and what nobody holds: a snapshot has none of "
+    "that"
 )
 
 
@@ -125,7 +125,8 @@ def _recorded(asked: str) -> Iterator[Meaning]:
     if "/" not in asked.partition(":")[0]:
         return
     names = {asked, os.path.normpath(asked)}
-    told = stated("local", names.__contains__), stated("backing", names.__contains__)
+    said = ("local", "backing", "fs.cwd", "fs.root")
+    told = (stated(fact, names.__contains__) for fact in said)
     names |= {f"{name} (deleted)" for name in names}
     device = on_device(asked.removeprefix("/dev/"))
     rows = joined(called(names), *told, partial(_mounted, names), device)
