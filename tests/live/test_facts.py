@@ -15,7 +15,7 @@ import pytest
 import fixtures
 from analyzer.core.model import TASK
 from analyzer.memory.probe import open_memory
-from analyzer.sources import kernel
+from analyzer.sources import kernel, procfs
 from analyzer.sources.request import Request
 
 if TYPE_CHECKING:
@@ -275,6 +275,17 @@ say(segment=segment)
 
 
 @pytest.mark.needs("root")
+def test_roots_and_working_directories_say_where_they_are(tmp_path: Path) -> None:
+    code = "os.chdir(sys.argv[1]); os.chroot('.'); os.mkdir('in'); os.chdir('in'); say()"
+    with made(code, str(tmp_path)) as (_, snapshot, pid):
+        for one in (snapshot, procfs.collect(pid)):
+            objects = one.tables["objects"]
+            (place,) = objects["objref"][objects["kind"] == objects.code("kind", "FS")].tolist()
+            assert facts(one, "FS", place) == {
+                "fs.cwd": str(tmp_path / "in"), "fs.root": str(tmp_path),
+            }  # fmt: skip
+
+
 def test_a_segment_says_its_number_key_and_size() -> None:
     with made(SEGMENT) as (said, snapshot, _pid):
         (told,) = of_kind(snapshot, "SHM")

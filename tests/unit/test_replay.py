@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import analyzer
 from analyzer.check import leaks
 from analyzer.core.errors import EXIT_UNDECIDED, BadInputError, TargetVanishedError
 from analyzer.core.model import Rules
@@ -434,3 +435,15 @@ def test_strange_names_in_the_tree_are_passed_over(tmp_path: Path) -> None:
     again = replayed({**dump, **odd}, tmp_path, pid)
     for table in ("tasks", "objects", "references", "gaps"):
         assert rows(again, table) == rows(plain, table)
+
+
+def test_a_dump_knows_who_stands_in_a_directory(tmp_path: Path) -> None:
+    dump = entries("fork-file")
+    pid = root_of("fork-file")
+    dump[f"{pid}/cwd"], dump[f"{pid}/root"] = "/srv/data", "/srv"
+    snapshot = replayed(dump, tmp_path, None, "host")
+    for directory in ("/srv/data", "/srv"):
+        (held,) = analyzer.who(directory, snapshot).held
+        assert held.kind == "FS"
+        assert {node.tgid for node in held.by} == {pid}
+    assert not analyzer.who("/srv/data/below", snapshot).held
