@@ -113,6 +113,12 @@ def _mounts(shown: Shown, keys: Sequence[Key]) -> Mapping[str, Sequence[Any]]:
     return {"name": [mount.point for mount in found], "dev": [mount.dev for mount in found]}
 
 
+def _filesystems(shown: Shown, keys: Sequence[Key]) -> Mapping[str, Sequence[Any]]:
+    types = {mount.dev: mount.fstype for mount in shown.mounts.values()}
+    devices = list(map(_int, keys))
+    return {"name": [types.get(dev) for dev in devices], "dev": devices}
+
+
 def _said(_: Shown, keys: Sequence[Key]) -> Mapping[str, Sequence[Any]]:
     return {"name": [str(key[1]) for key in keys]}
 
@@ -123,6 +129,7 @@ _DESCRIBE: Final[Mapping[str, Callable[[Shown, Sequence[Key]], Mapping[str, Sequ
     "MSG": _queues,
     "BPF_MAP": _maps,
     "MOUNT": _mounts,
+    "SUPERBLOCK": _filesystems,
     "PID": _said,
     "CGROUP": _said,
 }

@@ -202,6 +202,8 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Tab
     out.add_namespaces([m for m in members if m.namespace in of_interest], opened, first)
     things.add(out, shown)
     things.add_binds(out, binds)
+    if shown.host:
+        things.add_mounts(out, shown)
     ends.add(out, relate.ends(found), shown)
     made = {
         "relations": relate.table(found, out.number),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -81,6 +82,8 @@ def _told(shown: Shown, *, hosts: bool) -> Iterator[tuple[Key, Told]]:
         yield ("MSG", (shown.reader.get("ipc"), queue.id, queue.key)), _of_queue(queue)
     for mount in shown.mounts.values():
         yield ("MOUNT", mount.mnt_id), _of_mount(mount)
+    for mount in {mount.dev: mount for mount in shown.mounts.values()}.values():
+        yield ("SUPERBLOCK", mount.dev), _of_filesystem(mount)
 
 
 def _of_file(file: File, *, hosts: bool) -> Told:
@@ -186,6 +189,11 @@ def _of_socket(sock: Sock) -> Told:
 def _of_queue(queue: Queue) -> Told:
     yield "msg.messages", queue.messages
     yield "msg.bytes", queue.bytes
+
+
+def _of_filesystem(mount: Mount) -> Told:
+    yield "filesystem", mount.fstype
+    yield "device", f"{os.major(mount.dev)}:{os.minor(mount.dev)}"
 
 
 def _of_mount(mount: Mount) -> Told:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from analyzer.kinds import _sock, namespace_kinds, pipe, tty
+from analyzer.kinds import _sock, namespace_kinds, pipe, superblock, tty
 from analyzer.procfs import nslink
 from analyzer.procfs.ends import add as ends_add
 
@@ -71,6 +71,20 @@ def add_binds(graph: Tables, mounts: list[Mount]) -> None:
         "mount",
         [graph.number["MNT_NS", mount.space] for mount in inside],
         [graph.number["MOUNT", mount.mnt_id] for mount in inside],
+    )
+
+
+def add_mounts(graph: Tables, shown: Shown) -> None:
+    """Add every mount of the machine, and the filesystems that they show."""
+    pairs: list[tuple[Key, Key]] = [
+        (("MOUNT", mount.mnt_id), ("SUPERBLOCK", mount.dev)) for mount in shown.mounts.values()
+    ]
+    ends_add(graph, dict.fromkeys(key for pair in pairs for key in pair), shown)
+    graph.references(
+        "MOUNT",
+        superblock.SHOWN.name,
+        [graph.number[mount] for mount, _ in pairs],
+        [graph.number[filesystem] for _, filesystem in pairs],
     )
 
 

@@ -126,6 +126,11 @@ def _parts() -> Iterator[str]:
         "proven, and `check` of a dump does not say *contained*. It exits with 16 for a leak "
         "that is witnessed, and with 3 for what is undecided."
     )
+    yield (
+        "`cranalyze who --proc DUMP /mnt/x` tells why a mount was busy: what is open on it, whose "
+        "working directory or root is there, and in which namespaces of mounts it is mounted. "
+        "Swap files and locks are not told of a dump."
+    )
     yield "## A /proc that runs"
     yield (
         "`--proc /host/proc` (or `/host`) of a container that has the host's `/proc` mounted "

@@ -447,3 +447,22 @@ def test_a_dump_knows_who_stands_in_a_directory(tmp_path: Path) -> None:
         assert held.kind == "FS"
         assert {node.tgid for node in held.by} == {pid}
     assert not analyzer.who("/srv/data/below", snapshot).held
+
+
+def test_a_dump_knows_what_is_on_a_mount(tmp_path: Path) -> None:
+    pid = root_of("fork-file")
+    dump = {n: e for n, e in entries("fork-file").items() if not n.endswith("/mountinfo")}
+    dump[f"{pid}/mountinfo"] = (
+        b"27 1 254:0 / / rw - ext4 /dev/vda rw\n"
+        b"90 27 0:44 / /mnt/x rw shared:3 - tmpfs none rw\n"
+        b"91 27 0:44 / /mnt/y rw shared:3 - tmpfs none rw\n"
+    )
+    dump[f"{pid}/cwd"] = "/mnt/x/in"
+    dump[f"{pid}/fd/3"] = "/mnt/x/log"
+    dump[f"{pid}/fdinfo/3"] = b"pos:\t0\nflags:\t02\nmnt_id:\t90\nino:\t5\n"
+    answer = analyzer.who("/mnt/x", replayed(dump, tmp_path, None, "host"))
+    assert sorted((held.kind, held.name) for held in answer.held) == [
+        ("FILE", "/mnt/x/log"), ("FS", None), ("MOUNT", "/mnt/x"), ("SUPERBLOCK", "tmpfs"),
+    ]  # fmt: skip
+    (filesystem,) = (held for held in answer.held if held.kind == "SUPERBLOCK")
+    assert {node.name for node in filesystem.by} == {"/mnt/x", "/mnt/y"}

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from analyzer.snapshot.value import Snapshot
 
 _WATCHES: Final = ("inotify.watches", "fanotify.watches")
+_PLACES: Final = ("fs.cwd", "fs.root")
 _DIRECTORY: Final = 0o040000
 _UNTOLD: Final = 0
 _TYPE: Final = 0o170000
@@ -125,8 +126,7 @@ def _recorded(asked: str) -> Iterator[Meaning]:
     if "/" not in asked.partition(":")[0]:
         return
     names = {asked, os.path.normpath(asked)}
-    said = ("local", "backing", "fs.cwd", "fs.root")
-    told = (stated(fact, names.__contains__) for fact in said)
+    told = (stated(fact, names.__contains__) for fact in ("local", "backing", *_PLACES))
     names |= {f"{name} (deleted)" for name in names}
     device = on_device(asked.removeprefix("/dev/"))
     rows = joined(called(names), *told, partial(_mounted, names), device)
@@ -134,7 +134,7 @@ def _recorded(asked: str) -> Iterator[Meaning]:
 
 
 def _mounted(names: Iterable[str], snapshot: Snapshot) -> Rows:
-    """Return the filesystems that are mounted at a path, and what is open in them."""
+    """Return the filesystems that are mounted at a path, and what is open, or stands, in them."""
     objects, references = snapshot.tables["objects"], snapshot.tables["references"]
     shows = references["association"] == references.code("association", "superblock")
     holder = references["holder"] - 1
@@ -143,7 +143,12 @@ def _mounted(names: Iterable[str], snapshot: Snapshot) -> Rows:
     known = superblocks[objects.known("dev")[superblocks]]
     files = objects["kind"] == objects.code("kind", "FILE")
     on = files & objects.known("dev") & np.isin(objects["dev"], objects["dev"][known])
-    return np.union1d(superblocks, np.flatnonzero(on)).astype(np.intp)
+    found = np.union1d(superblocks, np.flatnonzero(on)).astype(np.intp)
+    if not len(superblocks):
+        return found
+    below = tuple(f"{name}/" for name in names)
+    stands = (stated(fact, lambda path: path.startswith(below)) for fact in _PLACES)
+    return np.union1d(found, joined(*stands)(snapshot))
 
 
 def leads_to(path: str, asked: str) -> Iterator[Meaning]:
