@@ -79,7 +79,7 @@ def tell(
         sort,
         deleted=kind is None,
         larger=0 if larger is None else size(larger),
-        most=None if every else writer.MOST_THINGS,
+        most=None if every else writer.MOST_FOLDED,
     )
     now = not strangers(proc, file)
     if now:

@@ -18,6 +18,8 @@ _UNTOLD: Final = frozenset({
     "socket.backlog", "tty.index", "netdev.index", "tty.driver", "tty.other", "eventfd.id",
     "peer_group", "master_group", "source", "lock", "polled",
 })  # fmt: skip
+_LISTS: Final = frozenset({"inotify.paths", "fanotify.paths", "epoll.targets"})
+_MOST_LISTED: Final = 3
 _TOLD_AS_ZERO: Final = frozenset({"readers", "writers"})
 _WORDS: Final = {
     "device": "device {}", "on": "on {}", "backing": "backed by {}", "loop.file": "backed by {}",
@@ -25,6 +27,13 @@ _WORDS: Final = {
     "inotify.paths": "watches {}", "fanotify.paths": "marks {}", "epoll.targets": "watches {}",
     "memfd.seals": "seals: {}", "fs.cwd": "working directory {}", "fs.root": "root {}",
 }  # fmt: skip
+
+
+def shortened(name: str, value: int | str) -> int | str:
+    """Return what a fact tells, of a long list the first ones."""
+    parts = value.split(",") if name in _LISTS and isinstance(value, str) else []
+    left = len(parts) - _MOST_LISTED
+    return value if left <= 0 else f"{', '.join(parts[:_MOST_LISTED])} and {left:,} more"
 
 
 def words(known: Mapping[str, int | str], home: int | None) -> Iterator[str]:
@@ -42,5 +51,5 @@ def words(known: Mapping[str, int | str], home: int | None) -> Iterator[str]:
 
 
 def _said(fact: Fact, value: int | str) -> str:
-    template = _WORDS.get(fact.name, "")
+    template, value = _WORDS.get(fact.name, ""), shortened(fact.name, value)
     return template.format(value) if template else said(fact, value)

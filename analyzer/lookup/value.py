@@ -10,6 +10,8 @@ from analyzer.core.notebook import display
 from analyzer.core.values import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     import pandas as pd
 
     from analyzer.procfs.people import Person
@@ -58,6 +60,18 @@ class Node:
     members: tuple[int, ...] = ()
     observer: bool = False
     kthread: bool = False
+
+
+def everyone(nodes: Iterable[Node]) -> Iterator[Node]:
+    """Yield all holders of all chains."""
+    for node in nodes:
+        yield node
+        yield from everyone(node.by)
+
+
+def ends(nodes: Iterable[Node]) -> Iterator[Node]:
+    """Yield the tasks, and what nothing is known to hold, at the ends of all chains."""
+    return (node for node in everyone(nodes) if not node.by)
 
 
 @dataclass(frozen=True)

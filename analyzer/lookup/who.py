@@ -9,6 +9,7 @@ has none the chain goes on.
 
 from __future__ import annotations
 
+import os
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -20,22 +21,34 @@ from analyzer.core.errors import EXIT_OK, EXIT_UNDECIDED, BadInputError
 from analyzer.core.model import TASK, Rules
 from analyzer.core.values import replace
 from analyzer.kinds import registry
-from analyzer.kinds._overlay import SHOWN
 from analyzer.lookup.recorded import about, limits, people
 from analyzer.lookup.release import releases
 from analyzer.lookup.state import words
-from analyzer.lookup.value import BESIDE, ITSELF, OTHER_END, PERHAPS, Answer, Held, Node, Outcome
-from analyzer.lookup.words import Query, parse
+from analyzer.lookup.told import told
+from analyzer.lookup.value import (
+    BESIDE,
+    ITSELF,
+    OTHER_END,
+    PERHAPS,
+    Answer,
+    Held,
+    Node,
+    Outcome,
+    ends,
+    everyone,
+)
+from analyzer.lookup.words import Query, looked_at, parse
 from analyzer.lookup.words.base import of_now
 from analyzer.lookup.words.process import known_as
 from analyzer.procfs import glance
 from analyzer.procfs.people import person
+from analyzer.procfs.places import GONE
 from analyzer.relations import relations as known_relations
 from analyzer.report.holders import in_words
 from analyzer.sources.tasks import proc_levels
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -75,13 +88,21 @@ def understood(words: Iterable[str], *, recorded: bool = False) -> tuple[list[Qu
     with glance.once() if not recorded else nullcontext():
         asked = list(dict.fromkeys(words))
         if not recorded:
-            glance.look([word for word in asked if "/" in word and "\0" not in word])
+            _look(asked)
         for word in asked:
             try:
                 queries.append(parse(word, recorded=recorded))
             except BadInputError as error:
                 errors.append(str(error))
     return queries, errors
+
+
+def _look(asked: Iterable[str]) -> None:
+    """Look at all paths that words lead to at once: each look by itself costs a process."""
+    paths = [path for word in asked for path in looked_at(word)]
+    found = zip(paths, glance.look(paths), strict=True)
+    mounted = [path for path, at in found if not isinstance(at, int) and at.mounted]
+    glance.look([os.path.dirname(os.path.abspath(path)) for path in mounted])
 
 
 def stated(queries: Iterable[Query]) -> tuple[str, ...]:
@@ -133,7 +154,8 @@ def answer(snapshot: Snapshot, query: Query, graph: Graph | None = None) -> Answ
     silent: dict[int, None] = {}
     for meaning in query.meanings:
         found, quiet = meaning.places()
-        places.update(dict.fromkeys(found))
+        # Who has no name any more ended while it was asked for.
+        places.update(dict.fromkeys(place for place in found if place.comm != GONE))
         silent.update(dict.fromkeys(quiet))
     if query.recorded:
         query = _of_what_is_there(snapshot, query)
@@ -145,7 +167,7 @@ def answer(snapshot: Snapshot, query: Query, graph: Graph | None = None) -> Answ
     held += [graph.held(int(row), OTHER_END) for row in other_ends(snapshot, own)]
     if query.pids:
         held += [graph.held(int(row), BESIDE) for row in beside(snapshot, own)]
-    held = _but_told(_once([one for one in held if not _own_alone(one)]))
+    held = told(held)
     there = any(m.there for m in query.meanings) or any(one.there for one in kept)
     lost = not held and not places and not there
     pid = next(iter(query.pids), None)
@@ -210,50 +232,6 @@ def _people(snapshot: Snapshot, query: Query, pids: Sequence[int]) -> tuple[Pers
     # Who has ended meanwhile is called as it was.
     found |= {one.pid: one for one in people(snapshot, [pid for pid in pids if pid not in found])}
     return tuple(found[pid] for pid in pids if pid in found)
-
-
-def _once(held: list[Held]) -> list[Held]:
-    """Return what is held without what is beside it and is told with its holders elsewhere."""
-    told = {node.objref for one in held if one.part == BESIDE for node in everyone(one.by)}
-    return [one for one in held if one.part != BESIDE or one.objref not in told]
-
-
-def _but_told(held: list[Held]) -> list[Held]:
-    """Leave out what is told elsewhere: files of layers, mounts of what is mounted.
-
-    So mounts that are going away, where there is anything else.
-    """
-    objects = {one.objref for one in held}
-    above = {node.objref for one in held for node in everyone(one.by) if one.kind != "MOUNT"}
-    return [
-        one
-        for one in held
-        if not (_is_shown(one, objects) or (one.kind == "MOUNT" and one.objref in above))
-        and (one.by or one.kind != "MOUNT" or len(held) == 1)
-    ]
-
-
-def _is_shown(one: Held, told: Collection[int]) -> bool:
-    by_overlay = (node.association in SHOWN and node.objref in told for node in one.by)
-    return bool(one.by) and all(by_overlay)
-
-
-def _own_alone(held: Held) -> bool:
-    """Tell whether nobody but cranalyze holds an object."""
-    found = [*ends(held.by)]
-    return bool(found) and all(node.observer for node in found)
-
-
-def everyone(nodes: Iterable[Node]) -> Iterator[Node]:
-    """Yield all holders of all chains."""
-    for node in nodes:
-        yield node
-        yield from everyone(node.by)
-
-
-def ends(nodes: Iterable[Node]) -> Iterator[Node]:
-    """Yield the tasks, and what nothing is known to hold, at the ends of all chains."""
-    return (node for node in everyone(nodes) if not node.by)
 
 
 def exit_code(answers: Sequence[Answer]) -> int:

@@ -111,7 +111,7 @@ def waiting(pid: int) -> tuple[str, ...]:
     vfork = [child for child in _children(pid) if _runs_vfork(pid)]
     if said.get(b"State", b"").startswith(b"D") and not vfork:
         found.append(
-            f"{who} cannot be interrupted (state D): it is in {_wchan(pid) or 'the kernel'}"
+            f"{who} cannot be interrupted (state D): it is in {wchan(str(pid)) or 'the kernel'}"
         )
     found += [
         f"{who} waits for {called(child)}, which it started by vfork and which has not called exec "
@@ -147,13 +147,13 @@ def _children(pid: int) -> list[int]:
 
 def _runs_vfork(pid: int) -> bool:
     # kernel_clone() waits for the child, as wait_for_vfork_done() is inlined there.
-    return _wchan(pid) in {"kernel_clone", "wait_for_vfork_done", "_do_fork"}
+    return wchan(str(pid)) in {"kernel_clone", "wait_for_vfork_done", "_do_fork"}
 
 
-def _wchan(pid: int) -> str:
-    """Return in which function of the kernel a process waits, "" where that is not told."""
+def wchan(task: str) -> str:
+    """Return in which function of the kernel a task of /proc waits, "" where that is not told."""
     try:
-        with open(f"/proc/{pid}/wchan", "rb") as file:
+        with open(f"/proc/{task}/wchan", "rb") as file:
             return file.read().decode("ascii", "replace").strip("0")
     except OSError:
         return ""

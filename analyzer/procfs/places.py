@@ -31,6 +31,10 @@ _SESSION: Final = 3  # of the fields after the name in /proc/PID/stat
 _DIRECTORIES: Final = (("cwd", "working directory"), ("root", "root directory"))
 
 
+GONE: Final = "?"
+"""The name of a process that is not there any more."""
+
+
 @dataclass(frozen=True)
 class Place:
     """`what` (a working directory, a root, a mount at a point) of a process, or of one for many.
@@ -56,7 +60,7 @@ def directories(
     found: dict[tuple[int, str], Place] = {}
     for pid, link, what, at in asked.get(dev, ()):
         if ino in {None, at.ino} and mount in {None, at.mnt_id} and not _is_kthread(pid):
-            comm = _comm(pid)
+            comm = comm_of(pid)
             leave = ", or have it change to another directory" if what == _DIRECTORIES[0][1] else ""
             thread = f" of its thread {link.split('/')[4]}" if "/task/" in link else ""
             place = Place(what + thread, pid, comm, f"end {comm} ({pid}){leave}" if pid > 1 else "")
@@ -237,7 +241,7 @@ def _watches(pids: Iterable[int]) -> dict[tuple[int, int], list[str]]:
             if _link(f"/proc/{pid}/fd/{slot}") not in _WATCHERS:
                 continue
             for kind, at in _watches_of(f"/proc/{pid}/fdinfo/{slot}"):
-                said = f"watched by {_comm(pid)} ({pid}): fd {slot}, {kind}"
+                said = f"watched by {comm_of(pid)} ({pid}): fd {slot}, {kind}"
                 found.setdefault(at, []).append(said)
     return found
 
@@ -304,7 +308,7 @@ class _Space:
             return Place(where, 0, "", f"umount {quoted(point)}")
         enter = "" if self.own else f"nsenter --mount=/proc/{self.pid}/ns/mnt "
         where = f"{what} in {self.name}"
-        return Place(where, self.pid, _comm(self.pid), f"{enter}umount {quoted(point)}")
+        return Place(where, self.pid, comm_of(self.pid), f"{enter}umount {quoted(point)}")
 
 
 def _spaces(only: str = "") -> Iterator[_Space]:
@@ -327,7 +331,7 @@ def _spaces(only: str = "") -> Iterator[_Space]:
 
 def _hosts() -> str:
     """Return the mount namespace of the kernel's threads, "" where /proc has none of them."""
-    return _link("/proc/2/ns/mnt") if _comm(2) == "kthreadd" else ""
+    return _link("/proc/2/ns/mnt") if comm_of(2) == "kthreadd" else ""
 
 
 def _link(path: str) -> str:
@@ -390,7 +394,7 @@ def _lock(words: list[bytes]) -> str:
         return f"{what} ({mode.lower()}): its owner is no process here"
     if os.path.exists(f"/proc/{pid}"):
         verb = "waited for" if waits else "held"
-        return f"{what} ({mode.lower()}) {verb} by {_comm(pid)} ({pid})"
+        return f"{what} ({mode.lower()}) {verb} by {comm_of(pid)} ({pid})"
     kept = "; what it locked is still open, below" if kind in {"FLOCK", "OFDLCK"} else ""
     return f"{what} ({mode.lower()}) taken by process {pid}, which is gone{kept}"
 
@@ -410,7 +414,7 @@ def locked(at: Inode, dev: int) -> Iterator[Place]:
             (opened,) = look([f"/proc/{pid}/fd/{slot}"])
             kinds = kinds if _is(opened, at.dev, at.ino) else []
         yield from (
-            Place(f"its fd {slot} has the lock ({kind})", pid, _comm(pid))
+            Place(f"its fd {slot} has the lock ({kind})", pid, comm_of(pid))
             for kind in dict.fromkeys(kinds)
         )
 
@@ -438,7 +442,7 @@ def session(number: int) -> Iterator[Place]:
             continue
         if len(fields) > _SESSION and int(fields[_SESSION]) == number:
             yield Place(
-                "leads the session" if pid == number else "is in the session", pid, _comm(pid)
+                "leads the session" if pid == number else "is in the session", pid, comm_of(pid)
             )
 
 
@@ -474,9 +478,10 @@ def _pids() -> list[int]:
         return []
 
 
-def _comm(pid: int) -> str:
+def comm_of(pid: int) -> str:
+    """Return what a process is called, GONE where it is not there."""
     try:
         with open(f"/proc/{pid}/comm", "rb") as file:
             return os.fsdecode(file.read().rstrip(b"\n"))
     except OSError:
-        return "?"
+        return GONE

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.model import JSON_FORMAT
 from analyzer.core.text import printable, valid, width, wrap
+from analyzer.core.values import replace
+from analyzer.lookup.state import shortened
 from analyzer.report.facts import words
 from analyzer.report.wording import many, number
 from analyzer.writers.json import gap_document
@@ -31,6 +33,8 @@ _WARM: Final = 0.7
 _KIBI: Final = 1024
 MOST_THINGS: Final = 20
 """How many things are listed for people."""
+MOST_FOLDED: Final = 10 * MOST_THINGS
+"""How many are looked at for that: those that are alike are one line."""
 
 
 def to_json(listing: Listing, limits: Sequence[Limit], gaps: Sequence[Gap]) -> str:
@@ -231,23 +235,49 @@ def _things(listing: Listing, cells: int) -> Iterator[Line]:
         return
     yield Line("each, the worst first:" if len(listing.things) > 1 else "it is:", "strong")
     sort = listing.sort
-    amounts = [_amount(sort, one.amount or 0) if sort.amount else "" for one in listing.things]
+    groups = _alike(listing.things)[:MOST_THINGS]
+    amounts = [_amount(sort, some[0].amount or 0) if sort.amount else "" for some in groups]
     wide = max(map(width, amounts))
-    for one, amount in zip(listing.things[:MOST_THINGS], amounts, strict=False):
+    for some, amount in zip(groups, amounts, strict=True):
         head = f"  {amount:>{wide}}  " if sort.amount else "  "
-        yield from (Line(text) for text in wrap(_thing(sort, one), cells, head, len(head)))
-    left = listing.count - min(len(listing.things), MOST_THINGS)
+        said = _thing(sort, some[0]) if len(some) == 1 else _many(sort, some)
+        yield from (Line(text) for text in wrap(said, cells, head, len(head)))
+    left = listing.count - sum(map(len, groups))
     if left > 0:
         yield Line(f"  and {number(left)} more (-o COLS and --json list all)")
 
 
+def _alike(things: Sequence[Thing]) -> list[list[Thing]]:
+    """Return things, those of one name and amount that the same process has open together."""
+    found: dict[Any, list[Thing]] = {}
+    for one in things:
+        alike = one.name and len(one.hands) == 1 and one.hands[0].fds and not one.hands[0].mapped
+        key = (one.name, one.amount, one.hands[0].pid) if alike else one.objref
+        found.setdefault(key, []).append(one)
+    return list(found.values())
+
+
+def _many(sort: Sort, things: Sequence[Thing]) -> str:
+    name, hand = things[0].name or "", things[0].hands[0]
+    what = f"{number(len(things))} {sort.plural}"
+    what += f" of {printable(name)}" if _has_name(name) else ""
+    fds = sorted(fd for one in things for fd in one.hands[0].fds)
+    return f"{what}: {printable(replace(hand, fds=tuple(fds)).words)}"
+
+
+def _has_name(name: str | None) -> bool:
+    return bool(name) and not (name or "").startswith("anon_inode:")
+
+
 def _thing(sort: Sort, one: Thing) -> str:
-    named = one.name and not one.name.startswith("anon_inode:")
+    named = _has_name(one.name)
     number_ = one.facts.get(sort.number)
     what = f"{sort.title} no. {one.objref}" if number_ is None else f"{sort.title} {number_}"
     what = printable(one.name or "") if named else what
     what = printable(str(one.facts.get(sort.called, what)))
-    known = {name: value for name, value in one.facts.items() if name not in _told(sort)}
+    known = {
+        name: shortened(name, value) for name, value in one.facts.items() if name not in _told(sort)
+    }
     said = words(known) if not one.type or not named else ""
     said = f" ({said})" if said else ""
     first = [printable(hand.words) for hand in one.hands[:_MOST_HANDS]]

@@ -13,8 +13,16 @@ from analyzer.core.model import JSON_FORMAT, TASK
 from analyzer.core.text import printable, valid, wrap
 from analyzer.core.values import replace
 from analyzer.kinds import registry
-from analyzer.lookup.value import BESIDE, ITSELF, OTHER_END, PERHAPS, PLAIN, Outcome
-from analyzer.lookup.who import ends, everyone
+from analyzer.lookup.value import (
+    BESIDE,
+    ITSELF,
+    OTHER_END,
+    PERHAPS,
+    PLAIN,
+    Outcome,
+    ends,
+    everyone,
+)
 from analyzer.report.wording import listing, number, plural
 from analyzer.writers.json import gap_document
 from analyzer.writers.terminal import MIN_WIDTH, Line, gap_in_words
@@ -29,6 +37,8 @@ if TYPE_CHECKING:
     from analyzer.snapshot.value import Snapshot
 
 _PARTS: Final = {OTHER_END: "the other end", BESIDE: "its filesystem used"}
+_MANY: Final = 100
+_MOST_IN_HEADLINE: Final = 2
 _MOST_NAMED: Final = 8
 _MOST_SPACES: Final = 4  # mount namespaces in which one thing is mounted
 _MOST_SPOKEN: Final = 3  # processes that are each said with user and unit
@@ -60,7 +70,7 @@ def to_json(
         "cranalyze": JSON_FORMAT,
         "command": "who",
         "exit_code": exit_code,
-        "answers": [{**_plain(a), "found": a.found, "outcome": a.outcome.value} for a in answers],
+        "answers": [],
         "snapshot": {
             **{name: _plain(meta[name]) for name in ("host", "boot_id", "kernel", "collected_at")},
             "source": meta["source"]["name"],
@@ -71,7 +81,13 @@ def to_json(
         "gaps": list(map(gap_document, gaps)),
         "errors": [{"message": valid(one), "exit_code": EXIT_USAGE} for one in errors],
     }
-    return f"{json.dumps(envelope, indent=1)}\n"
+    told = [{**_plain(a), "found": a.found, "outcome": a.outcome.value} for a in answers]
+    if len(told) <= _MANY:
+        return f"{json.dumps({**envelope, 'answers': told}, indent=1)}\n"
+    # Indented, many take longer to write than to find: so a line each.
+    lines = ",\n".join(map(json.dumps, told))
+    head, _, tail = json.dumps(envelope, indent=1).partition("[]")
+    return f"{head}[\n{lines}\n ]{tail}\n"
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON
@@ -219,7 +235,7 @@ class _Writer:
         things = [printable(place.what) for place in answer.places]
         mine = [held for held in answer.held if held.part == ITSELF]
         things += [self._thing(node) for held in mine for node in held.by]
-        return _some(list(dict.fromkeys(things)), 2)
+        return _some(list(dict.fromkeys(things)), _MOST_IN_HEADLINE)
 
     def _thing(self, node: Node) -> str:
         if node.kind == "MOUNT":
@@ -342,13 +358,19 @@ class _Writer:
 
     def _places(self) -> Iterator[Line]:
         places = self._answer.places
-        if not places:
+        if not places or self._all_in_headline():
             return
         yield Line("without being open:", "strong")
         own = [_Way(f"{printable(p.comm)} ({p.pid})", p.pid, p.what) for p in places if p.pid]
         yield from self._processes(own, 2)
         for what in dict.fromkeys(place.what for place in places if not place.pid):
             yield from self._wrapped(printable(what), "  ", 4)
+
+    def _all_in_headline(self) -> bool:
+        """Tell whether the headline says all there is: few places, none of them a process's."""
+        kept = {place.what for place in self._answer.places}
+        others = self._answer.held or any(place.pid for place in self._answer.places)
+        return not others and len(kept) <= _MOST_IN_HEADLINE
 
     def _silence(self) -> Iterator[Line]:
         silent = self._answer.silent

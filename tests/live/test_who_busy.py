@@ -199,3 +199,18 @@ def test_an_interface_and_a_named_namespace_are_told_with_what_removes_them() ->
     finally:
         subprocess.run(["ip", "link", "del", name], check=True)
         subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+def test_who_waits_for_the_other_end_of_a_fifo_is_told(tmp_path: Path) -> None:
+    """Such a process has no descriptor of it yet: it is in open(2)."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    code = "print(flush=True); open(sys.argv[1], 'w')"
+    with running(code, str(fifo)) as writer:
+        while Path(f"/proc/{writer}/wchan").read_text() in {"", "0"}:
+            time.sleep(0.05)
+        if Path(f"/proc/{writer}/wchan").read_text() != "wait_for_partner":
+            pytest.skip("this kernel calls the place otherwise")
+        text = said(str(fifo))
+    assert f"({writer}), " in text
+    assert "waits in open(2) for somebody who reads it" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +15,17 @@ from analyzer.kinds import facts
 from analyzer.lookup import who, words
 from analyzer.lookup.value import Answer, Held, Node, Outcome
 from analyzer.lookup.words import parse
+from analyzer.procfs import glance
 from analyzer.procfs.glance import look
 from analyzer.procfs.places import in_filesystem
 from analyzer.relations import relations
 from analyzer.sources.meta import boot_id
-from analyzer.writers.who import to_text
+from analyzer.writers.who import to_json, to_text
 from tests.build import Machine
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from analyzer.lookup.words.base import Word
 
 ROOT = Path(__file__).parents[2]
@@ -223,3 +227,32 @@ def test_a_gap_is_told_where_it_can_be_of_the_answer() -> None:
 
 def test_the_number_of_a_cgroup_namespace_is_no_cgroup() -> None:
     assert len(parse("cgroup:[4026531835]").meanings) == 1
+
+
+def test_what_words_of_processes_lead_to_is_looked_at_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    real = glance._looked
+
+    def counted(paths: Sequence[str], patience: float) -> list[glance.Inode | int]:
+        asked.append(len(paths))
+        return real(paths, patience)
+
+    monkeypatch.setattr(glance, "_looked", counted)
+    words = [f"{os.getpid()}:{part}" for part in ("cwd", "root", "exe")]
+    queries, errors = who.understood([*words, "/dev/null"])
+    assert (len(queries), errors) == (4, [])
+    assert asked[0] == len(queries)
+    assert len(asked) <= 3, "of the folders that mount points are in, and of namespaces, once"
+
+
+def test_many_answers_are_a_line_each_and_the_same_json() -> None:
+    snapshot = Machine().snapshot()
+    few, many = (
+        [Answer(f"/{number}", (), there=True) for number in range(count)] for count in (2, 150)
+    )
+    told = [json.loads(to_json(some, [], 0, snapshot)) for some in (few, many)]
+    assert list(told[0]) == list(told[1])
+    assert [one["asked"] for one in told[1]["answers"]] == [one.asked for one in many]
+    assert told[1]["answers"][0] == told[0]["answers"][0]

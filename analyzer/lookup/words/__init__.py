@@ -14,6 +14,7 @@ from analyzer.core.errors import BadInputError, nearest
 from analyzer.core.values import dataclass
 from analyzer.lookup.sorts import sorts
 from analyzer.lookup.words.base import Meaning, Word
+from analyzer.lookup.words.process import link
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +62,13 @@ def parse(asked: str, *, recorded: bool = False) -> Query:
     if meanings:
         return Query(asked, tuple(meanings), recorded)
     raise BadInputError(f"{asked}: not understood{_near(asked)}; {_known()}")
+
+
+def looked_at(asked: str) -> tuple[str, ...]:
+    """Return the path that a word leads to, if it is known before it is understood."""
+    if "\0" in asked:
+        return ()
+    return (asked,) if "/" in asked else link(asked)
 
 
 def _near(asked: str) -> str:

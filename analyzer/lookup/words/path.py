@@ -35,6 +35,7 @@ from analyzer.lookup.words.base import (
 )
 from analyzer.lookup.words.device import on_device
 from analyzer.lookup.words.port import is_port
+from analyzer.procfs.fifos import openers
 from analyzer.procfs.glance import kept, look
 from analyzer.procfs.places import (
     bind_mount,
@@ -82,7 +83,7 @@ def _parse(asked: str) -> Iterator[Meaning]:
     if "/" in asked.partition(":")[0] or os.path.lexists(asked):
         path = _of_dev(_plain(asked))
         yield from leads_to(path, path)
-    elif _NODE.fullmatch(asked) and _is_node(f"/dev/{asked}"):
+    elif _NODE.fullmatch(asked) and not asked.isdecimal() and _is_node(f"/dev/{asked}"):
         yield from leads_to(f"/dev/{asked}", f"/dev/{asked}")
     elif asked.startswith("memfd:") and asked != "memfd:":
         yield from leads_to(f"/{asked}", f"/{asked}")
@@ -96,8 +97,10 @@ def _of_dev(path: str) -> str:
 
 
 def _is_node(path: str) -> bool:
-    (found,) = look([path])
-    return not isinstance(found, int) and found.mode & _TYPE == stat.S_IFCHR
+    try:
+        return stat.S_ISCHR(os.stat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _plain(asked: str) -> str:
@@ -346,6 +349,8 @@ def _places(inode: Inode, known: Inode) -> Places:
     if inode.mode & _TYPE != stat.S_IFBLK:  # of a device its own family of words tells that
         found += swaps(inode.dev, inode.ino)
     found += locked(inode, known.dev)
+    if inode.mode & _TYPE == stat.S_IFIFO:
+        found += openers(inode)
     if inode.mode & _TYPE == _DIRECTORY:
         found += layers(inode.dev, inode.ino)
     return tuple(found), tuple(silent)

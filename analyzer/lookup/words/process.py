@@ -80,6 +80,12 @@ def _parse(asked: str) -> Iterator[Meaning]:
         raise BadInputError(f"{asked}: {said}{nearest(part, known)}")
 
 
+def link(asked: str) -> tuple[str, ...]:
+    """Return the link of /proc that PID:cwd, PID:root or PID:exe is, nothing for another word."""
+    match = _OF_PROCESS.fullmatch(asked)
+    return (f"/proc/{int(match[1])}/{match[2]}",) if match and match[2] in _LINKS else ()
+
+
 def _told_of(pid: int) -> tuple[str, ...]:
     if exists(pid):
         return (*waiting(pid), *waits_for_lock(pid))
