@@ -160,10 +160,11 @@ class Schema:
 
     def column(self, name: str) -> ColumnSpec:
         """Return the column `name`; KeyError when the table has none."""
-        for column in self.columns:
-            if column.name == name:
-                return column
-        raise KeyError(name)
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, ColumnSpec]:
+        return {column.name: column for column in self.columns}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from analyzer.core.values import dataclass
 from analyzer.kinds._sock_facts import Endpoints, endpoints
+from analyzer.memory.distinct import member
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -71,4 +72,4 @@ def protocol_word(number: int) -> str:
 
 def mine(world: World, kind: str, addresses: U64) -> Mask:
     """Tell which objects the subtree owns; in a reading of the whole machine none."""
-    return np.isin(addresses, world.inside.get(kind, addresses[:0]))
+    return member(addresses, world.inside.get(kind, addresses[:0]))

@@ -300,8 +300,9 @@ class Leaders:
         own = [row for row in rows if self._descriptor[row]]
         if not all(self._descriptor[row] or self._call[row] for row in rows):
             return ()
-        slots: list[int] = np.unique(self._references["slot"][own]).tolist()
-        return tuple(in_words(self._place(own[0]), slot, None) for slot in slots)
+        slots = self._references["slot"]
+        numbers = sorted({int(slots[row]) for row in own})
+        return tuple(in_words(self._place(own[0]), slot, None) for slot in numbers)
 
     def _place(self, row: int) -> str:
         place: str = self._references.value("association", row)

@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer.core.model import OBJECTS, REFERENCES, TASK
-from analyzer.core.values import dataclass
+from analyzer.core.values import dataclass, field
 from analyzer.kinds import associations, registry
-from analyzer.memory.distinct import find, member, unique
+from analyzer.memory.distinct import find, member
 from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import numpy.typing as npt
 
     from analyzer.kinds.base import I64, U64, Mask
     from analyzer.snapshot.tables import Table
     from analyzer.sources.expand import Block, Expansion
+    from analyzer.sources.nodes import Nodes, Numbers
     from analyzer.sources.tasks import Tasks
 
 
@@ -33,34 +34,42 @@ _NOBODY = np.empty(0, np.uint64)
 
 @dataclass(frozen=True)
 class Numbering:
-    """The objects by kind: addresses in order of number, and the number of the first of each."""
+    """The objects by kind: addresses in order of number, and the number of the first of each.
+
+    `of_node` are the numbers of what was met, by node; 0 is none.
+    """
 
     address: Mapping[str, U64]
     first: Mapping[str, int]
+    of_node: I64 = field(default_factory=lambda: np.empty(0, np.int64))
 
     @cached_property
     def _index(self) -> Mapping[str, tuple[U64, I64]]:
-        # By kind the addresses sorted, and their numbers: they are asked for block by block.
+        # By kind the addresses sorted, and their numbers.
         found = {}
         for kind, addresses in self.address.items():
-            order = np.argsort(addresses, kind="stable")
+            order = np.argsort(addresses)
             found[kind] = addresses[order], order + self.first[kind]
         return found
 
-    def numbers(self, kind: str, addresses: U64) -> I64:
-        """Return the objrefs of known addresses of one kind."""
-        numbers, there = self.find(kind, addresses)
-        if not there.all():
-            raise KeyError(f"{kind} {int(addresses[np.argmin(there)]):#x} has no number")
-        return numbers
-
     def find(self, kind: str, addresses: U64) -> tuple[I64, Mask]:
         """Return the objrefs of addresses of one kind (0: none), and which of them have one."""
-        known, numbers = self._index.get(kind, (np.empty(0, np.uint64), np.empty(0, np.int64)))
+        known, numbers = self._index.get(kind, (_NOBODY, np.empty(0, np.int64)))
         at, there = find(known, addresses)
         result = np.zeros(len(addresses), np.int64)
         result[there] = numbers[at[there]]
         return result, there
+
+    def nodes(self, chosen: Mask) -> Mask:
+        """Return the nodes of the chosen objects."""
+        nodes: Mask = np.append(chosen, [False])[self.of_node - 1]  # the last is for what has none
+        return nodes
+
+    def chosen(self, nodes: Mask) -> Mask:
+        """Return the objects of a set of nodes."""
+        chosen = np.zeros(len(self) + 1, np.bool_)
+        chosen[self.of_node[nodes]] = True
+        return chosen[1:]
 
     def __len__(self) -> int:
         """Return the number of objects."""
@@ -72,53 +81,60 @@ def number(expansion: Expansion, ends: Mapping[str, U64]) -> Numbering:
 
     `ends` are more objects by kind, that no reference leads to: ends of relations.
     """
+    nodes = expansion.nodes
+    met = _in_order(expansion, nodes.mask(ends))
+    of_node = np.zeros(len(nodes), np.int64)
     address: dict[str, U64] = {}
     first: dict[str, int] = {}
     count = 1
     for name in registry():
-        if name == TASK:
+        if name == TASK or not (name in nodes.met or name in ends):
             continue
-        met = [
-            _inside_first(b, expansion.collected) for b in expansion.blocks if b.target_kind == name
-        ]
-        # Nothing may lead to a holder: it was found in a list, or by what only old rules count.
-        holding = unique(*(b.holder for b in expansion.blocks if b.holder_kind == name))
-        met += [(holding[:0], holding)] * bool(len(holding))
-        related = ends.get(name, _NOBODY)
-        met += [(related[:0], related)] * bool(len(related))
-        if not met:
-            continue
-        found = np.concatenate([part for parts in zip(*met, strict=True) for part in parts])
-        distinct, at = np.unique(found, return_index=True)
-        address[name] = distinct[np.argsort(at)]
-        first[name] = count
-        count += len(distinct)
-    return Numbering(address, first)
+        part, known = nodes.of_kind(name), nodes.met.get(name, _NOBODY)
+        more = ends.get(name, _NOBODY)
+        mine = met[(met >= part.start) & (met < part.stop)]
+        found = np.concatenate((known[mine - part.start], more[~member(more, known)]))
+        if len(found):
+            address[name], first[name] = found, count
+            of_node[mine] = np.arange(count, count + len(mine))
+            count += len(found)
+    return Numbering(address, first, of_node)
 
 
-def _inside_first(block: Block, collected: Mapping[str, U64]) -> tuple[U64, U64]:
-    inside = member(block.holder, collected.get(block.holder_kind, np.empty(0, np.uint64)))
-    return block.target[inside], block.target[~inside]
+def _in_order(expansion: Expansion, ends: Mask) -> Numbers:
+    """Return the nodes that get numbers, in the order in which references meet them."""
+    inside = [expansion.collected[way.start] for way in expansion.ways]
+    led = [way.end[rows] for way, rows in zip(expansion.ways, inside, strict=True)]
+    led += [way.end[~rows] for way, rows in zip(expansion.ways, inside, strict=True)]
+    # Nothing may lead to a holder: it was found in a list, or by what only old rules count.
+    rest = ends.copy()
+    for way in expansion.ways:
+        rest[way.start] = True
+    met = np.concatenate([*led, np.flatnonzero(rest).astype(np.int32)])
+    place = np.empty(len(rest), np.intp)
+    place[met[::-1]] = np.arange(len(met) - 1, -1, -1)  # where each is met first
+    result: Numbers = met[place[met] == np.arange(len(met))]
+    return result
 
 
-def references(blocks: Sequence[Block], numbering: Numbering, tasks: Tasks) -> Table:
+def references(expansion: Expansion, numbering: Numbering, tasks: Tasks) -> Table:
     """Make the table of references."""
     kinds = tuple(registry())
     names = tuple(associations())
     words: list[str] = []
+    known_as = _known_as(expansion.nodes, numbering, tasks)
     parts = [
         {
             "holder_kind": np.full(len(b.target), kinds.index(b.holder_kind), np.int16),
-            "holder": _holders(b, numbering, tasks),
-            "target": numbering.numbers(b.target_kind, b.target),
+            "holder": known_as[way.start],
+            "target": known_as[way.end],
             "association": np.full(len(b.target), names.index(b.association.name), np.int16),
             "slot": np.zeros(len(b.target), np.int64) if b.slot is None else b.slot,
             "weight": np.ones(len(b.target), np.int64) if b.weight is None else b.weight,
             "no_slot": np.full(len(b.target), b.slot is None),
             "detail": _details(b, words),
         }
-        for b in blocks
-        if len(b.target)  # an empty one may be of a kind that no object is of
+        for b, way in expansion.rows
     ]
     if not parts:
         return tables.empty(REFERENCES)
@@ -132,13 +148,12 @@ def references(blocks: Sequence[Block], numbering: Numbering, tasks: Tasks) -> T
     )
 
 
-def _holders(block: Block, numbering: Numbering, tasks: Tasks) -> I64:
-    if block.holder_kind != TASK:
-        return numbering.numbers(block.holder_kind, block.holder)
-    order = np.argsort(tasks.address, kind="stable")
-    rows, _ = find(tasks.address, block.holder, sorter=order)
-    tids: I64 = tasks.table["tid"][rows]
-    return tids
+def _known_as(nodes: Nodes, numbering: Numbering, tasks: Tasks) -> I64:
+    """Return what the tables call each node: the id of a task, the number of an object."""
+    known_as, part = numbering.of_node.copy(), nodes.of_kind(TASK)
+    rows, _ = find(tasks.address, nodes.met.get(TASK, _NOBODY), sorter=np.argsort(tasks.address))
+    known_as[part] = tasks.table["tid"][rows]
+    return known_as
 
 
 def _details(block: Block, words: list[str]) -> npt.NDArray[np.int16]:

@@ -24,7 +24,7 @@ from analyzer.kinds._initial import hosts
 from analyzer.kinds.base import Association, Counter, Edges, Judged, Kind
 from analyzer.memory.bpf import plausible
 from analyzer.memory.distinct import member, unique
-from analyzer.sources.reach import back, forth, reach
+from analyzer.sources.nodes import Nodes, Way, reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from analyzer.kinds.base import I64, U64, Mask
     from analyzer.memory.log import Log
     from analyzer.memory.reader import Memory
-    from analyzer.sources.reach import Step
 
 # Chains end: namespaces nest 32 deep, sockets in flight in sockets not much deeper.
 _MAX_ROUNDS: Final = 64
@@ -68,17 +67,35 @@ class Block:
 
 @dataclass(frozen=True)
 class Expansion:
-    """All references found from a set of tasks.
+    """All references found from a set of tasks, and what is at both ends of them as `nodes`.
 
-    `collected` are the sorted addresses that the inside tasks own, by kind; `torn` the addresses
-    of holders that could not be read whole. `compared` are what linux-cr's rules compare: some of
-    it is not collected.
+    The rows of a block are those of one of the `ways`. Sets of nodes are `collected`, what the
+    inside tasks own, and `compared`, what linux-cr's rules compare: some of it is not collected.
+    `torn` are the addresses of holders that could not be read whole, by kind.
     """
 
+    nodes: Nodes
     blocks: tuple[Block, ...]
-    collected: Mapping[str, U64]
+    ways: tuple[Way, ...]
+    collected: Mask
+    compared: Mask
     torn: Mapping[str, U64]
-    compared: Mapping[str, U64]
+
+    @property
+    def rows(self) -> Iterator[tuple[Block, Way]]:
+        """Yield each block with its ways."""
+        return zip(self.blocks, self.ways, strict=True)
+
+    def only(self, stay: Iterable[Mask]) -> Expansion:
+        """Return the expansion with the references that stay, of each block."""
+        kept = [
+            (block, way) if fine.all() else (block.take(fine), way.take(fine))
+            for (block, way), fine in zip(self.rows, stay, strict=True)
+            if fine.any()
+        ]
+        return replace(
+            self, blocks=tuple(block for block, _ in kept), ways=tuple(way for _, way in kept)
+        )
 
 
 @dataclass(frozen=True)
@@ -128,16 +145,31 @@ def owned(memory: Memory, inside: U64, before: Own | None = None, *, logged: boo
     """
     walk = _OwnWalk(memory, before.answers if before else (), logged=logged)
     walk.follow({TASK: [inside]})
-    return Own(tuple(walk.answers), walk.asked)
+    return Own(tuple(walk.answers), walk.met)
 
 
 def expand(memory: Memory, tasks: U64, own: Own) -> Expansion:
     """Follow the references of `tasks` and all that they lead to, beyond what the subtree owns."""
     walk = _Walk(memory, own)
-    walk.follow(_ends({TASK: [tasks]}, map(forth, own.blocks)))
-    blocks = _blocks(walk.answers)
-    compared = _compared(memory, blocks, own.collected[TASK])
-    return Expansion(blocks, own.collected, _torn(walk.answers), compared)
+    walk.follow(_ends({TASK: [tasks]}, own.blocks))
+    found = numbered(_blocks(walk.answers), walk.met, own.collected, _torn(walk.answers))
+    return replace(found, compared=_compared(memory, found))
+
+
+def numbered(
+    blocks: tuple[Block, ...],
+    met: Mapping[str, U64],
+    collected: Mapping[str, U64],
+    torn: Mapping[str, U64],
+) -> Expansion:
+    """Return references whose ends are all `met` (sorted, by kind), with those as nodes."""
+    nodes = Nodes({kind: met[kind] for kind in registry() if kind in met})
+    ways = tuple(
+        Way(nodes.find(b.holder_kind, b.holder)[0], nodes.find(b.target_kind, b.target)[0])
+        for b in blocks
+    )
+    mine = nodes.mask(collected)
+    return Expansion(nodes, blocks, ways, mine, np.zeros_like(mine), torn)
 
 
 def _blocks(answers: Iterable[Answer]) -> tuple[Block, ...]:
@@ -152,10 +184,10 @@ def _torn(answers: Iterable[Answer]) -> Mapping[str, U64]:
     return {name: unique(*parts) for name, parts in torn.items()}
 
 
-def _ends(met: dict[str, list[U64]], steps: Iterable[Step]) -> dict[str, list[U64]]:
-    """Add the ends of some steps to what was met."""
-    for step in steps:
-        met.setdefault(step.to, []).append(step.end)
+def _ends(met: dict[str, list[U64]], blocks: Iterable[Block]) -> dict[str, list[U64]]:
+    """Add what references lead to to what was met."""
+    for block in blocks:
+        met.setdefault(block.target_kind, []).append(block.target)
     return met
 
 
@@ -167,30 +199,32 @@ class _Walk:
     def __init__(self, memory: Memory, own: Own | None = None) -> None:
         self._memory = memory
         self.answers = [*own.answers] if own else []
-        self.asked = {**own.collected} if own else {}
-        self._latest: Mapping[str, U64] = {**self.asked}  # what the last round asked
-        self._met: dict[str, list[U64]] = {}  # objects met and not yet asked, by kind
+        self.met = {**own.collected} if own else {}  # sorted, by kind
+        self._latest: Mapping[str, U64] = {**self.met}  # what the last round asked
+        self._ahead: dict[str, list[U64]] = {}  # what was led to and not yet asked, by kind
 
-    def follow(self, met: dict[str, list[U64]]) -> None:
+    def follow(self, ahead: dict[str, list[U64]]) -> None:
         """Go on from here until nothing new is met."""
-        self._met = met
+        self._ahead = ahead
         for _ in range(_MAX_ROUNDS):
             if not self._round():
                 break
+        for kind, parts in self._ahead.items():  # of a chain that has no end
+            self.met[kind] = unique(self.met.get(kind, _NOBODY), *parts)
 
     def _round(self) -> bool:
         """Ask every object met so far what it holds; tell whether there was one."""
         before, latest = self._latest, {}
         for kind in registry().values():
-            known = self.asked.get(kind.name, _NOBODY)
-            met = unique(*self._met.pop(kind.name, ()), self._found(kind, before))
+            known = self.met.get(kind.name, _NOBODY)
+            met = unique(*self._ahead.pop(kind.name, ()), self._found(kind, before))
             new = met[~member(met, known)] if len(known) else met
             if len(new):
                 latest[kind.name] = new
-                self.asked[kind.name] = unique(known, new)
+                self.met[kind.name] = unique(known, new)
                 answer = self._answer(kind, new)
                 self.answers.append(answer)
-                _ends(self._met, self._steps(answer))
+                _ends(self._ahead, self._leading(answer))
         self._latest = latest
         return bool(latest)
 
@@ -206,8 +240,8 @@ class _Walk:
             kind, holders, tuple(block for block, _ in parts), unique(*(torn for _, torn in parts))
         )
 
-    def _steps(self, answer: Answer) -> Iterable[Step]:
-        return map(forth, answer.blocks)
+    def _leading(self, answer: Answer) -> Iterable[Block]:
+        return answer.blocks
 
 
 class _OwnWalk(_Walk):
@@ -229,8 +263,10 @@ class _OwnWalk(_Walk):
         with self._memory.logged() as log:
             return replace(super()._answer(kind, holders), log=log)
 
-    def _steps(self, answer: Answer) -> Iterable[Step]:
-        return _collecting(self._memory, answer.blocks)
+    def _leading(self, answer: Answer) -> Iterable[Block]:
+        for block in answer.blocks:
+            rows = _collecting(self._memory, block, Rules.MODERN)
+            yield block if rows is None else block.take(rows)
 
 
 def asked(memory: Memory, kind: Kind, holders: U64) -> Iterator[tuple[Block, U64]]:
@@ -245,32 +281,34 @@ def asked(memory: Memory, kind: Kind, holders: U64) -> Iterator[tuple[Block, U64
         yield block, _NOBODY if edges.torn is None else holders[edges.torn]
 
 
-def _compared(memory: Memory, blocks: Sequence[Block], inside: U64) -> Mapping[str, U64]:
+def _compared(memory: Memory, expansion: Expansion) -> Mask:
     """Find what linux-cr's rules compare: what they collect, and what that meets."""
-    collected = collected_by(memory, blocks, inside, Rules.LINUX_CR)
-    met: dict[str, list[U64]] = {kind: [addresses] for kind, addresses in collected.items()}
-    for block in blocks:
+    inside, tasks = np.zeros_like(expansion.collected), expansion.nodes.of_kind(TASK)
+    inside[tasks] = expansion.collected[tasks]
+    collected = collected_by(memory, expansion, inside, Rules.LINUX_CR)
+    met = collected.copy()
+    for block, way in expansion.rows:
         if Rules.LINUX_CR in block.association.meets:
-            mine = member(block.holder, collected.get(block.holder_kind, _NOBODY))
-            met.setdefault(block.target_kind, []).append(block.target[mine])
-    return {kind: unique(*parts) for kind, parts in met.items()}
+            met[way.end[collected[way.start]]] = True
+    return met
 
 
 def collected_by(
-    memory: Memory, blocks: Sequence[Block], inside: U64, rules: Rules = Rules.MODERN
-) -> dict[str, U64]:
-    """Find what the `inside` tasks (sorted) own: follow what collects, from kind to kind."""
-    return reach({TASK: inside}, _collecting(memory, blocks, rules))
+    memory: Memory, expansion: Expansion, inside: Mask, rules: Rules = Rules.MODERN
+) -> Mask:
+    """Find what the `inside` tasks own: follow what collects."""
+    chosen = [_collecting(memory, block, rules) for block in expansion.blocks]
+    ways = zip(expansion.ways, chosen, strict=True)
+    return reach(inside, (way if rows is None else way.take(rows) for way, rows in ways))
 
 
-def _collecting(
-    memory: Memory, blocks: Iterable[Block], rules: Rules = Rules.MODERN
-) -> Iterator[Step]:
-    for block in blocks:
-        if rules in block.association.rules and block.association.collects:
-            kind = registry()[block.holder_kind]
-            # Through the host's namespaces nothing is reached.
-            yield forth(block, ~hosts(memory, kind, block.holder) if kind.namespace else None)
+def _collecting(memory: Memory, block: Block, rules: Rules) -> Mask | None:
+    """Return which references of a block collect what they lead to; None is all of them."""
+    if rules not in block.association.rules or not block.association.collects:
+        return np.zeros(len(block.target), np.bool_)
+    kind = registry()[block.holder_kind]
+    # Through the host's namespaces nothing is reached.
+    return ~hosts(memory, kind, block.holder) if kind.namespace else None
 
 
 def _pointers(memory: Memory, kind: Kind, holders: U64) -> Iterator[Edges]:
@@ -290,33 +328,22 @@ def _walked(memory: Memory, kind: Kind, holders: U64) -> Iterable[Edges]:
 
 
 def relevant(expansion: Expansion, ends: Mapping[str, U64]) -> Expansion:
-    """Keep what is collected, the `ends` of relations (sorted, by kind), and what leads to them.
+    """Keep what is collected, the `ends` of relations (by kind), and what leads to them.
 
     What only linux-cr's rules compare is kept with what it belongs to: who else is connected to a
     server is not named for one that is.
     """
-    there = [b for b in expansion.blocks if not b.association.historic]
-    objects = [b for b in there if b.holder_kind != TASK]
-    keep = reach(_joined(expansion.collected, ends), map(back, objects))
-    leading = [back(b) for b in objects if b.association.leads]
-    keep = _joined(keep, reach(_joined(expansion.compared, {}), leading))
-    kept = [
-        b.take(member(b.target, keep.get(b.target_kind, _NOBODY)) & _held(expansion, b))
-        for b in expansion.blocks
+    rows = [*expansion.rows]
+    there = [
+        (b, way.back()) for b, way in rows if not b.association.historic and b.holder_kind != TASK
     ]
-    return replace(expansion, blocks=tuple(b for b in kept if len(b.target)))
-
-
-def _joined(one: Mapping[str, U64], other: Mapping[str, U64]) -> dict[str, U64]:
-    kinds = (set(one) | set(other)) - {TASK}
-    return {kind: unique(one.get(kind, _NOBODY), other.get(kind, _NOBODY)) for kind in kinds}
-
-
-def _held(expansion: Expansion, block: Block) -> Mask:
-    """Return which references hold something: of what only old rules count, those of the inside."""
-    if not block.association.historic:
-        return np.ones(len(block.target), np.bool_)
-    return member(block.holder, expansion.compared.get(block.holder_kind, _NOBODY))
+    keep = reach(expansion.collected | expansion.nodes.mask(ends), (way for _, way in there))
+    keep |= reach(expansion.compared, (way for b, way in there if b.association.leads))
+    return expansion.only(
+        # Of what only old rules count, those of the inside hold something.
+        keep[way.end] & (expansion.compared[way.start] | (not b.association.historic))
+        for b, way in rows
+    )
 
 
 def counts(memory: Memory, kind: Kind, addresses: U64) -> tuple[I64, Mask]:

@@ -42,6 +42,7 @@ from analyzer.sources.describe import describe, detail
 from analyzer.sources.expand import Expansion, Own, counts, expand, old_counts, owned, relevant
 from analyzer.sources.freeze import Frozen, frozen
 from analyzer.sources.meta import here, run_facts
+from analyzer.sources.nodes import Nodes
 from analyzer.sources.verify import (
     born,
     confirmed,
@@ -69,7 +70,8 @@ READINGS: Final = 4  # the first, and three more for what moved
 _PATIENCE: Final = 2.0  # seconds, after which what moved is not read anew
 _HELD: Final = "TtZX"  # state letters of tasks that do not run until somebody lets them
 _NOBODY: Final = np.empty(0, np.uint64)
-_NOTHING: Final = Expansion((), {}, {}, {})
+_NO_NODES: Final = np.empty(0, np.bool_)
+_NOTHING: Final = Expansion(Nodes({}), (), (), _NO_NODES, _NO_NODES, {})
 
 
 @dataclass(frozen=True)
@@ -178,15 +180,15 @@ def _taken(memory: Memory, request: Request) -> tuple[Snapshot, _Reading]:
 
 def _still_held(memory: Memory, snapshot: Snapshot, reading: _Reading, chosen: Mask) -> Snapshot:
     """Return the answer to a question to the whole machine, of what is held when it is named."""
-    wanted = _by_kind(reading.numbering, chosen)
+    wanted = reading.numbering.nodes(chosen)
     expansion, lost = still_held(memory, reading.expansion, wanted, reading.who)
-    if not lost:
+    if not lost.any():
         return snapshot
-    less = _in(lost, reading.numbering)
+    less = reading.numbering.chosen(lost)
     objects = snapshot.tables["objects"]
     changed = {
         "objects": tables.with_columns(objects, {"stable": objects["stable"] & ~less}),
-        "references": references(expansion.blocks, reading.numbering, reading.tasks),
+        "references": references(expansion, reading.numbering, reading.tasks),
     }
     return replace(snapshot, tables={**snapshot.tables, **changed})
 
@@ -232,6 +234,7 @@ def _settled(
             reading, second = _verified(memory, reading, second)
         if last or (second.quiet and not second.doubtful.any()):
             return passes, reading, second
+        del reading, second  # their columns are large
         if held:
             held.renew()
 
@@ -314,8 +317,8 @@ def _read(memory: Memory, request: Request, helpers: frozenset[int] = frozenset(
         numbering,
         *_counts(memory, numbering),
         *_counts(memory, numbering, old_counts),
-        collected=_in(expansion.collected, numbering),
-        compared=_in(expansion.compared, numbering),
+        collected=numbering.chosen(expansion.collected),
+        compared=numbering.chosen(expansion.compared),
         initial=_initial(memory, numbering),
         whole=whole,
         everyone=everyone,
@@ -344,7 +347,7 @@ def _read_again(
     moved |= regrouped(first.own, first.who, again, who, first.numbering)
     old, _ = _counts(memory, first.numbering, old_counts)
     appeared = sum(
-        int((~member(addresses, first.expansion.collected.get(kind, _NOBODY))).sum())
+        int((~member(addresses, first.own.collected.get(kind, _NOBODY))).sum())
         for kind, addresses in again.collected.items()
     )
     beat = pulse(memory, who, inside)
@@ -391,7 +394,7 @@ def _verified(memory: Memory, reading: _Reading, second: _Second) -> tuple[_Read
     if not second.quiet:
         later = born(second.tasks)
         expansion = seen_again(memory, expansion, second.again, reading.who, later)
-    hosts = _by_kind(reading.numbering, reading.initial)
+    hosts = reading.numbering.nodes(reading.initial)
     expansion, lost = confirmed(
         memory,
         reading.expansion,
@@ -401,29 +404,19 @@ def _verified(memory: Memory, reading: _Reading, second: _Second) -> tuple[_Read
         second.outsiders,
         quiet=second.quiet,
     )
-    less = _in(lost, reading.numbering)
+    less = reading.numbering.chosen(lost)
     reading = replace(reading, expansion=expansion)
     unexplained = _unexplained(reading) & reading.collected & ~reading.initial
     return reading, replace(second, doubtful=unexplained & (less | ~_whole(reading, second)))
 
 
-def _by_kind(numbering: Numbering, chosen: Mask) -> Mapping[str, U64]:
-    """Return the addresses of the chosen objects, sorted, by kind."""
-    return {
-        kind: unique(at[chosen[numbering.first[kind] - 1 :][: len(at)]])
-        for kind, at in numbering.address.items()
-    }
-
-
 def _unexplained(reading: _Reading) -> Mask:
     """Mark the judged objects that more or less references are counted of than are known."""
     held = np.zeros(len(reading.numbering) + 1, np.int64)
-    for block in reading.expansion.blocks:
-        if block.association.historic:
-            continue
-        numbers, known = reading.numbering.find(block.target_kind, block.target)
-        weight = np.int64(1) if block.weight is None else block.weight[known]
-        np.add.at(held, numbers[known], weight)
+    for block, way in reading.expansion.rows:
+        if not block.association.historic:
+            weight = np.int64(1) if block.weight is None else block.weight
+            np.add.at(held, reading.numbering.of_node[way.end], weight)
     judged = _of_kinds(reading.numbering, lambda kind: kind.judged is not Judged.NOT)
     mask: Mask = judged & reading.has_count & (reading.refcount != held[1:])
     return mask
@@ -436,10 +429,7 @@ def _whole(reading: _Reading, second: _Second) -> Mask:
     nobody can have come and gone. Where the holders decide, all of the machine must have been.
     """
     torn = {**reading.expansion.torn, **second.again.torn}
-    mine = any(
-        member(holders, reading.expansion.collected.get(kind, _NOBODY)).any()
-        for kind, holders in torn.items()
-    )
+    mine = bool((reading.expansion.nodes.mask(torn) & reading.expansion.collected).any())
     listed = not reading.tasks.torn and not second.tasks.torn
     settled = listed and not mine and second.quiet and (second.still or second.childless)
     by_holders = _of_kinds(reading.numbering, lambda kind: kind.judged is Judged.STRUCTURAL)
@@ -470,14 +460,6 @@ def _counts(memory: Memory, numbering: Numbering, ask: Count = counts) -> tuple[
     refcount = np.concatenate([np.empty(0, np.int64), *(values for values, _ in read)])
     known = np.concatenate([np.empty(0, np.bool_), *(mask for _, mask in read)])
     return refcount, known
-
-
-def _in(chosen: Mapping[str, U64], numbering: Numbering) -> Mask:
-    parts = [
-        member(addresses, chosen.get(kind, _NOBODY))
-        for kind, addresses in numbering.address.items()
-    ]
-    return np.concatenate([np.empty(0, np.bool_), *parts])
 
 
 def _snapshot(
@@ -528,7 +510,7 @@ def _snapshot(
             "tasks": tasks.table,
             "objects": objects(reading.numbering, columns, missing),
             "relations": relate.table(reading.related, reading.numbering, tasks),
-            "references": references(reading.expansion.blocks, reading.numbering, tasks),
+            "references": references(reading.expansion, reading.numbering, tasks),
             "gaps": tables.build(GAPS, {name: [gap[name] for gap in gaps] for name in gaps[0]})
             if gaps
             else tables.empty(GAPS),
@@ -562,7 +544,7 @@ def _initial(memory: Memory, numbering: Numbering) -> Mask:
 def _gaps(
     request: Request, reading: _Reading, second: _Second, *, live: bool, lost: int
 ) -> list[dict[str, object]]:
-    collected = reading.expansion.collected
+    collected = reading.expansion.nodes.addresses(reading.expansion.collected)
     whose = "machine" if request.pid is None else "subtree"
     found = []
     for kind, holders in {**reading.expansion.torn, **second.again.torn}.items():

@@ -135,12 +135,11 @@ def _pairs(rows: Related) -> npt.NDArray[np.uint64]:
 
 
 def _met(expansion: Expansion, tasks: U64) -> Mapping[str, U64]:
-    met: dict[str, list[U64]] = {TASK: [tasks]}
-    for block in expansion.blocks:
-        met.setdefault(block.target_kind, []).append(block.target)
-        if block.holder_kind != TASK:
-            met.setdefault(block.holder_kind, []).append(block.holder)
-    return {kind: unique(*parts) for kind, parts in met.items()}
+    met = np.zeros_like(expansion.collected)
+    for way in expansion.ways:
+        met[way.start] = True
+        met[way.end] = True
+    return {**expansion.nodes.addresses(met), TASK: tasks}
 
 
 def mounts(memory: Memory, expansion: Expansion) -> Mapping[str, U64]:
@@ -162,7 +161,7 @@ def _inside(memory: Memory, expansion: Expansion) -> Mapping[str, U64]:
     kinds = registry()
     own = {
         kind: addresses[~hosts(memory, kinds[kind], addresses)]
-        for kind, addresses in expansion.collected.items()
+        for kind, addresses in expansion.nodes.addresses(expansion.collected).items()
     }
     spaces = own.get("MNT_NS", _NOBODY)
     mounts = [

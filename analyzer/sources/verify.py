@@ -23,7 +23,7 @@ from analyzer.kinds import registry
 from analyzer.kinds.pid import innermost
 from analyzer.memory.distinct import find, member, unique
 from analyzer.sources.expand import asked, collected_by
-from analyzer.sources.reach import back, forth, reach
+from analyzer.sources.nodes import Way, reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -97,40 +97,36 @@ def seen_again(
     What is collected follows: what only the first reading led to is not, and holds nothing.
     """
     keys = unique(*(_edges(b, later) for b in again.blocks))
-    inside, before = expansion.collected[TASK], expansion.collected
-    blocks = [
-        b.take(~member(b.holder, before.get(b.holder_kind, _NOBODY)) | member(_edges(b, who), keys))
-        for b in expansion.blocks
-    ]
-    collected = collected_by(memory, blocks, inside[member(inside, again.collected[TASK])])
-    lost = {
-        kind: addresses[~member(addresses, collected.get(kind, _NOBODY))]
-        for kind, addresses in before.items()
-    }
-    blocks = [b.take(~member(b.holder, lost.get(b.holder_kind, _NOBODY))) for b in blocks]
-    return replace(expansion, blocks=tuple(blocks), collected=collected)
+    before = expansion.collected
+    kept = expansion.only(
+        ~before[way.start] | member(_edges(block, who), keys) for block, way in expansion.rows
+    )
+    inside = before & expansion.nodes.mask({TASK: again.collected[TASK]})
+    collected = collected_by(memory, kept, inside)
+    lost = before & ~collected
+    return replace(kept.only(~lost[way.start] for way in kept.ways), collected=collected)
 
 
 def confirmed(
     memory: Memory,
     first: Expansion,
     expansion: Expansion,
-    hosts: Mapping[str, U64],
+    hosts: Mask,
     who: Born,
     later: Born,
     *,
     quiet: bool,
-) -> tuple[Expansion, Mapping[str, U64]]:
+) -> tuple[Expansion, Mask]:
     """Keep those references from outside that are there still, and of holders that are.
 
     Asked is what leads to the collected objects, but for the host's own (`hosts`), which everybody
     holds. `later` are the tasks that are there now and are not inside. A holder that a task led to
     in the `first` reading must still be led to; one that no task ever led to counts only if all was
-    `quiet`: it may be on its way to one. Returns the expansion, and what lost a reference, by kind.
+    `quiet`: it may be on its way to one. Returns the expansion, and what lost a reference.
     """
     deciding = _deciding(expansion, hosts)
     if not any(rows.any() for rows in deciding):
-        return expansion, {}
+        return expansion, np.zeros_like(hosts)
     good = [
         rows & _same(block, who, later)
         for block, rows in zip(expansion.blocks, deciding, strict=True)
@@ -138,36 +134,30 @@ def confirmed(
     for _ in range(_ROUNDS):
         good = _asked_again(memory, expansion.blocks, good, who)
     kept = [~rows | fine for rows, fine in zip(deciding, good, strict=True)]
-    led = _led_to(expansion.blocks, kept)
-    before = _led_to(first.blocks, [np.ones(len(b.target), np.bool_) for b in first.blocks])
-    stay = []
-    for block, rows, keep in zip(expansion.blocks, deciding, kept, strict=True):
-        if block.holder_kind == TASK:
-            rooted = keep
-        else:
-            rooted = member(block.holder, led.get(block.holder_kind, _NOBODY))
-            if quiet:
-                rooted |= ~member(block.holder, before.get(block.holder_kind, _NOBODY))
-        stay.append(~rows | (keep & rooted))
-    return _only(expansion, stay)
+    rooted = _led_to(expansion, map(Way.take, expansion.ways, kept))
+    if quiet:
+        rooted |= ~_led_to(first, first.ways)
+    stay = [
+        ~rows | (keep & rooted[way.start])
+        for way, rows, keep in zip(expansion.ways, deciding, kept, strict=True)
+    ]
+    return expansion.only(stay), _losing(expansion, stay)
 
 
 def still_held(
-    memory: Memory, expansion: Expansion, chosen: Mapping[str, U64], who: Born
-) -> tuple[Expansion, Mapping[str, U64]]:
+    memory: Memory, expansion: Expansion, chosen: Mask, who: Born
+) -> tuple[Expansion, Mask]:
     """Keep those references to the `chosen` objects that are there still.
 
     Asked after they were named: what was closed meanwhile may be another file by then, and the name
-    that one's. Returns the expansion, and what lost a reference, by kind.
+    that one's. Returns the expansion, and what lost a reference.
     """
     asked_for = [
-        member(b.target, chosen.get(b.target_kind, _NOBODY)) & (not b.association.historic)
-        for b in expansion.blocks
+        chosen[way.end] & (not block.association.historic) for block, way in expansion.rows
     ]
-    if not any(rows.any() for rows in asked_for):
-        return expansion, {}
     good = _asked_again(memory, expansion.blocks, asked_for, who)
-    return _only(expansion, [~rows | fine for rows, fine in zip(asked_for, good, strict=True)])
+    stay = [~rows | fine for rows, fine in zip(asked_for, good, strict=True)]
+    return expansion.only(stay), _losing(expansion, stay)
 
 
 def held_yet(memory: Memory, expansion: Expansion, ends: Mapping[str, U64], who: Born) -> Expansion:
@@ -175,39 +165,25 @@ def held_yet(memory: Memory, expansion: Expansion, ends: Mapping[str, U64], who:
 
     What nothing leads to any more holds nothing, whatever its memory says yet.
     """
+    chosen = expansion.nodes.mask(ends)
     about = [
-        (
-            member(b.target, ends.get(b.target_kind, _NOBODY))
-            | member(b.holder, ends.get(b.holder_kind, _NOBODY))
-        )
-        & (not b.association.historic)
-        for b in expansion.blocks
+        (chosen[way.end] | chosen[way.start]) & (not block.association.historic)
+        for block, way in expansion.rows
     ]
     good = _asked_again(memory, expansion.blocks, about, who)
-    kept, lost = _only(expansion, [~rows | fine for rows, fine in zip(about, good, strict=True)])
-    held = {
-        kind: unique(*(b.target for b in kept.blocks if b.target_kind == kind)) for kind in lost
-    }
-    stay = [
-        ~member(b.holder, lost.get(b.holder_kind, _NOBODY))
-        | member(b.holder, held.get(b.holder_kind, _NOBODY))
-        for b in kept.blocks
-    ]
-    return _only(kept, stay)[0]
+    stay = [~rows | fine for rows, fine in zip(about, good, strict=True)]
+    gone, kept = _losing(expansion, stay), expansion.only(stay)
+    for way in kept.ways:
+        gone[way.end] = False
+    return kept.only(~gone[way.start] for way in kept.ways)
 
 
-def _only(expansion: Expansion, stay: Sequence[Mask]) -> tuple[Expansion, Mapping[str, U64]]:
-    """Return the expansion with the references that stay, and what lost one, by kind."""
-    lost: dict[str, list[U64]] = {}
-    blocks = []
-    for block, fine in zip(expansion.blocks, stay, strict=True):
-        if not fine.all():
-            lost.setdefault(block.target_kind, []).append(block.target[~fine])
-        blocks.append(block if fine.all() else block.take(fine))
-    return (
-        replace(expansion, blocks=tuple(blocks)),
-        {kind: unique(*parts) for kind, parts in lost.items()},
-    )
+def _losing(expansion: Expansion, stay: Iterable[Mask]) -> Mask:
+    """Return what loses a reference if those stay."""
+    lost = np.zeros_like(expansion.collected)
+    for way, fine in zip(expansion.ways, stay, strict=True):
+        lost[way.end[~fine]] = True
+    return lost
 
 
 def _same(block: Block, who: Born, later: Born) -> Mask:
@@ -218,28 +194,18 @@ def _same(block: Block, who: Born, later: Born) -> Mask:
     return same
 
 
-def _deciding(expansion: Expansion, hosts: Mapping[str, U64]) -> list[Mask]:
+def _deciding(expansion: Expansion, hosts: Mask) -> list[Mask]:
     """Find the references from outside that lead, over whatever, to what is collected."""
-    collected = expansion.collected
-    matters = {
-        kind: addresses[~member(addresses, hosts.get(kind, _NOBODY))]
-        for kind, addresses in collected.items()
-        if kind != TASK
-    }
     outside = [
-        ~member(b.holder, collected.get(b.holder_kind, _NOBODY)) & (not b.association.historic)
-        for b in expansion.blocks
+        ~expansion.collected[way.start] & (not block.association.historic)
+        for block, way in expansion.rows
     ]
-    leading = [
-        back(b, rows & ~member(b.holder, hosts.get(b.holder_kind, _NOBODY)))
-        for b, rows in zip(expansion.blocks, outside, strict=True)
-        if b.holder_kind != TASK
-    ]
-    matters = reach(matters, leading)
-    return [
-        rows & member(b.target, matters.get(b.target_kind, _NOBODY))
-        for b, rows in zip(expansion.blocks, outside, strict=True)
-    ]
+    leading = (
+        way.take(rows & ~hosts[way.start]).back()
+        for way, rows in zip(expansion.ways, outside, strict=True)
+    )
+    matters = reach(expansion.collected & ~hosts, leading)
+    return [rows & matters[way.end] for way, rows in zip(expansion.ways, outside, strict=True)]
 
 
 def _asked_again(
@@ -258,11 +224,11 @@ def _asked_again(
     return kept
 
 
-def _led_to(blocks: Sequence[Block], chosen: Sequence[Mask]) -> Mapping[str, U64]:
-    """Find what tasks lead to, over the chosen references, by kind."""
-    steps = [forth(b, rows) for b, rows in zip(blocks, chosen, strict=True)]
-    tasks = unique(*(step.start for step in steps if step.kind == TASK))
-    return reach({TASK: tasks}, steps)
+def _led_to(expansion: Expansion, ways: Iterable[Way]) -> Mask:
+    """Find the tasks, and what they lead to over some ways."""
+    led = np.zeros_like(expansion.collected)
+    led[expansion.nodes.of_kind(TASK)] = True
+    return reach(led, ways)
 
 
 @dataclass(frozen=True)

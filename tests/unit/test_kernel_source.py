@@ -25,7 +25,7 @@ from analyzer.report.make import make
 from analyzer.report.value import Gap, ReportOptions
 from analyzer.sources import kernel, tasks
 from analyzer.sources.assemble import Numbering, number
-from analyzer.sources.expand import Block, Expansion, relevant
+from analyzer.sources.expand import Block, numbered, relevant
 from analyzer.sources.request import Request
 from analyzer.writers import terminal
 from analyzer.writers import who as writer
@@ -111,21 +111,18 @@ class TestNumber:
         """A file was opened, and is watched by an epoll, after all tables of files were read."""
         epoll, late, socket = (np.array([FIRST + i], np.uint64) for i in range(3))
         known = associations()
-        whole = Expansion(
-            (
-                Block(known["epoll.item"], "FILE", "FILE", epoll, late),
-                Block(known["sock"], "FILE", "SOCKET", late, socket),
-            ),
-            {},
-            {},
-            {},
+        blocks = (
+            Block(known["epoll.item"], "FILE", "FILE", epoll, late),
+            Block(known["sock"], "FILE", "SOCKET", late, socket),
         )
+        met = {"FILE": np.concatenate((epoll, late)), "SOCKET": socket}
+        whole = numbered(blocks, met, collected={}, torn={})
         ends = {"SOCKET": socket}
         kept = relevant(whole, ends)
         assert [block.association.name for block in kept.blocks] == ["sock"]
         numbering = number(kept, ends)
-        assert numbering.numbers("FILE", late).tolist() == [1]
-        assert numbering.numbers("SOCKET", socket).tolist() == [2]
+        assert numbering.find("FILE", late)[0].tolist() == [1]
+        assert numbering.find("SOCKET", socket)[0].tolist() == [2]
 
 
 class TestPipe:
@@ -249,8 +246,6 @@ class TestFind:
         numbers, found = numbering.find(kind, np.array([8, 16], np.uint64))
         assert numbers.tolist() == [0, 0]
         assert not found.any()
-        with pytest.raises(KeyError, match="has no number"):
-            numbering.numbers(kind, np.array([8], np.uint64))
 
 
 class TestReadings:

@@ -14,7 +14,6 @@ import pytest
 from analyzer.core.errors import CranalyzeError
 from analyzer.core.model import TASK
 from analyzer.kinds import registry
-from analyzer.memory.distinct import member
 from analyzer.sources import kernel, tasks
 from analyzer.sources.expand import counts, expand, owned
 from analyzer.sources.request import Request
@@ -96,8 +95,8 @@ def held(memory: Memory) -> Held:
         )
     )
     references: set[tuple[object, ...]] = set()
-    for block in found.blocks:
-        mine = member(block.holder, found.collected.get(block.holder_kind, inside[:0]))
+    for block, way in found.rows:
+        mine = found.collected[way.start]
         name = block.association.name
         for at in np.flatnonzero(mine).tolist():
             holder = int(block.holder[at])
@@ -106,7 +105,7 @@ def held(memory: Memory) -> Held:
             end = int(block.target[at])
             references.add((name, holder, who.get(holder), end, slot, weight))
     numbers: dict[tuple[str, int], tuple[int, bool]] = {}
-    for kind, addresses in found.collected.items():
+    for kind, addresses in found.nodes.addresses(found.collected).items():
         if kind != TASK:
             columns = (column.tolist() for column in counts(memory, registry()[kind], addresses))
             pairs = zip(*columns, strict=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analyzer.memory import distinct
-from analyzer.sources.reach import Step, reach
+from analyzer.sources.nodes import Nodes, Way, reach
 
 
 @pytest.mark.parametrize("known", [0, 1, 99, 100, 5_000])
@@ -41,22 +41,55 @@ def test_numbers_of_any_width_are_found_among_those_of_another(dtype: str) -> No
     assert at[there].tolist() == [*range(999, -1, -1)]
 
 
-def numbers(*values: int) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+def addresses(*values: int) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
     return np.array(values, np.uint64)
 
 
+NODES = Nodes(
+    {
+        "A": addresses(1, 2, 9),
+        "B": addresses(10, 11, 12, 20, 21),
+        "C": addresses(30),
+        "D": addresses(5),
+    }
+)
+
+
+def way(kind: str, start: list[int], to: str, end: list[int]) -> Way:
+    return Way(
+        NODES.find(kind, addresses(*start))[0],
+        NODES.find(to, addresses(*end))[0],
+    )
+
+
+def test_nodes_are_numbered_by_kind_and_address() -> None:
+    numbers, there = NODES.find("B", addresses(21, 10, 13, 12))
+    assert there.tolist() == [True, True, False, True]
+    assert numbers[there].tolist() == [7, 3, 5]
+    assert not NODES.find("E", addresses(1))[1].any()
+    chosen = {"C": addresses(30, 31), "A": addresses(9, 1), "E": addresses(1)}
+    mask = NODES.mask(chosen)
+    assert np.flatnonzero(mask).tolist() == [0, 2, 8]
+    found = {kind: at.tolist() for kind, at in NODES.addresses(mask).items()}
+    assert found == {"A": [1, 9], "C": [30]}
+
+
 def test_what_is_reached_leads_on_over_kinds_and_rings() -> None:
-    steps = [
-        Step("A", numbers(1, 2, 9), "B", numbers(10, 11, 12)),
-        Step("B", numbers(11, 20), "B", numbers(20, 21)),
-        Step("B", numbers(21), "A", numbers(1)),
-        Step("B", numbers(21), "C", numbers(30)),
-        Step("C", numbers(), "B", numbers()),
+    ways = [
+        way("A", [1, 2, 9], "B", [10, 11, 12]),
+        way("B", [11, 20], "B", [20, 21]),
+        way("B", [21], "A", [1]),
+        way("B", [21], "C", [30]),
+        way("C", [], "B", []),
     ]
-    found = reach({"A": numbers(2), "D": numbers(5)}, steps)
+    found = NODES.addresses(reach(NODES.mask({"A": addresses(2), "D": addresses(5)}), ways))
     told = {kind: at.tolist() for kind, at in found.items()}
     assert told == {"A": [1, 2], "B": [10, 11, 20, 21], "C": [30], "D": [5]}
+    back = reach(NODES.mask({"C": addresses(30)}), [one.back() for one in ways])
+    assert NODES.addresses(back)["A"].tolist() == [2]
 
 
 def test_nothing_is_reached_from_nothing() -> None:
-    assert reach({}, [Step("A", numbers(1), "B", numbers(2))]) == {}
+    nothing = NODES.mask({})
+    assert not reach(nothing, [way("A", [1], "B", [10])]).any()
+    assert not reach(nothing, []).any()
