@@ -177,7 +177,7 @@ def _gather(call: ast.Call, constants: Mapping[str, Any]) -> Iterator[Question]:
     given = dict(zip(("addresses", "struct_name", "fields", "optional"), call.args, strict=False))
     given |= {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
     struct = _value(given.get("struct_name"), constants)
-    for name in ("fields", "optional"):
+    for name in ("fields", "optional", "whether"):
         chosen = _value(given.get(name), constants)
         if isinstance(struct, str) and isinstance(chosen, Mapping):
             for paths in chosen.values():

@@ -43,7 +43,7 @@ def origin(memory: Memory) -> Origin:
 
 def _boot_id_in(memory: Memory) -> str:
     place = memory.engine.symbol("sysctl_bootid")
-    data, ok = memory.engine.read(np.array([place], np.uint64), _UUID)
+    data, ok = memory.read(np.array([place], np.uint64), _UUID)
     # It is all zeros until somebody asks for it.
     return str(uuid.UUID(bytes=data[0].tobytes())) if ok[0] and data[0].any() else ""
 
