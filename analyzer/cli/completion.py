@@ -79,6 +79,11 @@ def plots(incomplete: str) -> list[str]:
     return [name for name in _modules("plots") if name.startswith(incomplete)]
 
 
+def fleet_plots(incomplete: str) -> list[str]:
+    """Return the names of plots of a fleet that start with `incomplete`."""
+    return [name for name in _modules("fleet/plots") if name.startswith(incomplete)]
+
+
 def profiles(incomplete: str) -> list[str]:
     """Return the names of profiles that start with `incomplete`."""
     names = ["auto", "none", *_modules("report/profiles")]

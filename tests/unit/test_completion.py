@@ -13,6 +13,7 @@ import pytest
 from analyzer import plots
 from analyzer.cli import completion
 from analyzer.core.errors import BadInputError
+from analyzer.fleet import plots as fleet_plots
 from analyzer.kinds import registry
 from analyzer.plots import base
 from analyzer.report.columns import names_of_columns
@@ -129,6 +130,7 @@ def test_columns_are_those_that_the_options_take() -> None:
 
 def test_plots_and_pictures_are_those_that_there_are() -> None:
     assert completion.plots("") == list(plots.registry())
+    assert completion.fleet_plots("") == list(fleet_plots.PLOTS)
     assert [base.form_of(f"a.{form}", None) for form in completion.pictures("")] == [
         "pdf",
         "png",

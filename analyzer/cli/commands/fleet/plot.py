@@ -6,8 +6,8 @@ from typing import Annotated, Final
 
 import typer
 
+from analyzer.cli import completion, picture
 from analyzer.cli import options as opt
-from analyzer.cli import picture
 from analyzer.cli.desk import unprivileged
 from analyzer.cli.output import note
 
@@ -19,7 +19,10 @@ EXAMPLES: Final = (
 Kind = Annotated[
     str,
     typer.Option(
-        "--kind", metavar="NAME", help="hosts (by signature), or days (signatures over time)."
+        "--kind",
+        metavar="NAME",
+        help="hosts (by signature), or days (signatures over time).",
+        autocompletion=completion.fleet_plots,
     ),
 ]
 
