@@ -1,8 +1,9 @@
 """Who does the work: this process, workers of its own, or those of a Dask scheduler.
 
-Dask maps one function over the snapshots. What a worker that ended was at is done again by another;
-what ends every worker that touches it is told as unread, and the rest goes on. No more tasks are
-handed out than keep the workers busy, so that a fleet of any size needs the same memory.
+Dask maps one function over the snapshots, a few small ones at a time. What a worker that ended was
+at is done again by another; what ends every worker that touches it is told as unread, and the rest
+goes on. No more tasks are handed out than keep the workers busy, so that a fleet of any size needs
+the same memory.
 
 The workers of our own are processes on this machine that speak TLS on the loopback address under a
 key that nobody else has: whoever can speak to a worker can let it do anything.
@@ -13,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.errors import BadInputError
@@ -26,8 +26,13 @@ if TYPE_CHECKING:
     from analyzer.fleet.check import Came
     from analyzer.fleet.places import Found
 
+    Batch = list[Found]
+
 _AHEAD: Final = 4  # tasks for each thread of a worker
+_TOGETHER: Final = 16  # snapshots of a task
+_MUCH: Final = 1 << 20  # bytes of one
 _PATIENCE: Final = 10  # seconds
+_CONFIG: Final = {"distributed.worker.profile.enabled": False}  # which costs a third of the time
 _KILLED: Final = "every worker that read it was killed (too little memory?)"
 
 
@@ -42,37 +47,58 @@ def spread(found: Sequence[Found], folder: str, client: Any) -> Iterator[Came]: 
     """Check snapshots by the workers of a client of Dask, in any order."""
     from distributed import KilledWorker, as_completed
 
-    left = iter(found)
-    running: dict[str, Found] = {}
+    ahead = _AHEAD * max(sum(client.nthreads().values()), 1)
+    left = _batches(found, min(_TOGETHER, len(found) // ahead))
+    alone: list[Batch] = []
+    running: dict[str, Batch] = {}
 
     def some(most: int) -> list[Any]:
-        made = []
-        for one in islice(left, most):
-            future = client.submit(check, one, folder, pure=False)
-            running[future.key] = one
-            made.append(future)
+        made: list[Any] = []
+        while len(made) < most and (batch := alone.pop() if alone else next(left, None)):
+            made.append(client.submit(_checked, batch, folder, pure=False))
+            running[made[-1].key] = batch
         return made
 
-    done = as_completed(some(_AHEAD * max(sum(client.nthreads().values()), 1)))
+    done = as_completed(some(ahead))
     for future in done:
-        one = running.pop(future.key)
+        batch = running.pop(future.key)
         try:
-            came: Came = future.result()
+            yield from future.result()
         except KilledWorker:
-            came = lost(one, folder, _KILLED)
+            if len(batch) == 1:
+                yield lost(batch[0], folder, _KILLED)
+            else:  # by one of them
+                alone += [[one] for one in batch]
         future.release()
         for more in some(1):
             done.add(more)
-        yield came
+
+
+def _checked(batch: Batch, folder: str) -> list[Came]:
+    return [check(one, folder) for one in batch]
+
+
+def _batches(found: Sequence[Found], most: int) -> Iterator[Batch]:
+    """Yield what is done as one task: several if they are small, since each task costs."""
+    batch: Batch = []
+    for one in found:
+        if batch and (len(batch) >= most or sum(each.size for each in batch) > _MUCH):
+            yield batch
+            batch = []
+        batch.append(one)
+    if batch:
+        yield batch
 
 
 @contextlib.contextmanager
 def own(workers: int) -> Iterator[Any]:
     """Give a client of worker processes on this machine, which end with the block."""
+    import dask
     from distributed import LocalCluster
 
     with (
         _quietly(),
+        dask.config.set(_CONFIG),
         LocalCluster(
             n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1",
             dashboard_address=None, security=True, silence_logs=logging.CRITICAL,

@@ -117,7 +117,7 @@ def test_every_command_has_help_with_examples_and_it_fits(command: str) -> None:
     assert each(len(line) <= 80 or line.strip() == deep for line in ran.stdout.splitlines())
     assert "Examples:\n    " in ran.stdout or not command
     assert "..." not in re.sub(
-        r"(KIND,|WORD,|COL,|TYPE,|, |[\[{]?OBJECT[\]}]?|\[ARGS\]|\[FILE\]|\[SUBJECT\])\.\.\.",
+        r"(KIND,|WORD,|COL,|TYPE,|, |[\[{]?(OBJECT|ARGS|FILE|SUBJECT)[\]}]?)\.\.\.",
         "",
         ran.stdout,
     )

@@ -12,15 +12,17 @@ import socket
 import subprocess
 import sys
 import zipfile
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow.dataset as ds
 import pytest
 
 from analyzer.core.files import write_file
-from analyzer.fleet import plots, rows, summary
+from analyzer.fleet import engine, places, plots, rows, summary
+from analyzer.fleet.check import Came
 from analyzer.plots import base
 from analyzer.snapshot import crz
 from analyzer.sources.privacy import Redaction
@@ -29,6 +31,11 @@ from tests.build import Machine
 from tests.schema import faults
 from tests.unit.test_cli import Ran, environment, run
 from tests.unit.test_diff import APP, LAUNCHER, later, machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from analyzer.fleet.places import Found
 
 if find_spec("fsspec") is None:
     pytest.skip("fsspec is not installed", allow_module_level=True)
@@ -527,6 +534,65 @@ def test_two_workers_of_which_one_is_killed_find_what_one_process_finds(tmp_path
     )
     assert (ran.returncode, ran.stdout) == (0, "301\n"), ran.stderr
     assert files(tmp_path / "spread") == files(tmp_path / "out")
+
+
+class Done(list[Any]):
+    """What is done, as Dask has it: more may be added while it is looked through."""
+
+    add = list[Any].append
+
+
+@dataclass
+class Task:
+    key: str
+    run: Callable[[], Any]
+    deadly: bool
+
+    def result(self) -> Any:  # noqa: ANN401 - as Dask's
+        from distributed import KilledWorker
+
+        if self.deadly:
+            raise KilledWorker(self.key, None, 3)
+        return self.run()
+
+    def release(self) -> None:
+        """Forget it."""
+
+
+class Client:
+    """Workers that one of the snapshots kills, whoever touches it."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def nthreads(self) -> dict[str, int]:
+        return {"a": 1, "b": 1}
+
+    def submit(self, run: Any, batch: list[Found], *more: Any, pure: bool) -> Task:  # noqa: ANN401
+        assert not pure
+        self.sizes.append(len(batch))
+        deadly = any(one.url.endswith("deadly.crz") for one in batch)
+        return Task(f"{len(self.sizes)}", lambda: run(batch, *more), deadly)
+
+
+@pytest.mark.skipif(find_spec("distributed") is None, reason="distributed is not installed")
+def test_what_kills_every_worker_is_unread_and_what_was_beside_it_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "snapshots"
+    folder.mkdir()
+    for number in range(30):
+        saved(folder / f"{number}.crz", machine(), number)
+    (folder / "0deadly.crz").write_bytes(b"x")
+    monkeypatch.setattr("distributed.as_completed", Done)
+    client = Client()
+    came = [*engine.spread(places.find(str(folder))[0], str(tmp_path / "out"), client)]
+    assert len(came) == 31
+    assert came.count(Came.UNREAD) == 1
+    assert client.sizes[:3] == [3, 3, 3]
+    assert client.sizes.count(1) == 4, "those of its task, and one that is left over"
+    (unread,) = told(folder)["unread"]
+    assert "every worker that read it was killed" in unread["why"]
 
 
 @pytest.mark.slow
