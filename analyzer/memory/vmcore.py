@@ -106,6 +106,11 @@ def _symbols(
     """Return the addresses of symbols; what the compiler added to the name of one is left out."""
     named = _of_kallsyms(program, core) if vmlinux is None else _moved(program, vmlinux, opened)
     found = dict(named)
+    if "init_task" not in found:
+        raise BadInputError(
+            f"the symbols of {core} lack init_task (they need CONFIG_KALLSYMS_ALL): name that "
+            "kernel's own vmlinux or System.map with --vmlinux"
+        )
     for name, address in named:
         found.setdefault(name.partition(".")[0], address)
     return found

@@ -12,6 +12,7 @@ import pytest
 
 from analyzer.core import extras
 from analyzer.core.errors import BadInputError, TargetVanishedError, UnseenError
+from analyzer.kinds import file_types
 from analyzer.memory import symbols
 from analyzer.memory.bpf import CHASE_END, CHASE_FAULT, CHASE_MORE, CHASE_TORN, CHASE_WILD
 from analyzer.memory.pages import PAGE, LostPageError, Pages
@@ -86,6 +87,13 @@ class TestPages:
         engine = Pages(fetch, lambda _: 0)
         assert not engine.read(at(0, 8, PAGE), 8)[1].any()
         assert engine.lost == 1
+
+
+def test_a_type_of_file_that_we_know_by_a_sample_has_a_symbol_too() -> None:
+    """A core has the symbol, and no file of ours."""
+    assert {one.name for one in file_types() if one.sample} == {
+        one.name for one in file_types() if one.symbols
+    }
 
 
 class TestRecorded:
