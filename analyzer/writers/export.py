@@ -57,7 +57,7 @@ SNAPSHOTS: Final = Schema(
         _C("boot_id", "text", "the boot of the machine"),
         _C("kernel", "text", "release of the kernel"),
         _C("machine", "text", "architecture, as uname(2) has it"),
-        _C("source", "category", "what it was read from: kernel, procfs, replay"),
+        _C("source", "category", "what it was read from: kernel, vmcore, procfs, replay"),
         _C("scope", "category", "border: a subtree and what holds it; host: everything"),
         _C("frozen", "bool", "the subtree was held still"),
         _C("tool_version", "text", "the cranalyze that took it"),
