@@ -171,7 +171,7 @@ def _modules(memory: Memory) -> Mapping[str, tuple[int, int]]:
     read = memory.gather(
         kept["btf"], "btf", {"data": "data", "size": "data_size"}, optional={"name": "name"}
     )
-    names = (name.split(b"\0", 1)[0].decode() for name in read["name"])
+    names = (name.split(b"\0", 1)[0].decode(errors="replace") for name in read["name"])
     places = zip(read["data"].tolist(), read["size"].tolist(), strict=True)
     return dict(zip(names, places, strict=True))
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _NAMES: Final = ("nodename", "release", "machine")
 _UUID: Final = 16  # bytes
 _SECOND: Final = 1_000_000_000
+_MOST_SECONDS: Final = 1 << 33  # the year 2242: what is later is no time
 # Where the timekeeper is in tk_core, the type of which had no name before 6.13: after a seqcount.
 _TIMEKEEPER: Final = 8
 
@@ -58,4 +59,5 @@ def _clocks(memory: Memory) -> tuple[int, int]:
     read = memory.gather(
         np.array([at], np.uint64), "timekeeper", {"real": "xtime_sec", "monotonic": "ktime_sec"}
     )
-    return int(read["real"][0]), int(read["monotonic"][0])
+    told = int(read["real"][0]), int(read["monotonic"][0])
+    return told if all(0 < seconds < _MOST_SECONDS for seconds in told) else (0, 0)
