@@ -204,6 +204,7 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Tab
     things.add_binds(out, binds)
     if shown.host:
         things.add_mounts(out, shown)
+        things.add_loops(out, fs)
     ends.add(out, relate.ends(found), shown)
     made = {
         "relations": relate.table(found, out.number),

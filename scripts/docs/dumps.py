@@ -128,8 +128,9 @@ def _parts() -> Iterator[str]:
     )
     yield (
         "`cranalyze who --proc DUMP /mnt/x` tells why a mount was busy: what is open on it, whose "
-        "working directory or root is there, and in which namespaces of mounts it is mounted. "
-        "Swap files and locks are not told of a dump."
+        "working directory or root is there, and in which namespaces of mounts it is mounted. Of "
+        "a file it says which loop device it backs, where the dump was made by `procdump.sh`. Swap "
+        "files and locks are not told of a dump."
     )
     yield "## A /proc that runs"
     yield (
