@@ -3,9 +3,10 @@
 A path is walked from the mount that it starts on, not through the mount namespace of who walks: a
 descriptor of a directory, or a working directory, that lies on a mount of the host's namespace is a
 door to the host's file tree, whatever the container's own root is (CVE-2024-21626). `mnt_ns` of the
-mount tells (fs/mount.h); it is NULL once the mount was detached (umount2(2), MNT_DETACH), and then
-the door is to the filesystem, which others may have mounted still. The kernel's internal mounts
-(pipes, sockets, memfds) are of no namespace and are no door.
+mount tells (fs/mount.h); it is NULL once the mount was detached (umount2(2), MNT_DETACH), or one
+that nobody can be in (open_tree(2), OPEN_TREE_CLONE), and then the door is to the filesystem, which
+others may have mounted still. The kernel's internal mounts (pipes, sockets, memfds) are of no
+namespace and are no door.
 
 A process that lives in the host's mount namespace has its files there: no crossing. Nor is it one
 of a tree that lives there with another part of it.
@@ -20,7 +21,7 @@ import numpy as np
 
 from analyzer.core.model import TASK, Impact
 from analyzer.kinds._paths import paths
-from analyzer.kinds.mount import of_vfs
+from analyzer.kinds.mount import detached, of_vfs
 from analyzer.memory.bpf import plausible
 from analyzer.memory.distinct import member, unique
 from analyzer.relations._files import files
@@ -91,15 +92,16 @@ def _outside(
     """Yield what is the door's other side: a mount namespace, or a filesystem others mounted."""
     at = np.flatnonzero(mine & (mount != 0))
     read = world.memory.gather(mount[at], "mount", {"ns": "mnt_ns", "sb": "mnt.mnt_sb"})
+    loose = read.ok & detached(world.memory, mount[at])
     namespace = read["ns"]
     foreign = read.ok & plausible(namespace) & ~member(namespace, own)
-    foreign &= member(namespace, world.all("MNT_NS"))  # an anonymous one is nobody's
+    foreign &= ~loose & member(namespace, world.all("MNT_NS"))
     yield "MNT_NS", namespace[foreign], at[foreign]
     holder, mounted, _ = world.held("mount")
     shows, shown, _ = world.held("superblock")
     elsewhere = unique(shown[member(shows, unique(mounted[~member(holder, own)]))])
-    detached = read.ok & (namespace == 0) & member(read["sb"], elsewhere)
-    yield "SUPERBLOCK", read["sb"][detached], at[detached]
+    loose &= member(read["sb"], elsewhere)
+    yield "SUPERBLOCK", read["sb"][loose], at[loose]
 
 
 def _impacts(memory: Memory, inodes: U64, writes: Mask) -> Words:

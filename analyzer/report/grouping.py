@@ -12,7 +12,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from analyzer.core.model import Conclusion, Side, Verdict
+from analyzer.core.model import TASK, Conclusion, Side, Verdict
 from analyzer.core.values import dataclass
 from analyzer.kinds import registry
 from analyzer.report import impact
@@ -200,7 +200,15 @@ def _bundle(entry: ReportObject, around: Surroundings) -> tuple[Bundle, tuple[in
 def _is_hosts(entry: ReportObject, around: Surroundings) -> bool:
     if registry()[entry.kind].set_of_namespaces:
         return entry.objref in around.host_sets and entry.outside > 0
-    return entry.initial and bool(registry()[entry.kind].namespace)
+    # A descriptor of it, or a socket there, is told as that: nothing of the subtree is in it.
+    return entry.initial and bool(registry()[entry.kind].namespace) and _has_members(entry)
+
+
+def _has_members(entry: ReportObject) -> bool:
+    """Tell whether tasks inside are in a namespace, or only hold it: those are listed always."""
+    inside = (holder for holder in entry.holders if holder.side is Side.INSIDE)
+    member = (holder.kind == TASK or registry()[holder.kind].member for holder in inside)
+    return not entry.holders or any(member)
 
 
 def _is_stdio(entry: ReportObject, around: Surroundings) -> bool:

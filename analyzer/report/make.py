@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
     from analyzer.check.leaks import Verdicts
     from analyzer.check.links import Mask
+    from analyzer.check.subtree import Border
     from analyzer.report.consistency import Consistency
     from analyzer.report.crossed import Crossed
     from analyzer.report.preflight import Preflight
@@ -454,9 +455,26 @@ def _passes(snapshot: Snapshot, verdicts: Verdicts) -> dict[int, tuple[str, ...]
 def _holders(
     snapshot: Snapshot, verdicts: Verdicts, rows: npt.NDArray[np.intp], *, brief: bool
 ) -> list[tuple[Holder, ...]]:
-    told = ~snapshot.tables["objects"]["initial"][rows] | (not brief)
-    found = holders(snapshot, verdicts.border, verdicts.weight, rows[told])
+    # Where it is brief no holders are listed of the host's namespaces that the subtree is in.
+    border, hosts = verdicts.border, snapshot.tables["objects"]["initial"]
+    told = np.ones(len(rows), np.bool_)
+    if brief:
+        ours = ~hosts[border.target_row] | (border.reference_side == INSIDE)
+        ours[~border.by_task] |= border.collected[border.holder_row[~border.by_task]]
+        border = replace(border, counted=border.counted & ours)
+        told = ~(hosts & _lived_in(snapshot, verdicts.border))[rows]
+    found = holders(snapshot, border, verdicts.weight, rows[told])
     return [next(found) if tell else () for tell in told.tolist()]
+
+
+def _lived_in(snapshot: Snapshot, border: Border) -> Mask:
+    """Return which objects have tasks of the subtree in them, or a set of namespaces of theirs."""
+    objects = snapshot.tables["objects"]
+    member = border.by_task.copy()
+    member[~member] = kind_flags(objects, lambda kind: kind.member)[border.holder_row[~member]]
+    found = np.zeros(len(objects), np.bool_)
+    found[border.target_row[member & (border.reference_side == INSIDE)]] = True
+    return found
 
 
 def _worst_first(

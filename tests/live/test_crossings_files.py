@@ -23,6 +23,7 @@ from analyzer.core.model import Impact, Rules, Side
 from analyzer.report.make import make
 from analyzer.report.value import ReportOptions
 from analyzer.sources import kernel
+from analyzer.writers.terminal import render, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -417,6 +418,29 @@ def test_where_the_subtree_lives_too_is_no_other_place(tmp_path: Path) -> None:
     with pair(tmp_path, "own_mounts()", "pass", opened) as (parent, one, _):
         assert crossings(one, "foreign-mount")
         assert not crossings(parent, "foreign-mount")
+
+
+def test_a_detached_copy_of_a_directory_is_a_door_to_its_filesystem(tmp_path: Path) -> None:
+    """open_tree(2): the mount is in a namespace that nobody can be in (CLONE, CLOEXEC)."""
+    opened = "keep[0] = do(libc.syscall(428, -100, os.fsencode(place), 0x80001))"
+    with pair(tmp_path, "own_mounts()", "pass", opened) as (_, one, _other):
+        found = crossings(one, "foreign-mount")
+    doors = [c for c in found if any(end.kind == "SUPERBLOCK" for end in c.ties)]
+    assert [crossing.impact for crossing in doors] == [Impact.REACHES_OUT]
+
+
+def test_who_has_a_namespace_of_others_open_is_not_said_to_be_in_it(tmp_path: Path) -> None:
+    opened = "keep[0] = os.open('/proc/self/ns/uts', os.O_RDONLY)"
+    with pair(tmp_path, "do(libc.unshare(0x04000000))", "pass", opened) as (_, one, _other):
+        snapshot = collect(one, source="kernel")
+        report = make(snapshot, check(snapshot), ReportOptions("check", gate=True, brief=True))
+        said = " ".join(to_text(render(report, 80)).split())
+    name = os.readlink("/proc/self/ns/uts")
+    (entry,) = (e for e in report.objects if (e.kind, e.name) == ("UTS_NS", name))
+    inside = {task for h in entry.holders for task in h.tasks if task.side is Side.INSIDE}
+    assert {task.tgid for task in inside} == {one}
+    assert f"uts namespace {name}: referenced from outside" in said
+    assert "uts, " not in said.partition("shares the host's ")[2].partition("namespaces")[0]
 
 
 def test_who_merely_lives_among_the_mounts_of_others_is_not_told_of_them(tmp_path: Path) -> None:

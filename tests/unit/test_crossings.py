@@ -144,6 +144,25 @@ def test_the_mounts_of_a_namespace_are_of_who_was_there_first(
     assert bool(report(made).crossings) is told
 
 
+@pytest.mark.parametrize("lives", [True, False])
+def test_a_namespace_of_the_hosts_is_shared_by_who_is_in_it_only(*, lives: bool) -> None:
+    """A descriptor of it is told as that, with its number."""
+    made, *_ = machine()
+    table = made.object("FILE_TABLE", 1, holders=[(ROOT, "files")])
+    opened = made.object("FILE", 1, name="net:[1]", holders=[(table, "fd", 7)])
+    nsfs = made.object("NSFS", 1, holders=[(opened, "nsfs.file")])
+    sets = [made.object("NSPROXY", 1, holders=[(pid, "nsproxy")]) for pid in (ROOT, OUTSIDER)]
+    members = sets if lives else sets[1:]
+    made.object(
+        "NET_NS", 2 + lives, name="net:[1]", initial=True,
+        holders=[*((one, "nsproxy.net") for one in members), (nsfs, "nsfs")],
+    )  # fmt: skip
+    said = text(report(made, brief=True))
+    assert ("shares the host's net namespace" in said) is lives
+    assert ("the host's net namespace net:[1]: referenced from outside" in said) is not lives
+    assert ("inside fd 7 of app (100)" in said) is not lives
+
+
 @pytest.mark.parametrize(("role", "helps"), [("", True), ("socket", False), ("FIFO", False)])
 def test_nobody_is_told_to_mount_read_only_what_is_written_to_all_the_same(
     role: str, *, helps: bool
