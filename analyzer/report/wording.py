@@ -247,6 +247,19 @@ def held(entry: ReportObject, side: Side) -> list[str]:
     ]
 
 
+def is_hosts(entry: ReportObject) -> bool:
+    """Tell whether an object is a namespace of the host's."""
+    return entry.initial and bool(registry()[entry.kind].namespace)
+
+
+def held_of_hosts(entry: ReportObject, side: Side) -> list[str]:
+    """Return lines that say who holds a namespace of the host's: all of those inside who do."""
+    if side is Side.OUTSIDE:
+        return ["the whole host is in it"]
+    led = [h._replace(side=side) for h in entry.holders if any(t.side is side for t in h.tasks)]
+    return held_by(side, led)
+
+
 def held_by(side: Side, holders: Iterable[Holder]) -> list[str]:
     """Return lines that say who of a side holds how: "bash (77): fd 0, fd 1".
 

@@ -28,7 +28,8 @@ from analyzer.report.wording import (
     ends,
     few,
     held,
-    held_by,
+    held_of_hosts,
+    is_hosts,
     known_words,
     listing,
     many,
@@ -419,7 +420,7 @@ def _unstable(page: _Page, group: Group) -> list[Line]:
 
 def _title(page: _Page, entry: ReportObject, said: str) -> list[Line]:
     kind = registry()[entry.kind].title
-    kind = f"the host's {kind}" if _is_hosts(entry) else kind
+    kind = f"the host's {kind}" if is_hosts(entry) else kind
     title = "" if named(entry).startswith(f"{kind}:[") else f"{kind} "  # not "pipe pipe:[1]"
     return page.lines(f"{title}{named(entry)}: {said}", "title", first="* ", indent=4)
 
@@ -429,20 +430,9 @@ def named(entry: ReportObject) -> str:
     return printable(entry.name) if entry.name else f"no. {entry.objref}"
 
 
-def _is_hosts(entry: ReportObject) -> bool:
-    return entry.initial and bool(registry()[entry.kind].namespace)
-
-
-def _of_hosts(entry: ReportObject, side: Side) -> list[str]:
-    """Return lines that say who of a side holds a namespace of the host's: of the inside, all."""
-    if side is Side.OUTSIDE:
-        return ["the whole host is in it"]
-    led = [h._replace(side=side) for h in entry.holders if any(t.side is side for t in h.tasks)]
-    return held_by(side, led)
-
-
 def _held(page: _Page, entry: ReportObject, side: Side) -> list[Line]:
-    said = _of_hosts(entry, side) if _is_hosts(entry) and not page.all else held(entry, side)
+    brief = is_hosts(entry) and not page.all
+    said = held_of_hosts(entry, side) if brief else held(entry, side)
     most = len(said) if page.all else _MOST_HOLDERS
     kept = said if len(said) <= most else [*said[: most - 1], None]
     lines: list[Line] = []
