@@ -85,7 +85,10 @@ class _Fields:
 def _field(cls: Any, name: str) -> Any:  # noqa: ANN401
     if name in cls._factories:
         return field(default_factory=cls._factories[name])
-    return field(default=cls._defaults.get(name, MISSING))
+    default = cls._defaults.get(name, MISSING)
+    if type(default).__hash__ is None:  # a read-only mapping, which has none before Python 3.12
+        return field(default_factory=lambda: default)
+    return field(default=default)
 
 
 def _init(self: Any, /, *given: Any, **named: Any) -> None:  # noqa: ANN401

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from analyzer.core import values
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +60,13 @@ class Pair:
         return self.one.a + self.two[0].a
 
 
+@values.dataclass(frozen=True)
+class Worded:
+    """With a mapping that nobody can change, which cannot be hashed before Python 3.12."""
+
+    words: Mapping[str, str] = MappingProxyType({"a": "b"})
+
+
 @pytest.mark.parametrize("kind", [Ours, Slotted])
 def test_made_alike(kind: Any) -> None:  # noqa: ANN401 - one of several classes
     for given, named in ((1,), {}), ((1, "x"), {}), ((), {"a": 1, "c": [2]}), ((1,), {"b": "y"}):
@@ -98,3 +109,8 @@ def test_what_is_inside_and_what_a_class_brings() -> None:
     assert hash(Pair(one=1, two=(2,))) == hash(Pair(1, (2,)))  # type: ignore[arg-type]
     assert "__dict__" not in dir(Slotted(1))
     assert Slotted.__doc__ == "The same, without a dictionary."
+
+
+def test_a_default_may_be_a_mapping_that_is_read_only() -> None:
+    for replace in (values.replace, dataclasses.replace):
+        assert replace(Worded()).words == {"a": "b"}
