@@ -59,6 +59,14 @@ class Basis(StrEnum):
     PROVEN = "proven"  # the kernel's own refcount
     WITNESSED = "witnessed"  # an outside holder was seen; no refcount, or one that moved
     STRUCTURAL = "structural"  # the sides of the holders; arithmetic alone misleads
+    RECONSTRUCTED = "reconstructed"  # all holders that a whole reading without refcounts has
+
+
+class Counted(StrEnum):
+    """Where a refcount is from."""
+
+    KERNEL = "kernel"  # it is the kernel's own
+    RECONSTRUCTED = "reconstructed"  # so many hold it in a whole reading
 
 
 class Rules(StrEnum):

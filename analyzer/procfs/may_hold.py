@@ -72,10 +72,9 @@ def _all(
     yield from _of_keepers(fs, shown, keepers)
 
 
-def _any_of(shown: Shown, tid: int, kind: str, words: str) -> Iterator[Tied]:
-    """Yield that a task may hold any object of a kind; of a border only who is outside."""
-    if shown.host or not shown.tasks[tid].inside:
-        yield Tied((TASK, tid), (TASK, tid), words, kind)
+def _any_of(tid: int, kind: str, words: str) -> Tied:
+    """Return the row of a task that may hold any object of a kind."""
+    return Tied((TASK, tid), (TASK, tid), words, kind)
 
 
 def _who(shown: Shown, file: File) -> set[int]:
@@ -100,7 +99,7 @@ def _of_keepers(fs: ProcFs, shown: Shown, keepers: Mapping[int, Sequence[str]]) 
             continue  # it ended
         if any(head is not None and _QUEUED.search(head) for head in heads):
             words = "open files are in flight, or registered with an io_uring"
-            yield from _any_of(shown, shown.tables[table][0], "FILE", words)
+            yield _any_of(shown.tables[table][0], "FILE", words)
 
 
 def _opened(shown: Shown) -> Iterable[File]:
@@ -125,9 +124,9 @@ def _of_proc_files(shown: Shown) -> Iterator[Tied]:
             if name and task is not None and name in task.spaces:
                 yield Tied((TASK, tid), (kind, task.spaces[name]), words)
             elif name:
-                yield from _any_of(shown, tid, kind, words)
+                yield _any_of(tid, kind, words)
             if task is None:
-                yield from _any_of(shown, tid, "PID_NS", f"{words}, of a process that ended")
+                yield _any_of(tid, "PID_NS", f"{words}, of a process that ended")
 
 
 def _of_pidfds(shown: Shown) -> Iterator[Tied]:
@@ -135,7 +134,7 @@ def _of_pidfds(shown: Shown) -> Iterator[Tied]:
     for file in _opened(shown):
         if file.link == "anon_inode:[pidfd]" and dict(file.lines).get("Pid") == "-1":
             for tid in _who(shown, file):
-                yield from _any_of(shown, tid, "PID_NS", "a pidfd of a process that ended")
+                yield _any_of(tid, "PID_NS", "a pidfd of a process that ended")
 
 
 def _of_cgroup_files(shown: Shown) -> Iterator[Tied]:
@@ -149,7 +148,7 @@ def _of_cgroup_files(shown: Shown) -> Iterator[Tied]:
             continue
         if not file.flags & _DIRECTORY:
             for tid in _who(shown, file):
-                yield from _any_of(shown, tid, "CGROUP_NS", f"{file.link} is open")
+                yield _any_of(tid, "CGROUP_NS", f"{file.link} is open")
 
 
 def _of_proc_mounts(shown: Shown, seen: Mapping[int, Sequence[Line]]) -> Iterator[Tied]:
@@ -161,7 +160,7 @@ def _of_proc_mounts(shown: Shown, seen: Mapping[int, Sequence[Line]]) -> Iterato
         for line in lines:
             if line.fstype == "proc" and line.dev != shown.own_proc and line.point != "/proc":
                 words = f"a proc filesystem is mounted on {line.point}"
-                yield from _any_of(shown, pid, "PID_NS", words)
+                yield _any_of(pid, "PID_NS", words)
 
 
 def _of_automounts(seen: Mapping[int, Sequence[Line]]) -> Iterator[Tied]:
@@ -219,7 +218,7 @@ def _of_terminals(shown: Shown) -> Iterator[Tied]:
 def _of_segments(shown: Shown) -> Iterator[Tied]:
     """Yield who has attached a System V segment: it holds the ipc namespace (shm_file_data.ns)."""
     for tid in shown.attached:
-        yield from _any_of(shown, tid, "IPC_NS", "a System V segment is attached")
+        yield _any_of(tid, "IPC_NS", "a System V segment is attached")
 
 
 def _of_loops(shown: Shown, backing: Mapping[str, str]) -> Iterator[Tied]:

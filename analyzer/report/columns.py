@@ -195,7 +195,7 @@ def _of_entry(name: str) -> Callable[[Row], Value]:
 
 
 def _of_word(name: str) -> Callable[[Row], Value]:
-    return lambda row: getattr(row.entry, name).value
+    return lambda row: getattr(getattr(row.entry, name), "value", None)
 
 
 def _of_inode(name: str) -> Callable[[Row], Value]:
@@ -257,7 +257,7 @@ _OWN: Final = (
     _object("VERDICT", "string", _of_word("verdict"),
        "usage_leak, overcount, unstable, unknown or contained"),
     _object("BASIS", "string", _of_word("basis"),
-       "what the verdict rests on: proven, witnessed or structural"),
+       "what the verdict rests on: proven, witnessed, structural, reconstructed"),
     _object("KIND", "string", _of_entry("kind"), "kind of object: FILE, MM, UTS_NS, ..."),
     _object("TITLE", "string", _title, "the kind in words: open file, uts namespace, ..."),
     _object("OBJREF", "number", _of_entry("objref"), "number of the object in the snapshot"),
@@ -265,6 +265,8 @@ _OWN: Final = (
        "kernel address, a salted hash unless raw ones were asked for"),
     _object("USERS", "number", _of_entry("users"), "weight held from inside"),
     _object("REFCOUNT", "number", _of_entry("refcount"), "the object's own count"),
+    _object("REFCOUNT.SOURCE", "string", _of_word("refcount_source"),
+       "whose count that is: the kernel's, or reconstructed (docs/dumps.md)"),
     _object("OUTSIDE", "number", _of_entry("outside"), "weight held by named outside holders"),
     _object("OBSERVER", "number", _of_entry("observer"), "weight held by cranalyze itself"),
     _object("UNNAMED", "number", _of_entry("unnamed"),

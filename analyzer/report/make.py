@@ -15,11 +15,11 @@ from analyzer.check.links import kind_flags, rows_of
 from analyzer.check.objhash import allowed
 from analyzer.check.subtree import INSIDE, other_roots
 from analyzer.core.errors import EXIT_LEAK, EXIT_OK, EXIT_UNDECIDED, BadInputError
-from analyzer.core.model import TASK, Basis, Impact, Rules, Status, Verdict
+from analyzer.core.model import TASK, Basis, Counted, Impact, Rules, Status, Verdict
 from analyzer.core.registry import UNKNOWN
 from analyzer.core.values import replace
 from analyzer.kinds import namespace_set, registry, title_of
-from analyzer.report.consistency import all_consistent, consistency_of
+from analyzer.report.consistency import all_consistent, consistency_of, counted
 from analyzer.report.crossed import crossed, doubtful
 from analyzer.report.facts import of_objects
 from analyzer.report.grouping import Surroundings, groups
@@ -405,7 +405,7 @@ def _objects(
     told = of_objects(snapshot, snapshot.tables["objects"]["objref"][rows].tolist())
     unsure, reading = doubts(snapshot, verdicts), consistency_of(snapshot)
     complete = reading is not None and reading.whole
-    whole = (
+    whole = [
         one._replace(
             passes=passes.get(one.objref, ()),
             uncounted=by,
@@ -414,14 +414,14 @@ def _objects(
             facts=told.get(one.objref, NO_FACTS),
         )
         for one, by in zip(made, others, strict=True)
-    )
+    ]
     files = zip(
         *(_values(snapshot.tables["objects"], name, rows) for name in ("mode", "flags")),
         strict=True,
     )
     meant = [
         _meaning(one, of_leak(one, mode, flags), options)
-        for one, (mode, flags) in zip(whole, files, strict=True)
+        for one, (mode, flags) in zip(counted(whole) if complete else whole, files, strict=True)
     ]
     return tuple(sorted(meant, key=lambda one: (_VERDICTS.index(one.verdict), rank(one.impact))))
 
@@ -535,6 +535,7 @@ def _object(
         basis=basis,
         users=judged.users,
         refcount=refcount,
+        refcount_source=None if refcount is None else Counted.KERNEL,
         observer=judged.observer,
         outside=judged.outside,
         unnamed=judged.unnamed,

@@ -46,13 +46,14 @@ class Doubt(NamedTuple):
     """What may be one with an object: who holds that, how many more, and how many it could be.
 
     `untold` are those that are not alike, but were not read twice either. `others` says, in words,
-    what else may hold the object.
+    what else may hold the object, and `own` what of the subtree itself may hold it more often.
     """
 
     candidates: tuple[Candidate, ...] = ()
     more: int = 0
     untold: int = 0
     others: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
 
 
 NO_DOUBT: Final = Doubt()
@@ -79,11 +80,11 @@ _Row = tuple[int, str, str]  # an object's row, the role, what is compared
 def doubts(snapshot: Snapshot, verdicts: Verdicts) -> Mapping[int, Doubt]:
     """Return what may be one with the objects of the subtree, or hold them, by objref."""
     numbers = snapshot.tables["objects"]["objref"].tolist()
-    found, others = _alike(snapshot, verdicts), _may_hold(snapshot, verdicts)
-    return {
-        numbers[row]: found.get(row, NO_DOUBT)._replace(others=others.get(row, ()))
-        for row in dict.fromkeys([*found, *others])
-    }
+    found = dict(_alike(snapshot, verdicts))
+    for (row, own), words in _may_hold(snapshot, verdicts).items():
+        said, doubt = tuple(words), found.get(row, NO_DOUBT)
+        found[row] = doubt._replace(own=said) if own else doubt._replace(others=said)
+    return {numbers[row]: doubt for row, doubt in found.items()}
 
 
 def _alike(snapshot: Snapshot, verdicts: Verdicts) -> Mapping[int, Doubt]:
@@ -139,8 +140,10 @@ def _others(places: _Places, theirs: Sequence[Sequence[_Row]]) -> _Others:
     return _Others(tuple(likes.items()), len(untold - likes.keys()))
 
 
-def _may_hold(snapshot: Snapshot, verdicts: Verdicts) -> Mapping[int, tuple[str, ...]]:
-    """Return by row what may hold an object of the subtree, and is not inside itself."""
+def _may_hold(
+    snapshot: Snapshot, verdicts: Verdicts
+) -> Mapping[tuple[int, bool], Mapping[str, None]]:
+    """Return what may hold an object of the subtree, by its row and whether that is inside."""
     table, border = snapshot.tables["relations"], verdicts.border
     objects = snapshot.tables["objects"]
     if not len(table) or may_hold.RELATION.name not in table.vocabulary["relation"]:
@@ -148,17 +151,20 @@ def _may_hold(snapshot: Snapshot, verdicts: Verdicts) -> Mapping[int, tuple[str,
     rows = np.flatnonzero(table["relation"] == table.code("relation", may_hold.RELATION.name))
     tasks = rows_of(snapshot.tables["tasks"]["tid"], table["left"][rows])
     targets = rows_of(objects["objref"], table["right"][rows])
-    kinds, own = objects.words("kind"), border.collected & ~objects["initial"]
-    found: dict[int, dict[str, None]] = {}
+    said: dict[tuple[str | int, bool], dict[str, None]] = {}
     for row, task, target in zip(rows.tolist(), tasks.tolist(), targets.tolist(), strict=True):
         by_task = table.value("left_kind", row) == TASK
-        if by_task and border.task_side[task] in {INSIDE, OBSERVER}:
-            continue
-        kind, words = table.value("left_role", row), table.value("detail", row) or ""
-        for one in np.flatnonzero(own & (kinds == kind)).tolist() if kind else [target]:
-            if own[one]:
-                found.setdefault(one, {})[words] = None
-    return {row: tuple(said) for row, said in found.items()}
+        own = by_task and border.task_side[task] in {INSIDE, OBSERVER}
+        which = table.value("left_role", row) or target
+        said.setdefault((which, own), {})[table.value("detail", row) or ""] = None
+    kinds, ours = objects.words("kind"), border.collected & ~objects["initial"]
+    found: dict[tuple[int, bool], dict[str, None]] = {}
+    for (which, own), words in said.items():
+        some = np.flatnonzero(ours & (kinds == which)).tolist()
+        for one in some if isinstance(which, str) else [which]:
+            if ours[one]:
+                found.setdefault((one, own), {}).update(words)
+    return found
 
 
 def _meets(snapshot: Snapshot) -> Sequence[Sequence[_Row]]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from analyzer.check.leaks import Verdicts
-    from analyzer.core.model import Basis, Conclusion, Impact, Rules, Status, Verdict
+    from analyzer.core.model import Basis, Conclusion, Counted, Impact, Rules, Status, Verdict
     from analyzer.core.notebook import Page
     from analyzer.report.consistency import Consistency
     from analyzer.report.crossed import Crossed
@@ -96,6 +96,7 @@ class ReportObject(NamedTuple):
     (docs/facts.md), and of what a file is open on. `impact` is what a leak means. `waived` says why
     it is known, and does not gate; `identities` what it is called by a baseline. `conclusion` is
     what can be said where no refcount is known, and `doubt` who may hold it.
+    `refcount_source` tells where the refcount is from.
     """
 
     objref: int
@@ -124,6 +125,7 @@ class ReportObject(NamedTuple):
     identities: tuple[str, ...] = ()
     conclusion: Conclusion | None = None
     doubt: Doubt = NO_DOUBT
+    refcount_source: Counted | None = None
 
     @property
     def uncounted_weight(self) -> int:

@@ -6,7 +6,7 @@ import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from analyzer.core.model import TASK, Basis, Conclusion, Side, Verdict
+from analyzer.core.model import TASK, Basis, Conclusion, Counted, Side, Verdict
 from analyzer.core.text import printable
 from analyzer.kinds import registry, title_of
 from analyzer.relations import relations
@@ -204,7 +204,8 @@ def counts(entry: ReportObject) -> str:
         seen = f", {number(entry.outside)} seen outside" if entry.outside else ""
         maybe = f", perhaps held by {suspects([entry])}" if entry.doubt.candidates else ""
         return f"{users}{seen}{maybe}, refcount unknown"
-    said = f"{users}, refcount {number(entry.refcount)}"
+    how = " (reconstructed)" if entry.refcount_source is Counted.RECONSTRUCTED else ""
+    said = f"{users}, refcount {number(entry.refcount)}{how}"
     if entry.basis is Basis.STRUCTURAL:
         how = _through(entry) or f"{number(entry.outside)} of them outside"
         return f"{said}; judged by its holders, {how}"

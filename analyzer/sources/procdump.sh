@@ -149,7 +149,8 @@ find_spaces() { # PID...
             case $spaces in *" $word "*) continue ;; esac
             case $word in
             net:*) firsts="$firsts $last/net/unix $last/net/tcp $last/net/tcp6 $last/net/udp\
- $last/net/udp6 $last/net/raw $last/net/raw6 $last/net/netlink $last/net/packet" ;;
+ $last/net/udp6 $last/net/raw $last/net/raw6 $last/net/netlink $last/net/packet\
+ $last/net/sockstat" ;;
             mnt:*)
                 # A process that has ended meanwhile, or may not be read, is not the one.
                 { read -r line <"$last/mountinfo"; } 2>/dev/null || continue
@@ -465,6 +466,8 @@ if [ -n "$some" ]; then
 fi
 tell_identities
 [ "$by" != none ] || read_again
+# Who came meanwhile: what that has is not in the dump.
+in_parts copy_again $(echo [0-9]*/stat)
 copy_files stat locks swaps sysvipc/msg sysvipc/sem sysvipc/shm \
     sys/kernel/pid_max sys/kernel/threads-max sys/kernel/sem sys/kernel/shmmax sys/kernel/shmall \
     sys/kernel/shmmni sys/kernel/msgmax sys/kernel/msgmnb sys/kernel/msgmni \

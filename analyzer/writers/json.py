@@ -212,6 +212,7 @@ def _object(entry: ReportObject, seen: _Tasks, options: ReportOptions) -> Json:
         "basis": entry.basis.value,
         "users": entry.users,
         "refcount": entry.refcount,
+        "refcount_source": entry.refcount_source and entry.refcount_source.value,
         "observer": entry.observer,
         "outside": entry.outside,
         "unnamed": entry.unnamed,

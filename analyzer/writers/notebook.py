@@ -42,6 +42,7 @@ _WORD: Final = ' style="text-align:left"'  # Jupyter sets every cell to the righ
 _NUMBER: Final = ' style="text-align:right"'
 _BASES: Final = {
     Basis.PROVEN: "proven by the kernel's own count",
+    Basis.RECONSTRUCTED: "by the holders of a whole dump",
     Basis.WITNESSED: "witnessed: the kernel's own count is not known, or moved",
     Basis.STRUCTURAL: "judged by who holds it",
 }

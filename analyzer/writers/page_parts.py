@@ -33,6 +33,8 @@ _MOST_ENDS: Final = 20  # of one side of one
 
 BASES: Final = {
     Basis.PROVEN: "the kernel's own reference count was read and compared",
+    Basis.RECONSTRUCTED: "the references of all processes of a whole dump were counted: what the "
+    "kernel holds itself is not among them",
     Basis.WITNESSED: "holders were seen, but the reference count was not: a leak that is seen is "
     "one, and what is not seen is not ruled out",
     Basis.STRUCTURAL: "judged by which side its holders are on; it has too many kinds of holders "

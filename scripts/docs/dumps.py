@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core import program
 from analyzer.procfs import captures
+from analyzer.report.consistency import ANSWER, UNSEEN
 from analyzer.report.inventory import COSTS
 from scripts.docs import markdown as md
 
@@ -121,10 +122,37 @@ def _parts() -> Iterator[str]:
         "what is witnessed exits with 16. `analyzer/procfs/evidence.py` has each rule, and where "
         "the kernel says so."
     )
+    yield "## What is concluded"
     yield (
         "There are no reference counts in `/proc`: that nobody else holds an object is never "
-        "proven, and `check` of a dump does not say *contained*. It exits with 16 for a leak "
-        "that is witnessed, and with 3 for what is undecided."
+        "proven, and `check` of a dump does not say *contained*. Of each object it says one of "
+        "these (`conclusion` in JSON):"
+    )
+    yield md.table(("conclusion", "what it means"), _CONCLUDED)
+    yield (
+        "It exits with 16 for a leak that is witnessed, and otherwise with 3. Where all objects "
+        "are consistent the answer is *" + ANSWER + "*; that is 3 too, and 0 with "
+        "`--accept consistent`. Nothing is consistent unless all of this holds of the dump, and "
+        "the report says which of it does (`consistency` in JSON):"
+    )
+    yield md.table(("precondition", "why"), _PRECONDITIONS)
+    yield (
+        "What may hold an object and does not tell leaves it *unknown*, with the reason: an open "
+        "file of `/proc/PID/mounts` or `/proc/PID/net`, a pidfd or a file in `/proc` of a process "
+        "that ended, a cgroup's open file, a proc filesystem mounted elsewhere, more sockets in a "
+        "network namespace than its tables show (`net/sockstat`), an attached System V segment, a "
+        "loop device on a file of the same name, an automount's pipe, files in flight "
+        "(`scm_fds`) or registered with an io_uring, a unix socket or a terminal of which the "
+        "other end is not told. Even so this is not seen:"
+    )
+    yield "\n".join(f"- {one}" for one in UNSEEN)
+    yield (
+        "Of a whole dump, refcounts are *reconstructed* (`refcount_source`): so many references "
+        "to it are in the dump, as OpenVZ counted the tasks that have an address space. Objects "
+        "have one that tasks and descriptors alone hold; namespaces have none, nor has what is "
+        "mapped as well as open, or what may be held otherwise. A reference that a system call "
+        "holds while it lasts is not among them. `python -m benchmarks.truth` compares what dumps "
+        "say of all fixtures with the kernel's counts."
     )
     yield (
         "`cranalyze who --proc DUMP /mnt/x` tells why a mount was busy: what is open on it, whose "
@@ -188,6 +216,23 @@ _FORMS: Final = (
         "refused: `/proc` calls each of its files 0 bytes long, and tar believes it",
     ),
     ("`cp -rL`", "follows links: descriptors and namespaces are files then, and a gap"),
+)
+_CONCLUDED: Final = (
+    ("witnessed", "a leak: who holds it outside is named, and it is the same object for certain"),
+    ("possible", "somebody outside has what looks like it, and is named with the evidence"),
+    (
+        "consistent",
+        "with containment: the dump is whole, and all others in it are known to have others",
+    ),
+    ("unknown", "a gap touches it, or what may hold it does not tell"),
+)
+_PRECONDITIONS: Final = (
+    ("initial pid namespace", "kthreadd is in it: a container's own `/proc` lacks all others"),
+    ("nothing refused", "who could not be read may hold anything"),
+    ("nothing missing", "so may who has lost files on the way"),
+    ("complete", "it has the marker of its end: a plain copy has none"),
+    ("all parents", "no process is a child of one that is not in it"),
+    ("nobody came meanwhile", "who started while it was made was not read"),
 )
 _CERTAIN: Final = (
     ("namespaces: who is in them, who has one open", "witnessed", "witnessed"),

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any, Final
 from analyzer.changes.between import Answer, Way
 from analyzer.changes.identity import By
 from analyzer.changes.watching import Sort
-from analyzer.core.model import JSON_FORMAT, Basis, Conclusion, Impact, Rules, Side, Status, Verdict
+from analyzer.core.model import (
+    JSON_FORMAT,
+    Basis,
+    Conclusion,
+    Counted,
+    Impact,
+    Rules,
+    Side,
+    Status,
+    Verdict,
+)
 from analyzer.criu import Outcome as Does
 from analyzer.lookup import namespaces, things
 from analyzer.lookup.value import Outcome
@@ -151,9 +161,13 @@ CHECK: Final[Keys] = {
     "objects[].dev": (TEXT_OR_NONE, "major:minor, or null"),
     "objects[].initial": (FLAG, "an initial namespace: the host's"),
     "objects[].verdict": (word(Verdict), "usage_leak, overcount, unstable, unknown, contained"),
-    "objects[].basis": (word(Basis), "proven, witnessed, structural"),
+    "objects[].basis": (word(Basis), "proven, witnessed, structural, reconstructed"),
     "objects[].users": (INT, "counts held from inside"),
     "objects[].refcount": (INT_OR_NONE, "the object's own count, null when not known"),
+    "objects[].refcount_source": (
+        word(Counted, none=True),
+        "whose count that is: the kernel's, or reconstructed of a whole dump; null for none",
+    ),
     "objects[].observer": (INT, "counts held by cranalyze itself"),
     "objects[].outside": (INT, "counts held from outside, by name"),
     "objects[].unnamed": (INT, "refcount less users, observer and outside"),

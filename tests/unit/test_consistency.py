@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from analyzer.check.leaks import check
-from analyzer.core.model import Conclusion, Status
+from analyzer.core.model import Basis, Conclusion, Counted, Status
 from analyzer.procfs import moved, preconditions, tasks
 from analyzer.procfs.fs import AGAIN, MemoryFs
 from analyzer.procfs.gaps import Failure, GapLog
@@ -164,3 +164,36 @@ def test_an_older_dump_says_nothing_of_preconditions() -> None:
     report = reported(machine()[0], None)
     assert not report.consistent
     assert "consistent" not in text(report)
+
+
+def counted(report: Report) -> dict[str, tuple[int | None, Counted | None, Basis]]:
+    return {
+        one.name or one.kind: (one.refcount, one.refcount_source, one.basis)
+        for one in report.objects
+    }
+
+
+def test_the_count_of_a_whole_dump_is_that_of_all_its_holders() -> None:
+    made, file = machine()
+    table = made.object("FILE_TABLE", None, holders=[(1, "files")])
+    made.reference(file, table, "fd", 5)
+    whole = Basis.RECONSTRUCTED
+    report = reported(made)
+    told = counted(report)
+    assert told["/a"] == (2, Counted.RECONSTRUCTED, whole)
+    assert told["FILE_TABLE"] == (1, Counted.RECONSTRUCTED, whole)
+    assert "1 user inside, refcount 2 (reconstructed): 1 held from outside" in text(report)
+    assert (report.status, report.exit_code) == (Status.LEAKS, 16)
+    # Where a process came meanwhile, it may hold it too.
+    told = counted(reported(made, {**HELD, "nobody came meanwhile": "there is one"}))
+    assert told["/a"] == (None, None, Basis.WITNESSED)
+
+
+def test_what_is_mapped_too_or_may_be_held_has_no_count() -> None:
+    made, file = machine()
+    memory = made.object("MM", None, holders=[(100, "mm")])
+    made.object("FILE", None, holders=[(memory, "vma", 0x1000)], name="/a")
+    assert counted(reported(made))["/a"][0] is None
+    made, file = machine()
+    made.relation("may-hold", file, file, detail="loop0 is backed by it")
+    assert counted(reported(made))["/a"][0] is None

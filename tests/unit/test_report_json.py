@@ -35,6 +35,7 @@ OBJECT = {
     "refcount", "observer", "outside", "unnamed", "shared", "passes", "uncounted", "gates",
     "message", "holders", "holders_listed", "facts", "impact", "waived", "identities",
     "conclusion", "candidates", "candidates_more", "not_told_apart", "may_be_held",
+    "refcount_source",
 }  # fmt: skip
 HOLDER = {
     "side", "shared", "things", "association", "slot", "weight", "holder", "tasks", "task_set",
