@@ -34,6 +34,7 @@ _CHANGED: Final = 0o2000 | 0o4000 | 0o20000 | 0o40000 | 0o200000 | 0o1000000
 _MADE: Final = frozenset(
     {"eventfd-id", "tty-index", "clockid", "map_id", "prog_id", "link_id", "fanotify flags"}
 )
+_USERFAULT: Final = "anon_inode:[userfaultfd]"
 _TARGET: Final = re.compile(r" pos:-?[0-9]+", re.ASCII)
 _KEPT: Final = frozenset({"FLOCK", "OFDLCK", "LEASE", "DELEG"})  # locks of an open file
 _TYPE_AT: Final = 1  # of the words of a lock: "1:", its type
@@ -61,14 +62,18 @@ def once(one: Descriptor) -> Hashable | None:
 
     A socket has one file (sock_alloc_file(), net/socket.c), and open(2) of its link fails with
     ENXIO (sock_no_open(), or no open at all); but with O_PATH. So it is of an eventfd, whose id is
-    not used twice at a time (eventfd_ida, fs/eventfd.c; in fdinfo since 5.2, b556db17b0e7). An
-    epoll, a timerfd, an inotify and a signalfd cannot be opened again either, but they have one
-    inode all together, and fdinfo has no number of theirs: what is alike there may be two.
+    not used twice at a time (eventfd_ida, fs/eventfd.c; in fdinfo since 5.2, b556db17b0e7), and of
+    a userfaultfd, which has an inode of its own since 5.12, before fdinfo told of inodes
+    (anon_inode_create_getfd(), fs/userfaultfd.c). An io_uring has one only since 5.16. An epoll, a
+    timerfd, an inotify and a signalfd cannot be opened again either, but they have one inode all
+    together, and fdinfo has no number of theirs: what is alike there may be two.
     """
     if one.flags & PATH_ONLY:
         return None
     if _SOCKET.fullmatch(one.link):
         return one.link
+    if one.link == _USERFAULT and one.info.ino is not None:
+        return f"{one.link} {one.info.ino}"
     ident = dict(one.lines).get("eventfd-id", "")
     return f"eventfd {ident}" if ident.isdecimal() else None
 

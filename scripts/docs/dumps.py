@@ -241,7 +241,7 @@ _CERTAIN: Final = (
         "witnessed, both ends told",
         "witnessed, both ends told",
     ),
-    ("eventfds, by their numbers", "witnessed", "witnessed"),
+    ("eventfds and userfaultfds, by their numbers", "witnessed", "witnessed"),
     (
         "other open files",
         "witnessed",

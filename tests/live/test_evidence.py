@@ -9,7 +9,7 @@ import os
 import select
 import socket
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +25,7 @@ from analyzer.procfs.kcmp import What, comparer
 from analyzer.report.make import make
 from analyzer.report.value import ReportOptions
 from analyzer.sources import procfs
+from tests import tied
 from tests.graph import Graph
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def _opened() -> Iterator[int]:
         yield _LIBC.eventfd(0, 0)
         yield socket.socket().detach()
         yield socket.socket(socket.AF_UNIX).detach()
+        with suppress(OSError):  # where it is not to be had
+            yield tied.call("userfaultfd", 1)
         yield from os.pipe()
         yield os.memfd_create("alike")
         yield os.open(__file__, os.O_RDONLY)

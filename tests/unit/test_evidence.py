@@ -62,6 +62,12 @@ def test_sockets_and_eventfds_are_one_by_their_numbers() -> None:
     assert evidence.once(socket) != evidence.once(other)
     assert evidence.once(told("eventfd-id: 5\n")) == "eventfd 5"
     assert evidence.once(told("eventfd-id: -12\n")) is None
+    faults = [
+        Descriptor("anon_inode:[userfaultfd]", BASE._replace(ino=ino)) for ino in (7, 7, 8, None)
+    ]
+    first, same, another, unknown = map(evidence.once, faults)
+    assert first == same != another
+    assert unknown is None
     path = Descriptor("socket:[77]", BASE._replace(flags=0o10000000))
     assert evidence.once(path) is None
     assert evidence.once(told("sigmask: 1\n", "anon_inode:[signalfd]")) is None
@@ -147,6 +153,6 @@ def test_forks_of_one_process_have_their_doubt_in_common() -> None:
     snapshot = made.snapshot(pid=100)
     found = possible.doubts(snapshot, check(snapshot))
     assert len(found) == 38
-    (doubt,) = {id(one): one for one in found.values()}.values()  # one for all: they are many
-    assert len(doubt.candidates) == possible.MOST
-    assert doubt.more == 38 - possible.MOST
+    (candidates,) = {id(one.candidates): one.candidates for one in found.values()}.values()
+    assert len(candidates) == possible.MOST  # one list for all: they are many
+    assert {one.more for one in found.values()} == {38 - possible.MOST}
