@@ -19,6 +19,7 @@ from analyzer.core.model import TASK
 from analyzer.core.text import valid
 from analyzer.core.values import dataclass
 from analyzer.lookup.words.base import of_now
+from analyzer.procfs.places import comm_of
 from analyzer.sources.tasks import proc_levels
 
 if TYPE_CHECKING:
@@ -233,13 +234,39 @@ def _ipc_mqueue(to: _Beside) -> Iterator[Limit]:
     yield from _kept(to.snapshot, "fs.mqueue.queues_max")
     yield from _each("fs.mqueue.msg_max", "each queue")
     yield from _each("fs.mqueue.msgsize_max", "each message (bytes)")
-    for pid in sorted(to.pids)[:_MOST] if proc_levels() == 0 else ():
-        most = _soft(pid, "Max msgqueue size")
-        yield Limit("RLIMIT_MSGQUEUE", f"the user of process {pid} (bytes)", None, most)
+    used = _of_users(to.snapshot, "RLIMIT_MSGQUEUE")
+    counts = {
+        pid: (f"{_user(uid)} (bytes)", used[uid])
+        for pid in (to.pids if proc_levels() == 0 else ())
+        if (uid := _uid(pid)) is not None and uid in used
+    }
+    yield from _rlimits("Max msgqueue size", "RLIMIT_MSGQUEUE", counts)
 
 
-def _mappings(_: _Beside) -> Iterator[Limit]:
-    yield from _each("vm.max_map_count", "each address space (mappings)")
+def _of_users(snapshot: Snapshot, name: str) -> dict[int, int]:
+    """Return what users have used of a limit that processes have, in the host's user namespace."""
+    hosts = _hosts(snapshot)
+    rows = [row for row in snapshot.meta.get("limits", ()) if row["limit"] == name]
+    return {row["user"]: row["used"] for row in rows if row["of"] in hosts}
+
+
+def _mappings(to: _Beside) -> Iterator[Limit]:
+    most = sysctl("vm.max_map_count")
+    counts = {pid: _maps(pid) for pid in to.pids} if proc_levels() == 0 else {}
+    worst = sorted((pid for pid in counts if counts[pid]), key=lambda pid: -counts[pid])
+    for pid in worst[:_MOST_NEAR]:
+        yield Limit("vm.max_map_count", f"{comm_of(pid)} ({pid})", counts[pid], most)
+    if not worst:
+        yield from _each("vm.max_map_count", "each address space (mappings)")
+
+
+def _maps(pid: int) -> int:
+    """Return how many mappings a process has, 0 where that is not told (proc_pid_maps(5))."""
+    try:
+        with open(f"/proc/{pid}/maps", "rb") as file:
+            return sum(1 for _ in file)
+    except OSError:
+        return 0
 
 
 def _mounts(to: _Beside) -> Iterator[Limit]:

@@ -9,7 +9,7 @@ from analyzer.core.model import TASK
 from analyzer.core.values import replace
 from analyzer.lookup.value import ITSELF, OTHER_END, PERHAPS, Outcome
 from analyzer.lookup.words.sysv import DESTROYED
-from analyzer.procfs.places import quoted
+from analyzer.procfs.places import LEAVE, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +48,9 @@ def releases(answer: Answer, removals: Sequence[str] = (), remedies: Sequence[st
         if not held.initial and held.part in _RELEASED:
             steps.free(held)
     known = dict.fromkeys([*reaped, *places, *steps.said(), *(remedies if answer.found else ())])
-    return replace(answer, next=tuple(known))
+    # Who has to end anyway need not go elsewhere first.
+    spared = {f"{one}{LEAVE}" for one in known}
+    return replace(answer, next=tuple(one for one in known if one not in spared))
 
 
 class _Steps:

@@ -67,6 +67,7 @@ __all__ = [
 ]  # fmt: skip
 
 _MOST_DEEP: Final = 12
+_MOST_GUESSED: Final = 50  # words
 _MOST_PEOPLE: Final = 1_000
 _MOST_STATED: Final = 1_000  # of as many that are alike nobody reads the state of each
 # What an open file is open on, and which end of it that is.
@@ -94,7 +95,12 @@ def understood(words: Iterable[str], *, recorded: bool = False) -> tuple[list[Qu
                 queries.append(parse(word, recorded=recorded))
             except BadInputError as error:
                 errors.append(str(error))
-    return queries, errors
+    few = len(queries) <= _MOST_GUESSED
+    return queries if few else list(map(_sure_alone, queries)), errors
+
+
+def _sure_alone(query: Query) -> Query:
+    return replace(query, meanings=tuple(one for one in query.meanings if not one.wide))
 
 
 def _look(asked: Iterable[str]) -> None:

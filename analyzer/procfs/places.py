@@ -28,6 +28,7 @@ _WATCH: Final = re.compile(rb"(inotify|fanotify) .*?\bino:([0-9a-f]+) sdev:([0-9
 _FLAGS: Final = 6
 _PF_KTHREAD: Final = 0x00200000  # include/linux/sched.h
 _SESSION: Final = 3  # of the fields after the name in /proc/PID/stat
+LEAVE: Final = ", or have it change to another directory"
 _DIRECTORIES: Final = (("cwd", "working directory"), ("root", "root directory"))
 
 
@@ -61,7 +62,7 @@ def directories(
     for pid, link, what, at in asked.get(dev, ()):
         if ino in {None, at.ino} and mount in {None, at.mnt_id} and not _is_kthread(pid):
             comm = comm_of(pid)
-            leave = ", or have it change to another directory" if what == _DIRECTORIES[0][1] else ""
+            leave = LEAVE if what == _DIRECTORIES[0][1] else ""
             thread = f" of its thread {link.split('/')[4]}" if "/task/" in link else ""
             place = Place(what + thread, pid, comm, f"end {comm} ({pid}){leave}" if pid > 1 else "")
             found.setdefault((pid, what), place)

@@ -300,7 +300,13 @@ def _read(memory: Memory, request: Request, helpers: frozenset[int] = frozenset(
     ties = relate.NOTHING
     if related is None or related:
         ties = relate.find(
-            memory, whole, everyone, host=host, only=related, thorough=request.thorough
+            memory,
+            whole,
+            everyone,
+            host=host,
+            only=related,
+            thorough=request.thorough,
+            alone=request.question,
         )
     ends = ties.ends()
     if request.thorough and not host:

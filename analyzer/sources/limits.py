@@ -30,6 +30,8 @@ _CHARGED: Final = {
     "UCOUNT_FANOTIFY_GROUPS": "fs.fanotify.max_user_groups",
     "UCOUNT_FANOTIFY_MARKS": "fs.fanotify.max_user_marks",
 }  # fmt: skip
+# enum rlimit_type (the same file, since 5.14): what of a limit of processes their user has used.
+_OF_PROCESSES: Final = {"UCOUNT_RLIMIT_MSGQUEUE": "RLIMIT_MSGQUEUE"}
 _ADDING: Final = 1 << 31  # PIDNS_ADDING
 _MOST: Final = 1 << 20
 _NOBODY: Final = np.empty(0, np.uint64)
@@ -68,6 +70,13 @@ def _of_users(memory: Memory, found: Mapping[str, U64]) -> Iterator[dict[str, An
         for row in good:
             charged, most = used["used"][row, at], space["most"][row, at]
             yield _row(name, space["ino"][row], own["uid"][row], charged, most)
+    if not memory.has("ucounts", "rlimit"):
+        return
+    taken = memory.gather(counts, "ucounts", {"taken": "rlimit"})
+    for constant, name in _OF_PROCESSES.items():
+        at = memory.layout.enumerator("rlimit_type", constant)
+        for row in good if at is not None else ():
+            yield _row(name, space["ino"][row], own["uid"][row], taken["taken"][row, at], -1)
 
 
 def _ucounts(memory: Memory, found: Mapping[str, U64]) -> U64:

@@ -81,11 +81,13 @@ def find(
     host: bool,
     only: Collection[str] | None = None,
     thorough: bool = False,
+    alone: bool = False,
 ) -> Found:
     """Return the relations of a whole reading; of a border those that cross it.
 
     `tasks` are the addresses of all tasks, `only` are the relations that are looked for; `thorough`
-    looks for those too that are no crossings and that a border is asked for.
+    looks for those too that are no crossings and that a border is asked for. Of a whole reading
+    what two have in common is told, and with `alone` what one has: a question is who has it.
     """
     world = World(memory, _met(expansion, tasks), _inside(memory, expansion), expansion.blocks)
     found: list[tuple[str, Related]] = []
@@ -100,7 +102,12 @@ def find(
         except MissingFieldError as error:
             missing.append((relation.name, str(error)))
             continue
-        for part, mask in zip(rows, _matter(relation, rows, world.inside, host=host), strict=True):
+        masks = (
+            [np.ones(len(part.left), np.bool_) for part in rows]
+            if alone
+            else _matter(relation, rows, world.inside, host=host)
+        )
+        for part, mask in zip(rows, masks, strict=True):
             kept = _take(part, mask)
             if len(kept.left):
                 found.append((relation.name, kept))

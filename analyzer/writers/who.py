@@ -212,7 +212,9 @@ class _Writer:
         who = self._everybody(PERHAPS)
         if self._answer.outcome is not Outcome.FREE or not who:
             return ""
-        return f"it is there, and nobody holds it; what was detached is in use by {_some(who)}"
+        kinds = {held.kind for held in self._answer.held if held.part == PERHAPS}
+        what = "a deleted one of this name" if kinds == {"FILE"} else "what was detached"
+        return f"it is there, and nobody holds it; {what} is in use by {_some(who)}"
 
     def _holders(self) -> str:
         answer = self._answer

@@ -214,3 +214,23 @@ def test_who_waits_for_the_other_end_of_a_fifo_is_told(tmp_path: Path) -> None:
         text = said(str(fifo))
     assert f"({writer}), " in text
     assert "waits in open(2) for somebody who reads it" in text
+
+
+def test_a_file_that_was_replaced_is_told_with_who_has_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "service"
+    with running(_OPEN, str(path)) as pid:
+        path.unlink()
+        path.write_text("new")
+        text = said(str(path))
+        assert "nobody holds it; a deleted one of this name is in use by" in text
+        assert f"({pid}), or end it" in text
+        assert f"({pid})" in said(f"{path} (deleted)")
+
+
+def test_keyrings_that_one_process_alone_has_are_listed() -> None:
+    joins = "_linux.call('keyctl', 1, b'ring-%d\\0' % os.getpid())"  # JOIN_SESSION_KEYRING
+    code = f"from fixtures import _linux; {joins}"
+    with running(code) as pid:
+        if f"ring-{pid}" not in Path("/proc/keys").read_text():
+            pytest.skip("no session keyring may be made here")
+        assert f"ring-{pid}" in said("--kind", "keyring", "-o", "NAME,HOLDERS")

@@ -99,6 +99,7 @@ NOTHING_LOST = {
     "sizeof:ovl_layer": "no module tells it before 5.11, nor its fields",
     "net_device:priv": "right behind the structure before 6.10",
     "pid_namespace:pid_max": "one limit for all, kernel.pid_max, before 6.14",
+    "ucounts:rlimit": "what users have of RLIMIT_MSGQUEUE is counted elsewhere before 5.14",
     "super_block:s_bdev_file": "holds the device, and no file, before 6.9",
 }
 

@@ -89,7 +89,8 @@ class Meaning:
     that was not found may be there all the same. `unseen` says which holders of it cannot be seen,
     and what would show them. `pid` is the process that it is of, as we call it. `state` are the
     facts that are needed to find the rows. `notes` are asked for when the answer is made. What is
-    only a `guess` counts where nothing else holds anything. Of a snapshot that was kept, `recorded`
+    only a `guess` counts where nothing else holds anything; a `wide` one looks at many objects, and
+    is not made where many words are asked for. Of a snapshot that was kept, `recorded`
     tells what its tables of tasks, facts and relations say. `ties` are the relations that an answer
     takes, None for all there are. `removal` is what removes the thing where nobody holds it, and
     `remedy` what helps whoever does.
@@ -105,6 +106,7 @@ class Meaning:
     state: tuple[str, ...] = ()
     notes: Callable[[], tuple[str, ...]] = _nothing
     guess: bool = False
+    wide: bool = False
     recorded: Callable[[Snapshot], Recorded] = _not_recorded
     ties: tuple[str, ...] | None = ()
     removal: str = ""

@@ -71,6 +71,7 @@ _NO_PATH: Final = {errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
 _ESCAPE: Final = re.compile(r"\\(?:x([0-9a-fA-F]{2})|([0-7]{3})|u([0-9a-f]{4})|([ntre\\]))")
 _LETTERS: Final = {"n": "\n", "t": "\t", "r": "\r", "e": "\x1b", "\\": "\\"}
 _NODE: Final = re.compile(r"[\w.-]+(?:/[\w.-]+)*")
+_DELETED: Final = " (deleted)"
 _UNRECORDED: Final = (
     "what is held without being open (locks, swap), and what nobody holds: a snapshot has none of "
     "that"
@@ -82,6 +83,8 @@ def _parse(asked: str) -> Iterator[Meaning]:
         return
     if "/" in asked.partition(":")[0] or os.path.lexists(asked):
         path = _of_dev(_plain(asked))
+        if path.endswith(_DELETED) and not os.path.lexists(path):  # as lsof and /proc have it
+            path = path.removesuffix(_DELETED)
         yield from leads_to(path, path)
     elif _NODE.fullmatch(asked) and not asked.isdecimal() and _is_node(f"/dev/{asked}"):
         yield from leads_to(f"/dev/{asked}", f"/dev/{asked}")
@@ -192,6 +195,8 @@ def _there(at: At) -> Iterator[Meaning]:
     yield from others
     if inode.mode & _TYPE == _DIRECTORY and not at.mounted:
         yield _DETACHED
+    elif inode.mode & _TYPE == stat.S_IFREG and not at.absolute.startswith("/proc/"):
+        yield _replaced(at.absolute)
 
 
 def _loose(snapshot: Snapshot) -> Rows:
@@ -209,6 +214,27 @@ _DETACHED: Final = Meaning(
     guess=True,
     state=("detached",),
 )
+
+
+def _replaced(path: str) -> Meaning:
+    """Return the files that were called so before: what is there now took the name of theirs."""
+    return Meaning(
+        "nobody has this file; one that was called so before was deleted, and is in use",
+        partial(_deleted, f"{path}{_DELETED}"),
+        guess=True,
+        wide=True,
+    )
+
+
+def _deleted(name: str, snapshot: Snapshot) -> Rows:
+    """Return deleted files of a name; until they have names, all of them."""
+    objects = snapshot.tables["objects"]
+    gone = objects.known("deleted") & objects["deleted"].astype(np.bool_)
+    gone &= objects.known("mode") & (objects["mode"] & _TYPE == stat.S_IFREG)
+    rows = np.flatnonzero(gone & (objects["kind"] == objects.code("kind", "FILE")))
+    names = objects["name"][rows]
+    found: Rows = rows[[one is None or one == name for one in names]]
+    return found
 
 
 def _inode(at: At, inode: Inode) -> Meaning:
