@@ -2,7 +2,8 @@
 
 All fixtures are started, and while they stand the machine is read twice: its memory, which tells
 the truth, and its /proc as `procdump` does, of their processes alone. Each is then judged by a dump
-that has nothing but its own processes and their ancestors, so that it says the same on any machine.
+that has nothing but its own processes and those that started them, up to this one, so that it says
+the same on any machine.
 
 A leak that a dump makes up, and a *consistent* one, are errors; it exits with 1 then. What is found
 is at least possible, or named as what may hold it (unknown, with a reason).
@@ -48,9 +49,7 @@ UNSEEN: Final = {"owner-dead": "PID_NS"}
 
 _LOAD: Final = "many"
 _OF_PROCESS: Final = re.compile(r"(?:cranalyze/(?:again|looked)/)?([0-9]+)/")
-_PARENT: Final = (
-    (re.compile(rb"(\) . )1 "), rb"\g<1>0 "), (re.compile(rb"PPid:\t1\n"), b"PPid:\t0\n")
-)  # fmt: skip
+_PARENT: Final = re.compile(rb"(\) . |PPid:\t)([0-9]+)\b")
 _OPTIONS: Final = ReportOptions("check", all=True, references_only=True)
 
 
@@ -105,7 +104,7 @@ def told(names: Sequence[str]) -> Iterator[Told]:
 
 
 def _involved(info: Info) -> set[int]:
-    """Return the processes of a fixture, those that hold something outside, and their ancestors."""
+    """Return the processes of a fixture, who holds something outside, and those up to this one."""
     found = {KTHREADD}
     for pid in (info["root"], *info["outside"]):
         for one in _below(pid):
@@ -120,6 +119,8 @@ def _below(pid: int) -> list[int]:
 def _above(pid: int) -> Iterator[int]:
     while pid > 1:
         yield pid
+        if pid == os.getpid():
+            return
         words = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
         pid = int(words[1])
 
@@ -127,18 +128,20 @@ def _above(pid: int) -> Iterator[int]:
 def _alone(entries: Entries, pids: set[int]) -> Entries:
     """Return a dump of these processes, as if there were no others: not even a parent."""
     return {
-        path: _eldest(path, entry)
+        path: _eldest(path, entry, pids)
         for path, entry in entries.items()
         if (found := _OF_PROCESS.match(path)) is None or int(found[1]) in pids
     }
 
 
-def _eldest(path: str, entry: bytes | str) -> bytes | str:
+def _eldest(path: str, entry: bytes | str, pids: set[int]) -> bytes | str:
     if isinstance(entry, str) or os.path.basename(path) not in {"stat", "status"}:
         return entry
-    for pattern, new in _PARENT:
-        entry = pattern.sub(new, entry)
-    return entry
+
+    def parent(found: re.Match[bytes]) -> bytes:
+        return found[0] if int(found[2]) in pids else found[1] + b"0"
+
+    return _PARENT.sub(parent, entry, count=1)
 
 
 def _compared(name: str, root: int, truth: Snapshot, dump: Snapshot) -> Iterator[Told]:

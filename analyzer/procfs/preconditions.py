@@ -31,8 +31,8 @@ def of_reading(
     refused, lacking = log.counts()
     return {
         "initial pid namespace": "" if _has_kthreadd(tasks) else "kthreadd is not among them",
-        "nothing refused": f"{refused} kinds of things could not be read" if refused else "",
-        "nothing missing": f"{lacking} kinds of things are not in it" if lacking else "",
+        "nothing refused": f"see below what could not be read: {refused}" if refused else "",
+        "nothing missing": f"see below what is not in it: {lacking}" if lacking else "",
         "complete": _WHOLE[whole],
         "all parents": _of_no_parents(tasks),
         "nobody came meanwhile": _came(arrived),
