@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import html
 import os
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from analyzer.core.model import Basis, Conclusion, Rules, Side, Status, Verdict
+from analyzer.core.model import Basis, Rules, Side, Status, Verdict
 from analyzer.core.text import printable
 from analyzer.core.version import __version__
 from analyzer.report import alike, inventory
-from analyzer.report.wording import POSSIBLE, ends, number, plural
+from analyzer.report.wording import CONCLUSIONS, ends, number, plural
 from analyzer.scene import palette
 from analyzer.scene.scene import CROSSING, UNNAMED
 from analyzer.writers import terminal
@@ -139,12 +140,12 @@ def numbers(report: Report) -> str:
     """Return the summary as figures."""
     summary = report.summary
     leaks, doubts = summary.usage_leak + summary.overcount, summary.unknown + summary.unstable
-    maybe = sum(entry.conclusion is Conclusion.POSSIBLE for entry in report.objects)
+    concluded = Counter(entry.conclusion for entry in report.objects)
     shown = (
         (summary.checked, f"{plural(summary.checked, 'object')} judged"),
         (leaks, "referenced from outside"),
         (doubts, "undecided"),
-        *(((maybe, POSSIBLE),) if maybe else ()),
+        *((concluded[one], words) for one, words in CONCLUSIONS.items() if concluded[one]),
         (summary.contained, "contained"),
         (report.subject.tasks, f"{plural(report.subject.tasks, 'task')} inside"),
         (summary.references, f"{plural(summary.references, 'reference')} from inside"),
@@ -242,7 +243,8 @@ _MEANINGS: Final = {
     "or changed.",
     Verdict.UNSTABLE: "Two readings of it disagreed.",
     Verdict.UNKNOWN: "Its count could not be read, or something that touches it could not. It is "
-    "possible that it leaks where somebody outside has what looks like it.",
+    "possible that it leaks where somebody outside has what looks like it, and consistent with "
+    "containment where all who could hold it were read, and do not.",
     Verdict.CONTAINED: "Every reference to it is the subtree's.",
 }
 

@@ -10,12 +10,21 @@ import html
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from analyzer.core.model import Basis, Conclusion, Impact, Side, Verdict
+from analyzer.core.model import Basis, Impact, Side, Verdict
 from analyzer.core.text import printable, shorten
 from analyzer.kinds import registry
 from analyzer.report import facts
 from analyzer.report.grouping import Bundle
-from analyzer.report.wording import POSSIBLE, counts, held, may_hold, nouns, number, verdict_words
+from analyzer.report.wording import (
+    CONCLUSIONS,
+    POSSIBLE,
+    counts,
+    held,
+    may_hold,
+    nouns,
+    number,
+    verdict_words,
+)
 from analyzer.scene import palette
 from analyzer.writers.page_parts import BASES, text, verdict_mark, words_of
 from analyzer.writers.svg import mark
@@ -161,9 +170,10 @@ def _row(entry: ReportObject, *, whole: bool) -> str:
 
 
 def _aside(entry: ReportObject) -> str:
-    """Return what stands beside a verdict: a leak that is not proven, or does not count."""
-    said = {"ignored": not entry.gates, "possible": entry.conclusion is Conclusion.POSSIBLE}
-    return "".join(f" <span>({word})</span>" for word, holds in said.items() if holds)
+    """Return what stands beside a verdict: what is concluded, or that it does not count."""
+    said = [] if entry.gates else ["ignored"]
+    said += [entry.conclusion.value] if entry.conclusion in CONCLUSIONS else []
+    return "".join(f" <span>({word})</span>" for word in said)
 
 
 def _is_long(entry: ReportObject) -> bool:
