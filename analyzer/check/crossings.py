@@ -127,7 +127,8 @@ def _living(snapshot: Snapshot, border: Border) -> tuple[Rows, Rows]:
     """Return tasks, and the mount namespace that each of them lives in, by their rows."""
     references = snapshot.tables["references"]
     by_set = references["association"] == references.code("association", "nsproxy")
-    by_space = association_flags(references, lambda a: a.name in _homes())
+    homes = _homes()
+    by_space = association_flags(references, lambda a: a.name in homes)
     space_of = np.full(len(snapshot.tables["objects"]), -1, np.intp)
     of_set = by_space & ~border.by_task
     space_of[border.holder_row[of_set]] = border.target_row[of_set]

@@ -13,7 +13,6 @@ of each, the relation is `shared`, and what crosses are left ends of both sides.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NOBODY = np.empty(0, np.uint64)
-_NO_WORDS: Mapping[str, str] = MappingProxyType({})
 
 
 class Block(Protocol):
@@ -152,7 +150,7 @@ class Relation:
     right: str
     impact: Impact
     next: str
-    instead: Mapping[str, str] = _NO_WORDS
+    instead: Mapping[str, str] = field(default_factory=dict)
     shared: bool = False
     alone: bool = False
     told: bool = True
