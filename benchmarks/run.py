@@ -1,6 +1,6 @@
 """Times ``cranalyze check`` against ``lsof`` and ``lsfd`` on one load, in one run.
 
-    python -m benchmarks.run [--sizes 1000,10000,100000] [--rounds 3] [--out docs]
+    python -m benchmarks.run [--sizes 1000,10000,100000] [--large] [--rounds 3] [--out docs]
 
 For each size the factory ``many`` opens that many files of mixed types in real processes. Then
 every program runs as a whole process, start-up included, its output thrown away; the programs
@@ -54,6 +54,8 @@ signal.pause()
 CHECK_DONE: Final = (0, 3, 16)
 LARGE: Final = 500_000
 """From here on one round has to do: lsof takes minutes."""
+LARGEST: Final = 1_000_000
+"""What `--large` adds."""
 UNUSUAL: Final = {"PYTHONDONTWRITEBYTECODE"}
 """What a user of cranalyze would not have set: it would be compiled anew at every start."""
 
@@ -247,8 +249,8 @@ def machine(load_before: float) -> dict[str, str]:
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    sizes = "1000,10000,100000,1000000"
-    parser.add_argument("--sizes", default=sizes, help="open files, comma list")
+    parser.add_argument("--sizes", default="1000,10000,100000", help="open files, comma list")
+    parser.add_argument("--large", action="store_true", help=f"{LARGEST:,} open files too")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     return parser.parse_args()
@@ -260,7 +262,7 @@ def main() -> None:
     host = machine(os.getloadavg()[0])
     floor = run_once(["true"], [0]).peak
     start = start_up(max(chosen.rounds, 5))
-    sizes = [int(size) for size in chosen.sizes.split(",")]
+    sizes = [int(size) for size in chosen.sizes.split(",")] + [LARGEST] * chosen.large
     rows = [measure(size, chosen.rounds if size < LARGE else 1) for size in sizes]
     frozen = held_still(max(chosen.rounds, 5))
     text = page(rows, start, host, floor=floor, rounds=chosen.rounds, frozen=frozen)
