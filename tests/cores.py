@@ -70,7 +70,8 @@ def facts(of: Json) -> Iterator[str]:
         if isinstance(value, dict):
             kept = {k: plain(v) for k, v in value.items() if k not in _OF_THE_READING}
             if kept.get("observer"):  # who read the memory was part of the machine
-                kept.update(refcount=kept["refcount"] - kept["observer"], observer=0)
+                rest = [one for one in kept["holders"] if one["side"] != "observer"]
+                kept.update(refcount=kept["refcount"] - kept["observer"], observer=0, holders=rest)
             return {**kept, "at": address.get(value.get("objref"))}
         return value
 
