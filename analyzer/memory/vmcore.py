@@ -136,7 +136,7 @@ def _of_kallsyms(program: drgn.Program, core: str) -> list[tuple[str, int]]:
 
     try:
         program.register_symbol_finder("kallsyms", load_vmlinux_kallsyms(program), enable_index=0)
-    except LookupError as error:
+    except (LookupError, drgn.MissingDebugInfoError) as error:
         raise BadInputError(
             f"{core} does not lead to the symbols of its kernel (Linux 6.0 or later does): name "
             "its vmlinux or System.map with --vmlinux"
