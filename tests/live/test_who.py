@@ -97,7 +97,7 @@ def test_directories_and_mount_points_are_held_without_being_open(tmp_path: Path
     assert ": working directory" in said
     code, said = cranalyze("who", "/proc")
     assert code == 0
-    assert "mounted at /proc in mnt:[" in said
+    assert "mounted at /proc in " in said
 
 
 @pytest.mark.parametrize("asked", ["pipe:[1]", "net:[1]", "/no/such/path", "4194303:7"])
