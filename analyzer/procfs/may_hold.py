@@ -154,11 +154,14 @@ def _of_cgroup_files(shown: Shown) -> Iterator[Tied]:
 def _of_proc_mounts(shown: Shown, seen: Mapping[int, Sequence[Line]]) -> Iterator[Tied]:
     """Yield where a proc filesystem of another pid namespace is mounted.
 
-    Which it shows mountinfo does not tell. The one on /proc is that of who lives there.
+    Which it shows mountinfo does not tell. One on /proc is that of who lives there, in a pid
+    namespace of his own, or hides processes of the host (ProtectProc= of systemd).
     """
     for pid, lines in seen.items():
+        guest = shown.tasks[pid].spaces.get("pid") not in {None, shown.initial.get("pid")}
         for line in lines:
-            if line.fstype == "proc" and line.dev != shown.own_proc and line.point != "/proc":
+            owns = line.point == "/proc" and (guest or "hidepid=" in line.options)
+            if line.fstype == "proc" and line.dev != shown.own_proc and not owns:
                 words = f"a proc filesystem is mounted on {line.point}"
                 yield _any_of(pid, "PID_NS", words)
 
