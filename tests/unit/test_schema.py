@@ -35,6 +35,7 @@ from analyzer.procfs.inventory import take
 from analyzer.procfs.people import Person
 from analyzer.procfs.places import Place
 from analyzer.report.columns import COLUMNS
+from analyzer.report.consistency import Consistency, Precondition
 from analyzer.report.listing import listing
 from analyzer.report.make import gaps_of, make
 from analyzer.report.rules import Rule
@@ -81,7 +82,8 @@ def of_check(command: str = "check", tool: str = "") -> Any:  # noqa: ANN401 - a
         Rule("no container", relations=frozenset({"container_init"})),
     )
     options = ReportOptions(command, gate=True, policy=known, tool=tool)
-    report = make(snapshot, check(snapshot), options)
+    worth = Consistency((Precondition("whole", "pid 7\udcff ended"),))
+    report = replace(make(snapshot, check(snapshot), options), consistency=worth)
     if report.preflight is not None:
         ran = Verified("4.2", "", worked=False, said=("Error (x) \udcff",), agrees=False)
         report = replace(report, preflight=report.preflight._replace(verified=ran))
