@@ -18,8 +18,9 @@ _HEAD: Final = """# Kernels
 Each kernel below was booted in an emulator (qemu, without help of the processor), and every
 fixture was started and judged there by the kernel source: users, refcount, verdict and outside
 holders of each object that the fixture knows. The census reads the whole guest: every reference
-that a kernel counts has to be named. `make kernels` does it again and writes this page; it needs
-qemu-system, cpio, apt and dpkg-deb, and takes some minutes a kernel.
+that a kernel counts has to be named. `make kernels` does it again and writes this page, of another
+processor with `ARGS=6.12:aarch64`; it needs qemu-system, cpio, apt and dpkg-deb, and takes some
+minutes a kernel.
 """
 _NOT_TOLD: Final = """
 ## What they do not tell
