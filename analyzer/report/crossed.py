@@ -169,17 +169,19 @@ class Ties:
         called = end.detail if end.role in _ROLES else name
         words = f"{title} {called}" if called else title_of(end.kind, objref)
         routes = self._leaders.routes(end.row, end.row)
-        tasks = self._leaders.joined(routes)
-        own = tuple(task for task in tasks if task.side is end.side)
-        # A namespace is what tasks are in, however else they come to it.
-        via = tuple(dict.fromkeys(word for route in routes for word in route.via))
-        via = () if kind.namespace else via
         # A mount is kept by its mount namespace, and its own words say which.
         kept = end.kind != "MOUNT"
         things = tuple(r.thing for r in routes if kept and r.thing and not r.tasks)
+        # What things keep on its side is not of those on the other who lead to it as well.
+        every = self._leaders.joined(routes)
+        own = tuple(task for task in every if task.side is end.side)
+        tasks = own if own or things else every
+        # A namespace is what tasks are in, however else they come to it.
+        via = tuple(dict.fromkeys(word for route in routes for word in route.via))
+        via = () if kind.namespace or not tasks else via
         return Tie(
             end.side, end.kind, objref, None, name, end.role, end.slot, end.detail,
-            words, own or tasks, via, things, self._facts.get(objref, NO_FACTS),
+            words, tasks, via, things, self._facts.get(objref, NO_FACTS),
         )  # fmt: skip
 
 

@@ -330,7 +330,7 @@ def whose_end(tie: Tie) -> str:
     if tie.kind == TASK or registry()[tie.kind].namespace:
         return tie.words
     if not tie.tasks:
-        return listing([tie.words, *tie.things])
+        return listing([tie.words, few(tie.things)] if tie.things else [tie.words])
     return f"{by_descriptor(tie.via)} of {who(tie.tasks)}" if tie.via else who(tie.tasks)
 
 

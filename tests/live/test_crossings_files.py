@@ -427,6 +427,7 @@ def test_a_detached_copy_of_a_directory_is_a_door_to_its_filesystem(tmp_path: Pa
         found = crossings(one, "foreign-mount")
     doors = [c for c in found if any(end.kind == "SUPERBLOCK" for end in c.ties)]
     assert [crossing.impact for crossing in doors] == [Impact.REACHES_OUT]
+    assert one not in {pid for pid, _ in roles(doors[0], Side.OUTSIDE)}
 
 
 def test_who_has_a_namespace_of_others_open_is_not_said_to_be_in_it(tmp_path: Path) -> None:
