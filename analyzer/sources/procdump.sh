@@ -467,7 +467,7 @@ fi
 tell_identities
 [ "$by" != none ] || read_again
 # Who came meanwhile: what that has is not in the dump.
-in_parts copy_again $(echo [0-9]*/stat)
+in_parts copy_again [0-9]*/stat
 copy_files stat locks swaps sysvipc/msg sysvipc/sem sysvipc/shm \
     sys/kernel/pid_max sys/kernel/threads-max sys/kernel/sem sys/kernel/shmmax sys/kernel/shmall \
     sys/kernel/shmmni sys/kernel/msgmax sys/kernel/msgmnb sys/kernel/msgmni \
