@@ -104,7 +104,7 @@ class Folder:
     def __init__(self, url: str) -> None:
         """Be the folder at `url`, which need not be there."""
         self.url = url
-        with explained(url, "write to"):
+        with explained(url, "open"):
             self._fs, path = _store(url)
         self._path: str = path.rstrip("/")
 

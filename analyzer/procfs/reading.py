@@ -1,7 +1,7 @@
 """What /proc shows of a machine: the one reading that a live /proc and a dump have in common.
 
-`read` makes the four tables. Whose descriptors, mappings and namespaces are read in full is
-decided by the scope: those of the subtree, or ("host") everybody's. Of the others only what they
+`read` makes the tables of a snapshot. Whose descriptors, mappings and namespaces are read in full
+is decided by the scope: those of the subtree, or ("host") everybody's. Of the others only what they
 share with these is of interest. Every task is in the table of tasks.
 """
 

@@ -88,7 +88,7 @@ WORD: Final = Word(
     "Namespaces",
     (
         *(
-            Form(f"{name}:[N]", f"a {kind.title}, as /proc/PID/ns/{name} shows it")
+            Form(f"{name}:[N]", f"the {kind.title} of that number, as /proc/PID/ns/{name} shows it")
             for name, kind in namespace_kinds().items()
         ),
         Form("netns:NAME", "a network namespace as `ip netns` calls it; also NAME alone"),
