@@ -6,7 +6,7 @@ with containment* then.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.model import UNKNOWN_PARENT
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _KTHREADD: Final = 2
 _SHOWN: Final = 5
+_ALONE: Final = "nobody came meanwhile"
 _WHOLE: Final = {None: "it has no marker of its end", True: "", False: "it was cut short"}
 
 
@@ -35,8 +36,13 @@ def of_reading(
         "nothing missing": f"see below what is not in it: {lacking}" if lacking else "",
         "complete": _WHOLE[whole],
         "all parents": _of_no_parents(tasks),
-        "nobody came meanwhile": _came(arrived),
+        _ALONE: _came(arrived),
     }
+
+
+def came(meta: Mapping[str, Any]) -> bool:
+    """Return whether it is not known that nobody came while that was read, by a snapshot's meta."""
+    return bool(meta["source"]["preconditions"][_ALONE])
 
 
 def _has_kthreadd(tasks: Sequence[Task]) -> bool:

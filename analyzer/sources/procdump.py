@@ -12,11 +12,11 @@ import platform
 import time
 from datetime import UTC, datetime
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.files import whole
 from analyzer.core.values import replace
-from analyzer.procfs import facts, identity, refusals, tarball
+from analyzer.procfs import facts, identity, preconditions, refusals, tarball
 from analyzer.procfs.fs import ProcFs
 from analyzer.procfs.identity import Recording
 from analyzer.procfs.record import Recorder
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from analyzer.sources.privacy import Redaction
 
 Entries = dict[str, bytes | str]
+
+_PATIENCE: Final = 1.0  # seconds: who came meanwhile was not read, and may hold anything
 
 
 def script() -> str:
@@ -77,12 +79,19 @@ def record(
 ) -> Entries:
     """Return the entries of a dump for `pid`: contents as bytes, links as str.
 
-    `only` are the processes that it is to know of, all by default.
+    `only` are the processes that it is to know of, all by default. It is read again where somebody
+    came meanwhile, for a while.
     """
     live = ProcFs(procfs.LIVE)
-    started = _now()
-    recorder, answers = Recorder(live, only), Recording(procfs.who_to_ask(live))
-    procfs.collect(pid, proc=recorder, identity=answers, progress=progress, others=others)
+    enough = time.monotonic() + _PATIENCE
+    while True:
+        started = _now()
+        recorder, answers = Recorder(live, only), Recording(procfs.who_to_ask(live))
+        taken = procfs.collect(
+            pid, proc=recorder, identity=answers, progress=progress, others=others
+        )
+        if not preconditions.came(taken.meta) or time.monotonic() > enough:
+            break
     told = replace(
         _facts(live),
         collected_at=started,

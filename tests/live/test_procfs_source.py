@@ -435,6 +435,23 @@ def test_a_child_that_is_born_meanwhile_is_a_gap() -> None:
     assert late in [row["where"] for row in rows(snapshot, "gaps")]
 
 
+def test_a_dump_is_made_again_where_somebody_came_meanwhile() -> None:
+    born: list[subprocess.Popen[bytes]] = []
+
+    def bear(step: str) -> None:
+        if step != "tasks" and not born:  # who was there before the first step is in any case
+            born.append(subprocess.Popen(["sleep", "60"]))
+
+    with running("import time; print(flush=True); time.sleep(60)") as pid:
+        try:
+            entries = procdump.record(pid, progress=bear)
+        finally:
+            for child in born:
+                child.kill()
+                child.wait()
+    assert f"{born[0].pid}/status" in entries
+
+
 def test_a_proc_of_elsewhere_is_not_asked_by_kcmp(tmp_path: Path) -> None:
     (tmp_path / str(os.getppid())).symlink_to(f"/proc/{os.getppid()}")
     snapshot = procfs.collect(os.getppid(), proc=ProcFs(tmp_path))
