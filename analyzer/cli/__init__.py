@@ -104,6 +104,9 @@ def _guarded(given: list[str]) -> tuple[int, bool]:
     except (BrokenPipeError, KeyboardInterrupt):
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it gets one line and a code
+        if isinstance(error.__cause__, KeyboardInterrupt | EndedError):
+            # Before 3.12 a signal while a class is made is the cause of an error of type.__new__.
+            raise error.__cause__ from None
         return _failed(given, error), False
     return code, True
 

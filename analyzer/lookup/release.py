@@ -28,7 +28,8 @@ def releases(answer: Answer, removals: Sequence[str] = (), remedies: Sequence[st
     """Return the answer with what would release the thing: what has to go first is first.
 
     Who is dead has to be reaped, what is used is to be closed, and then it can be unmounted and its
-    device detached. What nobody holds is removed by `removals`; `remedies` help in any case.
+    device detached. What nobody holds is removed by `removals`; `remedies` help in any case, and at
+    once.
     """
     if answer.outcome is Outcome.FREE and removals:
         return replace(answer, next=tuple(removals))
@@ -47,7 +48,7 @@ def releases(answer: Answer, removals: Sequence[str] = (), remedies: Sequence[st
         steps.removed.update(dict.fromkeys(() if doomed else _removed(held)))
         if not held.initial and held.part in _RELEASED:
             steps.free(held)
-    known = dict.fromkeys([*reaped, *places, *steps.said(), *(remedies if answer.found else ())])
+    known = dict.fromkeys([*(remedies if answer.found else ()), *reaped, *places, *steps.said()])
     # Who has to end anyway need not go elsewhere first.
     spared = {f"{one}{LEAVE}" for one in known}
     return replace(answer, next=tuple(one for one in known if one not in spared))

@@ -42,8 +42,8 @@ SMALL: Final = {"many": {"processes": 7, "fds": 300}}
 # ways than by a descriptor one has the end of a pipe. Its facts are compared in
 # test_relations_proc.py.
 OWN: Final = frozenset(
-    {"VERDICT", "BASIS", "OBJREF", "ADDRESS", "USERS", "REFCOUNT", "OUTSIDE", "OBSERVER", "UNNAMED",
-     "NPROCS", "MESSAGE", "HOLDER", "STTYPE", "RELATION", "ONS", "PNS",
+    {"VERDICT", "BASIS", "OBJREF", "ADDRESS", "USERS", "REFCOUNT", "REFCOUNT.SOURCE", "OUTSIDE",
+     "OBSERVER", "UNNAMED", "NPROCS", "MESSAGE", "HOLDER", "STTYPE", "RELATION", "ONS", "PNS",
      "XMODE", "ENDPOINTS", "RDEV"}
 )  # fmt: skip
 FACTS: Final = frozenset((*(name.upper() for name in facts()), *(one.name for one in lsfd.COLUMNS)))

@@ -112,7 +112,8 @@ def who_holds_this(cells: list[list[str]]) -> None:
     )
     assert "[]" in "\n".join(said)
     assert re.search(r"unix socket .*: in flight in its queue", whole)
-    assert re.search(r"net:\[\d+\]: no such object", said[-2])
+    # On a machine where something else could not be read, it may be there all the same.
+    assert re.search(r"net:\[\d+\]: (no such object|not found, but it may be there)", said[-2])
 
 
 PROMISES: dict[str, Callable[[list[list[str]]], None]] = {
