@@ -12,7 +12,7 @@ import platform
 import time
 from datetime import UTC, datetime
 from importlib import resources
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from analyzer.core.files import whole
 from analyzer.core.values import replace
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from analyzer.sources.privacy import Redaction
 
 Entries = dict[str, bytes | str]
-
-_PATIENCE: Final = 1.0  # seconds: who came meanwhile was not read, and may hold anything
 
 
 def script() -> str:
@@ -79,19 +77,25 @@ def record(
 ) -> Entries:
     """Return the entries of a dump for `pid`: contents as bytes, links as str.
 
-    `only` are the processes that it is to know of, all by default. It is read again where somebody
-    came meanwhile, for a while.
+    `only` are the processes that it is to know of, all by default. It is read once more where
+    somebody came meanwhile.
     """
+    came, entries = _record(pid, only, others, progress)
+    # Who came was not read, and may hold anything.
+    return _record(pid, only, others, progress)[1] if came else entries
+
+
+def _record(
+    pid: int | None,
+    only: Collection[int] | None,
+    others: Callable[[], tuple[int, ...]],
+    progress: Progress,
+) -> tuple[bool, Entries]:
+    """Return whether somebody came meanwhile, and the entries."""
     live = ProcFs(procfs.LIVE)
-    enough = time.monotonic() + _PATIENCE
-    while True:
-        started = _now()
-        recorder, answers = Recorder(live, only), Recording(procfs.who_to_ask(live))
-        taken = procfs.collect(
-            pid, proc=recorder, identity=answers, progress=progress, others=others
-        )
-        if not preconditions.came(taken.meta) or time.monotonic() > enough:
-            break
+    started = _now()
+    recorder, answers = Recorder(live, only), Recording(procfs.who_to_ask(live))
+    taken = procfs.collect(pid, proc=recorder, identity=answers, progress=progress, others=others)
     told = replace(
         _facts(live),
         collected_at=started,
@@ -104,7 +108,8 @@ def record(
         entries[identity.PATH] = answers.text().encode()
     if recorder.refused:
         entries[refusals.PATH] = refusals.text(recorder.refused).encode()
-    return {**entries, **recorder.entries, facts.COMPLETE: b""}
+    came = preconditions.came(taken.meta)
+    return came, {**entries, **recorder.entries, facts.COMPLETE: b""}
 
 
 def _now() -> str:

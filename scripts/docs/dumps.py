@@ -232,7 +232,7 @@ _PRECONDITIONS: Final = (
     ("nothing missing", "so may who has lost files on the way"),
     ("complete", "it has the marker of its end: a plain copy has none"),
     ("all parents", "no process is a child of one that is not in it"),
-    ("nobody came meanwhile", "who did was not read (`procdump` tries again, for a second)"),
+    ("nobody came meanwhile", "who did was not read (`procdump` tries once more)"),
 )
 _CERTAIN: Final = (
     ("namespaces: who is in them, who has one open", "witnessed", "witnessed"),
