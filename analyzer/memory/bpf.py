@@ -31,7 +31,7 @@ from analyzer.core import syscall
 from analyzer.core.errors import NotPermittedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy.typing as npt
 
@@ -359,6 +359,16 @@ class LoadError(NotPermittedError):
         self.log = log
 
 
+def together(batches: Iterable[tuple[int, U8, Mask]], count: int, size: int) -> tuple[U8, Mask]:
+    """Return the rows of all batches as one array, (count, size), and their masks as one."""
+    data = np.empty((count, size), np.uint8)
+    ok = np.empty(count, np.bool_)
+    for start, rows, good in batches:
+        data[start : start + len(rows)] = rows[:, :size]
+        ok[start : start + len(rows)] = good
+    return data, ok
+
+
 class Engine:
     """The loaded programs and the buffer they share; a context manager that frees both."""
 
@@ -431,12 +441,7 @@ class Engine:
         Returns an (n, size) uint8 array and a mask of n: False where the address is no aligned
         kernel address or the read faulted (those rows are zero). `size` is 1 to 4096 bytes.
         """
-        data = np.empty((len(addresses), size), np.uint8)
-        ok = np.empty(len(addresses), np.bool_)
-        for start, rows, good in self.batches(addresses, size):
-            data[start : start + len(rows)] = rows[:, :size]
-            ok[start : start + len(rows)] = good
-        return data, ok
+        return together(self.batches(addresses, size), len(addresses), size)
 
     def batches(self, addresses: U64, size: int) -> Iterator[tuple[int, U8, Mask]]:
         """Yield (first index, rows, mask) as `read` would return them, a buffer full at a time.

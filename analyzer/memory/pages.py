@@ -18,6 +18,7 @@ from analyzer.memory.bpf import (
     CHASE_TORN,
     CHASE_WILD,
     plausible,
+    together,
 )
 
 if TYPE_CHECKING:
@@ -73,12 +74,7 @@ class Pages:
 
     def read(self, addresses: U64, size: int) -> tuple[U8, Mask]:
         """Read `size` (1 to 4096) bytes at each of n addresses; see `bpf.Engine.read`."""
-        data = np.empty((len(addresses), size), np.uint8)
-        ok = np.empty(len(addresses), np.bool_)
-        for start, rows, good in self.batches(addresses, size):
-            data[start : start + len(rows)] = rows[:, :size]
-            ok[start : start + len(rows)] = good
-        return data, ok
+        return together(self.batches(addresses, size), len(addresses), size)
 
     def batches(self, addresses: U64, size: int) -> Iterator[tuple[int, U8, Mask]]:
         """Yield (first index, rows, mask); see `bpf.Engine.batches`."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.live.test_who import cranalyze
-from tests.live.test_who_questions import mounted, running, said
+from tests.live.test_who_questions import mounted, overlaid, running, said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,19 +51,14 @@ os.close(group)
 @pytest.mark.needs("root")
 def test_a_file_on_an_overlay_is_found_by_its_path_and_by_that_of_its_layer(tmp_path: Path) -> None:
     """stat(2) tells another device than that of the mount, where layers are on two filesystems."""
-    (tmp_path / "lower").mkdir()
-    with mounted(tmp_path / "up", "-t", "tmpfs", "none") as point:
-        for name in ("upper", "work"):
-            (tmp_path / "up" / name).mkdir()
-        options = f"lowerdir={tmp_path}/lower,upperdir={point}/upper,workdir={point}/work"
-        with mounted(tmp_path / "at", "-t", "overlay", "-o", options, "none") as merged:
-            (Path(merged) / "other").touch()
-            with running(_OPEN, f"{merged}/file") as pid:
-                for path in (f"{merged}/file", f"{point}/upper/file"):
-                    text = said(path)
-                    assert f"({pid}), or end it" in text
-                    assert text.count("open file") == 1, "that of the layer is the same one"
-            assert "nobody holds it" in said(f"{merged}/other")
+    with overlaid(tmp_path) as (point, merged):
+        (Path(merged) / "other").touch()
+        with running(_OPEN, f"{merged}/file") as pid:
+            for path in (f"{merged}/file", f"{point}/upper/file"):
+                text = said(path)
+                assert f"({pid}), or end it" in text
+                assert text.count("open file") == 1, "that of the layer is the same one"
+        assert "nobody holds it" in said(f"{merged}/other")
 
 
 @pytest.mark.needs("root")

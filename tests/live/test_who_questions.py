@@ -159,6 +159,18 @@ def mounted(point: Path, *arguments: str) -> Iterator[str]:
         subprocess.run(["umount", "-l", str(point)], check=True)
 
 
+@contextmanager
+def overlaid(folder: Path) -> Iterator[tuple[str, str]]:
+    """Mount an overlay whose layers are on two filesystems; yield where the upper's is, and it."""
+    (folder / "lower").mkdir()
+    with mounted(folder / "up", "-t", "tmpfs", "none") as point:
+        for name in ("upper", "work"):
+            (folder / "up" / name).mkdir()
+        options = f"lowerdir={folder}/lower,upperdir={point}/upper,workdir={point}/work"
+        with mounted(folder / "merged", "-t", "overlay", "-o", options, "none") as merged:
+            yield point, merged
+
+
 @pytest.mark.needs("root")
 def test_a_socket_that_is_bound_in_a_filesystem_keeps_it_from_being_unmounted(
     tmp_path: Path,
@@ -236,13 +248,8 @@ def test_a_port_that_only_the_kernel_keeps_is_told_as_such() -> None:
 
 @pytest.mark.needs("root")
 def test_a_filesystem_is_kept_by_the_overlays_that_have_layers_on_it(tmp_path: Path) -> None:
-    (tmp_path / "lower").mkdir()
-    with mounted(tmp_path / "up", "-t", "tmpfs", "none") as point:
-        for name in ("upper", "work"):
-            (tmp_path / "up" / name).mkdir()
-        options = f"lowerdir={tmp_path}/lower,upperdir={point}/upper,workdir={point}/work"
-        with mounted(tmp_path / "merged", "-t", "overlay", "-o", options, "none") as merged:
-            text = said(point)
+    with overlaid(tmp_path) as (point, merged):
+        text = said(point)
     told = text.replace(" ", "")  # a long path is broken
     assert f"is the upperdir of the overlay mounted at {merged}".replace(" ", "") in told
     assert f"next: umount {merged}".replace(" ", "") in told
