@@ -200,6 +200,8 @@ def _answer(changes: Iterable[Change], before: Report, after: Report) -> Answer:
     told = list(changes)
     if any(change.decides and not change.unsure for change in told):
         return Answer.NEW
+    if after.accepted:
+        return Answer.NOTHING_NEW
     doubts = after.status is Status.UNDECIDED and before.status is not Status.UNDECIDED
     if doubts or after.incomplete or any(change.unsure for change in told):
         return Answer.UNDECIDED

@@ -16,7 +16,7 @@ from analyzer.changes.growth import holdings
 from analyzer.changes.identity import root
 from analyzer.check.subtree import INSIDE
 from analyzer.core.errors import TargetVanishedError
-from analyzer.core.model import Status, Verdict
+from analyzer.core.model import Verdict
 from analyzer.report.value import ReportObject
 from analyzer.report.wording import listing, many
 
@@ -99,7 +99,7 @@ class Watch:
     @property
     def contained(self) -> bool:
         """Tell whether the subject is there, and its last reading found nothing that decides."""
-        return not self.lost and self.last is not None and self.last.status is Status.CONTAINED
+        return not self.lost and self.last is not None and self.last.accepted
 
     def see(self, report: Report) -> list[Event]:
         """Take in the next reading; TargetVanishedError where its process is another by now."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import typer
 
+from analyzer.cli import options as opt
 from analyzer.cli.arguments import parse_words, split_output
 from analyzer.cli.desk import Desk
 from analyzer.cli.output import Progress, coloured, columns, emit, note, speak_utf8
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from analyzer.check.leaks import Verdicts
-    from analyzer.cli import options as opt
     from analyzer.cli.target import Target
     from analyzer.report.rules import Rule
     from analyzer.report.value import Report, ReportOptions
@@ -296,7 +296,7 @@ class Asked(NamedTuple):
         gate: bool,
         strict: bool,
         references_only: bool,
-        accept_consistent: bool = False,
+        accept: opt.Accepted = opt.Accepted.PROVEN,
         profile: str,
         policy: str | None = None,
         baseline: frozenset[str] = frozenset(),
@@ -315,7 +315,7 @@ class Asked(NamedTuple):
             ignore=parse_words(ignore, "--ignore"),
             strict=strict,
             references_only=references_only,
-            accept_consistent=accept_consistent,
+            accept_consistent=accept is opt.Accepted.CONSISTENT,
             policy=_rules(policy),
             baseline=baseline,
             profile=profile if profile == RECOGNISED else named(profile).name,

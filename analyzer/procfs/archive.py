@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from analyzer.core import extras
 from analyzer.core.errors import BadInputError
-from analyzer.procfs import captures, checkpoint, sos, streamed, tarball, textdump, ttar
+from analyzer.procfs import captures, checkpoint, choice, sos, streamed, tarball, textdump, ttar
 from analyzer.procfs.contents import Contents, CutShortError
 from analyzer.procfs.fs import MAX_FILE, FolderFs, MemoryFs, Overlaid, ProcFs
 
@@ -74,7 +74,7 @@ def open_dump(path: Path, opened: int | None = None) -> ProcFs:
         with file:
             if not stat.S_ISREG(kind) and not standard:
                 raise BadInputError(f"{path}: neither a file nor a folder")
-            where = "stdin" if standard else str(path)
+            where = choice.STDIN if standard else str(path)
             return _found(_contents(file, where), path, where)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         why = getattr(error, "strerror", None) or " ".join(str(error).split())
@@ -101,12 +101,17 @@ def _fill(contents: Contents, file: io.BufferedReader, where: str) -> None:
         contents.entries = textdump.unpack(_text(contents, file, where), where)
     elif magic.startswith(ttar.MAGIC):
         contents.entries = ttar.unpack(_text(contents, file, where), where)
-    elif captures.recognised(magic):
+    elif _is_capture(magic):
         captures.fill(contents, [("", _text(contents, file, where, _MOST_CAPTURE))])
     elif magic.startswith(_ZIP):
         _unzip(contents, file, where)
     else:
         _untar(contents, file, magic, where)
+
+
+def _is_capture(head: bytes) -> bool:
+    # The first member of an archive may be one: its text follows the header.
+    return not tarball.is_header(head) and captures.recognised(head) is not None
 
 
 def _text(contents: Contents, stream: tarball.Readable, where: str, limit: int = MAX_FILE) -> bytes:
@@ -168,7 +173,7 @@ def _inner(
     head = buffered.head(captures.HEAD)
     if head.startswith(streamed.MAGIC):
         streamed.fill(contents, buffered, where, most)
-    elif captures.recognised(head):
+    elif _is_capture(head):
         limit = min(_MOST_CAPTURE, most())
         captures.fill(contents, [("", _text(contents, buffered, where, limit))])
     else:
@@ -209,6 +214,9 @@ def _unzip(contents: Contents, file: io.BufferedReader, where: str) -> None:
                 if info.is_dir():
                     contents.folders.add(name)
                     continue
+                if choice.is_archive(name):
+                    contents.archives.append(name)
+                    continue
                 if not tarball.is_of_use(name):
                     continue
                 with archive.open(info) as member:
@@ -228,27 +236,26 @@ def _unzip(contents: Contents, file: io.BufferedReader, where: str) -> None:
 def _found(contents: Contents, path: Path, where: str) -> ProcFs:
     """Find the folder that the processes are in: a bundle may have it anywhere."""
     if images := checkpoint.roots(contents.entries):
-        return _restored(contents, _root(images, where), path, where)
+        return _restored(contents, choice.one_of(images, where, packed=True), path, where)
     reports = sos.roots(contents.entries)
     roots = {*_roots(contents.entries), *_roots(contents.folders)}
     if reports:
-        report = _root(reports, where)
+        report = choice.one_of(reports, where, packed=True)
         files = _files(_below(contents.entries, report), sos.is_capture)
         root = (*report, sos.PROC)
     elif roots:
-        files, root = [], _root(roots, where)
+        files, root = [], choice.one_of(roots, where, packed=True)
+        contents.notes += choice.passed_over(roots, root)
     else:
         files, root = _files(contents.entries, lambda _: True), ()
         contents.entries = {}
     contents.entries = _below(contents.entries, root)
-    if _is_empty(contents.entries):
-        raise BadInputError(f"{where}: {_EMPTY}")
     prefix = "".join(f"{part}/" for part in root)
     contents.folders = {
         name.removeprefix(prefix) for name in contents.folders if name.startswith(prefix)
     }
     captures.fill(contents, files)
-    return _in_memory(contents, path.joinpath(*root), where)
+    return _not_empty(_in_memory(contents, path.joinpath(*root), where), where)
 
 
 def _restored(contents: Contents, root: tuple[str, ...], path: Path, where: str) -> ProcFs:
@@ -270,10 +277,13 @@ def _files(
     return [(n, e) for n, e in sorted(entries.items()) if isinstance(e, bytes) and wanted(n)]
 
 
-def _in_memory(contents: Contents, path: Path, where: str) -> ProcFs:
+def _in_memory(contents: Contents, path: Path, where: str, *, packed: bool = True) -> ProcFs:
+    if contents.machines:
+        raise choice.several(sorted(contents.machines), where, packed=packed)
     fs = MemoryFs(contents.entries, path, contents.folders)
     if not any(map(_is_process, fs.listdir(""))):
-        raise BadInputError(_no_process(where) + (f" ({contents.cut})" if contents.cut else ""))
+        said = choice.nothing(where, contents.archives, packed=packed)
+        raise BadInputError(f"{said} ({contents.cut})") if contents.cut else said
     fs.cut, fs.skipped = contents.cut, contents.skipped
     fs.captures, fs.damaged, fs.notes = contents.captures, contents.damaged, contents.notes
     return fs
@@ -284,15 +294,6 @@ def _below(entries: dict[str, bytes | str], root: Iterable[str]) -> dict[str, by
     if not prefix:
         return entries
     return {n.removeprefix(prefix): e for n, e in entries.items() if n.startswith(prefix)}
-
-
-def _is_empty(entries: dict[str, bytes | str]) -> bool:
-    told = [
-        entry
-        for name, entry in entries.items()
-        if name.endswith(("/stat", "/status")) and _is_process(name.rpartition("/")[0])
-    ]
-    return bool(told) and not any(told)
 
 
 def _roots(names: Iterable[str]) -> Iterator[tuple[str, ...]]:
@@ -309,17 +310,6 @@ def _roots(names: Iterable[str]) -> Iterator[tuple[str, ...]]:
                 break
 
 
-def _root(roots: set[tuple[str, ...]], where: str) -> tuple[str, ...]:
-    least = min(map(len, roots))
-    near = sorted(root for root in roots if len(root) == least)
-    named = [root for root in near if root[-1:] == ("proc",)] or near
-    if len(named) > 1:
-        names = ", ".join("/".join(root) for root in named[:4])
-        more = ", ..." if len(named) > 4 else ""  # noqa: PLR2004
-        raise BadInputError(f"{where}: {len(named)} dumps in one ({names}{more}): name one of them")
-    return named[0]
-
-
 def _in_folder(folder: int, path: Path) -> ProcFs:
     """Find the processes in a folder, or some levels down; or what tools printed of them."""
     outer = FolderFs(folder, path)
@@ -328,19 +318,21 @@ def _in_folder(folder: int, path: Path) -> ProcFs:
         reports = {parts for parts in levels[-1] if sos.COMMANDS in _folders(outer, parts)}
         images = {parts for parts in levels[-1] if checkpoint.TREE in _folders(outer, parts)}
         if images:
-            return _images(outer, _root(images, str(path)), path)
+            return _images(outer, choice.one_of(images, str(path), packed=False), path)
         if reports:
-            return _report(folder, path, _root(reports, str(path)))
+            return _report(folder, path, choice.one_of(reports, str(path), packed=False))
         found = {parts for parts in levels[-1] if _has_process(outer, parts)}
         if found:
-            root = _root(found, str(path))
-            return FolderFs(_opened(folder, root), path.joinpath(*root)) if root else outer
+            root = choice.one_of(found, str(path), packed=False)
+            fs = FolderFs(_opened(folder, root), path.joinpath(*root)) if root else outer
+            return _not_empty(fs, str(path))
         level = [(*parts, name) for parts in levels[-1] for name in _folders(outer, parts)]
         levels.append(level[:_MOST_FOLDERS])
     contents = Contents()
     some = [parts for level in levels[:_DEPTH] for parts in level]
     captures.fill(contents, _captured(contents, outer, some, lambda _: True))
-    return _in_memory(contents, path, str(path))
+    contents.archives = ["/".join(parts) for parts in some if choice.is_archive("/".join(parts))]
+    return _in_memory(contents, path, str(path), packed=False)
 
 
 def _images(outer: FolderFs, root: tuple[str, ...], path: Path) -> ProcFs:
@@ -428,5 +420,15 @@ def _is_process(name: str) -> bool:
     return name.isascii() and name.isdigit()
 
 
-def _no_process(where: str) -> str:
-    return f"{where}: not a dump of /proc: it has no process"
+def _not_empty(fs: ProcFs, where: str) -> ProcFs:
+    """Return `fs`; BadInputError where all that it has of processes are empty files."""
+    seen = False
+    for pid in filter(_is_process, fs.listdir("")):
+        with suppress(OSError):
+            for head in fs.heads(pid, ("stat", "status")):
+                if head:
+                    return fs
+                seen = seen or head is not None
+    if seen:
+        raise BadInputError(f"{where}: {_EMPTY}")
+    return fs

@@ -22,6 +22,8 @@ class Contents:
     `skipped` counts by what they are the members that are of no use here, `cut` says how far it
     could be read: "" when to its end. `captures` are the names of those that it was made
     of; `damaged` tells of what in them is not as it should be, `notes` of what it cannot have.
+    `archives` are names of files that may be more dumps, `machines` are where there are captures of
+    several.
     """
 
     entries: Entries = field(default_factory=dict)
@@ -31,3 +33,5 @@ class Contents:
     captures: list[str] = field(default_factory=list)
     damaged: list[BadInputError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    archives: list[str] = field(default_factory=list)
+    machines: set[str] = field(default_factory=set)

@@ -34,6 +34,11 @@ def is_capture(inner: str) -> bool:
     return _CAPTURE.fullmatch(inner) is not None
 
 
+def machine(name: str) -> str:
+    """Return the folder that a capture is in, of a report that of the report itself."""
+    return name.partition(f"{COMMANDS}/")[0] if COMMANDS in name else name.rpartition("/")[0]
+
+
 def roots(names: Iterable[str]) -> set[tuple[str, ...]]:
     """Return where reports are in a bundle: the folders that sos_commands is in."""
     found = set()

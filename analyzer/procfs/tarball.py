@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Final, Protocol
 
 from analyzer.core.errors import BadInputError
-from analyzer.procfs import checkpoint, sos
+from analyzer.procfs import checkpoint, choice, sos
 from analyzer.procfs.contents import Contents, CutShortError
 
 if TYPE_CHECKING:
@@ -171,6 +171,10 @@ def _add(
 ) -> None:
     kind = header[156:157]
     name = _clean(known.get(b"path") or _name(header))
+    if name is not None and kind in _FILE and choice.is_archive(name):
+        contents.archives.append(name)
+        source.skip(size)
+        return
     why = _LEADS_OUT if name is None else _HUGE if kind in _FILE and size > MAX_CONTENT else ""
     why = why or ("" if kind in {*_FILE, _SYMLINK, _FOLDER} else _SKIPPED.get(kind, "others"))
     if why or name is None:
@@ -189,18 +193,24 @@ def _add(
 
 
 def _checked(source: _Stream, header: bytes, *, started: bool) -> tuple[bytes, int]:
-    try:
-        expected = int(header[_SUM].strip(b" \0") or b"0", 8)
-        size = _number(header[124:136])
-    except ValueError:
-        expected, size = -1, 0
-    # The lower half of Adler-32 is the sum of the bytes, and one more, modulo _PRIME.
-    total = expected - _BLANK_SUM + sum(header[_SUM])
-    if zlib.adler32(header) & 0xFFFF != (total + 1) % _PRIME:
+    if not is_header(header):
         if started:
             raise source.cut("damaged")
         raise source.error("it is no tar archive, or damaged")
-    return header[156:157], size
+    return header[156:157], _number(header[124:136])
+
+
+def is_header(data: bytes) -> bool:
+    """Tell whether bytes begin with the header of a member, by its checksum."""
+    header = data[:_BLOCK]
+    try:
+        expected = int(header[_SUM].strip(b" \0") or b"0", 8)
+        _number(header[124:136])
+    except (ValueError, IndexError):
+        return False
+    # The lower half of Adler-32 is the sum of the bytes, and one more, modulo _PRIME.
+    total = expected - _BLANK_SUM + sum(header[_SUM])
+    return len(header) == _BLOCK and zlib.adler32(header) & 0xFFFF == (total + 1) % _PRIME
 
 
 def _number(digits: bytes) -> int:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.errors import BadInputError, NotPermittedError
-from analyzer.core.model import TASKS
+from analyzer.core.model import TASKS, UNKNOWN_PARENT
 from analyzer.core.values import dataclass
 from analyzer.procfs import cgroup, stat, status
 from analyzer.procfs.fs import vanished
 from analyzer.procfs.gaps import Failure, attempt, lacking, refusal
+from analyzer.procfs.parse import decode
 from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _ID: Final = re.compile(r"[1-9][0-9]{0,8}")
 _UNLISTED: Final = "it is not in the tree, and all that it holds is missing"
+_NAMELESS: Final = "whose child it is, and what else they tell, is not known"
 _UNDATED: Final = "when it started is not known, and little else of it"
 _UNTOLD: Final = "its id in its own pid namespace is not known"
 _ALONE: Final = "its first thread stands for all: what the others have of their own is missing"
@@ -128,21 +131,44 @@ def _stat(fs: ProcFs, folder: str) -> stat.Stat:
     return stat.parse(fs.read(f"{folder}/stat"), fs.name(f"{folder}/stat"))
 
 
+def _own_stat(data: bytes, where: str, tid: int) -> stat.Stat:
+    found = stat.parse(data, where)
+    _of_whom(found.tid, tid, where)
+    return found
+
+
+def _own_status(data: bytes, where: str, tgid: int) -> status.Status:
+    found = status.parse(data, where)
+    _of_whom(found.tgid, tgid, where)
+    return found
+
+
+def _of_whom(told: int, whose: int, where: str) -> None:
+    """Raise BadInputError for a file of another task: a dump was put together, or renamed."""
+    if told != whose:
+        raise BadInputError(f"{where}: it is of process {told}")
+
+
 def _task(fs: ProcFs, tgid: int, tid: int, folder: str, log: GapLog) -> Task | None:
-    """Read a task by what there is of it; None, and a gap, where there is nothing."""
+    """Read a task by what there is of it; a gap, and None of a live one, where there is nothing."""
     what = "a process" if tid == tgid else f"thread {tid}"
     first, more = (
         attempt(fs, f"{folder}/{name}", parse, log, tgid, what=what, effect=effect)
         for name, parse, effect in (
-            ("stat", stat.parse, _UNDATED),
-            ("status", status.parse, _UNTOLD),
+            ("stat", partial(_own_stat, tid=tid), _UNDATED),
+            ("status", partial(_own_status, tgid=tgid), _UNTOLD),
         )
     )
     if not isinstance(first, stat.Stat):
         if not isinstance(more, status.Status):
-            log.add(Failure(f"{what}: neither stat nor status", "", None, _UNLISTED), tgid)
-            return None
-        first = stat.of_status(tid, more)
+            stays = fs.copied and tid == tgid
+            effect = _NAMELESS if stays else _UNLISTED
+            log.add(Failure(f"{what}: neither stat nor status", "", None, effect), tgid)
+            if not stays:
+                return None
+            first = _listed(fs, tid)
+        else:
+            first = stat.of_status(tid, more)
     path, group = _cgroups(fs, folder) if tid == tgid and not first.kthread else (None, None)
     if not isinstance(more, status.Status):
         return Task(tid, tgid, folder, first, None, path, group=group)
@@ -151,6 +177,15 @@ def _task(fs: ProcFs, tgid: int, tid: int, folder: str, log: GapLog) -> Task | N
         tid, tgid, folder, first, nspid, path, more.nspid or (), more.tracer, more.hidden, group,
         more.uid, _program(fs, folder) if tid == tgid and not first.kthread else None,
     )  # fmt: skip
+
+
+def _listed(fs: ProcFs, pid: int) -> stat.Stat:
+    """Return what is known of a process of which a dump has but the folder."""
+    try:
+        comm = decode(fs.read(f"{pid}/comm").removesuffix(b"\n"))
+    except (OSError, BadInputError):
+        comm = ""
+    return stat.Stat(pid, comm or "?", "?", UNKNOWN_PARENT, flags=0, threads=1, start_ticks=0)
 
 
 def _program(fs: ProcFs, folder: str) -> str | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from analyzer.core.model import Side
+from analyzer.core.model import Side, Status
 from analyzer.core.notebook import display
 from analyzer.core.text import printable, shorten
 from analyzer.core.values import dataclass, field
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from analyzer.check.leaks import Verdicts
-    from analyzer.core.model import Basis, Conclusion, Counted, Impact, Rules, Status, Verdict
+    from analyzer.core.model import Basis, Conclusion, Counted, Impact, Rules, Verdict
     from analyzer.core.notebook import Page
     from analyzer.report.consistency import Consistency
     from analyzer.report.crossed import Crossed
@@ -298,6 +298,12 @@ class Report:
     def consistent(self) -> bool:
         """Tell whether nothing speaks against containment, which is not proven."""
         return self.consistency is not None and self.consistency.consistent
+
+    @property
+    def accepted(self) -> bool:
+        """Tell whether it is contained, or as good as that to who accepts what is consistent."""
+        as_good = self.options.accept_consistent and self.consistent
+        return self.status is Status.CONTAINED or as_good
 
     @property
     def alone(self) -> list[Crossed]:

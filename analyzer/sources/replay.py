@@ -87,7 +87,7 @@ def collect(path: Path, asked: Request | int | None, opened: int | None = None) 
 def _why_not(fs: ProcFs, pid: int | None) -> str:
     """Return why a process may be missing in a dump, "" where nothing tells."""
     if str(pid) in fs.listdir(""):
-        return " that could be read: it has neither its stat nor its status"
+        return " that could be read: it ended while that was made"
     return f": {fs.cut}" if fs.cut else ""
 
 

@@ -55,7 +55,10 @@ def _parts() -> Iterator[str]:
     yield (
         "Nothing of an archive is written to disk. What it has besides files, links and folders "
         "is passed over and counted. One that is cut short or damaged is read as far as it goes, "
-        "and its report says how far that was. Two dumps in one are refused, with their names."
+        "and its report says how far that was. Two dumps in one are refused, with their names, "
+        "and so is an archive of archives, as `sos collect` makes one with a report for each "
+        "host: one of them is read as "
+        "`tar xOf COLLECTED.tar.xz sosreport-HOST.tar.xz | cranalyze check --proc - PID`."
     )
     yield "## What tools have printed, and sos reports"
     yield (
@@ -76,7 +79,8 @@ def _parts() -> Iterator[str]:
         "descriptors are one open file nobody tells. A line that is not as it should be is passed "
         "over, and a gap with its number. A descriptor that two of them tell differently, or one "
         "twice, is not known: a file's name may have newlines in it that `ls` prints as they are. "
-        "Nothing of it ever proves containment."
+        "Nothing of it ever proves containment. Where one tool told of a process in two folders, "
+        "or `uname` of two kernels, they are of two machines: refused."
     )
     yield (
         "Of a **sos report** these are used: `proc/PID/status` and `mountinfo` (newer versions "
@@ -104,9 +108,10 @@ def _parts() -> Iterator[str]:
         "The report begins with an inventory: how many processes there are, and how many have "
         "each kind of file. What a dump lacks is never taken for what was not there: each "
         "process that lacks a file, or has a malformed one, is a gap that names both, and what "
-        "there is of it is read. `status` alone is enough for the tree of processes. A "
-        "process whose parent is not in the dump may be inside or outside (*unplaced*): it is "
-        "shown, and is no witness of a leak."
+        "there is of it is read. `status` alone is enough for the tree of processes; one that "
+        "has neither that nor `stat` stays, with what else there is. A process whose parent is not "
+        "in the dump may be inside or outside (*unplaced*): it is shown, and is no witness of a "
+        "leak."
     )
     yield md.table(("missing", "what it costs"), [(f"`{n}`", c) for n, c in COSTS.items()])
     yield "## What can be told, and how certainly"
@@ -214,6 +219,10 @@ _FORMS: Final = (
     (
         "`tar cf X.tar /proc/PID`",
         "refused: `/proc` calls each of its files 0 bytes long, and tar believes it",
+    ),
+    (
+        "`kubectl cp`, `docker cp`, `podman cp` of `/proc`",
+        "refused: the first is tar, and the others copy nothing of it; use `exec`, as above",
     ),
     ("`cp -rL`", "follows links: descriptors and namespaces are files then, and a gap"),
 )

@@ -206,6 +206,41 @@ def test_a_descriptor_that_is_told_twice_is_not_known(tmp_path: Path) -> None:
     assert [str(error) for error in fs.damaged] == [f"{CHILD}/fd/0 is told twice, and not alike"]
 
 
+def test_captures_of_two_machines_are_not_put_together(tmp_path: Path) -> None:
+    for host in ("web1", "web2"):
+        copied(tmp_path / host, "lsof.txt", "ps-ef.txt")
+    with pytest.raises(BadInputError, match=r"2 dumps in one \(web1, web2\): name one of them"):
+        open_dump(tmp_path)
+    assert open_dump(tmp_path / "web1").captures == ["lsof", "ps"]
+
+
+def test_captures_of_one_machine_may_be_in_folders(tmp_path: Path) -> None:
+    copied(tmp_path / "files", "lsof.txt")
+    copied(tmp_path / "tree", "ps-ef.txt")
+    assert open_dump(tmp_path).captures == ["lsof", "ps"]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bytes])
+def test_an_archive_that_begins_with_a_capture_is_an_archive(
+    pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for name in ("ps-ef.txt", "lsof.txt"):
+            tar.add(DATA / name, name)
+    (tmp_path / "x").write_bytes(pack(made.getvalue()))
+    fs = open_dump(tmp_path / "x")
+    assert (fs.captures, fs.damaged) == (["lsof", "ps"], [])
+
+
+def test_two_kernels_are_two_machines(tmp_path: Path) -> None:
+    folder = copied(tmp_path, "lsof.txt")
+    for host in ("web1", "web2"):
+        (folder / f"{host}.txt").write_bytes(b"Linux %s 6.1.0 #1 SMP\n" % host.encode())
+    with pytest.raises(BadInputError, match=r"2 dumps in one \(web1.txt, web2.txt\)"):
+        open_dump(folder)
+
+
 def test_what_lsof_might_not_read_is_a_gap(tmp_path: Path) -> None:
     head, _, rows = (DATA / "lsof.txt").read_bytes().partition(b"\n")
     line = (b"x".ljust(14) + b"7 root NOFD").ljust(head.index(b"NAME"))

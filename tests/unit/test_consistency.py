@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from analyzer.changes.between import Answer, between
+from analyzer.changes.trend import Trends
+from analyzer.changes.watching import Watch
 from analyzer.check.leaks import check
 from analyzer.core.model import Basis, Conclusion, Counted, Status
 from analyzer.procfs import moved, preconditions, tasks
@@ -139,6 +142,23 @@ def test_one_precondition_that_does_not_hold_is_enough(name: str) -> None:
     assert (report.exit_code, report.consistent) == (3, False)
     assert {one.conclusion for one in report.objects} == {Conclusion.UNKNOWN}
     assert f"{name}: no, why it does not" in text(report)
+
+
+@pytest.mark.parametrize(
+    ("accept", "answer"), [(False, Answer.UNDECIDED), (True, Answer.NOTHING_NEW)]
+)
+def test_what_is_new_and_consistent_is_nothing_new_to_who_accepts_it(
+    *, accept: bool, answer: Answer
+) -> None:
+    made, _ = machine()
+    before = reported(made, accept=accept)
+    made.object("MM", None, holders=[(100, "mm")])
+    after = reported(made, accept=accept)
+    assert after.consistent
+    assert between(before, after).answer is answer
+    watch = Watch(Trends(3))
+    watch.see(after)
+    assert watch.contained is accept
 
 
 def test_what_may_hold_an_object_leaves_it_open() -> None:

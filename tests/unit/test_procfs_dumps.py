@@ -357,6 +357,34 @@ def test_two_dumps_in_one_are_told_apart(tmp_path: Path) -> None:
     assert everything(open_dump(tmp_path / "d/a")) == ENTRIES
 
 
+def test_a_dump_that_is_deeper_than_the_one_that_is_read_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "d.tar"
+    path.write_bytes(tar_of((member("a/1/stat", size=1), b"1"), (member("b/proc/1/stat"), b"")))
+    assert open_dump(path).notes == ["passed over: other dumps that are deeper in it (b/proc)"]
+    nested = tar_of((member("1/stat", size=1), b"1"), (member("cranalyze/again/1/stat"), b""))
+    path.write_bytes(nested)
+    assert not open_dump(path).notes
+
+
+@pytest.mark.parametrize("pack", ["tar", "zip", "folder"])
+def test_archives_in_one_are_told_with_how_to_take_one(pack: str, tmp_path: Path) -> None:
+    inner = ["collect/sosreport-a.tar.xz", "collect/sosreport-b.tar.xz"]
+    path = tmp_path / f"x.{pack}"
+    if pack == "zip":
+        with zipfile.ZipFile(path, "w") as made:
+            for name in inner:
+                made.writestr(name, b"not looked into")
+    elif pack == "tar":
+        path.write_bytes(tar_of(*((member(name), b"nor here") for name in inner)))
+    else:
+        as_folder(dict.fromkeys(inner, b""), path)
+    with pytest.raises(BadInputError) as caught:
+        open_dump(path)
+    command = {"tar": "tar xOf", "zip": "unzip -p"}
+    how = f"{command[pack]} {path} {inner[0]} |" if pack in command else f"--proc {path}/{inner[0]}"
+    assert f"it has 2 archives ({', '.join(inner)}): take one: {how}" in str(caught.value)
+
+
 def test_what_comes_after_a_stream_is_no_part_of_it(tmp_path: Path) -> None:
     whole = stream_of({"7/stat": b"a\n"})
     path = tmp_path / "d"
@@ -386,12 +414,13 @@ def test_a_tar_of_proc_itself_is_empty_and_that_is_said(
     path, pid = tmp_path / "x.tar", os.getpid()
     command = ["tar", "-cf", str(path), "-C", "/", f"proc/{pid}/stat", f"proc/{pid}/status"]
     subprocess.run(command, check=True)
-    with pytest.raises(BadInputError, match=r"every file 0 bytes long.*procdump --script"):
-        open_dump(path)
+    for dump in (path, as_folder({"7/stat": b"", "7/fd/3": "/x"}, tmp_path / "unpacked")):
+        with pytest.raises(BadInputError, match=r"every file 0 bytes long.*procdump --script"):
+            open_dump(dump)
 
 
 def test_files_where_links_ought_to_be_are_told(tmp_path: Path) -> None:
-    entries: Entries = {"7/stat": b"", "7/fd/3": b"followed", "7/fd/4": "/x"}
+    entries: Entries = {"7/stat": b"7", "7/fd/3": b"followed", "7/fd/4": "/x"}
     for fs in (MemoryFs(entries, tmp_path), open_dump(as_folder(entries, tmp_path / "d"))):
         links = fs.links("7/fd")
         assert (links.names, links.targets, links.others) == (["4"], ["/x"], 1)

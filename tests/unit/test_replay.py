@@ -330,6 +330,33 @@ def test_damage_is_a_gap_that_names_the_file_and_the_line(
     assert graph.verdict(shared) == "usage_leak"
 
 
+def test_a_process_that_is_listed_stays_with_what_there_is_of_it(tmp_path: Path) -> None:
+    dump, pid = entries("fork-file"), root_of("fork-file")
+    whole = judged(replayed(dump, tmp_path, pid), pid)
+    others = [one for one in pids(dump) if one != pid]
+    for other in others:
+        del dump[f"{other}/stat"], dump[f"{other}/status"]
+    dump[f"{others[-1]}/comm"] = b"of comm\n"
+    found = judged(replayed(dump, tmp_path, pid), pid)
+    tasks = {row["tid"]: row for row in rows(found.snapshot, "tasks")}
+    assert tasks.keys() == {row["tid"] for row in rows(whole.snapshot, "tasks")}
+    assert tasks[others[-1]]["comm"] == "of comm"
+    assert leaking(whole)
+    assert not leaking(found)
+    said = "neither stat nor status"
+    assert [gap for gap in gaps(found.snapshot) if said in gap] == [
+        f"{len(others)} processes (pid {', '.join(map(str, others))}): a process: {said}"
+    ]
+
+
+@pytest.mark.parametrize("name", ["stat", "status"])
+def test_a_file_of_another_process_is_a_gap(name: str, tmp_path: Path) -> None:
+    dump, pid = entries("fork-file"), root_of("fork-file")
+    dump[f"{pid}/{name}"] = dump[f"2/{name}"]
+    (gap,) = gaps(replayed(dump, tmp_path, pid))
+    assert gap == f"pid {pid}: a process: {name} is not as it should be: it is of process 2"
+
+
 def gaps(snapshot: Snapshot) -> list[str]:
     return [row["where"] for row in rows(snapshot, "gaps")]
 
@@ -407,7 +434,7 @@ def test_what_is_missing_makes_no_leak_and_hides_no_gap(
         for path, entry in dump.items()
         if path not in lost and "/".join(path.split("/")[:2]) not in lost
     }
-    if not {f"{pid}/stat", f"{pid}/status"} & kept.keys():
+    if pid not in pids(kept):
         with pytest.raises(TargetVanishedError):
             told(kept, pid)
         return

@@ -46,6 +46,7 @@ def run(  # noqa: PLR0913 - an option each
     fail_on: opt.FailOn = None,
     ignore: opt.Ignore = None,
     references_only: opt.ReferencesOnly = False,
+    accept: opt.Accept = opt.Accepted.PROVEN,
     profile: opt.ProfileName = "auto",
     policy: opt.Policy = None,
     config: opt.Config = None,
@@ -71,6 +72,7 @@ def run(  # noqa: PLR0913 - an option each
     chosen = wanted.options(
         "diff", fail_on, ignore,
         subtree=subtree, gate=False, strict=strict, references_only=references_only,
+        accept=accept,
         profile=profile, policy=policy,
     )  # fmt: skip
     if before == after == "-":

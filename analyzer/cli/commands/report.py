@@ -79,7 +79,7 @@ def run(  # noqa: PLR0913 - an option each
     chosen = wanted.options(
         "report", fail_on, ignore,
         subtree=subtree, gate=check, strict=strict, references_only=references_only,
-        accept_consistent=accept is opt.Accepted.CONSISTENT,
+        accept=accept,
         profile=profile, policy=policy, baseline=known_before(baseline, target, rules.value),
     )  # fmt: skip
     if tool is opt.Tool.CRIU:

@@ -95,6 +95,7 @@ def run(  # noqa: PLR0913 - an option each
     fail_on: opt.FailOn = None,
     ignore: opt.Ignore = None,
     references_only: opt.ReferencesOnly = False,
+    accept: opt.Accept = opt.Accepted.PROVEN,
     profile: opt.ProfileName = "auto",
     policy: opt.Policy = None,
     prometheus: opt.Prometheus = None,
@@ -126,6 +127,7 @@ def run(  # noqa: PLR0913 - an option each
     chosen = wanted.options(
         "watch", fail_on, ignore,
         subtree=subtree, gate=True, strict=strict, references_only=references_only,
+        accept=accept,
         profile=profile, policy=policy,
     )  # fmt: skip
     gc.enable()  # it is no short run

@@ -47,7 +47,7 @@ def fill(contents: Contents, files: Iterable[tuple[str, bytes]]) -> None:
     for name, data in files:
         capture = recognised(data)
         if capture is not None:
-            told.begin(name)
+            told.begin(name, capture.name)
             capture.read(told, data)
             if not data.endswith(b"\n"):
                 told.damage(data.count(b"\n") + 1, "the text ends within a line: it is cut short")
@@ -56,3 +56,4 @@ def fill(contents: Contents, files: Iterable[tuple[str, bytes]]) -> None:
         contents.entries.setdefault(path, entry)
     contents.folders |= told.folders
     contents.damaged += told.damaged
+    contents.machines |= told.machines

@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
-from analyzer.procfs import files, refusals
+from analyzer.procfs import files, refusals, sos
 from analyzer.procfs.fdinfo import ACCESS
 from analyzer.procfs.parse import malformed
 
@@ -27,12 +27,17 @@ _BREAKS: Final = re.compile(rb"[\n\\]")
 
 
 class Told:
-    """Processes, links and refusals of captures; `damaged` are lines that are not as expected."""
+    """Processes, links and refusals of captures; `damaged` are lines that are not as expected.
+
+    `machines` are where captures are, if they are not all of one machine.
+    """
 
     def __init__(self) -> None:
         self.folders: set[str] = set()
         self.damaged: list[BadInputError] = []
-        self._where = ""
+        self.machines: set[str] = set()
+        self._where = self._tool = self._folder = ""
+        self._machines: dict[tuple[str, int | str], str] = {}
         self._processes: dict[int, dict[str, bytes]] = {}
         self._links: dict[str, str] = {}
         self._access: dict[str, bytes] = {}
@@ -40,9 +45,9 @@ class Told:
         self._refused: refusals.Refusals = {}
         self._files: dict[str, bytes] = {}
 
-    def begin(self, where: str) -> None:
-        """Go on with the capture that is called `where`."""
-        self._where = where
+    def begin(self, where: str, tool: str = "") -> None:
+        """Go on with the capture that is called `where`, and is what `tool` printed."""
+        self._where, self._tool, self._folder = where, tool, sos.machine(where)
 
     def damage(self, line: int, expected: str) -> None:
         """Note that line `line` (from 1) is not as it should be."""
@@ -59,6 +64,7 @@ class Told:
         """
         number = pid if isinstance(pid, int) else int(pid) if _ID.fullmatch(pid) else 0
         if number > 0:
+            self._of_one(number)
             told = self._processes.setdefault(number, {})
             for word, value in known.items():
                 told.setdefault(word, value)
@@ -72,7 +78,18 @@ class Told:
 
     def content(self, path: str, data: bytes) -> None:
         """Note what a file of /proc has that is no process's."""
-        self._files.setdefault(path, data)
+        first = self._machines.setdefault(("", path), self._where)
+        if self._files.setdefault(path, data) != data:
+            self.machines |= {first, self._where}
+
+    def _of_one(self, pid: int) -> None:
+        """Note that a tool told of a process; in two folders they are of two machines.
+
+        Processes of two machines have the same numbers, and so have their pipes.
+        """
+        first = self._machines.setdefault((self._tool, pid), self._folder)
+        if first != self._folder:
+            self.machines |= {first, self._folder}
 
     def link(self, path: str, target: str) -> None:
         """Note where a link of /proc leads."""
