@@ -36,6 +36,7 @@ _WORDS: Final = {
     "SIGHAND": "its memory is laid out alike, and it handles the same signals",
     "FS": "working directory, root, umask and namespaces are the same",
 }
+_PATH: Final = "the path"
 
 
 class Member(NamedTuple):
@@ -255,3 +256,26 @@ def of_both(files: Sequence[File], *, host: bool) -> Iterator[Tied]:
                 words = f"inode {file.ino}"
                 yield Tied(file.key, other.key, f"{words}, mapped", LIKE)
                 yield Tied(other.key, other.key, f"{words}, open", LIKE)
+
+
+def of_loops(files: Sequence[File], backing: Mapping[str, str], *, host: bool) -> Iterator[Tied]:
+    """Yield the relation of files to those that back loop devices: `backing` has paths, by device.
+
+    A loop device keeps the open file that it was given (fget() in loop_configure(),
+    drivers/block/loop.c; not one of O_PATH), and says its path as a link to it does: by d_path()
+    (loop_attr_backing_file_show()). losetup(8) gives it one of its own, so that equal paths are no
+    more than likely; where they differ there are two files.
+    """
+    devices: dict[str, list[str]] = {}
+    for device, path in backing.items():
+        devices.setdefault(path, []).append(device)
+    for file in files:
+        some = devices.get(file.link)
+        if some and (host or file.inside) and not (file.flags or 0) & PATH_ONLY:
+            yield Tied(file.key, file.key, _PATH, LIKE)
+            yield from (Tied(loop_file(device), file.key, _PATH, LIKE) for device in some)
+
+
+def loop_file(device: str) -> Key:
+    """Return what the open file that backs a loop device is known by."""
+    return "FILE", f"/dev/{device}"

@@ -184,9 +184,11 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Tab
     seen = mounts.read(fs, reading.tasks, members, log)
     progress("relations")
     shown = world.shown(reading, groups, members, slots, told, seen, mapped, first, by_tid, socks)
+    backing = fs.backing_files()
+    loops = list(alike.of_loops(shown.files, backing, host=shown.host))
     shown = replace(
         shown,
-        alike=_alike(reading, groups, near, slots, mapped | forks, shown.files),
+        alike=[*_alike(reading, groups, near, slots, mapped | forks, shown.files), *loops],
         may_hold=may_hold.find(fs, shown, seen, slots.keepers),
     )
     found = relate.find(shown)
@@ -204,7 +206,11 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Tab
     things.add_binds(out, binds)
     if shown.host:
         things.add_mounts(out, shown)
-        things.add_loops(out, fs)
+    related = {row.left for row in loops}
+    things.add_loops(
+        out,
+        {at: p for at, p in backing.items() if shown.host or alike.loop_file(at) in related},
+    )
     ends.add(out, relate.ends(found), shown)
     made = {
         "relations": relate.table(found, out.number),

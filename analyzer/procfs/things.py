@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.kinds import _sock, loop, namespace_kinds, pipe, superblock, tty
 from analyzer.procfs import nslink
+from analyzer.procfs.alike import loop_file
 from analyzer.procfs.ends import add as ends_add
-from analyzer.procfs.parse import decode
 from analyzer.procfs.world import DELETED
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from analyzer.procfs.build import Tables
-    from analyzer.procfs.fs import ProcFs
     from analyzer.procfs.nslink import NamespaceLink
     from analyzer.relations.shown import File, Key, Mount, Shown, Sock
 
-_BLOCK: Final = "cranalyze/sys/block"  # where a dump has what it has of /sys/block
 _WEIGHT: Final = {"SOCKET": 2, "NET_SOCKET": 1}  # of a file (kinds._sock.owned)
 _ENDS: Final = {0: pipe.READER, 1: pipe.WRITER, 2: pipe.BOTH}  # O_RDONLY, O_WRONLY, O_RDWR
 
@@ -92,30 +90,19 @@ def add_mounts(graph: Tables, shown: Shown) -> None:
     )
 
 
-def add_loops(graph: Tables, fs: ProcFs) -> None:
-    """Add the loop devices that a dump tells of, and the files that back them.
+def add_loops(graph: Tables, backing: Mapping[str, str]) -> None:
+    """Add loop devices, and the files that back them: `backing` has their paths, by device.
 
     Which of the open files of processes such a file is, if it is one, is not known.
     """
-    found = _loops(fs)
-    first = graph.objects("LOOP", len(found), name=[f"/dev/{device}" for device in found])
-    paths = list(found.values())
+    first = graph.objects("LOOP", len(backing), name=[f"/dev/{device}" for device in backing])
+    paths = list(backing.values())
     file = graph.objects(
-        "FILE", len(found), name=paths, deleted=[path.endswith(DELETED) for path in paths]
+        "FILE", len(backing), name=paths, deleted=[path.endswith(DELETED) for path in paths]
     )
-    devices = range(first, first + len(found))
-    graph.references("LOOP", loop.LOOP.name, devices, range(file, file + len(found)))
-
-
-def _loops(fs: ProcFs) -> dict[str, str]:
-    found = {}
-    try:
-        for device in fs.listdir(_BLOCK):
-            content = fs.read(f"{_BLOCK}/{device}/loop/backing_file")
-            found[device] = decode(content.removesuffix(b"\n"))
-    except OSError:
-        pass  # most dumps have nothing of it
-    return found
+    graph.number |= {loop_file(device): file + at for at, device in enumerate(backing)}
+    devices = range(first, first + len(backing))
+    graph.references("LOOP", loop.LOOP.name, devices, range(file, file + len(backing)))
 
 
 def _namespace(graph: Tables, space: NamespaceLink) -> int:

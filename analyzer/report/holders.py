@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     _Way = tuple[str, str, int]  # the thing, how it is held, the side
 
 _SIDES = tuple(Side)
+_DEVICES = "/dev/"
 
 
 class TaskRef(NamedTuple):
@@ -279,8 +280,14 @@ class Leaders:
         # What is of one process alone is had by its tasks, whatever it holds.
         key = row, -1 if self._own[row] and not self._of(row).through else target
         if key not in self._found:
-            self._found[key] = tuple(self._routes(row, target)) or (Route(()),)
+            own = "" if row == target else self._device(row)
+            self._found[key] = tuple(self._routes(row, target)) or (Route((), (), own),)
         return self._found[key]
+
+    def _device(self, row: int) -> str:
+        """Return what a device is called, which says more than its number; "" of another thing."""
+        name = self._objects.value("name", row) or ""
+        return f"{self._of(row).title} {name}" if name.startswith(_DEVICES) else ""
 
     def _routes(self, row: int, target: int) -> Iterator[Route]:
         if self._own[row] and self._members(row):

@@ -13,7 +13,7 @@ from analyzer.relations import relations
 from analyzer.report import facts, impact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from analyzer.relations.base import Relation
     from analyzer.report.crossed import Crossed, Tie
@@ -92,14 +92,20 @@ def only_mapped(entry: ReportObject) -> bool:
 
 
 def suspects(entries: Iterable[ReportObject]) -> str:
-    """Return the processes that may hold objects from outside: "sh (7), sh (8) and 3 more"."""
+    """Return who may hold objects from outside: "sh (7), loop device /dev/loop1 and 3 more"."""
     found = dict.fromkeys(
-        f"{printable(task.comm)} ({task.tgid})"
+        words
         for entry in entries
         for one in entry.doubt.candidates
-        for task in one.holder.tasks
+        for words in _suspected(one.holder)
     )
     return few(list(found))
+
+
+def _suspected(holder: Holder) -> Iterator[str]:
+    if holder.tasks:
+        return (f"{printable(task.comm)} ({task.tgid})" for task in holder.tasks)
+    return (printable(r.thing) or title_of(holder.kind, holder.objref) for r in holder.routes)
 
 
 def verdict_words(entry: ReportObject) -> str:

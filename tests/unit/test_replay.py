@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import analyzer
 from analyzer.check import leaks
 from analyzer.core.errors import EXIT_UNDECIDED, BadInputError, TargetVanishedError
-from analyzer.core.model import Rules
+from analyzer.core.model import Conclusion, Rules
 from analyzer.procfs import facts, identity, refusals, textdump
 from analyzer.report.inventory import inventory_of, words
 from analyzer.report.make import make
@@ -503,3 +503,18 @@ def test_a_dump_knows_what_backs_a_loop_device(tmp_path: Path) -> None:
     assert [(node.kind, node.name, node.association) for node in held.by] == [
         ("LOOP", "/dev/loop7", "loop")
     ]
+
+
+def test_a_loop_device_may_hold_an_open_file_of_its_path(tmp_path: Path) -> None:
+    dump, pid = entries("two-inside"), root_of("two-inside")
+    path = next(str(link) for name, link in dump.items()
+                if name.startswith(f"{pid}/fd/") and str(link).endswith("/files.py"))  # fmt: skip
+    dump["cranalyze/sys/block/loop7/loop/backing_file"] = f"{path}\n".encode()
+    dump["cranalyze/sys/block/loop8/loop/backing_file"] = b"/srv/image\n"
+    snapshot = replayed(dump, tmp_path, pid)
+    report = make(snapshot, leaks.check(snapshot, pid), ReportOptions("check", all=True))
+    (entry,) = [one for one in report.objects if one.doubt.candidates and one.ino]
+    assert (entry.name, entry.conclusion) == (path, Conclusion.POSSIBLE)
+    (candidate,) = entry.doubt.candidates
+    assert candidate.holder.routes[0].thing == "loop device /dev/loop7"
+    assert "perhaps held by loop device /dev/loop7" in junit.render(report)
