@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from analyzer.procfs.fs import ProcFs
     from analyzer.procfs.mountinfo import Mount as Line
-    from analyzer.relations.shown import File, Key, Shown
+    from analyzer.relations.shown import File, Key, Shown, Task
 
 _PROC: Final = re.compile(r"/proc/([0-9]+)(?:/task/[0-9]+)?(?:/(.*))?")
 _MOUNTS: Final = frozenset({"mounts", "mountinfo", "mountstats"})
@@ -61,6 +61,7 @@ def _all(
 ) -> Iterator[Tied]:
     yield from _of_proc_files(shown)
     yield from _of_pidfds(shown)
+    yield from _of_the_dead(shown)
     yield from _of_cgroup_files(shown)
     yield from _of_proc_mounts(shown, seen)
     yield from _of_automounts(seen)
@@ -68,7 +69,6 @@ def _all(
     yield from _of_connections(shown)
     yield from _of_terminals(shown)
     yield from _of_segments(shown)
-    yield from _of_loops(shown, fs.backing_files())
     yield from _of_keepers(fs, shown, keepers)
 
 
@@ -135,6 +135,52 @@ def _of_pidfds(shown: Shown) -> Iterator[Tied]:
         if file.link == "anon_inode:[pidfd]" and dict(file.lines).get("Pid") == "-1":
             for tid in _who(shown, file):
                 yield _any_of(tid, "PID_NS", "a pidfd of a process that ended")
+
+
+def _of_the_dead(shown: Shown) -> Iterator[Tied]:
+    """Yield the pid namespaces of which a member has ended, as far as that can be seen.
+
+    A number (struct pid) keeps its namespace (alloc_pid(), kernel/pid.c), and is kept by whoever
+    remembers it when nobody has it any more: a file whose owner it is (f_owner.pid, fs/fcntl.c), a
+    socket whose other end it was (sk_peer_pid, net/core/sock.c), a System V object
+    (kern_ipc_perm, ipc/util.h), a message. Nothing in /proc tells of them.
+    """
+    mine = shown.own("pid")
+    for space, why in ended(shown.tasks).items():
+        if space in mine or (shown.host and space != shown.initial.get("pid")):
+            key: Key = ("PID_NS", space)
+            yield Tied(key, key, f"{why}: others may keep their numbers (F_SETOWN, SO_PEERCRED)")
+
+
+def ended(tasks: Mapping[int, Task]) -> dict[str, str]:
+    """Return the pid namespaces of which members ended, or may have, and what tells so.
+
+    Numbers are given in order, from 1 (idr_alloc_cyclic() in alloc_pid()): one that is missing was
+    somebody's.
+    """
+    found: dict[str, str] = {}
+    numbers: dict[str, set[int]] = {}
+    for task in tasks.values():
+        for space, number in _numbers(task, tasks):
+            numbers.setdefault(space, set()).add(number)
+        if task.outlived and "pid" in task.spaces:
+            said = f"children of {task.comm} ({task.tgid}) ended, or may have"
+            found.setdefault(task.spaces["pid"], said)
+    for space, given in numbers.items():
+        if len(given) < max(given):
+            found.setdefault(space, "members of it ended")
+    return found
+
+
+def _numbers(task: Task, tasks: Mapping[int, Task]) -> Iterator[tuple[str, int]]:
+    """Yield in which pid namespaces but the first a task has which number, where it can be told."""
+    at: Task | None = task
+    for depth in range(len(task.numbers), 1, -1):
+        while at is not None and len(at.numbers) > depth:
+            at = tasks.get(at.parent)  # who made the namespace is in the one above it
+        if at is None or len(at.numbers) < depth or "pid" not in at.spaces:
+            return
+        yield at.spaces["pid"], task.numbers[depth - 1]
 
 
 def _of_cgroup_files(shown: Shown) -> Iterator[Tied]:
@@ -222,11 +268,3 @@ def _of_segments(shown: Shown) -> Iterator[Tied]:
     """Yield who has attached a System V segment: it holds the ipc namespace (shm_file_data.ns)."""
     for tid in shown.attached:
         yield _any_of(tid, "IPC_NS", "a System V segment is attached")
-
-
-def _of_loops(shown: Shown, backing: Mapping[str, str]) -> Iterator[Tied]:
-    """Yield the files by whose names loop devices are backed."""
-    devices = {path: name for name, path in backing.items()}
-    for file in shown.files:
-        if file.link in devices and (shown.host or file.inside):
-            yield Tied(file.key, file.key, f"{devices[file.link]} is backed by a file of this name")

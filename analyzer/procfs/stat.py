@@ -24,6 +24,9 @@ _STATE, _PPID, _GROUP, _SESSION, _TERMINAL, _FLAGS, _THREADS, _START = 0, 1, 2, 
 # Code and stack; data and heap. Who may not know is told 0, and 1 of code. (Where arguments and
 # environment are is not used: PR_SET_MM changes it, as systemd does.)
 _CODE, _DATA, _STACK = slice(23, 26), slice(42, 45), 2
+# cminflt, cmajflt, cutime and cstime: wait4(2) adds up what those cost that ended
+# (wait_task_zombie(), kernel/exit.c), and execve(2) leaves it as it is.
+_MOURNED: Final = (8, 10, 13, 14)
 
 
 Layout = tuple[int, ...]
@@ -37,6 +40,7 @@ class Stat(NamedTuple):
 
     `terminal` is the device of the controlling terminal; 0 is none, as of group and session.
     `layout` is None where it is not told: who reads must be allowed to trace the process.
+    `mourned` tells that it has waited for children that ended.
     """
 
     tid: int
@@ -50,6 +54,7 @@ class Stat(NamedTuple):
     session: int = 0
     terminal: int = 0
     layout: Layout | None = None
+    mourned: bool = False
 
     @property
     def exiting(self) -> bool:
@@ -100,6 +105,7 @@ def parse(data: bytes, where: str) -> Stat:
             session=max(in_column(field[_SESSION], _PPID_COLUMN), 0),
             terminal=in_column(field[_TERMINAL], _PPID_COLUMN) & 0xFFFFFFFF,
             layout=_layout(field),
+            mourned=any(field[at] != b"0" for at in _MOURNED),
         )
     except ValueError:
         raise malformed(where, 1 + data.count(b"\n", 0, -1), "expected numbers") from None

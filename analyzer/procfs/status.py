@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from analyzer.core.model import TASKS, UNKNOWN_PARENT, ColumnSpec
 from analyzer.procfs.parse import decode, in_column, malformed
 
+_SIGCHLD: Final = 1 << 16  # in a mask of signals: number 17 (include/uapi/asm-generic/signal.h)
 _USER: Final = ColumnSpec("uid", "u64", "a user's id", most=(1 << 32) - 1)
 _KTHREADD: Final = 2
 _ESCAPED: Final = re.compile(rb"\\[n\\]")
@@ -50,6 +51,14 @@ class Status(NamedTuple):
     handlers: tuple[bytes, bytes] = (b"", b"")
     table_size: bytes = b""
     umask: bytes = b""
+
+    @property
+    def autoreaps(self) -> bool:
+        """Whether its children leave no trace when they end: it ignores SIGCHLD (signal(7))."""
+        try:
+            return bool(int(self.handlers[0], 16) & _SIGCHLD)
+        except ValueError:
+            return False  # without the line the process is no more known than that
 
 
 def parse(data: bytes, where: str) -> Status:

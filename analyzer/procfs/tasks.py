@@ -39,7 +39,8 @@ class Task:
     """One thread, and where its folder is.
 
     `numbers` are its ids, outermost pid namespace first; `hidden` is of `status.Status`.
-    `group` is its control group of version 2.
+    `group` is its control group of version 2. `outlived` tells that children of it have ended, or
+    may have without a trace.
     """
 
     tid: int
@@ -54,6 +55,7 @@ class Task:
     group: str | None = None
     uid: int | None = None
     exe: str | None = None
+    outlived: bool = False
 
     @property
     def leader(self) -> bool:
@@ -176,6 +178,7 @@ def _task(fs: ProcFs, tgid: int, tid: int, folder: str, log: GapLog) -> Task | N
     return Task(
         tid, tgid, folder, first, nspid, path, more.nspid or (), more.tracer, more.hidden, group,
         more.uid, _program(fs, folder) if tid == tgid and not first.kthread else None,
+        first.mourned or more.autoreaps,
     )  # fmt: skip
 
 

@@ -196,6 +196,7 @@ def tasks(
             hidden=dict(zip(("session", "process group"), task.hidden, strict=True)),
             group_of=task.group,
             spaces=spaces.get(task.tid, {}),
+            outlived=task.outlived,
         )
         for task in found
     }

@@ -65,7 +65,8 @@ class Task:
 
     `numbers` are its ids, outermost pid namespace first; `hidden` tells of its session and its
     group whether the leader has no number where the task lives. `spaces` are the texts of its links
-    to namespaces, by name. `group_of` is its control group of version 2.
+    to namespaces, by name. `group_of` is its control group of version 2. `outlived` tells that
+    children of it have ended, or may have without a trace.
     """
 
     tid: int
@@ -85,6 +86,7 @@ class Task:
     hidden: Mapping[str, bool] = field(default_factory=dict)
     group_of: str | None = None
     spaces: Mapping[str, str] = field(default_factory=dict)
+    outlived: bool = False
 
     @property
     def leads(self) -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 UNSEEN: Final = (
     "a descriptor that was given to the kernel: to KVM, vhost, nbd, ublk, FUSE",
-    "who is to get the signals of a file (F_SETOWN), and has ended: it keeps its pid namespace",
+    "who entered a pid namespace, and ended there without a trace: his number may keep it",
     "a file that others map as they do, from a descriptor that they were given and closed",
     "what was handed over while it was read, among processes that were there all the time",
 )

@@ -145,10 +145,13 @@ def _parts() -> Iterator[str]:
         "What may hold an object and does not tell leaves it *unknown*, with the reason: an open "
         "file of `/proc/PID/mounts` or `/proc/PID/net`, a pidfd or a file in `/proc` of a process "
         "that ended, a cgroup's open file, a proc filesystem mounted elsewhere, more sockets in a "
-        "network namespace than its tables show (`net/sockstat`), an attached System V segment, a "
-        "loop device on a file of the same name, an automount's pipe, files in flight "
-        "(`scm_fds`) or registered with an io_uring, a unix socket or a terminal of which the "
-        "other end is not told. Even so this is not seen:"
+        "network namespace than its tables show (`net/sockstat`), an attached System V segment, an "
+        "automount's pipe, files in flight (`scm_fds`) or registered with an io_uring, a unix "
+        "socket or a terminal of which the other end is not told. So is a pid namespace *unknown* "
+        "of which a member ended, as far as that shows (a number is missing, a process has waited "
+        "for children or ignores SIGCHLD): whoever remembers the number keeps the namespace, as "
+        "the owner of a file (F_SETOWN) or the other end of a socket (SO_PEERCRED), and nothing in "
+        "`/proc` tells of that; `--ignore PID_NS` leaves it out. Even so this is not seen:"
     )
     yield "\n".join(f"- {one}" for one in UNSEEN)
     yield (
@@ -270,6 +273,11 @@ _CERTAIN: Final = (
         "mapped files",
         "possible: of a forked process, at the same address",
         "possible: of a forked process, at the same address; or open, with the same inode",
+    ),
+    (
+        "files that back loop devices",
+        "possible: the path is the same",
+        "possible: the path is the same",
     ),
     ("shared writable mappings of a file", "told as ties", "told as ties"),
     ("sessions, tracers, locks, terminals, mounts", "told as ties", "told as ties"),

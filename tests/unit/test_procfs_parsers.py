@@ -46,7 +46,8 @@ MOUNTINFO = (
 
 def test_stat_tells_who_a_task_is() -> None:
     got = stat.parse(STAT, "x")
-    assert got == stat.Stat(7, "sh", "S", 1, 4194560, 3, 395922, 7, 7, 0)
+    assert got == stat.Stat(7, "sh", "S", 1, 4194560, 3, 395922, 7, 7, 0, mourned=True)
+    assert not stat.parse(STAT.replace(b"1 2 3 4 5 6 7 8", b"1 0 3 0 5 6 0 0"), "x").mourned
     assert not got.exiting
     assert not got.kthread
 
@@ -68,6 +69,11 @@ def test_stat_knows_kernel_threads_and_the_dead() -> None:
 def test_status_takes_the_innermost_id_last() -> None:
     assert status.parse(STATUS, "x") == status.Status(7, 1, (7, 1), 4, comm="a\nTgid:\t1")
     assert status.parse(STATUS.replace(b"NSpid:\t7\t1\n", b""), "x").nspid is None
+
+
+@pytest.mark.parametrize(("mask", "told"), [(b"10000", True), (b"21000", False), (b"?", False)])
+def test_status_tells_whose_children_leave_no_trace(mask: bytes, *, told: bool) -> None:
+    assert status.parse(STATUS + b"SigIgn:\t00000000000" + mask + b"\n", "x").autoreaps is told
 
 
 def test_status_tells_the_name_the_state_and_kernel_threads() -> None:
