@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import os
 import signal
 import sys
@@ -112,9 +113,36 @@ def _guarded(given: list[str]) -> tuple[int, bool]:
 
 
 def _run(given: list[str]) -> int:
+    from analyzer.cli.parameters import Exit
+
+    try:
+        _called(given)
+    except Exit as done:
+        return done.code
+    return 0
+
+
+def _called(given: list[str]) -> None:
+    from analyzer.cli.commands import COMMANDS
+    from analyzer.cli.parameters import UnclearError, read
+
+    if not given or given[0] not in COMMANDS or "_CRANALYZE_COMPLETE" in os.environ:
+        _by_typer(given)
+        return
+    run = importlib.import_module(f"analyzer.cli.commands.{given[0]}").run
+    try:
+        takes = read(run, given[1:])
+    except UnclearError:
+        _by_typer(given)
+    else:
+        run(**takes)
+
+
+def _by_typer(given: list[str]) -> None:
     import typer
 
     from analyzer.cli.app import app
+    from analyzer.cli.parameters import Exit
 
     if "_CRANALYZE_COMPLETE" in os.environ:
         app()(prog_name=_NAME)
@@ -125,10 +153,9 @@ def _run(given: list[str]) -> int:
         with _command(asked).make_context(_NAME, given) as context:
             context.command.invoke(context)
     except typer.Exit as done:
-        return done.exit_code
+        raise Exit(done.exit_code) from None
     except typer.Abort:
         raise KeyboardInterrupt from None
-    return 0
 
 
 @cache

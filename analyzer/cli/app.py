@@ -1,4 +1,4 @@
-"""The commands put together; what each takes and does is in its own file in `commands/`.
+"""The commands as a program of typer's; what each takes and does is in its own file in `commands/`.
 
 Only the command that is asked for is imported and made whole: of the others, there is the line
 that help says of them.
@@ -6,39 +6,22 @@ that help says of them.
 
 from __future__ import annotations
 
+import functools
 import importlib
-from typing import TYPE_CHECKING, Annotated, Any, Final
+import inspect
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
 
 import typer
 
+from analyzer.cli.commands import COMMANDS
 from analyzer.cli.output import emit
+from analyzer.cli.parameters import Exit, Option, Parameter
 from analyzer.core import program
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable, Container
 
 _WIDTH: Final = 76  # of 80 columns, two steps of indentation are help's
-
-COMMANDS: Final = {
-    "collect": "Keep the reference graph of a subtree in a file.",
-    "report": "Say what a snapshot shows.",
-    "check": "Tell whether a subtree is contained.",
-    "diff": "Tell what is new, gone and changed between two snapshots.",
-    "watch": "Check a subject again and again, and tell what becomes of it.",
-    "who": "Tell who still holds an object, on the whole machine.",
-    "namespaces": "List all namespaces of the machine, and what keeps each.",
-    "census": "Count and name every reference of the whole machine.",
-    "graph": "Write the reference graph of a snapshot: who holds what.",
-    "plot": "Draw what a snapshot shows.",
-    "export": "Write the tables of snapshots, and verdicts, for other tools.",
-    "fleet": "Check the snapshots of many machines, and compare them.",
-    "explain": "Say what a word of a report means.",
-    "doctor": "Show what this host lets cranalyze see.",
-    "demo": "Start a small leaking container, and explain.",
-    "procdump": "Dump /proc for a later collect --proc.",
-    "schema": "Print the JSON Schema of what a command writes with --json.",
-}
-"""The commands, in the order of help, and its line for each: the first that `run` says of it."""
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - how typer calls it
@@ -46,11 +29,11 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - how typer calls it
         from analyzer.core.version import __version__
 
         emit(f"cranalyze {__version__}\n")
-        raise typer.Exit
+        raise Exit
 
 
 Version = Annotated[
-    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    bool, Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
 ]
 
 
@@ -59,7 +42,7 @@ def cranalyze(context: typer.Context, *, version: Version = False) -> None:
     del version
     if context.invoked_subcommand is None:
         emit(f"{context.get_help()}\n")
-        raise typer.Exit(2)
+        raise Exit(2)
 
 
 def app(whole: Container[str] = COMMANDS) -> typer.Typer:
@@ -72,7 +55,7 @@ def app(whole: Container[str] = COMMANDS) -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     )
-    made.callback(invoke_without_command=True)(cranalyze)
+    made.callback(invoke_without_command=True)(_typed(cranalyze))
     for name, line in COMMANDS.items():
         if name in whole:
             _add(made, name, importlib.import_module(f"analyzer.cli.commands.{name}"))
@@ -85,13 +68,39 @@ def _add(made: typer.Typer, name: str, command: Any) -> None:  # noqa: ANN401 - 
     """Add a command, or the group of those that its package has."""
     about = _examples(command.EXAMPLES)
     if not hasattr(command, "COMMANDS"):
-        made.command(name, epilog=about)(command.run)
+        made.command(name, epilog=about)(_typed(command.run))
         return
     group = typer.Typer(rich_markup_mode=None)
-    group.callback(invoke_without_command=True)(command.run)
+    group.callback(invoke_without_command=True)(_typed(command.run))
     for below in command.COMMANDS:
         _add(group, below, importlib.import_module(f"{command.__name__}.{below}"))
     made.add_typer(group, name=name, epilog=about)
+
+
+def _typed(run: Callable[..., None]) -> Callable[..., None]:
+    """Return the function with typer's own words for what it takes."""
+    hints = get_type_hints(run, include_extras=True)
+    takes = inspect.signature(run)
+
+    @functools.wraps(run)
+    def called(**given: Any) -> None:  # noqa: ANN401 - whatever it takes
+        run(**given)
+
+    called.__annotations__ = {name: _of_typer(hint) for name, hint in hints.items()}
+    parameters = [
+        one.replace(annotation=called.__annotations__[name])
+        for name, one in takes.parameters.items()
+    ]
+    called.__signature__ = takes.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return called
+
+
+def _of_typer(hint: Any) -> Any:  # noqa: ANN401 - a type hint
+    declared = getattr(hint, "__metadata__", (None,))[0]
+    if not isinstance(declared, Parameter):
+        return hint
+    make = typer.Option if isinstance(declared, Option) else typer.Argument
+    return Annotated[hint.__origin__, make(*declared.names, **declared.more)]
 
 
 def _listed() -> None:

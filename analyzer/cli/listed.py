@@ -5,9 +5,8 @@ from __future__ import annotations
 import json as encoder
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import typer
-
 from analyzer.cli.output import columns, emit, note
+from analyzer.cli.parameters import Exit
 from analyzer.cli.selection import encoding
 from analyzer.core.errors import BadInputError, no_such
 from analyzer.core.model import JSON_FORMAT
@@ -98,7 +97,7 @@ def say_columns(fields: Mapping[str, Field[Any]]) -> None:
         indent = f"{field.name:{wide}}  {field.type:8} "
         for line in wrap(field.meaning, columns(), indent, len(indent)):
             emit(f"{line}\n")
-    raise typer.Exit
+    raise Exit
 
 
 def of_namespaces(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it

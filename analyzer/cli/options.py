@@ -5,9 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-import typer
-
 from analyzer.cli import completion, listed, selection
+from analyzer.cli.parameters import Argument, Option
 
 
 class Source(StrEnum):
@@ -70,17 +69,15 @@ class RuleSet(StrEnum):
 
 _SUBJECT: str = "The root of a subtree, or a container, a pod, a unit; several are one."
 Subjects = Annotated[
-    list[str] | None, typer.Argument(metavar="SUBJECT...", help=_SUBJECT, show_default=False)
+    list[str] | None, Argument(metavar="SUBJECT...", help=_SUBJECT, show_default=False)
 ]
 Members = Annotated[
     Membership,
-    typer.Option(
-        "--members", help="Who belongs to it: descendants, its cgroup, its pid namespace."
-    ),
+    Option("--members", help="Who belongs to it: descendants, its cgroup, its pid namespace."),
 ]
 SnapshotFile = Annotated[
     str | None,
-    typer.Argument(
+    Argument(
         metavar="FILE",
         help="A snapshot; - is stdin. [default: the newest *.crz here]",
         show_default=False,
@@ -89,7 +86,7 @@ SnapshotFile = Annotated[
 ]
 SnapshotFiles = Annotated[
     list[str] | None,
-    typer.Argument(
+    Argument(
         metavar="FILE...",
         help="Snapshots; - is stdin. [default: the newest *.crz here]",
         show_default=False,
@@ -98,7 +95,7 @@ SnapshotFiles = Annotated[
 ]
 Before = Annotated[
     str,
-    typer.Argument(
+    Argument(
         metavar="A",
         help="The first: a snapshot (*.crz, - for stdin), or a dump of /proc.",
         autocompletion=completion.snapshots,
@@ -106,11 +103,11 @@ Before = Annotated[
 ]
 After = Annotated[
     str,
-    typer.Argument(metavar="B", help="The second one.", autocompletion=completion.snapshots),
+    Argument(metavar="B", help="The second one.", autocompletion=completion.snapshots),
 ]
 What = Annotated[
     list[str] | None,
-    typer.Argument(
+    Argument(
         metavar="OBJECT...",
         help="PID:FD, a path, net:[N], pipe:[N], ...; - reads them from stdin.",
         show_default=False,
@@ -118,23 +115,23 @@ What = Annotated[
 ]
 SchemaOf = Annotated[
     Described | None,
-    typer.Argument(
+    Argument(
         metavar="COMMAND",
         help="check, report, who, census, namespaces, diff, watch, fleet.",
         show_default=False,
     ),
 ]
 AllContainers = Annotated[
-    bool, typer.Option("--all-containers", help="Check every container, in one reading.")
+    bool, Option("--all-containers", help="Check every container, in one reading.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing: the exit code is the answer.")]
+Quiet = Annotated[bool, Option("--quiet", help="Print nothing: the exit code is the answer.")]
 Redact = Annotated[
     bool,
-    typer.Option("--redact", help="Hash names, paths and cgroups; equal ones stay equal."),
+    Option("--redact", help="Hash names, paths and cgroups; equal ones stay equal."),
 ]
 RedactKey = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--redact-key",
         metavar="FILE",
         help="Hash them under the key in FILE: equal on all hosts that have it.",
@@ -142,7 +139,7 @@ RedactKey = Annotated[
 ]
 Freeze = Annotated[
     bool,
-    typer.Option(
+    Option(
         "--freeze/--no-freeze",
         help="Stop the subtree while it is read (some of its system calls then return EINTR, "
         "see signal(7)).",
@@ -150,24 +147,24 @@ Freeze = Annotated[
 ]
 InBoth = Annotated[
     str | None,
-    typer.Option("--pid", metavar="SUBJECT", help="Compare this one: of host snapshots, dumps."),
+    Option("--pid", metavar="SUBJECT", help="Compare this one: of host snapshots, dumps."),
 ]
 OtherPid = Annotated[
     str | None,
-    typer.Option("--pid", metavar="SUBJECT", help="Check this one (of a host snapshot)."),
+    Option("--pid", metavar="SUBJECT", help="Check this one (of a host snapshot)."),
 ]
 Rules = Annotated[
-    RuleSet, typer.Option("--rules", help="Whose check: a 6.x kernel's, linux-cr's, or of 2009.")
+    RuleSet, Option("--rules", help="Whose check: a 6.x kernel's, linux-cr's, or of 2009.")
 ]
 From = Annotated[
-    Source, typer.Option("--source", help="What to read; auto: the kernel's memory, else /proc.")
+    Source, Option("--source", help="What to read; auto: the kernel's memory, else /proc.")
 ]
 HowMuch = Annotated[
-    Scope, typer.Option("--scope", help="Keep the subtree and what holds it, or everything.")
+    Scope, Option("--scope", help="Keep the subtree and what holds it, or everything.")
 ]
 ProcRoot = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--proc",
         "--criu",
         metavar="DUMP",
@@ -176,11 +173,11 @@ ProcRoot = Annotated[
 ]
 Vmcore = Annotated[
     str | None,
-    typer.Option("--vmcore", metavar="FILE", help="Read the core that a crashed kernel left."),
+    Option("--vmcore", metavar="FILE", help="Read the core that a crashed kernel left."),
 ]
 Vmlinux = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--vmlinux",
         metavar="FILE",
         help="Of --vmcore: the vmlinux or System.map of that kernel (before Linux 6.0).",
@@ -188,25 +185,23 @@ Vmlinux = Annotated[
 ]
 FromFile = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--from",
         metavar="FILE",
         help="Ask a snapshot instead of this machine; - is stdin.",
         autocompletion=completion.snapshots,
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
-AsMarkdown = Annotated[
-    bool, typer.Option("--markdown", help="Write Markdown, to paste into an issue.")
-]
-AsJUnit = Annotated[bool, typer.Option("--junit", help="Write JUnit XML, for a CI server.")]
-All = Annotated[bool, typer.Option("--all", help="List every object, the contained ones too.")]
+AsJson = Annotated[bool, Option("--json", help="Write JSON.")]
+AsMarkdown = Annotated[bool, Option("--markdown", help="Write Markdown, to paste into an issue.")]
+AsJUnit = Annotated[bool, Option("--junit", help="Write JUnit XML, for a CI server.")]
+All = Annotated[bool, Option("--all", help="List every object, the contained ones too.")]
 Output = Annotated[
-    str | None, typer.Option("-o", "--output", metavar="FILE", help="Write there; - is stdout.")
+    str | None, Option("-o", "--output", metavar="FILE", help="Write there; - is stdout.")
 ]
 PictureForm = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--format",
         metavar="FORM",
         help="png, svg or pdf. [default: what FILE ends with]",
@@ -215,17 +210,17 @@ PictureForm = Annotated[
 ]
 Results = Annotated[
     str,
-    typer.Argument(
+    Argument(
         metavar="URL", help="The folder that fleet check keeps results in.", show_default=False
     ),
 ]
 NewSince = Annotated[
     str | None,
-    typer.Option("--since", metavar="DATE", help="Tell only what is new since that day (UTC)."),
+    Option("--since", metavar="DATE", help="Tell only what is new since that day (UTC)."),
 ]
 ColumnsOrOutput = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "-o",
         metavar="COLS",
         show_default=False,
@@ -234,11 +229,11 @@ ColumnsOrOutput = Annotated[
     ),
 ]
 OutputFile = Annotated[
-    str | None, typer.Option("--output", metavar="FILE", help="Write there; - is stdout.")
+    str | None, Option("--output", metavar="FILE", help="Write there; - is stdout.")
 ]
 Columns = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--columns",
         metavar="COLS",
         help="The same as -o.",
@@ -246,11 +241,11 @@ Columns = Annotated[
     ),
 ]
 NoHeadings = Annotated[
-    bool, typer.Option("-n", "--noheadings", help="Leave out the line of column names.")
+    bool, Option("-n", "--noheadings", help="Leave out the line of column names.")
 ]
 ListColumns = Annotated[
     bool,
-    typer.Option(
+    Option(
         "-H",
         "--list-columns",
         help="List all columns of -o and -Q, and what they say.",
@@ -260,7 +255,7 @@ ListColumns = Annotated[
 ]
 Filter = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "-Q",
         "--filter",
         metavar="EXPR",
@@ -269,34 +264,32 @@ Filter = Annotated[
 ]
 Html = Annotated[
     str | None,
-    typer.Option("--html", metavar="FILE", help="Write a page to look at; - is stdout."),
+    Option("--html", metavar="FILE", help="Write a page to look at; - is stdout."),
 ]
-AsTree = Annotated[
-    bool, typer.Option("--tree", help="Show the processes, and what each shares outward.")
-]
-Force = Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")]
+AsTree = Annotated[bool, Option("--tree", help="Show the processes, and what each shares outward.")]
+Force = Annotated[bool, Option("--force", help="Replace FILE if it exists.")]
 Raw = Annotated[
     bool,
-    typer.Option("--raw-addresses", help="Give kernel addresses as they are, not hashed."),
+    Option("--raw-addresses", help="Give kernel addresses as they are, not hashed."),
 ]
 Subtree = Annotated[
     bool,
-    typer.Option("--subtree", help="The root need be no container; leaks are advisory."),
+    Option("--subtree", help="The root need be no container; leaks are advisory."),
 ]
 Strict = Annotated[
     bool,
-    typer.Option("--strict", help="Of the host's, time, user and cgroup namespaces are leaks too."),
+    Option("--strict", help="Of the host's, time, user and cgroup namespaces are leaks too."),
 ]
 Accept = Annotated[
     Accepted,
-    typer.Option(
+    Option(
         "--accept",
         help="Of a source without refcounts: exit with 0 where nothing speaks against containment.",
     ),
 ]
 FailOn = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--fail-on",
         metavar="WORD,...",
         help="Only these decide: kinds (FILE, UTS_NS), impacts (reaches-out), relations.",
@@ -305,7 +298,7 @@ FailOn = Annotated[
 ]
 Ignore = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--ignore",
         metavar="WORD,...",
         help="These do not decide: kinds, impacts, relations.",
@@ -314,7 +307,7 @@ Ignore = Annotated[
 ]
 IgnoreKinds = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--ignore",
         metavar="KIND,...",
         help="These bring nothing into the border.",
@@ -323,7 +316,7 @@ IgnoreKinds = Annotated[
 ]
 ProfileName = Annotated[
     str,
-    typer.Option(
+    Option(
         "--profile",
         metavar="NAME",
         help="What this runtime does by design does not decide; none: nobody's. [default: auto]",
@@ -333,23 +326,23 @@ ProfileName = Annotated[
 ]
 Policy = Annotated[
     str | None,
-    typer.Option("--policy", metavar="FILE", help="What is known and why, which does not decide."),
+    Option("--policy", metavar="FILE", help="What is known and why, which does not decide."),
 ]
 WritePolicy = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--write-policy", metavar="FILE", help="Write a policy that covers what is found today."
     ),
 ]
 Baseline = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--baseline", metavar="FILE", help="Only what is new decides: a report's JSON, or *.crz."
     ),
 ]
 Prometheus = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--prometheus",
         metavar="FILE",
         help="Write numbers for node_exporter's textfile collector there, over those before.",
@@ -357,46 +350,40 @@ Prometheus = Annotated[
 ]
 Sarif = Annotated[
     str | None,
-    typer.Option("--sarif", metavar="FILE", help="Write SARIF, for code scanning; - is stdout."),
+    Option("--sarif", metavar="FILE", help="Write SARIF, for code scanning; - is stdout."),
 ]
-AsGithub = Annotated[
-    bool, typer.Option("--github", help="Write annotations for a workflow of GitHub's.")
-]
+AsGithub = Annotated[bool, Option("--github", help="Write annotations for a workflow of GitHub's.")]
 ReferencesOnly = Annotated[
     bool,
-    typer.Option("--references-only", help="Leave out what crosses the border uncounted."),
+    Option("--references-only", help="Leave out what crosses the border uncounted."),
 ]
 For = Annotated[
     Tool,
-    typer.Option("--for", help="Say what this would refuse, and the options that it takes."),
+    Option("--for", help="Say what this would refuse, and the options that it takes."),
 ]
 Verify = Annotated[
     bool,
-    typer.Option(
+    Option(
         "--verify",
         help="Run criu dump --leave-running with what --for criu proposes, and compare.",
     ),
 ]
-Gate = Annotated[bool, typer.Option("--check", help="Exit as cranalyze check does.")]
+Gate = Annotated[bool, Option("--check", help="Exit as cranalyze check does.")]
 Config = Annotated[
     str | None,
-    typer.Option(
-        "--config", metavar="FILE", help="Settings. [default: $XDG_CONFIG_HOME/cranalyze.toml]"
-    ),
+    Option("--config", metavar="FILE", help="Settings. [default: $XDG_CONFIG_HOME/cranalyze.toml]"),
 ]
 ParquetFolder = Annotated[
-    str | None, typer.Option("--parquet", metavar="DIR", help="Write Parquet files in there.")
+    str | None, Option("--parquet", metavar="DIR", help="Write Parquet files in there.")
 ]
-CsvFolder = Annotated[
-    str | None, typer.Option("--csv", metavar="DIR", help="Write CSV files in there.")
-]
+CsvFolder = Annotated[str | None, Option("--csv", metavar="DIR", help="Write CSV files in there.")]
 AsScript = Annotated[
     bool,
-    typer.Option("--script", help="Print a shell script that dumps /proc anywhere, to stdout."),
+    Option("--script", help="Print a shell script that dumps /proc anywhere, to stdout."),
 ]
 NamespaceTypes = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "-t",
         "--type",
         metavar="TYPE,...",
@@ -404,15 +391,13 @@ NamespaceTypes = Annotated[
         autocompletion=completion.namespaces,
     ),
 ]
-OwnerTree = Annotated[
-    bool, typer.Option("--tree", help="Each below the user namespace that owns it.")
-]
+OwnerTree = Annotated[bool, Option("--tree", help="Each below the user namespace that owns it.")]
 ParentTree = Annotated[
-    bool, typer.Option("--parents", help="Each below its parent: pid and user namespaces have one.")
+    bool, Option("--parents", help="Each below its parent: pid and user namespaces have one.")
 ]
 NamespaceColumns = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "-o",
         "--columns",
         metavar="COLS",
@@ -422,7 +407,7 @@ NamespaceColumns = Annotated[
 ]
 ThingColumns = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "-o",
         "--columns",
         metavar="COLS",
@@ -432,7 +417,7 @@ ThingColumns = Annotated[
 ]
 ColumnsOfNamespaces = Annotated[
     bool,
-    typer.Option(
+    Option(
         "-H",
         "--list-columns",
         help="List all columns of -o and -Q, and what they say.",
@@ -442,7 +427,7 @@ ColumnsOfNamespaces = Annotated[
 ]
 OfKind = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--kind",
         metavar="KIND",
         help="List all of a kind or type of file, with the limits: inotify, pty, memfd, userns.",
@@ -450,15 +435,15 @@ OfKind = Annotated[
     ),
 ]
 Deleted = Annotated[
-    bool, typer.Option("--deleted", help="List the deleted files that are still held, by size.")
+    bool, Option("--deleted", help="List the deleted files that are still held, by size.")
 ]
 Larger = Annotated[
     str | None,
-    typer.Option("--larger", metavar="SIZE", help="Of --deleted only those from this size: 10M."),
+    Option("--larger", metavar="SIZE", help="Of --deleted only those from this size: 10M."),
 ]
 ColumnsOfThings = Annotated[
     bool,
-    typer.Option(
+    Option(
         "-H",
         "--list-columns",
         help="List all columns of -o and -Q, and what they say.",
@@ -468,5 +453,5 @@ ColumnsOfThings = Annotated[
 ]
 FilterThings = Annotated[
     str | None,
-    typer.Option("-Q", "--filter", metavar="EXPR", help="List only what this holds for."),
+    Option("-Q", "--filter", metavar="EXPR", help="List only what this holds for."),
 ]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-import typer
-
 from analyzer.cli.output import columns, emit, note
+from analyzer.cli.parameters import Exit
 from analyzer.core.errors import BadInputError
 from analyzer.core.text import wrap
 from analyzer.core.values import dataclass
@@ -67,7 +66,7 @@ def list_columns(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
         indent = f"{column.name:{wide}}  {column.type:8} "
         for line in wrap(column.meaning, columns(), indent, len(indent)):
             emit(f"{line}\n")
-    raise typer.Exit
+    raise Exit
 
 
 def narrowed(report: Report, selection: Selection) -> Report:

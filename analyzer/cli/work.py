@@ -10,12 +10,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import typer
-
 from analyzer.cli import options as opt
 from analyzer.cli.arguments import parse_words, split_output
 from analyzer.cli.desk import Desk
 from analyzer.cli.output import Progress, coloured, columns, emit, note, speak_utf8
+from analyzer.cli.parameters import Exit
 from analyzer.cli.selection import Selection, chosen_selection, encoding, narrowed, table
 from analyzer.core.errors import BadInputError
 from analyzer.core.values import replace
@@ -367,7 +366,7 @@ def finish(result: Report, asked: Asked, desk: Desk, *, quiet: bool = False) -> 
     """
     stdout = asked.output in {None, "-"}
     if quiet and stdout:
-        raise typer.Exit(result.exit_code)
+        raise Exit(result.exit_code)
     if asked.selection.columns:
         text = table(result, asked.selection, json=asked.form is Form.JSON, stdout=stdout)
     else:
@@ -376,7 +375,7 @@ def finish(result: Report, asked: Asked, desk: Desk, *, quiet: bool = False) -> 
     if asked.form not in {Form.TEXT, Form.TREE}:
         speak_utf8()
     write(text, asked.output, _told(asked), desk)
-    raise typer.Exit(result.exit_code)
+    raise Exit(result.exit_code)
 
 
 def _told(asked: Asked) -> str:

@@ -19,7 +19,7 @@ from unittest import mock
 import pytest
 
 from analyzer import cli
-from analyzer.cli import app, arguments, output
+from analyzer.cli import arguments, commands, output
 from analyzer.cli.commands import report
 from analyzer.cli.target import Target
 from analyzer.core import program, settings
@@ -130,8 +130,8 @@ def test_help_names_every_command_and_exit_code() -> None:
 
 
 def test_help_says_of_a_command_what_the_command_says() -> None:
-    assert tuple(app.COMMANDS) == COMMANDS
-    for name, line in app.COMMANDS.items():
+    assert tuple(commands.COMMANDS) == COMMANDS
+    for name, line in commands.COMMANDS.items():
         command = importlib.import_module(f"analyzer.cli.commands.{name}")
         assert command.run.__doc__.splitlines()[0] == line
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-import typer
-
 from analyzer.cli import options as opt
 from analyzer.cli.output import coloured, columns, emit
+from analyzer.cli.parameters import Exit
 from analyzer.cli.work import machine
 
 EXAMPLES: Final = (
@@ -30,4 +29,4 @@ def run(*, json: opt.AsJson = False, from_: opt.FromFile = None, proc: opt.ProcR
     request = Request(None, wanted=counting.uneven, related=())
     found = counting.take(machine(from_, proc, request, quiet=json))
     emit(writer.to_json(found) if json else writer.to_text(found, columns(), colour=coloured()))
-    raise typer.Exit(found.exit_code)
+    raise Exit(found.exit_code)

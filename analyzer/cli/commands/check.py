@@ -5,14 +5,13 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Final, NoReturn
 
-import typer
-
 from analyzer.cli import options as opt
 from analyzer.cli.arguments import for_tool, obey_policy
 from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.numbers import Numbers
 from analyzer.cli.output import Progress
 from analyzer.cli.output import columns as columns_of
+from analyzer.cli.parameters import Exit
 from analyzer.cli.target import Target
 from analyzer.cli.work import (
     Asked,
@@ -212,4 +211,4 @@ def _everything(
             json = wanted.form is Form.JSON
             text = writer.to_json_lines(told) if json else writer.to_text(told, width)
             write(text, wanted.output, "a report a line", desk)
-    raise typer.Exit(several.worst(told))
+    raise Exit(several.worst(told))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Final
 
-import typer
-
 from analyzer.cli import options as opt
 from analyzer.cli.arguments import obey_policy
 from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.output import Progress, coloured, columns, speak_utf8
+from analyzer.cli.parameters import Exit, Option
 from analyzer.cli.selection import WHOLE
 from analyzer.cli.target import Target
 from analyzer.cli.work import Asked, Form, chosen_form, either, write
@@ -26,7 +25,7 @@ EXAMPLES: Final = (
     "cranalyze plot before.crz after.crz --kind diff -o changes.svg",
 )
 
-Everything = Annotated[bool, typer.Option("--all", help="List what is as it was, too.")]
+Everything = Annotated[bool, Option("--all", help="List what is as it was, too.")]
 
 
 def run(  # noqa: PLR0913 - an option each
@@ -91,7 +90,7 @@ def run(  # noqa: PLR0913 - an option each
         if not (quiet and stdout):
             text = _written(changes, form, stdout=stdout, everything=everything)
             write(text, wanted.output, _TOLD[form], desk)
-    raise typer.Exit(changes.exit_code)
+    raise Exit(changes.exit_code)
 
 
 def _written(changes: Changes, form: Form, *, stdout: bool, everything: bool) -> str:

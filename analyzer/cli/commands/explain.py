@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-import typer
-
 from analyzer.cli import completion
 from analyzer.cli import options as opt
 from analyzer.cli.output import columns, emit
+from analyzer.cli.parameters import Argument, Option
 
 EXAMPLES: Final = (
     "cranalyze explain bind-mount",
@@ -19,7 +18,7 @@ EXAMPLES: Final = (
 
 Word = Annotated[
     str,
-    typer.Argument(
+    Argument(
         metavar="WORD",
         help="A kind, a relation, an impact, a verdict, a fact, a profile, a CRIU rule; "
         "the number of an object, or the id of a finding, of a report.",
@@ -30,7 +29,7 @@ Word = Annotated[
 
 File = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--from",
         metavar="FILE",
         help="The snapshot that a number or an id is of.  [default: the newest *.crz here]",

@@ -6,12 +6,11 @@ import os
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final
 
-import typer
-
 from analyzer.cli import options as opt
 from analyzer.cli.arguments import newest_snapshot, parse_kinds
 from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.output import note, speak_utf8
+from analyzer.cli.parameters import Option
 from analyzer.cli.target import Target
 from analyzer.cli.work import write
 from analyzer.core.errors import BadInputError
@@ -45,13 +44,13 @@ class Form(StrEnum):
 
 HowMuch = Annotated[
     Scope,
-    typer.Option(
+    Option(
         "--scope", help="What leaks and all that leads to it, the whole subtree, or everything."
     ),
 ]
 Format = Annotated[
     Form | None,
-    typer.Option("--format", help="The format. [default: what -o ends in]", show_default=False),
+    Option("--format", help="The format. [default: what -o ends in]", show_default=False),
 ]
 
 

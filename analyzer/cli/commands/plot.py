@@ -6,13 +6,12 @@ import glob
 import os
 from typing import Annotated, Final
 
-import typer
-
 from analyzer.cli import completion, picture
 from analyzer.cli import options as opt
 from analyzer.cli.arguments import newest_snapshot
 from analyzer.cli.desk import Desk, to_file
 from analyzer.cli.output import emit, note
+from analyzer.cli.parameters import Option
 from analyzer.cli.target import Target
 from analyzer.cli.work import whole_report
 from analyzer.core.errors import BadInputError, CranalyzeError
@@ -27,14 +26,14 @@ _DEFAULT: Final = "border"
 
 Kind = Annotated[
     str,
-    typer.Option(
+    Option(
         "--kind",
         metavar="NAME",
         help="Which plot; --list tells them.",
         autocompletion=completion.plots,
     ),
 ]
-List = Annotated[bool, typer.Option("--list", help="List the plots, one a line, and stop.")]
+List = Annotated[bool, Option("--list", help="List the plots, one a line, and stop.")]
 
 
 def run(

@@ -5,13 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final
 
-import typer
-
 from analyzer.cli import EndedError
 from analyzer.cli import options as opt
 from analyzer.cli.arguments import obey_policy, seconds
 from analyzer.cli.numbers import Numbers
 from analyzer.cli.output import coloured, emit, note, speak_utf8
+from analyzer.cli.parameters import Exit, Option
 from analyzer.cli.selection import WHOLE
 from analyzer.cli.target import Target
 from analyzer.cli.work import Asked, Form
@@ -52,28 +51,22 @@ class Until(StrEnum):
     ENDED = "ended"
 
 
-Every = Annotated[str, typer.Option("--every", metavar="TIME", help="How often: 500ms, 10s, 1m.")]
-For = Annotated[
-    str | None, typer.Option("--for", metavar="TIME", help="How long: 90s, 10m, 1h, 2d.")
-]
+Every = Annotated[str, Option("--every", metavar="TIME", help="How often: 500ms, 10s, 1m.")]
+For = Annotated[str | None, Option("--for", metavar="TIME", help="How long: 90s, 10m, 1h, 2d.")]
 Readings = Annotated[
     int | None,
-    typer.Option("-n", "--readings", metavar="N", min=1, help="How many readings, and no more."),
+    Option("-n", "--readings", metavar="N", min=1, help="How many readings, and no more."),
 ]
 Over = Annotated[
     int,
-    typer.Option(
-        "--over", metavar="N", min=3, max=1000, help="Over how many readings growth is told."
-    ),
+    Option("--over", metavar="N", min=3, max=1000, help="Over how many readings growth is told."),
 ]
 EndsWith = Annotated[
     Until | None,
-    typer.Option(
-        "--until", help="End with a new leak, anything new, growth; once contained, or ended."
-    ),
+    Option("--until", help="End with a new leak, anything new, growth; once contained, or ended."),
 ]
-Everything = Annotated[bool, typer.Option("--all", help="Tell what only changed, too.")]
-JsonLines = Annotated[bool, typer.Option("--json", help="Write JSON Lines, an event a line.")]
+Everything = Annotated[bool, Option("--all", help="Tell what only changed, too.")]
+JsonLines = Annotated[bool, Option("--json", help="Write JSON Lines, an event a line.")]
 
 
 def run(  # noqa: PLR0913 - an option each
@@ -155,7 +148,7 @@ def run(  # noqa: PLR0913 - an option each
         code = _exit_code(watch, until)
     say(Event(Sort.END, watch.readings, now(), reason), code)
     numbers.end()
-    raise typer.Exit(code)
+    raise Exit(code)
 
 
 def _watched(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-import typer
-
 from analyzer.cli import options as opt
 from analyzer.cli import things
 from analyzer.cli.arguments import words_of
 from analyzer.cli.desk import Desk
 from analyzer.cli.output import Progress, coloured, columns, emit, note
+from analyzer.cli.parameters import Exit
 from analyzer.cli.work import kept, strangers
 
 EXAMPLES: Final = (
@@ -80,4 +79,4 @@ def run(  # noqa: PLR0913 - an option each
         emit(writer.to_json(answers, gaps, code, snapshot, errors))
     else:
         emit(writer.to_text(answers, gaps, columns(), colour=coloured(), about=about))
-    raise typer.Exit(code)
+    raise Exit(code)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-import typer
+import typer  # noqa: TC002 - it looks at the annotation
 
 from analyzer.cli.output import emit
+from analyzer.cli.parameters import Exit
 
 EXAMPLES: Final = (
     "cranalyze fleet check '/srv/snapshots/*.crz' -o /srv/fleet",
@@ -25,4 +26,4 @@ def run(context: typer.Context) -> None:
     """Check the snapshots of many machines, and compare them."""
     if context.invoked_subcommand is None:
         emit(f"{context.get_help()}\n")
-        raise typer.Exit(2)
+        raise Exit(2)

@@ -7,10 +7,9 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Final
 
-import typer
-
 from analyzer.cli.desk import unprivileged
 from analyzer.cli.output import Progress, emit, note
+from analyzer.cli.parameters import Argument, Option
 from analyzer.core.errors import BadInputError
 from analyzer.core.text import printable
 
@@ -29,21 +28,19 @@ EXAMPLES: Final = (
 
 Where = Annotated[
     str,
-    typer.Argument(
+    Argument(
         metavar="URL", help="A folder, a pattern or a file: *.crz; fsspec's URLs too.",
         show_default=False,
     ),
 ]  # fmt: skip
-Into = Annotated[
-    str, typer.Option("--output", "-o", metavar="URL", help="The folder of the results.")
-]
+Into = Annotated[str, Option("--output", "-o", metavar="URL", help="The folder of the results.")]
 Scheduler = Annotated[
     str | None,
-    typer.Option("--scheduler", metavar="ADDRESS", help="Let the workers of this one do it."),
+    Option("--scheduler", metavar="ADDRESS", help="Let the workers of this one do it."),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(
+    Option(
         "--workers", metavar="N", min=0, show_default=False,
         help="Processes here; 0 is this one. [default: one for each processor]",
     ),

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-import typer
-
 from analyzer.cli import completion, picture
 from analyzer.cli import options as opt
 from analyzer.cli.desk import unprivileged
 from analyzer.cli.output import note
+from analyzer.cli.parameters import Option
 
 EXAMPLES: Final = (
     "cranalyze fleet plot /srv/fleet -o hosts.svg",
@@ -18,7 +17,7 @@ EXAMPLES: Final = (
 
 Kind = Annotated[
     str,
-    typer.Option(
+    Option(
         "--kind",
         metavar="NAME",
         help="hosts (by signature), or days (signatures over time).",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-import typer
-
 from analyzer.cli import options as opt
 from analyzer.cli.desk import unprivileged
 from analyzer.cli.output import coloured, columns, emit, speak_utf8
+from analyzer.cli.parameters import Option
 
 EXAMPLES: Final = (
     "cranalyze fleet report /srv/fleet",
@@ -17,7 +16,7 @@ EXAMPLES: Final = (
 )
 
 Everything = Annotated[
-    bool, typer.Option("--all", help="List all: what does not decide, every host and file.")
+    bool, Option("--all", help="List all: what does not decide, every host and file.")
 ]
 
 
