@@ -14,13 +14,12 @@ things that are not held, and expects one reference less of a closed socket (SOC
 
 from __future__ import annotations
 
-import dataclasses
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.check.subtree import other_roots, require_root
 from analyzer.core.model import TASK, Basis, Rules, Side, Verdict
-from analyzer.core.values import dataclass
+from analyzer.core.values import dataclass, field
 from analyzer.kinds import associations, registry
 from analyzer.kinds.base import Judged
 from analyzer.snapshot.source import trusted
@@ -126,15 +125,15 @@ class Machine:
     held_by: dict[Node, list[Reference]]
 
 
-@dataclasses.dataclass
+@dataclass(frozen=True)
 class ObjHash:
     """The hash: the users of each object, and the objects collected, in order of first sight."""
 
     machine: Machine
     leaky: set[Node]  # the host's namespaces, objects of a derived kind not the subtree's alone
-    users: dict[Node, int] = dataclasses.field(default_factory=lambda: defaultdict(int))
-    collected: dict[Node, None] = dataclasses.field(default_factory=dict)
-    met: dict[Node, None] = dataclasses.field(default_factory=dict)  # compared, and not followed
+    users: dict[Node, int] = field(default_factory=lambda: defaultdict(int))
+    collected: dict[Node, None] = field(default_factory=dict)
+    met: dict[Node, None] = field(default_factory=dict)  # compared, and not followed
 
     def collect_task(self, task: Node) -> None:
         """Count the references of one task, and those of what it holds."""

@@ -7,11 +7,9 @@ the plots are the names of their files.
 from __future__ import annotations
 
 import os
-import pkgutil
 from typing import TYPE_CHECKING, Final
 
 import analyzer
-from analyzer.core.model import Impact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +26,8 @@ def kinds(incomplete: str) -> list[str]:
 
 def words(incomplete: str) -> list[str]:
     """Return the same by one more kind, impact or relation."""
+    from analyzer.core.model import Impact
+
     impacts = [impact.word for impact in Impact]
     named = [name.replace("_", "-") for name in _modules("relations")]
     return _lists(incomplete, [*_kinds(), *impacts, *named])
@@ -123,6 +123,8 @@ def _lists(incomplete: str, names: Iterable[str]) -> list[str]:
 
 
 def _modules(package: str) -> list[str]:
+    import pkgutil
+
     folder = os.path.join(os.path.dirname(analyzer.__file__), package)
     names = sorted(module.name for module in pkgutil.iter_modules([folder]))
     return [name for name in names if name != _NO_KIND and not name.startswith("_")]

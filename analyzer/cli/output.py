@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import shutil
 import sys
 from typing import IO, TYPE_CHECKING, Any, Final, Self
 
@@ -150,6 +149,8 @@ def columns(otherwise: int = _NO_LIMIT, *, stdout: bool = True) -> int:
         return min(int(given[:9]), _MOST_COLUMNS)
     if not stdout or sys.stdout is None or not sys.stdout.isatty():
         return otherwise
+    import shutil
+
     return min(shutil.get_terminal_size((80, 24)).columns, _MOST_COLUMNS)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import subprocess
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -233,6 +232,8 @@ def _reported(path: str, target: Target, rules: str) -> bytes:
 
     We still need ours, to read a machine.
     """
+    import subprocess
+
     command = [sys.executable, "-P", "-m", "analyzer", "report", path, "--json", "--rules", rules]
     ran = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - our own
     if ran.returncode:  # of a whole machine
@@ -424,10 +425,12 @@ _WRITERS: Final = {
 
 
 def _lines(result: Report, form: Form, *, everything: bool, stdout: bool) -> str:
-    from analyzer.writers import terminal, tree
+    from analyzer.writers import terminal
 
     width = columns(stdout=stdout)
     if form is Form.TREE:
+        from analyzer.writers import tree
+
         form_of = encoding(stdout=stdout)
         lines = tree.render(result, width, everything=everything, encoding=form_of)
     else:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import sys
 from typing import Final
 
@@ -24,6 +23,8 @@ _SECURE_PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 def command(*, sudo: bool) -> str:
     """Return what to type to start this program again, in any folder; with `sudo` as root."""
+    import shutil
+
     path = _script()
     found = shutil.which(NAME, path=_SECURE_PATH if sudo else None)
     short = path is not None and found is not None and os.path.abspath(found) == path

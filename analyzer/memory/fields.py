@@ -9,7 +9,6 @@ read nor written (`files.open_own`); one that is damaged is an empty one.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import struct
@@ -17,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from analyzer.core.digest import blake2b
 from analyzer.core.files import open_own, own_folder, whole_in
 from analyzer.memory import modules
 from analyzer.memory.btf import BtfError, Field, sane
@@ -135,7 +135,7 @@ def build_id(notes: Path = _NOTES) -> str:
         start = at + 12 + (name_size + 3 & ~3)
         if kind == _BUILD_ID_NOTE and data[at + 12 : at + 15] == b"GNU":
             version = " ".join(os.uname()[2:4]).encode()
-            return hashlib.sha256(data[start : start + size] + version).hexdigest()[:32]
+            return blake2b(data[start : start + size] + version, digest_size=16).hexdigest()
         at = start + (size + 3 & ~3)
     return ""
 
@@ -152,7 +152,11 @@ def _cache_path(build: str) -> Path | None:
 
 def _packed(answers: dict[str, Answer]) -> bytes:
     text = json.dumps({"format": _CACHE_FORMAT, "answers": answers}).encode()
-    return hashlib.sha256(text).hexdigest().encode() + b"\n" + text
+    return _digest(text) + b"\n" + text
+
+
+def _digest(text: bytes) -> bytes:
+    return blake2b(text, digest_size=32).hexdigest().encode()
 
 
 def _read_cache(path: Path) -> dict[str, Answer]:
@@ -163,7 +167,7 @@ def _read_cache(path: Path) -> dict[str, Answer]:
     with os.fdopen(fd, "rb") as file:
         data = file.read(_MAX_CACHE + 1)
     digest, _, text = data.partition(b"\n")
-    if len(data) > _MAX_CACHE or hashlib.sha256(text).hexdigest().encode() != digest:
+    if len(data) > _MAX_CACHE or _digest(text) != digest:
         return {}
     try:
         content = json.loads(text)

@@ -7,7 +7,6 @@ is too deep or too wide have a line of their own, and under which other one it s
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -72,7 +71,6 @@ class Outline:
     crossed: Mapping[int, Sequence[Crossed]] = field(default_factory=dict)
 
 
-@dataclasses.dataclass
 class Shown:
     """The processes that have a line, as a tree: each under its nearest ancestor that has one.
 
@@ -80,11 +78,13 @@ class Shown:
     `hidden` are how many have no line else, and `sharing` how many of those share something.
     """
 
-    parent: dict[int, int] = dataclasses.field(default_factory=dict)
-    children: dict[int, list[int]] = dataclasses.field(default_factory=dict)
-    alike: dict[int, int] = dataclasses.field(default_factory=dict)
-    hidden: int = 0
-    sharing: int = 0
+    def __init__(self) -> None:
+        """Show no process yet."""
+        self.parent: dict[int, int] = {}
+        self.children: dict[int, list[int]] = {}
+        self.alike: dict[int, int] = {}
+        self.hidden = 0
+        self.sharing = 0
 
 
 def outline(report: Report) -> Outline:

@@ -8,9 +8,9 @@ finding that he did: he is told once.
 from __future__ import annotations
 
 import re
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from analyzer.core.digest import blake2b
 from analyzer.core.model import Impact, Side, Verdict
 from analyzer.core.values import dataclass, replace
 from analyzer.kinds import registry

@@ -16,11 +16,11 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.digest import blake2b
 from analyzer.core.files import whole_in
 from analyzer.core.values import replace
 from analyzer.kinds import slotted

@@ -40,7 +40,6 @@ from analyzer.sources import tasks as task_list
 from analyzer.sources.assemble import Numbering, number, objects, references
 from analyzer.sources.describe import describe, detail
 from analyzer.sources.expand import Expansion, Own, counts, expand, old_counts, owned, relevant
-from analyzer.sources.freeze import Frozen, frozen
 from analyzer.sources.meta import here, run_facts
 from analyzer.sources.nodes import Nodes
 from analyzer.sources.verify import (
@@ -59,6 +58,7 @@ if TYPE_CHECKING:
     from analyzer.core.errors import CranalyzeError
     from analyzer.kinds.base import I64, U64, Kind, Mask
     from analyzer.memory.reader import Engine, Memory
+    from analyzer.sources.freeze import Frozen
     from analyzer.sources.relate import Found
     from analyzer.sources.request import Request
     from analyzer.sources.tasks import Tasks
@@ -197,6 +197,7 @@ def _still(memory: Memory, request: Request) -> AbstractContextManager[Frozen | 
     """Hold the subtree still, if that is asked for."""
     if not request.freeze or request.pid is None:
         return nullcontext()
+    from analyzer.sources.freeze import frozen
 
     def threads() -> Iterable[int]:
         tasks = task_list.settled(memory, request.pid)

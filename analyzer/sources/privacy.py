@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import os
 import re
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from analyzer.check.subtree import INSIDE, other_roots, task_sides
+from analyzer.core.digest import blake2b
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK
 from analyzer.core.text import printable

@@ -7,7 +7,6 @@ asks for it (drivers/char/random.c, proc_do_uuid()); its clocks stand at their l
 
 from __future__ import annotations
 
-import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -43,6 +42,8 @@ def origin(memory: Memory) -> Origin:
 
 
 def _boot_id_in(memory: Memory) -> str:
+    import uuid
+
     place = memory.engine.symbol("sysctl_bootid")
     data, ok = memory.read(np.array([place], np.uint64), _UUID)
     # It is all zeros until somebody asks for it.

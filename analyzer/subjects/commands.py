@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
-import subprocess
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.text import printable
 from analyzer.core.values import dataclass
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Sequence
 
 SECONDS: Final = 5.0
@@ -43,11 +42,15 @@ class Answer:
 
 def installed(tool: str) -> str | None:
     """Return where a command is; those of root's, too."""
+    import shutil
+
     return shutil.which(tool, path=f"{os.environ.get('PATH', '')}:{_PATH}")
 
 
 def ask(command: Sequence[str], seconds: float | None = None) -> Answer:
     """Run a command and return what it printed; one that takes too long is killed."""
+    import subprocess
+
     tool, limit = command[0], SECONDS if seconds is None else seconds
     path = installed(tool)
     if path is None:

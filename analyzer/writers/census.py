@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import JSON_FORMAT
 from analyzer.core.text import printable, valid, wrap
+from analyzer.core.values import fields
 from analyzer.report.wording import many
 from analyzer.writers.terminal import MIN_WIDTH, Line
 from analyzer.writers.terminal import to_text as joined
@@ -23,7 +23,7 @@ _COLUMNS: Final = ("objects", "refcount", "named", "unnamed", "unstable")
 
 def to_json(census: Census) -> str:
     """Return the census as JSON, ending in a newline: kinds, and the residual object by object."""
-    residual = [asdict(one) for one in census.residual]
+    residual = [fields(one) for one in census.residual]
     for one in residual:
         one["name"] = None if one["name"] is None else valid(one["name"])
     envelope = {
@@ -33,7 +33,7 @@ def to_json(census: Census) -> str:
         "exact": census.exact,
         "tasks": census.tasks,
         "references": census.references,
-        "kinds": [asdict(kind) for kind in census.kinds],
+        "kinds": [fields(kind) for kind in census.kinds],
         "residual": residual,
         "gaps": list(census.gaps),
         "limits": list(census.limits),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from analyzer.core.model import JSON_FORMAT
 from analyzer.core.text import printable, valid, wrap
+from analyzer.core.values import fields
 from analyzer.core.version import __version__
 from analyzer.snapshot.source import KERNEL, PROCFS
 from analyzer.writers.terminal import MIN_WIDTH, Line
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def to_json(found: Sequence[Capability]) -> str:
     """Return the capabilities as JSON, ending in a newline."""
     rows = [
-        {k: valid(v) if isinstance(v, str) else v for k, v in asdict(one).items()} for one in found
+        {k: valid(v) if isinstance(v, str) else v for k, v in fields(one).items()} for one in found
     ]
     envelope = {
         "cranalyze": JSON_FORMAT,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.model import JSON_FORMAT, Status
 from analyzer.core.text import valid
+from analyzer.core.values import fields
 from analyzer.report.consistency import UNSEEN
 
 if TYPE_CHECKING:
@@ -117,9 +118,7 @@ def _document(report: Report) -> Json:
         "advisory": report.advisory,
         "incomplete": report.incomplete,
         "subject": subject_document(report),
-        "summary": {
-            name: getattr(report.summary, name) for name in report.summary.__dataclass_fields__
-        },
+        "summary": fields(report.summary),
         "objects": objects,
         "tasks": [_task(task) for task in seen.tasks],
         "task_sets": seen.sets,

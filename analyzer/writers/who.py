@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from analyzer.core.errors import EXIT_USAGE
 from analyzer.core.model import JSON_FORMAT, TASK
 from analyzer.core.text import printable, valid, wrap
-from analyzer.core.values import replace
+from analyzer.core.values import fields, replace
 from analyzer.kinds import registry
 from analyzer.lookup.value import (
     BESIDE,
@@ -97,8 +96,8 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if hasattr(value, "__match_args__"):
+        return {name: _plain(part) for name, part in fields(value).items()}
     return value
 
 

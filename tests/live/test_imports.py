@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,10 +12,6 @@ from tests.imports import READING, unneeded
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(
-    find_spec("typer._adapters") is not None, reason="a newer typer than pyproject.toml allows"
-)
-
 
 @pytest.mark.parametrize("more", [[], ["--json"]])
 def test_a_check_imports_what_it_needs(more: list[str]) -> None:
@@ -25,4 +20,5 @@ def test_a_check_imports_what_it_needs(more: list[str]) -> None:
 
 def test_who_imports_what_it_needs(tmp_path: Path) -> None:
     with (tmp_path / "held").open("w") as file:
-        assert not unneeded(["who", file.name], READING | {"lookup"})
+        # What may hang is looked at by a process of its own.
+        assert unneeded(["who", file.name], READING | {"lookup"}) <= {"subprocess"}

@@ -102,6 +102,33 @@ def test_refused_alike(kind: Any) -> None:  # noqa: ANN401 - one of several clas
         hash(made)  # there is a list in it
 
 
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ((1,), {}),
+        ((1, "x"), {"c": [2]}),
+        ((), {"a": 1}),
+        ((1,), {"a": 1}),
+        ((), {}),
+        ((1,) * 4, {}),
+    ],
+)
+def test_the_first_value_of_a_class_is_made_as_the_others(given: Any, named: Any) -> None:  # noqa: ANN401
+    @values.dataclass(frozen=True)
+    class Fresh:
+        a: int
+        b: str = "b"
+        c: list[int] = values.field(default_factory=list)
+
+    def made() -> object:
+        try:
+            return dataclasses.astuple(Fresh(*given, **named))
+        except TypeError as error:
+            return str(error)
+
+    assert made() == made() == made()
+
+
 def test_what_is_inside_and_what_a_class_brings() -> None:
     pair = Pair(Ours(2))
     assert pair.both == 4

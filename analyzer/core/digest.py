@@ -1,0 +1,5 @@
+"""The hash of what is kept, named and hidden: `hashlib` has it too, and loads OpenSSL first."""
+
+from _blake2 import blake2b
+
+__all__ = ["blake2b"]
