@@ -14,20 +14,31 @@ CRIU's and not those of their inodes.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
-from analyzer.procfs import facts, identity, protobuf
+from analyzer.procfs import (
+    checkpoint_files,
+    checkpoint_mounts,
+    checkpoint_sockets,
+    diag,
+    facts,
+    identity,
+    may_hold,
+    protobuf,
+)
+from analyzer.procfs.checkpoint_files import QUEUES, Opened, OpenFiles
 from analyzer.procfs.parse import decode
 from analyzer.procfs.protobuf import content, inner, inners, number, numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from analyzer.procfs.contents import Contents
     from analyzer.procfs.protobuf import Fields
 
 TREE: Final = "pstree.img"
+FILES: Final = "files.img"
 BY: Final = "CRIU"
 """Who asked kcmp(2), as the facts of the dump say it."""
 
@@ -35,59 +46,13 @@ _STATES: Final = {1: b"S", 2: b"Z", 3: b"T", 6: b"Z"}  # TASK_ALIVE and so on, i
 # task_kobj_ids_entry: fields 1 to 4, and 5 to 12.
 _KINDS: Final = ("VM", "FILES", "FS", "SIGHAND")
 _SPACES: Final = ("pid", "net", "ipc", "uts", "mnt", "user", "cgroup", "time")
-_REGULAR, _UNIX, _NAMESPACE, _EXTERNAL, _MEMFD = 1, 5, 14, 16, 18  # of fd_types
 _MOST_NAMED: Final = 4  # of what is external
-_USK_EXTERN: Final = 1  # of a unix socket: its peer is not in the checkpoint (criu/sk-unix.c)
-# The type of a namespace is its CLONE_NEW* flag (include/uapi/linux/sched.h).
-_FLAGS: Final = {
-    0x80: "time", 0x0002_0000: "mnt", 0x0200_0000: "cgroup", 0x0400_0000: "uts",
-    0x0800_0000: "ipc", 0x1000_0000: "user", 0x2000_0000: "pid", 0x4000_0000: "net",
-}  # fmt: skip
+_EXT_KEY: Final = 8  # of a netns_entry
+_LENGTH: Final = 2  # of a sk_packet_entry: how many bytes follow it
 # Of a vma_entry: MAP_SHARED, and VMA_* of its status (criu/include/image.h).
 _SHARED: Final = 1
 _OF_FILE: Final = 1 << 6 | 1 << 7
 _ANON_SHARED, _SYSVIPC = 1 << 8, 1 << 10
-
-
-class _Type(NamedTuple):
-    """A type of file: where in file_entry it is, and in there its flags, offset and number.
-
-    `link` is what /proc would show, with the number in it, if there is one.
-    """
-
-    field: int
-    link: str
-    flags: int = 0
-    pos: int = 0
-    number: int = 0
-    name: int = 0
-    path: int = 0
-
-
-# By fd_types (images/fdinfo.proto). `path` is the id of a file that has the name, or of a memfd's
-# inode.
-_TYPES: Final = {
-    1: _Type(3, "", flags=2, pos=3, name=6),
-    2: _Type(18, "pipe:[{}]", flags=3, number=2),
-    3: _Type(17, "", path=3),
-    4: _Type(4, "socket:[{}]", number=2),
-    5: _Type(16, "socket:[{}]", flags=5, number=2),
-    6: _Type(8, "anon_inode:[eventfd]", flags=2),
-    7: _Type(9, "anon_inode:[eventpoll]", flags=2),
-    8: _Type(13, "anon_inode:inotify", flags=2),
-    9: _Type(10, "anon_inode:[signalfd]", flags=2),
-    10: _Type(6, "a packet socket", flags=4),
-    11: _Type(19, "", flags=3, path=6),
-    12: _Type(14, "anon_inode:[fanotify]", flags=2),
-    13: _Type(7, "socket:[{}]", flags=6, number=2),
-    14: _Type(5, "", flags=4),
-    15: _Type(11, "/dev/net/tun"),
-    16: _Type(15, "a file that was external"),
-    17: _Type(12, "anon_inode:[timerfd]", flags=2),
-    18: _Type(20, "", flags=2, pos=3, path=5),
-    19: _Type(21, "anon_inode:bpf-map"),
-    20: _Type(22, "anon_inode:[pidfd]", flags=3),
-}
 
 
 def roots(names: Iterable[str]) -> set[tuple[str, ...]]:
@@ -113,7 +78,7 @@ def fill(contents: Contents, read: Callable[[str], bytes | None]) -> None:
     found = images.entries()
     contents.entries.update(found)
     contents.notes += images.notes()
-    contents.entries[facts.PATH] = f"format {facts.FORMAT}\nkcmp {BY}\n".encode()
+    contents.entries[facts.PATH] = facts.text(images.facts()).encode()
     contents.entries[facts.COMPLETE] = b""
 
 
@@ -125,29 +90,42 @@ class _Images:
         self._read = read
         self._lines: list[str] = []
         self._tables: dict[int, list[Fields]] = {}
-        self._files: dict[int, tuple[str, bytes]] = {}
-        self._inodes: dict[int, int] = {}  # of files that are memfds
+        self._files = OpenFiles()
         self._spaces: set[tuple[str, int]] = set()
-        self._external: list[str] = []
+        self._living: dict[tuple[str, int], int] = {}  # the first process in each namespace
+        self._mounts: dict[int, list[Fields]] = {}  # by mount namespace
+        self._led: dict[int, set[int]] = {}  # the session and the process group of each process
+        self._left: dict[str, str] = {}  # descriptors that reach out of it, and why
 
     def entries(self) -> dict[str, bytes | str]:
         """Return all of it as entries of a dump."""
-        self._files = dict(self._open_files())
+        self._files = checkpoint_files.read(self._optional)
         found: dict[str, bytes | str] = {}
         for one in self._messages(TREE):
             pid = number(one, 1)
             if pid:
-                found |= self._process(pid, number(one, 2), numbers(one, 5) or [pid])
+                self._led[pid] = {number(one, 3), number(one, 4)}
+                found |= self._process(pid, one, numbers(one, 5) or [pid])
+        found |= self._of_spaces()
         found[identity.PATH] = "".join(self._lines).encode()
+        found[diag.PATH] = diag.text(checkpoint_sockets.peers(self._files.socks))
+        found[may_hold.PATH] = "".join(f"{what} {why}\n" for what, why in self._held()).encode()
         return found
 
-    def _process(self, pid: int, parent: int, threads: list[int]) -> dict[str, bytes | str]:
+    def facts(self) -> facts.Facts:
+        """Return what is told of the machine: how it is called where the first process is."""
+        space = next((ident for name, ident in self._living if name == "uts"), 0)
+        return facts.Facts(host=decode(content(self._first(f"utsns-{space}.img"), 1)), kcmp=BY)
+
+    def _process(self, pid: int, tree: Fields, threads: list[int]) -> dict[str, bytes | str]:
         core = next(iter(self._messages(f"core-{pid}.img")), {})
         ids = self._first(f"ids-{pid}.img") or inner(core, 4)
         task = inner(core, 3)
-        told = _status(pid, parent, len(threads), task)
+        told = _status(pid, tree, len(threads), task)
         spaces = _spaces(ids)
         self._spaces |= set(spaces.items())
+        for space in spaces.items():
+            self._living.setdefault(space, pid)
         found: dict[str, bytes | str] = {}
         for tid in {pid: None, **dict.fromkeys(threads)}:
             folder = str(pid) if tid == pid else f"{pid}/task/{tid}"
@@ -174,18 +152,21 @@ class _Images:
         found: dict[str, bytes | str] = {}
         for one in self._tables[table]:
             ident, fd = number(one, 1), number(one, 4)
-            link, info = self._files.get(ident, (f"file {ident} of the checkpoint", b""))
-            found[f"{pid}/fd/{fd}"] = link
-            if info:
-                found[f"{pid}/fdinfo/{fd}"] = info
+            unknown = Opened(f"file {ident} of the checkpoint")
+            opened = self._files.known.get(ident, unknown)
+            found[f"{pid}/fd/{fd}"] = opened.link
+            if opened.info:
+                found[f"{pid}/fdinfo/{fd}"] = opened.info
+            if ident in self._files.external:
+                self._left[f"{pid}/fd/{fd}"] = self._files.external[ident].why
             self._lines.append(f"FILE {pid} {fd} {ident}\n")
         return found
 
     def _places(self, pid: int, mm: Fields) -> dict[str, bytes | str]:
         fs = self._first(f"fs-{pid}.img")
         places = {"cwd": number(fs, 1), "root": number(fs, 2), "exe": number(mm, 12)}
-        known = {name: self._files[ident][0] for name, ident in places.items()
-                 if ident in self._files}  # fmt: skip
+        known = {name: self._files.known[ident].link for name, ident in places.items()
+                 if ident in self._files.known}  # fmt: skip
         return {f"{pid}/{name}": path for name, path in known.items()}
 
     def _maps(self, mm: Fields, ipc: int) -> bytes:
@@ -200,8 +181,9 @@ class _Images:
             status, ident = number(one, 7), number(one, 4)
             at, path = b"00:01 %d" % ident, ""
             if status & _OF_FILE:
-                path, _ = self._files.get(ident, ("", b""))
-                at = b"00:01 %d" % self._inodes[ident] if ident in self._inodes else b"00:00 0"
+                path = self._files.known.get(ident, Opened("")).link
+                ino = self._files.inodes.get(ident)
+                at = b"00:00 0" if ino is None else b"00:01 %d" % ino
             elif status & _SYSVIPC:
                 path = f"/SYSV{keys.get(ident, 0):08x} (deleted)"
             elif status & _ANON_SHARED:
@@ -210,58 +192,55 @@ class _Images:
                 lines.append(_mapping(one, at, path))
         return b"".join(lines)
 
-    def _open_files(self) -> Iterator[tuple[int, tuple[str, bytes]]]:
-        """Yield what each open file is: where its link would lead, and its fdinfo."""
-        memfds = {
-            number(one, 7): (_memfd(decode(content(one, 1))), number(one, 5))
-            for one in self._messages("memfd.img", needed=False)
-        }
-        later: list[tuple[int, int, bytes]] = []
-        names: dict[int, tuple[str, bytes]] = {}
-        for one in self._messages("files.img"):
-            ident, kind = number(one, 2), _TYPES.get(number(one, 1))
-            if kind is None:
-                continue
-            said = inner(one, kind.field)
-            info, path = _fdinfo(said, kind), number(said, kind.path)
-            if number(one, 1) == _MEMFD:
-                link, self._inodes[ident] = memfds.get(path, (_memfd(""), 0))
-                names[ident] = link, info
-            elif kind.path:
-                later.append((ident, path, info))
-            else:
-                names[ident] = _link(number(one, 1), kind, said), info
-            if _is_external(number(one, 1), said):
-                name = decode(content(said, 11).rstrip(b"\0")) if number(one, 1) == _UNIX else ""
-                self._external.append(name or names[ident][0])
-        yield from names.items()
-        for ident, named, info in later:
-            link, other = names.get(named, ("a file without a name", b""))
-            yield ident, (link, info or other)
+    def _of_spaces(self) -> dict[str, bytes | str]:
+        """Return what is told once of each namespace of mounts and of the network."""
+        found: dict[str, bytes | str] = {}
+        own = next((ident for name, ident in self._living if name == "net"), 0)
+        tables = checkpoint_sockets.tables(self._files.socks, own)
+        for (name, ident), pid in self._living.items():
+            if name == "mnt":
+                mounts = self._mounts[ident] = self._optional(f"mountpoints-{ident}.img")
+                if mounts:
+                    found[f"{pid}/mountinfo"] = checkpoint_mounts.mountinfo(mounts)
+            elif name == "net":
+                found |= {f"{pid}/net/{one}": data for one, data in tables.get(ident, {}).items()}
+        return found
+
+    def _outer(self) -> list[tuple[str, int]]:
+        """Return the namespaces that CRIU was in itself, by name and number."""
+        own = _spaces(inner(self._first("inventory.img"), 3))
+        return [space for space in own.items() if space in self._spaces]
+
+    def _held(self) -> Iterator[tuple[str, str]]:
+        """Yield what others have, or may have, and why."""
+        yield from self._left.items()
+        yield from ((f"{name}:[{ident}]", "CRIU was in it") for name, ident in self._outer())
 
     def notes(self) -> list[str]:
         """Return what was kept outside of the checkpoint when it was made."""
-        own = _spaces(inner(self._first("inventory.img"), 3))
-        outer = [name for name, ident in own.items() if (name, ident) in self._spaces]
-        mounts = [
-            f"mount {decode(content(one, 7))}"
-            for name, ident in sorted(self._spaces)
-            if name == "mnt"
-            for one in self._messages(f"mountpoints-{ident}.img", needed=False)
-            if number(one, 13) or content(one, 18)  # ext_mount, ext_key
-        ]
-        external = [*self._external, *mounts]
-        some = ", ".join(external[:_MOST_NAMED])
-        more = f" and {len(external) - _MOST_NAMED} more" if len(external) > _MOST_NAMED else ""
+        outer = [name for name, _ in self._outer()]
+        external = [
+            *dict.fromkeys(one.name for one in self._files.external.values()),
+            *(f"mount {one}" for told in self._mounts.values()
+              for one in checkpoint_mounts.external(told)),
+            *(f"network namespace {ident}" for name, ident in sorted(self._spaces)
+              if name == "net" and content(self._first(f"netns-{ident}.img"), _EXT_KEY)),
+        ]  # fmt: skip
+        leaders = sorted(set().union(*self._led.values()) - self._led.keys() - {0})
         told = {
             f"in namespaces of CRIU itself ({', '.join(outer)})": outer,
-            f"external to the checkpoint ({some}{more})": external,
+            f"external to the checkpoint ({_listed(external)})": external,
+            f"in sessions or process groups of others ({_listed(leaders)})": leaders,
         }
         return [
             f"{what}: who else has these the images do not tell"
             for what, there in told.items()
             if there
         ]
+
+    def _optional(self, name: str) -> list[Fields]:
+        """Return the messages of an image that need not be there, but where all others need it."""
+        return self._messages(name, needed=name == FILES)
 
     def _first(self, name: str) -> Fields:
         """Return the only message of an image that may be missing; then it has no fields."""
@@ -276,19 +255,27 @@ class _Images:
                 self._contents.damaged.append(BadInputError(f"{name} is not there"))
             return found
         try:
-            found.extend(map(protobuf.fields, protobuf.split(data)))
+            payload = _LENGTH if name == QUEUES else 0
+            found.extend(protobuf.messages(data, payload))
         except (ValueError, IndexError, struct.error):
             said = f"{name}: not an image of CRIU, or damaged after {len(found)} messages"
             self._contents.damaged.append(BadInputError(said))
         return found
 
 
-def _status(pid: int, parent: int, threads: int, task: Fields) -> bytes:
+def _listed(names: Sequence[object]) -> str:
+    more = len(names) - _MOST_NAMED
+    said = ", ".join(map(str, names[:_MOST_NAMED]))
+    return f"{said} and {more} more" if more > 0 else said
+
+
+def _status(pid: int, tree: Fields, threads: int, task: Fields) -> bytes:
     name = content(task, 6).replace(b"\\", rb"\\").replace(b"\n", rb"\n") or b"?"
     state = _STATES.get(number(task, 1), b"?")
     told = {
-        b"Name": name, b"State": state, b"Tgid": b"%d" % pid, b"PPid": b"%d" % parent, b"Uid": b"",
-        b"Kthread": b"0", b"Threads": b"%d" % threads, b"NSpid": b"%d" % pid,
+        b"Name": name, b"State": state, b"Tgid": b"%d" % pid, b"PPid": b"%d" % number(tree, 2),
+        b"Uid": b"", b"Kthread": b"0", b"Threads": b"%d" % threads, b"NSpid": b"%d" % pid,
+        b"NSpgid": b"%d" % number(tree, 3), b"NSsid": b"%d" % number(tree, 4),
     }  # fmt: skip
     return b"".join(b"%s:\t%s\n" % pair for pair in told.items())
 
@@ -299,26 +286,6 @@ def _spaces(ids: Fields) -> dict[str, int]:
     return {name: ident for name, ident in found.items() if ident}
 
 
-def _link(kind: int, type_: _Type, said: Fields) -> str:
-    """Return where /proc would show an open file to lead."""
-    if type_.name:
-        return decode(content(said, type_.name))
-    if kind == _NAMESPACE:
-        return f"{_FLAGS.get(number(said, 3), 'ns')}:[{number(said, 2)}]"
-    return type_.link.format(number(said, type_.number)) if type_.number else type_.link
-
-
-def _memfd(name: str) -> str:
-    """Return where a memfd leads: what was shared without a file (mmap(2)) is one to CRIU."""
-    return f"{name} (deleted)" if name.startswith("/") else f"/memfd:{name} (deleted)"
-
-
-def _is_external(kind: int, said: Fields) -> bool:
-    """Tell whether an open file was left to whoever restores it (criu --external)."""
-    extern = kind == _UNIX and number(said, 6) & _USK_EXTERN
-    return kind == _EXTERNAL or bool(extern) or (kind == _REGULAR and bool(number(said, 9)))
-
-
 def _mapping(vma: Fields, at: bytes, path: str) -> bytes:
     """Return a line of maps; `at` are device and inode."""
     start, end, offset, prot = (number(vma, field) for field in (1, 2, 3, 5))
@@ -326,10 +293,3 @@ def _mapping(vma: Fields, at: bytes, path: str) -> bytes:
     shared = "s" if number(vma, 6) & _SHARED else "p"
     name = path.encode("utf-8", "surrogateescape").replace(b"\n", rb"\012")
     return b"%x-%x %s %08x %s %s\n" % (start, end, (bits + shared).encode(), offset, at, name)
-
-
-def _fdinfo(said: Fields, kind: _Type) -> bytes:
-    if not kind.flags or kind.flags not in said:
-        return b""
-    pos = number(said, kind.pos) if kind.pos else 0
-    return b"pos:\t%d\nflags:\t0%o\n" % (pos & ((1 << 63) - 1), number(said, kind.flags))

@@ -3,7 +3,8 @@
 It is a question to the running kernel, by netlink, of one network namespace: a socket answers for
 that in which it was made. To make one in another namespace takes CAP_SYS_ADMIN (setns(2)); a thread
 of its own goes there, and ends with it. What may not be asked, or what a kernel without
-CONFIG_UNIX_DIAG cannot answer, stays unknown.
+CONFIG_UNIX_DIAG cannot answer, stays unknown. A dump may have it in cranalyze/ends, a line for each
+unix socket: ``INODE PEER WAITING...``.
 """
 
 from __future__ import annotations
@@ -12,16 +13,20 @@ import os
 import socket
 import struct
 import threading
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.core.syscall import call
-from analyzer.procfs.parse import decode
+from analyzer.procfs.parse import decode, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from analyzer.procfs.fs import ProcFs
+
+PATH: Final = "cranalyze/ends"
+"""Where a dump has the other ends of unix sockets."""
 
 _SOCK_DIAG: Final = 4  # NETLINK_SOCK_DIAG, include/uapi/linux/netlink.h
 _BY_FAMILY: Final = 20  # SOCK_DIAG_BY_FAMILY, include/uapi/linux/sock_diag.h
@@ -56,12 +61,35 @@ class Ends(NamedTuple):
 
 
 def ends(fs: ProcFs, members: Mapping[str, Sequence[int]]) -> dict[int, Ends]:
-    """Return by inode what is known of unix sockets of namespaces, each with processes in it."""
+    """Return by inode what is known of unix sockets of namespaces, each with processes in it.
+
+    Of a dump, of all.
+    """
+    if fs.copied:
+        return _kept(fs)
     asked = _ASKED.pack(socket.AF_UNIX, 0, 0, _ANY, 0, _SHOW, 0, 0)
     found: dict[int, Ends] = {}
     for data in _answers(fs, members.values(), [asked]):
         found |= parse(data)
     return found
+
+
+def _kept(fs: ProcFs) -> dict[int, Ends]:
+    try:
+        data = fs.read(PATH)
+    except OSError:
+        return {}
+    found: dict[int, Ends] = {}
+    for line in data.splitlines():
+        with suppress(ValueError):
+            ino, peer, *waiting = map(number, line.split())
+            found[ino] = Ends(peer, tuple(waiting))
+    return found
+
+
+def text(peers: Mapping[int, int]) -> bytes:
+    """Return what a dump keeps of sockets, by inode, and the inodes of their other ends."""
+    return b"".join(b"%d %d\n" % pair for pair in peers.items())
 
 
 def listeners(fs: ProcFs, members: Mapping[str, Sequence[int]]) -> dict[int, int]:

@@ -28,6 +28,9 @@ _CONNECTED: Final = 1
 _TIME_WAIT, _SYN_RECEIVED = 6, 3  # no struct sock, or none that is whole (include/net/tcp_states.h)
 _DIRECTORY: Final = 0o200000
 _QUEUED: Final = re.compile(rb"^(?:scm_fds|UserFiles):\t0*[1-9]", re.MULTILINE)
+PATH: Final = "cranalyze/held"
+"""Where a dump says of what others have, or may have, it: ``PID/fd/N WHY``, ``net:[N] WHY``."""
+
 KEEPERS: Final = ("socket:[", "anon_inode:[io_uring]")
 """Links of open files that may keep others: in messages, or registered."""
 
@@ -70,6 +73,7 @@ def _all(
     yield from _of_terminals(shown)
     yield from _of_segments(shown)
     yield from _of_keepers(fs, shown, keepers)
+    yield from _of_what_is_told(shown)
 
 
 def _any_of(tid: int, kind: str, words: str) -> Tied:
@@ -100,6 +104,25 @@ def _of_keepers(fs: ProcFs, shown: Shown, keepers: Mapping[int, Sequence[str]]) 
         if any(head is not None and _QUEUED.search(head) for head in heads):
             words = "open files are in flight, or registered with an io_uring"
             yield _any_of(shown.tables[table][0], "FILE", words)
+
+
+def _of_what_is_told(shown: Shown) -> Iterator[Tied]:
+    """Yield what the dump itself says others have, or may have (see PATH)."""
+    told = dict(line.split(" ", 1) for line in shown.text(PATH).splitlines() if " " in line)
+    for file in _mine(shown) if told else ():
+        words = next((told[path] for path in _descriptors(shown, file) if path in told), None)
+        if words is not None:
+            sock = shown.sock_of(file)
+            key = file.key if sock is None else sock.key
+            yield Tied(key, key, words)
+    met = {space for task in shown.tasks.values() for space in task.spaces.values()}
+    for space in sorted(met & told.keys()):
+        key = f"{space.partition(':')[0].upper()}_NS", space
+        yield Tied(key, key, told[space])
+
+
+def _descriptors(shown: Shown, file: File) -> Iterator[str]:
+    return (f"{shown.folders[slot.table]}/fd/{slot.fd}" for slot in file.slots)
 
 
 def _opened(shown: Shown) -> Iterable[File]:

@@ -22,8 +22,11 @@ Fields = dict[int, list[int | bytes]]
 """A message: the values of each field, in their order."""
 
 
-def split(data: bytes) -> Iterator[bytes]:
-    """Yield the messages of an image; ValueError, IndexError or struct.error for what is none."""
+def messages(data: bytes, payload: int = 0) -> Iterator[Fields]:
+    """Yield the messages of an image; ValueError, IndexError or struct.error for what is none.
+
+    With `payload`, each is followed by as many bytes as that field of it says.
+    """
     (magic,) = _WORD.unpack_from(data)
     if magic not in _HEADS:
         raise ValueError(magic)
@@ -33,8 +36,9 @@ def split(data: bytes) -> Iterator[bytes]:
         at += _WORD.size
         if at + size > len(data):
             raise ValueError(size)
-        yield data[at : at + size]
-        at += size
+        found = fields(data[at : at + size])
+        yield found
+        at += size + (number(found, payload) if payload else 0)
 
 
 def fields(data: bytes) -> Fields:

@@ -70,7 +70,10 @@ class Stat(NamedTuple):
 def of_status(tid: int, more: Status) -> Stat:
     """Return what /proc/PID/status says of it, as far as it goes."""
     flags = _PF_KTHREAD if more.kthread else 0
-    return Stat(tid, more.comm, more.state, more.ppid, flags, more.threads, start_ticks=0)
+    return Stat(
+        tid, more.comm, more.state, more.ppid, flags, more.threads,
+        start_ticks=0, group=more.group, session=more.session,
+    )  # fmt: skip
 
 
 def _layout(field: list[bytes]) -> Layout | None:

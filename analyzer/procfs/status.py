@@ -36,6 +36,7 @@ class Status(NamedTuple):
     leaders have no number in the task's own pid namespace. A `kthread` is told by its line (since
     6.8) or, of a child of kthreadd, by its having no memory. `handlers` are the masks of signals
     that are ignored and caught; they, `table_size` and `umask` are compared, and are as they were.
+    `session` and `group` are those of the task, 0 before 4.1.
     """
 
     tgid: int
@@ -51,6 +52,8 @@ class Status(NamedTuple):
     handlers: tuple[bytes, bytes] = (b"", b"")
     table_size: bytes = b""
     umask: bytes = b""
+    session: int = 0
+    group: int = 0
 
     @property
     def autoreaps(self) -> bool:
@@ -72,14 +75,14 @@ def parse(data: bytes, where: str) -> Status:
         name = (*lost, "Tgid")[0]
         raise malformed(where, 1 + data.count(b"\n"), f"the file ends without {name}")
     (tracer, *_) = (*_numbers(data, b"TracerPid", where), 0)
-    session, group = (_numbers(data, key, where)[-1:] == (0,) for key in (b"NSsid", b"NSpgid"))
+    session, group = (_numbers(data, key, where) for key in (b"NSsid", b"NSpgid"))
     return Status(
         tgid[0],
         (*ppid, UNKNOWN_PARENT)[0],
         nspid or None,
         uid[0] if uid else None,
         tracer,
-        (session, group),
+        (session[-1:] == (0,), group[-1:] == (0,)),
         comm=decode(_ESCAPED.sub(_unescaped, _value(data, b"Name"))) or "?",
         state=_letter(_value(data, b"State")),
         threads=(_numbers(data, b"Threads", where) or (1,))[0],
@@ -87,6 +90,8 @@ def parse(data: bytes, where: str) -> Status:
         handlers=(_value(data, b"SigIgn"), _value(data, b"SigCgt")),
         table_size=_value(data, b"FDSize"),
         umask=_value(data, b"Umask"),
+        session=(*session, 0)[0],
+        group=(*group, 0)[0],
     )
 
 

@@ -4,7 +4,9 @@ In checkpoint.tar a shell ran ``(sleep 1000; :) | cat`` with descriptor 3 on /et
 /dev/null. In checkpoint-spaces.tar a process and its child have network, IPC and UTS namespaces of
 their own; they map a file (shared, and private), memory of a memfd, shared anonymous memory and a
 segment, and have their network namespace open. In checkpoint-external.tar a process has a file open
-on a mount, and a datagram socket connected to one, that were both external to the checkpoint.
+on a mount, and a datagram socket connected to one, that were both external to the checkpoint. In
+checkpoint-files.tar the init of a container on web-1, and a child of its, have one of most types of
+files: what they are was written down as /proc showed it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.procfs import checkpoint, identity, maps, status
+from analyzer.procfs import (
+    checkpoint,
+    checkpoint_mounts,
+    diag,
+    fdinfo,
+    identity,
+    maps,
+    mountinfo,
+    sockets,
+    status,
+)
 from analyzer.procfs.archive import open_dump
 from analyzer.procfs.contents import Contents
 from analyzer.procfs.kcmp import What
@@ -32,6 +44,7 @@ DATA = Path(__file__).parents[1] / "data"
 TAR = DATA / "checkpoint.tar"
 SPACES, APP = DATA / "checkpoint-spaces.tar", 20957
 EXTERNAL, CLIENT = DATA / "checkpoint-external.tar", 27048
+FILES, INIT, CHILD = DATA / "checkpoint-files.tar", 1, 26
 SHELL, SUBSHELL, CAT, SLEEP = 14909, 14910, 14911, 14912
 
 
@@ -146,6 +159,97 @@ def test_what_was_external_to_a_checkpoint_is_named() -> None:
     assert "external to the checkpoint" in told
 
 
+def test_what_reaches_out_of_a_checkpoint_is_open_for_that_reason() -> None:
+    snapshot = replay.collect(EXTERNAL, CLIENT)
+    relations = snapshot.tables["relations"]
+    told = {(row["left_kind"], row["detail"]) for row in map(relations.row, range(len(relations)))}
+    peer = "what it is connected to was external to the checkpoint: /srv/apps1/log.sock"
+    assert ("SOCKET", peer) in told
+    assert ("NET_NS", "CRIU was in it") in told
+    assert ("MNT_NS", "CRIU was in it") not in told
+
+
+def test_the_state_of_open_files_is_as_proc_showed_it() -> None:
+    fs = open_dump(FILES)
+    links = fs.links(f"{INIT}/fd")
+    found = {
+        target: fdinfo.parse(fs.read(f"{INIT}/fdinfo/{name}"), name)
+        for name, target in zip(links.names, links.targets, strict=True)
+    }
+    more = {target: info.more for target, info in found.items() if info.more}
+    assert {target: data for target, data in more.items() if len(data) < 40} == {
+        "anon_inode:[eventfd]": b"eventfd-count:                7\n",
+        "anon_inode:[signalfd]": b"sigmask:\t0000000000000200\n",
+        "/dev/ptmx": b"tty-index:\t0\n",
+        "socket:[426672674]": b"scm_fds: 1\n",
+    }
+    assert more["anon_inode:[eventpoll]"].startswith(b"tfd:        3 events:       19 data:")
+    assert more["anon_inode:[eventpoll]"].endswith(b"  pos:0 ino:196e8221 sdev:9\n")
+    assert more["anon_inode:inotify"].startswith(b"inotify wd:1 ino:")
+    assert b"clockid: 1\nticks: 0\n" in more["anon_inode:[timerfd]"]
+    assert more["anon_inode:[timerfd]"].endswith(b"it_interval: (3, 5)\n")
+    assert "/srv/app/gone (deleted)" in links.targets
+    points = {one.mnt_id: one.point for one in mountinfo.parse(fs.read(f"{INIT}/mountinfo"), "x")}
+    assert {points[ident] for info in found.values() if (ident := info.mnt_id)} == {
+        "/", "/dev", "/dev/pts",
+    }  # fmt: skip
+
+
+def test_sockets_of_a_checkpoint_have_their_ends() -> None:
+    fs = open_dump(FILES)
+    first, second, listens, connected, accepted = range(426672673, 426672678)
+    assert {ino: end.peer for ino, end in diag.ends(fs, {}).items()} == {
+        first: second, second: first, connected: accepted, accepted: connected,
+    }  # fmt: skip
+    unix = {one.ino: one for one in sockets.unix(fs.read(f"{INIT}/net/unix"), "")}
+    assert (unix[listens].state, unix[listens].local) == ("listening", "@listening")
+    tcp = sockets.internet(fs.read(f"{INIT}/net/tcp"), "", 1, 6)
+    assert [(one.state, one.local, one.remote) for one in tcp] == [
+        ("listening", "127.0.0.1:46077", ""),
+        ("established", "127.0.0.1:44972", "127.0.0.1:46077"),
+        ("established", "127.0.0.1:46077", "127.0.0.1:44972"),
+    ]  # fmt: skip
+    (udp,) = sockets.internet(fs.read(f"{INIT}/net/udp6"), "", 2, 17)
+    assert udp.local == "[::1]:5353"
+    snapshot = replay.collect(FILES, CHILD)
+    relations = snapshot.tables["relations"]
+    crossing = [relations.value("relation", row) for row in range(len(relations))]
+    assert {"unix-peer", "session"} <= set(crossing)
+    assert snapshot.meta["host"] == "web-1"
+
+
+@pytest.mark.parametrize(
+    ("entry", "line"),
+    [
+        ({1: 5, 2: 9, 3: 45, 4: 1, 5: 3, 6: b"/", 7: b"/a b", 8: b"shm", 10: 7},
+         b"9 1 0:45 / /a\\040b ro,nosuid shared:7 - tmpfs shm ro\n"),
+        ({1: 16, 2: 9, 3: 8 << 20 | 1, 4: 1, 6: b"/x", 7: b"/", 9: b"size=1", 11: 3, 14: b"ext4",
+          17: 1}, b"9 1 8:1 /x / rw master:3 - ext4 none ro,size=1\n"),
+        ({}, b"0 0 0:0 / / rw - unknown none rw\n"),
+    ],
+)  # fmt: skip
+def test_a_mount_of_an_image_is_a_line_of_mountinfo(
+    entry: dict[int, int | bytes], line: bytes
+) -> None:
+    told: dict[int, list[int | bytes]] = {field: [value] for field, value in entry.items()}
+    assert checkpoint_mounts.mountinfo([told]) == line
+    assert len(mountinfo.parse(line, "x")) == 1
+    outer = {11, 13, 18} & entry.keys()
+    assert len(list(checkpoint_mounts.external([told]))) == bool(outer)
+
+
+def test_sessions_of_others_are_named() -> None:
+    pstree = {1: 30, 2: 0, 3: 30, 4: 20}
+    body = b"".join(bytes([field << 3, value]) for field, value in pstree.items())
+    head = (0x54564319).to_bytes(4, "little") + b"tree"
+    whole = {"pstree.img": head + len(body).to_bytes(4, "little") + body}
+    contents = Contents()
+    checkpoint.fill(contents, whole.get)
+    assert contents.notes == [
+        "in sessions or process groups of others (20): who else has these the images do not tell"
+    ]
+
+
 def test_an_image_that_is_missing_or_damaged_is_a_gap(tmp_path: Path) -> None:
     folder = as_folder(tmp_path)
     (folder / "files.img").unlink()
@@ -161,7 +265,7 @@ def test_an_image_that_is_missing_or_damaged_is_a_gap(tmp_path: Path) -> None:
 
 @given(st.data())
 def test_no_image_however_damaged_is_an_error(data: st.DataObject) -> None:
-    whole = images(data.draw(st.sampled_from((TAR, SPACES, EXTERNAL))))
+    whole = images(data.draw(st.sampled_from((TAR, SPACES, EXTERNAL, FILES))))
     name = data.draw(st.sampled_from(sorted(whole)))
     image = bytearray(whole[name])
     for _ in range(data.draw(st.integers(1, 5))):

@@ -76,6 +76,13 @@ def test_status_tells_whose_children_leave_no_trace(mask: bytes, *, told: bool) 
     assert status.parse(STATUS + b"SigIgn:\t00000000000" + mask + b"\n", "x").autoreaps is told
 
 
+def test_status_tells_the_session_and_the_process_group() -> None:
+    data = b"Tgid:\t7\nPPid:\t1\nUid:\t0\nNSpgid:\t5\t0\nNSsid:\t3\t1\n"
+    told = stat.of_status(7, status.parse(b"Name:\tx\n" + data, "x"))
+    assert (told.session, told.group) == (3, 5)
+    assert status.parse(b"Name:\tx\n" + data, "x").hidden == (False, True)
+
+
 def test_status_tells_the_name_the_state_and_kernel_threads() -> None:
     told = status.parse(b"Name:\tk\\\\n\nState:\tS (sleeping)\nThreads:\t3\n" + STATUS, "x")
     assert (told.comm, told.state, told.threads, told.kthread) == (r"k\n", "S", 3, False)
