@@ -21,6 +21,7 @@ from analyzer.core.errors import EXIT_OK, EXIT_UNDECIDED, BadInputError
 from analyzer.core.model import TASK, Rules
 from analyzer.core.values import replace
 from analyzer.kinds import registry
+from analyzer.lookup.pasted import is_message, named
 from analyzer.lookup.recorded import about, limits, people
 from analyzer.lookup.release import releases
 from analyzer.lookup.state import words
@@ -84,7 +85,10 @@ _O_PATH: Final = 0o10000000  # include/uapi/asm-generic/fcntl.h
 
 
 def understood(words: Iterable[str], *, recorded: bool = False) -> tuple[list[Query], list[str]]:
-    """Return the questions that words are, each once, and why others are none."""
+    """Return the questions that words are, each once, and why others are none.
+
+    What is a message asks for each thing that it names.
+    """
     queries, errors = [], []
     with glance.once() if not recorded else nullcontext():
         asked = list(dict.fromkeys(words))
@@ -92,11 +96,24 @@ def understood(words: Iterable[str], *, recorded: bool = False) -> tuple[list[Qu
             _look(asked)
         for word in asked:
             try:
-                queries.append(parse(word, recorded=recorded))
+                queries += _questions(word, recorded=recorded)
             except BadInputError as error:
                 errors.append(str(error))
-    few = len(queries) <= _MOST_GUESSED
-    return queries if few else list(map(_sure_alone, queries)), errors
+    once = list({query.asked: query for query in queries}.values())
+    few = len(once) <= _MOST_GUESSED
+    return once if few else list(map(_sure_alone, once)), errors
+
+
+def _questions(word: str, *, recorded: bool) -> list[Query]:
+    parts = named(word) if not recorded and is_message(word) else ()
+    if not parts:
+        try:
+            return [parse(word, recorded=recorded)]
+        except BadInputError:
+            parts = named(word)
+            if not parts or parts == (word,):
+                raise
+    return [parse(part, recorded=recorded) for part in parts]
 
 
 def _sure_alone(query: Query) -> Query:

@@ -50,6 +50,7 @@ def test_a_family_of_words_is_whole(word: Word) -> None:
         ("net:[1]", "namespace"), ("pipe:[7]", "numbered"), ("socket:[7]", "numbered"),
         ("/dev/null", "path"), ("/no/such/path", "path"), ("dev:7:0", "device"),
         ("tcp:80", "port"), ("udp:[::1]:53", "port"), ("tcp:127.0.0.1:80", "port"),
+        (":::80", "port"), ("fe80::1:80", "port"), ("tcp6:80", "port"),
         ("unix:/run/x", "unix"), ("unix:@x y", "unix"), ("shm:[3]", "sysv"), ("sem:[3]", "sysv"),
         ("mq:/a", "queue"), ("bpf-map:[3]", "bpf"), ("bpf-link:3", "bpf"),
         ("session:9", "session"), ("iface:eth9", "interface"), ("0x00ab12", "object"),
@@ -86,6 +87,44 @@ def test_what_is_no_word_is_told_with_what_there_is(asked: str, says: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("umount: /mnt/a: target is busy.", ["/mnt/a"]),
+        ("rm: cannot remove '/mnt/a b/m': Device or resource busy", ["/mnt/a b/m"]),
+        ("umount: can't unmount /mnt/a: Resource busy", ["/mnt/a"]),
+        ("mount: /mnt: /dev/loop9 already mounted or mount point busy.", ["/mnt", "/dev/loop9"]),
+        ("2024/01/02 15:04:05 listen tcp :80: bind: address already in use", [":80"]),
+        ("Error: listen EADDRINUSE: address already in use :::3000", [":::3000"]),
+        ("[Errno 98] Address already in use: ('::1', 80)", ["[::1]:80"]),
+        ("bind() to [::]:80 failed (98: Address already in use)", ["[::]:80"]),
+        ("Bind for 0.0.0.0:80 failed: port is already allocated.", ["0.0.0.0:80"]),
+        ("Port 3000 is already in use", [":3000"]),
+        ("Error (criu/files-reg.c:17): Can't dump ghost file /srv/x of 9 size", ["/srv/x"]),
+        ("Could not attach to process 1", ["1"]),
+        ("net:[1] and net:[1] stay", ["net:[1]"]),
+        ("/proc is busy", ["/proc"]),
+    ],
+)
+def test_of_a_message_all_is_asked_that_it_names(message: str, words: list[str]) -> None:
+    queries, errors = who.understood([message])
+    assert [query.asked for query in queries] == words
+    assert errors == []
+
+
+@pytest.mark.parametrize("message", ["no such thing here", "see http://a/b", "ioctl(X): busy"])
+def test_a_message_that_names_nothing_is_no_word(message: str) -> None:
+    queries, (error,) = who.understood([message])
+    assert queries == []
+    assert "not understood" in error
+
+
+def test_a_path_with_blanks_is_no_message(tmp_path: Path) -> None:
+    path = str(tmp_path / "a: /b is busy")
+    queries, _ = who.understood([path])
+    assert [query.asked for query in queries] == [path]
+
+
+@pytest.mark.parametrize(
     "asked",
     ["/srv/a b\x1b[31m", "/srv/\udcff", "/srv/\n", "unix:@\udcff", "mq:/\x1b", "/" + "x" * 5000],
 )
@@ -97,6 +136,18 @@ def test_hostile_words_are_told_in_plain_letters(asked: str) -> None:
     text = to_text([Answer(asked, ())], [])
     assert "\x1b" not in text
     assert text.encode("utf-8")
+
+
+def test_a_deleted_file_is_found_by_its_name_though_no_process_has_it(tmp_path: Path) -> None:
+    made = Machine()
+    made.task(7)
+    names = [f"{tmp_path}/{name} (deleted)" for name in ("image", "other")]
+    mine, _ = [
+        made.object("FILE", 1, name=name, deleted=True, mode=0o100600, ino=at, dev=1)
+        for at, name in enumerate(names)
+    ]
+    found = who.answer(made.snapshot(), parse(f"{tmp_path}/image"))
+    assert [held.objref for held in found.held] == [mine.objref]
 
 
 def node(tid: int, slot: int) -> Node:

@@ -41,9 +41,9 @@ def run(  # noqa: PLR0913 - an option each
     """Tell who still holds an object, on the whole machine.
 
     Name it as you see it: a path, PID:FD, net:[N], pipe:[N], tcp:PORT, a block device, a network
-    interface, a cgroup: docs/who.md has all words. Exits with 1 if there is no such object, 0 if it
-    is there, held or not, 3 if none was found but not all could be read, or seen here, 2 for what
-    is no word.
+    interface, a cgroup: docs/who.md has all words; or the error message, in quotes. Exits with 1 if
+    there is no such object, 0 if it is there, held or not, 3 if none was found but not all could be
+    read, or seen here, 2 for what is no word.
 
     With --kind or --deleted instead: all such things of the machine, who holds how many, worst
     first, and how near the limits are.

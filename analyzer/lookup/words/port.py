@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -20,19 +21,23 @@ if TYPE_CHECKING:
     from analyzer.snapshot.value import Snapshot
 
 _PORT: Final = re.compile(r"(?:(\[[0-9A-Fa-f:.%\w]*\]|[^:\[\]]*):)?([0-9]{1,5})")
-# As ss, fuser and error messages have it: :80, 127.0.0.1:80, [::1]:80, localhost:80, 80/tcp.
+# As ss, fuser and error messages have it: :80, 127.0.0.1:80, [::1]:80, localhost:80, 80/tcp; and
+# as netstat, lsof and Node.js have it: :::80, ::1:80.
 _BARE: Final = re.compile(r"(?:(|\*|localhost|[0-9]+(?:\.[0-9]+){3}|\[[^\]]*\]):)([0-9]{1,5})")
+_UNMARKED: Final = re.compile(r"([0-9A-Fa-f:]*:[0-9A-Fa-f:]*):([0-9]{1,5})")
 _SERVICE: Final = re.compile(r"([0-9]{1,5})/(tcp|udp)")
 _MOST: Final = 0xFFFF
 _PROTOCOLS: Final = ("tcp", "udp")
+_OLD: Final = {"tcp4": "tcp", "tcp6": "tcp", "udp4": "udp", "udp6": "udp"}  # netstat, Go
 _UNSPECIFIED: Final = frozenset({"", "*", "0.0.0.0", "::"})  # noqa: S104 - nothing is bound
 _WAIT: Final = "wait a minute, or have the server set SO_REUSEADDR before it binds"
 _LOCALHOST: Final = frozenset({"127.0.0.1", "::1"})
 
 
 def _parse(asked: str) -> Iterator[Meaning]:
-    bare, service = _BARE.fullmatch(asked), _SERVICE.fullmatch(asked)
+    bare, service = _BARE.fullmatch(asked) or _unmarked(asked), _SERVICE.fullmatch(asked)
     protocol, _, rest = asked.partition(":")
+    protocol = _OLD.get(protocol, protocol)
     if bare:
         yield from (_meaning(one, bare[1], bare[2], asked) for one in _PROTOCOLS)
     elif service:
@@ -40,6 +45,15 @@ def _parse(asked: str) -> Iterator[Meaning]:
     elif protocol in _PROTOCOLS and rest:
         match = _PORT.fullmatch(rest)
         yield _meaning(protocol, *((match[1] or "", match[2]) if match else ("", "")), asked)
+
+
+def _unmarked(asked: str) -> re.Match[str] | None:
+    match = _UNMARKED.fullmatch(asked)
+    try:
+        socket.inet_pton(socket.AF_INET6, match[1] if match else "")
+    except OSError:
+        return None
+    return match
 
 
 def is_port(asked: str) -> bool:
@@ -84,7 +98,7 @@ WORD: Final = Word(
     (
         Form("tcp:PORT", "what listens, or is connected, at a port, in any network namespace"),
         Form("udp:[ADDR]:PORT", "the same of UDP, at one address"),
-        Form("ADDR:PORT", "both, as ss and error messages have it; so :PORT, and PORT/tcp"),
+        Form("ADDR:PORT", "both, as ss and error messages have it; so :PORT, :::PORT, PORT/tcp"),
     ),
     _parse,
 )
