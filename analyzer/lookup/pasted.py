@@ -10,8 +10,13 @@ import os
 import re
 from typing import TYPE_CHECKING, Final
 
+from analyzer.core.errors import BadInputError
+from analyzer.lookup.words import parse
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from analyzer.lookup.words import Query
 
 _BLANK: Final = re.compile(r"\s")
 _HEAD: Final = re.compile(r"\w+:\S")  # unix:@a b, cgroup:/a b
@@ -31,17 +36,33 @@ _NAMED: Final = re.compile(
 )
 
 
-def named(message: str) -> tuple[str, ...]:
-    """Return the words that a message names, each once, in its order; nothing if it has none."""
+def questions(asked: str, *, recorded: bool = False) -> list[Query]:
+    """Return the question that a word is, or one for each word that a message names.
+
+    BadInputError where it is neither.
+    """
+    parts = () if recorded or not _is_message(asked) else _named(asked)
+    if not parts:
+        try:
+            return [parse(asked, recorded=recorded)]
+        except BadInputError:
+            parts = _named(asked)
+            if not parts or parts == (asked,):
+                raise
+    return [parse(part, recorded=recorded) for part in parts]
+
+
+def _named(message: str) -> tuple[str, ...]:
+    """Return the words that a message names, each once, in its order."""
     return tuple(dict.fromkeys(_words(message)))
 
 
-def is_message(asked: str) -> bool:
+def _is_message(asked: str) -> bool:
     """Tell whether what could be a path with blanks is a sentence, as no such path is there."""
     if not _BLANK.search(asked) or _HEAD.match(asked) or os.path.lexists(asked):
         return False
     first = asked.split(maxsplit=1)[0].rstrip(_END)
-    return os.path.lexists(first) if asked.startswith("/") else bool(named(asked))
+    return os.path.lexists(first) if asked.startswith("/") else bool(_named(asked))
 
 
 def _words(message: str) -> Iterator[str]:

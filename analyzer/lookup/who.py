@@ -21,7 +21,7 @@ from analyzer.core.errors import EXIT_OK, EXIT_UNDECIDED, BadInputError
 from analyzer.core.model import TASK, Rules
 from analyzer.core.values import replace
 from analyzer.kinds import registry
-from analyzer.lookup.pasted import is_message, named
+from analyzer.lookup.pasted import questions
 from analyzer.lookup.recorded import about, limits, people
 from analyzer.lookup.release import releases
 from analyzer.lookup.state import words
@@ -96,24 +96,12 @@ def understood(words: Iterable[str], *, recorded: bool = False) -> tuple[list[Qu
             _look(asked)
         for word in asked:
             try:
-                queries += _questions(word, recorded=recorded)
+                queries += questions(word, recorded=recorded)
             except BadInputError as error:
                 errors.append(str(error))
     once = list({query.asked: query for query in queries}.values())
     few = len(once) <= _MOST_GUESSED
     return once if few else list(map(_sure_alone, once)), errors
-
-
-def _questions(word: str, *, recorded: bool) -> list[Query]:
-    parts = named(word) if not recorded and is_message(word) else ()
-    if not parts:
-        try:
-            return [parse(word, recorded=recorded)]
-        except BadInputError:
-            parts = named(word)
-            if not parts or parts == (word,):
-                raise
-    return [parse(part, recorded=recorded) for part in parts]
 
 
 def _sure_alone(query: Query) -> Query:
