@@ -7,6 +7,7 @@ are found for all of them at once, a step up at a time, over columns.
 from __future__ import annotations
 
 import os
+from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -14,14 +15,16 @@ import numpy as np
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK
 from analyzer.core.values import dataclass, field, replace
-from analyzer.kinds import facts
+from analyzer.kinds import facts, registry
 from analyzer.kinds._overlay import SHOWN
 from analyzer.kinds.file import SORTS
 from analyzer.lookup.columns import Field
 from analyzer.lookup.pairs import Hand, Pairs
 from analyzer.lookup.recorded import people
+from analyzer.lookup.release import releases
 from analyzer.lookup.sorts import FILE
-from analyzer.lookup.who import upward
+from analyzer.lookup.value import Answer
+from analyzer.lookup.who import Graph, upward
 from analyzer.lookup.words.base import of_now
 from analyzer.memory.distinct import find
 from analyzer.procfs.people import person
@@ -49,7 +52,11 @@ _MOST_PEOPLE: Final = 5_000
 
 @dataclass(frozen=True)
 class Thing:
-    """One thing: what it is, how much of the amount that is summed up, and who holds it."""
+    """One thing: what it is, how much of the amount that is summed up, and who holds it.
+
+    What no process holds is `kept` by something else ("loop device /dev/loop0"), and `release` says
+    what would end that.
+    """
 
     kind: str
     type: str
@@ -63,6 +70,8 @@ class Thing:
     hands: tuple[Hand, ...]
     facts: Mapping[str, int | str] = field(default_factory=dict)
     people: tuple[Person, ...] = ()
+    kept: tuple[str, ...] = ()
+    release: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -319,11 +328,13 @@ class _Found:
     ) -> Iterator[Thing]:
         objects = snapshot.tables["objects"]
         known = _facts(snapshot, np.concatenate([*(self._rows[n] for n in order), self.none]))
+        graph = cache(partial(Graph, snapshot))
         for number in order.tolist():
             rows = self._rows[number]
             first = int(rows[0])
             told = known.get(first + 1, {})
             hands = tuple(self._pairs.hands(number))
+            kept, release = ((), ()) if hands else _kept(graph(), rows)
             yield Thing(
                 kind=objects.value("kind", first),
                 type=str(told.get("open.type", "")) if self._sort.kind == FILE else "",
@@ -337,7 +348,22 @@ class _Found:
                 hands=hands,
                 facts=told,
                 people=tuple(people[hand.pid] for hand in hands if hand.pid in people),
+                kept=kept,
+                release=release,
             )
+
+
+def _kept(graph: Graph, rows: Rows) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what keeps a thing that no process holds, and what would end that."""
+    held = tuple(graph.held(row, state=False) for row in rows.tolist())
+    kinds = registry()
+    said = (
+        " ".join(filter(None, (kinds[node.kind].title, node.name)))
+        for one in held
+        for node in one.by
+        if node.kind != TASK
+    )
+    return tuple(dict.fromkeys(said)), releases(Answer("", held)).next
 
 
 def _merged(snapshot: Snapshot, rows: Rows) -> Rows:

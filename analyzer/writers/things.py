@@ -91,6 +91,7 @@ def _thing_document(one: Thing) -> dict[str, Any]:
              "mapped": hand.mapped}
             for hand in one.hands
         ],
+        "kept_by": list(map(valid, one.kept)),
         "facts": {
             name: valid(value) if isinstance(value, str) else value
             for name, value in one.facts.items()
@@ -283,7 +284,7 @@ def _thing(sort: Sort, one: Thing) -> str:
     first = [printable(hand.words) for hand in one.hands[:_MOST_HANDS]]
     left = len(one.hands) - len(first)
     who = "; ".join(first) + (f" and {number(left)} more" if left else "")
-    return f"{what}{said}: {who or 'no process'}"
+    return f"{what}{said}: {who or printable('; '.join(one.kept)) or 'no process'}"
 
 
 def _told(sort: Sort) -> Iterable[str]:
@@ -319,6 +320,9 @@ def _steps(listing: Listing, cells: int) -> Iterator[Line]:
         for hand in one.hands:
             who = f"{hand.comm} ({hand.pid})"
             fds = ", ".join(map(str, hand.fds))
-            steps[f"close fd {fds} of {who}, or end it" if hand.fds else f"restart {who}"] = None
+            # What is mapped as well is not let go of by closing it.
+            closed = bool(fds) and not hand.mapped
+            steps[f"close fd {fds} of {who}, or end it" if closed else f"restart {who}"] = None
+        steps.update(dict.fromkeys(one.release))
     for step in list(steps)[:_MOST_STEPS]:
         yield from (Line(text) for text in wrap(printable(step), cells, "next: ", 6))

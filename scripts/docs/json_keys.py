@@ -374,6 +374,7 @@ _LISTED: Final[Keys] = {
     "things[].holders[].comm": (TEXT, "its name"),
     "things[].holders[].fds": (array(INT), "by these descriptors"),
     "things[].holders[].mapped": (FLAG, "it maps it"),
+    "things[].kept_by": (TEXTS, "where no process holds it: what does, a loop device"),
     "things[].facts": (FACTS, _FACTS),
     "notes": (TEXTS, "what else there is that no process holds: BPF objects that are pinned, ..."),
     "rows": _rows(things.FIELDS.values()),

@@ -78,6 +78,28 @@ def test_a_deleted_file_is_one_thing_however_it_is_held() -> None:
     assert listed("deleted", larger=4097).count == 0
 
 
+def test_a_deleted_file_that_no_process_has_is_told_with_what_keeps_it() -> None:
+    made = machine()
+    loop = made.object("LOOP", 1, name="/dev/loop7")
+    image = made.object("FILE", 1, holders=[(loop, "loop")], name="/image (deleted)", ino=8,
+                        dev=2049, deleted=True)  # fmt: skip
+    made.fact(image, "open.type", "file")
+    made.fact(image, "space", 9999)
+    found = things.Question(DELETED, deleted=True).answer(made.snapshot())
+    text = writer.to_text(found, (), ())
+    assert "/image (deleted): loop device /dev/loop7\n" in text
+    assert "next: losetup -d /dev/loop7\n" in text
+    (document, *_) = json.loads(writer.to_json(found, (), ()))["things"]
+    assert document["kept_by"] == ["loop device /dev/loop7"]
+
+
+def test_what_is_mapped_as_well_is_not_freed_by_closing_it() -> None:
+    steps = [line for line in writer.to_text(listed("deleted"), (), ()).splitlines()
+             if line.startswith("next:")]  # fmt: skip
+    assert steps[0].startswith("next: restart ")
+    assert steps[1] == "next: close fd 9 of agent (11), or end it"
+
+
 def test_all_is_said_in_80_columns_and_plain_letters() -> None:
     near = (Limit("fs.x", EVIL, 95, 100), Limit("fs.y", "each user", None, 7))
     for sort in ("inotify", "deleted", "file", "process"):

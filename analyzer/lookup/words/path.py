@@ -400,6 +400,8 @@ def _gone(at: At) -> Iterator[Meaning]:
         state=("local",),
         ties=OF_FILES,
     )
+    # What a loop device, a ring or a message in flight has is in no folder of /proc.
+    yield Meaning("", partial(_deleted, f"{at.absolute}{_DELETED}"), wide=True)
 
 
 def _what_is_gone(path: str) -> str:
