@@ -14,7 +14,7 @@ from analyzer.check.links import association_flags, compared_counts, kind_flags
 from analyzer.check.objhash import CLOSED, QUEUED
 from analyzer.check.subtree import INSIDE, OBSERVER, OUTSIDE, UNPLACED, border
 from analyzer.core.errors import BadInputError
-from analyzer.core.model import Basis, Rules, Verdict
+from analyzer.core.model import Basis, Rules, Side, Verdict
 from analyzer.core.values import dataclass
 from analyzer.kinds.base import Judged
 from analyzer.snapshot.source import trusted
@@ -88,8 +88,8 @@ def check(snapshot: Snapshot, pid: int | None = None, rules: Rules = Rules.MODER
     sides = border(snapshot, root, rules)
     objects = snapshot.tables["objects"]
     weight = _weights(snapshot, sides, rules)
-    held = [_held(sides, weight, side, len(objects)) for side in (INSIDE, OUTSIDE, OBSERVER)]
-    users, outside, observer = held
+    held = _held(sides, weight, len(objects))
+    users, outside, observer = held[INSIDE], held[OUTSIDE], held[OBSERVER]
     shared = _sum(sides, snapshot.tables["references"]["weight"], sides.shared, len(objects))
     count, known, old = compared_counts(objects, rules)
     judged = (sides.collected | sides.met) & kind_flags(
@@ -99,8 +99,7 @@ def check(snapshot: Snapshot, pid: int | None = None, rules: Rules = Rules.MODER
     expected = users + _allowed(objects, observer, rules)
     seen = outside + np.where(structural, shared, 0)
     named = np.where(old, 0, _named(snapshot, sides))  # of another count they say nothing
-    unplaced = _held(sides, weight, UNPLACED, len(objects))
-    counts = _Counts(count, known, expected, named, seen, outside + observer, unplaced)
+    counts = _Counts(count, known, expected, named, seen, outside + observer, held[UNPLACED])
     verdict, basis = _decided(objects, structural, counts)
     return Verdicts(
         pid=root,
@@ -154,8 +153,11 @@ def _of_closed_sockets(references: Table, sides: Border) -> Rows:
     return rows
 
 
-def _held(sides: Border, weight: Integers, side: int, objects: int) -> Integers:
-    return _sum(sides, weight, sides.counted & (sides.reference_side == side), objects)
+def _held(sides: Border, weight: Integers, objects: int) -> Integers:
+    """Return by how much each side holds each object, a row for each side. Not counted is 0."""
+    held = np.zeros(len(Side) * objects, np.int64)
+    np.add.at(held, sides.reference_side * np.intp(objects) + sides.target_row, weight)
+    return held.reshape(len(Side), objects)
 
 
 def _sum(sides: Border, weight: Integers, rows: Mask, objects: int) -> Integers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from analyzer.kinds import associations, file_types, registry
 from analyzer.memory.distinct import find
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import numpy.typing as npt
 
@@ -22,12 +22,28 @@ if TYPE_CHECKING:
     from analyzer.snapshot.tables import Table
     from analyzer.snapshot.value import Snapshot
 
-    Codes = npt.NDArray[np.int8]
+    Codes = npt.NDArray[np.int8] | npt.NDArray[np.int16]
     Integers = npt.NDArray[np.int64]
     Mask = npt.NDArray[np.bool_]
     Rows = npt.NDArray[np.intp]
 
+_LONG: Final = 16  # rows of a run that is worth while
 _SPREAD: Final = 8  # numbers spread thinner than one in this many are searched for, not indexed
+
+
+class Way(NamedTuple):
+    """Ways from nodes to nodes, row by row."""
+
+    start: Rows
+    end: Rows
+
+    def take(self, rows: Mask) -> Way:
+        """Return the chosen ones."""
+        return Way(self.start[rows], self.end[rows])
+
+    def back(self) -> Way:
+        """Return the ways back."""
+        return Way(self.end, self.start)
 
 
 @dataclass(frozen=True)
@@ -35,8 +51,9 @@ class Links:
     """Who holds what, by row of the references table.
 
     `node` numbers all holders: the rows of tasks, then those of objects. `target` is a row of
-    objects. `counted` marks the references that the rules know, `collects` those of them through
-    which the subtree is followed, `meets` those at whose end something is compared all the same,
+    objects, `association` the code of one. `counted` marks the references that the rules know,
+    `collects` those of them through which the subtree is followed, `meets` those at whose end
+    something is compared all the same,
     `leads` those by which one stands behind what their target holds. `historic` are those that the
     kernel knows nothing of.
     `hosts` marks the objects that are an initial namespace.
@@ -47,6 +64,7 @@ class Links:
     by_task: Mask
     node: Rows
     target: Rows
+    association: Codes
     counted: Mask
     collects: Mask
     leads: Mask
@@ -54,25 +72,39 @@ class Links:
     meets: Mask
     historic: Mask
 
-    def reach(self, start: Mask, over: Mask) -> Mask:
-        """Return which nodes (tasks, then objects) are in `start` or led to from there.
-
-        `over` marks the references that are followed.
-        """
+    def along(self, over: Mask) -> list[Way]:
+        """Return the ways of the marked references between nodes (tasks, then objects)."""
         rows = np.flatnonzero(over)
-        return reach(start, self.node[rows], self.target[rows] + self.tasks)
+        return ways(self.association[rows], self.node[rows], self.target[rows] + self.tasks)
 
 
-def reach(start: Mask, source: Rows, target: Rows) -> Mask:
-    """Return which nodes are in `start`, or reached from there over edges from source to target."""
+def ways(group: Codes, source: Rows, target: Rows) -> list[Way]:
+    """Return what leads from sources to targets, a way for each group that they are cut into."""
+    ends = _ends(group)
+    if len(ends) * _LONG > len(group):
+        order = np.argsort(group, kind="stable")
+        group, source, target = group[order], source[order], target[order]
+        ends = _ends(group)
+    return [*map(Way, np.split(source, ends), np.split(target, ends))]
+
+
+def reach(start: Mask, over: Iterable[Way]) -> Mask:
+    """Return which nodes are in `start`, or reached from there over ways from source to target.
+
+    One pass is enough for ways that come in the order in which they lead on, forth or back.
+    """
     reached = start.copy()
-    while len(source):
-        fires = reached[source]
-        found = target[fires]
-        if reached[found].all():
-            break
-        reached[found] = True
-        source, target = source[~fires], target[~fires]
+    left = [way for way in over if len(way.start)]
+    found, before = int(np.count_nonzero(reached)), 0
+    while found != before:
+        rest = []
+        for way in left:
+            fires = reached[way.start]
+            reached[way.end[fires]] = True
+            if not fires.all():
+                rest.append(way)
+        left = rest[::-1]
+        found, before = int(np.count_nonzero(reached)), found
     return reached
 
 
@@ -97,6 +129,7 @@ def links(snapshot: Snapshot, rules: Rules) -> Links:
         by_task=by_task,
         node=node,
         target=_found(objects["objref"], references["target"], "object"),
+        association=references["association"],
         counted=counted,
         collects=counted & own & association_flags(references, lambda a: a.collects),
         leads=counted & association_flags(references, lambda a: a.leads),
@@ -169,7 +202,17 @@ def _found(keys: Integers, wanted: Integers, what: str) -> Rows:
     return rows
 
 
-def _spread(flags: list[bool], codes: npt.NDArray[np.int16]) -> Mask:
+def _spread(flags: list[bool], codes: Codes) -> Mask:
     # The code of a missing word is -1: the last.
-    spread: Mask = np.array([*flags, False], np.bool_)[codes]
-    return spread
+    known = np.array([*flags, False], np.bool_)
+    ends = np.append(_ends(codes), len(codes))
+    if len(ends) * _LONG > len(codes):
+        return known[codes]
+    # A source reads one kind after the other.
+    return np.repeat(known[codes[ends - 1]], np.diff(ends, prepend=0))
+
+
+def _ends(codes: Codes) -> Rows:
+    """Return where runs of equal codes end, but for the last one."""
+    ends: Rows = np.flatnonzero(codes[1:] != codes[:-1]) + 1
+    return ends

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer.check.links import kind_flags, links, rows_of
+from analyzer.check.links import kind_flags, links, reach, rows_of
 from analyzer.core.errors import BadInputError, TargetVanishedError
 from analyzer.core.values import dataclass
 from analyzer.kinds.base import Judged
@@ -148,7 +148,7 @@ def border(snapshot: Snapshot, pid: int, rules: Rules) -> Border:
     """
     task_side = task_sides(snapshot.tables["tasks"], pid, other_roots(snapshot, pid))
     edges = links(snapshot, rules)
-    own = edges.reach(_nodes(edges, task_side == INSIDE), edges.collects)
+    own = reach(_nodes(edges, task_side == INSIDE), edges.along(edges.collects))
     collected = own[edges.tasks :]
     counted = edges.counted & (~edges.historic | own[edges.node])
     met = np.zeros(edges.objects, np.bool_)
@@ -172,11 +172,12 @@ def border(snapshot: Snapshot, pid: int, rules: Rules) -> Border:
 
 def _led(edges: Links, task_side: Codes) -> list[Mask]:
     """Return by side which nodes its tasks lead to; outside also what no task leads to."""
-    led = [edges.reach(_nodes(edges, task_side == side), edges.leads) for side in range(4)]
+    ways = edges.along(edges.leads)
+    led = [reach(_nodes(edges, task_side == side), ways) for side in range(4)]
     others = ~(led[INSIDE] | led[OUTSIDE] | led[OBSERVER] | led[UNPLACED])
     others[: edges.tasks] = False
     others[edges.tasks :] |= edges.hosts
-    led[OUTSIDE] |= edges.reach(others, edges.leads)
+    led[OUTSIDE] |= reach(others, ways)
     return led
 
 

@@ -49,7 +49,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from analyzer.check.leaks import BASES, VERDICTS, check
-from analyzer.check.links import kind_flags, links, reach
+from analyzer.check.links import Way, kind_flags, links, reach
 from analyzer.check.subtree import INSIDE
 from analyzer.core import extras
 from analyzer.core.errors import no_such
@@ -187,7 +187,7 @@ class Ends(NamedTuple):
         """Return the objects of `wanted` and what leads to them (tasks, then objects)."""
         start = np.append(np.zeros(self.tasks, np.bool_), wanted)
         rows = np.flatnonzero(self.counted)
-        return reach(start, self.target[rows] + self.tasks, self.node[rows])
+        return reach(start, [Way(self.target[rows] + self.tasks, self.node[rows])])
 
 
 def plan(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer.check.links import Links, links, reach
+from analyzer.check.links import Links, Way, links, reach
 from analyzer.core.errors import EXIT_OK, EXIT_UNDECIDED, BadInputError
 from analyzer.core.model import TASK, Rules
 from analyzer.core.values import replace
@@ -267,7 +267,8 @@ def upward(snapshot: Snapshot, rows: Sequence[int]) -> Mask:
     wanted[_tied_to(snapshot, wanted)] = True
     _, on = _open_on(snapshot, np.flatnonzero(wanted))
     by_object = np.flatnonzero(ends.counted & ~ends.by_task)
-    found = reach(wanted, ends.target[by_object], ends.node[by_object] - ends.tasks)
+    back = Way(ends.target[by_object], ends.node[by_object] - ends.tasks)
+    found = reach(wanted, [back])
     found[on] = True
     return found
 

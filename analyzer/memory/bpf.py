@@ -23,6 +23,7 @@ import platform
 import resource
 import struct
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
@@ -114,12 +115,13 @@ _LOAD, _STORE = 0x79, 0x7B  # *(u64 *)
 _JA, _JEQ_X, _JNE_X, _JNE_K, _JGT_K, _JGE_X, _JLT_X, _JLT_K, _JEQ_K = (
     0x05, 0x1D, 0x5D, 0x55, 0x25, 0x3D, 0xAD, 0xA5, 0x15,
 )  # fmt: skip
-_CALL, _EXIT = 0x85, 0x95
+_CALL, _EXIT, _MAY_GOTO = 0x85, 0x95, 0xE5
 _R0, _R1, _R2, _R3, _R6, _R7, _R8, _R9, _FP = 0, 1, 2, 3, 6, 7, 8, 9, 10
 
 
-def _gather_program(map_fd: int) -> bytes:
+def _gather_program(map_fd: int, *, bounded: bool) -> bytes:
     # Context: in_offset, count, size, out_offset. Each address is replaced by the helper's result.
+    # Returns how many were read: all, but of a `bounded` one no more than _READS.
     a = _Assembler()
     a.emit(
         _insn(_LOAD, _R2, _R1, 8),
@@ -150,7 +152,11 @@ def _gather_program(map_fd: int) -> bytes:
         _insn(_ADD_X, _R8, _R9),
         _insn(_ADD_K, _R6, imm=1),
     )
-    a.jump(_JLT_K, "next", _R6, imm=_READS)
+    if bounded:
+        a.jump(_JLT_K, "next", _R6, imm=_READS)
+    else:
+        a.jump(_MAY_GOTO, "done")
+        a.jump(_JA, "next")
     a.label("done")
     a.emit(_insn(_MOV_X, _R0, _R6), _insn(_EXIT))
     return a.finish()
@@ -385,7 +391,7 @@ class Engine:
             self._in = np.frombuffer(self._buffer, np.uint64, _OUT // 8)
             self._out = np.frombuffer(self._buffer, np.uint8, offset=_OUT)
             self.program_type = _usable_type(self._map_fd)
-            self._gather = self._load(_gather_program, b"crz_gather")
+            self._gather = self._load_gather()
             self._chase = self._load(_chase_program, b"crz_chase")
             self._current = self._load(_current_program, b"crz_current")
         except BaseException:
@@ -396,6 +402,12 @@ class Engine:
         program = Program(_load_program(make(self._map_fd), name, self.program_type))
         self._programs.append(program)
         return program
+
+    def _load_gather(self) -> Program:
+        try:
+            return self._load(partial(_gather_program, bounded=False), b"crz_gather")
+        except LoadError:  # before 6.9
+            return self._load(partial(_gather_program, bounded=True), b"crz_gather")
 
     def __enter__(self) -> Self:
         """Return the engine itself."""
@@ -457,8 +469,9 @@ class Engine:
             count = len(wanted)
             # An implausible address is replaced by one that always faults: 0.
             np.multiply(wanted, plausible(wanted), out=self._in[:count])
-            for done in range(0, count, _READS):
-                self._gather.run(8 * done, min(_READS, count - done), step, _OUT + done * step)
+            done = 0
+            while done < count:
+                done += self._gather.run(8 * done, count - done, step, _OUT + done * step)
             yield start, self._out[: count * step].reshape(count, step), self._in[:count] == 0
 
     def chase(

@@ -46,9 +46,18 @@ def find(among: Numbers, values: Numbers, *, sorter: Rows | None = None) -> tupl
     if not len(among):
         return np.zeros(len(values), np.intp), np.zeros(len(values), np.bool_)
     ordered = among if sorter is None else among[sorter]
-    many = len(values) >= _MANY and len(among) >= _FEW and len(values) * _RARE >= len(among)
-    at, there = (_looked_up if many else _searched_for)(ordered, values)
+    many = len(values) >= _MANY and len(among) >= _FEW
+    if not many or _ascend(values):
+        at, there = _there(ordered, values, ordered.searchsorted(values))
+    elif len(values) * _RARE < len(among):
+        at, there = _there(ordered, values, _searched(ordered, values))
+    else:
+        at, there = _looked_up(ordered, values)
     return at if sorter is None else sorter[at], there
+
+
+def _ascend(values: Numbers) -> bool:
+    return bool((values[1:] >= values[:-1]).all())
 
 
 def _looked_up(among: Numbers, values: Numbers) -> tuple[Rows, Mask]:
@@ -59,7 +68,7 @@ def _looked_up(among: Numbers, values: Numbers) -> tuple[Rows, Mask]:
     at = table[_slots(values, bits)].astype(np.intp)
     there = among[at] == values
     other = np.flatnonzero(~there & (at >= 0))  # what has its slot is another
-    at[other], there[other] = _searched_for(among, values[other])
+    at[other], there[other] = _there(among, values[other], _searched(among, values[other]))
     return np.maximum(at, 0), there
 
 
@@ -67,14 +76,12 @@ def _slots(values: Numbers, bits: int) -> npt.NDArray[np.uint64]:
     return (values.astype(np.uint64, copy=False) * _SPREAD) >> np.uint64(64 - bits)
 
 
-def _searched_for(among: Numbers, values: Numbers) -> tuple[Rows, Mask]:
-    at = np.minimum(_searched(among, values), len(among) - 1)
+def _there(among: Numbers, values: Numbers, at: Rows) -> tuple[Rows, Mask]:
+    at = np.minimum(at, len(among) - 1)
     return at, among[at] == values
 
 
 def _searched(among: Numbers, values: Numbers) -> Rows:
-    if len(values) < _MANY or len(among) < _FEW:
-        return among.searchsorted(values)
     # In their order: else nearly every step of every search misses the processor's cache.
     order = values.argsort()
     at = np.empty(len(values), np.intp)

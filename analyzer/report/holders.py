@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from analyzer.check.links import association_flags, kind_flags, reach
+from analyzer.check.links import Way, association_flags, kind_flags, reach
 from analyzer.core.model import TASK, Rules, Side
 from analyzer.core.values import replace
 from analyzer.kinds import associations, registry, title_of
@@ -429,6 +429,7 @@ def _flags(objects: Table, test: Callable[[Kind], bool]) -> list[bool]:
 
 def _upward(border: Border, leads: Mask, wanted: Mask) -> Mask:
     by_object = np.flatnonzero(leads & ~border.by_task)
-    reached = reach(wanted, border.target_row[by_object], border.holder_row[by_object])
+    back = Way(border.target_row[by_object], border.holder_row[by_object])
+    reached = reach(wanted, [back])
     led: Mask = reached[border.target_row]
     return led

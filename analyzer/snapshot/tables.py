@@ -198,7 +198,7 @@ def empty(schema: Schema) -> Table:
 
 def absent(values: Iterable[object]) -> Mask:
     """Mark the values that are None."""
-    return np.array([value is None for value in values], np.bool_)
+    return np.equal(np.asarray(values, object), None)
 
 
 def _column(

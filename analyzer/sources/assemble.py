@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer.core.model import OBJECTS, REFERENCES, TASK
-from analyzer.core.values import dataclass, field
+from analyzer.core.values import dataclass
 from analyzer.kinds import associations, registry
 from analyzer.memory.distinct import find, member
 from analyzer.snapshot import tables
@@ -34,31 +34,34 @@ _NOBODY = np.empty(0, np.uint64)
 
 @dataclass(frozen=True)
 class Numbering:
-    """The objects by kind: addresses in order of number, and the number of the first of each.
+    """The objects by kind: addresses in order of number, which is from 1.
 
-    `of_node` are the numbers of what was met, by node; 0 is none.
+    `of_node` are the numbers of what was met, by node; 0 is none. The last ones of a kind are of
+    what was `told` only, by addresses in their order.
     """
 
     address: Mapping[str, U64]
-    first: Mapping[str, int]
-    of_node: I64 = field(default_factory=lambda: np.empty(0, np.int64))
+    met: Nodes
+    of_node: I64
+    told: Mapping[str, U64]
 
     @cached_property
-    def _index(self) -> Mapping[str, tuple[U64, I64]]:
-        # By kind the addresses sorted, and their numbers.
-        found = {}
-        for kind, addresses in self.address.items():
-            order = np.argsort(addresses)
-            found[kind] = addresses[order], order + self.first[kind]
-        return found
+    def _first_told(self) -> Mapping[str, int]:
+        # Objects are numbered from 1.
+        after = np.cumsum([1, *map(len, self.address.values())])[1:].tolist()
+        return {
+            kind: end - len(self.told.get(kind, _NOBODY))
+            for kind, end in zip(self.address, after, strict=True)
+        }
 
     def find(self, kind: str, addresses: U64) -> tuple[I64, Mask]:
         """Return the objrefs of addresses of one kind (0: none), and which of them have one."""
-        known, numbers = self._index.get(kind, (_NOBODY, np.empty(0, np.int64)))
-        at, there = find(known, addresses)
         result = np.zeros(len(addresses), np.int64)
-        result[there] = numbers[at[there]]
-        return result, there
+        at, there = self.met.find(kind, addresses)
+        result[there] = self.of_node[at[there]]
+        at, there = find(self.told.get(kind, _NOBODY), addresses)
+        result[there] = at[there] + self._first_told.get(kind, 0)
+        return result, result > 0
 
     def nodes(self, chosen: Mask) -> Mask:
         """Return the nodes of the chosen objects."""
@@ -85,7 +88,7 @@ def number(expansion: Expansion, ends: Mapping[str, U64]) -> Numbering:
     met = _in_order(expansion, nodes.mask(ends))
     of_node = np.zeros(len(nodes), np.int64)
     address: dict[str, U64] = {}
-    first: dict[str, int] = {}
+    told: dict[str, U64] = {}
     count = 1
     for name in registry():
         if name == TASK or not (name in nodes.met or name in ends):
@@ -93,12 +96,13 @@ def number(expansion: Expansion, ends: Mapping[str, U64]) -> Numbering:
         part, known = nodes.of_kind(name), nodes.met.get(name, _NOBODY)
         more = ends.get(name, _NOBODY)
         mine = met[(met >= part.start) & (met < part.stop)]
-        found = np.concatenate((known[mine - part.start], more[~member(more, known)]))
+        told[name] = more[~member(more, known)]
+        found = np.concatenate((known[mine - part.start], told[name]))
         if len(found):
-            address[name], first[name] = found, count
+            address[name] = found
             of_node[mine] = np.arange(count, count + len(mine))
             count += len(found)
-    return Numbering(address, first, of_node)
+    return Numbering(address, nodes, of_node, told)
 
 
 def _in_order(expansion: Expansion, ends: Mask) -> Numbers:
@@ -110,7 +114,7 @@ def _in_order(expansion: Expansion, ends: Mask) -> Numbers:
     rest = ends.copy()
     for way in expansion.ways:
         rest[way.start] = True
-    met = np.concatenate([*led, np.flatnonzero(rest).astype(np.int32)])
+    met = np.concatenate([*led, np.flatnonzero(rest)])
     place = np.empty(len(rest), np.intp)
     place[met[::-1]] = np.arange(len(met) - 1, -1, -1)  # where each is met first
     result: Numbers = met[place[met] == np.arange(len(met))]

@@ -22,7 +22,7 @@ from analyzer.sources import facts
 from analyzer.sources.names import Namer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
@@ -69,7 +69,7 @@ def describe(
     if cgroups:
         known = _with_users(memory, tasks)
         changed["tasks"] = (
-            _with_cgroups(known) if memory.engine.live else _with_homes(memory, known)
+            _with_cgroups(memory, known) if memory.engine.live else _with_homes(memory, known)
         )
     return replace(snapshot, tables=changed)
 
@@ -233,16 +233,35 @@ def _with_users(memory: Memory, tasks: Tasks) -> Tasks:
     return replace(tasks, table=tables.with_columns(tasks.table, users, {"uid": ~known}))
 
 
-def _with_cgroups(tasks: Tasks) -> Table:
-    paths = np.full(len(tasks.shown), None, object)
-    programs = np.full(len(tasks.shown), None, object)
-    for row, (tgid, shown) in enumerate(zip(tasks.table["tgid"], tasks.shown, strict=True)):
-        if shown and tgid == tasks.table["tid"][row] and not tasks.table["kthread"][row]:
-            paths[row] = _cgroup(int(shown))
-            programs[row] = _program(int(shown))
-    columns = {"cgroup": paths, "exe": programs}
+def _with_cgroups(memory: Memory, tasks: Tasks) -> Table:
+    """Tell the cgroups and programs of processes as /proc does: once of those that share them."""
+    table = tasks.table
+    leads = (tasks.shown != 0) & (table["tgid"] == table["tid"]) & ~table["kthread"]
+    rows = np.flatnonzero(leads)
+    read = memory.gather(tasks.address[rows], "task_struct", {"mm": "mm", "set": "cgroups"})
+    program = memory.gather(read["mm"], "mm_struct", {"file": "exe_file"})
+    lives = read.ok & program.ok  # of who is exiting /proc may say something else
+    shared = {"cgroup": (_cgroup, read["set"]), "exe": (_program, program["file"])}
+    columns = {name: np.full(len(leads), None, object) for name in shared}
+    for name, (ask, what) in shared.items():
+        same = np.where(lives, what, np.uint64(0))
+        columns[name][rows] = _told_once(ask, tasks.shown[rows].tolist(), same.tolist())
     gone = {name: tables.absent(texts) for name, texts in columns.items()}
-    return tables.with_columns(tasks.table, columns, gone)
+    return tables.with_columns(table, columns, gone)
+
+
+def _told_once(
+    ask: Callable[[int], str | None], pids: Sequence[int], same: Sequence[int]
+) -> list[str | None]:
+    """Return what each process answers, asking one of those that have the `same` (0 is no such)."""
+    known: dict[int, str | None] = {}
+    told = []
+    for pid, what in zip(pids, same, strict=True):
+        answer = known.get(what) or ask(pid)
+        if what:
+            known[what] = answer
+        told.append(answer)
+    return told
 
 
 def _with_homes(memory: Memory, tasks: Tasks) -> Table:

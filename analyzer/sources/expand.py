@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from analyzer.check.links import Way, reach
 from analyzer.core.model import TASK, Rules
 from analyzer.core.values import dataclass, replace
 from analyzer.kinds import registry
@@ -24,7 +25,7 @@ from analyzer.kinds._initial import hosts
 from analyzer.kinds.base import Association, Counter, Edges, Judged, Kind
 from analyzer.memory.bpf import plausible
 from analyzer.memory.distinct import member, unique
-from analyzer.sources.nodes import Nodes, Way, reach
+from analyzer.sources.nodes import Nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from analyzer.kinds.base import I64, U64, Mask
     from analyzer.memory.log import Log
     from analyzer.memory.reader import Memory
+    from analyzer.sources.nodes import Numbers
 
 # Chains end: namespaces nest 32 deep, sockets in flight in sockets not much deeper.
 _MAX_ROUNDS: Final = 64
@@ -42,22 +44,31 @@ _NOBODY: Final = np.empty(0, np.uint64)
 
 @dataclass(frozen=True)
 class Block:
-    """References of one association: addresses of holders and targets, slots and details."""
+    """References of one association, row by row: targets by address, slots and details.
+
+    `who` were asked what they hold; `at` is which of these holds what.
+    """
 
     association: Association
     holder_kind: str
     target_kind: str
-    holder: U64
+    who: U64
+    at: Numbers
     target: U64
     slot: I64 | None = None
     detail: npt.NDArray[Any] | None = None
     weight: I64 | None = None
 
+    @property
+    def holder(self) -> U64:
+        """Return the addresses of the holders."""
+        return self.who[self.at]
+
     def take(self, rows: Mask) -> Block:
         """Return the block of the chosen rows."""
         return replace(
             self,
-            holder=self.holder[rows],
+            at=self.at[rows],
             target=self.target[rows],
             slot=None if self.slot is None else self.slot[rows],
             detail=None if self.detail is None else self.detail[rows],
@@ -136,13 +147,23 @@ class Own:
         """Return the addresses of holders that could not be read whole, by kind."""
         return _torn(self.answers)
 
+    def holds(self, inside: U64) -> bool:
+        """Tell whether the `inside` tasks would own the same now: all that was read is the same."""
+        tasks = self.collected.get(TASK, _NOBODY)
+        logs = [answer.log for answer in self.answers]
+        return np.array_equal(inside, tasks) and all(
+            log is not None and log.holds() for log in logs
+        )
+
 
 def owned(memory: Memory, inside: U64, before: Own | None = None, *, logged: bool = False) -> Own:
     """Follow the references of what the `inside` tasks (sorted) own, and of nothing else.
 
     What is `logged` can be given to a later reading as `before`: an answer is taken again there if
-    it still holds.
+    it still holds, and `before` itself if all of them do.
     """
+    if before is not None and before.holds(inside):
+        return before
     walk = _OwnWalk(memory, before.answers if before else (), logged=logged)
     walk.follow({TASK: [inside]})
     return Own(tuple(walk.answers), walk.met)
@@ -151,9 +172,17 @@ def owned(memory: Memory, inside: U64, before: Own | None = None, *, logged: boo
 def expand(memory: Memory, tasks: U64, own: Own) -> Expansion:
     """Follow the references of `tasks` and all that they lead to, beyond what the subtree owns."""
     walk = _Walk(memory, own)
-    walk.follow(_ends({TASK: [tasks]}, own.blocks))
+    walk.follow(_ends({TASK: [tasks]}, _beyond(memory, own)))
     found = numbered(_blocks(walk.answers), walk.met, own.collected, _torn(walk.answers))
     return replace(found, compared=_compared(memory, found))
+
+
+def _beyond(memory: Memory, own: Own) -> Iterator[Block]:
+    """Yield the references that lead to what the subtree holds and does not own."""
+    for block in own.blocks:
+        rows = _collecting(memory, block, Rules.MODERN)
+        if rows is not None:
+            yield block.take(~rows)
 
 
 def numbered(
@@ -164,8 +193,10 @@ def numbered(
 ) -> Expansion:
     """Return references whose ends are all `met` (sorted, by kind), with those as nodes."""
     nodes = Nodes({kind: met[kind] for kind in registry() if kind in met})
+    who = {(b.holder_kind, id(b.who)): b.who for b in blocks}
+    start = {(kind, key): nodes.find(kind, holders)[0] for (kind, key), holders in who.items()}
     ways = tuple(
-        Way(nodes.find(b.holder_kind, b.holder)[0], nodes.find(b.target_kind, b.target)[0])
+        Way(start[b.holder_kind, id(b.who)][b.at], nodes.find(b.target_kind, b.target)[0])
         for b in blocks
     )
     mine = nodes.mask(collected)
@@ -221,7 +252,7 @@ class _Walk:
             new = met[~member(met, known)] if len(known) else met
             if len(new):
                 latest[kind.name] = new
-                self.met[kind.name] = unique(known, new)
+                self.met[kind.name] = unique(known, new) if len(known) else new
                 answer = self._answer(kind, new)
                 self.answers.append(answer)
                 _ends(self._ahead, self._leading(answer))
@@ -274,8 +305,8 @@ def asked(memory: Memory, kind: Kind, holders: U64) -> Iterator[tuple[Block, U64
     for edges in chain(_pointers(memory, kind, holders), _walked(memory, kind, holders)):
         good = plausible(edges.target)
         block = Block(
-            edges.association, kind.name, edges.target_kind,
-            holders[edges.holder], edges.target, edges.slot, edges.detail, edges.weight,
+            edges.association, kind.name, edges.target_kind, holders,
+            edges.holder, edges.target, edges.slot, edges.detail, edges.weight,
         )  # fmt: skip
         block = block if good.all() else block.take(good)
         yield block, _NOBODY if edges.torn is None else holders[edges.torn]

@@ -1,10 +1,11 @@
 """The kernel source: the reference graph read from the kernel's memory, with its own refcounts.
 
 Nothing is atomic, so the subtree is read three times: first the references of all tasks and the
-counts of the objects, then twice the subtree's references and the counts again. Then those outside
-that hold what the subtree holds are asked once more (`verify.py`). If a count moved, or who holds
-an object, all is read anew, up to three times; what moves even then is unstable. A subtree can be
-held still meanwhile (`freeze.py`); then one more reading is enough.
+counts of the objects, then twice the subtree's references and the counts again. If none of its
+tasks ran between the first two, since they slept or were held still (`freeze.py`), two are enough.
+Then those outside that hold what the subtree holds are asked once more (`verify.py`). If a count
+moved, or who holds an object, all is read anew, up to three times; what moves even then is
+unstable.
 
 What is in the tables was seen twice. A count that they do not explain proves something only if
 nothing can have come and gone meanwhile: else that object is unstable too.
@@ -213,7 +214,7 @@ def _settled(
 ) -> tuple[int, _Reading, _Second]:
     """Read until all readings agree, or READINGS times.
 
-    A subtree that runs is read three times, one that stands still twice. A whole machine never
+    A subtree that runs is read three times, one of which nobody ran twice. A whole machine never
     rests: it is read twice, and what moved is unstable.
     """
     if not memory.engine.live:
@@ -228,7 +229,7 @@ def _settled(
         request.progress(f"reading, pass {passes}")
         reading = _read(memory, request, helpers)
         second = _read_again(memory, request, reading, helpers)
-        if second.quiet and not held and request.pid is not None:
+        if second.quiet and not second.still and request.pid is not None:
             second = _read_again(memory, request, reading, helpers)
         last = passes == READINGS or time.monotonic() > until or request.pid is None
         if request.pid is not None and (second.quiet or last):
@@ -353,10 +354,7 @@ def _read_again(
     moved = (refcount != first.refcount) | (has_count != first.has_count)
     moved |= regrouped(first.own, first.who, again, who, first.numbering)
     old, _ = _counts(memory, first.numbering, old_counts)
-    appeared = sum(
-        int((~member(addresses, first.own.collected.get(kind, _NOBODY))).sum())
-        for kind, addresses in again.collected.items()
-    )
+    appeared = 0 if again is first.own else _appeared(first.own, again)
     beat = pulse(memory, who, inside)
     # The host's own namespaces are everybody's: they move, and mean nothing for the subtree.
     return _Second(
@@ -370,6 +368,14 @@ def _read_again(
         doubtful=np.zeros(len(moved), np.bool_),
         others=moved & first.compared & ~first.initial,
         old_moved=old != first.old,
+    )
+
+
+def _appeared(first: Own, again: Own) -> int:
+    """Return how many objects are owned that were not."""
+    return sum(
+        int((~member(addresses, first.collected.get(kind, _NOBODY))).sum())
+        for kind, addresses in again.collected.items()
     )
 
 

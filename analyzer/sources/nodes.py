@@ -1,24 +1,23 @@
-"""All that a reading met as numbers, and what they lead to over references, or back."""
+"""All that a reading met, as numbers."""
 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.check import links
 from analyzer.core.values import dataclass
 from analyzer.memory.distinct import find
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     import numpy.typing as npt
 
     from analyzer.kinds.base import U64, Mask
 
-    Numbers = npt.NDArray[np.int32]
+    Numbers = npt.NDArray[np.intp]
 
 _NOBODY = np.empty(0, np.uint64)
 
@@ -44,8 +43,15 @@ class Nodes:
 
     def find(self, kind: str, addresses: U64) -> tuple[Numbers, Mask]:
         """Return the numbers of addresses, and which were met: of others it means nothing."""
-        at, there = find(self.met.get(kind, _NOBODY), addresses)
-        return (at + self.first.get(kind, 0)).astype(np.int32), there
+        known = self.met.get(kind, _NOBODY)
+        if addresses is known:
+            return self._numbers(kind), np.ones(len(known), np.bool_)
+        at, there = find(known, addresses)
+        return at + self.first.get(kind, 0), there
+
+    def _numbers(self, kind: str) -> Numbers:
+        part = self.of_kind(kind)
+        return np.arange(part.start, part.stop)
 
     def of_kind(self, kind: str) -> slice:
         """Return which nodes are of a kind."""
@@ -64,27 +70,3 @@ class Nodes:
         """Return the sorted addresses of a set by kind, of kinds of which there are any."""
         found = {kind: at[mask[self.of_kind(kind)]] for kind, at in self.met.items()}
         return {kind: at for kind, at in found.items() if len(at)}
-
-
-class Way(NamedTuple):
-    """Ways from nodes to nodes, row by row."""
-
-    start: Numbers
-    end: Numbers
-
-    def take(self, rows: Mask) -> Way:
-        """Return the chosen ones."""
-        return Way(self.start[rows], self.end[rows])
-
-    def back(self) -> Way:
-        """Return the ways back."""
-        return Way(self.end, self.start)
-
-
-def reach(seeds: Mask, ways: Iterable[Way]) -> Mask:
-    """Return the seeds and all that the ways lead to from them."""
-    ways = [*ways]
-    if not ways:
-        return seeds
-    start, end = (np.concatenate(column) for column in zip(*ways, strict=True))
-    return links.reach(seeds, start, end)

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.check.links import Way, reach
 from analyzer.core.model import TASK
 from analyzer.core.values import dataclass, replace
 from analyzer.kinds import registry
 from analyzer.kinds.pid import innermost
 from analyzer.memory.distinct import find, member, unique
 from analyzer.sources.expand import asked, collected_by
-from analyzer.sources.nodes import Way, reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -26,6 +26,7 @@ from analyzer.report.value import Gap, ReportOptions
 from analyzer.sources import kernel, tasks
 from analyzer.sources.assemble import Numbering, number
 from analyzer.sources.expand import Block, numbered, relevant
+from analyzer.sources.nodes import Nodes
 from analyzer.sources.request import Request
 from analyzer.writers import terminal
 from analyzer.writers import who as writer
@@ -112,8 +113,8 @@ class TestNumber:
         epoll, late, socket = (np.array([FIRST + i], np.uint64) for i in range(3))
         known = associations()
         blocks = (
-            Block(known["epoll.item"], "FILE", "FILE", epoll, late),
-            Block(known["sock"], "FILE", "SOCKET", late, socket),
+            Block(known["epoll.item"], "FILE", "FILE", epoll, np.zeros(1, np.int32), late),
+            Block(known["sock"], "FILE", "SOCKET", late, np.zeros(1, np.int32), socket),
         )
         met = {"FILE": np.concatenate((epoll, late)), "SOCKET": socket}
         whole = numbered(blocks, met, collected={}, torn={})
@@ -242,7 +243,8 @@ class TestFind:
 
     @pytest.mark.parametrize("kind", ["AIO", "FILE"])
     def test_nothing_is_found_among_no_objects(self, kind: str) -> None:
-        numbering = Numbering({"AIO": np.empty(0, np.uint64)}, {"AIO": 1})
+        none = {"AIO": np.empty(0, np.uint64)}
+        numbering = Numbering(none, Nodes(none), np.empty(0, np.int64), none)
         numbers, found = numbering.find(kind, np.array([8, 16], np.uint64))
         assert numbers.tolist() == [0, 0]
         assert not found.any()

@@ -74,9 +74,8 @@ def test_one_goes_another_comes_and_the_sum_is_the_same() -> None:
     assert kernel._read_again(memory, Request(ROOT), first).quiet
     scene.fake.put(child, "task_struct", "start_boottime", 999)
     again = kernel._read_again(memory, Request(ROOT), first)
-    (at,) = first.numbering.address["SIGHAND"].tolist()
-    assert at == scene.handlers
-    assert again.moved[first.numbering.first["SIGHAND"] - 1]
+    (objref,), _ = first.numbering.find("SIGHAND", np.array([scene.handlers], np.uint64))
+    assert again.moved[objref - 1]
 
 
 @pytest.mark.parametrize("forks", [False, True])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from analyzer.check.links import Way, reach
 from analyzer.memory import distinct
-from analyzer.sources.nodes import Nodes, Way, reach
+from analyzer.sources.nodes import Nodes
 
 
 @pytest.mark.parametrize("known", [0, 1, 99, 100, 5_000])
