@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from analyzer.snapshot.tables import Table
     from analyzer.snapshot.value import Snapshot
 
-    Codes = npt.NDArray[np.int8] | npt.NDArray[np.int16]
+    Codes = npt.NDArray[np.int8]
+    Groups = npt.NDArray[np.int16]
     Integers = npt.NDArray[np.int64]
     Mask = npt.NDArray[np.bool_]
     Rows = npt.NDArray[np.intp]
@@ -64,7 +65,7 @@ class Links:
     by_task: Mask
     node: Rows
     target: Rows
-    association: Codes
+    association: Groups
     counted: Mask
     collects: Mask
     leads: Mask
@@ -78,7 +79,7 @@ class Links:
         return ways(self.association[rows], self.node[rows], self.target[rows] + self.tasks)
 
 
-def ways(group: Codes, source: Rows, target: Rows) -> list[Way]:
+def ways(group: Groups, source: Rows, target: Rows) -> list[Way]:
     """Return what leads from sources to targets, a way for each group that they are cut into."""
     ends = _ends(group)
     if len(ends) * _LONG > len(group):
@@ -202,7 +203,7 @@ def _found(keys: Integers, wanted: Integers, what: str) -> Rows:
     return rows
 
 
-def _spread(flags: list[bool], codes: Codes) -> Mask:
+def _spread(flags: list[bool], codes: Groups) -> Mask:
     # The code of a missing word is -1: the last.
     known = np.array([*flags, False], np.bool_)
     ends = np.append(_ends(codes), len(codes))
@@ -212,7 +213,7 @@ def _spread(flags: list[bool], codes: Codes) -> Mask:
     return np.repeat(known[codes[ends - 1]], np.diff(ends, prepend=0))
 
 
-def _ends(codes: Codes) -> Rows:
+def _ends(codes: Groups) -> Rows:
     """Return where runs of equal codes end, but for the last one."""
     ends: Rows = np.flatnonzero(codes[1:] != codes[:-1]) + 1
     return ends

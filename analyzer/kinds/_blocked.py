@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core.values import dataclass
-from analyzer.kinds.base import Association, Edges
+from analyzer.kinds.base import Association, Details, Edges
 from analyzer.memory.stacks import in_progress, words
 from analyzer.memory.walk import RETRIES
 
@@ -52,7 +52,6 @@ _NAMES: Final = {
     306: "syncfs", 307: "sendmmsg", 326: "copy_file_range", 327: "preadv2", 328: "pwritev2",
     426: "io_uring_enter", 441: "epoll_pwait2",
 }  # fmt: skip
-_WORDS: Final = np.array([_NAMES.get(n, f"system call {n}") for n in range(1024)], dtype=object)
 _POLLS: Final = (7, 23, 270, 271)
 # Which arguments are descriptors, where it is not the first.
 _BOTH_FIRST: Final = (40, 276)  # sendfile, tee
@@ -95,7 +94,10 @@ def _edges(calls: Calls, held: _Held, keep: Mask, rows: I64) -> Edges:
     call = held.call[keep]
     slot = None if held.slot is None else held.slot[keep]
     task = rows[calls.row[call]]
-    return Edges(held.association, "FILE", task, held.file[keep], slot, _WORDS[calls.number[call]])
+    number, code = np.unique(calls.number[call], return_inverse=True)
+    called = tuple(_NAMES.get(n, f"system call {n}") for n in number.tolist())
+    detail = Details(code.astype(np.int16), called)
+    return Edges(held.association, "FILE", task, held.file[keep], slot, detail)
 
 
 def _borrowed(memory: Memory, calls: Calls, found: Words) -> _Held:

@@ -8,18 +8,17 @@ was never begun may have none.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.values import dataclass
+from analyzer.kinds.base import Details
 from analyzer.memory.distinct import member
 from analyzer.memory.walk import Elements, hlists, rings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import numpy.typing as npt
 
     from analyzer.kinds.base import I64, U64, Mask
     from analyzer.memory.reader import Memory
@@ -38,9 +37,9 @@ _OPERATIONS: Final = """
     read_multishot waitid futex_wait futex_wake futex_waitv fixed_fd_install ftruncate bind
     listen recv_zc epoll_wait readv_fixed writev_fixed pipe
 """.split()  # noqa: SIM905 -- as the header has them
-_WORDS: Final = np.array(
-    [*_OPERATIONS, *(f"operation {code}" for code in range(len(_OPERATIONS), 256))], object
-)
+_WORDS: Final = (
+    *_OPERATIONS, *(f"operation {code}" for code in range(len(_OPERATIONS), 256)),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Requests:
     file: U64
     node: U64
     fixed: Mask
-    words: npt.NDArray[Any]
+    operation: Details
     torn: Mask
 
 
@@ -258,6 +257,6 @@ def _read(memory: Memory, found: Elements, genuine: Mask) -> Requests:
         file=read["file"][keep],
         node=node[keep],
         fixed=(read["flags"][keep].astype(np.uint64) & np.uint64(_FIXED)) != 0,
-        words=_WORDS[read["code"][keep].astype(np.int64)],
+        operation=Details(read["code"][keep].astype(np.int16), _WORDS),
         torn=found.torn,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from analyzer.core.model import Fact, Impact, Rules
 from analyzer.core.values import dataclass, field
@@ -109,14 +109,24 @@ class Pointer:
     association: Association
 
 
+class Details(NamedTuple):
+    """What else is to be said row by row: the code of one of the `words`, -1 for nothing."""
+
+    code: npt.NDArray[np.int16]
+    words: tuple[str, ...]
+
+    def take(self, rows: Mask | I64) -> Details:
+        """Return those of the chosen rows."""
+        return Details(self.code[rows], self.words)
+
+
 @dataclass(frozen=True)
 class Edges:
     """References found by a walk over n holders.
 
     `holder` are indices into the holders' addresses, `target` kernel addresses; `slot` and
-    `detail` (objects: str, or None where nothing is to be said) may be None. `torn` marks the
-    holders that could not be read whole. `weight` is how many counts each accounts for; None means
-    one.
+    `detail` may be None. `torn` marks the holders that could not be read whole. `weight` is how
+    many counts each accounts for; None means one.
     """
 
     association: Association
@@ -124,7 +134,7 @@ class Edges:
     holder: I64
     target: U64
     slot: I64 | None = None
-    detail: npt.NDArray[Any] | None = None
+    detail: Details | None = None
     torn: Mask | None = None
     weight: I64 | None = None
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer.kinds.base import Association, Edges, Judged, Kind
+from analyzer.kinds.base import Association, Details, Edges, Judged, Kind
 from analyzer.kinds.superblock import texts
 from analyzer.memory.walk import rings
 
@@ -37,15 +37,14 @@ def _walk(memory: Memory, addresses: U64) -> Iterator[Edges]:
     formats = entries.value - np.uint64(memory.offset("Node", "list"))
     read = memory.gather(formats, "Node", {"file": "interp_file", "name": "name"})
     held = np.flatnonzero(read.ok & (read["file"] != 0))
-    names = [
-        f"format {name}" if name else None for name in texts(memory, read["name"][held], _LONGEST)
-    ]
+    names = texts(memory, read["name"][held], _LONGEST)
+    code = np.where([bool(name) for name in names], np.arange(len(names)), -1).astype(np.int16)
     yield Edges(
         INTERPRETER,
         "FILE",
         entries.owner[held],
         read["file"][held],
-        detail=np.array([*names, None], object)[:-1],
+        detail=Details(code, tuple(f"format {name}" for name in names)),
         torn=entries.torn,
     )
 

@@ -18,6 +18,7 @@ from analyzer.kinds.base import (
     Association,
     By,
     Counter,
+    Details,
     Edges,
     Kind,
     Slot,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from analyzer.memory.reader import Memory
 
 FD: Final = Association("fd", "fd {slot}", ALL_RULES, slot=Slot.DESCRIPTOR, per_task=True)
-_CLOEXEC: Final = np.array([None, "cloexec"], object)
+_CLOEXEC: Final = ("cloexec",)
 _EMBEDDED: Final = 64  # NR_OPEN_DEFAULT: as many are in the files_struct itself
 
 
@@ -46,7 +47,8 @@ def _walk(memory: Memory, tables: U64) -> Iterator[Edges]:
     )
     sane = read.ok & _whole(read["max"], read["open"], read["cloexec"])
     slots = arrays(memory, read["fd"], np.where(sane, read["max"], 0).astype(np.int64))
-    detail = _CLOEXEC[_closed_on_exec(memory, read["cloexec"][slots.owner], slots.index)]
+    closed = _closed_on_exec(memory, read["cloexec"][slots.owner], slots.index)
+    detail = Details(closed.astype(np.int16) - np.int16(1), _CLOEXEC)
     yield Edges(FD, "FILE", slots.owner, slots.value, slots.index, detail, slots.torn | ~sane)
 
 

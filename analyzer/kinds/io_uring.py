@@ -62,7 +62,7 @@ def _walk(memory: Memory, rings: U64) -> Iterator[Edges]:
         "FILE",
         pending.owner[plain],
         pending.file[plain],
-        detail=pending.words[plain],
+        detail=pending.operation.take(plain),
         torn=pending.torn,
     )
     if memory.has("io_ring_ctx", "file_table.data.nodes"):
@@ -126,7 +126,7 @@ def of_tasks(memory: Memory, tasks: U64) -> Iterator[Edges]:
         "FILE",
         users[work.owner[plain]],
         work.file[plain],
-        detail=work.words[plain],
+        detail=work.operation.take(plain),
         torn=torn,
     )
 

@@ -18,7 +18,17 @@ from analyzer.core.model import Impact
 from analyzer.core.values import replace
 from analyzer.kinds._initial import initial
 from analyzer.kinds.aio import CONTEXT, contexts
-from analyzer.kinds.base import ALL_RULES, Association, By, Counter, Edges, Kind, Pointer, Slot
+from analyzer.kinds.base import (
+    ALL_RULES,
+    Association,
+    By,
+    Counter,
+    Details,
+    Edges,
+    Kind,
+    Pointer,
+    Slot,
+)
 from analyzer.memory.trees import maples, rbtrees
 from analyzer.memory.walk import Elements, retried
 
@@ -36,13 +46,10 @@ _FLAGS: Final = (("r", 1), ("w", 2), ("x", 4))  # VM_READ, VM_WRITE, VM_EXEC
 # What /proc/PID/maps calls shared (fs/proc/task_mmu.c): VM_SHARED is only of those that may be
 # written to.
 _VM_MAYSHARE: Final = 0x80
-_PERMISSIONS: Final = np.array(
-    [
-        "".join(c if bits & bit else "-" for c, bit in _FLAGS) + shared
-        for shared in "ps"
-        for bits in range(8)
-    ],
-    dtype=object,
+_PERMISSIONS: Final = tuple(
+    "".join(c if bits & bit else "-" for c, bit in _FLAGS) + shared
+    for shared in "ps"
+    for bits in range(8)
 )
 
 
@@ -64,7 +71,7 @@ def _walk(memory: Memory, spaces: U64) -> Iterator[Edges]:
         mappings.owner[backed],
         read["file"][backed],
         read["start"][backed].astype(np.int64),
-        _PERMISSIONS[(flags & 7).astype(np.int64) + 8 * shared],
+        Details((flags & np.uint64(7)).astype(np.int16) + np.int16(8) * shared, _PERMISSIONS),
         torn,
     )
     yield from _user_namespaces(memory, spaces)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from analyzer.core.model import Impact
-    from analyzer.kinds.base import I64, U64, Association, Mask
+    from analyzer.kinds.base import I64, U64, Association, Details, Mask
     from analyzer.memory.reader import Memory
     from analyzer.relations.shown import Find as Shows
 
@@ -62,7 +62,7 @@ class Block(Protocol):
         """Return where in the holder, if the association has slots."""
 
     @property
-    def detail(self) -> npt.NDArray[Any] | None:
+    def detail(self) -> Details | None:
         """Return what else is known of each reference: "rw-s" of a mapping."""
 
 

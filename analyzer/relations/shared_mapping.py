@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from analyzer.core.model import Impact
+from analyzer.kinds._named_types import texts
 from analyzer.memory.distinct import find, member, unique
 from analyzer.relations._files import files
 from analyzer.relations.base import Related, Relation, meet
@@ -58,10 +59,11 @@ def shared(world: World) -> Shared:
     holders, targets, said = [], [], []
     for block in world.blocks:
         if block.association.name == "vma" and block.detail is not None:
-            at = np.flatnonzero([word[3:4] == "s" for word in block.detail.tolist()])
+            shares = np.array([word[3:4] == "s" for word in block.detail.words], np.bool_)
+            at = np.flatnonzero(shares[block.detail.code])
             holders.append(block.holder[at])
             targets.append(block.target[at])
-            said.append(block.detail[at].astype(object))
+            said.append(texts(block.detail.words)[block.detail.code[at]])
     none = np.empty(0, np.uint64)
     words = np.concatenate([np.empty(0, object), *said])
     writes = np.array([word[1:2] == "w" for word in words], np.bool_)

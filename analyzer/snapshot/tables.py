@@ -198,7 +198,9 @@ def empty(schema: Schema) -> Table:
 
 def absent(values: Iterable[object]) -> Mask:
     """Mark the values that are None."""
-    return np.equal(np.asarray(values, object), None)
+    # Ten times as fast as `is` one by one.
+    mask: Mask = np.asarray(values, object) == None  # noqa: E711
+    return mask
 
 
 def _column(

@@ -18,7 +18,7 @@ from analyzer.memory.distinct import find, member
 from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -123,33 +123,57 @@ def _in_order(expansion: Expansion, ends: Mask) -> Numbers:
 
 def references(expansion: Expansion, numbering: Numbering, tasks: Tasks) -> Table:
     """Make the table of references."""
-    kinds = tuple(registry())
-    names = tuple(associations())
-    words: list[str] = []
-    known_as = _known_as(expansion.nodes, numbering, tasks)
-    parts = [
-        {
-            "holder_kind": np.full(len(b.target), kinds.index(b.holder_kind), np.int16),
-            "holder": known_as[way.start],
-            "target": known_as[way.end],
-            "association": np.full(len(b.target), names.index(b.association.name), np.int16),
-            "slot": np.zeros(len(b.target), np.int64) if b.slot is None else b.slot,
-            "weight": np.ones(len(b.target), np.int64) if b.weight is None else b.weight,
-            "no_slot": np.full(len(b.target), b.slot is None),
-            "detail": _details(b, words),
-        }
-        for b, way in expansion.rows
-    ]
-    if not parts:
+    blocks, ways = expansion.blocks, expansion.ways
+    if not blocks:
         return tables.empty(REFERENCES)
-    column = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    without = column.pop("no_slot")
+    kinds, names = tuple(registry()), tuple(associations())
+    count = [len(block.target) for block in blocks]
+    known_as = _known_as(expansion.nodes, numbering, tasks)
+    details, words = _details(blocks)
     return tables.build(
         REFERENCES,
-        column,
-        missing={"slot": without},
-        vocabulary={"holder_kind": kinds, "association": names, "detail": tuple(words)},
+        {
+            "holder_kind": _each([kinds.index(block.holder_kind) for block in blocks], count),
+            "holder": known_as[np.concatenate([way.start for way in ways])],
+            "target": known_as[np.concatenate([way.end for way in ways])],
+            "association": _each([names.index(block.association.name) for block in blocks], count),
+            "slot": _filled([block.slot for block in blocks], count, 0),
+            "weight": _filled([block.weight for block in blocks], count, 1),
+            "detail": _filled(details, count, -1).astype(np.int16),
+        },
+        missing={"slot": np.repeat([block.slot is None for block in blocks], count)},
+        vocabulary={"holder_kind": kinds, "association": names, "detail": words},
     )
+
+
+def _each(codes: Sequence[int], count: Sequence[int]) -> npt.NDArray[np.int16]:
+    return np.repeat(np.array(codes, np.int16), count)
+
+
+def _filled(parts: Sequence[npt.NDArray[Any] | None], count: Sequence[int], default: int) -> I64:
+    """Return columns one after the other, and the default in the place of each that is not."""
+    filled = np.full(sum(count), default)
+    end = 0
+    for part, rows in zip(parts, count, strict=True):
+        end += rows
+        if part is not None:
+            filled[end - rows : end] = part
+    return filled
+
+
+def _details(
+    blocks: Sequence[Block],
+) -> tuple[list[npt.NDArray[np.int16] | None], tuple[str, ...]]:
+    """Return the details of each block as codes of all words, and these."""
+    words: dict[str, int] = {}
+    found: list[npt.NDArray[np.int16] | None] = []
+    for block in blocks:
+        codes = None
+        if block.detail is not None:
+            own = [words.setdefault(word, len(words)) for word in block.detail.words]
+            codes = np.array([*own, -1], np.int16)[block.detail.code]  # the last is for none
+        found.append(codes)
+    return found, tuple(words)
 
 
 def _known_as(nodes: Nodes, numbering: Numbering, tasks: Tasks) -> I64:
@@ -158,19 +182,6 @@ def _known_as(nodes: Nodes, numbering: Numbering, tasks: Tasks) -> I64:
     rows, _ = find(tasks.address, nodes.met.get(TASK, _NOBODY), sorter=np.argsort(tasks.address))
     known_as[part] = tasks.table["tid"][rows]
     return known_as
-
-
-def _details(block: Block, words: list[str]) -> npt.NDArray[np.int16]:
-    if block.detail is None:
-        return np.full(len(block.target), -1, np.int16)
-    codes = np.full(len(block.detail), -1, np.int16)
-    for word in dict.fromkeys(block.detail):
-        if word is None:
-            continue
-        if word not in words:
-            words.append(word)
-        codes[block.detail == word] = words.index(word)
-    return codes
 
 
 def objects(

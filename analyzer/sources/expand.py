@@ -13,7 +13,7 @@ out anew.
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -30,9 +30,7 @@ from analyzer.sources.nodes import Nodes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    import numpy.typing as npt
-
-    from analyzer.kinds.base import I64, U64, Mask
+    from analyzer.kinds.base import I64, U64, Details, Mask
     from analyzer.memory.log import Log
     from analyzer.memory.reader import Memory
     from analyzer.sources.nodes import Numbers
@@ -56,7 +54,7 @@ class Block:
     at: Numbers
     target: U64
     slot: I64 | None = None
-    detail: npt.NDArray[Any] | None = None
+    detail: Details | None = None
     weight: I64 | None = None
 
     @property
@@ -71,7 +69,7 @@ class Block:
             at=self.at[rows],
             target=self.target[rows],
             slot=None if self.slot is None else self.slot[rows],
-            detail=None if self.detail is None else self.detail[rows],
+            detail=None if self.detail is None else self.detail.take(rows),
             weight=None if self.weight is None else self.weight[rows],
         )
 
