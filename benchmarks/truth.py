@@ -5,9 +5,10 @@ the truth, and its /proc as `procdump` does, of their processes alone. Each is t
 that has nothing but its own processes and those that started them, up to this one, so that it says
 the same on any machine.
 
-A leak that a dump makes up, and a *consistent* one, are errors; it exits with 1 then. So it does
-where too many leaks are not found: an open or mapped file is found when witnessed or possible,
-another thing also when what may hold it is named (unknown, with a reason).
+A leak that a dump makes up, a *consistent* one, and a reconstructed count that is not the kernel's
+are errors; it exits with 1 then. So it does where too many leaks are not found: an open or mapped
+file is found when witnessed or possible, another thing also when what may hold it is named
+(unknown, with a reason).
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ _OPTIONS: Final = ReportOptions("check", all=True, references_only=True)
 
 
 class Told(NamedTuple):
-    """One object of a fixture: the truth, and what a dump concludes; `why` if it is undecided."""
+    """One object of a fixture: the truth, and what a dump concludes; `why` if it is undecided.
+
+    `real` is the kernel's count of it, `counted` what the dump makes of all its references.
+    """
 
     fixture: str
     what: str
@@ -63,6 +67,8 @@ class Told(NamedTuple):
     truth: Verdict
     concluded: Conclusion
     why: str
+    real: int | None
+    counted: int | None
 
     @property
     def wrong(self) -> bool:
@@ -70,6 +76,11 @@ class Told(NamedTuple):
         if self.truth is Verdict.USAGE_LEAK:
             return self.concluded is Conclusion.CONSISTENT
         return self.truth is Verdict.CONTAINED and self.concluded is Conclusion.WITNESSED
+
+    @property
+    def recount(self) -> str:
+        """Return what the count is: none, right, wrong."""
+        return "none" if self.counted is None else "right" if self.counted == self.real else "wrong"
 
     @property
     def found(self) -> bool:
@@ -164,7 +175,10 @@ def _compared(name: str, root: int, truth: Snapshot, dump: Snapshot) -> Iterator
         only_mapped = {one.kind for one in entry.holders if one.side.value == "inside"} == {"MM"}
         what = "mapped" if entry.kind == "FILE" and only_mapped else entry.kind
         why = "; ".join(entry.doubt.others)
-        yield Told(name, what, entry.name or "", known.verdict, entry.conclusion, why)
+        yield Told(
+            name, what, entry.name or "", known.verdict, entry.conclusion, why,
+            known.refcount, entry.refcount,
+        )  # fmt: skip
 
 
 def _places(snapshot: Snapshot, verdicts: Verdicts) -> Iterator[tuple[object, int]]:
@@ -195,9 +209,11 @@ def main() -> int:
     names = sys.argv[1:] or [name for name in factories() if name != _LOAD]
     found = list(told(names))
     table = Counter((one.what, one.truth.value, one.concluded.value) for one in found)
+    table += Counter((one.what, "refcount", one.recount) for one in found)
     for row, count in sorted(table.items()):
         print(f"{row[0]:12} {row[1]:12} {row[2]:12} {count:6}")
-    errors = [*(one for one in found if one.wrong), *missed(found)]
+    errors = [one for one in found if one.wrong or one.recount == "wrong"]
+    errors += missed(found)
     for one in errors:
         print(*one)
     return bool(errors)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analyzer.core.model import Impact
+from analyzer.core.model import Fact, Impact
 from analyzer.kinds.base import (
     ALL_RULES,
     SINCE_LINUX_CR,
@@ -22,11 +22,12 @@ from analyzer.kinds.base import (
     Edges,
     Kind,
     Slot,
+    State,
 )
 from analyzer.memory.walk import arrays
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
 
@@ -74,6 +75,15 @@ def _closed_on_exec(memory: Memory, bitmaps: U64, fds: I64) -> I64:
     return result
 
 
+def _state(_memory: Memory, _tables: U64) -> Mapping[str, npt.NDArray[Any]]:
+    return {}  # in memory each reference is found
+
+
+_FACTS: Final = (
+    Fact("files.in_use", "number", "who may hold files of it by more than their descriptors: tasks "
+         "in a system call, requests under way (of /proc)", aside=True),
+)  # fmt: skip
+
 KIND: Final = Kind(
     name="FILE_TABLE",
     struct="files_struct",
@@ -87,6 +97,7 @@ KIND: Final = Kind(
     walk=_walk,
     walk_associations=(FD,),
     of_process=True,
+    state=State(_FACTS, _state),
     leaked=Impact.SHARED_STATE,
     leaked_by=By.TASK,
 )

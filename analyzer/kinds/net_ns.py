@@ -52,6 +52,8 @@ def _state(memory: Memory, namespaces: U64) -> Mapping[str, npt.NDArray[Any]]:
 _FACTS: Final = (
     Fact("netns.id", "number", "id that the host's network namespace gave another (ip-netns(8))",
          aside=True),
+    Fact("netns.sockets", "number", "sockets that hold it, as /proc/net/sockstat counts them",
+         aside=True),
 )  # fmt: skip
 
 KIND: Final = replace(

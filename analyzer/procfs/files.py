@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
-from analyzer.procfs import alike, evidence, fdinfo, may_hold
+from analyzer.procfs import alike, evidence, fdinfo, keeping
 from analyzer.procfs.fs import Links, vanished
 from analyzer.procfs.gaps import lacking, malformed, not_links, refusal
 from analyzer.procfs.kcmp import What
@@ -51,7 +51,7 @@ class Slots:
     The first `full` rows are those of the tables of interest. `file` is the number of the open
     file (from 0 in order of first encounter), -1 for one that is of no interest. `alike` relates
     files of different tables, where nobody could tell whether they are one. `keepers` are the
-    descriptors, by table, that may keep open files in their turn.
+    descriptors (name and link), by table, that may keep open files in their turn.
     """
 
     table: array[int] = field(default_factory=lambda: array("q"))
@@ -60,7 +60,7 @@ class Slots:
     file: array[int] = field(default_factory=lambda: array("q"))
     full: int = 0
     alike: list[Tied] = field(default_factory=list)
-    keepers: dict[int, list[str]] = field(default_factory=dict)
+    keepers: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of descriptors."""
@@ -69,7 +69,7 @@ class Slots:
     def look(self, table: int, links: Links) -> None:
         """Note which descriptors of a table may keep open files."""
         pairs = zip(links.names, links.targets, strict=True)
-        some = [name for name, link in pairs if link.startswith(may_hold.KEEPERS)]
+        some = [pair for pair in pairs if pair[1].startswith(keeping.KEEPERS)]
         if some:
             self.keepers[table] = some
 

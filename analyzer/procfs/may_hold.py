@@ -10,36 +10,38 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import TASK
-from analyzer.relations.shown import Tied
+from analyzer.core.text import printable
+from analyzer.kinds import namespace_kinds
+from analyzer.procfs import keeping, nslink
+from analyzer.relations.shown import Tied, sockets_used
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from analyzer.procfs.fs import ProcFs
+    from analyzer.procfs.keeping import Kept
     from analyzer.procfs.mountinfo import Mount as Line
     from analyzer.relations.shown import File, Key, Shown, Task
 
 _PROC: Final = re.compile(r"/proc/([0-9]+)(?:/task/[0-9]+)?(?:/(.*))?")
 _MOUNTS: Final = frozenset({"mounts", "mountinfo", "mountstats"})
-_USED: Final = re.compile(r"^sockets: used ([0-9]{1,9})$", re.MULTILINE)
 _PIPE: Final = re.compile(r"(?:^|,)pipe_ino=([0-9]{1,19})(?:,|$)")
 _KERNELS: Final = "0"  # the number of a netlink socket of the kernel, or of one without
+_PIPE_LINK: Final = re.compile(r"pipe:\[([0-9]{1,19})\]")
 _CONNECTED: Final = 1
 _TIME_WAIT, _SYN_RECEIVED = 6, 3  # no struct sock, or none that is whole (include/net/tcp_states.h)
 _DIRECTORY: Final = 0o200000
-_QUEUED: Final = re.compile(rb"^(?:scm_fds|UserFiles):\t0*[1-9]", re.MULTILINE)
 PATH: Final = "cranalyze/held"
 """Where a dump says of what others have, or may have, it: ``PID/fd/N WHY``, ``net:[N] WHY``."""
 
-KEEPERS: Final = ("socket:[", "anon_inode:[io_uring]")
-"""Links of open files that may keep others: in messages, or registered."""
+_PINNED: Final = ("FILE", "PIPE", "TTY")  # what an open file that nobody shows may be, or keeps
 
 
 def find(
     fs: ProcFs,
     shown: Shown,
     seen: Mapping[int, Sequence[Line]],
-    keepers: Mapping[int, Sequence[str]],
+    keepers: Mapping[int, Sequence[tuple[str, str]]],
 ) -> list[Tied]:
     """Return the rows of all rules, of a border those that may matter to it.
 
@@ -50,9 +52,9 @@ def find(
     if shown.host:
         return list(rows)
     own: set[Key] = {
-        (f"{name.upper()}_NS", space) for name in ("mnt", "net") for space in shown.own(name)
+        (kind.name, space) for name, kind in namespace_kinds().items() for space in shown.own(name)
     }
-    own |= {("PIPE", file.pipe) for file in shown.files if file.inside}
+    own |= {key for file in shown.files if file.inside for key in (file.key, ("PIPE", file.pipe))}
     return [row for row in rows if row.left == row.right or row.right in own]
 
 
@@ -60,7 +62,7 @@ def _all(
     fs: ProcFs,
     shown: Shown,
     seen: Mapping[int, Sequence[Line]],
-    keepers: Mapping[int, Sequence[str]],
+    keepers: Mapping[int, Sequence[tuple[str, str]]],
 ) -> Iterator[Tied]:
     yield from _of_proc_files(shown)
     yield from _of_pidfds(shown)
@@ -91,19 +93,52 @@ def _mine(shown: Shown) -> Iterable[File]:
     return (file for file in _opened(shown) if shown.host or file.inside)
 
 
-def _of_keepers(fs: ProcFs, shown: Shown, keepers: Mapping[int, Sequence[str]]) -> Iterator[Tied]:
-    """Yield the descriptor tables with files that keep others: in messages, or registered.
+def _of_keepers(
+    fs: ProcFs, shown: Shown, keepers: Mapping[int, Sequence[tuple[str, str]]]
+) -> Iterator[Tied]:
+    """Yield the descriptor tables with files that keep others: in messages, or registered."""
+    for table, some in keepers.items():
+        tid = shown.tables[table][0]
+        for kept in dict.fromkeys(_kept(fs, shown.folders[table], some)):
+            if kept.in_flight:
+                yield from _any_file(tid, "open files are in flight in a socket")
+            if kept.paths is None:
+                yield from _any_file(
+                    tid, "an io_uring does not say which files are registered with it"
+                )
+            if kept.waiting:
+                words = "an io_uring does not say for which files its requests wait"
+                yield from (_any_of(tid, kind, words) for kind in _PINNED)
+            for path in kept.paths or ():
+                words = f"{printable(path)} is registered with an io_uring"
+                yield from (Tied((TASK, tid), key, words) for key in _called(shown, path))
 
-    (scm_fds of unix_show_fdinfo(), net/unix/af_unix.c, since 5.6; UserFiles of io_uring/fdinfo.c.)
-    """
-    for table, names in keepers.items():
-        try:
-            heads = fs.heads(f"{shown.folders[table]}/fdinfo", names)
-        except OSError:
-            continue  # it ended
-        if any(head is not None and _QUEUED.search(head) for head in heads):
-            words = "open files are in flight, or registered with an io_uring"
-            yield _any_of(shown.tables[table][0], "FILE", words)
+
+def _kept(fs: ProcFs, folder: str, some: Sequence[tuple[str, str]]) -> Iterator[Kept]:
+    try:
+        heads = fs.heads(f"{folder}/fdinfo", [name for name, _ in some])
+    except OSError:
+        return  # it ended
+    for (_, link), head in zip(some, heads, strict=True):
+        if head is not None:
+            yield keeping.parse(link, head)
+
+
+def _any_file(tid: int, words: str) -> Iterator[Tied]:
+    """Yield the rows of a task that may hold any open file, and what such a file keeps."""
+    kinds = (*_PINNED, *(kind.name for kind in namespace_kinds().values()))
+    return (_any_of(tid, kind, words) for kind in kinds)
+
+
+def _called(shown: Shown, path: str) -> Iterator[Key]:
+    """Yield what an open file of this path may be, or keeps."""
+    yield from (file.key for file in shown.files if file.link == path)
+    space = nslink.parse(path)
+    if space is not None:
+        yield namespace_kinds()[space.name].name, path
+    pipe = _PIPE_LINK.fullmatch(path)
+    if pipe is not None:
+        yield "PIPE", int(pipe[1])
 
 
 def _of_what_is_told(shown: Shown) -> Iterator[Tied]:
@@ -246,25 +281,15 @@ def _of_automounts(seen: Mapping[int, Sequence[Line]]) -> Iterator[Tied]:
 
 
 def _of_sockets(shown: Shown) -> Iterator[Tied]:
-    """Yield the network namespaces that have more sockets than their tables show.
-
-    (sock_inuse_add() of net/core/sock.c counts each socket that holds its namespace; since 4.16.)
-    """
+    """Yield the network namespaces that have more sockets than their tables show."""
     told: dict[str, int] = {}
     for one in shown.socks:
         kernels = one.family == "netlink" and one.local == _KERNELS
         if not kernels and not (one.ends and one.code in {_TIME_WAIT, _SYN_RECEIVED}):
             told[one.space] = told.get(one.space, 0) + 1
-    spaces: dict[str, int] = {}
-    for task in shown.leaders():
-        if "net" in task.spaces and (shown.host or task.inside) and not task.exiting:
-            spaces.setdefault(task.spaces["net"], task.tgid)
-    for space, pid in spaces.items():
-        if space == shown.initial.get("net"):
-            continue
+    for space, used in shown.once(sockets_used).items():
         key: Key = ("NET_NS", space)
-        found = _USED.search(shown.text(f"{pid}/net/sockstat"))
-        more = None if found is None else int(found[1]) - told.get(space, 0)
+        more = None if used is None else used - told.get(space, 0)
         if more is None:
             yield Tied(key, key, "how many sockets are in it is not told")
         elif more > 0:

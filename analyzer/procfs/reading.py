@@ -19,6 +19,7 @@ from analyzer.procfs import (
     alike,
     ends,
     files,
+    in_use,
     mappings,
     may_hold,
     mounts,
@@ -97,6 +98,7 @@ class _Reading:
     observer: int
     whole: bool
     ticks: int
+    machine: str
 
     def concerns(self, group: Sequence[Read]) -> bool:
         return any(task.tid in self.full for task in group)
@@ -129,7 +131,9 @@ def read(
     # One of which no more than its number was read may be anybody's leader.
     whole = (fs.is_live() or _is_whole(fs)) and not len(log.table())
     own = frozenset() if host else subtree  # in a reading of all nobody is inside
-    reading = _Reading(fs, found, identity, full, log, own, facts.observer, whole, facts.clk_tck)
+    reading = _Reading(
+        fs, found, identity, full, log, own, facts.observer, whole, facts.clk_tck, facts.machine
+    )
     out, made = _graph(reading, progress)
     made |= {"tasks": table, **out.tables()}
     return Seen(fs, facts, log, found, subtree, identity.certain, made)
@@ -190,6 +194,7 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Tab
         shown,
         alike=[*_alike(reading, groups, near, slots, mapped | forks, shown.files), *loops],
         may_hold=may_hold.find(fs, shown, seen, slots.keepers),
+        in_use=_in_use(reading, groups[What.FILES], slots, shown),
     )
     found = relate.find(shown)
     slots.drop(relate.files(found), world.whoever)
@@ -217,6 +222,14 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Tab
         "facts": state.table(shown, out.number, _standing(fs, groups[What.FS], out.number)),
     }
     return out, made
+
+
+def _in_use(
+    reading: _Reading, groups: Groups, slots: files.Slots, shown: Shown
+) -> Mapping[int, int]:
+    """Return how many may hold files of the tables of interest by more than their descriptors."""
+    tables = sorted({slots.table[row] for row in slots.kept()})
+    return in_use.of_tables(reading.fs, reading.machine, groups, tables, shown)
 
 
 def _space(text: object) -> NamespaceLink | None:

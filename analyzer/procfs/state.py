@@ -12,7 +12,7 @@ from analyzer.core.model import FACTS, TASK
 from analyzer.kinds import _named_types
 from analyzer.kinds.file import flag_words
 from analyzer.procfs import nslink
-from analyzer.relations.shown import PATH_ONLY, queues
+from analyzer.relations.shown import PATH_ONLY, queues, sockets_used
 from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def _told(shown: Shown, *, hosts: bool) -> Iterator[tuple[Key, Told]]:
             yield file.key, _of_file(file, hosts=hosts)
         elif file.access is not None:
             yield file.key, iter([("open.mode", _MODES[file.access])])
+    yield from _counts(shown)
     for sock in shown.socks:
         if sock.ino:
             yield sock.key, _of_socket(sock)
@@ -84,6 +85,14 @@ def _told(shown: Shown, *, hosts: bool) -> Iterator[tuple[Key, Told]]:
         yield ("MOUNT", mount.mnt_id), _of_mount(mount)
     for mount in {mount.dev: mount for mount in shown.mounts.values()}.values():
         yield ("SUPERBLOCK", mount.dev), _of_filesystem(mount)
+
+
+def _counts(shown: Shown) -> Iterator[tuple[Key, Told]]:
+    for table, count in shown.in_use.items():
+        yield ("FILE_TABLE", table), iter([("files.in_use", count)])
+    for space, used in shown.once(sockets_used).items():
+        if used is not None:
+            yield ("NET_NS", space), iter([("netns.sockets", used)])
 
 
 def _of_file(file: File, *, hosts: bool) -> Told:

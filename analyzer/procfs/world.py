@@ -57,6 +57,7 @@ _WATCHERS: Final = frozenset(
 )
 _SUBVOLUMES: Final = "btrfs"  # each has the same numbers, and mountinfo the device of them all
 _SEGMENT: Final = "/SYSV"  # of ipc/shm.c: such a file has the id of the segment as number
+_REQUESTS: Final = "/[aio]"  # of fs/aio.c: the ring of requests that io_submit(2) makes
 
 
 _OF_PROCESS: Final = re.compile("/proc/[0-9]")
@@ -334,6 +335,7 @@ class Memories:
         self.files: list[File] = []
         self.mappings: list[Mapped] = []
         self.attached: list[int] = []
+        self.submitters: set[int] = set()
 
     def add(
         self, number: int, found: Sequence[MappedFile], uses: Iterable[Use], task: Task
@@ -352,8 +354,7 @@ class Memories:
             if use.permissions is None or use.permissions[3] != "s":
                 continue
             one = found[use.file]
-            if one.path.startswith(_SEGMENT):
-                self.attached.append(task.tid)
+            self._note(one.path, task)
             if one.dev is None or one.ino is None:
                 continue
             key = self.inode(one.dev, one.ino, one.path, task)
@@ -370,6 +371,12 @@ class Memories:
             return None if space is None else ("INODE", (dev, ino, path, space))
         return "INODE", (dev, ino, path)  # of the kernel's own: a memfd, anonymous shared memory
 
+    def _note(self, path: str, task: Task) -> None:
+        if path.startswith(_SEGMENT):
+            self.attached.append(task.tid)
+        elif path.startswith(_REQUESTS):
+            self.submitters.add(task.tgid)
+
     def wanted(self) -> set[Key]:
         """Return the inodes that others may map too: shared, and not everybody's to read."""
         return {
@@ -385,8 +392,7 @@ class Memories:
         for read, task in others:
             memory: Key = ("MM", ("of", task.tgid))
             for one in _shared(fs, read):
-                if one.path.startswith(_SEGMENT):
-                    self.attached.append(task.tid)
+                self._note(one.path, task)
                 if one.dev is None or one.ino is None:
                     continue
                 key = self.inode(one.dev, one.ino, one.path, task)
@@ -496,5 +502,6 @@ def shown(  # noqa: PLR0913, PLR0917 -- all that a reading has read
         ticks=reading.ticks,
         own_proc=own_proc(found, by_tid, reading.observer),
         attached=memories.attached,
+        submitters=memories.submitters,
         folders=folders,
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 from analyzer.core.model import TASK, Impact
@@ -39,6 +39,7 @@ _SOCKET: Final = re.compile(r"socket:\[([0-9]{1,20})\]")
 _INDEX: Final = re.compile(r"[0-9]{1,7}")
 _SIGNED: Final = re.compile(r"-?[0-9]{1,18}")
 _BOOT: Final = re.compile(r"^btime ([0-9]{1,12})$", re.MULTILINE)
+_USED: Final = re.compile(r"^sockets: used ([0-9]{1,9})$", re.MULTILINE)
 _COLUMNS: Final = 14  # of /proc/sysvipc/msg
 _MOST: Final = (1 << 64) - 1
 _ID: Final = re.compile("[1-9][0-9]{0,8}")
@@ -285,8 +286,9 @@ class Shown:
 
     `reader` are the namespaces of who looked, and `ticks` how many a second has.
     `alike` is what may be one across the border, where nobody could tell, and `may_hold` what may
-    hold something. `attached` are the tasks with a System V segment in their memory. `folders` has
-    where the descriptors of each table are.
+    hold something. `attached` are the tasks with a System V segment in their memory, `submitters`
+    the processes with a ring of asynchronous requests. `folders` has where the descriptors of each
+    table are, `in_use` how many may hold files of a table by more than their descriptors.
     `tables` are the tids that use each descriptor table. `mounts` are those of every mount
     namespace, by mount id, which is one on the machine. `whole` tells that no process is missing.
     """
@@ -310,6 +312,8 @@ class Shown:
     may_hold: Sequence[Tied] = ()
     folders: Sequence[str] = ()
     attached: Sequence[int] = ()
+    submitters: Collection[int] = ()
+    in_use: Mapping[int, int] = field(default_factory=dict)
     _made: dict[object, Any] = field(default_factory=dict)
 
     def once(self, make: Callable[[Shown], T]) -> T:
@@ -440,6 +444,22 @@ def queues(shown: Shown) -> list[Queue]:
         if len(words) == _COLUMNS and all(_SIGNED.fullmatch(word) for word in words):
             key, ident, _, used, count, sender, receiver, *_, sent, received, _ = map(int, words)
             found.append(Queue(ident, key, count, used, sender, receiver, sent, received))
+    return found
+
+
+def sockets_used(shown: Shown) -> Mapping[str, int | None]:
+    """Return how many sockets hold each network namespace but the host's, None if not told.
+
+    (sock_inuse_add() of net/core/sock.c counts them; by namespace since 4.16.)
+    """
+    found: dict[str, int | None] = {}
+    for task in shown.leaders():
+        space = task.spaces.get("net")
+        known = space is None or space == shown.initial.get("net") or found.get(space) is not None
+        if known or task.exiting or not (shown.host or task.inside):
+            continue
+        told = _USED.search(shown.text(f"{task.tgid}/net/sockstat"))
+        found[space or ""] = None if told is None else int(told[1])
     return found
 
 

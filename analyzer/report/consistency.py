@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from analyzer.core.model import TASK, Basis, Conclusion, Counted, Verdict
+from analyzer.core.model import Conclusion, Verdict
 from analyzer.core.text import printable
-from analyzer.kinds import registry
 from analyzer.snapshot.source import source_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from analyzer.report.value import ReportObject
     from analyzer.snapshot.value import Snapshot
@@ -25,6 +24,7 @@ UNSEEN: Final = (
     "a descriptor that was given to the kernel: to KVM, vhost, nbd, ublk, FUSE",
     "who entered a pid namespace, and ended there without a trace: his number may keep it",
     "a file that others map as they do, from a descriptor that they were given and closed",
+    "a request that is under way (io_submit(2)), for a file that who made it has closed",
     "what was handed over while it was read, among processes that were there all the time",
 )
 """Holders that nothing in /proc shows, or nothing for certain."""
@@ -77,37 +77,6 @@ def words(found: Consistency | None) -> tuple[str, ...]:
         return said, *lacks, *([f"{held}: yes"] if held else [])
     said = f"checked before anything is consistent with containment: {held}"
     return said, *(f"not seen even so: {one}" for one in UNSEEN)
-
-
-def counted(objects: Sequence[ReportObject]) -> list[ReportObject]:
-    """Return objects with their refcount reconstructed, where all who hold them are known.
-
-    It is the rule of OpenVZ, which counted the tasks of the system that have an address space: how
-    many references a whole reading has. Of namespaces the kernel counts sets and not tasks, and
-    what is mapped as well as open is two objects to /proc: these have none.
-    """
-    mapped = {
-        (one.name, one.ino) for one in objects if any(holder.mapped for holder in one.holders)
-    }
-    return [
-        one._replace(
-            refcount=one.users + one.outside + one.observer,
-            refcount_source=Counted.RECONSTRUCTED,
-            basis=Basis.RECONSTRUCTED,
-        )
-        if _all_known(one) and (one.name is None or (one.name, one.ino) not in mapped)
-        else one
-        for one in objects
-    ]
-
-
-def _all_known(one: ReportObject) -> bool:
-    told = one.conclusion in {Conclusion.WITNESSED, Conclusion.CONSISTENT} and not any(one.doubt)
-    return (
-        told
-        and not registry()[one.kind].is_space
-        and all(holder.kind == TASK or holder.descriptor is not None for holder in one.holders)
-    )
 
 
 def all_consistent(objects: Iterable[ReportObject]) -> bool:

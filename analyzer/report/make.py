@@ -19,7 +19,7 @@ from analyzer.core.model import TASK, Basis, Counted, Impact, Rules, Status, Ver
 from analyzer.core.registry import UNKNOWN
 from analyzer.core.values import replace
 from analyzer.kinds import namespace_set, registry, title_of
-from analyzer.report.consistency import all_consistent, consistency_of, counted
+from analyzer.report.consistency import all_consistent, consistency_of
 from analyzer.report.crossed import crossed, doubtful
 from analyzer.report.facts import of_objects
 from analyzer.report.grouping import Surroundings, groups
@@ -29,6 +29,7 @@ from analyzer.report.inventory import inventory_of
 from analyzer.report.messages import message
 from analyzer.report.possible import NO_DOUBT, concluded, doubts
 from analyzer.report.profiles import NONE, RECOGNISED
+from analyzer.report.reconstructed import counted
 from analyzer.report.value import (
     CONTAINER_INIT,
     NO_FACTS,
@@ -395,10 +396,10 @@ def _objects(
     facts = _facts(snapshot, verdicts, rows)
     held = _holders(snapshot, verdicts, rows, brief=options.brief)
     columns = (getattr(verdicts, name)[rows].tolist() for name in _Judged._fields)
-    judged = map(_Judged._make, zip(*columns, strict=True))
+    judgements = map(_Judged._make, zip(*columns, strict=True))
     made = (
         _object(fact, one, by, verdicts.rules, gates=options.gates(fact[1]))
-        for fact, one, by in zip(facts, judged, held, strict=True)
+        for fact, one, by in zip(facts, judgements, held, strict=True)
     )
     passes = _passes(snapshot, verdicts)
     others = uncounted(snapshot, verdicts.border, verdicts.rules, rows)
@@ -419,9 +420,12 @@ def _objects(
         *(_values(snapshot.tables["objects"], name, rows) for name in ("mode", "flags")),
         strict=True,
     )
+    # Other rules count some references not at all, or more than once.
+    countable = complete and verdicts.rules is Rules.MODERN
+    judged = counted(snapshot, whole) if countable else whole
     meant = [
         _meaning(one, of_leak(one, mode, flags), options)
-        for one, (mode, flags) in zip(counted(whole) if complete else whole, files, strict=True)
+        for one, (mode, flags) in zip(judged, files, strict=True)
     ]
     return tuple(sorted(meant, key=lambda one: (_VERDICTS.index(one.verdict), rank(one.impact))))
 

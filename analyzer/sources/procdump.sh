@@ -176,7 +176,7 @@ copy_gathered() {
 
 copy_some() { # PID...
     for pid; do
-        files="$files $pid/stat $pid/status $pid/cgroup"
+        files="$files $pid/stat $pid/status $pid/cgroup $pid/syscall"
         links="$links $pid/ns $pid/exe $pid/cwd $pid/root $pid/fd"
         infos="$infos $pid/fdinfo"
         looks="$looks $pid/cwd $pid/root $pid/fd/*"
@@ -200,7 +200,7 @@ add_threads() { # TASK...
         [ $((threads % 1000)) -ne 0 ] || copy_gathered
         tid=${task##*/}
         [ "$tid" != "$pid" ] || continue
-        files="$files $task/stat $task/status"
+        files="$files $task/stat $task/status $task/syscall"
         links="$links $task/ns"
         left=$((left - ${#own}))
         if [ $left -gt 0 ] && [ "$(cd "$task/fd" 2>/dev/null && echo *)" != "$own" ]; then

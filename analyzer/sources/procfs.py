@@ -104,7 +104,8 @@ def facts(fs: ProcFs) -> Facts:
     except OSError:
         own = ""
     observer = int(own) if own.isascii() and own.isdigit() else 0
-    return Facts(clk_tck=os.sysconf("SC_CLK_TCK"), observer=observer)
+    machine = os.uname().machine
+    return Facts(clk_tck=os.sysconf("SC_CLK_TCK"), observer=observer, machine=machine)
 
 
 def who_to_ask(fs: ProcFs) -> Identity:

@@ -151,7 +151,8 @@ def _parts() -> Iterator[str]:
         "file of `/proc/PID/mounts` or `/proc/PID/net`, a pidfd or a file in `/proc` of a process "
         "that ended, a cgroup's open file, a proc filesystem mounted elsewhere, more sockets in a "
         "network namespace than its tables show (`net/sockstat`), an attached System V segment, an "
-        "automount's pipe, files in flight (`scm_fds`) or registered with an io_uring, a unix "
+        "automount's pipe, files in flight (`scm_fds`: how many, and not which), one of the same "
+        "name that is registered with an io_uring, an io_uring whose requests wait, a unix "
         "socket or a terminal of which the other end is not told. So is a pid namespace *unknown* "
         "of which a member ended, as far as that shows (a number is missing, a process has waited "
         "for children or ignores SIGCHLD): whoever remembers the number keeps the namespace, as "
@@ -161,11 +162,13 @@ def _parts() -> Iterator[str]:
     yield "\n".join(f"- {one}" for one in UNSEEN)
     yield (
         "Of a whole dump, refcounts are *reconstructed* (`refcount_source`): so many references "
-        "to it are in the dump, as OpenVZ counted the tasks that have an address space. Objects "
-        "have one that tasks and descriptors alone hold; namespaces have none, nor has what is "
-        "mapped as well as open, or what may be held otherwise. A reference that a system call "
-        "holds while it lasts is not among them. `python -m benchmarks.truth` compares what dumps "
-        "say of all fixtures with the kernel's counts."
+        "to it are in the dump, as OpenVZ counted the tasks that have an address space. Each term "
+        "has to be exact; where one is not, there is no count:"
+    )
+    yield md.table(("of", "what is counted", "and when it is not"), _COUNTED)
+    yield (
+        "`python -m benchmarks.truth` compares what dumps say of all fixtures with the kernel's "
+        "counts: one that differs is an error."
     )
     yield (
         "`cranalyze who --proc DUMP /mnt/x` tells why a mount was busy: what is open on it, whose "
@@ -250,6 +253,30 @@ _PRECONDITIONS: Final = (
     ("complete", "it has the marker of its end: a plain copy has none"),
     ("all parents", "no process is a child of one that is not in it"),
     ("nobody came meanwhile", "who did was not read (`procdump` tries once more)"),
+)
+_COUNTED: Final = (
+    ("descriptor tables, memory, root directories, handlers of signals", "tasks", ""),
+    (
+        "open files",
+        "descriptors",
+        (
+            "it is mapped as well, perhaps by another opening; somebody who has it may hold it by "
+            "a system call (`/proc/PID/syscall`), or by a request that is under way"
+        ),
+    ),
+    ("pipes", "open files", "as for these"),
+    (
+        "namespaces",
+        (
+            "sets of namespaces, by the links in `/proc/PID/ns`; its file, if that is open or "
+            "mounted; of a network the sockets that hold it (`net/sockstat`)"
+        ),
+        (
+            "two tasks have the same namespaces: they may have one set (nsproxy), or one each; of "
+            "processes and of users, which process numbers and credentials hold"
+        ),
+    ),
+    ("what is mapped alone, sockets, terminals", "", "always"),
 )
 _CERTAIN: Final = (
     ("namespaces: who is in them, who has one open", "witnessed", "witnessed"),

@@ -104,6 +104,7 @@ def machine() -> tuple[Machine, Obj]:
     made.task(1, 0)
     made.task(100, 1, nspid=1)
     table = made.object("FILE_TABLE", None, holders=[(100, "files")])
+    made.fact(table, "files.in_use", 0)
     return made, made.object("FILE", None, holders=[(table, "fd", 3)], name="/a")
 
 
@@ -193,10 +194,17 @@ def counted(report: Report) -> dict[str, tuple[int | None, Counted | None, Basis
     }
 
 
-def test_the_count_of_a_whole_dump_is_that_of_all_its_holders() -> None:
+def shared() -> tuple[Machine, Obj, Obj]:
+    """Return a container with one file, that, and the table outside that has it too."""
     made, file = machine()
     table = made.object("FILE_TABLE", None, holders=[(1, "files")])
     made.reference(file, table, "fd", 5)
+    return made, file, table
+
+
+def test_the_count_of_a_whole_dump_is_that_of_all_its_holders() -> None:
+    made, _, table = shared()
+    made.fact(table, "files.in_use", 0)
     whole = Basis.RECONSTRUCTED
     report = reported(made)
     told = counted(report)
@@ -209,11 +217,81 @@ def test_the_count_of_a_whole_dump_is_that_of_all_its_holders() -> None:
     assert told["/a"] == (None, None, Basis.WITNESSED)
 
 
-def test_what_is_mapped_too_or_may_be_held_has_no_count() -> None:
+@pytest.mark.parametrize("in_use", [None, 1])
+def test_files_that_a_system_call_may_hold_have_no_count(in_use: int | None) -> None:
+    made, _, table = shared()
+    if in_use is not None:
+        made.fact(table, "files.in_use", in_use)
+    assert counted(reported(made))["/a"] == (None, None, Basis.WITNESSED)
+
+
+@pytest.mark.parametrize(("mode", "count"), [("both", None), ("read", None), ("write", 1)])
+def test_what_is_mapped_too_has_no_count_but_what_cannot_be_mapped(
+    mode: str, count: int | None
+) -> None:
     made, file = machine()
     memory = made.object("MM", None, holders=[(100, "mm")])
     made.object("FILE", None, holders=[(memory, "vma", 0x1000)], name="/a")
-    assert counted(reported(made))["/a"][0] is None
+    made.fact(file, "open.mode", mode)
+    told = [one for one in reported(made).objects if one.facts.get("open.mode") == mode]
+    assert [one.refcount for one in told] == [count]
+
+
+def test_what_may_be_held_otherwise_has_no_count() -> None:
     made, file = machine()
     made.relation("may-hold", file, file, detail="loop0 is backed by it")
     assert counted(reported(made))["/a"][0] is None
+
+
+def test_a_pipe_has_as_many_references_as_open_files() -> None:
+    made, file = machine()
+    made.object("PIPE", None, holders=[(file, "pipe.reader")], name="pipe:[1]")
+    assert counted(reported(made))["pipe:[1]"][0] == 1
+
+
+def spaces(*sets: tuple[int, tuple[int, ...]]) -> dict[str, int | None]:
+    """Return the counts of uts (1) and ipc namespaces that tasks have: each task, and which."""
+    made = Machine()
+    made.task(1, 0)
+    made.task(100, 1, nspid=1)
+    names = {number: f"{kind}:[{number}]" for number, kind in ((1, "uts"), (2, "ipc"), (3, "ipc"))}
+    of = {
+        number: made.object(f"{name[:3].upper()}_NS", None, name=name)
+        for number, name in names.items()
+    }
+    for tid, some in sets:
+        if tid not in {1, 100}:
+            made.task(tid, 100)
+        for number in some:
+            made.reference(of[number], tid, f"nsproxy.{names[number][:3]}")
+    file = made.object("NSFS", None, name="uts:[1]")
+    made.reference(of[1], file, "nsfs")
+    return {one.name or "": one.refcount for one in reported(made).objects}
+
+
+def test_a_namespace_has_a_reference_of_each_set_and_one_of_its_file() -> None:
+    assert spaces((100, (1, 2))) == {"uts:[1]": 2, "ipc:[2]": 1}
+    assert spaces((100, (1, 2)), (1, (1,))) == {"uts:[1]": 3, "ipc:[2]": 1}
+
+
+def test_tasks_of_the_same_namespaces_may_have_one_set_or_two() -> None:
+    assert spaces((100, (1, 2)), (101, (1, 2))) == {"uts:[1]": None, "ipc:[2]": None}
+    some = spaces((100, (1, 2)), (101, (1, 3)), (102, (1, 3)))
+    assert some == {"uts:[1]": None, "ipc:[2]": 1, "ipc:[3]": None}
+
+
+@pytest.mark.parametrize(("sockets", "count"), [(None, None), (3, 4)])
+def test_a_network_has_a_reference_of_each_socket(sockets: int | None, count: int | None) -> None:
+    made, _ = machine()
+    space = made.object("NET_NS", None, holders=[(100, "nsproxy.net")], name="net:[1]")
+    if sockets is not None:
+        made.fact(space, "netns.sockets", sockets)
+    assert counted(reported(made))["net:[1]"][0] == count
+
+
+def test_what_numbers_and_credentials_hold_has_no_count() -> None:
+    made, _ = machine()
+    made.object("PID_NS", None, holders=[(100, "pid")], name="pid:[1]")
+    made.object("USER_NS", None, holders=[(100, "cred.user_ns")], name="user:[1]")
+    told = counted(reported(made))
+    assert {told["pid:[1]"][0], told["user:[1]"][0]} == {None}

@@ -1,0 +1,139 @@
+"""Refcounts where the source has none: as many references as a whole reading shows.
+
+It is the rule of OpenVZ, which counted the tasks of the system that have an address space. Each
+term has to be exact. What may hold an object and does not tell leaves it without a count; so does
+what is known to hold it, but not how often:
+
+- files that are mapped as well, where the mapping may be of the same open file;
+- files of a table that a system call may hold while it lasts, or a request that is under way;
+- namespaces of tasks that may have one set of namespaces (nsproxy), or one each;
+- namespaces of processes and of users: credentials and numbers of processes hold them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from analyzer.core.model import TASK, Basis, Conclusion, Counted
+from analyzer.kinds import namespace_set, nsfs, pipe, registry
+from analyzer.kinds.base import Judged
+from analyzer.kinds.file_table import FD
+from analyzer.report.facts import of_objects
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from analyzer.report.holders import Holder
+    from analyzer.report.value import ReportObject
+    from analyzer.snapshot.value import Snapshot
+
+_UNMAPPABLE: Final = frozenset({"write", "path"})  # do_mmap() wants FMODE_READ, and so does execve
+
+
+class _Known(NamedTuple):
+    """What terms are made of: by namespace (objref) how many sets have it, where that is certain.
+
+    `lent` are files (objrefs) that may have more references than descriptors, and `mapped` the
+    names of files that are.
+    """
+
+    sets: Mapping[int, int]
+    lent: AbstractSet[int]
+    mapped: AbstractSet[str | None]
+
+
+def counted(snapshot: Snapshot, objects: Sequence[ReportObject]) -> list[ReportObject]:
+    """Return objects with their refcount reconstructed, where each term of it is exact."""
+    mapped = {one.name for one in objects if any(by.mapped for by in one.holders)} - {None}
+    known = _Known(_sets(snapshot), _lent(snapshot), mapped)
+    return [_with_count(one, _count(one, known)) for one in objects]
+
+
+def _with_count(one: ReportObject, count: int | None) -> ReportObject:
+    if count is None:
+        return one
+    return one._replace(
+        refcount=count,
+        refcount_source=Counted.RECONSTRUCTED,
+        basis=Basis.RECONSTRUCTED,
+        unnamed=count - one.users - one.outside - one.observer,
+    )
+
+
+def _count(one: ReportObject, known: _Known) -> int | None:
+    told = one.conclusion in {Conclusion.WITNESSED, Conclusion.CONSISTENT} and not any(one.doubt)
+    if not told or one.initial:
+        return None
+    if registry()[one.kind].is_space:
+        return _of_namespace(one, known.sets)
+    exact = all(_is_exact(one, holder, known) for holder in one.holders)
+    return one.users + one.outside + one.observer if exact else None
+
+
+def _is_exact(one: ReportObject, holder: Holder, known: _Known) -> bool:
+    """Tell whether what holds an object by tasks or descriptors, or a pipe by files, is all."""
+    if holder.kind == TASK:
+        return True
+    if holder.descriptor is None:
+        return one.kind == pipe.KIND.name and holder.objref not in known.lent
+    mapped = one.name in known.mapped and one.facts.get("open.mode") not in _UNMAPPABLE
+    return one.objref not in known.lent and not mapped
+
+
+def _of_namespace(one: ReportObject, sets: Mapping[int, int]) -> int | None:
+    """Return the sets that have a namespace, its file (one, however often it is open), sockets."""
+    by_set = _of_sets()
+    if not all(by.kind != TASK or by.association in by_set for by in one.holders):
+        return None
+    sockets = one.facts.get("netns.sockets")
+    structural = registry()[one.kind].judged is Judged.STRUCTURAL
+    if structural and not isinstance(sockets, int):
+        return None
+    file = sum(by.weight for by in one.holders if by.kind == nsfs.KIND.name)
+    has = sets.get(one.objref)
+    return None if has is None else has + file + (int(sockets or 0) if structural else 0)
+
+
+def _of_sets() -> frozenset[str]:
+    pointers = registry()[namespace_set()].pointers
+    return frozenset(pointer.association.name for pointer in pointers)
+
+
+def _sets(snapshot: Snapshot) -> Mapping[int, int]:
+    """Return by namespace how many sets of namespaces have it, twice if it is twice in one.
+
+    Tasks of different namespaces have different sets. Those of the same ones may have one set, as
+    fork(2) leaves it, or each its own (setns(2), unshare(2)): then it is not known.
+    """
+    references = snapshot.tables["references"]
+    codes = [references.code("association", name) for name in _of_sets()]
+    by_task = references["holder_kind"] == references.code("holder_kind", TASK)
+    rows = np.flatnonzero(by_task & np.isin(references["association"], codes))
+    has: dict[int, list[tuple[int, int]]] = {}
+    for row in rows.tolist():
+        place = int(references["association"][row]), int(references["target"][row])
+        has.setdefault(int(references["holder"][row]), []).append(place)
+    tasks = Counter(frozenset(places) for places in has.values())
+    found: dict[int, int] = {}
+    unsure: set[int] = set()
+    for places, count in tasks.items():
+        for _, target in places:
+            found[target] = found.get(target, 0) + 1
+            if count > 1:
+                unsure.add(target)
+    return {target: count for target, count in found.items() if target not in unsure}
+
+
+def _lent(snapshot: Snapshot) -> set[int]:
+    """Return the files of tables that somebody may use, or of which that is not known."""
+    references = snapshot.tables["references"]
+    rows = np.flatnonzero(references["association"] == references.code("association", FD.name))
+    tables = np.unique(references["holder"][rows])
+    known = of_objects(snapshot, tables.tolist())
+    used = [table for table in tables.tolist() if known.get(table, {}).get("files.in_use") != 0]
+    lent = np.isin(references["holder"][rows], used)
+    return set(references["target"][rows[lent]].tolist())
