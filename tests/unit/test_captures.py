@@ -196,6 +196,35 @@ def test_what_is_not_as_it_should_be_is_a_gap_with_its_line(tmp_path: Path) -> N
     assert any("line" in gap and "(and 8 more)" in gap for gap in gaps(replay.collect(path, CHILD)))
 
 
+@pytest.mark.parametrize("head", [b"TYPE", b"USER", b"FD", b"NAME"])
+def test_a_head_that_is_damaged_is_no_head(head: bytes, tmp_path: Path) -> None:
+    text = (DATA / "lsof.txt").read_bytes()
+    (tmp_path / "a.txt").write_bytes(text.replace(head, head + b"\xca", 1))
+    (tmp_path / "ps.txt").write_bytes((DATA / "ps-ef.txt").read_bytes())
+    fs = open_dump(tmp_path)
+    assert CHILD in {int(name) for name in fs.listdir("") if name.isdigit()}
+    assert not fs.damaged or "expected the heads of lsof's table" in str(fs.damaged[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("lsof-F.txt", b"p%d\n"), ("lsof-F0.txt", b"p%d\0"), ("ls.txt", b"/proc/%d/fd:\n"),
+     ("ls.txt", b"/proc/%d/ns:\n")],
+)  # fmt: skip
+def test_files_of_a_process_whose_line_is_lost_are_nobodys(
+    name: str, line: bytes, tmp_path: Path
+) -> None:
+    text, told = (DATA / name).read_bytes(), line % CHILD
+    assert told in text
+    before, _, after = text.partition(told)
+    if name.startswith("lsof"):
+        after = after.partition(b"\n")[2] if name == "lsof-F0.txt" else after[after.index(b"\nf") :]
+    (tmp_path / name).write_bytes(before.rstrip(b"\n") + b"\n" + after.lstrip(b"\n"))
+    fs, whole = open_dump(tmp_path), open_dump(DATA / name)
+    assert opened(fs, PARENT) == opened(whole, PARENT)
+    assert fs.damaged
+
+
 def test_a_descriptor_that_is_told_twice_is_not_known(tmp_path: Path) -> None:
     folder = copied(tmp_path, "lsof.txt")
     (folder / "ls.txt").write_bytes(

@@ -39,6 +39,11 @@ class Row(NamedTuple):
     name: bytes
 
 
+def is_one(where: bytes) -> bool:
+    """Tell whether a process has one file at most that is called so in column FD."""
+    return where.isdigit() or where in {b"cwd", b"rtd"}
+
+
 def add(told: Told, pid: int, row: Row) -> None:
     """Add one file of a process."""
     where, name = row.where, row.name

@@ -15,6 +15,8 @@ from analyzer.procfs.captures.base import Capture
 from analyzer.procfs.parse import decode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from analyzer.procfs.captures.told import Told
 
 _FOLDER: Final = re.compile(rb"'?(?:\S*/)?proc/([0-9]+)/(?:task/([0-9]+)/)?(fd|ns)/?'?:")
@@ -36,6 +38,14 @@ _HEAD: Final = re.compile(
 _ACCESS: Final = {b"r-": b"r", b"-w": b"w", b"rw": b"u"}
 
 
+class _Folder(NamedTuple):
+    """A folder of a process: its kind, and the line that it begins in; without `pid`, of others."""
+
+    pid: int = 0
+    kind: bytes = b""
+    line: int = 0
+
+
 class _Link(NamedTuple):
     """One link: of which folder of a process, its name there, and where it leads."""
 
@@ -44,26 +54,32 @@ class _Link(NamedTuple):
     name: str
     mode: bytes
     target: bytes
+    line: int = 0
 
 
 def read(told: Told, data: bytes) -> None:
     """Add where links lead."""
-    at: tuple[int, bytes] = (0, b"")
+    at = _Folder()
     links: list[_Link] = []
+    begun: set[tuple[int, bytes]] = set()
     for number, line in enumerate(data.split(b"\n"), 1):
         if (folder := _FOLDER.fullmatch(line)) is not None:
             # A thread's own folder repeats what its process has, but for an unshared table.
-            at = (0 if folder[2] else told.process(folder[1]), folder[3])
-            if at[0] and at[1] == b"fd":
-                told.open(at[0])
+            at = _Folder(0 if folder[2] else told.process(folder[1]), folder[3], number)
+            if at.pid and at[:2] in begun:
+                told.damage(number, "a folder twice: what follows is of another, or another time")
+                at = at._replace(pid=0)
+            begun.add(at[:2])
+            if at.pid and at.kind == b"fd":
+                told.open(at.pid)
         elif (refused := _refused(line)) is not None:
             told.refused(told.process(refused[1]), decode(refused[2]))
-        elif not _is_link(told, links, line, *at) and line and not line.startswith(_OTHERS):
+        elif not _is_link(told, links, line, at) and line and not line.startswith(_OTHERS):
             told.damage(number, "expected what ls -l says of a link")
             if links and len(links[-1].target) < _LONGEST:
                 last = links[-1]
                 links[-1] = last._replace(target=last.target + b"\n" + line[:_LONGEST])
-    for link in links:
+    for link in _of_their_folders(told, links):
         if link.where == "fd":
             told.file(link.pid, int(link.name), decode(link.target), _ACCESS.get(link.mode, b""))
         else:
@@ -74,7 +90,24 @@ def _refused(line: bytes) -> re.Match[bytes] | None:
     return _REFUSED.match(line) if line.endswith(_DENIED) else None
 
 
-def _is_link(told: Told, links: list[_Link], line: bytes, pid: int, folder: bytes) -> bool:
+def _of_their_folders(told: Told, links: Iterable[_Link]) -> Iterator[_Link]:
+    """Yield the links but those after a name that a folder has twice: they are of another one.
+
+    Its own name is lost then, or a link leads to a name with lines in it that look like these.
+    """
+    seen: set[tuple[int, str]] = set()
+    mixed: set[int] = set()
+    for link in links:
+        name = link.line, link.name
+        if link.line and name in seen and link.line not in mixed:
+            told.damage(link.line, "a folder with a name twice: another one's begin is lost in it")
+            mixed.add(link.line)
+        elif link.line not in mixed:
+            seen.add(name)
+            yield link
+
+
+def _is_link(told: Told, links: list[_Link], line: bytes, at: _Folder) -> bool:
     """Add a line to `links` if it is that of a link."""
     start = _START.match(line)
     if start is None:
@@ -86,13 +119,13 @@ def _is_link(told: Told, links: list[_Link], line: bytes, pid: int, folder: byte
         if pid := told.process(place[1]):
             links.append(_Link(pid, decode(place[2]), "", b"", target))
         return True
-    if not folder or not _NAME[folder].fullmatch(name):
+    if not at.kind or not _NAME[at.kind].fullmatch(name):
         return False
-    if pid and arrow:
-        where = "fd" if folder == b"fd" else f"{decode(folder)}/"
-        links.append(_Link(pid, where, decode(name), start["mode"], target))
-    elif pid:
-        told.refused(pid, decode(folder))  # ls could not read where it leads
+    if at.pid and arrow:
+        where = "fd" if at.kind == b"fd" else f"{decode(at.kind)}/"
+        links.append(_Link(at.pid, where, decode(name), start["mode"], target, at.line))
+    elif at.pid:
+        told.refused(at.pid, decode(at.kind))  # ls could not read where it leads
     return True
 
 

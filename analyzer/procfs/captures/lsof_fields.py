@@ -26,12 +26,23 @@ _Fields = dict[bytes, bytes]
 def read(told: Told, data: bytes) -> None:
     """Add what a text says of processes and their files."""
     pid = 0
+    processes: set[int] = set()
+    seen: set[bytes] = set()
     for line, record in _records(data):
         if b"p" in record:
-            pid = _process(told, line, record)
+            pid, seen = _process(told, line, record), set()
+            if pid and pid in processes:
+                told.damage(line, "a process twice: what follows is of another, or of another time")
+                pid = 0
+            processes.add(pid)
         elif b"f" not in record:
             told.damage(line, "expected pPID or fFD")
+        elif pid and record[b"f"] in seen:
+            told.damage(line, "a file twice: the line of another process is lost before it")
+            pid = 0
         elif pid:
+            if _lsof.is_one(record[b"f"]):
+                seen.add(record[b"f"])
             row = (record.get(key, b"") for key in (b"f", b"a", b"t", b"d", b"i", b"n"))
             _lsof.add(told, pid, _lsof.Row(*row))
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _HEAD: Final = re.compile(rb"(?:\A|\n)COMMAND +PID .*\bFD +TYPE\b.*\bNAME *(?:\n|\Z)")
 _WORD: Final = re.compile(rb"\S+")
+_NEEDED: Final = frozenset({b"COMMAND", b"PID", b"USER", b"FD", b"TYPE", b"NAME"})
 _FD: Final = re.compile(rb"([0-9]+|[A-Za-z]{2,4}|[Ll][0-9A-Fa-f]{2})([rwu-]?)[ a-zA-Z]?")
 _WARNING: Final = (b"lsof: ", b"      Output information may be incomplete.")
 
@@ -30,6 +31,9 @@ def read(told: Told, data: bytes) -> None:
     for number, line in enumerate(data.split(b"\n"), 1):
         if _HEAD.match(line):
             ends = {match[0]: match.end() for match in _WORD.finditer(line)}
+            if not ends.keys() >= _NEEDED:
+                told.damage(number, "expected the heads of lsof's table")
+                ends = {}
         elif line and not line.startswith(_WARNING):
             row = _row(line, ends) if ends else None
             if row is None:
