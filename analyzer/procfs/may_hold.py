@@ -293,7 +293,8 @@ def _of_sockets(shown: Shown) -> Iterator[Tied]:
         if more is None:
             yield Tied(key, key, "how many sockets are in it is not told")
         elif more > 0:
-            yield Tied(key, key, f"it has {more} more sockets than its tables show")
+            sockets = "socket" if more == 1 else "sockets"
+            yield Tied(key, key, f"it has {more} more {sockets} than its tables show")
 
 
 def _of_connections(shown: Shown) -> Iterator[Tied]:

@@ -39,14 +39,23 @@ _FOLDER: Final = b"5"
 _SYMLINK: Final = b"2"
 _SPARSE: Final = b"S"
 _SKIPPED: Final = {
-    b"1": "hard links",
-    b"3": "devices",
-    b"4": "devices",
-    b"6": "FIFOs",
-    _SPARSE: "files with holes",
+    b"1": "hard link",
+    b"3": "device",
+    b"4": "device",
+    b"6": "FIFO",
+    _SPARSE: "file with holes",
 }
-_LEADS_OUT: Final = "names that lead out of it"
-_HUGE: Final = f"files of more than {MAX_CONTENT >> 20} MiB"
+_LEADS_OUT: Final = "name that leads out of it"
+_HUGE: Final = f"file of more than {MAX_CONTENT >> 20} MiB"
+_OTHER: Final = "other member"
+SEVERAL: Final = {
+    **{one: f"{one}s" for one in (*_SKIPPED.values(), _OTHER)},
+    _SKIPPED[_SPARSE]: "files with holes",
+    _LEADS_OUT: "names that lead out of it",
+    _HUGE: _HUGE.replace("file", "files"),
+}
+"""What members are called that are passed over, where there are several of a sort."""
+
 _PART: Final = 1 << 20
 _PLAIN: Final = re.compile(rb"\w+(?:/\w+)*")
 _SHORT: Final = 100  # bytes of a name that fit into a header
@@ -176,7 +185,7 @@ def _add(
         source.skip(size)
         return
     why = _LEADS_OUT if name is None else _HUGE if kind in _FILE and size > MAX_CONTENT else ""
-    why = why or ("" if kind in {*_FILE, _SYMLINK, _FOLDER} else _SKIPPED.get(kind, "others"))
+    why = why or ("" if kind in {*_FILE, _SYMLINK, _FOLDER} else _SKIPPED.get(kind, _OTHER))
     if why or name is None:
         contents.skipped[why] += 1
         while kind == _SPARSE and header[482 if header[257:262] == b"ustar" else 504]:

@@ -19,6 +19,7 @@ from analyzer.procfs.gaps import Failure
 from analyzer.procfs.identity import Presumed
 from analyzer.procfs.parse import decode
 from analyzer.procfs.reading import read
+from analyzer.procfs.tarball import SEVERAL
 from analyzer.snapshot.source import REPLAY
 from analyzer.sources.procfs import able, snapshot
 from analyzer.sources.request import Request
@@ -103,7 +104,10 @@ def _damaged(fs: ProcFs, lost: Sequence[BadInputError]) -> Iterator[str]:
 def _skipped(fs: ProcFs) -> list[str]:
     if not fs.skipped:
         return []
-    said = ", ".join(f"{count} {what}" for what, count in sorted(fs.skipped.items()))
+    said = ", ".join(
+        f"{count:,} {one if count == 1 else SEVERAL[one]}"
+        for one, count in sorted(fs.skipped.items())
+    )
     return [f"passed over in the dump: {said}"]
 
 
