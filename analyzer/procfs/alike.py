@@ -210,7 +210,7 @@ def of_mapped(
     `near` is what is known of the address spaces, of which those that are alike matter.
     """
     for some in _by_stand_in(near, LIKE).values():
-        if not host and len({inside(groups[space]) for space in some}) == 1:
+        if len(some) == 1 or (not host and len({inside(groups[space]) for space in some}) == 1):
             continue
         files: dict[Hashable, list[Member]] = {}
         for space in some:

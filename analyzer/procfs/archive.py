@@ -19,16 +19,17 @@ import stat
 import zipfile
 import zlib
 from contextlib import suppress
+from itertools import pairwise
 from typing import IO, TYPE_CHECKING, Final
 
 from analyzer.core import extras
 from analyzer.core.errors import BadInputError
 from analyzer.procfs import captures, checkpoint, choice, sos, streamed, tarball, textdump, ttar
-from analyzer.procfs.contents import Contents, CutShortError
+from analyzer.procfs.contents import Contents, CutShortError, Tree
 from analyzer.procfs.fs import MAX_FILE, FolderFs, MemoryFs, Overlaid, ProcFs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 STDIN: Final = "-"
@@ -98,9 +99,9 @@ def _fill(contents: Contents, file: io.BufferedReader, where: str) -> None:
     if magic.startswith(streamed.MAGIC):
         streamed.fill(contents, file, where)
     elif magic.startswith(textdump.MAGIC):
-        contents.entries = textdump.unpack(_text(contents, file, where), where)
+        contents.entries = Tree(textdump.unpack(_text(contents, file, where), where))
     elif magic.startswith(ttar.MAGIC):
-        contents.entries = ttar.unpack(_text(contents, file, where), where)
+        contents.entries = Tree(ttar.unpack(_text(contents, file, where), where))
     elif _is_capture(magic):
         captures.fill(contents, [("", _text(contents, file, where, _MOST_CAPTURE))])
     elif magic.startswith(_ZIP):
@@ -181,21 +182,24 @@ def _inner(
 
 
 class _Ahead:
-    """A stream of which the start was looked at."""
+    """A stream of which the start was looked at.
+
+    What comes before damage is not lost: Python's own unpackers return it by `read1`.
+    """
 
     def __init__(self, stream: tarball.Readable) -> None:
-        self._stream = stream
+        self._read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
         self._head = b""
 
     def head(self, size: int) -> bytes:
         with suppress(*_DAMAGED):
-            while len(self._head) < size and (more := self._stream.read(size - len(self._head))):
+            while len(self._head) < size and (more := self._read(size - len(self._head))):
                 self._head += more
         return self._head
 
     def read(self, size: int, /) -> bytes:
         if not self._head:
-            return self._stream.read(size)
+            return self._read(size)
         data, self._head = self._head[:size], self._head[size:]
         return data
 
@@ -212,7 +216,7 @@ def _unzip(contents: Contents, file: io.BufferedReader, where: str) -> None:
             for info in archive.infolist():
                 name = "/".join(part for part in info.filename.split("/") if part not in {"", "."})
                 if info.is_dir():
-                    contents.folders.add(name)
+                    contents.entries.folder(name)
                     continue
                 if choice.is_archive(name):
                     contents.archives.append(name)
@@ -237,31 +241,27 @@ def _found(contents: Contents, path: Path, where: str) -> ProcFs:
     """Find the folder that the processes are in: a bundle may have it anywhere."""
     if images := checkpoint.roots(contents.entries):
         return _restored(contents, choice.one_of(images, where, packed=True), path, where)
-    reports = sos.roots(contents.entries)
-    roots = {*_roots(contents.entries), *_roots(contents.folders)}
+    reports = sos.roots(contents.entries.folders())
+    roots = _roots(contents.entries)
     if reports:
         report = choice.one_of(reports, where, packed=True)
-        files = _files(_below(contents.entries, report), sos.is_capture)
+        files = _files(contents.entries.below("/".join(report)), sos.is_capture)
         root = (*report, sos.PROC)
     elif roots:
         files, root = [], choice.one_of(roots, where, packed=True)
         contents.notes += choice.passed_over(roots, root)
     else:
         files, root = _files(contents.entries, lambda _: True), ()
-        contents.entries = {}
-    contents.entries = _below(contents.entries, root)
-    prefix = "".join(f"{part}/" for part in root)
-    contents.folders = {
-        name.removeprefix(prefix) for name in contents.folders if name.startswith(prefix)
-    }
+        contents.entries = Tree()
+    contents.entries = contents.entries.below("/".join(root))
     captures.fill(contents, files)
     return _not_empty(_in_memory(contents, path.joinpath(*root), where), where)
 
 
 def _restored(contents: Contents, root: tuple[str, ...], path: Path, where: str) -> ProcFs:
     """Return what images of CRIU say, as a dump."""
-    images = _below(contents.entries, root)
-    contents.entries, contents.folders = {}, set()
+    images = contents.entries.below("/".join(root))
+    contents.entries = Tree()
 
     def read(name: str) -> bytes | None:
         image = images.get(name)
@@ -280,7 +280,7 @@ def _files(
 def _in_memory(contents: Contents, path: Path, where: str, *, packed: bool = True) -> ProcFs:
     if contents.machines:
         raise choice.several(sorted(contents.machines), where, packed=packed)
-    fs = MemoryFs(contents.entries, path, contents.folders)
+    fs = MemoryFs(contents.entries, path)
     if not any(map(_is_process, fs.listdir(""))):
         said = choice.nothing(where, contents.archives, packed=packed)
         raise BadInputError(f"{said} ({contents.cut})") if contents.cut else said
@@ -289,25 +289,19 @@ def _in_memory(contents: Contents, path: Path, where: str, *, packed: bool = Tru
     return fs
 
 
-def _below(entries: dict[str, bytes | str], root: Iterable[str]) -> dict[str, bytes | str]:
-    prefix = "".join(f"{part}/" for part in root)
-    if not prefix:
-        return entries
-    return {n.removeprefix(prefix): e for n, e in entries.items() if n.startswith(prefix)}
+def _roots(tree: Tree) -> set[tuple[str, ...]]:
+    """Return the folders that processes are in."""
+    found = set()
+    for path, names in tree.folders().items():
+        *above, name = path.split("/")
+        if _is_process(name) and not _OF_PROCESS.isdisjoint(names) and not _of_process(above):
+            found.add(tuple(above))
+    return found
 
 
-def _roots(names: Iterable[str]) -> Iterator[tuple[str, ...]]:
-    seen: set[str] = set()
-    for name in names:
-        folder = name.rpartition("/")[0]
-        if folder in seen:
-            continue
-        seen.add(folder)
-        parts = name.split("/")
-        for at, part in enumerate(parts[:-1]):
-            if _is_process(part) and parts[at + 1] in _OF_PROCESS:
-                yield tuple(parts[:at])
-                break
+def _of_process(parts: Sequence[str]) -> bool:
+    """Tell whether a folder is within that of a process."""
+    return any(_is_process(one) and after in _OF_PROCESS for one, after in pairwise(parts))
 
 
 def _in_folder(folder: int, path: Path) -> ProcFs:
@@ -358,7 +352,7 @@ def _report(folder: int, path: Path, root: tuple[str, ...]) -> ProcFs:
     contents = Contents()
     plugins = [(sos.COMMANDS, name) for name in _folders(outer, (sos.COMMANDS,))]
     captures.fill(contents, _captured(contents, outer, plugins, sos.is_capture))
-    told = MemoryFs(contents.entries, outer.root, contents.folders)
+    told = MemoryFs(contents.entries, outer.root)
     try:
         proc = FolderFs(_opened(folder, (*root, sos.PROC)), outer.root / sos.PROC)
     except OSError:

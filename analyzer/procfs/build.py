@@ -13,7 +13,6 @@ from analyzer.procfs.kcmp import What
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from analyzer.procfs.fdinfo import FdInfo
     from analyzer.procfs.files import Slots
     from analyzer.procfs.mappings import Mapped, Use
     from analyzer.procfs.namespaces import Membership
@@ -68,16 +67,13 @@ class Tables(Graph):
             self.references(TASK, association, [p[0] for p in pairs], [p[1] for p in pairs])
             self.number |= {(kind, at): ref for at, ref in self._objref[what].items()}
 
-    def add_files(
-        self, slots: Slots, told: Sequence[FdInfo | None], devices: Mapping[int | None, int]
-    ) -> Opened:
-        """Add the open files; `told` is the fdinfo of each of `slots.kept()`."""
-        rows = slots.kept()
+    def add_files(self, slots: Slots, devices: Mapping[int | None, int]) -> Opened:
+        """Add the open files of `slots`, whose fdinfo was read."""
         shown: dict[int, int] = {}
-        for at, row in enumerate(rows):
-            shown.setdefault(slots.file[row], at)
-        infos = [told[at] for at in shown.values()]
-        names = [slots.link[rows[at]] for at in shown.values()]
+        for row in slots.kept():
+            shown.setdefault(slots.file[row], row)
+        infos = [slots.told[row] for row in shown.values()]
+        names = [slots.link[row] for row in shown.values()]
         first = self.objects(
             "FILE",
             len(names),
@@ -88,22 +84,22 @@ class Tables(Graph):
             pos=[None if info is None else info.pos for info in infos],
             mnt_id=[None if info is None else info.mnt_id for info in infos],
         )
-        self._add_slots(slots, told, {file: first + i for i, file in enumerate(shown)})
-        self.number |= {("FILE", file): first + i for i, file in enumerate(shown)}
+        number = {file: first + i for i, file in enumerate(shown)}
+        self._add_slots(slots, number)
+        self.number |= {("FILE", file): objref for file, objref in number.items()}
         links = ((first + at, nslink.parse(name)) for at, name in enumerate(names))
         return [(objref, link) for objref, link in links if link is not None]
 
-    def _add_slots(
-        self, slots: Slots, told: Sequence[FdInfo | None], file: Mapping[int, int]
-    ) -> None:
+    def _add_slots(self, slots: Slots, file: Mapping[int, int]) -> None:
         rows, table = slots.kept(), self._objref[What.FILES]
+        infos = [slots.told[row] for row in rows]
         self.references(
             "FILE_TABLE",
             "fd",
             [table[slots.table[row]] for row in rows],
             [file[slots.file[row]] for row in rows],
             slot=[slots.fd[row] for row in rows],
-            detail=["cloexec" if info is not None and info.cloexec else None for info in told],
+            detail=["cloexec" if info is not None and info.cloexec else None for info in infos],
         )
 
     def add_mapped(self, mapped: Mappings) -> None:

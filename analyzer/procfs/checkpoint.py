@@ -32,9 +32,9 @@ from analyzer.procfs.parse import decode
 from analyzer.procfs.protobuf import content, inner, inners, number, numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from analyzer.procfs.contents import Contents
+    from analyzer.procfs.contents import Contents, Tree
     from analyzer.procfs.protobuf import Fields
 
 TREE: Final = "pstree.img"
@@ -55,13 +55,10 @@ _OF_FILE: Final = 1 << 6 | 1 << 7
 _ANON_SHARED, _SYSVIPC = 1 << 8, 1 << 10
 
 
-def roots(names: Iterable[str]) -> set[tuple[str, ...]]:
+def roots(tree: Tree) -> set[tuple[str, ...]]:
     """Return the folders of images in an archive."""
-    return {
-        tuple(name.split("/")[:-1])
-        for name in names
-        if name.endswith(TREE) and name.rpartition("/")[2] == TREE
-    }
+    found = (folder for folder, names in tree.folders().items() if names.get(TREE) is not None)
+    return {tuple(folder.split("/")) if folder else () for folder in found}
 
 
 def is_memory(name: str) -> bool:
@@ -137,9 +134,10 @@ class _Images:
                 if number(ids, at)
             ]
         if len(threads) > 1:
-            self._contents.folders |= {f"{pid}/task/{tid}" for tid in threads}
+            for tid in threads:
+                self._contents.entries.folder(f"{pid}/task/{tid}")
         if number(ids, 2):
-            self._contents.folders.add(f"{pid}/fd")
+            self._contents.entries.folder(f"{pid}/fd")
             found |= self._descriptors(pid, number(ids, 2))
         mm = self._first(f"mm-{pid}.img")
         if mm:

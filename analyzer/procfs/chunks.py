@@ -109,7 +109,7 @@ def _column(values: Sequence[Any] | Array | None, count: int, kind: str) -> tupl
         return np.full(count, _FILLS.get(kind, 0), dtype), np.ones(count, np.bool_)
     if isinstance(values, np.ndarray) and values.dtype != object:
         return values.astype(dtype, copy=False), np.zeros(count, np.bool_)
-    gone = np.fromiter((value is None for value in values), np.bool_, count)
+    gone = tables.absent(values)
     fill = _FILLS.get(kind, 0)
     out = np.empty(count, dtype)
     out[:] = [fill if value is None else value for value in values] if gone.any() else list(values)

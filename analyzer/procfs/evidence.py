@@ -16,8 +16,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from analyzer.procfs import fdinfo
-from analyzer.relations.shown import PATH_ONLY
+from analyzer.relations.shown import PATH_ONLY, lines
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -54,7 +53,7 @@ class Descriptor(NamedTuple):
     @property
     def lines(self) -> list[tuple[str, str]]:
         """Return what only some types of files say."""
-        return fdinfo.lines(self.info.more) if self.info.more else []
+        return lines(self.info.more) if self.info.more else []
 
 
 def once(one: Descriptor) -> Hashable | None:

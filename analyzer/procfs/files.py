@@ -15,6 +15,7 @@ import errno
 import re
 from array import array
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
@@ -24,7 +25,7 @@ from analyzer.procfs.gaps import lacking, malformed, not_links, refusal
 from analyzer.procfs.kcmp import What
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from analyzer.procfs.fdinfo import FdInfo
     from analyzer.procfs.fs import ProcFs
@@ -51,7 +52,8 @@ class Slots:
     The first `full` rows are those of the tables of interest. `file` is the number of the open
     file (from 0 in order of first encounter), -1 for one that is of no interest. `alike` relates
     files of different tables, where nobody could tell whether they are one. `keepers` are the
-    descriptors (name and link), by table, that may keep open files in their turn.
+    descriptors (name and link), by table, that may keep open files in their turn. `told` is the
+    fdinfo of those rows of which it was read (see `details`).
     """
 
     table: array[int] = field(default_factory=lambda: array("q"))
@@ -61,6 +63,7 @@ class Slots:
     full: int = 0
     alike: list[Tied] = field(default_factory=list)
     keepers: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
+    told: dict[int, FdInfo | None] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of descriptors."""
@@ -141,10 +144,10 @@ def _links(fs: ProcFs, task: Task, log: GapLog) -> Links:
 def _more_told(fs: ProcFs, task: Task, links: Links) -> bool:
     """Tell whether a dump has the state of descriptors that it does not have itself."""
     try:
-        told = {name for name in fs.listdir(f"{task.folder}/fdinfo") if _FD.fullmatch(name)}
+        told = set(fs.listdir(f"{task.folder}/fdinfo"))
     except OSError:
         return False
-    return not told <= set(links.names)
+    return any(map(_FD.fullmatch, told.difference(links.names)))
 
 
 def identify(
@@ -201,7 +204,8 @@ def _compare(  # noqa: PLR0917 -- one step of identify()
     log: GapLog,
 ) -> int:
     """Do as `_classify` by what is known of the files; what may be one is of interest too."""
-    infos = details(fs, slots, rows, tables, log)
+    details(fs, slots, rows, tables, log)
+    infos = [slots.told[row] for row in rows]
     later = _again(fs, slots, rows, tables)
     values = [alike.value(slots.link[rows[0]], *pair) for pair in zip(infos, later, strict=True)]
     numbers = evidence.same(values)
@@ -251,23 +255,17 @@ def _below(rows: Sequence[int], limit: int) -> int:
 
 
 def details(
-    fs: ProcFs, slots: Slots, rows: Sequence[int], tables: Sequence[Task], log: GapLog
-) -> list[FdInfo | None]:
-    """Read the fdinfo of some descriptors, in the order of `rows`; None for what went away.
+    fs: ProcFs, slots: Slots, rows: Iterable[int], tables: Sequence[Task], log: GapLog
+) -> None:
+    """Read the fdinfo of those of `rows` of which it was not read; None for what went away.
 
     So it is for what a dump does not have, which goes to `log`.
     """
-    found: list[FdInfo | None] = []
-    start = 0
-    while start < len(rows):
-        table = slots.table[rows[start]]
-        stop = start
-        while stop < len(rows) and slots.table[rows[stop]] == table:
-            stop += 1
-        names = [str(slots.fd[row]) for row in rows[start:stop]]
-        found += _details(fs, tables[table], names, log)
-        start = stop
-    return found
+    new = (row for row in rows if row not in slots.told)
+    for table, some in groupby(new, slots.table.__getitem__):
+        mine = list(some)
+        names = [str(slots.fd[row]) for row in mine]
+        slots.told.update(zip(mine, _details(fs, tables[table], names, log), strict=True))
 
 
 def _details(fs: ProcFs, task: Task, names: Sequence[str], log: GapLog) -> list[FdInfo | None]:
@@ -278,13 +276,12 @@ def _details(fs: ProcFs, task: Task, names: Sequence[str], log: GapLog) -> list[
         heads = [None] * len(names)
     found: list[FdInfo | None] = []
     for name, head in zip(names, heads, strict=True):
-        path = f"{folder}/{name}"
-        if not head and not fs.was_gone(path):
+        if not head and not fs.was_gone(f"{folder}/{name}"):
             log.add(lacking(_STATE, "fdinfo", _STATELESS), task.tgid)
         try:
-            found.append(fdinfo.parse(head, fs.name(path)) if head else _access(fs, task, name))
+            found.append(fdinfo.parse(head, name) if head else _access(fs, task, name))
         except BadInputError as error:
-            log.add(malformed(_STATE, path, error, _STATELESS), task.tgid)
+            log.add(malformed(_STATE, name, error, _STATELESS), task.tgid)
             found.append(None)
     return found
 

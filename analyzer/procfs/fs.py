@@ -21,11 +21,13 @@ from typing import TYPE_CHECKING, Final
 from analyzer.core.errors import BadInputError
 from analyzer.core.values import dataclass
 from analyzer.procfs import looked
+from analyzer.procfs.contents import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from analyzer.procfs.contents import Entry, Folder
     from analyzer.relations.shown import Looked
 
 MAX_FILE: Final = 64 << 20  # bytes; the maps of 65,530 mappings take about 8 MiB
@@ -250,34 +252,14 @@ class FolderFs(ProcFs):
 
 
 class MemoryFs(ProcFs):
-    """A tree of `entries`: bytes are the content of a file, str is where a link leads.
-
-    `folders` are there though nothing be in them.
-    """
+    """A tree of `entries`: bytes are the content of a file, str is where a link leads."""
 
     copied = True
 
-    def __init__(
-        self, entries: Mapping[str, bytes | str], root: Path, folders: Iterable[str] = ()
-    ) -> None:
+    def __init__(self, entries: Mapping[str, Entry], root: Path) -> None:
         super().__init__(root)
-        self._entries = entries
-        self._folders: dict[str, list[str]] = {"": []}
-        for path in entries:
-            self._add(path)
-        for path in folders:
-            if path not in self._folders:
-                self._folders[path] = []
-                self._add(path)
-
-    def _add(self, path: str) -> None:
-        while path:
-            folder, _, name = path.rpartition("/")
-            known = folder in self._folders
-            self._folders.setdefault(folder, []).append(name)
-            if known:
-                return
-            path = folder
+        self._entries = entries if isinstance(entries, Tree) else Tree(entries)
+        self._folders = self._entries.folders()
 
     def is_live(self) -> bool:
         """Do as `ProcFs.is_live`."""
@@ -299,21 +281,24 @@ class MemoryFs(ProcFs):
 
     def listdir(self, path: str) -> list[str]:
         """Do as `ProcFs.listdir`."""
-        if path not in self._folders:
-            raise _missing(path)
-        return self._folders[path]
+        return list(self._folder(path))
 
     def links(self, folder: str) -> Links:
         """Do as `ProcFs.links`."""
-        pairs = [(name, self._entries.get(f"{folder}/{name}")) for name in self.listdir(folder)]
-        found = [(name, target) for name, target in pairs if isinstance(target, str)]
-        names, targets = [name for name, _ in found], [target for _, target in found]
-        return Links(names, targets, others=len(pairs) - len(found))
+        entries = self._folder(folder)
+        found = {name: target for name, target in entries.items() if isinstance(target, str)}
+        return Links(list(found), list(found.values()), others=len(entries) - len(found))
 
     def heads(self, folder: str, names: Sequence[str]) -> list[bytes | None]:
         """Do as `ProcFs.heads`."""
-        entries = [self._entries.get(f"{folder}/{name}") for name in names]
+        entries = map(self._folders.get(folder, {}).get, names)
         return [entry if isinstance(entry, bytes) else None for entry in entries]
+
+    def _folder(self, path: str) -> Folder:
+        found = self._folders.get(path)
+        if found is None:
+            raise _missing(path)
+        return found
 
 
 class Overlaid(ProcFs):

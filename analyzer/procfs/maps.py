@@ -8,6 +8,7 @@ newlines in the path; a path of a file without a name ends with " (deleted)".
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -15,6 +16,7 @@ from analyzer.procfs.parse import decode, device, malformed, number, unescape
 
 _FIELDS: Final = 5  # range, permissions, offset, device, inode; then the path, if there is one
 
+_LINE: Final = re.compile(rb"^([0-9a-f]+)-[0-9a-f]+ (\S.*)$", re.MULTILINE)
 _PERMISSIONS: Final = re.compile(rb"[r-][w-][x-][sp-]")
 
 
@@ -33,6 +35,16 @@ class Mapping(NamedTuple):
 
 def parse(data: bytes, where: str) -> list[Mapping]:
     """Parse the file's content; BadInputError for a malformed line."""
+    usual = _LINE.findall(data)
+    if len(usual) == data.count(b"\n"):
+        with suppress(ValueError, IndexError):
+            pairs = ((start, _rest(rest)) for start, rest in usual)
+            return [Mapping(_start(start), *told) for start, told in pairs if told is not None]
+    return _slowly(data, where)
+
+
+def _slowly(data: bytes, where: str) -> list[Mapping]:
+    """Do as `parse`, whatever the lines look like."""
     found: list[Mapping] = []
     for row, line in enumerate(data.split(b"\n"), 1):
         span, _, rest = line.partition(b" ")  # a path may end with blanks
@@ -41,7 +53,7 @@ def parse(data: bytes, where: str) -> list[Mapping]:
         try:
             told = _rest(rest)
             if told is not None:
-                found.append(Mapping(number(span.partition(b"-")[0], base=16), *told))
+                found.append(Mapping(_start(span.partition(b"-")[0]), *told))
         except IndexError:
             raise malformed(
                 where, row, "expected START-END PERMS OFFSET DEV INODE [PATH]"
@@ -49,6 +61,10 @@ def parse(data: bytes, where: str) -> list[Mapping]:
         except ValueError:
             raise malformed(where, row, "expected hexadecimal numbers and rwxp") from None
     return found
+
+
+def _start(word: bytes) -> int:
+    return number(word, base=16)
 
 
 # All processes that run one program have the same lines but for the addresses.

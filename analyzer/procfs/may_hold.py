@@ -190,7 +190,7 @@ def _of_proc_files(shown: Shown) -> Iterator[Tied]:
 def _of_pidfds(shown: Shown) -> Iterator[Tied]:
     """Yield which pidfds are of a process that ended: struct pid holds its pid namespace."""
     for file in _opened(shown):
-        if file.link == "anon_inode:[pidfd]" and dict(file.lines).get("Pid") == "-1":
+        if file.link == "anon_inode:[pidfd]" and file.last(b"Pid") == "-1":
             for tid in _who(shown, file):
                 yield _any_of(tid, "PID_NS", "a pidfd of a process that ended")
 
@@ -299,7 +299,8 @@ def _of_sockets(shown: Shown) -> Iterator[Tied]:
 
 def _of_connections(shown: Shown) -> Iterator[Tied]:
     """Yield the connected unix sockets of which the other end, that holds them, is not told."""
-    for one in {sock for file in _mine(shown) if (sock := shown.sock_of(file)) is not None}:
+    socks = (sock for file in _mine(shown) if (sock := shown.sock_of(file)) is not None)
+    for one in dict.fromkeys(socks):
         if one.family == "unix" and one.code == _CONNECTED and not one.peer:
             yield Tied(one.key, one.key, "who is connected to it is not told")
 
@@ -309,7 +310,7 @@ def _of_terminals(shown: Shown) -> Iterator[Tied]:
     ends = [end for file in _opened(shown) if (end := shown.terminal(file)) is not None]
     masters = {end.whole for end in ends if end.master}
     mine = (end for file in _mine(shown) if (end := shown.terminal(file)) is not None)
-    for key in {end.key for end in mine if end.whole not in masters}:
+    for key in dict.fromkeys(end.key for end in mine if end.whole not in masters):
         yield Tied(key, key, "who has its other end is not told")
 
 

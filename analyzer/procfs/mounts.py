@@ -43,8 +43,9 @@ def read(
             found[namespace] = task.tgid, mounts
         elif mounts is None:
             lacked.setdefault(namespace, task.tgid)
-    for namespace in lacked.keys() - found.keys():
-        log.add(lacking(_MOUNTS, "mountinfo", _UNNAMED), lacked[namespace])
+    for namespace, pid in lacked.items():
+        if namespace not in found:
+            log.add(lacking(_MOUNTS, "mountinfo", _UNNAMED), pid)
     return dict(found.values())
 
 

@@ -183,11 +183,10 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Tab
     host = world.initial(first, members).get("net")
     slots, socks = _slots(reading, groups[What.FILES], of_interest, by_tid, host, _paths(mapped))
     of_interest |= _namespaces_of(slots)
-    rows = slots.kept()
-    told = dict(zip(rows, files.details(fs, slots, rows, one_each, log), strict=True))
+    files.details(fs, slots, slots.kept(), one_each, log)
     seen = mounts.read(fs, reading.tasks, members, log)
     progress("relations")
-    shown = world.shown(reading, groups, members, slots, told, seen, mapped, first, by_tid, socks)
+    shown = world.shown(reading, groups, members, slots, seen, mapped, first, by_tid, socks)
     backing = fs.backing_files()
     loops = list(alike.of_loops(shown.files, backing, host=shown.host))
     shown = replace(
@@ -204,7 +203,7 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Tab
     of_interest |= {link for one in binds if (link := nslink.parse(one.space)) is not None}
     out = Tables(groups, reading.concerns)
     out.add_shared(slots, relate.ends(found))
-    opened = out.add_files(slots, [told[row] for row in slots.kept()], mounts.devices(seen))
+    opened = out.add_files(slots, mounts.devices(seen))
     out.add_mapped(mapped | forks)
     out.add_namespaces([m for m in members if m.namespace in of_interest], opened, first)
     things.add(out, shown)

@@ -39,13 +39,7 @@ def machine(name: str) -> str:
     return name.partition(f"{COMMANDS}/")[0] if COMMANDS in name else name.rpartition("/")[0]
 
 
-def roots(names: Iterable[str]) -> set[tuple[str, ...]]:
-    """Return where reports are in a bundle: the folders that sos_commands is in."""
-    found = set()
-    for name in names:
-        if COMMANDS not in name:
-            continue
-        parts = tuple(name.split("/"))
-        if COMMANDS in parts[:-1]:
-            found.add(parts[: parts.index(COMMANDS)])
-    return found
+def roots(folders: Iterable[str]) -> set[tuple[str, ...]]:
+    """Return where reports are in a bundle of these folders: those that sos_commands is in."""
+    parts = (tuple(folder.split("/")) for folder in folders if COMMANDS in folder)
+    return {part[: part.index(COMMANDS)] for part in parts if COMMANDS in part}

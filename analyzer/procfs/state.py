@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from array import array
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from analyzer.core.model import FACTS, TASK
 from analyzer.kinds import _named_types
@@ -39,28 +42,55 @@ def table(
 
     `standing` tells of what tasks share: working directory and root ("": not known).
     """
-    rows: list[tuple[str, int, str, int | str]] = [
-        (TASK, task.tid, fact, value)
-        for task in shown.leaders()
-        if not task.kthread
-        for fact, value in (("task.group", task.group), ("task.session", task.session))
-        if value
-    ]
+    rows = _Rows()
+    for task in shown.leaders():
+        if not task.kthread:
+            both = (("task.group", task.group), ("task.session", task.session))
+            rows.add(TASK, task.tid, (one for one in both if one[1]))
     hosts = _is_hosts(shown)
     for key, told in _told(shown, hosts=hosts):
         if key in number:
-            rows += [(key[0], number[key], fact, value) for fact, value in told]
+            rows.add(key[0], number[key], told)
     for key, *places in standing:
-        told = zip(("fs.cwd", "fs.root"), places, strict=True)
-        rows += [(key[0], number[key], f, p) for f, p in told if p and (f, p) != _USUAL]
-    columns: dict[str, list[Any]] = {
-        "kind": [row[0] for row in rows],
-        "ref": [row[1] for row in rows],
-        "fact": [row[2] for row in rows],
-        "number": [row[3] if isinstance(row[3], int) else None for row in rows],
-        "text": [row[3] if isinstance(row[3], str) else None for row in rows],
-    }
-    return tables.build(FACTS, columns) if rows else tables.empty(FACTS)
+        led = zip(("fs.cwd", "fs.root"), places, strict=True)
+        rows.add(key[0], number[key], (one for one in led if one[1] and one != _USUAL))
+    return rows.table()
+
+
+class _Rows:
+    """The rows of the table, as columns: there are three for each open file."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, int] = {}
+        self._facts: dict[str, int] = {}
+        self._kind, self._fact = array("h"), array("h")
+        self._ref, self._number = array("q"), array("q")
+        self._text: list[str | None] = []
+
+    def add(self, kind: str, ref: int, told: Iterable[tuple[str, int | str]]) -> None:
+        for fact, value in told:
+            self._kind.append(self._kinds.setdefault(kind, len(self._kinds)))
+            self._ref.append(ref)
+            self._fact.append(self._facts.setdefault(fact, len(self._facts)))
+            number, text = (0, value) if isinstance(value, str) else (value, None)
+            self._number.append(number)
+            self._text.append(text)
+
+    def table(self) -> Table:
+        if not self._text:
+            return tables.empty(FACTS)
+        columns = {
+            "kind": self._kind,
+            "ref": self._ref,
+            "fact": self._fact,
+            "number": self._number,
+        }
+        return tables.build(
+            FACTS,
+            {**{name: np.array(column) for name, column in columns.items()}, "text": self._text},
+            missing={"number": ~tables.absent(self._text)},
+            vocabulary={"kind": tuple(self._kinds), "fact": tuple(self._facts)},
+        )
 
 
 def _is_hosts(shown: Shown) -> bool:
@@ -100,8 +130,6 @@ def _of_file(file: File, *, hosts: bool) -> Told:
     yield "open.mode", mode
     if flags:
         yield "open.flags", flags
-    if not file.lines:
-        return
     said: dict[str, list[str]] = {}
     for word, text in file.lines:
         said.setdefault(word, []).append(text)

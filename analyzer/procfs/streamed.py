@@ -80,7 +80,7 @@ def fill(
     try:
         _parts(contents, source, told, refused)
     finally:
-        contents.entries |= {path: b"".join(parts) for path, parts in told.items() if parts}
+        contents.entries.update({path: b"".join(parts) for path, parts in told.items() if parts})
         if refused:
             contents.entries[refusals.PATH] = refusals.text(refused).encode()
 
@@ -96,7 +96,7 @@ def _parts(
         name, _, detail = source.line().removeprefix(_PART).partition(b" ")
         if name == b"links":
             try:
-                tarball.fill(contents, source, source.where, source.limit)
+                source.back(tarball.fill(contents, source, source.where, source.limit))
             except CutShortError as error:  # the bytes that it counts are those of one part
                 raise source.cut("cut short or damaged") from error
             source.skip_zeros()
@@ -189,6 +189,10 @@ class _Source:
         data = self._buffer[self._at : self._at + size]
         self._at += len(data)
         return data
+
+    def back(self, data: bytes) -> None:
+        """Take back the last that was read."""
+        self._at -= len(data)
 
     def _settle(self) -> None:
         self._buffer, self._at = self._buffer[self._at :], 0

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import lzma
 import re
+import sys
 import zlib
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Final, Protocol
 
 from analyzer.core.errors import BadInputError
 from analyzer.procfs import checkpoint, choice, sos
-from analyzer.procfs.contents import Contents, CutShortError
+from analyzer.procfs.contents import Contents, CutShortError, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -59,6 +60,14 @@ SEVERAL: Final = {
 _PART: Final = 1 << 20
 _PLAIN: Final = re.compile(rb"\w+(?:/\w+)*")
 _SHORT: Final = 100  # bytes of a name that fit into a header
+_AHEAD: Final = 1 << 14  # of what a damaged stream ends in not more is lost
+_MOST_LINKS: Final = 1 << 14
+_DEEPEST: Final = 64  # folders of a name, each of which takes memory
+# Folder and name, size, sum, type, where a link leads; and no prefix of the name.
+_USUAL: Final = re.compile(
+    rb"(?=[\w/]{1,99}\0)(?=((?:\w+/)*)(\w+)\0)(?=.{345}\0)"
+    rb".{124}([0-7]{11})[\0 ].{12}([0-7]{6})[\0 ]{2}([02])([^\0]{0,99})\0", re.DOTALL
+)  # fmt: skip
 
 
 @dataclass
@@ -83,29 +92,45 @@ class Readable(Protocol):
 
 
 class _Stream:
-    """Reads blocks of `stream`, `most` bytes at most."""
+    """Reads blocks of `stream`, `most` bytes at most, and somewhat ahead."""
 
     def __init__(self, stream: Readable, where: str, most: Callable[[], int]) -> None:
         self._stream = stream
         self._most = most
         self._where = where
         self._read = 0
+        self._buffer = b""
+        self._at = 0  # how much of it was taken
 
     def error(self, what: str) -> BadInputError:
         return BadInputError(f"{self._where}: not a dump of /proc: {what}")
 
     def take(self, size: int) -> bytes:
         """Return exactly `size` bytes."""
-        if self._read + size > self._most():
+        if self._at + size > len(self._buffer):
+            self._have(size)
+        start = self._at
+        self._at += size
+        return self._buffer[start : self._at]
+
+    def _have(self, size: int) -> None:
+        """Read on until there are `size` bytes to be taken."""
+        parts = [self.rest()]
+        have = len(parts[0])
+        if self._read - have + size > self._most():
             limit = self._most() >> 20
             raise self.error(f"it unpacks to more than {limit:,} MiB, the limit for it")
-        data = self._some(size)
-        while len(data) < size:
-            more = self._some(size - len(data))
-            if not more:
+        while have < size:
+            parts.append(self._some(max(size - have, _AHEAD)))
+            if not parts[-1]:
                 raise self.cut("cut short")
-            data += more
-        return data
+            have += len(parts[-1])
+        self._buffer = b"".join(parts)
+
+    def rest(self) -> bytes:
+        """Return what was read ahead, and forget it."""
+        rest, self._buffer, self._at = self._buffer[self._at :], b"", 0
+        return rest
 
     def _some(self, size: int) -> bytes:
         try:
@@ -119,7 +144,8 @@ class _Stream:
 
     def cut(self, how: str) -> CutShortError:
         """Return the error for a stream that ends here."""
-        return CutShortError(f"{self._where}: the archive is {how} after {self._read:,} bytes")
+        taken = self._read - len(self._buffer) + self._at
+        return CutShortError(f"{self._where}: the archive is {how} after {taken:,} bytes")
 
     def skip(self, size: int) -> None:
         """Pass over the content of a member."""
@@ -140,8 +166,12 @@ def most(size: int) -> int:
 
 
 def is_of_use(name: str) -> bool:
-    """Tell whether a member may be of use: logs of a report and memory of a checkpoint are not."""
-    return sos.is_of_use(name) and not checkpoint.is_memory(name)
+    """Tell whether a member may be of use.
+
+    Logs of a report are not, memory of a checkpoint, what is in more folders than /proc has.
+    """
+    deep = name.count("/") > _DEEPEST
+    return not deep and sos.is_of_use(name) and not checkpoint.is_memory(name)
 
 
 def read(
@@ -156,23 +186,59 @@ def read(
     yield from contents.entries.items()
 
 
-def fill(contents: Contents, stream: Readable, where: str, limit: Callable[[], int]) -> None:
+def fill(contents: Contents, stream: Readable, where: str, limit: Callable[[], int]) -> bytes:
     """Add what an archive has to `contents`; `limit` says how much may have been unpacked so far.
 
-    CutShortError when it ends too early or is damaged, BadInputError when it is none, and for sizes
-    beyond the limits.
+    Returns what was read of `stream` beyond its end. CutShortError when it ends too early or is
+    damaged, BadInputError when it is none, and for sizes beyond the limits.
     """
     source = _Stream(stream, where, limit)
-    extended = _Extended()
+    usual, extended = _Usual(contents.entries), _Extended()
     started = False
     while (header := source.take(_BLOCK)).strip(b"\0"):
-        kind, size = _checked(source, header, started=started)
+        if extended.known or not usual.add(source, header):
+            kind, size = _checked(source, header, started=started)
+            if kind in _NAMES:
+                extended.add(kind, source.content(size, MAX_NAME))
+            else:
+                _add(contents, source, header, _size(source, extended, size), extended.known)
+                extended.known.clear()
         started = True
-        if kind in _NAMES:
-            extended.add(kind, source.content(size, MAX_NAME))
-            continue
-        _add(contents, source, header, _size(source, extended, size), extended.known)
-        extended.known.clear()
+    return source.rest()
+
+
+class _Usual:
+    """Adds members that are as nearly all are: a file or a link with a plain and short name."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._path = b""
+        self._folder = tree.folder("")  # of the last one: most are in the same
+        self._links: dict[bytes, str] = {}
+
+    def add(self, source: _Stream, header: bytes) -> bool:
+        """Add the member that a header begins; False where it has to be looked at closely."""
+        match = _USUAL.match(header)
+        if match is None:
+            return False
+        path, name, digits, total, kind, link = match.groups()
+        size = int(digits, 8)
+        if size > MAX_CONTENT or not _is_sum(header, int(total, 8)):
+            return False
+        entry = source.content(size, MAX_CONTENT) if kind == b"0" else self._link(link)
+        if path != self._path:
+            self._path, self._folder = path, self._tree.folder(path[:-1].decode())
+        self._folder[sys.intern(name.decode())] = entry
+        return True
+
+    def _link(self, link: bytes) -> str:
+        # Many lead to the same: namespaces, programs, /dev/null.
+        text = self._links.get(link)
+        if text is None:
+            text = _decode(link)
+            if len(self._links) < _MOST_LINKS:
+                self._links[link] = text
+        return text
 
 
 def _add(
@@ -198,7 +264,7 @@ def _add(
     elif kind == _SYMLINK:
         contents.entries[name] = _decode(known.get(b"linkpath") or _string(header, 157, _SHORT))
     else:
-        contents.folders.add(name)
+        contents.entries.folder(name)
 
 
 def _checked(source: _Stream, header: bytes, *, started: bool) -> tuple[bytes, int]:
@@ -217,9 +283,13 @@ def is_header(data: bytes) -> bool:
         _number(header[124:136])
     except (ValueError, IndexError):
         return False
+    return len(header) == _BLOCK and _is_sum(header, expected)
+
+
+def _is_sum(header: bytes, expected: int) -> bool:
     # The lower half of Adler-32 is the sum of the bytes, and one more, modulo _PRIME.
     total = expected - _BLANK_SUM + sum(header[_SUM])
-    return len(header) == _BLOCK and zlib.adler32(header) & 0xFFFF == (total + 1) % _PRIME
+    return zlib.adler32(header) & 0xFFFF == (total + 1) % _PRIME
 
 
 def _number(digits: bytes) -> int:

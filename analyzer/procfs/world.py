@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from analyzer.core.errors import BadInputError
 from analyzer.core.values import replace
 from analyzer.kinds import namespace_kinds
-from analyzer.procfs import fdinfo, maps, nslink
+from analyzer.procfs import maps, nslink
 from analyzer.procfs.kcmp import What
 from analyzer.procfs.parse import decode
 from analyzer.procfs.sockets import read as read_sockets
@@ -27,10 +27,11 @@ from analyzer.relations.shown import (
     Slot,
     Sock,
     Task,
+    lines,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from analyzer.procfs.fdinfo import FdInfo
     from analyzer.procfs.files import Slots
@@ -275,29 +276,29 @@ def inode(mount: Mount | None, ino: int | None, link: str) -> Key | None:
 
 def files(
     slots: Slots,
-    told: Mapping[int, FdInfo | None],
     mounts: Mapping[int, Mount],
-    inside: Callable[[int], bool],
+    inside: Sequence[bool],
     folders: Sequence[str],
 ) -> list[File]:
-    """Return the open files of `slots`; `inside` tells of a descriptor table."""
+    """Return the open files of `slots`; `inside` tells of each descriptor table."""
     by_number: dict[int, list[int]] = {}
     for row in slots.kept():
         by_number.setdefault(slots.file[row], []).append(row)
-    return [_file(slots, number, rows, told, mounts, inside, folders)
+    return [_file(slots, number, rows, mounts, inside, folders)
             for number, rows in by_number.items()]  # fmt: skip
 
 
-def _file(  # noqa: PLR0917 -- one step of files()
+def _file(
     slots: Slots,
     number: int,
     rows: Sequence[int],
-    told: Mapping[int, FdInfo | None],
     mounts: Mapping[int, Mount],
-    inside: Callable[[int], bool],
+    inside: Sequence[bool],
     folders: Sequence[str],
 ) -> File:
+    told = slots.told
     row = next((row for row in rows if told.get(row) is not None), rows[0])
+    tables = [slots.table[at] for at in rows]
     info, link = told.get(row), slots.link[row]
     mount = None if info is None or info.mnt_id is None else mounts.get(info.mnt_id)
     return File(
@@ -309,22 +310,21 @@ def _file(  # noqa: PLR0917 -- one step of files()
         mnt_id=None if info is None else info.mnt_id,
         ino=None if info is None else info.ino,
         mount=mount,
-        lines=_lines(info),
-        slots=tuple(Slot(slots.table[at], slots.fd[at]) for at in rows),
-        inside=any(inside(slots.table[at]) for at in rows),
+        more=b"" if info is None else info.more,
+        slots=tuple([Slot(table, slots.fd[at]) for at, table in zip(rows, tables, strict=True)]),
+        inside=True in [inside[table] for table in tables],
         path=f"{folders[slots.table[row]]}/fd/{slots.fd[row]}",
         locks=tuple(
-            (slots.table[at], text)
-            for at in rows
-            for word, text in _lines(told.get(at))
-            if word == "lock"
+            [(t, said) for at, t in zip(rows, tables, strict=True) for said in _locks(told.get(at))]
         ),
         mode=None if info is None else info.access,
     )
 
 
-def _lines(info: FdInfo | None) -> Sequence[tuple[str, str]]:
-    return () if info is None or not info.more else fdinfo.lines(info.more)
+def _locks(info: FdInfo | None) -> list[str]:
+    if info is None or b"lock" not in info.more:
+        return []
+    return [text for word, text in lines(info.more) if word == "lock"]
 
 
 class Memories:
@@ -348,7 +348,7 @@ class Memories:
                 mount = self._by_device.get(one.dev)
                 self.files.append(
                     File(("FILE", (number, index)), one.path, key, None, None, None, one.ino,
-                         mount, (), (), task.inside)
+                         mount, b"", (), task.inside)
                 )  # fmt: skip
         for use in uses:
             if use.permissions is None or use.permissions[3] != "s":
@@ -454,7 +454,6 @@ def shown(  # noqa: PLR0913, PLR0917 -- all that a reading has read
     groups: Mapping[What, Groups],
     members: Sequence[Membership],
     slots: Slots,
-    told: Mapping[int, FdInfo | None],
     seen: Mapping[int, Sequence[Line]],
     mapped: Mapping[int, tuple[Sequence[MappedFile], Sequence[Use]]],
     first: Collection[NamespaceLink],
@@ -468,9 +467,8 @@ def shown(  # noqa: PLR0913, PLR0917 -- all that a reading has read
     folders = [group[0].folder for group in groups[What.FILES]]
     opened = files(
         slots,
-        told,
         found,
-        lambda table: any(by_tid[tid].inside for tid in tables[table]),
+        [any(by_tid[tid].inside for tid in tids) for tids in tables],
         folders,
     )
     memories = Memories({mount.dev: mount for mount in found.values()})

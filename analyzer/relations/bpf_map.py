@@ -56,8 +56,8 @@ def _rows(holders: U64, maps: U64, role: str) -> Related:
 
 
 def _from_proc(shown: Shown) -> Iterator[Tied]:
-    for file in shown.files:
-        said = number(dict(file.lines).get("map_id", "")) if file.lines else None
+    for file in shown.telling():
+        said = number(file.last(b"map_id"))
         if said is not None and file.link == "anon_inode:bpf-map":
             yield Tied(file.key, ("BPF_MAP", said), role="map")
 

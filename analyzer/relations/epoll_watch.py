@@ -40,9 +40,9 @@ def _find(world: World) -> Iterator[Related]:
 
 
 def _from_proc(shown: Shown) -> Iterator[Tied]:
-    for file in shown.files:
-        for word, text in file.lines:
-            found = _TARGET.match(text) if word == "tfd" else None
+    for file in shown.telling():
+        for text in file.told(b"tfd"):
+            found = _TARGET.match(text)
             if found is None:
                 continue
             fd, dev, ino = int(found[1]), int(found[3], 16), int(found[2], 16)

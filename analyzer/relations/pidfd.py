@@ -56,8 +56,8 @@ def towards(world: World, holders: U64, pids: U64) -> Words:
 
 
 def _from_proc(shown: Shown) -> Iterator[Tied]:
-    for file in shown.files:
-        task = shown.tasks.get(number(dict(file.lines).get("Pid", "")) or 0)
+    for file in shown.telling():
+        task = shown.tasks.get(number(file.last(b"Pid")) or 0)
         if task is not None:
             yield Tied(file.key, task.key, role="pidfd", impact=_towards(shown, file, task))
 

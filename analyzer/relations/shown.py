@@ -175,7 +175,7 @@ class Slot(NamedTuple):
 class File:
     """An open file, or one that is mapped (it has no `flags` then, and no slots).
 
-    `lines` are those of its fdinfo that not every file has; `path` is where to ask more of it.
+    `more` is of its fdinfo what not every file has; `path` is where to ask more of it.
     `locks` are its locks, each with the descriptor table that shows it. `mode` is how it was
     opened (O_ACCMODE), where no more is known of its flags.
     """
@@ -188,12 +188,27 @@ class File:
     mnt_id: int | None
     ino: int | None
     mount: Mount | None
-    lines: Sequence[tuple[str, str]]
+    more: bytes
     slots: Sequence[Slot]
     inside: bool
     path: str = ""
     locks: Sequence[tuple[int, str]] = ()
     mode: int | None = None
+
+    @property
+    def lines(self) -> list[tuple[str, str]]:
+        """Return the lines of `more`."""
+        return lines(self.more)
+
+    def told(self, word: bytes) -> list[str]:
+        """Return what the lines of `more` say that begin with a word."""
+        if word not in self.more:  # as of nearly all
+            return []
+        return [text for one, text in self.lines if one == word.decode()]
+
+    def last(self, word: bytes) -> str:
+        """Return the last of what is `told`, "" where there is nothing."""
+        return (self.told(word) or [""])[-1]
 
     @property
     def access(self) -> int | None:
@@ -210,17 +225,30 @@ class File:
     @property
     def pipe(self) -> int | None:
         """Return the number of the pipe that it is an end of, None of what is no pipe."""
-        return _number_of(_PIPE, self.link)
+        return _number_of(_PIPE, self.link) if self.link.startswith(PIPE) else None
 
     @property
     def socket(self) -> int | None:
         """Return the number of the socket that it is, None of what is none."""
-        return _number_of(_SOCKET, self.link)
+        return _number_of(_SOCKET, self.link) if self.link.startswith("socket:[") else None
 
     @property
     def deleted(self) -> bool:
         """Tell whether its name is gone (d_path(), fs/d_path.c)."""
         return self.link.endswith(" (deleted)")
+
+
+def lines(more: bytes) -> list[tuple[str, str]]:
+    """Return what only some files say in fdinfo: a word each ("tfd", "lock"), and what follows it.
+
+    A line that is not ended was cut.
+    """
+    parts = [line.strip().split(None, 1) for line in more.split(b"\n")[:-1]]
+    return [(_decode(part[0].rstrip(b":")), _decode(part[1])) for part in parts if len(part) > 1]
+
+
+def _decode(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
 class Mapped(NamedTuple):
@@ -331,6 +359,10 @@ class Shown:
         """Return the processes of the subtree, the eldest first."""
         return sorted((t for t in self.leaders() if t.inside), key=lambda task: task.start)
 
+    def telling(self) -> list[File]:
+        """Return the files of which fdinfo says more than of all."""
+        return self.once(_telling)
+
     def by_inode(self) -> Mapping[Key, list[File]]:
         """Return the open files of each inode; one that is mapped alone if nobody has it open."""
         return self.once(_by_inode)
@@ -346,16 +378,16 @@ class Shown:
         """
         if file.mount is None or file.deleted:
             return None
-        index, master = dict(file.lines).get("tty-index"), True
+        index, master = file.last(b"tty-index"), True
         devices = {file.mount.dev}
         if file.mount.fstype != "devpts":
-            if index is None:
+            if not index:
                 return None
             own = (one for one in self.mounts.values() if one.space == file.mount.space)
             devices = {one.dev for one in own if one.fstype == "devpts"}
-        elif index is None:
+        elif not index:
             index, master = file.link.rpartition("/")[2], False
-        if index is None or not _INDEX.fullmatch(index) or len(devices) != 1:
+        if not _INDEX.fullmatch(index) or len(devices) != 1:
             return None
         place = (*devices, int(index))
         whole: Key = ("TTY", ("master", *place))
@@ -367,7 +399,7 @@ class Shown:
 
     def sock_of(self, file: File) -> Sock | None:
         """Return the socket that a file is, None where no table has it."""
-        return None if file.socket is None else self.once(_socks).get(file.socket)
+        return self.once(_socks).get(file.link)
 
     def types(self, files: Iterable[File]) -> dict[Key, int]:
         """Return what is known of the type (S_IFMT) of files, by their keys."""
@@ -464,8 +496,12 @@ def sockets_used(shown: Shown) -> Mapping[str, int | None]:
 
 
 def _number_of(what: re.Pattern[str], link: str) -> int | None:
-    said = None if link.startswith("/") else what.fullmatch(link)
+    said = what.fullmatch(link)
     return None if said is None or int(said[1]) > _MOST else int(said[1])
+
+
+def _telling(shown: Shown) -> list[File]:
+    return [file for file in shown.files if file.more]
 
 
 def _sock_files(shown: Shown) -> Mapping[int, list[File]]:
@@ -476,8 +512,8 @@ def _sock_files(shown: Shown) -> Mapping[int, list[File]]:
     return found
 
 
-def _socks(shown: Shown) -> Mapping[int, Sock]:
-    return {one.ino: one for one in shown.socks if one.ino}
+def _socks(shown: Shown) -> Mapping[str, Sock]:
+    return {f"socket:[{one.ino}]": one for one in shown.socks if one.ino}
 
 
 def _by_inode(shown: Shown) -> Mapping[Key, list[File]]:

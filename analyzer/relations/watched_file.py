@@ -178,9 +178,9 @@ def _from_proc(shown: Shown) -> Iterator[Tied]:
     # A filesystem by its device: what is watched is told by that, and by the number of the inode.
     kinds = {mount.dev: mount for mount in shown.mounts.values()}
     watchers: dict[Key, list[File]] = {}
-    for file in shown.files:
-        for word, text in file.lines:
-            said = _MARK.search(text) if word in {"inotify", "fanotify"} else None
+    for file in shown.telling():
+        for text in (*file.told(b"inotify"), *file.told(b"fanotify")):
+            said = _MARK.search(text)
             if said is not None:
                 dev, ino = _device(int(said[2], 16)), int(said[1], 16)
                 if dev in kinds and kinds[dev].fstype in NUMBERED:

@@ -44,7 +44,7 @@ def test_who_has_waited_for_a_child_has_outlived_it() -> None:
 
 def file(number: int, flags: int | None, link: str = "/srv/image", *, inside: bool = True) -> File:
     return File(
-        ("FILE", number), link, None, flags, 0, 3, 5, None, (), (Slot(0, number),), inside=inside
+        ("FILE", number), link, None, flags, 0, 3, 5, None, b"", (Slot(0, number),), inside=inside
     )
 
 

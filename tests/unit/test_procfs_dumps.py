@@ -25,6 +25,7 @@ from analyzer.core.errors import BadInputError
 from analyzer.procfs import fs as proc
 from analyzer.procfs import refusals, status, streamed, tarball, textdump
 from analyzer.procfs.archive import open_dump
+from analyzer.procfs.contents import Tree
 from analyzer.procfs.fs import MemoryFs, ProcFs
 from analyzer.procfs.record import Recorder
 from analyzer.relations.shown import Looked
@@ -111,6 +112,22 @@ def test_what_is_written_is_read_again(entries: Entries) -> None:
     out.seek(0)
     with tarfile.open(fileobj=out, errors="surrogateescape") as tar:
         assert tar.getnames() == [name.rstrip("/") for name in entries]
+
+
+@given(trees)
+def test_a_tree_is_a_mapping_and_knows_its_folders(entries: Entries) -> None:
+    tree = Tree(entries)
+    assert dict(tree) == entries
+    assert len(tree) == len(entries)
+    assert {name.rpartition("/")[0] for name in entries} <= tree.folders().keys()
+    assert dict(Tree({f"x/{name}": entry for name, entry in entries.items()}).below("x")) == entries
+
+
+def test_a_name_in_too_many_folders_is_passed_over() -> None:
+    """Each folder of it would be one here: 64 KiB of them would take a gigabyte."""
+    deep = member("a/" * 30_000 + "stat"), member("7/stat", size=4)
+    found = dict(tarball.read(io.BytesIO(tar_of((deep[0], b""), (deep[1], b"7 ()"))), "x"))
+    assert found == {"7/stat": b"7 ()"}
 
 
 @given(trees)

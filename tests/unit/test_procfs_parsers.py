@@ -25,6 +25,7 @@ from analyzer.procfs import (
 from analyzer.procfs.gaps import Failure, GapLog, refusal
 from analyzer.procfs.kcmp import What
 from analyzer.procfs.parse import unescape
+from analyzer.relations.shown import lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +105,7 @@ def test_fdinfo_is_typed_and_old_kernels_say_less() -> None:
     more = FDINFO + b"eventfd-count:                0\n"
     told = fdinfo.parse(more, "x")
     assert told._replace(more=b"") == fdinfo.parse(FDINFO, "x")
-    assert fdinfo.lines(told.more) == [("eventfd-count", "0")]
+    assert lines(told.more) == [("eventfd-count", "0")]
     old = fdinfo.parse(b"pos:\t-1\nflags:\t02\n", "x")
     assert old == fdinfo.FdInfo(-1, 2, None, None, cloexec=False)
 

@@ -75,7 +75,7 @@ def test_of_what_type_a_mount_is_unknown_the_milder_is_told(root: str, *, gates:
 def test_the_mount_of_what_is_mapped_is_a_guess(mnt_id: int | None, *, crosses: bool) -> None:
     """Maps tell a device alone, which mounts of both namespaces show."""
     mount = Mount(1, 7, "/", "/", "ext4", read_only=False, group=0, master=0, space="mnt:[1]")
-    file = File(("FILE", 3), "/bin/x", None, None, None, mnt_id, 5, mount, (), (), inside=True)
+    file = File(("FILE", 3), "/bin/x", None, None, None, mnt_id, 5, mount, b"", (), inside=True)
     tasks = task(7, inside=True, mnt="mnt:[2]"), task(8, mnt="mnt:[1]")
     what = replace(shown(*tasks, mounts=[mount], mnt="mnt:[1]"), files=[file])
     assert bool(told("foreign-mount", what)) is crosses
@@ -95,7 +95,7 @@ def test_two_listen_at_one_address_only_by_taking_turns(
         for ino, interface in zip((7, 8), interfaces, strict=True)
     ]  # fmt: skip
     files = [
-        File(("FILE", ino), f"socket:[{ino}]", None, 2, 0, None, ino, None, (), (), inside=ours)
+        File(("FILE", ino), f"socket:[{ino}]", None, 2, 0, None, ino, None, b"", (), inside=ours)
         for ino, ours in ((7, True), (8, False))
     ]
     what = replace(shown(), socks=socks, files=files)

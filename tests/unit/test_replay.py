@@ -99,6 +99,19 @@ def test_a_namespace_that_an_outside_descriptor_pins_is_witnessed() -> None:
     assert verdicts(graph, "UTS_NS") == {"unknown"}
 
 
+def test_rows_are_in_the_order_of_what_was_read(tmp_path: Path) -> None:
+    """Whatever the hashes of this run are: of a set there would be another order each time."""
+    dump, pid = entries("two-inside"), root_of("two-inside")
+    numbers = range(9_000_000, 9_000_040)
+    dump |= {f"{pid}/fd/{n % 1000 + 100}": f"socket:[{n}]" for n in numbers}
+    lines = (f"0: 00000003 00000000 00000000 0001 03 {n}\n" for n in numbers)
+    dump[f"{pid}/net/unix"] = "".join(["Num\n", *lines]).encode()
+    snapshot = replayed(dump, tmp_path, None)
+    told = [row["right"] for row in rows(snapshot, "relations") if row["right_kind"] == "SOCKET"]
+    assert len(told) == len(numbers)
+    assert told == sorted(told)
+
+
 def test_a_pair_that_shares_within_the_subtree_is_never_called_contained() -> None:
     pid = root_of("two-inside")
     graph = judged(collect(pid, proc=DUMPS / "two-inside.txt"), pid)

@@ -54,6 +54,7 @@ def fill(contents: Contents, files: Iterable[tuple[str, bytes]]) -> None:
             contents.captures += [capture.name] * (capture.name not in contents.captures)
     for path, entry in told.entries(contents.entries).items():
         contents.entries.setdefault(path, entry)
-    contents.folders |= told.folders
+    for folder in told.folders:
+        contents.entries.folder(folder)
     contents.damaged += told.damaged
     contents.machines |= told.machines
