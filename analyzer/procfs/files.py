@@ -19,9 +19,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
-from analyzer.procfs import alike, evidence, fdinfo, keeping
+from analyzer.procfs import alike, evidence, facts, fdinfo, keeping
 from analyzer.procfs.fs import Links, vanished
-from analyzer.procfs.gaps import lacking, malformed, not_links, refusal
+from analyzer.procfs.gaps import empty, lacking, malformed, not_links, refusal
 from analyzer.procfs.kcmp import What
 
 if TYPE_CHECKING:
@@ -138,7 +138,20 @@ def _links(fs: ProcFs, task: Task, log: GapLog) -> Links:
         log.add(not_links(what, "fd", _UNSEEN), task.tgid)
     elif fs.copied and _more_told(fs, task, links):
         log.add(lacking("some open files", "fd", _UNSEEN), task.tgid)
+    elif not (links.names or links.refused or task.stat.exiting) and _is_plain(fs):
+        log.add(empty(what, "fd", _UNSEEN), task.tgid)
     return links
+
+
+def _is_plain(fs: ProcFs) -> bool:
+    """Tell whether a dump is a plain copy: of ours, and of captures, an empty folder was one."""
+    if not fs.copied or fs.captures:
+        return False
+    try:
+        fs.read(facts.PATH)
+    except OSError:
+        return True
+    return False
 
 
 def _more_told(fs: ProcFs, task: Task, links: Links) -> bool:

@@ -73,6 +73,11 @@ def lacking(what: str, name: str, effect: str) -> Failure:
     return Failure(f"{what}: no {name} in the dump", "", None, effect)
 
 
+def empty(what: str, name: str, effect: str) -> Failure:
+    """Return the failure that a dump is, in which a file or folder `name` has nothing in it."""
+    return Failure(f"{what}: {name} is empty in the dump", "", None, effect)
+
+
 def not_links(what: str, name: str, effect: str) -> Failure:
     """Return the failure that a dump is, in which links were followed when they were copied."""
     said = f"{what}: {name} has files in the dump, not links (cp -L follows them)"

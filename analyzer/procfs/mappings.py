@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from analyzer.core.errors import BadInputError
 from analyzer.procfs import maps
 from analyzer.procfs.fs import vanished
 from analyzer.procfs.gaps import attempt, refusal
@@ -59,10 +60,18 @@ def read(fs: ProcFs, task: Task, log: GapLog) -> tuple[list[Mapped], list[Use]]:
 def _maps(fs: ProcFs, task: Task, log: GapLog) -> Sequence[maps.Mapping]:
     path = f"{task.folder}/maps"
     try:
-        told = attempt(fs, path, maps.parse, log, task.tgid, what="mappings", effect=_UNSEEN)
+        parse = _of_memory if fs.copied and not task.stat.exiting else maps.parse
+        told = attempt(fs, path, parse, log, task.tgid, what="mappings", effect=_UNSEEN)
     except OSError:
         return ()
     return told or ()
+
+
+def _of_memory(data: bytes, where: str) -> list[maps.Mapping]:
+    """Parse what a process has that lives: its program, at the least."""
+    if not data:
+        raise BadInputError(f"{where}: it is empty")
+    return maps.parse(data, where)
 
 
 def _exe(fs: ProcFs, task: Task, log: GapLog) -> str | None:

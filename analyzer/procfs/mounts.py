@@ -53,7 +53,7 @@ def _mounts(fs: ProcFs, task: Task, log: GapLog) -> Sequence[Mount] | None:
     """Return the mounts that a task sees, None where a dump does not say."""
     path = f"{task.folder}/mountinfo"
     try:
-        return mountinfo.parse(fs.read(path), fs.name(path))
+        found = mountinfo.parse(fs.read(path), fs.name(path))
     except NotCopiedError:
         return None
     except OSError:
@@ -61,6 +61,7 @@ def _mounts(fs: ProcFs, task: Task, log: GapLog) -> Sequence[Mount] | None:
     except BadInputError as error:
         log.add(malformed(_MOUNTS, path, error, _UNNAMED), task.tgid)
         return ()
+    return None if fs.copied and not found else found
 
 
 def devices(mounts: Mapping[int, Sequence[Mount]]) -> Mapping[int | None, int]:

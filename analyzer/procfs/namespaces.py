@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from analyzer.kinds import associations, namespace_kinds
 from analyzer.procfs import nslink
 from analyzer.procfs.fs import Links, vanished
-from analyzer.procfs.gaps import lacking, not_links, refusal
+from analyzer.procfs.gaps import empty, lacking, not_links, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -81,6 +81,8 @@ def _links(fs: ProcFs, task: Task, log: GapLog) -> Links:
         log.add(refusal("namespaces", "readlink", links.refused, _UNSEEN), task.tgid)
     if links.others:
         log.add(not_links("namespaces", "ns", _UNSEEN), task.tgid)
+    if fs.copied and not (links.names or links.refused or links.others or task.stat.exiting):
+        log.add(empty("namespaces", "ns", _UNSEEN), task.tgid)
     return links
 
 

@@ -27,6 +27,7 @@ from analyzer.sources.request import Request
 from analyzer.writers import junit, markdown, page, sarif, terminal
 from analyzer.writers.terminal import to_text
 from tests.graph import Graph
+from tests.unit.test_procfs_dumps import as_folder
 
 if TYPE_CHECKING:
     from analyzer.snapshot.value import Snapshot
@@ -341,6 +342,25 @@ def test_damage_is_a_gap_that_names_the_file_and_the_line(
     shared = graph.find({"tid": pid, "association": "fd", "slot": 3})
     assert shared is not None
     assert graph.verdict(shared) == "usage_leak"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("maps", "maps is not as it should be: it is empty"), ("mountinfo", "no mountinfo in the"),
+     ("ns", "ns is empty"), ("fd", "fd is empty")],
+)  # fmt: skip
+def test_what_is_empty_of_a_process_that_lives_is_a_gap(
+    name: str, said: str, tmp_path: Path
+) -> None:
+    pid = root_of("fork-file")
+    gone = (f"{pid}/{name}", "cranalyze")  # fdinfo goes with fd
+    dump = {p: entry for p, entry in entries("fork-file").items() if not p.startswith(gone)}
+    if name in {"ns", "fd"}:
+        as_folder(dump, tmp_path)
+        (tmp_path / f"{pid}/{name}").mkdir()
+    else:
+        as_folder({**dump, f"{pid}/{name}": b""}, tmp_path)
+    assert any(f"pid {pid}: " in gap and said in gap for gap in gaps(replay.collect(tmp_path, pid)))
 
 
 def test_a_process_that_is_listed_stays_with_what_there_is_of_it(tmp_path: Path) -> None:
