@@ -9,6 +9,7 @@ import numpy as np
 from analyzer.lookup.words.base import of_host
 from analyzer.procfs.homes import home
 from analyzer.procfs.people import Person, unit_of
+from analyzer.report.inventory import inventory_of, words
 from analyzer.snapshot.source import source_of
 
 if TYPE_CHECKING:
@@ -48,11 +49,19 @@ def about(snapshot: Snapshot) -> str:
     return ", ".join(parts)
 
 
-def told_of(snapshot: Snapshot) -> tuple[str, ...]:
-    """Return what a kept snapshot is of and what it lacks, a line each; () for what is of now."""
+def headed(snapshot: Snapshot) -> tuple[str, ...]:
+    """Return what a kept snapshot is of, and what a dump has, a line each; () for one of now."""
     if not snapshot.meta.get("kept"):
         return ()
-    return (f"of {about(snapshot)}", *limits(snapshot))
+    told = inventory_of(snapshot.meta)
+    has = () if told is None else words(told, snapshot.meta["subject"]["pid"])
+    return (f"of {about(snapshot)}", *has)
+
+
+def told_of(snapshot: Snapshot) -> tuple[str, ...]:
+    """Return what a kept snapshot is of and what it lacks, a line each; () for what is of now."""
+    lines = headed(snapshot)
+    return (*lines, *limits(snapshot)) if lines else ()
 
 
 def people(snapshot: Snapshot, pids: Iterable[int]) -> Iterator[Person]:

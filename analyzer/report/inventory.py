@@ -38,14 +38,18 @@ def inventory_of(meta: Mapping[str, Any]) -> Inventory | None:
     return told if isinstance(told, Mapping) and isinstance(told.get("files"), Mapping) else None
 
 
-def words(inventory: Inventory, pid: int) -> tuple[str, ...]:
-    """Return what the dump has, then what each kind of file that it lacks costs, a line each."""
+def words(inventory: Inventory, pid: int | None) -> tuple[str, ...]:
+    """Return what the dump has, then what each kind of file that it lacks costs, a line each.
+
+    `pid` is whom it was read for, None for all.
+    """
     files = inventory["files"]
     lacks = {name: cost for name, cost in COSTS.items() if not files.get(name)}
     lines = [_line(inventory, files), *_captures(inventory)]
     lines += [f"no {name}: {cost}" for name, cost in lacks.items()]
     if lacks and inventory.get("kcmp") != CRIU:
-        lines.append(f"to have all: {_SCRIPT}; ssh HOST sudo sh -s -- -p {pid} < procdump.sh")
+        options = "" if pid is None else f" -s -- -p {pid}"
+        lines.append(f"to have all: {_SCRIPT}; ssh HOST sudo sh{options} < procdump.sh")
     return tuple(lines)
 
 

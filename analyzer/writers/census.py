@@ -13,7 +13,7 @@ from analyzer.writers.terminal import MIN_WIDTH, Line
 from analyzer.writers.terminal import to_text as joined
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from analyzer.lookup.census import Census, Residual
 
@@ -42,9 +42,13 @@ def to_json(census: Census) -> str:
     return f"{json.dumps(envelope, indent=1)}\n"
 
 
-def to_text(census: Census, width: int = 80, *, colour: bool = False) -> str:
-    """Return the census as lines of at most `width` cells."""
-    return joined(list(_lines(census, max(width, MIN_WIDTH))), colour=colour)
+def to_text(
+    census: Census, width: int = 80, *, colour: bool = False, about: Sequence[str] = ()
+) -> str:
+    """Return the census as lines of at most `width` cells; `about` says what it is of."""
+    cells = max(width, MIN_WIDTH)
+    lines = [Line(text) for one in about for text in wrap(printable(one), cells, "", 2)]
+    return joined([*lines, *_lines(census, cells)], colour=colour)
 
 
 def _lines(census: Census, cells: int) -> Iterator[Line]:

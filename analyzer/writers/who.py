@@ -107,14 +107,14 @@ def to_text(
     width: int = 80,
     *,
     colour: bool = False,
-    about: str = "",
+    about: Sequence[str] = (),
 ) -> str:
-    """Return the answers as lines of at most `width` cells; `about` is what they are of.
+    """Return the answers as lines of at most `width` cells; `about` says what they are of.
 
     Of the gaps only those are told that can be of an answer.
     """
     cells = max(width, MIN_WIDTH)
-    lines = [Line(text) for text in wrap(printable(about), cells, "of ", 3)] if about else []
+    lines = [Line(text) for one in about for text in wrap(printable(one), cells, "", 2)]
     for at, answer in enumerate(answers):
         lines += [Line("")] if at and (answer.found or answers[at - 1].found) else []
         lines += _Writer(answer, cells).lines()

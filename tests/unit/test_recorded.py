@@ -15,15 +15,20 @@ import pytest
 import analyzer
 from analyzer.cli.arguments import words_of
 from analyzer.core.errors import BadInputError
+from analyzer.core.values import replace
 from analyzer.lookup import census, who
+from analyzer.lookup.recorded import headed
 from analyzer.lookup.value import Outcome
 from analyzer.lookup.words import parse
 from analyzer.procfs import glance
+from analyzer.sources import replay
+from analyzer.sources.request import Request
 from analyzer.writers import census as census_writer
 from analyzer.writers.who import to_text
 from tests.build import Machine
 from tests.each import each
 from tests.schema import faults
+from tests.unit.test_replay import DUMPS
 
 if TYPE_CHECKING:
     from analyzer.lookup.value import Answer
@@ -125,7 +130,7 @@ def test_processes_of_a_snapshot_have_what_it_knows_of_them() -> None:
     people = {one.pid: one for one in answer.people}
     assert people[77].unit == f"docker container {'a' * 12}"
     assert (people[78].zombie, people[78].parent_comm) == (True, "app")
-    said = to_text([answer], [], about=who.about(whole()))
+    said = to_text([answer], [], about=[f"of {who.about(whole())}"])
     assert said.startswith("of all processes, on test, Linux 6.18.0, from the kernel's memory")
     assert "gone (78), in docker container aaaaaaaaaaaa, dead (a zombie): app (77)" in said
 
@@ -208,3 +213,15 @@ def test_each_path_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(glance, "_looked", look)
     who.understood([f"/no/{at}" for at in range(1000)])
     assert len(looked) == len(set(looked))
+
+
+def test_what_is_told_of_a_dump_begins_with_what_it_has() -> None:
+    snapshot = replay.collect(DUMPS / "fork-file.txt", Request(None, "host"))
+    assert headed(snapshot) == ()
+    kept = replace(snapshot, meta={**snapshot.meta, "kept": True})
+    of, has, *_ = headed(kept)
+    assert of.startswith("of all processes, on ")
+    assert " processes; stat " in has
+    said = census_writer.to_text(census.take(kept), about=headed(kept))
+    assert said.startswith("of all processes")
+    assert max(map(len, said.splitlines())) <= 80

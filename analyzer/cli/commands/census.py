@@ -23,10 +23,16 @@ def run(*, json: opt.AsJson = False, from_: opt.FromFile = None, proc: opt.ProcR
     not what it takes to tell (--from, --proc).
     """
     from analyzer.lookup import census as counting
+    from analyzer.lookup.recorded import headed
     from analyzer.sources.request import Request
     from analyzer.writers import census as writer
 
     request = Request(None, wanted=counting.uneven, related=())
-    found = counting.take(machine(from_, proc, request, quiet=json))
-    emit(writer.to_json(found) if json else writer.to_text(found, columns(), colour=coloured()))
+    snapshot = machine(from_, proc, request, quiet=json)
+    found = counting.take(snapshot)
+    if json:
+        emit(writer.to_json(found))
+    else:
+        about = headed(snapshot)
+        emit(writer.to_text(found, columns(), colour=coloured(), about=about))
     raise Exit(found.exit_code)

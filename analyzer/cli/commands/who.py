@@ -56,6 +56,7 @@ def run(  # noqa: PLR0913 - an option each
     from analyzer.core.errors import EXIT_USAGE, BadInputError
     from analyzer.lookup import who as asking
     from analyzer.lookup.ask import machine
+    from analyzer.lookup.recorded import headed
     from analyzer.report.make import gaps_of
     from analyzer.writers import who as writer
 
@@ -74,9 +75,8 @@ def run(  # noqa: PLR0913 - an option each
     code = EXIT_USAGE if errors else asking.exit_code(answers)
     for error in errors:
         note(f"cranalyze: {error}")
-    about = asking.about(snapshot) if from_ or proc else ""
     if json:
         emit(writer.to_json(answers, gaps, code, snapshot, errors))
     else:
-        emit(writer.to_text(answers, gaps, columns(), colour=coloured(), about=about))
+        emit(writer.to_text(answers, gaps, columns(), colour=coloured(), about=headed(snapshot)))
     raise Exit(code)
