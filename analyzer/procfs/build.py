@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import TASK
 from analyzer.kinds import namespace_kinds
-from analyzer.procfs import nslink
+from analyzer.procfs import evidence, keeping, nslink
 from analyzer.procfs.chunks import Graph
+from analyzer.procfs.evidence import Descriptor
 from analyzer.procfs.kcmp import What
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Tables(Graph):
         self._groups = groups
         self._concerns = concerns
         self._objref: dict[What, dict[int, int]] = {}
+        self._once: dict[tuple[str, int | None], int] = {}  # by link and inode, what is there once
         self.number: dict[Key, int] = {}
 
     def add_shared(self, slots: Slots, ends: Collection[Key]) -> None:
@@ -87,6 +89,14 @@ class Tables(Graph):
         number = {file: first + i for i, file in enumerate(shown)}
         self._add_slots(slots, number)
         self.number |= {("FILE", file): objref for file, objref in number.items()}
+        pairs = enumerate(zip(names, infos, strict=True), first)
+        self._once = {
+            (name, info.ino): objref
+            for objref, (name, info) in pairs
+            if name.startswith(keeping.KEEPERS)
+            and info is not None
+            and evidence.once(Descriptor(name, info)) is not None
+        }
         links = ((first + at, nslink.parse(name)) for at, name in enumerate(names))
         return [(objref, link) for objref, link in links if link is not None]
 
@@ -104,32 +114,40 @@ class Tables(Graph):
 
     def add_mapped(self, mapped: Mappings) -> None:
         """Add what was read: the mapped files, and who maps them."""
-        files: list[Mapped] = []
-        keys: list[Key] = []
-        uses: list[tuple[int, int, Use]] = []  # the address space, and the first of its `files`
+        files: dict[Key, Mapped] = {}
+        uses: list[tuple[int, Key, Use]] = []
         for index, objref in self._objref[What.VM].items():
             found, mine = mapped[index]
-            keys += [("FILE", (index, at)) for at in range(len(found))]
-            uses += [(objref, len(files), use) for use in mine]
-            files += found
-        first = self.objects(
-            "FILE",
-            len(files),
-            **_described([file.path for file in files]),
-            ino=[file.ino for file in files],
-            dev=[file.dev for file in files],
-        )
-        self.number |= {key: first + at for at, key in enumerate(keys)}
+            files |= {("FILE", (index, at)): file for at, file in enumerate(found)}
+            uses += [(objref, ("FILE", (index, use.file)), use) for use in mine]
+        self._add_mapped(files)
         for association in ("exe", "vma"):
             some = [one for one in uses if (one[2].start is None) == (association == "exe")]
             self.references(
                 "MM",
                 association,
                 [objref for objref, _, _ in some],
-                [first + at + use.file for _, at, use in some],
+                [self.number[key] for _, key, _ in some],
                 slot=[use.start for _, _, use in some],
                 detail=[use.permissions for _, _, use in some],
             )
+
+    def _add_mapped(self, files: Mapping[Key, Mapped]) -> None:
+        """Add mapped files, but those that are open as well, and that there is once."""
+        opened = {
+            key: self._once[file.path, file.ino]
+            for key, file in files.items()
+            if (file.path, file.ino) in self._once
+        }
+        new = [(key, file) for key, file in files.items() if key not in opened]
+        first = self.objects(
+            "FILE",
+            len(new),
+            **_described([file.path for _, file in new]),
+            ino=[file.ino for _, file in new],
+            dev=[file.dev for _, file in new],
+        )
+        self.number |= opened | {key: first + at for at, (key, _) in enumerate(new)}
 
     def add_namespaces(
         self, members: Sequence[Membership], opened: Opened, initial: Collection[NamespaceLink]

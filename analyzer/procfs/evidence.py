@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from analyzer.procfs import keeping
 from analyzer.relations.shown import PATH_ONLY, lines
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _MADE: Final = frozenset(
     {"eventfd-id", "tty-index", "clockid", "map_id", "prog_id", "link_id", "fanotify flags"}
 )
 _USERFAULT: Final = "anon_inode:[userfaultfd]"
+_RINGS: Final = "SqMask"
 _TARGET: Final = re.compile(r" pos:-?[0-9]+", re.ASCII)
 _KEPT: Final = frozenset({"FLOCK", "OFDLCK", "LEASE", "DELEG"})  # locks of an open file
 _TYPE_AT: Final = 1  # of the words of a lock: "1:", its type
@@ -63,7 +65,8 @@ def once(one: Descriptor) -> Hashable | None:
     ENXIO (sock_no_open(), or no open at all); but with O_PATH. So it is of an eventfd, whose id is
     not used twice at a time (eventfd_ida, fs/eventfd.c; in fdinfo since 5.2, b556db17b0e7), and of
     a userfaultfd, which has an inode of its own since 5.12, before fdinfo told of inodes
-    (anon_inode_create_getfd(), fs/userfaultfd.c). An io_uring has one only since 5.16. An epoll, a
+    (anon_inode_create_getfd(), fs/userfaultfd.c). An io_uring has one since 5.16 (91a9ab7c942a),
+    and from then on shows its rings (83f84356bc8f), if nobody is just using it. An epoll, a
     timerfd, an inotify and a signalfd cannot be opened again either, but they have one inode all
     together, and fdinfo has no number of theirs: what is alike there may be two.
     """
@@ -71,9 +74,11 @@ def once(one: Descriptor) -> Hashable | None:
         return None
     if _SOCKET.fullmatch(one.link):
         return one.link
-    if one.link == _USERFAULT and one.info.ino is not None:
+    told = dict(one.lines)
+    alone = one.link == _USERFAULT or (one.link == keeping.RING and _RINGS in told)
+    if alone and one.info.ino is not None:
         return f"{one.link} {one.info.ino}"
-    ident = dict(one.lines).get("eventfd-id", "")
+    ident = told.get("eventfd-id", "")
     return f"eventfd {ident}" if ident.isdecimal() else None
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK
 from analyzer.core.text import printable
 from analyzer.kinds import namespace_kinds
-from analyzer.procfs import keeping, nslink
+from analyzer.procfs import keeping, maps, nslink
 from analyzer.relations.shown import Tied, sockets_used
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ _MOUNTS: Final = frozenset({"mounts", "mountinfo", "mountstats"})
 _PIPE: Final = re.compile(r"(?:^|,)pipe_ino=([0-9]{1,19})(?:,|$)")
 _KERNELS: Final = "0"  # the number of a netlink socket of the kernel, or of one without
 _PIPE_LINK: Final = re.compile(r"pipe:\[([0-9]{1,19})\]")
+# Not /dev/null, terminals: they have no mmap().
+_MAPPABLE: Final = re.compile(r"/(?!dev/(?:null$|tty$|ptmx$|pts/))|socket:|anon_inode:")
 _CONNECTED: Final = 1
 _TIME_WAIT, _SYN_RECEIVED = 6, 3  # no struct sock, or none that is whole (include/net/tcp_states.h)
 _DIRECTORY: Final = 0o200000
@@ -75,6 +78,8 @@ def _all(
     yield from _of_terminals(shown)
     yield from _of_segments(shown)
     yield from _of_keepers(fs, shown, keepers)
+    yield from _of_rings(shown)
+    yield from _of_mappings(fs, shown)
     yield from _of_what_is_told(shown)
 
 
@@ -139,6 +144,43 @@ def _called(shown: Shown, path: str) -> Iterator[Key]:
     pipe = _PIPE_LINK.fullmatch(path)
     if pipe is not None:
         yield "PIPE", int(pipe[1])
+
+
+def _of_rings(shown: Shown) -> Iterator[Tied]:
+    """Yield the io_urings, each of which its tasks may have registered (registered_rings)."""
+    for file in _opened(shown):
+        if file.link == keeping.RING:
+            for tid in _who(shown, file):
+                yield Tied((TASK, tid), file.key, "it may have the io_uring registered with itself")
+
+
+def _of_mappings(fs: ProcFs, shown: Shown) -> Iterator[Tied]:
+    """Yield who outside has a file of the subtree open, and maps one of this name as well."""
+    mapped: dict[int, set[str] | None] = {}
+    for file in shown.files:
+        if not file.inside or not _MAPPABLE.match(file.link):
+            continue
+        for table in {slot.table for slot in file.slots}:
+            tid = shown.tables[table][0]
+            if shown.tasks[tid].inside:
+                continue
+            if table not in mapped:
+                mapped[table] = _mapped(fs, shown.folders[table])
+            paths = mapped[table]
+            if paths is None:
+                yield Tied((TASK, tid), file.key, "which files it maps is not told")
+            elif file.link in paths:
+                yield Tied((TASK, tid), file.key, f"{printable(file.link)} is mapped as well")
+
+
+def _mapped(fs: ProcFs, folder: str) -> set[str] | None:
+    """Return what is mapped there; None where a dump has only mappings that are shared."""
+    try:
+        found = maps.parse(fs.read(f"{folder}/maps"), fs.name(f"{folder}/maps"))
+    except (OSError, BadInputError):
+        return None
+    private = any(one.permissions[3] == "p" for one in found)
+    return {one.path for one in found} if private else None
 
 
 def _of_what_is_told(shown: Shown) -> Iterator[Tied]:

@@ -37,18 +37,21 @@ _UNMAPPABLE: Final = frozenset({"write", "path"})  # do_mmap() wants FMODE_READ,
 class _Known(NamedTuple):
     """What terms are made of: by namespace (objref) how many sets have it, where that is certain.
 
-    `lent` are files (objrefs) that may have more references than descriptors, and `mapped` the
-    names of files that are.
+    `lent` are files (objrefs) that may have more references than descriptors; `mapped` are those
+    that are mapped, by name.
     """
 
     sets: Mapping[int, int]
     lent: AbstractSet[int]
-    mapped: AbstractSet[str | None]
+    mapped: Mapping[str, AbstractSet[int]]
 
 
 def counted(snapshot: Snapshot, objects: Sequence[ReportObject]) -> list[ReportObject]:
     """Return objects with their refcount reconstructed, where each term of it is exact."""
-    mapped = {one.name for one in objects if any(by.mapped for by in one.holders)} - {None}
+    mapped: dict[str, set[int]] = {}
+    for one in objects:
+        if any(by.mapped for by in one.holders):
+            mapped.setdefault(one.name or "", set()).add(one.objref)
     known = _Known(_sets(snapshot), _lent(snapshot), mapped)
     return [_with_count(one, _count(one, known)) for one in objects]
 
@@ -70,18 +73,24 @@ def _count(one: ReportObject, known: _Known) -> int | None:
         return None
     if registry()[one.kind].is_space:
         return _of_namespace(one, known.sets)
-    exact = all(_is_exact(one, holder, known) for holder in one.holders)
+    exact = one.objref not in known.lent and not _is_mapped(one, known.mapped)
+    exact &= all(_is_known(one, holder, known.lent) for holder in one.holders)
     return one.users + one.outside + one.observer if exact else None
 
 
-def _is_exact(one: ReportObject, holder: Holder, known: _Known) -> bool:
-    """Tell whether what holds an object by tasks or descriptors, or a pipe by files, is all."""
-    if holder.kind == TASK:
-        return True
-    if holder.descriptor is None:
-        return one.kind == pipe.KIND.name and holder.objref not in known.lent
-    mapped = one.name in known.mapped and one.facts.get("open.mode") not in _UNMAPPABLE
-    return one.objref not in known.lent and not mapped
+def _is_mapped(one: ReportObject, mapped: Mapping[str, AbstractSet[int]]) -> bool:
+    """Tell whether another object that is mapped may be the same open file."""
+    others = mapped.get(one.name or "", frozenset()) - {one.objref}
+    return bool(others) and one.facts.get("open.mode") not in _UNMAPPABLE
+
+
+def _is_known(one: ReportObject, holder: Holder, lent: AbstractSet[int]) -> bool:
+    """Tell whether such holders are all that are known: of files, if they are open as well."""
+    if holder.mapped:
+        return any(by.descriptor is not None for by in one.holders)
+    if one.kind == pipe.KIND.name:
+        return holder.objref not in lent
+    return holder.kind == TASK or holder.descriptor is not None
 
 
 def _of_namespace(one: ReportObject, sets: Mapping[int, int]) -> int | None:

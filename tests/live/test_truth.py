@@ -19,7 +19,7 @@ _SCENES: Final = (
     "pidfd-getfd", "io-uring-outside", "loop", "shm-outside", "join-uts", "pin-mnt", "bind-net",
     "mounts-fd", "proc-net-fd", "message-net", "message-uts", "socket-net", "cgroup-fd",
     "pidfd-dead", "proc-dead", "proc-outside", "autofs-outside", "unix-peer", "pipe-outside",
-    "owner-dead", "sleepers", "polled-outside", "aio",
+    "owner-dead", "mapped-outside", "sleepers", "polled-outside", "aio",
 )  # fmt: skip
 
 
