@@ -100,6 +100,11 @@ def _queues(_: Shown, keys: Sequence[Key]) -> Mapping[str, Sequence[Any]]:
     return {"name": [f"msqid {n} (key {key & 0xFFFFFFFF:#010x})" for _, n, key in parts]}
 
 
+def _segments(_: Shown, keys: Sequence[Key]) -> Mapping[str, Sequence[Any]]:
+    parts: list[Any] = [key[1] for key in keys]
+    return {"name": [f"shmid {n} (key {key:#010x})" for _, (n, key) in parts]}
+
+
 def terminal(number: int) -> str | None:
     """Return the device of a terminal (tty_nr in proc_pid_stat(5)), None of one that has others."""
     major, minor = os.major(number), os.minor(number)
@@ -127,6 +132,7 @@ _DESCRIBE: Final[Mapping[str, Callable[[Shown, Sequence[Key]], Mapping[str, Sequ
     "INODE": _inodes,
     "TTY": _terminals,
     "MSG": _queues,
+    "SHM": _segments,
     "BPF_MAP": _maps,
     "MOUNT": _mounts,
     "SUPERBLOCK": _filesystems,

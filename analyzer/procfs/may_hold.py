@@ -13,7 +13,7 @@ from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK
 from analyzer.core.text import printable
 from analyzer.kinds import namespace_kinds
-from analyzer.procfs import keeping, maps, nslink
+from analyzer.procfs import keeping, maps, nslink, segments
 from analyzer.relations.shown import Tied, sockets_used
 
 if TYPE_CHECKING:
@@ -358,5 +358,10 @@ def _of_terminals(shown: Shown) -> Iterator[Tied]:
 
 def _of_segments(shown: Shown) -> Iterator[Tied]:
     """Yield who has attached a System V segment: it holds the ipc namespace (shm_file_data.ns)."""
-    for tid in shown.attached:
-        yield _any_of(tid, "IPC_NS", "a System V segment is attached")
+    known, space = segments.of_reader(shown), shown.reader.get("ipc", "")
+    for one in shown.attached:
+        words = "a System V segment is attached"
+        if one.segment in known:
+            yield Tied((TASK, one.tid), ("IPC_NS", space), words)
+        else:
+            yield _any_of(one.tid, "IPC_NS", words)

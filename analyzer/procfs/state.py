@@ -14,7 +14,7 @@ import numpy as np
 from analyzer.core.model import FACTS, TASK
 from analyzer.kinds import _named_types
 from analyzer.kinds.file import flag_words
-from analyzer.procfs import nslink
+from analyzer.procfs import nslink, segments
 from analyzer.relations.shown import PATH_ONLY, queues, sockets_used
 from analyzer.snapshot import tables
 
@@ -106,6 +106,7 @@ def _told(shown: Shown, *, hosts: bool) -> Iterator[tuple[Key, Told]]:
         elif file.access is not None:
             yield file.key, iter([("open.mode", _MODES[file.access])])
     yield from _counts(shown)
+    yield from _segments(shown)
     for sock in shown.socks:
         if sock.ino:
             yield sock.key, _of_socket(sock)
@@ -123,6 +124,15 @@ def _counts(shown: Shown) -> Iterator[tuple[Key, Told]]:
     for space, used in shown.once(sockets_used).items():
         if used is not None:
             yield ("NET_NS", space), iter([("netns.sockets", used)])
+
+
+def _segments(shown: Shown) -> Iterator[tuple[Key, Told]]:
+    for name, one in shown.once(segments.listed).items():
+        told = (("shm.id", name[0]), ("shm.key", name[1]), ("shm.size", one.size),
+                ("shm.attaches", one.attaches))  # fmt: skip
+        yield ("SHM", (shown.reader.get("ipc", ""), name)), iter(told)
+    for space, name in segments.elsewhere(shown):
+        yield ("SHM", (space, name)), iter([("shm.id", name[0]), ("shm.key", name[1])])
 
 
 def _of_file(file: File, *, hosts: bool) -> Told:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from analyzer.kinds import _sock, loop, namespace_kinds, pipe, superblock, tty
-from analyzer.procfs import nslink
+from analyzer.kinds import _sock, loop, namespace_kinds, pipe, shm, superblock, tty
+from analyzer.procfs import nslink, segments
 from analyzer.procfs.alike import loop_file
 from analyzer.procfs.ends import add as ends_add
 from analyzer.procfs.world import DELETED
@@ -29,6 +29,7 @@ def add(graph: Tables, shown: Shown) -> None:
     files = [file for file in shown.files if file.slots and file.key in graph.number]
     _add_pipes(graph, files)
     _add_terminals(graph, files, shown)
+    _add_segments(graph, shown)
     _add_sockets(graph, [(f, sock) for f in files if (sock := shown.sock_of(f)) is not None])
 
 
@@ -131,6 +132,24 @@ def _add_pipes(graph: Tables, files: list[File]) -> None:
             [graph.number[file.key] for file in some],
             [graph.number["PIPE", file.pipe] for file in some],
         )
+
+
+def _add_segments(graph: Tables, shown: Shown) -> None:
+    """Add the segments of IPC namespaces of the graph, as far as they are listed or attached."""
+    space = shown.reader.get("ipc", "")
+    known = [(space, name) for name in shown.once(segments.listed)]
+    some = [
+        one for one in (*known, *segments.elsewhere(shown)) if ("IPC_NS", one[0]) in graph.number
+    ]
+    keys: list[Key] = [("SHM", one) for one in some]
+    ends_add(graph, keys, shown)
+    graph.references(
+        "IPC_NS",
+        shm.SEGMENT.name,
+        [graph.number["IPC_NS", space] for space, _ in some],
+        [graph.number[key] for key in keys],
+        slot=[ident for _, (ident, _) in some],
+    )
 
 
 def _add_terminals(graph: Tables, files: list[File], shown: Shown) -> None:

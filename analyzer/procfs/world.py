@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from analyzer.core.errors import BadInputError
 from analyzer.core.values import replace
 from analyzer.kinds import namespace_kinds
-from analyzer.procfs import maps, nslink
+from analyzer.procfs import maps, nslink, segments
 from analyzer.procfs.kcmp import What
 from analyzer.procfs.parse import decode
 from analyzer.procfs.sockets import read as read_sockets
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from analyzer.procfs.nslink import NamespaceLink
     from analyzer.procfs.sharing import Groups
     from analyzer.procfs.tasks import Task as Read
-    from analyzer.relations.shown import Key
+    from analyzer.relations.shown import Attach, Key
 
 DELETED: Final = " (deleted)"  # what d_path() in fs/d_path.c adds to a name that is gone
 
@@ -57,7 +57,6 @@ _WATCHERS: Final = frozenset(
     }
 )
 _SUBVOLUMES: Final = "btrfs"  # each has the same numbers, and mountinfo the device of them all
-_SEGMENT: Final = "/SYSV"  # of ipc/shm.c: such a file has the id of the segment as number
 _REQUESTS: Final = "/[aio]"  # of fs/aio.c: the ring of requests that io_submit(2) makes
 
 
@@ -334,7 +333,7 @@ class Memories:
         self._by_device = by_device
         self.files: list[File] = []
         self.mappings: list[Mapped] = []
-        self.attached: list[int] = []
+        self.attached: list[Attach] = []
         self.submitters: set[int] = set()
 
     def add(
@@ -354,7 +353,7 @@ class Memories:
             if use.permissions is None or use.permissions[3] != "s":
                 continue
             one = found[use.file]
-            self._note(one.path, task)
+            self._note(one.path, one.ino, task)
             if one.dev is None or one.ino is None:
                 continue
             key = self.inode(one.dev, one.ino, one.path, task)
@@ -366,14 +365,15 @@ class Memories:
         mount = self._by_device.get(dev)
         if mount is not None:
             return None if mount.fstype == _SUBVOLUMES else inode(mount, ino, path)
-        if path.startswith(_SEGMENT):
+        if path.startswith(segments.PATH):
             space = task.spaces.get("ipc")
             return None if space is None else ("INODE", (dev, ino, path, space))
         return "INODE", (dev, ino, path)  # of the kernel's own: a memfd, anonymous shared memory
 
-    def _note(self, path: str, task: Task) -> None:
-        if path.startswith(_SEGMENT):
-            self.attached.append(task.tid)
+    def _note(self, path: str, ino: int | None, task: Task) -> None:
+        attached = segments.attach(task.tid, path, ino)
+        if attached is not None:
+            self.attached.append(attached)
         elif path.startswith(_REQUESTS):
             self.submitters.add(task.tgid)
 
@@ -392,7 +392,7 @@ class Memories:
         for read, task in others:
             memory: Key = ("MM", ("of", task.tgid))
             for one in _shared(fs, read):
-                self._note(one.path, task)
+                self._note(one.path, one.ino, task)
                 if one.dev is None or one.ino is None:
                     continue
                 key = self.inode(one.dev, one.ino, one.path, task)

@@ -164,6 +164,13 @@ class Queue(NamedTuple):
     received: int
 
 
+class Attach(NamedTuple):
+    """A mapping of a System V segment: whose (a task), and of which: id and key."""
+
+    tid: int
+    segment: tuple[int, int]
+
+
 class Slot(NamedTuple):
     """A descriptor: its number in a descriptor table, by the index of that."""
 
@@ -314,7 +321,7 @@ class Shown:
 
     `reader` are the namespaces of who looked, and `ticks` how many a second has.
     `alike` is what may be one across the border, where nobody could tell, and `may_hold` what may
-    hold something. `attached` are the tasks with a System V segment in their memory, `submitters`
+    hold something. `attached` are the mappings of System V segments, `submitters`
     the processes with a ring of asynchronous requests. `folders` has where the descriptors of each
     table are, `in_use` how many may hold files of a table by more than their descriptors.
     `tables` are the tids that use each descriptor table. `mounts` are those of every mount
@@ -339,7 +346,7 @@ class Shown:
     alike: Sequence[Tied] = ()
     may_hold: Sequence[Tied] = ()
     folders: Sequence[str] = ()
-    attached: Sequence[int] = ()
+    attached: Sequence[Attach] = ()
     submitters: Collection[int] = ()
     in_use: Mapping[int, int] = field(default_factory=dict)
     _made: dict[object, Any] = field(default_factory=dict)

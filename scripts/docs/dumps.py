@@ -150,9 +150,10 @@ def _parts() -> Iterator[str]:
         "What may hold an object and does not tell leaves it *unknown*, with the reason: an open "
         "file of `/proc/PID/mounts` or `/proc/PID/net`, a pidfd or a file in `/proc` of a process "
         "that ended, a cgroup's open file, a proc filesystem mounted elsewhere, more sockets in a "
-        "network namespace than its tables show (`net/sockstat`), an attached System V segment, an "
-        "automount's pipe, files in flight (`scm_fds`: how many, and not which), one of the same "
-        "name that is registered with an io_uring, an io_uring whose requests wait, a unix "
+        "network namespace than its tables show (`net/sockstat`), an attached System V segment "
+        "(but of the namespace of who made the dump, where `sysvipc/shm` lists all its mappings), "
+        "an automount's pipe, files in flight (`scm_fds`: how many, and not which), one of the "
+        "same name that is registered with an io_uring, an io_uring whose requests wait, a unix "
         "socket or a terminal of which the other end is not told. So is a pid namespace *unknown* "
         "of which a member ended, as far as that shows (a number is missing, a process has waited "
         "for children or ignores SIGCHLD): whoever remembers the number keeps the namespace, as "
@@ -285,7 +286,7 @@ _CERTAIN: Final = (
         "witnessed, both ends told",
         "witnessed, both ends told",
     ),
-    ("eventfds and userfaultfds, by their numbers", "witnessed", "witnessed"),
+    ("eventfds, userfaultfds and io_urings, by their numbers", "witnessed", "witnessed"),
     (
         "other open files",
         "witnessed",

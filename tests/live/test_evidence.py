@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.live, pytest.mark.needs("kcmp")]
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
+_PARAMETERS: Final = 120  # bytes of a struct io_uring_params
 
 
 def _opened() -> Iterator[int]:
@@ -51,8 +52,9 @@ def _opened() -> Iterator[int]:
         yield _LIBC.eventfd(0, 0)
         yield socket.socket().detach()
         yield socket.socket(socket.AF_UNIX).detach()
-        with suppress(OSError):  # where it is not to be had
-            yield tied.call("userfaultfd", 1)
+        for name, *arguments in (("userfaultfd", 1), ("io_uring_setup", 2, bytes(_PARAMETERS))):
+            with suppress(OSError):  # where it is not to be had
+                yield tied.call(name, *arguments)
         yield from os.pipe()
         yield os.memfd_create("alike")
         yield os.open(__file__, os.O_RDONLY)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections import Counter
-from typing import Final
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from analyzer.core.model import Conclusion, Verdict
 from benchmarks import truth
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = [pytest.mark.live, pytest.mark.bpf, pytest.mark.needs("root", "kcmp")]
 
@@ -42,3 +47,26 @@ def test_neither_leaks_nor_containment_are_made_up() -> None:
     assert [one.concluded for one in backing] == [Conclusion.POSSIBLE]
     sealed = [one for one in told if one.fixture in {"contained", "two-inside"}]
     assert {one.concluded for one in sealed} == {Conclusion.CONSISTENT}
+
+
+@contextmanager
+def _attached() -> Iterator[None]:
+    """Have a System V segment attached, which goes with this."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.shmat.restype, libc.shmdt.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    ident = libc.shmget(0, 4096, 0o600)
+    address = libc.shmat(ident, None, 0)
+    libc.shmctl(ident, 0, None)  # IPC_RMID: it goes when it is not attached any more
+    assert ident >= 0
+    try:
+        yield
+    finally:
+        libc.shmdt(address)
+
+
+def test_a_segment_of_another_namespace_that_is_all_seen_is_no_doubt() -> None:
+    """A database of the host's has some: they hold its ipc namespace, and no container's."""
+    with _attached():
+        told = {one.what: one for one in truth.told(["contained"])}
+    assert told["IPC_NS"].concluded is Conclusion.CONSISTENT, told["IPC_NS"].why
+    assert told["IPC_NS"].recount == "right"

@@ -68,6 +68,13 @@ def test_sockets_and_eventfds_are_one_by_their_numbers() -> None:
     first, same, another, unknown = map(evidence.once, faults)
     assert first == same != another
     assert unknown is None
+    rings = [
+        Descriptor("anon_inode:[io_uring]", BASE._replace(ino=ino, more=more))
+        for ino, more in ((7, b"SqMask:\t0x7\n"), (7, b"SqMask:\t0x7\n"), (8, b"SqMask:\t0x7\n"))
+    ]
+    first, same, another = map(evidence.once, rings)
+    assert first == same != another
+    assert evidence.once(rings[0]._replace(info=BASE._replace(ino=7))) is None  # it is in use
     path = Descriptor("socket:[77]", BASE._replace(flags=0o10000000))
     assert evidence.once(path) is None
     assert evidence.once(told("sigmask: 1\n", "anon_inode:[signalfd]")) is None
