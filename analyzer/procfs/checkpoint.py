@@ -21,10 +21,10 @@ from analyzer.procfs import (
     checkpoint_files,
     checkpoint_mounts,
     checkpoint_sockets,
-    diag,
     facts,
     identity,
     may_hold,
+    peers,
     protobuf,
 )
 from analyzer.procfs.checkpoint_files import QUEUES, Opened, OpenFiles
@@ -105,7 +105,6 @@ class _Images:
                 found |= self._process(pid, one, numbers(one, 5) or [pid])
         found |= self._of_spaces()
         found[identity.PATH] = "".join(self._lines).encode()
-        found[diag.PATH] = diag.text(checkpoint_sockets.peers(self._files.socks))
         found[may_hold.PATH] = "".join(f"{what} {why}\n" for what, why in self._held()).encode()
         return found
 
@@ -195,6 +194,7 @@ class _Images:
         found: dict[str, bytes | str] = {}
         own = next((ident for name, ident in self._living if name == "net"), 0)
         tables = checkpoint_sockets.tables(self._files.socks, own)
+        ends = checkpoint_sockets.ends(self._files.socks, own)
         for (name, ident), pid in self._living.items():
             if name == "mnt":
                 mounts = self._mounts[ident] = self._optional(f"mountpoints-{ident}.img")
@@ -202,6 +202,7 @@ class _Images:
                     found[f"{pid}/mountinfo"] = checkpoint_mounts.mountinfo(mounts)
             elif name == "net":
                 found |= {f"{pid}/net/{one}": data for one, data in tables.get(ident, {}).items()}
+                found[peers.kept(ident, "peers")] = peers.text(ends.get(ident, {}))
         return found
 
     def _outer(self) -> list[tuple[str, int]]:

@@ -1,12 +1,13 @@
 """Sockets in images of CRIU, in the tables that /proc/PID/net has of each network namespace.
 
-Which unix sockets are connected to which no file of /proc tells: see `analyzer.procfs.diag`.
+Which unix sockets are connected to which no file of /proc tells: see `analyzer.procfs.peers`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from analyzer.procfs.diag import Ends
 from analyzer.procfs.protobuf import content, number, numbers
 
 if TYPE_CHECKING:
@@ -40,10 +41,14 @@ def tables(socks: Iterable[tuple[int, Fields]], own: int) -> dict[int, dict[str,
     return found
 
 
-def peers(socks: Iterable[tuple[int, Fields]]) -> dict[int, int]:
-    """Return the unix sockets that are connected, by inode, and that of the other end."""
-    ends = {number(said, 2): number(said, 8) for kind, said in socks if kind == _UNIX}
-    return {one: other for one, other in ends.items() if other}
+def ends(socks: Iterable[tuple[int, Fields]], own: int) -> dict[int, dict[int, Ends]]:
+    """Return by network namespace, as `tables`, the other ends of unix sockets, by inode."""
+    found: dict[int, dict[int, Ends]] = {}
+    for kind, said in socks:
+        if kind == _UNIX:
+            space = number(said, _SPACE[kind]) or own
+            found.setdefault(space, {})[number(said, 2)] = Ends(number(said, 8))
+    return found
 
 
 def _line(kind: int, said: Fields) -> tuple[str, bytes] | None:

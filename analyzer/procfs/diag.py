@@ -3,8 +3,7 @@
 It is a question to the running kernel, by netlink, of one network namespace: a socket answers for
 that in which it was made. To make one in another namespace takes CAP_SYS_ADMIN (setns(2)); a thread
 of its own goes there, and ends with it. What may not be asked, or what a kernel without
-CONFIG_UNIX_DIAG cannot answer, stays unknown. A dump may have it in cranalyze/ends, a line for each
-unix socket: ``INODE PEER WAITING...``.
+CONFIG_UNIX_DIAG cannot answer, stays unknown.
 """
 
 from __future__ import annotations
@@ -13,20 +12,18 @@ import os
 import socket
 import struct
 import threading
-from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from analyzer.core.syscall import call
-from analyzer.procfs.parse import decode, number
+from analyzer.procfs.parse import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from analyzer.procfs.fs import ProcFs
 
-PATH: Final = "cranalyze/ends"
-"""Where a dump has the other ends of unix sockets."""
+T = TypeVar("T")
 
 _SOCK_DIAG: Final = 4  # NETLINK_SOCK_DIAG, include/uapi/linux/netlink.h
 _BY_FAMILY: Final = 20  # SOCK_DIAG_BY_FAMILY, include/uapi/linux/sock_diag.h
@@ -60,60 +57,37 @@ class Ends(NamedTuple):
     local: str = ""
 
 
-def ends(fs: ProcFs, members: Mapping[str, Sequence[int]]) -> dict[int, Ends]:
-    """Return by inode what is known of unix sockets of namespaces, each with processes in it.
+def ends(fs: ProcFs, pids: Sequence[int]) -> dict[int, Ends] | None:
+    """Return by inode what is known of the unix sockets of the network namespace of processes.
 
-    Of a dump, of all.
+    None is nothing: the kernel could not be asked, or would not say.
     """
-    if fs.copied:
-        return _kept(fs)
     asked = _ASKED.pack(socket.AF_UNIX, 0, 0, _ANY, 0, _SHOW, 0, 0)
-    found: dict[int, Ends] = {}
-    for data in _answers(fs, members.values(), [asked]):
-        found |= parse(data)
-    return found
+    return _answers(fs, pids, [asked], parse)
 
 
-def _kept(fs: ProcFs) -> dict[int, Ends]:
-    try:
-        data = fs.read(PATH)
-    except OSError:
-        return {}
-    found: dict[int, Ends] = {}
-    for line in data.splitlines():
-        with suppress(ValueError):
-            ino, peer, *waiting = map(number, line.split())
-            found[ino] = Ends(peer, tuple(waiting))
-    return found
+def listeners(fs: ProcFs, pids: Sequence[int]) -> dict[int, int] | None:
+    """Return by inode the index of the interface that each TCP listener is bound to, 0 for none.
 
-
-def text(peers: Mapping[int, int]) -> bytes:
-    """Return what a dump keeps of sockets, by inode, and the inodes of their other ends."""
-    return b"".join(b"%d %d\n" % pair for pair in peers.items())
-
-
-def listeners(fs: ProcFs, members: Mapping[str, Sequence[int]]) -> dict[int, int]:
-    """Return by inode the index of the interface that each TCP listener is bound to, 0 for none."""
+    Of which namespace, and None, as `ends`.
+    """
     families = (socket.AF_INET, socket.AF_INET6)
     asked = [_LISTENERS.pack(one, socket.IPPROTO_TCP, 0, _IN_LISTEN) for one in families]
-    found: dict[int, int] = {}
-    for data in _answers(fs, members.values(), asked):
-        found |= parse_listeners(data)
-    return found
+    return _answers(fs, pids, asked, parse_listeners)
 
 
 def _answers(
-    fs: ProcFs, members: Iterable[Sequence[int]], asked: Sequence[bytes]
-) -> Iterator[bytes]:
-    """Yield what the kernel answers of namespaces, each with processes in it."""
-    for pids in members if fs.is_live() else ():
-        for pid in pids:
-            try:
-                answers = list(_ask(fs, pid, asked))
-            except OSError:
-                continue  # it ended, or may not be looked at: another may
-            yield from answers
-            break
+    fs: ProcFs, pids: Sequence[int], asked: Sequence[bytes], read: Callable[[bytes], dict[int, T]]
+) -> dict[int, T] | None:
+    for pid in pids:
+        try:
+            answers = list(_ask(fs, pid, asked))
+        except OSError:
+            continue  # it ended, or may not be looked at: another may
+        if any(kind == _ERROR for data in answers for kind, _ in _messages(data)):
+            return None
+        return {inode: told for data in answers for inode, told in read(data).items()}
+    return None
 
 
 def _ask(fs: ProcFs, pid: int, asked: Sequence[bytes]) -> Iterator[bytes]:

@@ -40,6 +40,7 @@ class Facts:
 
     `uid` is whose dump it is, `kcmp` who asked kcmp(2) ("none": nobody could), `subject` the
     process that it was made for, 0 for all: of others it has what that one may share with them.
+    `sock_diag` is who asked sock_diag(7) of unix sockets.
     """
 
     kernel: str = ""
@@ -54,6 +55,7 @@ class Facts:
     uid: str = ""
     kcmp: str = ""
     subject: int = 0
+    sock_diag: str = ""
 
     def nanoseconds(self, ticks: int) -> int:
         """Return clock ticks as nanoseconds."""
@@ -85,6 +87,7 @@ def parse(data: bytes, where: str, lost: list[BadInputError] | None = None) -> F
         ended_at=texts.get("ended_at", ""),
         uid=texts.get("uid", ""),
         kcmp=texts.get("kcmp", "")[:_WORD],
+        sock_diag=texts.get("sock_diag", "")[:_WORD],
         **numbers,
     )
 

@@ -24,7 +24,7 @@ from analyzer.procfs import looked
 from analyzer.procfs.contents import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from analyzer.procfs.contents import Entry, Folder
@@ -151,6 +151,10 @@ class ProcFs:
         if self.is_live():
             return looked.ask([self._prefix + path for path in paths])
         return [self._optional(looked.kept(name)) for name in names]
+
+    def told(self, path: str, ask: Callable[[], bytes | None]) -> bytes | None:
+        """Return what `ask` is told by the kernel now; of a dump, what was told then, at `path`."""
+        return ask() if self.is_live() else self._optional(path)
 
     def _optional(self, path: str) -> bytes | None:
         try:

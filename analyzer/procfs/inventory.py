@@ -33,6 +33,7 @@ def take(fs: ProcFs, known: Facts, *, whole: bool | None, parents: bool = True) 
         "uid": int(known.uid) if known.uid.isdigit() and len(known.uid) < _LONGEST else None,
         "seconds": _seconds(known),
         "kcmp": known.kcmp,
+        "sock_diag": known.sock_diag,
         "whole": whole,
         "subject": known.subject or None,
         "captures": list(fs.captures),

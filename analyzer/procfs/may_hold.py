@@ -74,7 +74,7 @@ def _all(
     yield from _of_proc_mounts(shown, seen)
     yield from _of_automounts(seen)
     yield from _of_sockets(shown)
-    yield from _of_connections(shown)
+    yield from of_connections(shown)
     yield from _of_terminals(shown)
     yield from _of_segments(shown)
     yield from _of_keepers(fs, shown, keepers)
@@ -339,11 +339,20 @@ def _of_sockets(shown: Shown) -> Iterator[Tied]:
             yield Tied(key, key, f"it has {more} more {sockets} than its tables show")
 
 
-def _of_connections(shown: Shown) -> Iterator[Tied]:
-    """Yield the connected unix sockets of which the other end, that holds them, is not told."""
+def of_connections(shown: Shown) -> Iterator[Tied]:
+    """Yield the unix sockets of which who is connected to them, and so holds them, is not told.
+
+    To a datagram socket anybody may be, without its being so to them. Who waits to be accepted is
+    in the queue of a listener.
+    """
+    unix = [one for one in shown.socks if one.family == "unix"]
+    everybody = all(one.told for one in unix if one.type == "dgram")
+    seen = (one for one in unix if one.ino in shown.sock_files())
+    held = {ino for one in seen for ino in (one.peer, *one.waiting)}
     socks = (sock for file in _mine(shown) if (sock := shown.sock_of(file)) is not None)
     for one in dict.fromkeys(socks):
-        if one.family == "unix" and one.code == _CONNECTED and not one.peer:
+        connected = one.code == _CONNECTED and one.ino not in held
+        if one.family == "unix" and (not everybody if one.type == "dgram" else connected):
             yield Tied(one.key, one.key, "who is connected to it is not told")
 
 

@@ -14,7 +14,7 @@ from analyzer.procfs.fs import AGAIN, BLOCKS, Links, ProcFs
 from analyzer.procfs.refusals import LINK, OPEN, Refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
 
 class Recorder(ProcFs):
@@ -98,6 +98,13 @@ class Recorder(ProcFs):
             if data is not None:
                 self.entries.setdefault(looked.kept(name), data)
         return found
+
+    def told(self, path: str, ask: Callable[[], bytes | None]) -> bytes | None:
+        """Do as `ProcFs.told`."""
+        data = self._inner.told(path, ask)
+        if data is not None:
+            self.entries.setdefault(path, data)
+        return data
 
     def backing_files(self) -> dict[str, str]:
         """Do as `ProcFs.backing_files`."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.model import RELATIONS, TASK
 from analyzer.relations import alike, may_hold, relations
+from analyzer.relations.shown import unaccepted
 from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def _inside(shown: Shown) -> set[Key]:
     own |= {file.key for file in shown.files if file.inside}
     own |= {one.memory for one in shown.mappings if one.inside}
     own |= {place.key for place in shown.places}
-    own |= {sock.key for f in shown.files if f.inside and (sock := shown.sock_of(f)) is not None}
+    socks = [sock for f in shown.files if f.inside and (sock := shown.sock_of(f)) is not None]
+    own |= {sock.key for sock in socks} | {unaccepted(i) for sock in socks for i in sock.waiting}
     spaces = shown.own("mnt")
     own |= {("MOUNT", one.mnt_id) for one in shown.mounts.values() if one.space in spaces}
     return own | {("MNT_NS", space) for space in spaces}

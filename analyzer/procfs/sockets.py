@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
 from analyzer.kinds._sock_facts import netlink_word, protocol_word, said, state_word, type_word
-from analyzer.procfs import diag
+from analyzer.procfs import peers
 from analyzer.procfs.parse import decode
 from analyzer.relations.shown import Sock, listens_at
 
@@ -54,17 +54,18 @@ def read(fs: ProcFs, tasks: Iterable[Task], spaces: Iterable[str] | None) -> lis
     wanted = members.keys() if spaces is None else members.keys() & set(spaces)
     found = [one for space in sorted(wanted) for one in _read(fs, space, members[space])]
     asked = {space: members[space] for space in wanted}
-    ends = diag.ends(fs, asked) if any(one.family == "unix" for one in found) else {}
+    ends = peers.ends(fs, asked) if any(one.family == "unix" for one in found) else {}
     ports = Counter(map(listens_at, found))
     several = {place for place, count in ports.items() if place is not None and count > 1}
-    bound = diag.listeners(fs, asked) if several else {}
-    return [_joined(one, ends, bound) for one in found]
+    bound = peers.listeners(fs, asked) if several else {}
+    return [_joined(one, ends.get(one.space), bound) for one in found]
 
 
-def _joined(one: Sock, ends: Mapping[int, diag.Ends], bound: Mapping[int, int]) -> Sock:
-    if one.family == "unix" and one.ino in ends:
-        told = ends[one.ino]
-        return one._replace(peer=told.peer, waiting=told.waiting, local=told.local or one.local)
+def _joined(one: Sock, ends: peers.Told | None, bound: Mapping[int, int]) -> Sock:
+    told = ends.of(one.ino) if ends is not None and one.family == "unix" else None
+    if told is not None:
+        local = told.local or one.local
+        return one._replace(peer=told.peer, waiting=told.waiting, local=local, told=True)
     return one if listens_at(one) is None else one._replace(interface=bound.get(one.ino))
 
 

@@ -231,6 +231,8 @@ def _of_socket(sock: Sock) -> Told:
         "remote": sock.remote,
     }
     yield from ((fact, text) for fact, text in texts.items() if text)
+    if sock.peer:
+        yield "socket.peer", sock.peer
 
 
 def _of_queue(queue: Queue) -> Told:

@@ -13,6 +13,8 @@
     (a tar archive, then zeros)
     ### looked
     12/fd/0:2190 88 0 0 29
+    ### peers [4026531840]
+    (standard input):u_str ESTAB 0 0 * 17 * 18
     ### identities
     FILES 12 0
     ### said
@@ -22,7 +24,9 @@
 
 A line of files is ``PATH:LINE``, as `grep -H ''` prints it; a path of /proc has no colon, and
 nothing that a process can choose. `looked` is what stat(1) says of what links lead to: mode, major
-and minor in hexadecimal, size, device. What tools said of what they could not read is in `said`.
+and minor in hexadecimal, size, device. `peers` is what ss(8) printed of a network namespace, where
+names may have newlines in them: `grep -H ''` puts its own words before each line. What tools said
+of what they could not read is in `said`.
 """
 
 from __future__ import annotations
@@ -36,12 +40,12 @@ import zlib
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
-from analyzer.procfs import facts, identity, looked, refusals, tarball
+from analyzer.procfs import facts, identity, looked, peers, refusals, tarball
 from analyzer.procfs.contents import CutShortError
 from analyzer.procfs.parse import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from analyzer.procfs.contents import Contents
 
@@ -64,6 +68,7 @@ _SAID: Final = re.compile(
 _LOOK: Final = re.compile(
     rb"([0-9]+/[\w/]+):([0-9a-f]{1,8}) ([0-9a-f]{1,8}) ([0-9a-f]{1,8}) ([0-9]{1,19}) ([0-9]{1,19})"
 )
+_SPACE: Final = re.compile(r"\[[0-9]{1,10}\]", re.ASCII)
 _OF_LINKS: Final = ("fd", "ns")
 
 
@@ -100,10 +105,8 @@ def _parts(
             except CutShortError as error:  # the bytes that it counts are those of one part
                 raise source.cut("cut short or damaged") from error
             source.skip_zeros()
-        elif name == b"files":
-            _files(contents, source, decode(detail))
-        elif name == b"looked":
-            _looked(contents, source)
+        elif name in _PARTS:
+            _PARTS[name](contents, source, decode(detail))
         elif name == b"facts":
             told[facts.PATH].append(source.body())
         elif name == b"identities":
@@ -145,13 +148,24 @@ def _files(contents: Contents, source: _Source, prefix: str) -> None:
             contents.entries.setdefault(file, b"\n".join([*body, b""]))
 
 
-def _looked(contents: Contents, source: _Source) -> None:
+def _looked(contents: Contents, source: _Source, _: str) -> None:
     for line in source.lines():
         match = _LOOK.fullmatch(line)  # that of one that was killed may be cut
         if match:
             mode, major, minor = (int(match[at], 16) for at in (2, 3, 4))
             told = (stat.S_IFMT(mode), os.makedev(major, minor), int(match[5]), int(match[6]), -1)
             contents.entries[looked.kept(decode(match[1]))] = b"%d %d %d %d %d" % told
+
+
+def _peers(contents: Contents, source: _Source, space: str) -> None:
+    lines = [line.partition(b":")[2] for line in source.lines()]
+    if lines and _SPACE.fullmatch(space):
+        contents.entries[peers.kept(space.strip("[]"), "ss")] = b"\n".join([*lines, b""])
+
+
+_PARTS: Final[Mapping[bytes, Callable[[Contents, _Source, str], None]]] = {
+    b"files": _files, b"looked": _looked, b"peers": _peers,
+}  # fmt: skip
 
 
 def _said(contents: Contents, text: bytes, refused: refusals.Refusals) -> None:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from analyzer.kinds import _sock, loop, namespace_kinds, pipe, shm, superblock, tty
+from analyzer.kinds import _sock, loop, namespace_kinds, pipe, shm, socket, superblock, tty
 from analyzer.procfs import nslink, segments
 from analyzer.procfs.alike import loop_file
 from analyzer.procfs.ends import add as ends_add
 from analyzer.procfs.world import DELETED
+from analyzer.relations.shown import unaccepted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from analyzer.procfs.build import Tables
     from analyzer.procfs.nslink import NamespaceLink
@@ -31,6 +32,7 @@ def add(graph: Tables, shown: Shown) -> None:
     _add_terminals(graph, files, shown)
     _add_segments(graph, shown)
     _add_sockets(graph, [(f, sock) for f in files if (sock := shown.sock_of(f)) is not None])
+    _add_connections(graph, shown.socks)
 
 
 def binds(shown: Shown, spaces: Collection[NamespaceLink] | None) -> list[Mount]:
@@ -194,3 +196,26 @@ def _add_sockets(graph: Tables, pairs: list[tuple[File, Sock]]) -> None:
             if ("NET_NS", sock.space) in graph.number
         ]
         graph.references(kind, _sock.NET.name, [one for one, _ in held], [ns for _, ns in held])
+
+
+def _add_connections(graph: Tables, socks: Sequence[Sock]) -> None:
+    """Add which unix sockets hold each other, of those of the graph.
+
+    A socket holds the one that it is connected to (unix_peer(), net/unix/af_unix.c). One that is
+    not accepted yet is connected to another that has no file, in the queue of the listener.
+    """
+    mine = {one.ino: graph.number[one.key] for one in socks if one.key in graph.number}
+    unix = [one for one in socks if one.family == "unix" and one.ino in mine]
+    pairs = [(mine[one.ino], mine[one.peer]) for one in unix if one.peer in mine]
+    queued = [(one.ino, ino) for one in unix for ino in one.waiting if ino in mine]
+    first = graph.objects(socket.KIND.name, len(queued))
+    made = range(first, first + len(queued))
+    graph.number |= {unaccepted(queued[at][1]): first + at for at in range(len(queued))}
+    for accepts, (_, client) in zip(made, queued, strict=True):
+        pairs += [(accepts, mine[client]), (mine[client], accepts)]
+    graph.references(
+        socket.KIND.name, socket.PEER.name, [one for one, _ in pairs], [two for _, two in pairs]
+    )
+    listeners = [mine[listener] for listener, _ in queued]
+    weight = [_WEIGHT[socket.KIND.name]] * len(made)  # it stands for the file that there will be
+    graph.references(socket.KIND.name, socket.BACKLOG.name, listeners, made, weight=weight)

@@ -99,5 +99,5 @@ RELATION: Final = Relation(
     ),
     kernel=_find,
     from_proc=_from_proc,
-    hidden="datagram sockets; in a copy of /proc all of them",
+    hidden="datagram sockets; in a copy of /proc all of them, but procdump's",
 )

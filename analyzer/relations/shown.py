@@ -273,7 +273,8 @@ class Sock(NamedTuple):
 
     Words are those of facts (docs/facts.md). `code` is the state as TCP numbers them; of the
     internet `number` is the protocol and `ends` are address, port, and those of the other end; of
-    unix `peer` is the inode of the other end and `waiting` are those that it has not yet accepted.
+    unix `peer` is the inode of the other end and `waiting` are those that it has not yet accepted,
+    where that was `told`.
     `interface` is the index of the one that a listener is bound to: 0 is none, None not known.
     """
 
@@ -291,11 +292,17 @@ class Sock(NamedTuple):
     peer: int = 0
     waiting: tuple[int, ...] = ()
     interface: int | None = None
+    told: bool = False
 
     @property
     def key(self) -> Key:
         """Return what it is known by."""
         return ("SOCKET" if self.family == "unix" else "NET_SOCKET"), self.ino
+
+
+def unaccepted(client: int) -> Key:
+    """Return what the socket is known by that waits in a queue for who accepts it: its client's."""
+    return "SOCKET", f"for {client}"
 
 
 def listens_at(one: Sock) -> tuple[str, str, bytes, int] | None:

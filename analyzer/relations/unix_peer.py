@@ -18,7 +18,7 @@ from analyzer.memory.distinct import member
 from analyzer.memory.walk import rings
 from analyzer.relations._sockets import mine
 from analyzer.relations.base import Related, Relation, words
-from analyzer.relations.shown import Tied
+from analyzer.relations.shown import Tied, unaccepted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +90,7 @@ def _from_proc(shown: Shown) -> Iterator[Tied]:
         if other is not None and (other.peer != one.ino or one.ino < other.ino):
             yield Tied(one.key, other.key, _said(one, other))
         for waits in (socks[ino] for ino in one.waiting if ino in socks):
-            yield Tied(waits.key, one.key, f"{_said(waits, one)}, not accepted yet")
+            yield Tied(waits.key, unaccepted(waits.ino), f"{_said(waits, one)}, not accepted yet")
 
 
 def _said(one: Sock, other: Sock) -> str:
@@ -114,7 +114,8 @@ RELATION: Final = Relation(
     kernel=_find,
     from_proc=_from_proc,
     hidden=(
-        "messages from sockets that are not connected; in a copy of /proc all of it, and without "
-        "CAP_SYS_ADMIN what is of other network namespaces"
+        "messages from sockets that are not connected; in a plain copy of /proc all of it "
+        "(procdump has it, and its script where there is ss), and without CAP_SYS_ADMIN what is of "
+        "other network namespaces"
     ),
 )

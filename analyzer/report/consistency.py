@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 UNSEEN: Final = (
     "a descriptor that was given to the kernel: to KVM, vhost, nbd, ublk, FUSE",
     "who entered a pid namespace, and ended there without a trace: his number may keep it",
+    "a datagram socket of a network namespace that nobody is in: it keeps what it is connected to",
     "a file that others map as they do, from a descriptor that they were given and closed",
     "a request that is under way (io_submit(2)), for a file that who made it has closed",
     "what was handed over while it was read, among processes that were there all the time",

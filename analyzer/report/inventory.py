@@ -25,6 +25,7 @@ COSTS: Final = {
 """What it costs that a dump lacks a kind of file."""
 
 CRIU: Final = "CRIU"
+_LATER: Final = {"sock_diag": ""}  # what the first inventories did not tell
 _ALONE: Final = (
     "only the process itself is known to be inside, and nobody to be outside; "
     "ps -ef > FOLDER/ps.txt, beside the other in one folder, tells them"
@@ -35,7 +36,9 @@ _SCRIPT: Final = "cranalyze procdump --script > procdump.sh"
 def inventory_of(meta: Mapping[str, Any]) -> Inventory | None:
     """Return the inventory in a snapshot's meta, None where it is of no dump, or has none."""
     told = meta["source"].get("inventory")
-    return told if isinstance(told, Mapping) and isinstance(told.get("files"), Mapping) else None
+    if not isinstance(told, Mapping) or not isinstance(told.get("files"), Mapping):
+        return None
+    return {**_LATER, **told}
 
 
 def words(inventory: Inventory, pid: int | None) -> tuple[str, ...]:
@@ -89,8 +92,9 @@ def _made(inventory: Inventory) -> Iterator[str]:
     yield f"made {who}"
     if inventory.get("seconds") is not None:
         yield f"took {number(inventory['seconds'])} s"
-    if inventory.get("kcmp") not in {None, "", "none"}:
-        yield f"kcmp(2) asked by {inventory['kcmp']}"
+    for name, call in (("kcmp", "kcmp(2)"), ("sock_diag", "sock_diag(7)")):
+        if inventory.get(name) not in {None, "", "none"}:
+            yield f"{call} asked by {inventory[name]}"
     if inventory.get("whole") is False:
         yield "cut short"
     if inventory.get("subject"):

@@ -56,6 +56,7 @@ _STATUS: Final = re.compile(rb"\A(Name:\t)(.*)$", re.MULTILINE)
 _CGROUP: Final = re.compile(rb"^(\d+:[^:\n]*:)(.*)$", re.MULTILINE)
 _SPAN: Final = re.compile(rb"^[0-9a-f]+-[0-9a-f]+(?= )", re.MULTILINE)
 _BOUND: Final = re.compile(rb"^([0-9a-f]+: (?:\S+ +){5}\d+ )(.+)$", re.MULTILINE)
+_NAMED: Final = re.compile(rb"^(\d+ \d+ \S+ )(.+)$", re.MULTILINE)
 _MAPPED: Final = re.compile(rb"^(\S+ \S{4} \S+ \S+ \d+ +)(.+)$", re.MULTILINE)
 
 
@@ -222,6 +223,8 @@ class Redaction:
             case "maps":
                 told = _SPAN.sub(lambda m: self._span(m[0]), content)
                 told = _MAPPED.sub(lambda m: m[1] + self._path(m[2]), told)
+            case "peers":
+                told = _NAMED.sub(lambda m: m[1] + self._path(m[2]), content)
             case "unix":
                 told = _BOUND.sub(lambda m: m[1] + self._path(m[2]), content)
             case "mountinfo":

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.core.files import whole
 from analyzer.core.values import replace
-from analyzer.procfs import facts, identity, preconditions, refusals, tarball
+from analyzer.procfs import facts, identity, peers, preconditions, refusals, tarball
 from analyzer.procfs.fs import ProcFs
 from analyzer.procfs.identity import Recording
 from analyzer.procfs.record import Recorder
@@ -101,6 +101,7 @@ def _record(
         collected_at=started,
         ended_at=_now(),
         kcmp="cranalyze" if answers.certain else "none",
+        sock_diag="cranalyze" if peers.are_in(recorder.entries) else "none",
         subject=pid or 0,
     )
     entries: Entries = {facts.PATH: facts.text(told).encode()}

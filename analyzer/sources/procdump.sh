@@ -137,7 +137,7 @@ find_inside() {
 }
 
 # One of each network namespace, and of each mount namespace, is enough.
-spaces=' '
+spaces=' ' nets=''
 find_spaces() { # PID...
     both='' last='' firsts=''
     for pid; do both="$both $pid/ns/net $pid/ns/mnt"; done
@@ -148,9 +148,12 @@ find_spaces() { # PID...
         net:* | mnt:*)
             case $spaces in *" $word "*) continue ;; esac
             case $word in
-            net:*) firsts="$firsts $last/net/unix $last/net/tcp $last/net/tcp6 $last/net/udp\
+            net:*)
+                nets="$nets $last:${word#net:}"
+                firsts="$firsts $last/net/unix $last/net/tcp $last/net/tcp6 $last/net/udp\
  $last/net/udp6 $last/net/raw $last/net/raw6 $last/net/netlink $last/net/packet\
- $last/net/sockstat" ;;
+ $last/net/sockstat"
+                ;;
             mnt:*)
                 # A process that has ended meanwhile, or may not be read, is not the one.
                 { read -r line <"$last/mountinfo"; } 2>/dev/null || continue
@@ -162,6 +165,18 @@ find_spaces() { # PID...
         esac
     done
     set +f
+}
+
+# No file tells who is connected to whom by unix sockets. ss(8) asks the kernel (sock_diag(7)), of the
+# network namespace that it is in.
+own=$(ls -ld self/ns/net 2>/dev/null) diag=none
+copy_peers() { # PID:[NUMBER]...
+    command -v ss >/dev/null 2>&1 || return 0
+    for net; do
+        case $own in *"${net#*:}") into='' ;; *) into="nsenter --net=${net%%:*}/ns/net" ;; esac
+        printf '### peers %s\n' "${net#*:}"
+        $into ss -xan 2>/dev/null | grep $text -H '' && diag=ss
+    done
 }
 
 files='' links='' infos='' others='' looks=''
@@ -188,6 +203,14 @@ copy_some() { # PID...
         [ $# -le 1 ] || add_threads "$@"
     done
     copy_gathered
+}
+
+copy_all() { # PID...
+    find_spaces "$@"
+    copy_some "$@"
+    [ -z "$firsts" ] || in_parts copy_files $firsts
+    copy_peers $nets
+    nets=''
 }
 
 # A thread of its own descriptor table shows by other descriptors than its process has. Of a process
@@ -453,17 +476,12 @@ for pid in $all; do
     some="$some $pid"
     count=$((count + 1))
     if [ $count -ge 200 ]; then
-        find_spaces $some
-        copy_some $some
-        [ -z "$firsts" ] || in_parts copy_files $firsts
+        copy_all $some
         some='' count=0
     fi
 done
-if [ -n "$some" ]; then
-    find_spaces $some
-    copy_some $some
-    [ -z "$firsts" ] || in_parts copy_files $firsts
-fi
+[ -z "$some" ] || copy_all $some
+printf '### facts\nsock_diag %s\n' "$diag"
 tell_identities
 [ "$by" != none ] || read_again
 # Who came meanwhile: what that has is not in the dump.

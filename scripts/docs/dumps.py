@@ -32,7 +32,8 @@ def _parts() -> Iterator[str]:
         "`cranalyze procdump --script > procdump.sh` prints a shell script. It writes one stream "
         "to stdout (or to `-o FILE`), and nothing else anywhere; it needs a POSIX shell, `grep`, "
         "`ls` and `tar`, of BusyBox too; `stat` and `timeout`, where they are, tell the types and "
-        "devices of what is open. 20,000 descriptors in 500 processes take a second. "
+        "devices of what is open, `ss` and `nsenter` which unix sockets are connected to each "
+        "other, in each network namespace. 20,000 descriptors in 500 processes take a second. "
         "With `-p PID` it copies of other processes only those mappings that are shared. "
         "Command lines, environments and memory are never copied."
     )
@@ -154,10 +155,12 @@ def _parts() -> Iterator[str]:
         "(but of the namespace of who made the dump, where `sysvipc/shm` lists all its mappings), "
         "an automount's pipe, files in flight (`scm_fds`: how many, and not which), one of the "
         "same name that is registered with an io_uring, an io_uring whose requests wait, a unix "
-        "socket or a terminal of which the other end is not told. So is a pid namespace *unknown* "
-        "of which a member ended, as far as that shows (a number is missing, a process has waited "
-        "for children or ignores SIGCHLD): whoever remembers the number keeps the namespace, as "
-        "the owner of a file (F_SETOWN) or the other end of a socket (SO_PEERCRED), and nothing in "
+        "socket or a terminal of which the other end is not told (no copy of `/proc` has those of "
+        "unix sockets: `procdump` asks sock_diag(7), and its script does by `ss`). So is a pid "
+        "namespace *unknown* of which a member ended, as far as that shows (a number is missing, "
+        "a process has waited for children or ignores SIGCHLD): whoever remembers the number "
+        "keeps the namespace, as the owner of a file (F_SETOWN) or the other end of a socket "
+        "(SO_PEERCRED), and nothing in "
         "`/proc` tells of that; `--ignore PID_NS` leaves it out. Even so this is not seen:"
     )
     yield "\n".join(f"- {one}" for one in UNSEEN)
@@ -285,6 +288,11 @@ _CERTAIN: Final = (
         "pipes and sockets, by their numbers",
         "witnessed, both ends told",
         "witnessed, both ends told",
+    ),
+    (
+        "unix sockets, by who is connected to them",
+        "witnessed where sock_diag(7) was asked, else unknown",
+        "witnessed where sock_diag(7) was asked, else unknown",
     ),
     ("eventfds, userfaultfds and io_urings, by their numbers", "witnessed", "witnessed"),
     (

@@ -623,6 +623,7 @@ INVENTORY: Final[Keys] = {
     "uid": (INT_OR_NONE, "who made it, null when not known"),
     "seconds": (INT_OR_NONE, "how long that took, null when not known"),
     "kcmp": (TEXT, 'who asked kcmp(2): cranalyze, perl, python3; "none", or "" when not known'),
+    "sock_diag": (TEXT, 'who asked sock_diag(7): cranalyze, ss; "none", or "" when not known'),
     "whole": (FLAG_OR_NONE, "it has its end; null for a plain copy, which has none"),
     "subject": (INT_OR_NONE, "the process that it was made for, null for all"),
 }

@@ -167,6 +167,21 @@ def test_the_script_asks_what_is_shared(
     assert _shared(told, pid) == _shared(live, pid)
 
 
+@pytest.mark.needs("root", "tool:ss", "tool:nsenter")
+def test_the_script_tells_who_is_connected(tmp_path: Path) -> None:
+    with fixtures.start("unix-peer") as started:
+        pid = started.info["root"]
+        proc = _only(tmp_path, [pid, *started.info["outside"]])
+        ran = _script("sh", tmp_path, proc)
+    (tmp_path / "dump").write_bytes(ran.stdout)
+    told = replay.collect(tmp_path / "dump", pid)
+    assert told.meta["source"]["inventory"]["sock_diag"] == "ss"
+    held = [row for row in rows(told, "references") if row["association"] == "peer"]
+    assert {row["holder_kind"] for row in held} == {"SOCKET"}
+    assert [row for row in rows(told, "relations") if row["relation"] == "unix-peer"]
+    assert "usage_leak" in {judged(told, pid).verdict(row["target"]) for row in held}
+
+
 def test_where_nobody_asks_kcmp_the_script_reads_twice(tmp_path: Path) -> None:
     """So that an offset that did not move tells two files apart."""
     with fixtures.start("fork-file") as started:

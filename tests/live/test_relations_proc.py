@@ -14,7 +14,7 @@ import pytest
 
 from analyzer import collect
 from analyzer.check.leaks import check
-from analyzer.core.model import Side
+from analyzer.core.model import Side, Verdict
 from analyzer.relations import relations
 from analyzer.report.facts import of_objects
 from analyzer.report.make import make
@@ -22,7 +22,7 @@ from analyzer.report.value import ReportOptions
 from analyzer.sources import procdump, replay
 from tests.graph import Graph
 from tests.live.test_crossings_files import INOTIFY, pair
-from tests.live.test_ends import ACCEPTED, INTERNET, NOT_ACCEPTED, REUSE, UDP, two
+from tests.live.test_ends import ACCEPTED, INTERNET, NOT_ACCEPTED, REUSE, UDP, UNIX, two
 from tests.live.test_relations_tasks import scene
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.live, pytest.mark.bpf, pytest.mark.needs("root", "kcmp")]
 
-LIVE: Final = {"unix-peer", "reuseport"}  # asked of the running kernel, and in no copy of /proc
-SHOWN: Final = {name for name, one in relations().items() if one.from_proc and one.told} - LIVE
+SHOWN: Final = {name for name, one in relations().items() if one.from_proc and one.told}
 TIED: Final = frozenset(
     {"tracer", "pidfd", "proc-files", "session-left", "cgroup", "bpf-map", "sysv-queue"}
 )
@@ -71,7 +70,7 @@ def said(one: Crossed, pids: set[int]) -> tuple[Any, ...]:
     meeting = None if one.meeting is None else (one.meeting.kind, one.meeting.name)
     known = [end for end in ends if end[-1] != "[]" or end[1] == "MNT_NS" or "/here" in end[3]]
     ours = tuple(sorted(known))  # what else is mounted on this machine changes meanwhile
-    if one.relation == "internet-peer":  # it is told from the end that is met first
+    if one.relation in {"internet-peer", "unix-peer"}:  # told from the end that is met first
         ours = tuple((*end[:6], end[-1]) for end in ours)
     return (one.relation, one.impact, one.gates, meeting, *ours)
 
@@ -145,6 +144,8 @@ def b(): os.close(master)
 def after(*_): os.close(master); os.close(slave)
 """,
     "internet-peer": INTERNET + ACCEPTED,
+    "unix-peer": UNIX["a hostile name"],
+    "reuseport": REUSE,
     "foreign-net": """
 def before():
     kept.append(socket.socket(socket.AF_UNIX))
@@ -320,13 +321,25 @@ def told_of(relation: str, pid: int, pids: set[int]) -> list[set[tuple[Any, ...]
     return [{said(one, pids) for one in r.crossings if one.relation == relation} for r in reports]
 
 
-def test_who_takes_turns_at_a_port_is_asked_of_the_running_kernel() -> None:
-    with two(REUSE) as (around, *both):
-        for pid in both:
-            kernel, procfs = told_of("reuseport", pid, set(both))
-            assert kernel == procfs
-            assert kernel
-        assert told_of("reuseport", around, set(both)) == [set(), set()]
+@pytest.mark.parametrize("name", UNIX)
+def test_a_dump_knows_who_holds_a_unix_socket(name: str, tmp_path: Path) -> None:
+    """Who is connected to it does, though it be not accepted yet."""
+    with quiet(), two(UNIX[name]) as pids:
+        for pid in pids[1:]:
+            procdump.dump(pid, tmp_path / f"{pid}.tar")
+            dumped = replay.collect(tmp_path / f"{pid}.tar", pid)
+            kernel, told = map(unix_sockets, (collect(pid, source="kernel"), dumped), (pid, pid))
+            assert kernel == told != {}
+
+
+def unix_sockets(snapshot: Snapshot, pid: int) -> dict[int, bool]:
+    """Return of the unix sockets of a process, by inode, whether others hold them."""
+    report = make(snapshot, check(snapshot, pid), ReportOptions("check", all=True))
+    return {
+        one.ino: one.verdict is Verdict.USAGE_LEAK
+        for one in report.objects
+        if one.kind == "SOCKET" and one.ino
+    }
 
 
 def test_a_lock_on_a_device_that_all_have_is_told_by_nobody(tmp_path: Path) -> None:
