@@ -62,6 +62,10 @@ _PLAIN: Final = re.compile(rb"\w+(?:/\w+)*")
 _SHORT: Final = 100  # bytes of a name that fit into a header
 _AHEAD: Final = 1 << 14  # of what a damaged stream ends in not more is lost
 _MOST_LINKS: Final = 1 << 14
+# Name, mode, uid, gid, size, mtime, sum, type, where a link leads.
+_HEADER: Final = (
+    b"%b0000600\0" + b"0000000\0" * 2 + b"%011o\0" + b"%011o\0" % 0 + b"%b%b%bustar  \0"
+)
 _DEEPEST: Final = 64  # folders of a name, each of which takes memory
 # Folder and name, size, sum, type, where a link leads; and no prefix of the name.
 _USUAL: Final = re.compile(
@@ -349,21 +353,22 @@ def write(entries: Mapping[str, bytes | str], file: IO[bytes]) -> None:
         data = entry if isinstance(entry, bytes) else b""
         for kind, long in ((b"L", path), (b"K", link)):
             if len(long) > _SHORT:
-                file.write(_header(b"././@LongLink", kind, len(long) + 1) + _padded(long + b"\0"))
+                file.write(_padded(_header(b"././@LongLink", kind, len(long) + 1) + long + b"\0"))
         kind = _SYMLINK if isinstance(entry, str) else b"0"
-        file.write(_header(path, kind, len(data), link) + _padded(data))
+        file.write(_padded(_header(path, kind, len(data), link) + data))
     file.write(bytes(2 * _BLOCK))
 
 
 def _header(name: bytes, kind: bytes, size: int, link: bytes = b"") -> bytes:
-    header = bytearray(
-        name[:_SHORT].ljust(_SHORT, b"\0")
-        + b"0000600\0" + b"0000000\0" * 2  # mode, uid, gid
-        + b"%011o\0" % size + b"%011o\0" % 0  # size, mtime
-        + b" " * 8 + kind + link[:_SHORT].ljust(_SHORT, b"\0") + b"ustar  \0"
-    )  # fmt: skip
-    header[_SUM] = b"%06o\0 " % sum(header)
-    return bytes(header.ljust(_BLOCK, b"\0"))
+    header = _HEADER % (
+        name[:_SHORT].ljust(_SHORT, b"\0"),
+        size,
+        b" " * 8,
+        kind,
+        link[:_SHORT].ljust(_SHORT, b"\0"),
+    )
+    total = (zlib.adler32(header) & 0xFFFF) - 1  # the sum of the bytes, which is less than _PRIME
+    return (header[: _SUM.start] + b"%06o\0 " % total + header[_SUM.stop :]).ljust(_BLOCK, b"\0")
 
 
 def _padded(data: bytes) -> bytes:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from analyzer.procfs.gaps import GapLog
     from analyzer.snapshot.tables import Table
 
+MOST: Final = 500_000
+"""The most tasks of a dump that are read: one takes 5 KiB, and nothing says what it is worth."""
+
 _ID: Final = re.compile(r"[1-9][0-9]{0,8}")
 _UNLISTED: Final = "it is not in the tree, and all that it holds is missing"
 _NAMELESS: Final = "whose child it is, and what else they tell, is not known"
@@ -66,7 +69,8 @@ class Task:
 def read(fs: ProcFs, log: GapLog) -> list[Task]:
     """Read every task; one that vanishes meanwhile is left out, a refusal goes to `log`.
 
-    Raises NotPermittedError where there is none: that is no /proc.
+    Raises NotPermittedError where there is none: that is no /proc; and BadInputError for a dump of
+    more than any machine has.
     """
     found: dict[int, Task] = {}
     pids = processes(fs)
@@ -79,6 +83,8 @@ def read(fs: ProcFs, log: GapLog) -> list[Task]:
         except OSError as error:
             if not vanished(error):
                 log.add(refusal("its threads", "readdir", error, _ALONE), pid)
+        if fs.copied and max(len(pids), len(found)) > MOST:
+            raise BadInputError(f"{fs.root}: more than {MOST:,} processes and threads: refused")
     return list(found.values())
 
 

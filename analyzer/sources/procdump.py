@@ -12,7 +12,7 @@ import platform
 import time
 from datetime import UTC, datetime
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.files import whole
 from analyzer.core.values import replace
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from analyzer.procfs.reading import Progress
     from analyzer.sources.privacy import Redaction
+
+READINGS: Final = 4  # a host where somebody comes each second is quiet for one of them
 
 Entries = dict[str, bytes | str]
 
@@ -77,12 +79,15 @@ def record(
 ) -> Entries:
     """Return the entries of a dump for `pid`: contents as bytes, links as str.
 
-    `only` are the processes that it is to know of, all by default. It is read once more where
-    somebody came meanwhile.
+    `only` are the processes that it is to know of, all by default. It is read again, up to
+    READINGS times in all, where somebody came meanwhile.
     """
-    came, entries = _record(pid, only, others, progress)
-    # Who came was not read, and may hold anything.
-    return _record(pid, only, others, progress)[1] if came else entries
+    entries: Entries = {}
+    came, left = True, READINGS
+    while came and left:  # who came was not read, and may hold anything
+        came, entries = _record(pid, only, others, progress)
+        left -= 1
+    return entries
 
 
 def _record(

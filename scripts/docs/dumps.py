@@ -256,7 +256,7 @@ _PRECONDITIONS: Final = (
     ("nothing missing", "so may who has lost files on the way"),
     ("complete", "it has the marker of its end: a plain copy has none"),
     ("all parents", "no process is a child of one that is not in it"),
-    ("nobody came meanwhile", "who did was not read (`procdump` tries once more)"),
+    ("nobody came meanwhile", "who did was not read (`procdump` reads up to four times)"),
 )
 _COUNTED: Final = (
     ("descriptor tables, memory, root directories, handlers of signals", "tasks", ""),

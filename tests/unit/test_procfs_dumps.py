@@ -23,10 +23,11 @@ from hypothesis import strategies as st
 
 from analyzer.core.errors import BadInputError
 from analyzer.procfs import fs as proc
-from analyzer.procfs import refusals, status, streamed, tarball, textdump
+from analyzer.procfs import refusals, status, streamed, tarball, tasks, textdump
 from analyzer.procfs.archive import open_dump
 from analyzer.procfs.contents import Tree
 from analyzer.procfs.fs import MemoryFs, ProcFs
+from analyzer.procfs.gaps import GapLog
 from analyzer.procfs.record import Recorder
 from analyzer.relations.shown import Looked
 
@@ -121,6 +122,19 @@ def test_a_tree_is_a_mapping_and_knows_its_folders(entries: Entries) -> None:
     assert len(tree) == len(entries)
     assert {name.rpartition("/")[0] for name in entries} <= tree.folders().keys()
     assert dict(Tree({f"x/{name}": entry for name, entry in entries.items()}).below("x")) == entries
+
+
+def test_more_processes_than_any_machine_has_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nearly empty folders take little in an archive, and 5 KiB each here."""
+    monkeypatch.setattr(tasks, "MOST", 9)
+    with pytest.raises(BadInputError, match="more than 9 processes and threads: refused"):
+        tasks.read(MemoryFs({f"{pid}/fd/0": "/" for pid in range(1, 11)}, tmp_path), GapLog())
+    threads = b"7 (x) S 1 " + b"0 " * 15 + b"12 " + b"0 " * 40
+    several = {f"7/task/{tid}/stat": b"%d" % tid + threads[1:] for tid in range(7, 19)}
+    with pytest.raises(BadInputError, match="more than 9 processes and threads: refused"):
+        tasks.read(MemoryFs({"7/stat": threads, **several}, tmp_path), GapLog())
 
 
 def test_a_name_in_too_many_folders_is_passed_over() -> None:
