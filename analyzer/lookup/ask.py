@@ -41,7 +41,7 @@ def machine(
     asked = Request(
         None,
         wanted=wanted,
-        detailed=True,
+        detailed=who.described(queries),
         stated=who.stated(queries),
         related=who.ties(queries),
         enough=enough,

@@ -121,6 +121,11 @@ def stated(queries: Iterable[Query]) -> tuple[str, ...]:
     return tuple({name for query in queries for m in query.meanings for name in m.state})
 
 
+def described(queries: Iterable[Query]) -> bool:
+    """Tell whether all objects are to be described, so that what is meant is found."""
+    return any(meaning.described for query in queries for meaning in query.meanings)
+
+
 def ties(queries: Iterable[Query]) -> tuple[str, ...] | None:
     """Return the relations that the answers take, None for all there are."""
     wanted = [m.ties for query in queries for m in query.meanings]
@@ -331,19 +336,17 @@ def beside(snapshot: Snapshot, files: Rows) -> Rows:
     """
     if not len(files):
         return files
-    references, objects = snapshot.tables["references"], snapshot.tables["objects"]
+    references = snapshot.tables["references"]
     mine = references.where("holder", files + 1)
     mine = mine[references["holder_kind"][mine] == references.code("holder_kind", "FILE")]
     found = references["target"][_which(references, mine, ["f_path.mnt"])] - 1
     superblocks = references["target"][_which(references, mine, ["fuse"])] - 1
     if len(superblocks):
-        of_files = objects["kind"] == objects.code("kind", "FILE")
-        on = objects.known("dev") & np.isin(objects["dev"], objects["dev"][superblocks])
         shown = _which(references, references.where("target", superblocks + 1), ["superblock"])
         mounts = references["holder"][shown] - 1
         used = _which(references, references.where("target", mounts + 1), ["f_path.mnt"])
-        parts = [found, superblocks, np.flatnonzero(of_files & on), references["target"][used] - 1]
-        found = np.concatenate(parts)
+        ends = [references[end][used] - 1 for end in ("holder", "target")]
+        found = np.concatenate([found, superblocks, *ends])
     wanted = np.unique(found)
     return wanted[~np.isin(wanted, files)].astype(np.intp)
 

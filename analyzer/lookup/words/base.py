@@ -86,14 +86,15 @@ class Meaning:
 
     `what` says what it is, "" where the objects say so themselves. `there` tells that it exists
     whoever holds it; else it does if there are rows or places. `missed` tells whether an object
-    that was not found may be there all the same. `unseen` says which holders of it cannot be seen,
-    and what would show them. `pid` is the process that it is of, as we call it. `state` are the
-    facts that are needed to find the rows. `notes` are asked for when the answer is made. What is
-    only a `guess` counts where nothing else holds anything; a `wide` one looks at many objects, and
-    is not made where many words are asked for. Of a snapshot that was kept, `recorded`
-    tells what its tables of tasks, facts and relations say. `ties` are the relations that an answer
-    takes, None for all there are. `removal` is what removes the thing where nobody holds it, and
-    `remedy` what helps whoever does.
+    that was not found may be there all the same. `described` tells that the rows are found by what
+    objects say of themselves, as their inodes and names: else only those found are asked for that.
+    `unseen` says which holders of it cannot be seen, and what would show them. `pid` is the process
+    that it is of, as we call it. `state` are the facts that are needed to find the rows. `notes`
+    are asked for when the answer is made. What is only a `guess` counts where nothing else holds
+    anything; a `wide` one looks at many objects, and is not made where many words are asked for. Of
+    a snapshot that was kept, `recorded` tells what its tables of tasks, facts and relations say.
+    `ties` are the relations that an answer takes, None for all there are. `removal` is what removes
+    the thing where nobody holds it, and `remedy` what helps whoever does.
     """
 
     what: str = ""
@@ -101,6 +102,7 @@ class Meaning:
     places: Callable[[], Places] = nowhere
     there: bool = False
     missed: Callable[[Snapshot], bool] = gaps
+    described: bool = True
     unseen: str = ""
     pid: int | None = None
     state: tuple[str, ...] = ()

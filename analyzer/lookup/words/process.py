@@ -47,6 +47,7 @@ def _parse(asked: str) -> Iterator[Meaning]:
             partial(_shared, pid),
             there=exists(pid),
             missed=lambda _: exists(pid),
+            described=False,
             pid=pid,
             notes=partial(_told_of, pid),
             remedy=f"kill -CONT {pid}" if stopped(pid) else "",
@@ -61,6 +62,7 @@ def _parse(asked: str) -> Iterator[Meaning]:
             "",
             partial(_descriptor, pid, fd),
             missed=lambda _: _has(pid, fd, ""),
+            described=False,
             pid=pid,
             ties=OF_FILES,
         )
@@ -69,6 +71,7 @@ def _parse(asked: str) -> Iterator[Meaning]:
             "",
             partial(_part, pid, _PARTS[part]),
             missed=lambda _: _has(pid, None, _PARTS[part]),
+            described=False,
             pid=pid,
             notes=partial(waiting, pid),
         )
