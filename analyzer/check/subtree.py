@@ -34,6 +34,7 @@ from analyzer.check.links import kind_flags, links, reach, rows_of
 from analyzer.core.errors import BadInputError, TargetVanishedError
 from analyzer.core.values import dataclass
 from analyzer.kinds.base import Judged
+from analyzer.memory.distinct import unique
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,7 +137,7 @@ def _lost(above: Integers, roots: Mask) -> Mask:
 
     An unknown parent is nobody's other child: it may be another one for each.
     """
-    own = np.unique(above[roots])
+    own = unique(above[roots])
     lost: Mask = above != 0
     return lost & ((above != own[0]) | (above < 0)) if len(own) == 1 else lost
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.memory.distinct import unique
 from analyzer.memory.walk import rings
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def of_files(memory: Memory, files: U64, contexts: U64) -> npt.NDArray[np.object
     `contexts` are the `i_flctx` of their inodes, 0 where there is none.
     """
     said = np.full(len(files), "", object)
-    known = np.unique(contexts[contexts != 0])
+    known = unique(contexts[contexts != 0])
     if not len(known):
         return said
     _, lock = held(memory, known)

@@ -19,20 +19,19 @@ from analyzer.kinds import file_types
 from analyzer.kinds._paths import alias_names, entry_names
 from analyzer.kinds._recognise import file_operations, recognised
 from analyzer.kinds._superblock_of import magic_of
-from analyzer.kinds.base import FileType, State
+from analyzer.kinds.base import FileType, Known, State
 from analyzer.memory.trees import rbtrees
 from analyzer.memory.walk import rings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
-    from analyzer.kinds.base import U64, Mask
+    from analyzer.kinds.base import U64, Mask, Told
     from analyzer.memory.reader import Memory
     from analyzer.memory.walk import Elements
 
-    Told = Mapping[str, npt.NDArray[Any]]
 
 _ANONYMOUS: Final = 0x09041934  # ANON_INODE_FS_MAGIC, include/uapi/linux/magic.h
 _MQUEUE: Final = 0x19800202  # MQUEUE_MAGIC, ipc/mqueue.c
@@ -118,14 +117,10 @@ def _data(memory: Memory, files: U64) -> U64:
     return data
 
 
-def _masked(values: npt.NDArray[Any], ok: Mask) -> np.ma.MaskedArray[Any, Any]:
-    return np.ma.masked_array(values, ~ok)
-
-
 def _eventfd(memory: Memory, files: U64) -> Told:
     read = memory.gather(_data(memory, files), "eventfd_ctx", {"id": "id", "count": "count"})
     count = np.minimum(read["count"], np.uint64((1 << 63) - 1)).astype(np.int64)
-    return {"eventfd.id": _masked(read["id"], read.ok), "eventfd.count": _masked(count, read.ok)}
+    return {"eventfd.id": Known(read["id"], read.ok), "eventfd.count": Known(count, read.ok)}
 
 
 def items(memory: Memory, files: U64) -> tuple[Elements, U64, npt.NDArray[np.int64]]:
@@ -175,8 +170,8 @@ def _timerfd(memory: Memory, files: U64) -> Told:
     clocks = [clock(one) for one in read["clock"].tolist()]
     return {
         "timerfd.clock": np.where(read.ok, texts(clocks), ""),
-        "timerfd.interval": _masked(read["interval"].astype(np.int64), read.ok),
-        "timerfd.ticks": _masked(read["ticks"].astype(np.int64), read.ok),
+        "timerfd.interval": Known(read["interval"].astype(np.int64), read.ok),
+        "timerfd.ticks": Known(read["ticks"].astype(np.int64), read.ok),
     }
 
 
@@ -281,7 +276,7 @@ def _bpf(
     ok: Mask, ids: npt.NDArray[Any], names: list[bytes], types: list[int], words: Sequence[str]
 ) -> Told:
     return {
-        "bpf.id": _masked(ids, ok),
+        "bpf.id": Known(ids, ok),
         "bpf.name": np.where(ok, texts([plain(name) for name in names]), ""),
         "bpf.type": np.where(ok, texts([named(code, words) for code in types]), ""),
     }
@@ -313,8 +308,8 @@ def _queue(memory: Memory, files: U64) -> Told:
     ok = read.ok & queue.ok
     return {
         "mqueue.name": np.where(ok, alias_names(memory, read["inode"]), ""),
-        "mqueue.messages": _masked(queue["now"], ok),
-        "mqueue.most": _masked(queue["most"], ok),
+        "mqueue.messages": Known(queue["now"], ok),
+        "mqueue.most": Known(queue["most"], ok),
     }
 
 

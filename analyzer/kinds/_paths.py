@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.memory.distinct import unique
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -97,7 +99,7 @@ def _texts(memory: Memory, addresses: U64, lengths: I64) -> list[bytes]:
     """Read texts of their own lengths, those of one size at once: no byte behind a text is read."""
     found = [b""] * len(addresses)
     sizes = np.maximum(np.minimum(lengths, _LONGEST) + 7 & ~7, 8)
-    for size in np.unique(sizes).tolist():
+    for size in unique(sizes).tolist():
         rows = np.flatnonzero(sizes == size)
         data, _ = memory.read(addresses[rows], size)
         for row, line, length in zip(rows.tolist(), data, lengths[rows].tolist(), strict=True):

@@ -15,7 +15,7 @@ import numpy as np
 
 from analyzer.core.model import Fact
 from analyzer.kinds._named_types import named, plain, texts
-from analyzer.kinds.base import State
+from analyzer.kinds.base import Known, State
 from analyzer.kinds.superblock import device_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from analyzer.kinds.base import U64, Mask
+    from analyzer.kinds.base import U64, Mask, Told
     from analyzer.memory.reader import Memory
 
     Words = npt.NDArray[np.object_]
@@ -169,7 +169,7 @@ def _path(name: bytes) -> str:
     return shown.replace(b"\0", b"@").decode("utf-8", "surrogateescape")
 
 
-def _common(memory: Memory, socks: U64) -> dict[str, npt.NDArray[Any]]:
+def _common(memory: Memory, socks: U64) -> dict[str, Any]:
     read = memory.gather(
         socks, "sock",
         {"family": "__sk_common.skc_family", "type": "sk_type", "state": "__sk_common.skc_state",
@@ -186,9 +186,9 @@ def _common(memory: Memory, socks: U64) -> dict[str, npt.NDArray[Any]]:
         "socket.state": _of(read.ok, list(map(state_word, families, states, read["type"]))),
         "socket.protocol": _of(read.ok, [_protocol(*pair) for pair in pairs]),
         "socket.shutdown": _of(read.ok, [shutdown_word(one) for one in read["shut"].tolist()]),
-        "socket.netns": np.ma.masked_array(net["ino"], ~(read.ok & net.ok)),
-        "socket.waiting": np.ma.masked_array(read["waiting"], ~listens),
-        "socket.backlog": np.ma.masked_array(read["most"], ~listens),
+        "socket.netns": Known(net["ino"], read.ok & net.ok),
+        "socket.waiting": Known(read["waiting"], listens),
+        "socket.backlog": Known(read["most"], listens),
     }
 
 
@@ -233,7 +233,7 @@ def type_word(number: int) -> str:
     return _TYPES.get(number, str(number))
 
 
-def _of_unix(memory: Memory, socks: U64) -> Mapping[str, npt.NDArray[Any]]:
+def _of_unix(memory: Memory, socks: U64) -> Told:
     peer = memory.gather(socks, "unix_sock", {"peer": "peer"})
     queue = memory.gather(
         socks, "sock", {"length": "sk_receive_queue.qlen", "state": "__sk_common.skc_state"}
@@ -243,16 +243,16 @@ def _of_unix(memory: Memory, socks: U64) -> Mapping[str, npt.NDArray[Any]]:
     ino = inode_numbers(memory, peer["peer"])
     return {
         **_common(memory, socks),
-        "socket.waiting": np.ma.masked_array(queue["length"], ~(queue.ok & listens)),
-        "socket.queued": np.ma.masked_array(queue["length"], ~(queue.ok & ~listens)),
+        "socket.waiting": Known(queue["length"], queue.ok & listens),
+        "socket.queued": Known(queue["length"], queue.ok & ~listens),
         "local": paths(memory, socks),
         "remote": far,
-        "socket.peer": np.ma.masked_array(ino, ino == 0),
+        "socket.peer": Known(ino, ino != 0),
         **_bound_on(memory, socks),
     }
 
 
-def _bound_on(memory: Memory, socks: U64) -> Mapping[str, npt.NDArray[Any]]:
+def _bound_on(memory: Memory, socks: U64) -> Told:
     """Return the filesystem on which each unix socket is bound, which it keeps, and its inode."""
     bound = memory.gather(socks, "unix_sock", {"mount": "path.mnt", "dentry": "path.dentry"})
     shown = memory.gather(bound["mount"], "vfsmount", {"superblock": "mnt_sb"})
@@ -262,8 +262,8 @@ def _bound_on(memory: Memory, socks: U64) -> Mapping[str, npt.NDArray[Any]]:
     inode = memory.gather(entry["inode"], "inode", {"ino": "i_ino"})
     there = known & entry.ok & inode.ok & (inode["ino"] != 0)
     return {
-        "socket.device": np.ma.masked_array(device.astype(np.int64), ~known),
-        "socket.inode": np.ma.masked_array(inode["ino"].astype(np.int64), ~there),
+        "socket.device": Known(device.astype(np.int64), known),
+        "socket.inode": Known(inode["ino"].astype(np.int64), there),
     }
 
 
@@ -275,7 +275,7 @@ def inode_numbers(memory: Memory, socks: U64) -> U64:
     return np.where(inode.ok, inode["ino"], 0).astype(np.uint64)
 
 
-def _of_others(memory: Memory, socks: U64) -> Mapping[str, npt.NDArray[Any]]:
+def _of_others(memory: Memory, socks: U64) -> Told:
     told = _common(memory, socks)
     local, remote = np.full(len(socks), "", object), np.full(len(socks), "", object)
     ends = endpoints(memory, socks)
@@ -294,9 +294,7 @@ def _of_others(memory: Memory, socks: U64) -> Mapping[str, npt.NDArray[Any]]:
         **told,
         "local": local,
         "remote": remote,
-        "socket.queued": np.ma.masked_array(
-            queue["length"], ~(queue.ok & queued & (queue["length"] > 0))
-        ),
+        "socket.queued": Known(queue["length"], queue.ok & queued & (queue["length"] > 0)),
         "socket.corked": _corked(memory, socks, np.isin(told["socket.protocol"], _UDP)),
         **_heard(memory, socks, told["socket.family"] == "packet"),
     }

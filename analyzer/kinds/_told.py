@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from analyzer.kinds.base import Known
 
+if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from analyzer.kinds.base import Told
     from analyzer.memory.reader import Columns
 
 
-def fields(read: Columns) -> Mapping[str, npt.NDArray[Any]]:
+def fields(read: Columns) -> Told:
     """Return columns that are called as facts as these: unknown where they could not be read."""
-    return {name: np.ma.masked_array(values, ~read.ok) for name, values in read.values.items()}
+    return {name: Known(values, read.ok) for name, values in read.values.items()}
 
 
 def ipc_names(word: str, read: Columns) -> npt.NDArray[np.object_]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     U64 = npt.NDArray[np.uint64]
     I64 = npt.NDArray[np.int64]
     Mask = npt.NDArray[np.bool_]
+    Told = Mapping[str, npt.NDArray[Any] | "Known"]
 
 ALL_RULES = frozenset(Rules)
 SINCE_LINUX_CR = frozenset({Rules.LINUX_CR, Rules.MODERN})
@@ -145,16 +146,23 @@ Describe = Callable[["Memory", "U64"], Mapping[str, "npt.NDArray[Any]"]]
 Names = Callable[["Memory", "U64"], "npt.NDArray[np.object_]"]
 
 
+class Known(NamedTuple):
+    """A column of what is not known of all objects: the values, and where they are some."""
+
+    values: npt.NDArray[Any]
+    where: Mask
+
+
 @dataclass(frozen=True)
 class State:
     """What a kind, or a type of open file, can say of the state of an object.
 
     `read` is given n addresses and returns a column for each fact that this kernel knows: integers
-    for a number, str objects for a text ("" is not known); or a masked array, where some lack it.
+    for a number, str objects for a text ("" is not known); or `Known`, where some lack it.
     """
 
     facts: tuple[Fact, ...]
-    read: Callable[[Memory, U64], Mapping[str, npt.NDArray[Any]]]
+    read: Callable[[Memory, U64], Told]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ holds it (kernel/bpf/syscall.c). Its count is not compared: the pins are not loo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -15,11 +15,9 @@ from analyzer.kinds._told import fields
 from analyzer.kinds.base import Judged, Kind, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy.typing as npt
 
-    from analyzer.kinds.base import U64
+    from analyzer.kinds.base import U64, Told
     from analyzer.memory.reader import Memory
 
 
@@ -30,7 +28,7 @@ def _names(memory: Memory, addresses: U64) -> npt.NDArray[np.object_]:
     return np.array([f"{name} (id {n})" if name else f"id {n}" for name, n in pairs], object)
 
 
-def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
+def _state(memory: Memory, addresses: U64) -> Told:
     return fields(
         memory.gather(addresses, "bpf_map", {"bpf.map": "id", "bpf.entries": "max_entries"})
     )

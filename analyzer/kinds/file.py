@@ -31,17 +31,18 @@ from analyzer.kinds._paths import entry_names, paths
 from analyzer.kinds._proc_pid import FILE_OWNER, owners
 from analyzer.kinds._proc_pid import FILE_TYPES as PROC_TYPES
 from analyzer.kinds._recognise import file_operations, recognised
-from analyzer.kinds.base import ALL_RULES, Counter, Edges, Kind, State
+from analyzer.kinds.base import ALL_RULES, Counter, Edges, Kind, Known, State
 from analyzer.kinds.cred import OPENED, opened
 from analyzer.kinds.mount import ON, internal, of_vfs, on_detached
 from analyzer.kinds.superblock import device_of
+from analyzer.memory.distinct import unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
 
-    from analyzer.kinds.base import I64, U64, Mask
+    from analyzer.kinds.base import I64, U64, Mask, Told
     from analyzer.memory.reader import Memory
 
 # include/uapi/linux/magic.h
@@ -197,7 +198,7 @@ def _in_place(name: str, magic: int) -> str:
     return f"anon_inode:{name[1:]}" if magic == _ANON_INODE_MAGIC else name
 
 
-def _state(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
+def _state(memory: Memory, files: U64) -> Told:
     read = memory.gather(
         files,
         "file",
@@ -230,8 +231,9 @@ def _state(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
     gone = ok & np.isin(kinds, _NAMED) & ((links == 0) | _nameless(memory, read["dentry"]))
     gone[gone] = ~internal(memory, of_vfs(memory, read["mnt"][gone]))
     modes, flags = read["mode"].tolist(), read["flags"].tolist()
+    polled = _polled(memory, files).astype(np.int64)
     return {
-        "links": np.ma.masked_array(links, ~gone),
+        "links": Known(links, gone),
         "special": np.where(
             ok & np.isin(kinds, (stat.S_IFCHR, stat.S_IFBLK)),
             texts(list(map(_special, kinds.tolist(), inode["device"].tolist()))),
@@ -240,11 +242,11 @@ def _state(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
         "open.mode": np.where(read.ok, texts([_mode(mode) for mode in modes]), ""),
         "open.flags": np.where(read.ok, texts([flag_words(value) for value in flags]), ""),
         "open.type": open_types(memory, files),
-        "size": np.ma.masked_array(inode["size"], ~sized),
-        "space": np.ma.masked_array(_space(memory, files, inode["size"]), ~sized),
+        "size": Known(inode["size"], sized),
+        "space": Known(_space(memory, files, inode["size"]), sized),
         "source": np.where(block.ok, texts([plain(one) for one in block["id"].tolist()]), ""),
         "lock": of_files(memory, files, locks),
-        "polled": np.ma.masked_equal(_polled(memory, files).astype(np.int64), 0),
+        "polled": Known(polled, polled != 0),
     }
 
 
@@ -293,7 +295,7 @@ def open_types(memory: Memory, files: U64) -> npt.NDArray[np.object_]:
     magic = np.where(block.ok, block["magic"], 0).astype(np.int64)
     found = np.full(len(files), "", object)
     modes = inode["mode"].astype(np.int64) & _TYPE
-    for mode in np.unique(modes[inode.ok]).tolist():
+    for mode in unique(modes[inode.ok]).tolist():
         found[inode.ok & (modes == mode)] = SORTS.get(mode, "")
     for number, word in _SORT_OF.items():
         found[magic == number] = word

@@ -6,7 +6,7 @@ that is gone keeps what remains of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -19,11 +19,9 @@ from analyzer.kinds.mount import ROOT as ON_ROOT
 from analyzer.kinds.mount import of_vfs, on_detached
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    import numpy.typing as npt
-
-    from analyzer.kinds.base import U64
+    from analyzer.kinds.base import U64, Told
     from analyzer.memory.reader import Memory
 
 
@@ -38,7 +36,7 @@ def _walk(memory: Memory, places: U64) -> Iterator[Edges]:
         yield on_detached(memory, np.where(read.ok, read[f"{name}_mnt"], np.uint64(0)), mounted)
 
 
-def _state(memory: Memory, places: U64) -> Mapping[str, npt.NDArray[Any]]:
+def _state(memory: Memory, places: U64) -> Told:
     read = memory.gather(
         places,
         "fs_struct",

@@ -6,25 +6,19 @@ ioprio_set(2) on one of them is for all (block/blk-ioc.c).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
-import numpy as np
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import Fact
-from analyzer.kinds.base import Judged, Kind, State
+from analyzer.kinds.base import Judged, Kind, Known, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import numpy.typing as npt
-
-    from analyzer.kinds.base import U64
+    from analyzer.kinds.base import U64, Told
     from analyzer.memory.reader import Memory
 
 
-def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
+def _state(memory: Memory, addresses: U64) -> Told:
     read = memory.gather(addresses, "io_context", {"users": "active_ref.counter"})
-    return {"io_context.tasks": np.ma.masked_array(read["users"], ~read.ok)}
+    return {"io_context.tasks": Known(read["users"], read.ok)}
 
 
 TASKS: Final = Fact("io_context.tasks", "number", "tasks that share an I/O context")

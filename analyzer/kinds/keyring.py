@@ -6,7 +6,7 @@ Keys know no container: only a user namespace keeps some of them apart.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -15,11 +15,9 @@ from analyzer.kinds._told import fields
 from analyzer.kinds.base import Judged, Kind, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy.typing as npt
 
-    from analyzer.kinds.base import U64
+    from analyzer.kinds.base import U64, Told
     from analyzer.memory.reader import Memory
 
 _LONGEST: Final = 256
@@ -33,7 +31,7 @@ def _names(memory: Memory, addresses: U64) -> npt.NDArray[np.object_]:
     return np.array([f"{name} ({n})" if ok and name else str(n) for name, n, ok in rows], object)
 
 
-def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
+def _state(memory: Memory, addresses: U64) -> Told:
     return fields(memory.gather(addresses, "key", {"key.serial": "serial", "key.owner": "uid.val"}))
 
 

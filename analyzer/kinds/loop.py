@@ -7,7 +7,7 @@ of the kernel's filesystem of block devices.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from analyzer.kinds.base import U64
+    from analyzer.kinds.base import U64, Told
     from analyzer.memory.reader import Memory
 
 LOOP: Final = Association("loop", "is backed by it")
@@ -60,7 +60,7 @@ def _names(memory: Memory, addresses: U64) -> npt.NDArray[np.object_]:
     return np.array([f"/dev/loop{number}" for number in read["number"].tolist()], object)
 
 
-def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
+def _state(memory: Memory, addresses: U64) -> Told:
     read = memory.gather(addresses, "loop_device", {"file": "lo_backing_file"})
     file = memory.gather(read["file"], "file", {"mnt": "f_path.mnt", "dentry": "f_path.dentry"})
     mount = file["mnt"] - np.uint64(memory.offset("mount", "mnt"))

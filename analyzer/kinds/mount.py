@@ -17,7 +17,7 @@ import numpy as np
 
 from analyzer.core.model import Fact
 from analyzer.kinds._paths import paths, within
-from analyzer.kinds.base import Association, Edges, Judged, Kind, State
+from analyzer.kinds.base import Association, Edges, Judged, Kind, Known, State
 from analyzer.kinds.nsfs import on_nsfs
 from analyzer.kinds.superblock import FILESYSTEM, NUMBER, READ_ONLY, SHOWN, numbers, types
 from analyzer.memory.bpf import plausible
@@ -26,11 +26,11 @@ from analyzer.memory.trees import rbtrees
 from analyzer.memory.walk import Elements, rings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     import numpy.typing as npt
 
-    from analyzer.kinds.base import I64, U64, Mask
+    from analyzer.kinds.base import I64, U64, Mask, Told
     from analyzer.memory.reader import Memory
 
 MOUNT: Final = Association("mount", "is mounted in it", collects=False)
@@ -116,7 +116,7 @@ def _names(memory: Memory, mounts: U64) -> npt.NDArray[np.object_]:
     return names
 
 
-def _state(memory: Memory, mounts: U64) -> Mapping[str, npt.NDArray[Any]]:
+def _state(memory: Memory, mounts: U64) -> Told:
     read = memory.gather(
         mounts, "mount",
         {"root": "mnt.mnt_root", "flags": "mnt.mnt_flags", "id": "mnt_id",
@@ -127,8 +127,8 @@ def _state(memory: Memory, mounts: U64) -> Mapping[str, npt.NDArray[Any]]:
     block = memory.gather(read["sb"], "super_block", {"dev": "s_dev"})
     master = memory.gather(read["master"], "mount", {"group": "mnt_group_id"})
 
-    def known(values: npt.NDArray[Any], mask: Mask) -> npt.NDArray[Any]:
-        return np.ma.masked_array(values.astype(np.int64), ~(read.ok & mask))
+    def known(values: npt.NDArray[Any], mask: Mask) -> Known:
+        return Known(values.astype(np.int64), read.ok & mask)
 
     always = np.ones(len(mounts), np.bool_)
     group: I64 = read["group"].astype(np.int64)

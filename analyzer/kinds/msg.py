@@ -6,19 +6,17 @@ process holds one: who uses it is told by what it keeps of them (`relations.sysv
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import Fact
 from analyzer.kinds._told import fields, ipc_names
 from analyzer.kinds.base import Judged, Kind, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
     import numpy.typing as npt
 
-    from analyzer.kinds.base import U64
+    from analyzer.kinds.base import U64, Told
     from analyzer.memory.reader import Memory
 
 
@@ -27,7 +25,7 @@ def _names(memory: Memory, addresses: U64) -> npt.NDArray[np.object_]:
     return ipc_names("msqid", read)
 
 
-def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
+def _state(memory: Memory, addresses: U64) -> Told:
     read = memory.gather(
         addresses, "msg_queue", {"msg.messages": "q_qnum", "msg.bytes": "q_cbytes"}
     )

@@ -7,7 +7,7 @@ references to the memory alone and is not looked at; sockets of the kernel's own
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -16,17 +16,15 @@ from analyzer.core.values import replace
 from analyzer.kinds import _proc_net
 from analyzer.kinds._initial import initial
 from analyzer.kinds._namespace import Holds, namespace
-from analyzer.kinds.base import Judged, State
+from analyzer.kinds.base import Judged, Known, State
 from analyzer.kinds.net_socket import ORPHAN, orphans
 from analyzer.kinds.netdev import INTERFACE, interfaces
 from analyzer.memory.trees import xarrays
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-    import numpy.typing as npt
-
-    from analyzer.kinds.base import U64, Edges
+    from analyzer.kinds.base import U64, Edges, Told
     from analyzer.memory.reader import Memory
 
 
@@ -34,7 +32,7 @@ def _walk(memory: Memory, namespaces: U64) -> Iterable[Edges]:
     return chain(orphans(memory, namespaces), interfaces(memory, namespaces))
 
 
-def _state(memory: Memory, namespaces: U64) -> Mapping[str, npt.NDArray[Any]]:
+def _state(memory: Memory, namespaces: U64) -> Told:
     """Read the ids by which the initial one knows others (ip-netns(8), list-id)."""
     first = np.array([initial(memory, "net")], np.uint64)
     root = memory.gather(
@@ -46,7 +44,7 @@ def _state(memory: Memory, namespaces: U64) -> Mapping[str, npt.NDArray[Any]]:
         at: base + n for at, n in zip(known.value.tolist(), known.index.tolist(), strict=True)
     }
     column = np.array([number.get(one, -1) for one in namespaces.tolist()], np.int64)
-    return {"netns.id": np.ma.masked_array(column, column < 0)}
+    return {"netns.id": Known(column, column >= 0)}
 
 
 _FACTS: Final = (

@@ -7,21 +7,21 @@ two of them in different namespaces can be the ends of one wire (veth), or one o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.model import Fact
 from analyzer.kinds._named_types import plain, texts
-from analyzer.kinds.base import Association, Edges, Judged, Kind, State
+from analyzer.kinds.base import Association, Edges, Judged, Kind, Known, State
 from analyzer.memory.walk import rings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     import numpy.typing as npt
 
-    from analyzer.kinds.base import U64
+    from analyzer.kinds.base import U64, Told
     from analyzer.memory.reader import Memory
 
 INTERFACE: Final = Association("netdev", "its interface")
@@ -43,9 +43,9 @@ def names(memory: Memory, devices: U64) -> npt.NDArray[np.object_]:
     return np.where(read.ok, texts([plain(name) for name in read["name"].tolist()]), "")
 
 
-def _state(memory: Memory, devices: U64) -> Mapping[str, npt.NDArray[Any]]:
+def _state(memory: Memory, devices: U64) -> Told:
     read = memory.gather(devices, "net_device", {"index": "ifindex"})
-    return {"netdev.index": np.ma.masked_array(read["index"], ~read.ok)}
+    return {"netdev.index": Known(read["index"], read.ok)}
 
 
 KIND: Final = Kind(

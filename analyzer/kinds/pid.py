@@ -13,21 +13,21 @@ compared.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.model import Fact, Impact
 from analyzer.kinds._named_types import plain, texts
-from analyzer.kinds.base import Association, Edges, FileType, Judged, Kind, State
+from analyzer.kinds.base import Association, Edges, FileType, Judged, Kind, Known, State
 from analyzer.memory.trees import xarrays
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     import numpy.typing as npt
 
-    from analyzer.kinds.base import I64, U64, Mask
+    from analyzer.kinds.base import I64, U64, Mask, Told
     from analyzer.memory.reader import Memory
 
 PIDFD: Final = Association("pidfd", "is a pidfd of it")
@@ -91,12 +91,12 @@ def targets(memory: Memory, files: U64) -> U64:
     return found
 
 
-def _state(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:
+def _state(memory: Memory, files: U64) -> Told:
     pids = targets(memory, files)
     first = pids + np.uint64(memory.offset("pid", "numbers"))
     read = memory.gather(np.where(pids != 0, first, np.uint64(0)), "upid", {"number": "nr"})
     return {
-        "pidfd.pid": np.ma.masked_array(read["number"], ~read.ok),
+        "pidfd.pid": Known(read["number"], read.ok),
         "pidfd.comm": _commands(memory, pids),
         "pidfd.nspid": _numbers(memory, pids),
     }

@@ -7,19 +7,19 @@ pipe to somebody outside shows in no file's count: it shows here. linux-cr did n
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.model import Fact, Impact
-from analyzer.kinds.base import Association, Counter, Edges, FileType, Kind, State
+from analyzer.kinds.base import Association, Counter, Edges, FileType, Kind, Known, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     import numpy.typing as npt
 
-    from analyzer.kinds.base import U64, Mask
+    from analyzer.kinds.base import U64, Mask, Told
     from analyzer.memory.reader import Memory
 
 READER: Final = Association("pipe.reader", "reads from it")
@@ -48,13 +48,13 @@ def _of_files(memory: Memory, files: U64) -> Iterator[Edges]:
         yield Edges(association, "PIPE", at, read["pipe"][at])
 
 
-def _state(memory: Memory, pipes: U64) -> Mapping[str, npt.NDArray[Any]]:
+def _state(memory: Memory, pipes: U64) -> Told:
     read = memory.gather(pipes, "pipe_inode_info", {"readers": "readers", "writers": "writers"})
     unread, known = _unread(memory, pipes)
     return {
-        "readers": np.ma.masked_array(read["readers"], ~read.ok),
-        "writers": np.ma.masked_array(read["writers"], ~read.ok),
-        "unread": np.ma.masked_array(unread, ~known),
+        "readers": Known(read["readers"], read.ok),
+        "writers": Known(read["writers"], read.ok),
+        "unread": Known(unread, known),
     }
 
 

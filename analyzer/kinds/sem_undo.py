@@ -6,25 +6,19 @@ one did with SEM_UNDO is undone when the last of them has ended (ipc/sem.c, exit
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
-import numpy as np
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import Fact
-from analyzer.kinds.base import Judged, Kind, State
+from analyzer.kinds.base import Judged, Kind, Known, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import numpy.typing as npt
-
-    from analyzer.kinds.base import U64
+    from analyzer.kinds.base import U64, Told
     from analyzer.memory.reader import Memory
 
 
-def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
+def _state(memory: Memory, addresses: U64) -> Told:
     read = memory.gather(addresses, "sem_undo_list", {"users": "refcnt.refs.counter"})
-    return {"sem_undo.tasks": np.ma.masked_array(read["users"], ~read.ok)}
+    return {"sem_undo.tasks": Known(read["users"], read.ok)}
 
 
 _FACTS: Final = (Fact("sem_undo.tasks", "number", "tasks that share a list of semaphore undos"),)

@@ -13,7 +13,7 @@ file there has.
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -27,17 +27,18 @@ from analyzer.kinds.base import (
     FileType,
     Judged,
     Kind,
+    Known,
     Pointer,
     State,
 )
 from analyzer.memory.trees import xarrays
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     import numpy.typing as npt
 
-    from analyzer.kinds.base import U64, Mask
+    from analyzer.kinds.base import U64, Mask, Told
     from analyzer.memory.reader import Memory
 
 SEGMENT: Final = Association("shm", "its segment {slot}", SINCE_LINUX_CR)
@@ -84,17 +85,17 @@ def _names(memory: Memory, addresses: U64) -> npt.NDArray[np.object_]:
     return ipc_names("shmid", read)
 
 
-def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
+def _state(memory: Memory, addresses: U64) -> Told:
     read = memory.gather(
         addresses, "shmid_kernel",
         {"id": "shm_perm.id", "key": "shm_perm.key", "bytes": "shm_segsz",
          "attaches": "shm_nattch"},
     )  # fmt: skip
     return {
-        "shm.id": np.ma.masked_array(read["id"], ~read.ok),
-        "shm.key": np.ma.masked_array(read["key"].astype(np.int64) & 0xFFFFFFFF, ~read.ok),
-        "shm.size": np.ma.masked_array(read["bytes"], ~read.ok),
-        "shm.attaches": np.ma.masked_array(read["attaches"], ~read.ok),
+        "shm.id": Known(read["id"], read.ok),
+        "shm.key": Known(read["key"].astype(np.int64) & 0xFFFFFFFF, read.ok),
+        "shm.size": Known(read["bytes"], read.ok),
+        "shm.attaches": Known(read["attaches"], read.ok),
     }
 
 

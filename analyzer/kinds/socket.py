@@ -155,7 +155,8 @@ def _closed_senders(memory: Memory, messages: Elements) -> Edges:
     _, unix, _ = owned(memory, sock)
     at = np.flatnonzero(unix & read.ok & (read["file"] == 0))
     pairs = np.stack((messages.owner[at].astype(np.uint64), sock[at]), axis=1)
-    distinct = np.unique(pairs, axis=0)
+    _, once = np.unique(pairs, axis=0, return_index=True)
+    distinct = pairs[once]
     holder = distinct[:, 0].astype(np.int64)
     uncounted = np.zeros(len(distinct), np.int64)
     return Edges(SENDER, "SOCKET", holder, distinct[:, 1].copy(), weight=uncounted)

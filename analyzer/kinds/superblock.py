@@ -23,7 +23,7 @@ from analyzer.core.model import Fact
 from analyzer.kinds._fuse import FILE_TYPE as FUSE
 from analyzer.kinds._initial import initial
 from analyzer.kinds._paths import paths
-from analyzer.kinds.base import Association, Edges, Finder, Judged, Kind, Pointer, State
+from analyzer.kinds.base import Association, Edges, Finder, Judged, Kind, Known, Pointer, State
 from analyzer.kinds.pid import remains
 from analyzer.memory.walk import rings
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from analyzer.kinds.base import I64, U64
+    from analyzer.kinds.base import I64, U64, Told
     from analyzer.memory.reader import Memory
 
 SHOWN: Final = Association("superblock", "is a mount of it")
@@ -137,7 +137,7 @@ def makedev(major: U64, minor: U64) -> U64:
     return result
 
 
-def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
+def _state(memory: Memory, addresses: U64) -> Told:
     read = memory.gather(
         addresses,
         "super_block",
@@ -152,7 +152,7 @@ def _state(memory: Memory, addresses: U64) -> Mapping[str, npt.NDArray[Any]]:
         "device": numbers(read["dev"].astype(np.int64)),
         "on": np.where(on_device, np.array([*map(_text, read["id"].tolist())], object), ""),
         "backing": backing_files(memory, np.where(on_device, read["bdev"], np.uint64(0))),
-        "read_only": np.ma.masked_array(read["flags"].astype(np.int64) & _SB_RDONLY, ~read.ok),
+        "read_only": Known(read["flags"].astype(np.int64) & _SB_RDONLY, read.ok),
     }
 
 

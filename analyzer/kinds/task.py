@@ -25,6 +25,7 @@ from analyzer.kinds.base import (
     Edges,
     Judged,
     Kind,
+    Known,
     Pointer,
     State,
 )
@@ -32,11 +33,11 @@ from analyzer.kinds.io_context import TASKS
 from analyzer.kinds.pid import innermost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     import numpy.typing as npt
 
-    from analyzer.kinds.base import U64, Mask
+    from analyzer.kinds.base import U64, Mask, Told
     from analyzer.memory.reader import Memory
 
 _PF_KTHREAD: Final = 0x00200000
@@ -60,7 +61,7 @@ def _walk(memory: Memory, tasks: U64) -> Iterator[Edges]:
     yield from exec_state.of_tasks(memory, tasks)
 
 
-def _state(memory: Memory, tasks: U64) -> Mapping[str, npt.NDArray[Any]]:
+def _state(memory: Memory, tasks: U64) -> Told:
     read = memory.gather(
         tasks,
         "task_struct",
@@ -85,11 +86,11 @@ def _state(memory: Memory, tasks: U64) -> Mapping[str, npt.NDArray[Any]]:
             for name, index in (("task.group", 2), ("task.session", 3))  # PIDTYPE_PGID, _SID
         },
         "session.hidden": np.where(hidden, "session of another pid namespace", "").astype(object),
-        "zombie.status": np.ma.masked_array(read["code"], ~(zombie & leads)),
-        "task.tracer": np.ma.masked_array(tracer["number"], ~(read.ok & (read["ptrace"] != 0))),
+        "zombie.status": Known(read["code"], zombie & leads),
+        "task.tracer": Known(tracer["number"], read.ok & (read["ptrace"] != 0)),
         "task.pending": np.where(read.ok & pids.ok & ~zombie, pending, ""),
-        "io_context.tasks": np.ma.masked_array(
-            shares["tasks"], ~(read.ok & shares.ok & (read["io"] != 0) & (shares["tasks"] > 1))
+        "io_context.tasks": Known(
+            shares["tasks"], read.ok & shares.ok & (read["io"] != 0) & (shares["tasks"] > 1)
         ),
         "task.vfork": np.where(read.ok & (read["vfork"] != 0), "in vfork(2)", "").astype(object),
     }
@@ -114,10 +115,10 @@ def _hidden(memory: Memory, pids: U64, others: U64) -> Mask:
     return mask
 
 
-def _number(memory: Memory, pids: U64, ok: Mask) -> np.ma.MaskedArray[Any, Any]:
+def _number(memory: Memory, pids: U64, ok: Mask) -> Known:
     first = pids + np.uint64(memory.offset("pid", "numbers"))
     read = memory.gather(np.where(ok & (pids != 0), first, np.uint64(0)), "upid", {"nr": "nr"})
-    return np.ma.masked_array(read["nr"], ~read.ok)
+    return Known(read["nr"], read.ok)
 
 
 _FACTS: Final = (

@@ -14,20 +14,29 @@ from __future__ import annotations
 
 import re
 import stat
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.model import Fact, Impact
 from analyzer.kinds._named_types import texts
-from analyzer.kinds.base import SINCE_LINUX_CR, Association, Counter, Edges, FileType, Kind, State
+from analyzer.kinds.base import (
+    SINCE_LINUX_CR,
+    Association,
+    Counter,
+    Edges,
+    FileType,
+    Kind,
+    Known,
+    State,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     import numpy.typing as npt
 
-    from analyzer.kinds.base import U64, Mask
+    from analyzer.kinds.base import U64, Mask, Told
     from analyzer.memory.reader import Memory
 
 FILE: Final = Association("tty.file", "open on it", SINCE_LINUX_CR)
@@ -93,7 +102,7 @@ def _names(memory: Memory, ttys: U64) -> npt.NDArray[np.object_]:
     )
 
 
-def _state(memory: Memory, ttys: U64) -> Mapping[str, npt.NDArray[Any]]:
+def _state(memory: Memory, ttys: U64) -> Told:
     read = memory.gather(ttys, "tty_struct", {"index": "index", "driver": "driver", "link": "link"})
     driver = memory.gather(read["driver"], "tty_driver", {"name": "driver_name"})
     words, good = memory.read(driver["name"] & ~np.uint64(7), _LONGEST)
@@ -103,7 +112,7 @@ def _state(memory: Memory, ttys: U64) -> Mapping[str, npt.NDArray[Any]]:
         for raw, skip, there in zip(words, shift, good & driver.ok, strict=True)
     ]
     return {
-        "tty.index": np.ma.masked_array(read["index"], ~read.ok),
+        "tty.index": Known(read["index"], read.ok),
         "tty.driver": texts(called),
         "tty.other": _names(memory, np.where(read.ok, read["link"], np.uint64(0))),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     Rows = npt.NDArray[np.intp]
     Numbers = npt.NDArray[np.uint64] | npt.NDArray[np.int64]
 
+_T = TypeVar("_T", bound=np.generic)
+
 
 # It pays to sort so many values before they are searched for among more than those few.
 _MANY: Final = 1000
@@ -24,9 +26,9 @@ _ROOM: Final = 4
 _SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio: multiples are far apart
 
 
-def unique(*parts: U64) -> U64:
-    """Return the distinct values of all parts, sorted."""
-    values = np.concatenate(parts) if parts else np.empty(0, np.uint64)
+def unique(*parts: npt.NDArray[_T]) -> npt.NDArray[_T]:
+    """Return the distinct values of all parts, sorted; addresses, if there are no parts."""
+    values: npt.NDArray[Any] = np.concatenate(parts) if parts else np.empty(0, np.uint64)
     values.sort()
     if not len(values):
         return values

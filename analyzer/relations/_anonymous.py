@@ -69,7 +69,7 @@ def _types(world: World) -> Mapping[int, U64]:
     blocks = unique(known.block[known.good])
     read = world.memory.gather(blocks, "super_block", {"magic": "s_magic"})
     magic = np.where(read.ok, read["magic"], 0)
-    return {int(one): blocks[magic == one] for one in np.unique(magic)}
+    return {int(one): blocks[magic == one] for one in unique(magic)}
 
 
 def data_of(world: World, addresses: U64) -> U64:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 
 from analyzer.core.values import dataclass, field
+from analyzer.memory.distinct import member, unique
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -185,6 +186,4 @@ def words(count: int, text: str = "") -> Words:
 
 def meet(thing: U64, mine: Mask, theirs: Mask) -> Mask:
     """Tell at which things both one of `mine` and one of `theirs` are (masks over the rows)."""
-    both = np.intersect1d(thing[mine], thing[theirs])
-    result: Mask = np.isin(thing, both)
-    return result
+    return member(thing, unique(thing[mine])) & member(thing, unique(thing[theirs]))

@@ -23,7 +23,7 @@ from analyzer.core.model import Impact
 from analyzer.kinds._paths import paths
 from analyzer.kinds.mount import of_vfs
 from analyzer.kinds.superblock import types
-from analyzer.memory.distinct import member
+from analyzer.memory.distinct import member, unique
 from analyzer.relations._mounts import covering, mounts
 from analyzer.relations.base import Related, Relation
 from analyzer.relations.shown import Tied, covered
@@ -148,7 +148,7 @@ def _roots(world: World) -> U64:
     """Return the mounts that are the roots of processes inside, sorted."""
     places = world.inside.get("FS", np.empty(0, np.uint64))
     read = world.memory.gather(places, "fs_struct", {"mnt": "root.mnt"})
-    return np.unique(of_vfs(world.memory, read["mnt"][read.ok]))
+    return unique(of_vfs(world.memory, read["mnt"][read.ok]))
 
 
 def _from_proc(shown: Shown) -> Iterator[Tied]:

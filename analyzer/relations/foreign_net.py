@@ -45,7 +45,7 @@ def _find(world: World) -> Iterator[Related]:
             foreign &= read["state"] != _CONNECTED
         for far, net, at in members.far_ends(read["net"], foreign):
             told = state.read(world.memory, socks[at])
-            said = [told[name].tolist() for name in _SAID]
+            said = [list(told[name]) for name in _SAID]
             detail = texts([" ".join(filter(None, one)) for one in zip(*said, strict=True)])
             yield Related(kind, socks[at], far, net, detail=detail)
     holder, net, _ = world.held("tun")

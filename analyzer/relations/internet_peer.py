@@ -18,6 +18,7 @@ import numpy as np
 
 from analyzer.core.model import Impact
 from analyzer.kinds._sock_facts import Endpoints, said
+from analyzer.memory.distinct import unique
 from analyzer.relations._sockets import ESTABLISHED, LISTENS, Sockets, internet, mine, protocol_word
 from analyzer.relations.base import Related, Relation, words
 from analyzer.relations.shown import Tied
@@ -88,7 +89,7 @@ def _likely(world: World) -> Sockets:
         return socks
     ours = mine(world, "NET_SOCKET", socks.address)
     ends = socks.ends
-    ports = np.unique(np.concatenate((ends.local_port[ours], ends.remote_port[ours])))
+    ports = unique(ends.local_port[ours], ends.remote_port[ours])
     ports = ports[ports != 0]
     return socks.take(np.isin(ends.local_port, ports) | np.isin(ends.remote_port, ports))
 

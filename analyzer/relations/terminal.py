@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core.model import Impact
-from analyzer.memory.distinct import member
+from analyzer.memory.distinct import member, unique
 from analyzer.relations._sockets import mine
 from analyzer.relations.base import Related, Relation, words
 from analyzer.relations.shown import Tied
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def _find(world: World) -> Iterator[Related]:
     file, tty, _ = world.held("tty.file")
-    masters = np.unique(world.held("tty.master")[0])
+    masters = unique(world.held("tty.master")[0])
     link = world.memory.gather(tty, "tty_struct", {"link": "link"})["link"]
     master = member(tty, masters)
     # Both ends meet at the master; a terminal that is no pair at itself.

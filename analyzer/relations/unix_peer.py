@@ -14,7 +14,7 @@ import numpy as np
 
 from analyzer.core.model import Impact
 from analyzer.kinds._sock_facts import paths
-from analyzer.memory.distinct import member
+from analyzer.memory.distinct import member, unique
 from analyzer.memory.walk import rings
 from analyzer.relations._sockets import mine
 from analyzer.relations.base import Related, Relation, words
@@ -42,7 +42,7 @@ def _find(world: World) -> Iterator[Related]:
         keep &= mine(world, "SOCKET", one) != mine(world, "SOCKET", other)
     one, other = one[keep], other[keep]
     _, waiting, _ = world.held("backlog")
-    queued = member(one, np.unique(waiting)) | member(other, np.unique(waiting))
+    queued = member(one, unique(waiting)) | member(other, unique(waiting))
     more = np.where(queued, ", not accepted yet", "").astype(object)
     yield Related("SOCKET", one, "SOCKET", other, detail=_detail(memory, one, other) + more)
     yield from _queued(world)

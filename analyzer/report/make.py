@@ -19,6 +19,7 @@ from analyzer.core.model import TASK, Basis, Counted, Impact, Rules, Status, Ver
 from analyzer.core.registry import UNKNOWN
 from analyzer.core.values import replace
 from analyzer.kinds import namespace_set, registry, title_of
+from analyzer.memory.distinct import unique
 from analyzer.report.consistency import all_consistent, consistency_of
 from analyzer.report.crossed import crossed, doubtful
 from analyzer.report.facts import of_objects
@@ -324,7 +325,7 @@ def _not_judged(verdicts: Verdicts, rows: Mask) -> Verdicts:
 
 
 def _informs(objects: Table, given: Mask) -> Iterator[Finding]:
-    kinds = [registry()[kind] for kind in np.unique(objects.words("kind")[given]).tolist()]
+    kinds = [registry()[kind] for kind in unique(objects.words("kind")[given]).tolist()]
     if kinds:
         said = f"{listing([kind.namespace for kind in kinds])} namespace"
         said += "s" if len(kinds) > 1 else ""
@@ -590,6 +591,6 @@ def _host_sets(snapshot: Snapshot, verdicts: Verdicts) -> frozenset[int]:
     references = snapshot.tables["references"]
     of_set = references["holder_kind"] == references.code("holder_kind", namespace_set())
     initial = objects["initial"][border.target_row]
-    some = np.unique(references["holder"][of_set])
-    mixed = np.unique(references["holder"][of_set & ~initial])
+    some = unique(references["holder"][of_set])
+    mixed = unique(references["holder"][of_set & ~initial])
     return frozenset(some.tolist()) - frozenset(mixed.tolist())

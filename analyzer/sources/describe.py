@@ -16,6 +16,7 @@ from analyzer.core.values import replace
 from analyzer.kinds import registry
 from analyzer.kinds.cgroup import paths as cgroup_paths
 from analyzer.kinds.file import dentry_names
+from analyzer.memory.distinct import unique
 from analyzer.procfs import cgroup
 from analyzer.snapshot import tables
 from analyzer.sources import facts
@@ -200,7 +201,7 @@ def _holding(references: Table, objects: Table, chosen: Mask) -> npt.NDArray[np.
     target = references["target"] - 1
     wanted = chosen & ~objects["initial"] | (objects["kind"] == objects.code("kind", "CRED"))
     by_file = references["holder_kind"] == references.code("holder_kind", "FILE")
-    rows: npt.NDArray[np.intp] = np.unique(references["holder"][by_file & wanted[target]] - 1)
+    rows: npt.NDArray[np.intp] = unique(references["holder"][by_file & wanted[target]] - 1)
     return rows[:_MOST_HOLDING]
 
 

@@ -10,6 +10,7 @@ from analyzer.core.model import FACTS, TASK
 from analyzer.core.values import dataclass
 from analyzer.kinds import facts, file_types, registry
 from analyzer.kinds._recognise import file_operations, recognised
+from analyzer.kinds.base import Known
 from analyzer.memory.reader import MissingFieldError
 from analyzer.snapshot import tables
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from analyzer.kinds.base import I64, U64, Mask, State
+    from analyzer.kinds.base import I64, U64, Mask, State, Told
     from analyzer.memory.reader import Memory
     from analyzer.snapshot.tables import Table
     from analyzer.sources.tasks import Tasks
@@ -58,11 +59,10 @@ def _told(memory: Memory, things: Iterable[_Stateful], only: Collection[str]) ->
         for name, values in _read(memory, some.state, some.address).items():
             if name not in only:
                 continue
-            known = ~np.ma.getmaskarray(values)
-            plain = np.ma.getdata(values)
             is_text = facts()[name].type == "text"
+            plain, known = _known(values)
             if is_text:
-                known &= plain != ""
+                known = known & (plain != "")
             count = int(known.sum())
             parts["kind"] += [some.kind] * count
             parts["ref"] += some.ref[known].tolist()
@@ -70,6 +70,10 @@ def _told(memory: Memory, things: Iterable[_Stateful], only: Collection[str]) ->
             parts["number"] += [None] * count if is_text else plain[known].astype(int).tolist()
             parts["text"] += plain[known].tolist() if is_text else [None] * count
     return tables.build(FACTS, parts)
+
+
+def _known(values: npt.NDArray[Any] | Known) -> Known:
+    return values if isinstance(values, Known) else Known(values, np.ones(len(values), np.bool_))
 
 
 def _of_tasks(tasks: Tasks) -> Iterator[_Stateful]:
@@ -103,8 +107,8 @@ def _of_types(memory: Memory, ref: I64, address: U64) -> Iterator[_Stateful]:
             yield _Stateful(_FILE, ref[mine], address[mine], file_type.state)
 
 
-def _read(memory: Memory, state: State, addresses: U64) -> dict[str, npt.NDArray[Any]]:
+def _read(memory: Memory, state: State, addresses: U64) -> Told:
     try:
-        return dict(state.read(memory, addresses))
+        return state.read(memory, addresses)
     except MissingFieldError:
         return {}
