@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 
 from analyzer.core.errors import BadInputError
@@ -55,6 +55,16 @@ class Tree(MutableMapping[str, Entry]):
         some = {p.removeprefix(prefix): f for p, f in self._folders.items() if p.startswith(prefix)}
         found._folders = {"": self._folders.get(root, {}), **some}
         return found
+
+    def empty(self, names: Collection[str]) -> None:
+        """Let go of what files of these names hold, and of all in folders of these names."""
+        for path, folder in self._folders.items():
+            if path.rpartition("/")[2] in names:
+                folder.clear()
+                continue
+            for name in names:
+                if isinstance(folder.get(name), bytes):
+                    folder[name] = b""
 
     def __getitem__(self, path: str) -> Entry:
         """Return an entry; KeyError for a folder, too."""

@@ -24,7 +24,7 @@ from analyzer.procfs import looked
 from analyzer.procfs.contents import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from analyzer.procfs.contents import Entry, Folder
@@ -186,6 +186,9 @@ class ProcFs:
         finally:
             os.close(fd)
 
+    def forget(self, names: Collection[str]) -> None:
+        """Let go of files and folders of these names: nobody asks for what is in them any more."""
+
 
 class FolderFs(ProcFs):
     """The tree in an open folder, of which anything may have come from a stranger.
@@ -297,6 +300,10 @@ class MemoryFs(ProcFs):
         """Do as `ProcFs.heads`."""
         entries = map(self._folders.get(folder, {}).get, names)
         return [entry if isinstance(entry, bytes) else None for entry in entries]
+
+    def forget(self, names: Collection[str]) -> None:
+        """Do as `ProcFs.forget`."""
+        self._entries.empty(names)
 
     def _folder(self, path: str) -> Folder:
         found = self._folders.get(path)

@@ -195,6 +195,7 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Tab
         may_hold=may_hold.find(fs, shown, seen, slots.keepers),
         in_use=_in_use(reading, groups[What.FILES], slots, shown),
     )
+    fs.forget(("fdinfo", "maps"))  # what is made of a dump takes as much as that itself
     found = relate.find(shown)
     slots.drop(relate.files(found), world.whoever)
     texts = [*(key[1] for key in relate.ends(found)), *_net_spaces(shown)]
@@ -204,7 +205,9 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Tab
     out = Tables(groups, reading.concerns)
     out.add_shared(slots, relate.ends(found))
     opened = out.add_files(slots, mounts.devices(seen))
+    slots.told.clear()
     out.add_mapped(mapped | forks)
+    del mapped, forks
     out.add_namespaces([m for m in members if m.namespace in of_interest], opened, first)
     things.add(out, shown)
     things.add_binds(out, binds)

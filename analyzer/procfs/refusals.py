@@ -14,7 +14,7 @@ from analyzer.procfs.fs import Links, ProcFs
 from analyzer.procfs.parse import decode, in_column, malformed, passed_over
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from analyzer.core.errors import BadInputError
 
@@ -76,6 +76,10 @@ class Refusing(ProcFs):
     def looked(self, paths: Sequence[str], names: Sequence[str]) -> list[bytes | None]:
         """Do as `ProcFs.looked`."""
         return self._inner.looked(paths, names)
+
+    def forget(self, names: Collection[str]) -> None:
+        """Do as `ProcFs.forget`."""
+        self._inner.forget(names)
 
     def was_gone(self, path: str) -> bool:
         """Do as `ProcFs.was_gone`."""
