@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import TASK
 from analyzer.core.values import replace
-from analyzer.lookup.value import ITSELF, OTHER_END, PERHAPS, Outcome
+from analyzer.lookup.value import AWAITED, ITSELF, OTHER_END, PERHAPS, Outcome
 from analyzer.lookup.words.sysv import DESTROYED
 from analyzer.procfs.places import LEAVE, quoted
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from analyzer.lookup.value import Answer, Held, Node
     from analyzer.procfs.people import Person
 
-_RELEASED: Final = frozenset({ITSELF, OTHER_END, PERHAPS})
+_RELEASED: Final = frozenset({ITSELF, OTHER_END, PERHAPS, AWAITED})
 _IPCRM: Final = {"SHM": "m", "SEM": "s", "MSG": "q"}
 _MOST_ENDED: Final = 4  # processes in one step
 _INIT: Final = 1

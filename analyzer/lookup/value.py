@@ -21,6 +21,7 @@ ITSELF: Final = ""
 OTHER_END: Final = "other end"
 BESIDE: Final = "filesystem"
 PERHAPS: Final = "perhaps"
+AWAITED: Final = "awaited"
 
 PLAIN: Final = frozenset({TASK, "FILE_TABLE", "MM", "FS", "SIGHAND", "NSPROXY", "CRED", "PID"})
 """Holders of which goes without saying what they are: they are the process's own."""
@@ -79,7 +80,8 @@ class Held:
     """One object with all that holds it; `refcount` is None when it is not known.
 
     `part` says what it is of what was asked for: ITSELF, the OTHER_END of it, or BESIDE it: the
-    filesystem that a file keeps, or serves, and what else is open there; PERHAPS it, a guess.
+    filesystem that a file keeps, or serves, and what else is open there; PERHAPS it, a guess;
+    AWAITED by the process that was asked for: who has that could let it go on.
     `role` is which end it is, or how it is open; `facts` are what is known of its state, in words.
     """
 
@@ -134,7 +136,7 @@ class Answer:
     @property
     def outcome(self) -> Outcome:
         """Return how the question ended."""
-        sure = [held for held in self.held if held.part != PERHAPS]
+        sure = [held for held in self.held if held.part not in {PERHAPS, AWAITED}]
         if any(held.by or held.initial for held in sure) or self.places:
             return Outcome.HELD
         if not self.found:

@@ -21,12 +21,14 @@ from analyzer.core.errors import EXIT_OK, EXIT_UNDECIDED, BadInputError
 from analyzer.core.model import TASK, Rules
 from analyzer.core.values import replace
 from analyzer.kinds import registry
+from analyzer.lookup.ends import ENDS, beside, open_on, other_ends, which
 from analyzer.lookup.pasted import questions
 from analyzer.lookup.recorded import about, limits, people
 from analyzer.lookup.release import releases
 from analyzer.lookup.state import words
 from analyzer.lookup.told import told
 from analyzer.lookup.value import (
+    AWAITED,
     BESIDE,
     ITSELF,
     OTHER_END,
@@ -56,7 +58,6 @@ if TYPE_CHECKING:
     from analyzer.lookup.words.base import Meaning
     from analyzer.procfs.people import Person
     from analyzer.procfs.places import Place
-    from analyzer.snapshot.tables import Table
     from analyzer.snapshot.value import Snapshot
 
     Rows = npt.NDArray[np.intp]
@@ -71,14 +72,6 @@ _MOST_DEEP: Final = 12
 _MOST_GUESSED: Final = 50  # words
 _MOST_PEOPLE: Final = 1_000
 _MOST_STATED: Final = 1_000  # of as many that are alike nobody reads the state of each
-# What an open file is open on, and which end of it that is.
-_ENDS: Final = {
-    "pipe.reader": "the reading end",
-    "pipe.writer": "the writing end",
-    "pipe.both": "both ends",
-}
-_ON: Final = (*_ENDS, "sock", "tty.file")
-_PAIRED: Final = ("peer", "tty.master")
 _ACCESS: Final = ("for reading", "for writing", "for reading and writing")
 _O_ACCMODE: Final = 3
 _O_PATH: Final = 0o10000000  # include/uapi/asm-generic/fcntl.h
@@ -135,7 +128,13 @@ def ties(queries: Iterable[Query]) -> tuple[str, ...] | None:
 def rows(snapshot: Snapshot, query: Query) -> Rows:
     """Return the rows of the objects that are meant, and of the other ends of these."""
     own = _own(snapshot, query)
-    return np.unique(np.concatenate([own, other_ends(snapshot, own), beside(snapshot, own)]))
+    others = (other_ends(snapshot, own), beside(snapshot, own), _awaited(snapshot, query))
+    return np.unique(np.concatenate([own, *others]))
+
+
+def _awaited(snapshot: Snapshot, query: Query) -> Rows:
+    found = [m.awaited(snapshot) for m in query.meanings]
+    return np.unique(np.concatenate([np.empty(0, np.intp), *found])).astype(np.intp)
 
 
 def _own(snapshot: Snapshot, query: Query) -> Rows:
@@ -183,6 +182,11 @@ def answer(snapshot: Snapshot, query: Query, graph: Graph | None = None) -> Answ
     held += [graph.held(int(row), OTHER_END) for row in other_ends(snapshot, own)]
     if query.pids:
         held += [graph.held(int(row), BESIDE) for row in beside(snapshot, own)]
+        held += [
+            one
+            for row in _awaited(snapshot, query)
+            if (one := graph.held(int(row), AWAITED)).kind == "FILE"
+        ]
     held = told(held)
     there = any(m.there for m in query.meanings) or any(one.there for one in kept)
     lost = not held and not places and not there
@@ -270,7 +274,7 @@ def upward(snapshot: Snapshot, rows: Sequence[int]) -> Mask:
     wanted = np.zeros(ends.objects, np.bool_)
     wanted[np.array(rows, np.intp)] = True
     wanted[_tied_to(snapshot, wanted)] = True
-    _, on = _open_on(snapshot, np.flatnonzero(wanted))
+    _, on = open_on(snapshot, np.flatnonzero(wanted))
     by_object = np.flatnonzero(ends.counted & ~ends.by_task)
     back = Way(ends.target[by_object], ends.node[by_object] - ends.tasks)
     found = reach(wanted, [back])
@@ -287,68 +291,6 @@ def _tied_to(snapshot: Snapshot, wanted: Mask) -> Rows:
     at = np.flatnonzero(by_object & of_object)
     found: Rows = relations["left"][at[wanted[relations["right"][at] - 1]]] - 1
     return found
-
-
-def _open_on(snapshot: Snapshot, files: Rows) -> tuple[Rows, Rows]:
-    """Return open files (rows) and what each is open on: a pipe, a socket, a terminal."""
-    references = snapshot.tables["references"]
-    at = _which(references, references.where("holder", files + 1), _ON)
-    at = at[references["holder_kind"][at] == references.code("holder_kind", "FILE")]
-    return references["holder"][at] - 1, references["target"][at] - 1
-
-
-def _which(references: Table, at: Rows, associations: Iterable[str]) -> Rows:
-    """Return which of the rows `at` are by one of some associations."""
-    codes = [references.code("association", name) for name in associations]
-    return at[np.isin(references["association"][at], codes)]
-
-
-def other_ends(snapshot: Snapshot, files: Rows) -> Rows:
-    """Return the other ends of pipes, sockets and terminals (open files), and of interfaces."""
-    if not len(files):
-        return files
-    references = snapshot.tables["references"]
-    _, on = _open_on(snapshot, files)
-    relations = snapshot.tables["relations"]
-    ends = ("left", "right"), ("right", "left")
-    interfaces = [
-        relations[other][
-            at[relations["relation"][at] == relations.code("relation", "interface-pair")]
-        ]
-        for one, other in ends
-        for at in [relations.where(one, files + 1)]
-    ]
-    wider = [
-        references[other][_which(references, references.where(one, on + 1), _PAIRED)]
-        for one, other in (("holder", "target"), ("target", "holder"))
-    ]
-    things = np.unique(np.concatenate([on + 1, *wider]))
-    met = _which(references, references.where("target", things), _ON)
-    met = met[references["holder_kind"][met] == references.code("holder_kind", "FILE")]
-    found = np.unique(np.concatenate([references["holder"][met], *interfaces])) - 1
-    return found[~np.isin(found, files)].astype(np.intp)
-
-
-def beside(snapshot: Snapshot, files: Rows) -> Rows:
-    """Return the detached mounts that files are on, the filesystems that they serve, their files.
-
-    Who has the descriptor of a daemon's /dev/fuse wants to know who uses what it serves.
-    """
-    if not len(files):
-        return files
-    references = snapshot.tables["references"]
-    mine = references.where("holder", files + 1)
-    mine = mine[references["holder_kind"][mine] == references.code("holder_kind", "FILE")]
-    found = references["target"][_which(references, mine, ["f_path.mnt"])] - 1
-    superblocks = references["target"][_which(references, mine, ["fuse"])] - 1
-    if len(superblocks):
-        shown = _which(references, references.where("target", superblocks + 1), ["superblock"])
-        mounts = references["holder"][shown] - 1
-        used = _which(references, references.where("target", mounts + 1), ["f_path.mnt"])
-        ends = [references[end][used] - 1 for end in ("holder", "target")]
-        found = np.concatenate([found, superblocks, *ends])
-    wanted = np.unique(found)
-    return wanted[~np.isin(wanted, files)].astype(np.intp)
 
 
 class Graph:
@@ -400,8 +342,8 @@ class Graph:
         for at in mine[self._references["holder_kind"][mine] == file].tolist():
             association = self._references.value("association", at)
             target = int(self._references["target"][at]) - 1
-            if association in _ENDS:
-                return _ENDS[association]
+            if association in ENDS:
+                return ENDS[association]
             if association == "tty.file":
                 return self._terminal(target)
         flags = self._objects.value("flags", row)
@@ -413,7 +355,7 @@ class Graph:
 
     def _terminal(self, row: int) -> str:
         references = self._references
-        masters = _which(references, references.where("holder", [row + 1]), ["tty.master"])
+        masters = which(references, references.where("holder", [row + 1]), ["tty.master"])
         slave = references["target"][masters]
         if len(slave):
             return f"the master of {self._objects.value('name', int(slave[0]) - 1)}"
@@ -422,7 +364,7 @@ class Graph:
     def _facts(self, row: int) -> tuple[str, ...]:
         """Return what is known of the state of an object, and of what a file is open on."""
         facts = self._snapshot.tables["facts"]
-        _, on = _open_on(self._snapshot, np.array([row], np.intp))
+        _, on = open_on(self._snapshot, np.array([row], np.intp))
         refs = np.array([row, *on.tolist()], np.int64) + 1
         at = facts.where("ref", refs)
         at = at[facts["kind"][at] != facts.code("kind", TASK)]

@@ -108,7 +108,7 @@ def waiting(pid: int) -> tuple[str, ...]:
         found.append(f"{who} is traced by {called(int(said[b'TracerPid']))}")
     if said.get(b"State", b"").startswith(b"T"):
         found.append(f"{who} is stopped (SIGSTOP, or a terminal)")
-    vfork = [child for child in _children(pid) if _runs_vfork(pid)]
+    vfork = [child for child in children(pid) if _runs_vfork(pid)]
     if said.get(b"State", b"").startswith(b"D") and not vfork:
         found.append(
             f"{who} cannot be interrupted (state D): it is in {wchan(str(pid)) or 'the kernel'}"
@@ -120,7 +120,7 @@ def waiting(pid: int) -> tuple[str, ...]:
     ]
     found += [
         f"{called(child)} is dead (a zombie): {who} has not waited for it"
-        for child in _children(pid)
+        for child in children(pid)
         if (_status(child) or {}).get(b"State", b"").startswith(b"Z")
     ]
     return tuple(found)
@@ -137,7 +137,8 @@ def called(pid: int) -> str:
     return f"{_name(said)} ({pid})" if said else f"process {pid}"
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """Return the processes that the first thread of one has started, and are its children."""
     try:
         with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
             return [int(word) for word in file.read().split()]

@@ -84,9 +84,9 @@ def _directories_by_device() -> tuple[dict[int, list[tuple[int, str, str, Inode]
 
 def _directories() -> Iterator[tuple[int, str, str]]:
     """Yield the links to the directories of processes, and of threads with some of their own."""
-    for pid in _pids():
+    for pid in processes():
         own = {name: _link(f"/proc/{pid}/{name}") for name, _ in _DIRECTORIES}
-        others = [tid for tid in _listed(f"/proc/{pid}/task") if tid != str(pid)]
+        others = [tid for tid in listed(f"/proc/{pid}/task") if tid != str(pid)]
         for name, what in _DIRECTORIES:
             yield pid, f"/proc/{pid}/{name}", what
             links = (f"/proc/{pid}/task/{tid}/{name}" for tid in others)
@@ -214,10 +214,10 @@ def deleted(path: str) -> list[Inode]:
 def _deleted_links() -> dict[str, list[str]]:
     """Return the links of processes to what was deleted, by what it was called."""
     found: dict[str, list[str]] = {}
-    for pid in _pids():
+    for pid in processes():
         links = [f"/proc/{pid}/{name}" for name in ("cwd", "root", "exe")]
         for folder in (f"/proc/{pid}/fd", f"/proc/{pid}/map_files"):
-            links += [f"{folder}/{one}" for one in _listed(folder)]
+            links += [f"{folder}/{one}" for one in listed(folder)]
         for link in links:
             name = _link(link)
             if name.endswith(" (deleted)"):
@@ -230,7 +230,7 @@ def watched(dev: int, ino: int, among: Iterable[int] | None) -> tuple[str, ...]:
 
     Only processes `among` those do, where it is known which.
     """
-    pids = tuple(_pids() if among is None else among)
+    pids = tuple(processes() if among is None else among)
     watches = kept(f"watches of {pids}", lambda: _watches(pids))
     return tuple(dict.fromkeys(watches.get((dev, ino), ())))
 
@@ -238,7 +238,7 @@ def watched(dev: int, ino: int, among: Iterable[int] | None) -> tuple[str, ...]:
 def _watches(pids: Iterable[int]) -> dict[tuple[int, int], list[str]]:
     found: dict[tuple[int, int], list[str]] = {}
     for pid in pids:
-        for slot in _listed(f"/proc/{pid}/fd"):
+        for slot in listed(f"/proc/{pid}/fd"):
             if _link(f"/proc/{pid}/fd/{slot}") not in _WATCHERS:
                 continue
             for kind, at in _watches_of(f"/proc/{pid}/fdinfo/{slot}"):
@@ -259,7 +259,8 @@ def _watches_of(path: str) -> Iterator[tuple[str, tuple[int, int]]]:
         yield os.fsdecode(match[1]), at
 
 
-def _listed(folder: str) -> list[str]:
+def listed(folder: str) -> list[str]:
+    """Return what is in a folder, nothing where that cannot be read."""
     try:
         return os.listdir(folder)
     except OSError:
@@ -316,7 +317,7 @@ def _spaces(only: str = "") -> Iterator[_Space]:
     """Yield the mount namespaces that processes are in: the one of `only`, or all."""
     seen: set[str] = set()
     own, hosts = _link("/proc/self/ns/mnt"), _hosts()
-    for pid in [os.getpid()] if only else sorted(_pids()):
+    for pid in [os.getpid()] if only else sorted(processes()):
         namespace = _link(f"/proc/{pid}/ns/mnt")
         if not namespace or namespace in seen:
             continue
@@ -374,7 +375,7 @@ def waits_for_lock(pid: int) -> Iterator[str]:
 
 def _opened(pid: int, where: bytes) -> str:
     """Return which of its open files a process has at a place of /proc/locks."""
-    links = [f"/proc/{pid}/fd/{slot}" for slot in _listed(f"/proc/{pid}/fd")]
+    links = [f"/proc/{pid}/fd/{slot}" for slot in listed(f"/proc/{pid}/fd")]
     for link, at in zip(links, look(links), strict=True):
         if not isinstance(at, int) and _in_locks(at.dev, at.ino) == where:
             return _link(link)
@@ -422,8 +423,8 @@ def locked(at: Inode, dev: int) -> Iterator[Place]:
 
 def _locks_of_files() -> Iterator[tuple[int, str, list[list[bytes]]]]:
     """Yield the descriptors of which /proc tells locks, and these in words."""
-    for pid in _pids():
-        for slot in _listed(f"/proc/{pid}/fdinfo"):
+    for pid in processes():
+        for slot in listed(f"/proc/{pid}/fdinfo"):
             try:
                 with open(f"/proc/{pid}/fdinfo/{slot}", "rb") as file:
                     lines = [line.split() for line in file if line.startswith(b"lock:")]
@@ -435,7 +436,7 @@ def _locks_of_files() -> Iterator[tuple[int, str, list[list[bytes]]]]:
 
 def session(number: int) -> Iterator[Place]:
     """Yield the processes of a session, its leader first (proc_pid_stat(5), field 6)."""
-    for pid in sorted(_pids(), key=lambda pid: (pid != number, pid)):
+    for pid in sorted(processes(), key=lambda pid: (pid != number, pid)):
         try:
             with open(f"/proc/{pid}/stat", "rb") as file:
                 fields = file.read().rpartition(b")")[2].split()
@@ -472,7 +473,8 @@ def mount_points() -> dict[int, str]:
     return found
 
 
-def _pids() -> list[int]:
+def processes() -> list[int]:
+    """Return the processes of our /proc."""
     try:
         return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
     except OSError:

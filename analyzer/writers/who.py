@@ -13,6 +13,7 @@ from analyzer.core.text import printable, valid, wrap
 from analyzer.core.values import fields, replace
 from analyzer.kinds import registry
 from analyzer.lookup.value import (
+    AWAITED,
     BESIDE,
     ITSELF,
     OTHER_END,
@@ -28,14 +29,19 @@ from analyzer.writers.terminal import MIN_WIDTH, Line, gap_in_words
 from analyzer.writers.terminal import to_text as joined
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from analyzer.lookup.value import Answer, Held, Node
     from analyzer.procfs.people import Person
     from analyzer.report.value import Gap
     from analyzer.snapshot.value import Snapshot
 
-_PARTS: Final = {OTHER_END: "the other end", BESIDE: "its filesystem used"}
+_PARTS: Final = {
+    OTHER_END: "the other end by",
+    BESIDE: "its filesystem used by",
+    AWAITED: "it waits for",
+}
+_BEFORE: Final = {OTHER_END: "the other end: ", AWAITED: "it waits for: "}
 _MANY: Final = 100
 _MOST_IN_HEADLINE: Final = 2
 _MOST_NAMED: Final = 8
@@ -205,7 +211,8 @@ class _Writer:
             return ""
         if person.zombie:
             return f"{printable(person.comm)}{_identity(person)}"
-        return f"{printable(person.comm)}{_identity(person)}; nobody else has a part of it"
+        said = f"{printable(person.comm)}{_identity(person)}; nobody else has a part of it"
+        return f"{said}{self._others([])}"
 
     def _perhaps(self) -> str:
         who = self._everybody(PERHAPS)
@@ -222,14 +229,18 @@ class _Writer:
         if mine and all(held.initial for held in mine):
             many = "1 process holds" if len(who) == 1 else f"{number(len(who))} processes hold"
             return f"the host's own; {many} it"
-        others = [
-            f"; {words} by {_some(whose)}"
-            for part, words in _PARTS.items()
-            if (whose := [one for one in self._everybody(part) if one not in who])
-        ]
+        others = self._others(who)
         if who:
-            return f"held by {_some(who)}{''.join(others)}"
-        return f"held by no process: {self._things()}{''.join(others)}"
+            return f"held by {_some(who)}{others}"
+        return f"held by no process: {self._things()}{others}"
+
+    def _others(self, known: Collection[str]) -> str:
+        """Say who else has to do with it, and how, but for those who are said already."""
+        return "".join(
+            f"; {words} {_some(whose)}"
+            for part, words in _PARTS.items()
+            if (whose := [one for one in self._everybody(part) if one not in known])
+        )
 
     def _things(self) -> str:
         answer = self._answer
@@ -426,7 +437,7 @@ def _fewer(groups: list[list[Held]]) -> list[list[Held]]:
 def _title(group: Sequence[Held]) -> str:
     held, kind = group[0], registry()[group[0].kind]
     name = f" {printable(held.name)}" if held.name else ""
-    before = "the other end: " if held.part == OTHER_END else ""
+    before = _BEFORE.get(held.part, "")
     roles = list(dict.fromkeys(printable(one.role) for one in group if one.role))
     role = f", {_some(roles)}" if roles else ""
     if len(roles) > _MOST_SPOKEN:

@@ -404,7 +404,10 @@ WHO: Final[Keys] = {
     "answers[].held[].initial": (FLAG, "an initial namespace: the host's"),
     "answers[].held[].refcount": (INT_OR_NONE, "the object's own count, null when not known"),
     "answers[].held[].named": (INT, "how many of its references are named"),
-    "answers[].held[].part": (TEXT, '"" what was asked for, else: other end, filesystem, perhaps'),
+    "answers[].held[].part": (
+        TEXT,
+        '"" what was asked for, else: other end, filesystem, perhaps, awaited',
+    ),
     "answers[].held[].role": (TEXT, 'which end it is, or how it is open, or ""'),
     "answers[].held[].facts": (TEXTS, "what is known of its state, in words"),
     "answers[].held[].by": (many("node"), "who holds it"),

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -178,6 +179,37 @@ def test_a_process_says_whose_lock_it_waits_for_and_that_it_is_stopped(tmp_path:
         assert f"({owner})" in text
         os.kill(waiter, signal.SIGSTOP)
         assert f"next: kill -CONT {waiter}" in said(str(waiter))
+
+
+def test_a_process_says_whom_it_waits_for() -> None:
+    """By a pipe, and by a connection on this machine that was not accepted yet."""
+    waits = (
+        "import socket; pipe = open(0); pipe.read()\n"
+        "link = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); link.recv(1)"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        command = [sys.executable, "-c", f"import sys; {waits}", str(server.getsockname()[1])]
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+            try:
+                assert process.stdin is not None
+                for function, said_of_it in (
+                    ("pipe_read", "the writing end"),
+                    ("wait_woken", "1 not accepted yet"),
+                ):
+                    in_kernel(process.pid, function)
+                    text = said(str(process.pid))
+                    assert f"({process.pid}) waits to read from fd " in text
+                    assert f"({os.getpid()})" in text.partition("it waits for ")[2]
+                    assert said_of_it in text
+                    process.stdin.close()
+            finally:
+                process.kill()
+
+
+def in_kernel(pid: int, function: str) -> None:
+    """Wait until a process waits in a function of the kernel that is called so, or like that."""
+    while function not in Path(f"/proc/{pid}/wchan").read_text():
+        time.sleep(0.05)
 
 
 @pytest.mark.needs("root")

@@ -12,4 +12,4 @@ from analyzer.procfs import places
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look into no other process: there may be a thousand, with 300,000 descriptors."""
-    monkeypatch.setattr(places, "_pids", lambda: [os.getpid()])
+    monkeypatch.setattr(places, "processes", lambda: [os.getpid()])

@@ -8,16 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from analyzer.core.errors import BadInputError
 from analyzer.kinds import facts
 from analyzer.lookup import who, words
+from analyzer.lookup.awaited import awaited
+from analyzer.lookup.ends import other_ends
 from analyzer.lookup.value import Answer, Held, Node, Outcome
 from analyzer.lookup.words import parse
 from analyzer.procfs import glance
 from analyzer.procfs.glance import look
 from analyzer.procfs.places import in_filesystem
+from analyzer.procfs.waits import Wait
 from analyzer.relations import relations
 from analyzer.sources.meta import boot_id
 from analyzer.writers.who import to_json, to_text
@@ -138,6 +142,40 @@ def test_hostile_words_are_told_in_plain_letters(asked: str) -> None:
     assert text.encode("utf-8")
 
 
+def test_a_client_waits_for_who_has_not_accepted_it_and_for_who_answers_on_this_machine() -> None:
+    made = Machine()
+    for pid in (7, 8):
+        made.task(pid)
+    tables = {pid: made.object("FILE_TABLE", 1, holders=[(pid, "files")]) for pid in (7, 8)}
+    files = [made.object("FILE", 1, holders=[(tables[pid], "fd", at)], name=f"{at}")
+             for at, pid in enumerate((7, 8, 7, 8))]  # fmt: skip
+    mine, theirs, far, near = files
+    socket = made.object("SOCKET", 1, holders=[(mine, "sock")])
+    listener = made.object("SOCKET", 1, holders=[(theirs, "sock")])
+    made.object("SOCKET", 1, holders=[(socket, "peer"), (listener, "backlog")])
+    ends = [made.object("NET_SOCKET", 1, holders=[(file, "sock")]) for file in (far, near)]
+    made.relation("internet-peer", ends[1], ends[0])
+    snapshot = made.snapshot()
+    for one, other in ((mine, theirs), (far, near), (near, far)):
+        found = other_ends(snapshot, np.array([one.objref - 1], np.intp))
+        assert (found + 1).tolist() == [other.objref]
+    waits = Wait(fds=(2,), others=())
+    own = np.array([far.objref - 1], np.intp)
+    assert (awaited(waits, 7, own, own[:0], snapshot) + 1).tolist() == [near.objref]
+
+
+def test_who_listens_to_a_filter_is_waited_for() -> None:
+    made = Machine()
+    for pid in (7, 8):
+        made.task(pid)
+    table = made.object("FILE_TABLE", 1, holders=[(8, "files")])
+    listener, _ = (made.object("FILE", 1, holders=[(table, "fd", fd)]) for fd in (3, 4))
+    made.relation("seccomp-listener", 7, listener)
+    waits, none = Wait(where="seccomp_do_user_notification"), np.empty(0, np.intp)
+    found = [awaited(waits, pid, none, none, made.snapshot()).tolist() for pid in (7, 8)]
+    assert found == [[listener.objref - 1], []]
+
+
 def test_a_deleted_file_is_found_by_its_name_though_no_process_has_it(tmp_path: Path) -> None:
     made = Machine()
     made.task(7)
@@ -256,7 +294,7 @@ def test_only_those_relations_are_read_that_the_words_take(tmp_path: Path) -> No
     asked = [[parse("net:[1]"), parse("tcp:1")], [parse("1:0")], [parse("sem:[1]")], [parse("0x1")]]
     ties = [who.ties(queries) for queries in asked]
     assert ties[0] == ()
-    assert ties[1] == ("file-lock",)
+    assert {*(ties[1] or ())} == {"file-lock", "internet-peer"}
     assert {*(ties[2] or ())} == {"in-ipc-namespace", "sysv-semaphore"}
     assert ties[3] is None
     below = who.ties([parse(os.fspath(tmp_path))])

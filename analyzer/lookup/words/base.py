@@ -94,7 +94,8 @@ class Meaning:
     anything; a `wide` one looks at many objects, and is not made where many words are asked for. Of
     a snapshot that was kept, `recorded` tells what its tables of tasks, facts and relations say.
     `ties` are the relations that an answer takes, None for all there are. `removal` is what removes
-    the thing where nobody holds it, and `remedy` what helps whoever does.
+    the thing where nobody holds it, and `remedy` what helps whoever does. `awaited` are the open
+    files by which others could let a process go on that waits for them.
     """
 
     what: str = ""
@@ -113,6 +114,7 @@ class Meaning:
     ties: tuple[str, ...] | None = ()
     removal: str = ""
     remedy: str = ""
+    awaited: Callable[[Snapshot], Rows] = no_rows
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.lookup.ends import PEERS
 from analyzer.lookup.words.base import Form, Meaning, Word, alike, gaps, of_now
 from analyzer.lookup.words.namespace import linked
 
@@ -27,7 +28,12 @@ def _parse(asked: str) -> Iterator[Meaning]:
     if match:
         called = f"{match[1]}:[{match[2]}]"
         rows = partial(_rows, int(match[2]), _TYPES[match[1]])
-        yield Meaning("", rows, missed=lambda s: gaps(s) or (of_now(s) and linked(called, "fd/*")))
+        yield Meaning(
+            "",
+            rows,
+            missed=lambda s: gaps(s) or (of_now(s) and linked(called, "fd/*")),
+            ties=(PEERS,),
+        )
 
 
 def _rows(ino: int, file_type: int, snapshot: Snapshot) -> Rows:

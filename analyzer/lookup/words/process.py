@@ -11,10 +11,13 @@ import numpy as np
 
 from analyzer.core.errors import BadInputError, nearest
 from analyzer.core.model import TASK
+from analyzer.lookup.awaited import awaited, relations
+from analyzer.lookup.ends import PEERS
 from analyzer.lookup.words.base import OF_FILES, Form, Meaning, Recorded, Word, no_rows
 from analyzer.lookup.words.path import leads_to
 from analyzer.procfs.people import stopped, waiting
 from analyzer.procfs.places import waits_for_lock
+from analyzer.procfs.waits import wait
 from analyzer.snapshot.lives import remark
 from analyzer.sources.tasks import exists, proc_levels
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.lookup.words.base import Rows
+    from analyzer.procfs.waits import Wait
     from analyzer.snapshot.value import Snapshot
 
 _OF_PROCESS: Final = re.compile(r"([0-9]{1,10}):(\w+)")
@@ -42,6 +46,7 @@ _UNRECORDED: Final = "directories of processes: a snapshot has none of that"
 def _parse(asked: str) -> Iterator[Meaning]:
     if _PROCESS.fullmatch(asked) and not os.path.lexists(asked):
         pid = int(asked)
+        waits = wait(pid)
         yield Meaning(
             "process",
             partial(_shared, pid),
@@ -49,8 +54,10 @@ def _parse(asked: str) -> Iterator[Meaning]:
             missed=lambda _: exists(pid),
             described=False,
             pid=pid,
-            notes=partial(_told_of, pid),
+            notes=partial(_told_of, pid, waits),
+            ties=relations(waits),
             remedy=f"kill -CONT {pid}" if stopped(pid) else "",
+            awaited=partial(_awaited, pid, waits),
         )
     match = _OF_PROCESS.fullmatch(asked)
     if match is None:
@@ -64,7 +71,7 @@ def _parse(asked: str) -> Iterator[Meaning]:
             missed=lambda _: _has(pid, fd, ""),
             described=False,
             pid=pid,
-            ties=OF_FILES,
+            ties=(*OF_FILES, PEERS),
         )
     elif part in _PARTS:
         yield Meaning(
@@ -89,9 +96,9 @@ def link(asked: str) -> tuple[str, ...]:
     return (f"/proc/{int(match[1])}/{match[2]}",) if match and match[2] in _LINKS else ()
 
 
-def _told_of(pid: int) -> tuple[str, ...]:
+def _told_of(pid: int, waits: Wait) -> tuple[str, ...]:
     if exists(pid):
-        return (*waiting(pid), *waits_for_lock(pid))
+        return (*waiting(pid), *waits.said, *waits_for_lock(pid))
     return (f"no process has this number; a port is tcp:{pid}",)
 
 
@@ -153,6 +160,15 @@ def _descriptor(pid: int, fd: int, snapshot: Snapshot) -> Rows:
     return np.unique(references["target"][at[slot]] - 1)
 
 
+def _awaited(pid: int, waits: Wait, snapshot: Snapshot) -> Rows:
+    """Return the open files by which others could let a process go on."""
+    own, others = (
+        np.concatenate([no_rows(snapshot), *(_descriptor(*one, snapshot) for one in some)])
+        for some in (((pid, fd) for fd in waits.fds), waits.others)
+    )
+    return awaited(waits, known_as(snapshot, pid), own, others, snapshot)
+
+
 def _shared(pid: int, snapshot: Snapshot) -> Rows:
     """Return the parts of a process that another one has, too."""
     tasks, references = snapshot.tables["tasks"], snapshot.tables["references"]
@@ -184,7 +200,7 @@ WORD: Final = Word(
     "process",
     "Processes and what they have",
     (
-        Form("PID", "a process: who waits for it, and what of it others have too"),
+        Form("PID", "a process: who waits for it, for whom it waits, what others have of it"),
         Form("PID:FD", "an open file, by a descriptor of a process; and the other end of it"),
         Form("PID:mm", "its address space; so files, fs, sighand, nsproxy"),
         Form("PID:cwd", "what its working directory is; so root and exe"),

@@ -1,0 +1,171 @@
+"""What a process waits for: the system call that it is in, on which of its descriptors.
+
+See proc_pid_syscall(5), proc_pid_wchan(5). A process that runs, or that we may not trace, tells
+nothing. Of one with several threads it is told of the first.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import struct
+from typing import TYPE_CHECKING, Final
+
+from analyzer.core.values import dataclass
+from analyzer.procfs.people import called, children, wchan
+from analyzer.procfs.places import listed, mount_points, processes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# Calls that wait on the descriptor that is their first argument, and how.
+_READS: Final = ("read", "readv", "recvfrom", "recvmsg", "pread64")
+_WRITES: Final = ("write", "writev", "sendto", "sendmsg", "pwrite64")
+_CALLS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(_READS, "to read from"),
+    **dict.fromkeys(_WRITES, "to write to"),
+    "connect": "for its connection on",
+    "accept": "for a connection on",
+    "accept4": "for a connection on",
+    "ioctl": "in ioctl on",
+    "fsync": "for the disk of",
+}
+_POLLS: Final = ("poll", "ppoll")
+_WAITS: Final = ("wait4", "waitid")
+# arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h
+_NUMBERS: Final[Mapping[str, Mapping[str, int]]] = {
+    "x86_64": {
+        "read": 0, "write": 1, "poll": 7, "ioctl": 16, "pread64": 17, "pwrite64": 18, "readv": 19,
+        "writev": 20, "connect": 42, "accept": 43, "sendto": 44, "recvfrom": 45, "sendmsg": 46,
+        "recvmsg": 47, "wait4": 61, "fsync": 74, "waitid": 247, "ppoll": 271, "accept4": 288,
+    },
+    "aarch64": {
+        "read": 63, "write": 64, "ppoll": 73, "ioctl": 29, "pread64": 67, "pwrite64": 68,
+        "readv": 65, "writev": 66, "connect": 203, "accept": 202, "sendto": 206, "recvfrom": 207,
+        "sendmsg": 211, "recvmsg": 212, "wait4": 260, "fsync": 82, "waitid": 95, "accept4": 242,
+    },
+}  # fmt: skip
+_MOST_POLLED: Final = 3  # who waits for many waits for whichever is first
+_MOST_CHILDREN: Final = 3
+_FAN_CLASSES: Final = 0x4 | 0x8  # include/uapi/linux/fanotify.h, FAN_CLASS_*CONTENT
+_CONNECTIONS: Final = "/sys/fs/fuse/connections"
+_POLLFD: Final = struct.Struct("=ihh")  # poll(2)
+# Where in the kernel a process waits for somebody that no descriptor of its own leads to.
+_FUSE: Final = "request_wait_answer"
+_ALLOWED: Final = "to be allowed what it does by who watches with fanotify"
+_ANSWERED: Final[Mapping[str, str]] = {
+    _FUSE: "for the daemon of the FUSE filesystem{}, which has not answered",
+    "fanotify_handle_event": _ALLOWED,
+    "fanotify_get_response": _ALLOWED,
+    "seccomp_do_user_notification": "for who decides its system calls (seccomp)",
+    "handle_userfault": "for a page of memory from who fills it (userfaultfd)",
+    "p9_client_rpc": "for the server of a 9p filesystem, which has not answered",
+    "rpc_wait_bit_killable": "for an NFS server, which has not answered",
+    "wait_for_response": "for an SMB server, which has not answered",
+    "autofs_wait": "for the daemon of an automount, which has not mounted it",
+    "percpu_rwsem_wait": "for a lock: that of a filesystem that is frozen, if it writes",
+}
+
+
+@dataclass(frozen=True)
+class Wait:
+    """What a process waits for, in words, and on which of its descriptors."""
+
+    said: tuple[str, ...] = ()
+    fds: tuple[int, ...] = ()
+    where: str = ""
+    """The function of the kernel that it waits in, "" where that is not known."""
+    others: tuple[tuple[int, int], ...] = ()
+    """By which descriptors of which processes it could be answered, where /proc tells."""
+    devices: tuple[int, ...] = ()
+    """The FUSE filesystems that have not answered somebody."""
+
+
+def wait(pid: int) -> Wait:
+    """Return what a process waits for; nothing where it does not, or cannot be asked."""
+    where = wchan(str(pid)).partition(".")[0]  # a compiler's .isra.0
+    if where in _ANSWERED:
+        devices = tuple(_unanswered()) if where == _FUSE else ()
+        points = mount_points() if devices else {}
+        known = [f" {points[dev]}" for dev in devices if dev in points]
+        return Wait(
+            (f"{called(pid)} waits {_ANSWERED[where].format(' or'.join(known))}",),
+            where=where,
+            others=tuple(_deciders()) if where.startswith("fanotify") else (),
+            devices=devices,
+        )
+    name, arguments = _call(pid)
+    if name in _WAITS:
+        return Wait(tuple(_for_children(pid)), where=where)
+    fds = _polled(pid, *arguments[:2]) if name in _POLLS else arguments[:1]
+    if not fds or (name not in _CALLS and name not in _POLLS):
+        return Wait(where=where)
+    things = " or ".join(f"fd {fd}{_what(pid, fd)}" for fd in fds)
+    how = _CALLS.get(name, "for something to happen on")
+    return Wait((f"{called(pid)} waits {how} {things}",), fds, where)
+
+
+def _call(pid: int) -> tuple[str, tuple[int, ...]]:
+    """Return the system call that a process sleeps in, by name, and its arguments."""
+    try:
+        with open(f"/proc/{pid}/syscall", "rb") as file:
+            number, *arguments = file.read().split()
+            known = _NUMBERS.get(platform.machine(), {})
+            name = next((name for name, one in known.items() if one == int(number)), "")
+            return name, tuple(int(one, 16) for one in arguments)
+    except (OSError, ValueError):  # "running"
+        return "", ()
+
+
+def _polled(pid: int, at: int = 0, count: int = 0) -> tuple[int, ...]:
+    if not 0 < count <= _MOST_POLLED:
+        return ()
+    try:
+        with open(f"/proc/{pid}/mem", "rb", buffering=0) as file:
+            file.seek(at)
+            found = _POLLFD.iter_unpack(file.read(count * _POLLFD.size))
+            return tuple(dict.fromkeys(fd for fd, _, _ in found if fd >= 0))
+    except (OSError, OverflowError, struct.error):
+        return ()
+
+
+def _what(pid: int, fd: int) -> str:
+    try:
+        return f" ({os.readlink(f'/proc/{pid}/fd/{fd}')})"
+    except OSError:
+        return ""
+
+
+def _for_children(pid: int) -> Iterator[str]:
+    found = children(pid)
+    if found:
+        few = [called(child) for child in found[:_MOST_CHILDREN]]
+        more = [f"{len(found) - len(few)} more"] if len(found) > len(few) else []
+        yield f"{called(pid)} waits for a child to end: {', '.join([*few, *more])}"
+
+
+def _deciders() -> Iterator[tuple[int, int]]:
+    """Yield the descriptors of fanotify groups that are asked before others may go on."""
+    for pid in processes():
+        for slot in listed(f"/proc/{pid}/fd"):
+            try:
+                if os.readlink(f"/proc/{pid}/fd/{slot}") != "anon_inode:[fanotify]":
+                    continue
+                with open(f"/proc/{pid}/fdinfo/{slot}", "rb") as file:
+                    flags = re.search(rb"^fanotify flags:([0-9a-f]+)", file.read(), re.MULTILINE)
+            except OSError:
+                continue
+            if flags and int(flags[1], 16) & _FAN_CLASSES:
+                yield pid, int(slot)
+
+
+def _unanswered() -> Iterator[int]:
+    """Yield the devices of FUSE filesystems with requests that wait (Documentation, fuse.rst)."""
+    for name in listed(_CONNECTIONS):
+        try:
+            with open(f"{_CONNECTIONS}/{name}/waiting", "rb") as file:
+                if int(file.read()):
+                    yield os.makedev(0, int(name))
+        except (OSError, ValueError):
+            continue
