@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def told(held: list[Held]) -> list[Held]:
     """Return what is told of what was found, in its order."""
-    return _but_told(_once([one for one in held if not _own_alone(one)]))
+    return _but_told(_once([one for one in held if not _own_alone(one) and not _is_gone(one)]))
 
 
 def _once(held: list[Held]) -> list[Held]:
@@ -48,3 +48,8 @@ def _own_alone(held: Held) -> bool:
     """Tell whether nobody but cranalyze holds an object."""
     found = [*ends(held.by)]
     return bool(found) and all(node.observer for node in found)
+
+
+def _is_gone(held: Held) -> bool:
+    """Tell whether an open file was closed before it was named: it may have been any."""
+    return held.kind == "FILE" and held.name is None and not held.by

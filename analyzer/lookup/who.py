@@ -188,6 +188,7 @@ def answer(snapshot: Snapshot, query: Query, graph: Graph | None = None) -> Answ
             if (one := graph.held(int(row), AWAITED)).kind == "FILE"
         ]
     held = told(held)
+    guessed = guessed and any(one.part == PERHAPS for one in held)
     there = any(m.there for m in query.meanings) or any(one.there for one in kept)
     lost = not held and not places and not there
     pid = next(iter(query.pids), None)

@@ -11,7 +11,7 @@ import errno
 import os
 import re
 import shlex
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.core.values import dataclass, replace
 from analyzer.procfs import mountinfo
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from analyzer.procfs.glance import Inode
 
 _WATCHERS: Final = frozenset({"anon_inode:inotify", "anon_inode:[fanotify]"})
-_WATCH: Final = re.compile(rb"(inotify|fanotify) .*?\bino:([0-9a-f]+) sdev:([0-9a-f]+)")
+# A file, all that is on a mount, or all of a filesystem: see proc_pid_fdinfo(5).
+_WATCH: Final = re.compile(
+    rb"(inotify|fanotify) (?:.*?\bino:([0-9a-f]+) sdev:([0-9a-f]+)|mnt_id:([0-9a-f]+)"
+    rb"|sdev:([0-9a-f]+))"
+)
 _FLAGS: Final = 6
 _PF_KTHREAD: Final = 0x00200000  # include/linux/sched.h
 _SESSION: Final = 3  # of the fields after the name in /proc/PID/stat
@@ -225,38 +229,69 @@ def _deleted_links() -> dict[str, list[str]]:
     return found
 
 
-def watched(dev: int, ino: int, among: Iterable[int] | None) -> tuple[str, ...]:
+def watched(at: Inode, dev: int, among: Iterable[int] | None) -> tuple[str, ...]:
     """Return who watches a file (proc_pid_fdinfo(5): inotify, fanotify), which holds nothing.
 
-    Only processes `among` those do, where it is known which.
+    Or all that is on its mount, or on its filesystem, which the kernel calls `dev`. Only processes
+    `among` those do, where it is known which.
     """
     pids = tuple(processes() if among is None else among)
     watches = kept(f"watches of {pids}", lambda: _watches(pids))
-    return tuple(dict.fromkeys(watches.get((dev, ino), ())))
+    places = (_File(dev, at.ino or 0), _Mount(at.mnt_id), _Filesystem(dev))
+    return tuple(dict.fromkeys(said for place in places for said in watches.get(place, ())))
 
 
-def _watches(pids: Iterable[int]) -> dict[tuple[int, int], list[str]]:
-    found: dict[tuple[int, int], list[str]] = {}
+class _File(NamedTuple):
+    dev: int
+    ino: int
+    said: str = ""
+
+
+class _Mount(NamedTuple):
+    number: int
+    said: str = " of all that is on this mount"
+
+
+class _Filesystem(NamedTuple):
+    dev: int
+    said: str = " of all of this filesystem"
+
+
+_Watched = _File | _Mount | _Filesystem
+
+
+def _watches(pids: Iterable[int]) -> dict[_Watched, list[str]]:
+    found: dict[_Watched, list[str]] = {}
     for pid in pids:
         for slot in listed(f"/proc/{pid}/fd"):
             if _link(f"/proc/{pid}/fd/{slot}") not in _WATCHERS:
                 continue
-            for kind, at in _watches_of(f"/proc/{pid}/fdinfo/{slot}"):
-                said = f"watched by {comm_of(pid)} ({pid}): fd {slot}, {kind}"
+            try:
+                with open(f"/proc/{pid}/fdinfo/{slot}", "rb") as file:
+                    told = file.read()
+            except OSError:
+                continue
+            for kind, at in marks(told):
+                said = f"watched by {comm_of(pid)} ({pid}): fd {slot}, {kind}{at.said}"
                 found.setdefault(at, []).append(said)
     return found
 
 
-def _watches_of(path: str) -> Iterator[tuple[str, tuple[int, int]]]:
-    try:
-        with open(path, "rb") as file:
-            matches = [match for line in file if (match := _WATCH.match(line))]
-    except OSError:
-        return
-    for match in matches:
-        device = int(match[3], 16)  # as the kernel has it: 20 bits of minor number
-        at = os.makedev(device >> 20, device & 0xFFFFF), int(match[2], 16)
-        yield os.fsdecode(match[1]), at
+def marks(fdinfo: bytes) -> Iterator[tuple[str, _Watched]]:
+    """Yield what an inotify or fanotify watches, by the lines of its file in /proc/PID/fdinfo."""
+    for match in filter(None, map(_WATCH.match, fdinfo.splitlines())):
+        kind, numbers = os.fsdecode(match[1]), match.groups()[1:]
+        ino, dev, mount, whole = (int(word or b"0", 16) for word in numbers)
+        if match[4] is not None:
+            yield kind, _Mount(mount)
+        elif match[5] is not None:
+            yield kind, _Filesystem(_device(whole))
+        else:
+            yield kind, _File(_device(dev), ino)
+
+
+def _device(number: int) -> int:
+    return os.makedev(number >> 20, number & 0xFFFFF)  # the kernel has 20 bits of minor number
 
 
 def listed(folder: str) -> list[str]:

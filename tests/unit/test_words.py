@@ -16,11 +16,12 @@ from analyzer.kinds import facts
 from analyzer.lookup import who, words
 from analyzer.lookup.awaited import awaited
 from analyzer.lookup.ends import other_ends
+from analyzer.lookup.told import told
 from analyzer.lookup.value import Answer, Held, Node, Outcome
 from analyzer.lookup.words import parse
 from analyzer.procfs import glance
 from analyzer.procfs.glance import look
-from analyzer.procfs.places import in_filesystem
+from analyzer.procfs.places import in_filesystem, marks
 from analyzer.procfs.waits import Wait
 from analyzer.relations import relations
 from analyzer.sources.meta import boot_id
@@ -277,6 +278,29 @@ def test_a_directory_is_a_layer_of_an_overlay_where_no_process_is(tmp_path: Path
     member = made.object("NSPROXY", 1, holders=[(7, "nsproxy")])
     made.reference(space, member, "nsproxy.mnt")
     assert not who.answer(made.snapshot(), parse(str(tmp_path))).held
+
+
+def test_who_watches_a_mount_or_a_filesystem_watches_what_is_on_it() -> None:
+    found = [
+        (kind, *where[:-1])
+        for kind, where in marks(
+            b"fanotify flags:0 event-flags:8000\n"
+            b"fanotify mnt_id:18c mflags:0 mask:20 ignored_mask:0\n"
+            b"fanotify sdev:800001 mflags:0 mask:20 ignored_mask:0\n"
+            b"fanotify ino:2 sdev:38 mflags:0 mask:20 ignored_mask:0 fhandle-bytes:8\n"
+            b"inotify wd:1 ino:a sdev:38 mask:2 ignored_mask:0 fhandle-bytes:8\n"
+        )
+    ]
+    assert found == [
+        ("fanotify", 0x18C), ("fanotify", os.makedev(8, 1)), ("fanotify", 0x38, 2),
+        ("inotify", 0x38, 10),
+    ]  # fmt: skip
+
+
+def test_a_file_that_was_closed_before_it_was_named_is_not_told() -> None:
+    gone = Held(1, "FILE", None, initial=False, refcount=None, named=0, by=())
+    kept = Held(2, "FILE", "/x", initial=False, refcount=None, named=0, by=())
+    assert told([gone, kept]) == [kept]
 
 
 def test_a_number_of_an_object_is_one_of_the_snapshot_that_is_asked() -> None:

@@ -268,10 +268,9 @@ class _Watchers:
     def notes(self) -> tuple[str, ...]:
         """Return which locks the file has, and who watches it."""
         inode, dev = self.at.found, self.at.known.dev
-        ino = inode.ino or 0
         sure = dev == inode.dev or any(locked(inode, dev))
         pids = None if kept("levels", proc_levels) else tuple(self._pids)
-        return (*(locks(dev, ino) if sure else ()), *watched(dev, ino, pids))
+        return (*(locks(dev, inode.ino or 0) if sure else ()), *watched(inode, dev, pids))
 
 
 def _files(at: At) -> Callable[[Snapshot], Rows]:
@@ -319,15 +318,18 @@ def _detached_too(snapshot: Snapshot, mounts: Rows) -> Rows:
 
 
 def _whole(at: At, inode: Inode) -> Meaning:
+    watchers = _Watchers(at)
     return Meaning(
         "mounted filesystem",
         joined(
             alike(("FILE", "SUPERBLOCK"), dev=at.known.dev),
             stated("socket.device", lambda dev: dev == at.known.dev),
+            watchers.rows,
         ),
         partial(_of_filesystem, at.absolute, inode.dev),
         there=True,
-        state=("socket.device",),
+        state=("socket.device", *_WATCHES),
+        notes=watchers.notes,
         ties=(*OF_FILES, *leading_to("SUPERBLOCK")),
     )
 
