@@ -151,3 +151,47 @@ def _place(line: bytes, group: Group) -> str | None:
 def _same(controllers: str, options: frozenset[str]) -> bool:
     # A named hierarchy is "name=systemd" in both.
     return bool(controllers) and set(controllers.split(",")) <= options
+
+
+# What says that a group was frozen itself, not one above it, and what thaws it (cgroups(7)).
+_FREEZERS: Final = (
+    ("freezer.self_freezing", "echo THAWED >{}/freezer.state"),
+    ("cgroup.freeze", "echo 0 >{}/cgroup.freeze"),
+)
+
+
+def thaws(pid: int) -> tuple[str, str]:
+    """Return the group that is frozen and has a process in or below it, and what thaws it.
+
+    Both are "" where there is none.
+    """
+    try:
+        with open(f"/proc/{pid}/cgroup", "rb") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return "", ""
+    for mount in _mounts():
+        for folder in _upward(mount, lines):
+            for name, command in _FREEZERS:
+                if _is_set(f"{folder}/{name}"):
+                    return folder, command.format(quoted(folder))
+    return "", ""
+
+
+def _upward(mount: mountinfo.Mount, lines: list[bytes]) -> Iterator[str]:
+    """Yield the folder of the group of a hierarchy that lines of /proc say, and those above it."""
+    root = at(mount.point, mount.dev)
+    path = next((one for line in lines if root and (one := _place(line, root))), None)
+    if path is None:
+        return
+    below = os.path.relpath(path, mount.root).split("/")
+    for depth in range(len(below), -1, -1):
+        yield os.path.normpath("/".join([mount.point, *below[:depth]]))
+
+
+def _is_set(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(2).strip() == b"1"
+    except OSError:
+        return False

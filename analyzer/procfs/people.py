@@ -126,9 +126,13 @@ def waiting(pid: int) -> tuple[str, ...]:
     return tuple(found)
 
 
-def stopped(pid: int) -> bool:
-    """Tell whether a process is stopped, and goes on at SIGCONT."""
-    return (_status(pid) or {}).get(b"State", b"").startswith(b"T")
+def goes_on(pid: int) -> str:
+    """Return what lets a process go on that was stopped, or is traced; "" for others."""
+    said = _status(pid) or {}
+    tracer = int(said.get(b"TracerPid", b"0"))
+    if tracer:
+        return f"have {called(tracer)} detach from it, or end that"
+    return f"kill -CONT {pid}" if said.get(b"State", b"").startswith(b"T") else ""
 
 
 def called(pid: int) -> str:

@@ -13,6 +13,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.values import dataclass
+from analyzer.procfs.cgroupfs import thaws
 from analyzer.procfs.people import called, children, wchan
 from analyzer.procfs.places import listed, mount_points, processes
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 # Calls that wait on the descriptor that is their first argument, and how.
-_READS: Final = ("read", "readv", "recvfrom", "recvmsg", "pread64")
-_WRITES: Final = ("write", "writev", "sendto", "sendmsg", "pwrite64")
+_READS: Final = ("read", "readv", "recvfrom", "recvmsg", "pread64", "mq_timedreceive")
+_WRITES: Final = ("write", "writev", "sendto", "sendmsg", "pwrite64", "mq_timedsend")
 _CALLS: Final[Mapping[str, str]] = {
     **dict.fromkeys(_READS, "to read from"),
     **dict.fromkeys(_WRITES, "to write to"),
@@ -33,17 +34,23 @@ _CALLS: Final[Mapping[str, str]] = {
 }
 _POLLS: Final = ("poll", "ppoll")
 _WAITS: Final = ("wait4", "waitid")
+# Of System V IPC the first argument is the id of what it waits for.
+_SYSTEM_V: Final = {"semop": "sem", "semtimedop": "sem", "msgrcv": "msg", "msgsnd": "msg"}
 # arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h
 _NUMBERS: Final[Mapping[str, Mapping[str, int]]] = {
     "x86_64": {
         "read": 0, "write": 1, "poll": 7, "ioctl": 16, "pread64": 17, "pwrite64": 18, "readv": 19,
         "writev": 20, "connect": 42, "accept": 43, "sendto": 44, "recvfrom": 45, "sendmsg": 46,
-        "recvmsg": 47, "wait4": 61, "fsync": 74, "waitid": 247, "ppoll": 271, "accept4": 288,
+        "recvmsg": 47, "wait4": 61, "semop": 65, "msgsnd": 69, "msgrcv": 70, "fsync": 74,
+        "semtimedop": 220, "mq_timedsend": 242, "mq_timedreceive": 243, "waitid": 247,
+        "ppoll": 271, "accept4": 288,
     },
     "aarch64": {
         "read": 63, "write": 64, "ppoll": 73, "ioctl": 29, "pread64": 67, "pwrite64": 68,
         "readv": 65, "writev": 66, "connect": 203, "accept": 202, "sendto": 206, "recvfrom": 207,
         "sendmsg": 211, "recvmsg": 212, "wait4": 260, "fsync": 82, "waitid": 95, "accept4": 242,
+        "mq_timedsend": 182, "mq_timedreceive": 183, "msgrcv": 188, "msgsnd": 189,
+        "semtimedop": 192, "semop": 193,
     },
 }  # fmt: skip
 _MOST_POLLED: Final = 3  # who waits for many waits for whichever is first
@@ -64,6 +71,7 @@ _ANSWERED: Final[Mapping[str, str]] = {
     "rpc_wait_bit_killable": "for an NFS server, which has not answered",
     "wait_for_response": "for an SMB server, which has not answered",
     "autofs_wait": "for the daemon of an automount, which has not mounted it",
+    "wait_for_partner": "for who opens the other end of a FIFO",
     "percpu_rwsem_wait": "for a lock: that of a filesystem that is frozen, if it writes",
 }
 
@@ -80,10 +88,18 @@ class Wait:
     """By which descriptors of which processes it could be answered, where /proc tells."""
     devices: tuple[int, ...] = ()
     """The FUSE filesystems that have not answered somebody."""
+    remedy: str = ""
+    """What lets it go on, and is not of a holder."""
 
 
 def wait(pid: int) -> Wait:
     """Return what a process waits for; nothing where it does not, or cannot be asked."""
+    group, thaw = thaws(pid)
+    if group:
+        said = (
+            f"{called(pid)} is frozen with its cgroup {group}, and does nothing till it is thawed"
+        )
+        return Wait((said,), remedy=thaw)
     where = wchan(str(pid)).partition(".")[0]  # a compiler's .isra.0
     if where in _ANSWERED:
         devices = tuple(_unanswered()) if where == _FUSE else ()
@@ -98,12 +114,16 @@ def wait(pid: int) -> Wait:
     name, arguments = _call(pid)
     if name in _WAITS:
         return Wait(tuple(_for_children(pid)), where=where)
-    fds = _polled(pid, *arguments[:2]) if name in _POLLS else arguments[:1]
-    if not fds or (name not in _CALLS and name not in _POLLS):
+    if name in _SYSTEM_V and arguments:
+        said = f"{called(pid)} waits in {name} for {_SYSTEM_V[name]}:[{arguments[0]}]"
+        return Wait((said,), where=where)
+    fds = _polled(pid, *arguments[:2]) if name in _POLLS else arguments[: name in _CALLS]
+    opened = {fd: link for fd in fds if (link := _opened(pid, fd))}  # of a 32-bit program, none
+    if not opened:
         return Wait(where=where)
-    things = " or ".join(f"fd {fd}{_what(pid, fd)}" for fd in fds)
+    things = " or ".join(f"fd {fd} ({link})" for fd, link in opened.items())
     how = _CALLS.get(name, "for something to happen on")
-    return Wait((f"{called(pid)} waits {how} {things}",), fds, where)
+    return Wait((f"{called(pid)} waits {how} {things}",), tuple(opened), where)
 
 
 def _call(pid: int) -> tuple[str, tuple[int, ...]]:
@@ -130,9 +150,9 @@ def _polled(pid: int, at: int = 0, count: int = 0) -> tuple[int, ...]:
         return ()
 
 
-def _what(pid: int, fd: int) -> str:
+def _opened(pid: int, fd: int) -> str:
     try:
-        return f" ({os.readlink(f'/proc/{pid}/fd/{fd}')})"
+        return os.readlink(f"/proc/{pid}/fd/{fd}")
     except OSError:
         return ""
 

@@ -19,10 +19,11 @@ from analyzer.lookup.ends import other_ends
 from analyzer.lookup.told import told
 from analyzer.lookup.value import Answer, Held, Node, Outcome
 from analyzer.lookup.words import parse
-from analyzer.procfs import glance
+from analyzer.procfs import cgroupfs, glance
 from analyzer.procfs.glance import look
+from analyzer.procfs.mountinfo import Mount
 from analyzer.procfs.places import in_filesystem, marks
-from analyzer.procfs.waits import Wait
+from analyzer.procfs.waits import Wait, wait
 from analyzer.relations import relations
 from analyzer.sources.meta import boot_id
 from analyzer.writers.who import to_json, to_text
@@ -295,6 +296,24 @@ def test_who_watches_a_mount_or_a_filesystem_watches_what_is_on_it() -> None:
         ("fanotify", 0x18C), ("fanotify", os.makedev(8, 1)), ("fanotify", 0x38, 2),
         ("inotify", 0x38, 10),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_process_of_a_frozen_cgroup_is_told_with_what_thaws_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    lines = Path("/proc/self/cgroup").read_text("utf-8").splitlines()
+    number, controllers, path = (lines or ["0::/"])[0].split(":", 2)
+    kind, options = ("cgroup2", "rw") if number == "0" else ("cgroup", f"rw,{controllers}")
+    mount = Mount(1, os.lstat(tmp_path).st_dev, path, os.fspath(tmp_path), kind, options)
+    monkeypatch.setattr(cgroupfs, "_mounts", lambda: [mount])
+    (tmp_path / "cgroup.procs").touch()
+    assert cgroupfs.thaws(os.getpid()) == ("", "")
+    (tmp_path / ("freezer.self_freezing", "cgroup.freeze")[version - 1]).write_text("1\n")
+    group, thaw = cgroupfs.thaws(os.getpid())
+    assert group == os.fspath(tmp_path)
+    assert thaw.startswith("echo ")
+    assert wait(os.getpid()).remedy == thaw
 
 
 def test_a_file_that_was_closed_before_it_was_named_is_not_told() -> None:

@@ -15,7 +15,7 @@ from analyzer.lookup.awaited import awaited, relations
 from analyzer.lookup.ends import PEERS
 from analyzer.lookup.words.base import OF_FILES, Form, Meaning, Recorded, Word, no_rows
 from analyzer.lookup.words.path import leads_to
-from analyzer.procfs.people import stopped, waiting
+from analyzer.procfs.people import goes_on, waiting
 from analyzer.procfs.places import waits_for_lock
 from analyzer.procfs.waits import wait
 from analyzer.snapshot.lives import remark
@@ -56,7 +56,7 @@ def _parse(asked: str) -> Iterator[Meaning]:
             pid=pid,
             notes=partial(_told_of, pid, waits),
             ties=relations(waits),
-            remedy=f"kill -CONT {pid}" if stopped(pid) else "",
+            remedy=waits.remedy or goes_on(pid),
             awaited=partial(_awaited, pid, waits),
         )
     match = _OF_PROCESS.fullmatch(asked)
