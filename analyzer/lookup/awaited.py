@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core.model import TASK
-from analyzer.lookup.ends import PEERS, other_ends
+from analyzer.lookup.ends import other_ends, peers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,7 +28,7 @@ _BY_RELATION: Final[Mapping[str, str]] = {
 def relations(found: Wait) -> tuple[str, ...]:
     """Return the relations that are needed to find what is waited for."""
     told = _BY_RELATION.get(found.where)
-    return (*([told] if told else ()), *((PEERS,) if found.fds else ()))
+    return (*([told] if told else ()), *peers(found.opened.values()))
 
 
 def awaited(found: Wait, pid: int, own: Rows, others: Rows, snapshot: Snapshot) -> Rows:

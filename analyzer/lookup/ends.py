@@ -27,8 +27,14 @@ ENDS: Final = {
 """Which end of a pipe an open file is, by how it is on that."""
 PEERS: Final = "internet-peer"
 """The relation that tells the other end of a connection on this machine."""
+_SOCKET: Final = "socket:["
 _ON: Final = (*ENDS, "sock", "tty.file")
 _PAIRED: Final = ("peer", "tty.master")
+
+
+def peers(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the relations that lead to other ends of open files, by what /proc calls these."""
+    return (PEERS,) if any(name.startswith(_SOCKET) for name in names) else ()
 
 
 def open_on(snapshot: Snapshot, files: Rows) -> tuple[Rows, Rows]:

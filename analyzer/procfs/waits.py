@@ -12,7 +12,7 @@ import re
 import struct
 from typing import TYPE_CHECKING, Final
 
-from analyzer.core.values import dataclass
+from analyzer.core.values import dataclass, field
 from analyzer.procfs.cgroupfs import thaws
 from analyzer.procfs.people import called, children, wchan
 from analyzer.procfs.places import listed, mount_points, processes
@@ -78,10 +78,11 @@ _ANSWERED: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Wait:
-    """What a process waits for, in words, and on which of its descriptors."""
+    """What a process waits for, in words."""
 
     said: tuple[str, ...] = ()
-    fds: tuple[int, ...] = ()
+    opened: Mapping[int, str] = field(default_factory=dict)
+    """The descriptors that it waits on, and what they are open on."""
     where: str = ""
     """The function of the kernel that it waits in, "" where that is not known."""
     others: tuple[tuple[int, int], ...] = ()
@@ -118,12 +119,12 @@ def wait(pid: int) -> Wait:
         said = f"{called(pid)} waits in {name} for {_SYSTEM_V[name]}:[{arguments[0]}]"
         return Wait((said,), where=where)
     fds = _polled(pid, *arguments[:2]) if name in _POLLS else arguments[: name in _CALLS]
-    opened = {fd: link for fd in fds if (link := _opened(pid, fd))}  # of a 32-bit program, none
-    if not opened:
+    links = {fd: link for fd in fds if (link := opened(pid, fd))}  # of a 32-bit program, none
+    if not links:
         return Wait(where=where)
-    things = " or ".join(f"fd {fd} ({link})" for fd, link in opened.items())
+    things = " or ".join(f"fd {fd} ({link})" for fd, link in links.items())
     how = _CALLS.get(name, "for something to happen on")
-    return Wait((f"{called(pid)} waits {how} {things}",), tuple(opened), where)
+    return Wait((f"{called(pid)} waits {how} {things}",), links, where)
 
 
 def _call(pid: int) -> tuple[str, tuple[int, ...]]:
@@ -150,7 +151,8 @@ def _polled(pid: int, at: int = 0, count: int = 0) -> tuple[int, ...]:
         return ()
 
 
-def _opened(pid: int, fd: int) -> str:
+def opened(pid: int, fd: int) -> str:
+    """Return what a descriptor of a process is open on, "" where it has none that we may see."""
     try:
         return os.readlink(f"/proc/{pid}/fd/{fd}")
     except OSError:

@@ -15,6 +15,7 @@ from analyzer.core.errors import BadInputError
 from analyzer.kinds import facts
 from analyzer.lookup import who, words
 from analyzer.lookup.awaited import awaited
+from analyzer.lookup.awaited import relations as relations_of
 from analyzer.lookup.ends import other_ends
 from analyzer.lookup.told import told
 from analyzer.lookup.value import Answer, Held, Node, Outcome
@@ -161,7 +162,8 @@ def test_a_client_waits_for_who_has_not_accepted_it_and_for_who_answers_on_this_
     for one, other in ((mine, theirs), (far, near), (near, far)):
         found = other_ends(snapshot, np.array([one.objref - 1], np.intp))
         assert (found + 1).tolist() == [other.objref]
-    waits = Wait(fds=(2,), others=())
+    waits = Wait(opened={2: "socket:[9]"})
+    assert relations_of(waits) == ("internet-peer",)
     own = np.array([far.objref - 1], np.intp)
     assert (awaited(waits, 7, own, own[:0], snapshot) + 1).tolist() == [near.objref]
 
@@ -337,7 +339,7 @@ def test_only_those_relations_are_read_that_the_words_take(tmp_path: Path) -> No
     asked = [[parse("net:[1]"), parse("tcp:1")], [parse("1:0")], [parse("sem:[1]")], [parse("0x1")]]
     ties = [who.ties(queries) for queries in asked]
     assert ties[0] == ()
-    assert {*(ties[1] or ())} == {"file-lock", "internet-peer"}
+    assert ties[1] == ("file-lock",)
     assert {*(ties[2] or ())} == {"in-ipc-namespace", "sysv-semaphore"}
     assert ties[3] is None
     below = who.ties([parse(os.fspath(tmp_path))])

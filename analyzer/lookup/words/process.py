@@ -12,12 +12,12 @@ import numpy as np
 from analyzer.core.errors import BadInputError, nearest
 from analyzer.core.model import TASK
 from analyzer.lookup.awaited import awaited, relations
-from analyzer.lookup.ends import PEERS
+from analyzer.lookup.ends import peers
 from analyzer.lookup.words.base import OF_FILES, Form, Meaning, Recorded, Word, no_rows
 from analyzer.lookup.words.path import leads_to
 from analyzer.procfs.people import goes_on, waiting
 from analyzer.procfs.places import waits_for_lock
-from analyzer.procfs.waits import wait
+from analyzer.procfs.waits import opened, wait
 from analyzer.snapshot.lives import remark
 from analyzer.sources.tasks import exists, proc_levels
 
@@ -52,7 +52,7 @@ def _parse(asked: str) -> Iterator[Meaning]:
             partial(_shared, pid),
             there=exists(pid),
             missed=lambda _: exists(pid),
-            described=False,
+            described=bool(waits.devices),
             pid=pid,
             notes=partial(_told_of, pid, waits),
             ties=relations(waits),
@@ -71,7 +71,7 @@ def _parse(asked: str) -> Iterator[Meaning]:
             missed=lambda _: _has(pid, fd, ""),
             described=False,
             pid=pid,
-            ties=(*OF_FILES, PEERS),
+            ties=(*OF_FILES, *peers((opened(pid, fd),))),
         )
     elif part in _PARTS:
         yield Meaning(
@@ -164,7 +164,7 @@ def _awaited(pid: int, waits: Wait, snapshot: Snapshot) -> Rows:
     """Return the open files by which others could let a process go on."""
     own, others = (
         np.concatenate([no_rows(snapshot), *(_descriptor(*one, snapshot) for one in some)])
-        for some in (((pid, fd) for fd in waits.fds), waits.others)
+        for some in (((pid, fd) for fd in waits.opened), waits.others)
     )
     return awaited(waits, known_as(snapshot, pid), own, others, snapshot)
 
