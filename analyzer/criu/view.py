@@ -14,6 +14,7 @@ from analyzer.check.links import opened
 from analyzer.check.subtree import INSIDE, border
 from analyzer.core.model import TASK, Rules, Side, Verdict
 from analyzer.criu.base import Hit
+from analyzer.kinds import namespace_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -165,10 +166,15 @@ class View:
         found: dict[str, dict[int, int]] = defaultdict(dict)
         sets = {tid: target for tid, target, _ in self.held("nsproxy") if tid in self.process}
         within: dict[int, dict[str, int]] = defaultdict(dict)
-        for word, rows in self._held.items():
-            if word.startswith("nsproxy."):
-                for holder, target, _ in rows:
-                    within[holder][word.removeprefix("nsproxy.")] = target
+        of_set = self.references["holder_kind"] == self.references.code(
+            "holder_kind", namespace_set()
+        )
+        table = self.references.take(np.flatnonzero(of_set))
+        for word, holder, target in zip(
+            table.words("association").tolist(), table["holder"].tolist(),
+            table["target"].tolist(), strict=True,
+        ):  # fmt: skip
+            within[holder][word.removeprefix("nsproxy.")] = target
         for tid, objref in sets.items():
             for word, target in within[objref].items():
                 found[word][tid] = target

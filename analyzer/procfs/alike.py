@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from analyzer.core.errors import BadInputError
+from analyzer.kinds import namespace_set
 from analyzer.procfs import evidence, status
 from analyzer.procfs.evidence import Descriptor, Process
 from analyzer.procfs.kcmp import What
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from analyzer.procfs.fdinfo import FdInfo
     from analyzer.procfs.fs import Links, ProcFs
     from analyzer.procfs.mappings import Mapped, Use
+    from analyzer.procfs.namespaces import Set
     from analyzer.procfs.sharing import Groups
     from analyzer.procfs.tasks import Task
     from analyzer.relations.shown import File, Key
@@ -121,6 +123,19 @@ def of_tasks(
         values = people.values(kind, [group[0] for group in groups[what]], members, host=host)
         found[what] = list(rows(members, values, host=host))
     return found
+
+
+def of_sets(
+    sets: Sequence[Set], inside: Callable[[Sequence[Task]], bool], *, host: bool
+) -> Iterator[Tied]:
+    """Yield the relation of sets of namespaces: nobody can compare them, not even kcmp(2)."""
+    kind = namespace_set()
+    members = [
+        Member((kind, number), "their namespaces are the same", inside(one.tasks))
+        for number, one in enumerate(sets)
+    ]
+    values = [evidence.Value(one.spaces, (), still=True) for one in sets]
+    return rows(members, values, host=host)
 
 
 class _People:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import TASK
-from analyzer.kinds import namespace_kinds
+from analyzer.kinds import namespace_kinds, namespace_set
 from analyzer.procfs import evidence, keeping, nslink
 from analyzer.procfs.chunks import Graph
 from analyzer.procfs.evidence import Descriptor
@@ -29,6 +29,7 @@ _SHARED: Final = (
     ("FS", "fs", What.FS),
     ("SIGHAND", "sighand", What.SIGHAND),
 )
+SET_OF_TASK: Final = "nsproxy"  # by which a task has its set of namespaces
 _DELETED: Final = " (deleted)"  # what d_path() in fs/d_path.c adds to a name that is gone
 
 Mappings = dict[int, tuple[list["Mapped"], list["Use"]]]
@@ -59,15 +60,31 @@ class Tables(Graph):
         used = {slots.table[row] for row in slots.kept()}
         mapping = {at[0] for kind, at in ends if kind == "FILE" and isinstance(at, tuple)}
         for kind, association, what in _SHARED:
-            groups = self._groups[what]
-            also = {at for one, at in ends if one == kind}
-            also |= {What.FILES: used, What.VM: mapping}.get(what, set())
-            kept = [i for i, group in enumerate(groups) if i in also or self._concerns(group)]
-            first = self.objects(kind, len(kept))
-            self._objref[what] = {index: first + at for at, index in enumerate(kept)}
-            pairs = [(t.tid, ref) for i, ref in self._objref[what].items() for t in groups[i]]
-            self.references(TASK, association, [p[0] for p in pairs], [p[1] for p in pairs])
-            self.number |= {(kind, at): ref for at, ref in self._objref[what].items()}
+            also = {What.FILES: used, What.VM: mapping}.get(what, set())
+            added = self._add_groups(kind, association, self._groups[what], ends, also)
+            self._objref[what] = added
+
+    def add_sets(self, sets: Groups, ends: Collection[Key]) -> None:
+        """Add the sets of namespaces that tasks have: what is of interest, or is in `ends`."""
+        self._add_groups(namespace_set(), SET_OF_TASK, sets, ends)
+
+    def _add_groups(
+        self,
+        kind: str,
+        association: str,
+        groups: Groups,
+        ends: Collection[Key],
+        also: Collection[object] = (),
+    ) -> dict[int, int]:
+        """Add what groups of tasks have, and return it by their number."""
+        some = {*also, *(at for one, at in ends if one == kind)}
+        kept = [i for i, group in enumerate(groups) if i in some or self._concerns(group)]
+        first = self.objects(kind, len(kept))
+        found = {index: first + at for at, index in enumerate(kept)}
+        pairs = [(task.tid, ref) for i, ref in found.items() for task in groups[i]]
+        self.references(TASK, association, [p[0] for p in pairs], [p[1] for p in pairs])
+        self.number |= {(kind, at): ref for at, ref in found.items()}
+        return found
 
     def add_files(self, slots: Slots, devices: Mapping[int | None, int]) -> Opened:
         """Add the open files of `slots`, whose fdinfo was read."""

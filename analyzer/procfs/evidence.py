@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
     from analyzer.procfs.fdinfo import FdInfo
+    from analyzer.procfs.nslink import NamespaceLink
     from analyzer.procfs.stat import Layout
     from analyzer.procfs.status import Status
 
@@ -36,6 +37,7 @@ _MADE: Final = frozenset(
 )
 _USERFAULT: Final = "anon_inode:[userfaultfd]"
 _RINGS: Final = "SqMask"
+_NOT_IN_SET: Final = frozenset({"user", "pid", "pid_for_children"})
 _TARGET: Final = re.compile(r" pos:-?[0-9]+", re.ASCII)
 _KEPT: Final = frozenset({"FLOCK", "OFDLCK", "LEASE", "DELEG"})  # locks of an open file
 _TYPE_AT: Final = 1  # of the words of a lock: "1:", its type
@@ -160,6 +162,16 @@ def mounts(one: Process) -> Hashable | None:
     CLONE_FS with them.
     """
     return one.spaces if None not in one.spaces else None
+
+
+def spaces(links: Mapping[str, NamespaceLink]) -> frozenset[tuple[str, NamespaceLink]]:
+    """Return the namespaces of a task's set (struct nsproxy), by its links; empty for none.
+
+    A set never changes: setns(2) and unshare(2) give a task another one, that nobody else has
+    (switch_task_namespaces(), kernel/nsproxy.c). The user namespace is not in it, and the pid
+    namespace for children has no link until somebody is in it.
+    """
+    return frozenset((name, link) for name, link in links.items() if name not in _NOT_IN_SET)
 
 
 def handlers(one: Process) -> Hashable | None:

@@ -1,6 +1,8 @@
 """The namespaces of all tasks, as the links in /proc/PID/ns tell them (namespaces(7)).
 
-Which nsproxy holds them cannot be seen, so the task itself holds them here, by the same names.
+Which nsproxy holds them cannot be seen, so the task itself holds them here, by the same names. That
+there is one is known, and that those of two tasks are two where their namespaces are: threads of a
+process are taken to share one, and others with the same namespaces may (`sets`, `alike`).
 """
 
 from __future__ import annotations
@@ -9,12 +11,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.kinds import associations, namespace_kinds
-from analyzer.procfs import nslink
+from analyzer.procfs import evidence, nslink
 from analyzer.procfs.fs import Links, vanished
 from analyzer.procfs.gaps import empty, lacking, not_links, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
 
     from analyzer.procfs.fs import ProcFs
     from analyzer.procfs.gaps import GapLog
@@ -44,6 +46,13 @@ class Membership(NamedTuple):
 @lru_cache(maxsize=1 << 10)
 def _association(link: str) -> str:
     return _ASSOCIATION.get(link) or f"nsproxy.{link}"
+
+
+class Set(NamedTuple):
+    """A set of namespaces: tasks of one process, and which they are (`evidence.spaces`)."""
+
+    tasks: list[Task]
+    spaces: Hashable
 
 
 def read(fs: ProcFs, tasks: Iterable[Task], log: GapLog) -> list[Membership]:
@@ -84,6 +93,19 @@ def _links(fs: ProcFs, task: Task, log: GapLog) -> Links:
     if fs.copied and not (links.names or links.refused or links.others or task.stat.exiting):
         log.add(empty("namespaces", "ns", _UNSEEN), task.tgid)
     return links
+
+
+def sets(tasks: Sequence[Task], memberships: Iterable[Membership]) -> list[Set]:
+    """Return the sets of namespaces, one for those tasks of a process that may share it."""
+    known: dict[int, dict[str, NamespaceLink]] = {}
+    for one in memberships:
+        known.setdefault(one.tid, {})[one.link] = one.namespace
+    found: dict[tuple[int, Hashable], list[Task]] = {}
+    for task in tasks:
+        spaces = evidence.spaces(known.get(task.tid, {}))
+        if spaces and not task.stat.exiting:
+            found.setdefault((task.tgid, spaces), []).append(task)
+    return [Set(some, spaces) for (_, spaces), some in found.items()]
 
 
 def initial(tasks: Sequence[Task], memberships: Iterable[Membership]) -> set[NamespaceLink]:

@@ -189,9 +189,12 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Tab
     shown = world.shown(reading, groups, members, slots, seen, mapped, first, by_tid, socks)
     backing = fs.backing_files()
     loops = list(alike.of_loops(shown.files, backing, host=shown.host))
+    sets = namespaces.sets(reading.tasks, members)
+    same_spaces = alike.of_sets(sets, reading.concerns, host=shown.host)
+    near_by = _alike(reading, groups, near, slots, mapped | forks, shown.files)
     shown = replace(
         shown,
-        alike=[*_alike(reading, groups, near, slots, mapped | forks, shown.files), *loops],
+        alike=[*near_by, *loops, *same_spaces],
         may_hold=may_hold.find(fs, shown, seen, slots.keepers),
         in_use=_in_use(reading, groups[What.FILES], slots, shown),
     )
@@ -204,6 +207,7 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Tab
     of_interest |= {link for one in binds if (link := nslink.parse(one.space)) is not None}
     out = Tables(groups, reading.concerns)
     out.add_shared(slots, relate.ends(found))
+    out.add_sets([one.tasks for one in sets], relate.ends(found))
     opened = out.add_files(slots, mounts.devices(seen))
     slots.told.clear()
     out.add_mapped(mapped | forks)

@@ -258,9 +258,10 @@ def _nested(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> I
     inside = tasks["tid"][verdicts.border.task_side == INSIDE].tolist()
     # What had to be one for all tasks: may_checkpoint_task().
     for kind in filter(lambda kind: kind.one_for_all, registry().values()):
-        held = _held_by(references, ("nsproxy", kind.one_for_all))
-        of_set = held.get(namespace_set(), {})
-        of_task = {tid: of_set.get(ref, ref) for tid, ref in held.get(TASK, {}).items()}
+        held = _held_by(references, kind.one_for_all)
+        of_set, of_task = held.get(namespace_set(), {}), held.get(TASK, {})
+        sets = _held_by(references, "nsproxy").get(TASK, {})
+        of_task |= {tid: of_set[ref] for tid, ref in sets.items() if ref in of_set}
         known = {of_task[tid] for tid in inside if tid in of_task}
         if len(known) > 1:
             detail = f"the tasks are in {len(known)} {kind.plural}"
@@ -272,11 +273,11 @@ def _nested(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> I
             )
 
 
-def _held_by(references: Table, associations: tuple[str, ...]) -> dict[str, dict[int, int]]:
-    """Return what holders have by `associations`, by their kind and number."""
-    codes = [references.code("association", name) for name in associations]
+def _held_by(references: Table, association: str) -> dict[str, dict[int, int]]:
+    """Return what holders have by an association, by their kind and number."""
+    code = references.code("association", association)
     found: dict[str, dict[int, int]] = {}
-    chosen = references.take(np.flatnonzero(np.isin(references["association"], codes)))
+    chosen = references.take(np.flatnonzero(references["association"] == code))
     for kind, holder, target in zip(
         chosen.words("holder_kind").tolist(),
         chosen["holder"].tolist(),

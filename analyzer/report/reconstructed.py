@@ -37,11 +37,13 @@ _UNMAPPABLE: Final = frozenset({"write", "path"})  # do_mmap() wants FMODE_READ,
 class _Known(NamedTuple):
     """What terms are made of: by namespace (objref) how many sets have it, where that is certain.
 
+    `lone` are tasks (tids) of which nobody else has the same namespaces.
     `lent` are files (objrefs) that may have more references than descriptors; `mapped` are those
     that are mapped, by name.
     """
 
     sets: Mapping[int, int]
+    lone: AbstractSet[int]
     lent: AbstractSet[int]
     mapped: Mapping[str, AbstractSet[int]]
 
@@ -52,7 +54,8 @@ def counted(snapshot: Snapshot, objects: Sequence[ReportObject]) -> list[ReportO
     for one in objects:
         if any(by.mapped for by in one.holders):
             mapped.setdefault(one.name or "", set()).add(one.objref)
-    known = _Known(_sets(snapshot), _lent(snapshot), mapped)
+    spaces = _spaces(snapshot)
+    known = _Known(_sets(spaces), _lone(spaces), _lent(snapshot), mapped)
     return [_with_count(one, _count(one, known)) for one in objects]
 
 
@@ -71,7 +74,10 @@ def _count(one: ReportObject, known: _Known) -> int | None:
     told = one.conclusion in {Conclusion.WITNESSED, Conclusion.CONSISTENT} and not any(one.doubt)
     if not told or one.initial:
         return None
-    if registry()[one.kind].is_space:
+    kind = registry()[one.kind]
+    if kind.set_of_namespaces:
+        return _of_set(one, known.lone)
+    if kind.namespace:
         return _of_namespace(one, known.sets)
     exact = one.objref not in known.lent and not _is_mapped(one, known.mapped)
     exact &= all(_is_known(one, holder, known.lent) for holder in one.holders)
@@ -93,6 +99,10 @@ def _is_known(one: ReportObject, holder: Holder, lent: AbstractSet[int]) -> bool
     return holder.kind == TASK or holder.descriptor is not None
 
 
+def _of_set(one: ReportObject, lone: AbstractSet[int]) -> int | None:
+    return len(one.holders) if all(by.tid in lone for by in one.holders) else None
+
+
 def _of_namespace(one: ReportObject, sets: Mapping[int, int]) -> int | None:
     """Return the sets that have a namespace, its file (one, however often it is open), sockets."""
     by_set = _of_sets()
@@ -112,28 +122,34 @@ def _of_sets() -> frozenset[str]:
     return frozenset(pointer.association.name for pointer in pointers)
 
 
-def _sets(snapshot: Snapshot) -> Mapping[int, int]:
-    """Return by namespace how many sets of namespaces have it, twice if it is twice in one.
-
-    Tasks of different namespaces have different sets. Those of the same ones may have one set, as
-    fork(2) leaves it, or each its own (setns(2), unshare(2)): then it is not known.
-    """
+def _spaces(snapshot: Snapshot) -> Mapping[int, frozenset[tuple[int, int]]]:
+    """Return by task (tid) where in its set which namespaces (objrefs) are."""
     references = snapshot.tables["references"]
     codes = [references.code("association", name) for name in _of_sets()]
     by_task = references["holder_kind"] == references.code("holder_kind", TASK)
     rows = np.flatnonzero(by_task & np.isin(references["association"], codes))
-    has: dict[int, list[tuple[int, int]]] = {}
+    found: dict[int, list[tuple[int, int]]] = {}
     for row in rows.tolist():
         place = int(references["association"][row]), int(references["target"][row])
-        has.setdefault(int(references["holder"][row]), []).append(place)
-    tasks = Counter(frozenset(places) for places in has.values())
-    found: dict[int, int] = {}
-    unsure: set[int] = set()
-    for places, count in tasks.items():
-        for _, target in places:
-            found[target] = found.get(target, 0) + 1
-            if count > 1:
-                unsure.add(target)
+        found.setdefault(int(references["holder"][row]), []).append(place)
+    return {tid: frozenset(places) for tid, places in found.items()}
+
+
+def _lone(spaces: Mapping[int, frozenset[tuple[int, int]]]) -> set[int]:
+    """Return the tasks of which nobody else has the same namespaces.
+
+    Of others nobody knows whether they have one set, as fork(2) leaves it, or each its own
+    (setns(2), unshare(2)).
+    """
+    tasks = Counter(spaces.values())
+    return {tid for tid, places in spaces.items() if tasks[places] == 1}
+
+
+def _sets(spaces: Mapping[int, frozenset[tuple[int, int]]]) -> Mapping[int, int]:
+    """Return by namespace how many sets have it, twice if it is twice in one; where it is known."""
+    lone = _lone(spaces)
+    unsure = {target for tid in spaces.keys() - lone for _, target in spaces[tid]}
+    found = Counter(target for tid in lone for _, target in spaces[tid])
     return {target: count for target, count in found.items() if target not in unsure}
 
 

@@ -269,6 +269,7 @@ _COUNTED: Final = (
         ),
     ),
     ("pipes", "open files", "as for these"),
+    ("sets of namespaces", "tasks", "another task has the same namespaces"),
     (
         "namespaces",
         (
@@ -304,6 +305,11 @@ _CERTAIN: Final = (
         "descriptor tables, address spaces, handlers of signals",
         "witnessed",
         "possible: those whose memory is laid out alike, as fork(2) leaves it; others excluded",
+    ),
+    (
+        "sets of namespaces (nsproxy)",
+        "possible: in the same namespaces; others excluded",
+        "possible: in the same namespaces; others excluded",
     ),
     (
         "roots and working directories",

@@ -295,3 +295,14 @@ def test_what_numbers_and_credentials_hold_has_no_count() -> None:
     made.object("USER_NS", None, holders=[(100, "cred.user_ns")], name="user:[1]")
     told = counted(reported(made))
     assert {told["pid:[1]"][0], told["user:[1]"][0]} == {None}
+
+
+def test_a_set_of_namespaces_has_a_count_where_nobody_else_may_have_it() -> None:
+    for other, count in ((2, 1), (1, None)):
+        made, _ = machine()
+        made.task(101, 100)
+        made.object("NSPROXY", None, holders=[(100, "nsproxy")], name="own")
+        spaces = [made.object("UTS_NS", None, name=f"uts:[{number}]") for number in (1, 2)]
+        made.reference(spaces[0], 100, "nsproxy.uts")
+        made.reference(spaces[other - 1], 101, "nsproxy.uts")
+        assert counted(reported(made))["own"][0] == count

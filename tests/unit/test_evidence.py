@@ -8,6 +8,7 @@ from analyzer.check.leaks import check
 from analyzer.procfs import alike, evidence, fdinfo
 from analyzer.procfs.evidence import Descriptor, Process
 from analyzer.procfs.fdinfo import FdInfo
+from analyzer.procfs.nslink import NamespaceLink
 from analyzer.procfs.status import Status
 from analyzer.relations.alike import LIKE, MOVED, STILL
 from analyzer.report import possible
@@ -163,3 +164,11 @@ def test_forks_of_one_process_have_their_doubt_in_common() -> None:
     (candidates,) = {id(one.candidates): one.candidates for one in found.values()}.values()
     assert len(candidates) == possible.MOST  # one list for all: they are many
     assert {one.more for one in found.values()} == {38 - possible.MOST}
+
+
+def test_a_set_of_namespaces_is_told_by_what_is_in_it() -> None:
+    links = {name: NamespaceLink(name, 1) for name in ("uts", "ipc", "time_for_children")}
+    more = {name: NamespaceLink("pid", 9) for name in ("user", "pid", "pid_for_children")}
+    assert evidence.spaces(links) == evidence.spaces({**links, **more})
+    assert evidence.spaces(links) != evidence.spaces({**links, "uts": NamespaceLink("uts", 2)})
+    assert not evidence.spaces({})
