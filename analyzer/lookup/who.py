@@ -203,7 +203,7 @@ def answer(snapshot: Snapshot, query: Query, graph: Graph | None = None) -> Answ
         tuple(silent),
         pid=None if pid is None or known_as(snapshot, pid) < 0 else known_as(snapshot, pid),
         unsure=lost and (bool(silent) or any(m.missed(snapshot) for m in query.meanings)),
-        what=tuple(dict.fromkeys(m.what for m in query.meanings if m.what and m.guess <= guessed)),
+        what=_what(snapshot, query, guessed=guessed),
         notes=tuple(dict.fromkeys([*notes, *(note for one in kept for note in one.notes)])),
         there=there,
         unseen="; ".join(dict.fromkeys([*unseen, *(limits(snapshot) if query.recorded else ())])),
@@ -213,6 +213,12 @@ def answer(snapshot: Snapshot, query: Query, graph: Graph | None = None) -> Answ
         return made  # what is past nobody can let go of
     removals = [m.removal for m in query.meanings if m.removal]
     return releases(made, removals, [m.remedy for m in query.meanings if m.remedy])
+
+
+def _what(snapshot: Snapshot, query: Query, *, guessed: bool) -> tuple[str, ...]:
+    """Return what a word stands for: of several things those that are there, if any is."""
+    alive = [m for m in query.meanings if m.there or _there(m, snapshot)] or query.meanings
+    return tuple(dict.fromkeys(m.what for m in alive if m.what and m.guess <= guessed))
 
 
 def _of_what_is_there(snapshot: Snapshot, query: Query) -> Query:

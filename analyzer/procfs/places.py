@@ -178,6 +178,22 @@ def mounts_below(path: str) -> Iterator[Place]:
             yield replace(place, release=f"umount {quoted(mount.point)}")
 
 
+def mounts_upon(dev: int) -> Iterator[Place]:
+    """Yield what is mounted over and below where a device is mounted, in our mount namespace.
+
+    What is over it has the same point, so umount(8) means that.
+    """
+    own = kept("own space", _own_space)
+    for at, mount in enumerate(() if own is None else own.mounts):
+        if own is None or mount.dev != dev or mount.point == "/":
+            continue
+        for over in own.mounts[at + 1 :]:
+            if over.point == mount.point:
+                place = own.place(f"{over.fstype} mounted over it, at {over.point}", over.point)
+                yield replace(place, release=f"umount {quoted(over.point)} (what is over it)")
+        yield from mounts_below(mount.point)
+
+
 def _own_space() -> _Space | None:
     return next((space for space in _spaces("self")), None)
 

@@ -20,7 +20,7 @@ from analyzer.lookup.ends import other_ends
 from analyzer.lookup.told import told
 from analyzer.lookup.value import Answer, Held, Node, Outcome
 from analyzer.lookup.words import parse
-from analyzer.procfs import cgroupfs, glance
+from analyzer.procfs import cgroupfs, glance, places
 from analyzer.procfs.glance import look
 from analyzer.procfs.mountinfo import Mount
 from analyzer.procfs.places import in_filesystem, marks
@@ -58,6 +58,7 @@ def test_a_family_of_words_is_whole(word: Word) -> None:
         ("/dev/null", "path"), ("/no/such/path", "path"), ("dev:7:0", "device"),
         ("tcp:80", "port"), ("udp:[::1]:53", "port"), ("tcp:127.0.0.1:80", "port"),
         (":::80", "port"), ("fe80::1:80", "port"), ("tcp6:80", "port"),
+        ("127.0.0.53%lo:53", "port"), ("[fe80::1]%eth0:546", "port"), ("udp:[::1%lo]:53", "port"),
         ("unix:/run/x", "unix"), ("unix:@x y", "unix"), ("shm:[3]", "sysv"), ("sem:[3]", "sysv"),
         ("mq:/a", "queue"), ("bpf-map:[3]", "bpf"), ("bpf-link:3", "bpf"),
         ("session:9", "session"), ("iface:eth9", "interface"), ("0x00ab12", "object"),
@@ -316,6 +317,25 @@ def test_a_process_of_a_frozen_cgroup_is_told_with_what_thaws_it(
     assert group == os.fspath(tmp_path)
     assert thaw.startswith("echo ")
     assert wait(os.getpid()).remedy == thaw
+
+
+def test_what_is_mounted_over_a_device_and_below_it_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mounts = (
+        Mount(1, 1, "/", "/", "ext4", "rw"), Mount(2, 7, "/", "/m", "ext4", "rw"),
+        Mount(3, 8, "/", "/m/a b", "tmpfs", "rw"), Mount(4, 9, "/", "/m", "xfs", "rw"),
+        Mount(5, 1, "/", "/mm", "ext4", "rw"),
+    )  # fmt: skip
+    own = places._Space("mnt:[1]", 1, own=True, host=True, mounts=mounts)
+    monkeypatch.setattr(places, "_own_space", lambda: own)
+    found = {place.what: place.release for place in places.mounts_upon(7)}
+    where = "in the host's mount namespace"
+    assert found == {
+        f"xfs mounted over it, at /m {where}": "umount /m (what is over it)",
+        f"tmpfs mounted below, at /m/a b {where}": "umount '/m/a b'",
+    }
+    assert list(places.mounts_upon(1)) == []
 
 
 def test_a_file_that_was_closed_before_it_was_named_is_not_told() -> None:

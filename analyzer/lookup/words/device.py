@@ -25,7 +25,7 @@ from analyzer.lookup.words.base import (
 )
 from analyzer.procfs import blockdev
 from analyzer.procfs.glance import look
-from analyzer.procfs.places import directories
+from analyzer.procfs.places import directories, mounts_upon
 from analyzer.relations import leading_to
 
 if TYPE_CHECKING:
@@ -104,8 +104,10 @@ def _filesystems(devs: Iterable[int], snapshot: Snapshot) -> Rows:
 
 def _places(dev: int) -> Places:
     """Return who uses a device, and whose directories are in the filesystems on it."""
-    told = [directories(one, None) for one in blockdev.above(dev)]
+    devices = list(blockdev.above(dev))
+    told = [directories(one, None) for one in devices]
     found = [place for places, _ in told for place in places]
+    found += [place for one in devices for place in mounts_upon(one)]
     return (*found, *blockdev.users(dev)), tuple(pid for _, silent in told for pid in silent)
 
 

@@ -24,6 +24,7 @@ _PORT: Final = re.compile(r"(?:(\[[0-9A-Fa-f:.%\w]*\]|[^:\[\]]*):)?([0-9]{1,5})"
 # As ss, fuser and error messages have it: :80, 127.0.0.1:80, [::1]:80, localhost:80, 80/tcp; and
 # as netstat, lsof and Node.js have it: :::80, ::1:80.
 _BARE: Final = re.compile(r"(?:(|\*|localhost|[0-9]+(?:\.[0-9]+){3}|\[[^\]]*\]):)([0-9]{1,5})")
+_OF_INTERFACE: Final = re.compile(r"%[\w.-]+(?=\]?:[0-9])")  # 127.0.0.53%lo:53, as ss has it
 _UNMARKED: Final = re.compile(r"([0-9A-Fa-f:]*:[0-9A-Fa-f:]*):([0-9]{1,5})")
 _SERVICE: Final = re.compile(r"([0-9]{1,5})/(tcp|udp)")
 _MOST: Final = 0xFFFF
@@ -35,8 +36,9 @@ _LOCALHOST: Final = frozenset({"127.0.0.1", "::1"})
 
 
 def _parse(asked: str) -> Iterator[Meaning]:
-    bare, service = _BARE.fullmatch(asked) or _unmarked(asked), _SERVICE.fullmatch(asked)
-    protocol, _, rest = asked.partition(":")
+    plain = _OF_INTERFACE.sub("", asked)
+    bare, service = _BARE.fullmatch(plain) or _unmarked(plain), _SERVICE.fullmatch(asked)
+    protocol, _, rest = plain.partition(":")
     protocol = _OLD.get(protocol, protocol)
     if bare:
         yield from (_meaning(one, bare[1], bare[2], asked) for one in _PROTOCOLS)
