@@ -38,7 +38,7 @@ from fixtures import _stage
 from fixtures._registry import factories
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from analyzer.check.leaks import Verdicts
     from analyzer.snapshot.value import Snapshot
@@ -116,7 +116,7 @@ def told(names: Sequence[str]) -> Iterator[Told]:
         for name, (info, pids) in scenes.items():
             path = Path(folder) / f"{name}.tar"
             with path.open("wb") as file:
-                tarball.write(_alone(entries, pids), file)
+                tarball.write(alone(entries, pids), file)
             yield from _compared(name, info["root"], truth, replay.collect(path, info["root"]))
 
 
@@ -125,7 +125,7 @@ def _involved(info: Info) -> set[int]:
     found = {KTHREADD}
     for pid in (info["root"], *info["outside"]):
         for one in _below(pid):
-            found |= set(_above(one))
+            found |= set(above(one))
     return found
 
 
@@ -133,7 +133,8 @@ def _below(pid: int) -> list[int]:
     return [pid, *(one for child in _stage.children(pid) for one in _below(child))]
 
 
-def _above(pid: int) -> Iterator[int]:
+def above(pid: int) -> Iterator[int]:
+    """Yield a process, and those that it descends from, up to this one."""
     while pid > 1:
         yield pid
         if pid == os.getpid():
@@ -142,7 +143,7 @@ def _above(pid: int) -> Iterator[int]:
         pid = int(words[1])
 
 
-def _alone(entries: Entries, pids: set[int]) -> Entries:
+def alone(entries: Entries, pids: Collection[int]) -> Entries:
     """Return a dump of these processes, as if there were no others: not even a parent."""
     return {
         path: _eldest(path, entry, pids)
@@ -151,7 +152,7 @@ def _alone(entries: Entries, pids: set[int]) -> Entries:
     }
 
 
-def _eldest(path: str, entry: bytes | str, pids: set[int]) -> bytes | str:
+def _eldest(path: str, entry: bytes | str, pids: Collection[int]) -> bytes | str:
     if isinstance(entry, str) or os.path.basename(path) not in {"stat", "status"}:
         return entry
 

@@ -17,12 +17,14 @@ from analyzer.procfs import keeping, maps, nslink, segments
 from analyzer.relations.shown import Tied, sockets_used
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from analyzer.procfs.fs import ProcFs
     from analyzer.procfs.keeping import Kept
     from analyzer.procfs.mountinfo import Mount as Line
     from analyzer.relations.shown import File, Key, Shown, Task
+
+    Ran = Callable[[Collection[int]], set[int]]  # which of some tasks (by tid) ran, or may have
 
 _PROC: Final = re.compile(r"/proc/([0-9]+)(?:/task/[0-9]+)?(?:/(.*))?")
 _MOUNTS: Final = frozenset({"mounts", "mountinfo", "mountstats"})
@@ -45,13 +47,14 @@ def find(
     shown: Shown,
     seen: Mapping[int, Sequence[Line]],
     keepers: Mapping[int, Sequence[tuple[str, str]]],
+    ran: Ran,
 ) -> list[Tied]:
     """Return the rows of all rules, of a border those that may matter to it.
 
     `seen` are the mounts that a process of each mount namespace sees, `keepers` the descriptors of
-    each table that may keep open files.
+    each table that may keep open files, and `ran` tells which of some tasks ran meanwhile.
     """
-    rows = dict.fromkeys(_all(fs, shown, seen, keepers))
+    rows = dict.fromkeys(_all(fs, shown, seen, keepers, ran))
     if shown.host:
         return list(rows)
     own: set[Key] = {
@@ -66,6 +69,7 @@ def _all(
     shown: Shown,
     seen: Mapping[int, Sequence[Line]],
     keepers: Mapping[int, Sequence[tuple[str, str]]],
+    ran: Ran,
 ) -> Iterator[Tied]:
     yield from _of_proc_files(shown)
     yield from _of_pidfds(shown)
@@ -75,6 +79,7 @@ def _all(
     yield from _of_automounts(seen)
     yield from _of_sockets(shown)
     yield from of_connections(shown)
+    yield from of_what_is_sent(shown, ran)
     yield from _of_terminals(shown)
     yield from _of_segments(shown)
     yield from _of_keepers(fs, shown, keepers)
@@ -354,6 +359,33 @@ def of_connections(shown: Shown) -> Iterator[Tied]:
         connected = one.code == _CONNECTED and one.ino not in held
         if one.family == "unix" and (not everybody if one.type == "dgram" else connected):
             yield Tied(one.key, one.key, "who is connected to it is not told")
+
+
+def of_what_is_sent(shown: Shown, ran: Ran) -> Iterator[Tied]:
+    """Yield the open files that may have been sent to others after those were looked at.
+
+    (SCM_RIGHTS, unix(7).) So may be all of who ran meanwhile and is connected to others.
+    """
+    if shown.host:
+        return  # there is no border yet that it could cross
+    ends = _crossing(shown)
+    tables = {slot.table for file in _mine(shown) if file.socket in ends for slot in file.slots}
+    moved = ran({tid for table in tables for tid in shown.tables[table]} if tables else ())
+    for file in _mine(shown):
+        if any(not moved.isdisjoint(shown.tables[slot.table]) for slot in file.slots):
+            words = "who has it ran while it was read, and may have sent it by a unix socket"
+            yield Tied(file.key, file.key, words)
+
+
+def _crossing(shown: Shown) -> set[int]:
+    """Return the unix sockets of the subtree that are connected to others, or may be, by inode."""
+    files = shown.sock_files()
+    inside = {ino for ino, some in files.items() if any(file.inside for file in some)}
+    unix = [one for one in shown.socks if one.family == "unix"]
+    pairs = [(one.ino, other) for one in unix for other in (one.peer, *one.waiting) if other]
+    pairs += [(one.ino, 0) for one in unix if one.code == _CONNECTED and not one.told]
+    both = [*pairs, *((two, one) for one, two in pairs)]
+    return {one for one, two in both if one in inside and two not in inside}
 
 
 def _of_terminals(shown: Shown) -> Iterator[Tied]:

@@ -1,7 +1,8 @@
-"""Who came while /proc was read: processes that a second listing has, and the first had not.
+"""What moved while /proc was read: who came, and who ran.
 
-What they hold was not read. A dump keeps the `stat` of all that were there at its end, where it has
-what was read twice (`fs.again`).
+Who came is in a second listing of processes, and was not in the first: what it holds was not read.
+A dump keeps the `stat` of all that were there at its end, where it has what was read twice
+(`fs.again`). Who ran may have given away what it had, after that was looked for elsewhere.
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
-from analyzer.procfs import stat
+from analyzer.procfs import stat, status
 from analyzer.procfs.tasks import numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from analyzer.procfs.fs import ProcFs
     from analyzer.procfs.tasks import Task
 
+_RUNS: Final = "R"
 _OLDEST: Final = 64  # generations that came meanwhile: a file may have a circle
 
 
@@ -61,3 +63,23 @@ def _known(pid: int, new: Mapping[int, int]) -> int:
             break
         pid = new[pid]
     return pid
+
+
+def ran(fs: ProcFs, tasks: Sequence[Task], tids: Collection[int]) -> set[int]:
+    """Return which of some tasks ran since they were read, or may have.
+
+    A task that rests had as many context switches then as it has now: who ran since was switched
+    away from, which is counted (nvcsw and nivcsw, __schedule() of kernel/sched/core.c), or runs.
+    """
+    return {task.tid for task in tasks if task.tid in tids and not _rested(fs, task)}
+
+
+def _rested(fs: ProcFs, task: Task) -> bool:
+    path = fs.again(f"{task.tgid}/task/{task.tid}/status")
+    try:
+        now = status.parse(fs.read(path), fs.name(path))
+    except (OSError, BadInputError):
+        return False
+    return all(task.switches) and now.switches == task.switches and _RUNS not in {
+        now.state, task.stat.state,
+    }  # fmt: skip

@@ -8,6 +8,7 @@ share with these is of interest. Every task is in the table of tasks.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -23,6 +24,7 @@ from analyzer.procfs import (
     mappings,
     may_hold,
     mounts,
+    moved,
     namespaces,
     nslink,
     relate,
@@ -195,7 +197,9 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Tab
     shown = replace(
         shown,
         alike=[*near_by, *loops, *same_spaces],
-        may_hold=may_hold.find(fs, shown, seen, slots.keepers),
+        may_hold=may_hold.find(
+            fs, shown, seen, slots.keepers, partial(moved.ran, fs, reading.tasks)
+        ),
         in_use=_in_use(reading, groups[What.FILES], slots, shown),
     )
     fs.forget(("fdinfo", "maps"))  # what is made of a dump takes as much as that itself

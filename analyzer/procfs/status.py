@@ -16,6 +16,7 @@ _SIGCHLD: Final = 1 << 16  # in a mask of signals: number 17 (include/uapi/asm-g
 _USER: Final = ColumnSpec("uid", "u64", "a user's id", most=(1 << 32) - 1)
 _KTHREADD: Final = 2
 _ESCAPED: Final = re.compile(rb"\\[n\\]")
+_OF_ITSELF, _FORCED = b"voluntary_ctxt_switches", b"nonvoluntary_ctxt_switches"
 _COLUMNS: Final = {
     b"Tgid": TASKS.column("tgid"),
     b"PPid": TASKS.column("ppid"),
@@ -36,7 +37,8 @@ class Status(NamedTuple):
     leaders have no number in the task's own pid namespace. A `kthread` is told by its line (since
     6.8) or, of a child of kthreadd, by its having no memory. `handlers` are the masks of signals
     that are ignored and caught; they, `table_size` and `umask` are compared, and are as they were.
-    `session` and `group` are those of the task, 0 before 4.1.
+    `session` and `group` are those of the task, 0 before 4.1. `switches` is how often it was
+    switched away from, of itself and not.
     """
 
     tgid: int
@@ -54,6 +56,7 @@ class Status(NamedTuple):
     umask: bytes = b""
     session: int = 0
     group: int = 0
+    switches: tuple[bytes, bytes] = (b"", b"")
 
     @property
     def autoreaps(self) -> bool:
@@ -92,6 +95,7 @@ def parse(data: bytes, where: str) -> Status:
         umask=_value(data, b"Umask"),
         session=(*session, 0)[0],
         group=(*group, 0)[0],
+        switches=(_value(data, _OF_ITSELF), _value(data, _FORCED)),
     )
 
 

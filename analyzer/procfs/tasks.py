@@ -43,7 +43,7 @@ class Task:
 
     `numbers` are its ids, outermost pid namespace first; `hidden` is of `status.Status`.
     `group` is its control group of version 2. `outlived` tells that children of it have ended, or
-    may have without a trace.
+    may have without a trace. `switches` is of `status.Status`.
     """
 
     tid: int
@@ -59,6 +59,7 @@ class Task:
     uid: int | None = None
     exe: str | None = None
     outlived: bool = False
+    switches: tuple[bytes, bytes] = (b"", b"")
 
     @property
     def leader(self) -> bool:
@@ -184,7 +185,7 @@ def _task(fs: ProcFs, tgid: int, tid: int, folder: str, log: GapLog) -> Task | N
     return Task(
         tid, tgid, folder, first, nspid, path, more.nspid or (), more.tracer, more.hidden, group,
         more.uid, _program(fs, folder) if tid == tgid and not first.kthread else None,
-        first.mourned or more.autoreaps,
+        first.mourned or more.autoreaps, more.switches,
     )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ UNSEEN: Final = (
     "a datagram socket of a network namespace that nobody is in: it keeps what it is connected to",
     "a file that others map as they do, from a descriptor that they were given and closed",
     "a request that is under way (io_submit(2)), for a file that who made it has closed",
-    "what was handed over while it was read, among processes that were there all the time",
+    "what was handed over while it was read: among others, or by who is not connected to them",
 )
 """Holders that nothing in /proc shows, or nothing for certain."""
 

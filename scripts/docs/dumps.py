@@ -160,8 +160,10 @@ def _parts() -> Iterator[str]:
         "namespace *unknown* of which a member ended, as far as that shows (a number is missing, "
         "a process has waited for children or ignores SIGCHLD): whoever remembers the number "
         "keeps the namespace, as the owner of a file (F_SETOWN) or the other end of a socket "
-        "(SO_PEERCRED), and nothing in "
-        "`/proc` tells of that; `--ignore PID_NS` leaves it out. Even so this is not seen:"
+        "(SO_PEERCRED), and nothing in `/proc` tells of that; `--ignore PID_NS` leaves it out. And "
+        "so are the open files of who is connected to others by unix sockets and ran while it was "
+        "read (its context switches were counted twice): it may have sent them (SCM_RIGHTS). Even "
+        "so this is not seen:"
     )
     yield "\n".join(f"- {one}" for one in UNSEEN)
     yield (

@@ -60,6 +60,22 @@ def test_a_dump_without_a_second_listing_does_not_say_who_came(tmp_path: Path) -
     assert moved.arrived(fs, tasks.read(fs, log), observer=0) is None
 
 
+def status(pid: int, switches: int, state: str = "S (sleeping)") -> bytes:
+    counts = f"voluntary_ctxt_switches:\t{switches}\nnonvoluntary_ctxt_switches:\t0\n"
+    return f"Name:\tx\nState:\t{state}\nTgid:\t{pid}\nPPid:\t1\nUid:\t0\n{counts}".encode()
+
+
+def test_who_was_not_switched_to_rests(tmp_path: Path) -> None:
+    entries: dict[str, bytes | str] = {f"{pid}/stat": stat(pid, 1) for pid in range(7, 11)}
+    entries |= {f"{pid}/status": status(pid, 5) for pid in range(7, 11)}
+    later = {7: status(7, 5), 8: status(8, 6), 9: status(9, 5, "R (running)")}
+    entries |= {f"{AGAIN}{pid}/task/{pid}/status": data for pid, data in later.items()}
+    fs = MemoryFs(entries, tmp_path)
+    read = tasks.read(fs, GapLog())
+    assert moved.ran(fs, read, {7, 8, 9, 10}) == {8, 9, 10}  # of 10 it is not known
+    assert moved.ran(fs, read, {7}) == set()
+
+
 def test_the_preconditions_hold_of_a_whole_reading_alone(tmp_path: Path) -> None:
     fs = dump(tmp_path, {1: stat(1, 0), 2: stat(2, 0, kthread=True), 7: stat(7, 1)}, {})
     some, log = tasks.read(fs, GapLog()), GapLog()

@@ -13,7 +13,7 @@ from analyzer.procfs.archive import open_dump
 from analyzer.procfs.diag import Ends
 from analyzer.procfs.fs import MemoryFs
 from analyzer.procfs.record import Recorder
-from analyzer.relations.shown import File, Slot, Sock
+from analyzer.relations.shown import File, Shown, Slot, Sock
 from analyzer.sources.privacy import Redaction
 from tests.unit.test_relations_shown import shown
 
@@ -109,15 +109,31 @@ def sock(ino: int, peer: int = 0, kind: str = "stream", *, told: bool = True) ->
     return Sock(ino, NET, "unix", kind, "", 1, "connected", peer=peer, told=told)
 
 
-def doubted(*socks: Sock) -> set[object]:
-    """Return which sockets somebody may hold; those below 10 are inside."""
+def what(*socks: Sock) -> Shown:
+    """Return what is shown of sockets that are open: those below 10 are inside."""
     files = [
         File(("FILE", one.ino), f"socket:[{one.ino}]", None, 2, 0, None, None, None, b"",
-             (Slot(0, one.ino),), one.ino < 10)
+             (Slot(int(one.ino >= 10), one.ino),), one.ino < 10)
         for one in socks
     ]  # fmt: skip
-    what = replace(shown(), files=files, socks=socks)
-    return {row.left[1] for row in may_hold.of_connections(what)}
+    return replace(shown(), files=files, socks=socks, tables=[(70,), (71,)])
+
+
+def doubted(*socks: Sock) -> set[object]:
+    """Return which sockets somebody may hold."""
+    return {row.left[1] for row in may_hold.of_connections(what(*socks))}
+
+
+def test_files_of_who_is_connected_to_others_and_ran_may_have_been_sent() -> None:
+    def sent(*socks: Sock, ran: bool = True) -> set[object]:
+        found = may_hold.of_what_is_sent(what(*socks), lambda tids: set(tids) if ran else set())
+        return {row.left[1] for row in found}
+
+    assert sent(sock(7, 20), sock(20, 7)) == {7}
+    assert not sent(sock(7, 20), sock(20, 7), ran=False)
+    assert not sent(sock(7, 8), sock(8, 7), sock(20, 21), sock(21, 20))
+    assert sent(sock(7), sock(20)._replace(waiting=(7,))) == {7}
+    assert sent(sock(7, told=False)) == {7}
 
 
 def test_who_holds_a_socket_is_told_by_who_is_connected_to_it() -> None:
