@@ -145,6 +145,12 @@ class Own:
         """Return the addresses of holders that could not be read whole, by kind."""
         return _torn(self.answers)
 
+    @property
+    def outline(self) -> Own:
+        """Return it without the references and the logs, which are most of it."""
+        torn = (replace(a, holders=_NOBODY, blocks=(), log=None) for a in self.answers)
+        return Own(tuple(torn), self.collected)
+
     def holds(self, inside: U64) -> bool:
         """Tell whether the `inside` tasks would own the same now: all that was read is the same."""
         tasks = self.collected.get(TASK, _NOBODY)

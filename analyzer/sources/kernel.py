@@ -173,10 +173,12 @@ def _taken(memory: Memory, request: Request) -> tuple[Snapshot, _Reading]:
     with samples(memory, file_types()), _still(memory, request) as held:
         passes, reading, second = _settled(memory, request, held)
         reading = replace(reading, related=_related_again(memory, request, reading))
+    # What is compared no more makes room for the tables.
+    reading = replace(reading, own=reading.own.outline, whole=_NOTHING)
+    second = replace(second, again=second.again.outline)
     run = _Run(passes, held, memory.engine.live)
     snapshot = _snapshot(memory, request, reading, second, run)
-    kept = reading.expansion if request.question else _NOTHING
-    return snapshot, replace(reading, own=Own((), {}), whole=_NOTHING, expansion=kept)
+    return snapshot, reading if request.question else replace(reading, expansion=_NOTHING)
 
 
 def _still_held(memory: Memory, snapshot: Snapshot, reading: _Reading, chosen: Mask) -> Snapshot:
