@@ -120,16 +120,17 @@ class Answer:
     torn: U64
     log: Log | None = None
 
-    def holds(self, holders: U64) -> bool:
-        """Tell whether these holders would answer the same now."""
-        return self.log is not None and np.array_equal(holders, self.holders) and self.log.holds()
+    def holds(self) -> bool:
+        """Tell whether all that was read for it is the same now."""
+        return self.log is not None and self.log.holds()
 
 
 @dataclass(frozen=True)
 class Own:
     """What a subtree owns, as it answered.
 
-    `collected` are the sorted addresses of what its tasks own, themselves included, by kind.
+    `collected` are the sorted addresses of what its tasks own, themselves included, by kind. The
+    host's own namespaces are among them, but were not asked: what they hold is not the subtree's.
     """
 
     answers: tuple[Answer, ...]
@@ -146,18 +147,22 @@ class Own:
         return _torn(self.answers)
 
     @property
+    def asked(self) -> Mapping[str, U64]:
+        """Return the sorted addresses of those that answered, by kind."""
+        parts: dict[str, list[U64]] = {}
+        for answer in self.answers:
+            parts.setdefault(answer.kind.name, []).append(answer.holders)
+        return {kind: unique(*some) if len(some) > 1 else some[0] for kind, some in parts.items()}
+
+    @property
     def outline(self) -> Own:
         """Return it without the references and the logs, which are most of it."""
         torn = (replace(a, holders=_NOBODY, blocks=(), log=None) for a in self.answers)
         return Own(tuple(torn), self.collected)
 
-    def holds(self, inside: U64) -> bool:
-        """Tell whether the `inside` tasks would own the same now: all that was read is the same."""
-        tasks = self.collected.get(TASK, _NOBODY)
-        logs = [answer.log for answer in self.answers]
-        return np.array_equal(inside, tasks) and all(
-            log is not None and log.holds() for log in logs
-        )
+    def of(self, inside: U64) -> bool:
+        """Tell whether it is of these tasks (sorted)."""
+        return np.array_equal(inside, self.collected.get(TASK, _NOBODY))
 
 
 def owned(memory: Memory, inside: U64, before: Own | None = None, *, logged: bool = False) -> Own:
@@ -166,9 +171,10 @@ def owned(memory: Memory, inside: U64, before: Own | None = None, *, logged: boo
     What is `logged` can be given to a later reading as `before`: an answer is taken again there if
     it still holds, and `before` itself if all of them do.
     """
-    if before is not None and before.holds(inside):
+    same = [answer for answer in before.answers if answer.holds()] if before else []
+    if before and before.of(inside) and len(same) == len(before.answers):
         return before
-    walk = _OwnWalk(memory, before.answers if before else (), logged=logged)
+    walk = _OwnWalk(memory, same, logged=logged)
     walk.follow({TASK: [inside]})
     return Own(tuple(walk.answers), walk.met)
 
@@ -176,9 +182,18 @@ def owned(memory: Memory, inside: U64, before: Own | None = None, *, logged: boo
 def expand(memory: Memory, tasks: U64, own: Own) -> Expansion:
     """Follow the references of `tasks` and all that they lead to, beyond what the subtree owns."""
     walk = _Walk(memory, own)
-    walk.follow(_ends({TASK: [tasks]}, _beyond(memory, own)))
+    walk.follow(_ends({TASK: [tasks], **_unasked(own)}, _beyond(memory, own)))
     found = numbered(_blocks(walk.answers), walk.met, own.collected, _torn(walk.answers))
     return replace(found, compared=_compared(memory, found))
+
+
+def _unasked(own: Own) -> dict[str, list[U64]]:
+    asked = own.asked
+    return {
+        kind: [addresses]
+        for kind, addresses in own.collected.items()
+        if len(asked.get(kind, _NOBODY)) < len(addresses)
+    }
 
 
 def _beyond(memory: Memory, own: Own) -> Iterator[Block]:
@@ -234,7 +249,7 @@ class _Walk:
     def __init__(self, memory: Memory, own: Own | None = None) -> None:
         self._memory = memory
         self.answers = [*own.answers] if own else []
-        self.met = {**own.collected} if own else {}  # sorted, by kind
+        self.met = {**own.asked} if own else {}  # sorted, by kind
         self._latest: Mapping[str, U64] = {**self.met}  # what the last round asked
         self._ahead: dict[str, list[U64]] = {}  # what was led to and not yet asked, by kind
 
@@ -257,9 +272,7 @@ class _Walk:
             if len(new):
                 latest[kind.name] = new
                 self.met[kind.name] = unique(known, new) if len(known) else new
-                answer = self._answer(kind, new)
-                self.answers.append(answer)
-                _ends(self._ahead, self._leading(answer))
+                self._ask(kind, self._asked_of(kind, new))
         self._latest = latest
         return bool(latest)
 
@@ -268,6 +281,15 @@ class _Walk:
             return _NOBODY
         new = {name: latest[name] for name in kind.finder.after if name in latest}
         return kind.finder.find(self._memory, new) if new else _NOBODY
+
+    def _ask(self, kind: Kind, holders: U64) -> None:
+        if len(holders):
+            answer = self._answer(kind, holders)
+            self.answers.append(answer)
+            _ends(self._ahead, self._leading(answer))
+
+    def _asked_of(self, _kind: Kind, new: U64) -> U64:
+        return new
 
     def _answer(self, kind: Kind, holders: U64) -> Answer:
         parts = [*asked(self._memory, kind, holders)]
@@ -289,9 +311,12 @@ class _OwnWalk(_Walk):
         self._before = before
         self._logged = logged
 
+    def _asked_of(self, kind: Kind, new: U64) -> U64:
+        return new[~hosts(self._memory, kind, new)] if kind.namespace else new
+
     def _answer(self, kind: Kind, holders: U64) -> Answer:
         for known in self._before:
-            if known.kind is kind and known.holds(holders):
+            if known.kind is kind and np.array_equal(known.holders, holders):
                 return known
         if not self._logged:
             return super()._answer(kind, holders)

@@ -405,11 +405,10 @@ def _standing(memory: Memory, reading: _Reading) -> _Second:
 
 def _verified(memory: Memory, reading: _Reading, second: _Second) -> tuple[_Reading, _Second]:
     """Return the reading with what was seen twice, and the check with what that leaves open."""
-    expansion = reading.expansion
+    expansion, hosts = reading.expansion, reading.numbering.nodes(reading.initial)
     if not second.quiet:
         later = born(second.tasks)
-        expansion = seen_again(memory, expansion, second.again, reading.who, later)
-    hosts = reading.numbering.nodes(reading.initial)
+        expansion = seen_again(memory, expansion, hosts, second.again, reading.who, later)
     expansion, lost = confirmed(
         memory,
         reading.expansion,
@@ -444,12 +443,17 @@ def _whole(reading: _Reading, second: _Second) -> Mask:
     nobody can have come and gone. Where the holders decide, all of the machine must have been.
     """
     torn = {**reading.expansion.torn, **second.again.torn}
-    mine = bool((reading.expansion.nodes.mask(torn) & reading.expansion.collected).any())
+    mine = bool((reading.expansion.nodes.mask(torn) & _followed(reading)).any())
     listed = not reading.tasks.torn and not second.tasks.torn
     settled = listed and not mine and second.quiet and (second.still or second.childless)
     by_holders = _of_kinds(reading.numbering, lambda kind: kind.judged is Judged.STRUCTURAL)
     mask: Mask = np.where(by_holders, settled and not torn, settled)
     return mask
+
+
+def _followed(reading: _Reading) -> Mask:
+    """Return the nodes through which the subtree is followed: not through the host's own."""
+    return reading.expansion.collected & ~reading.numbering.nodes(reading.initial)
 
 
 def _dead(memory: Memory, reading: _Reading) -> Mask:
@@ -559,11 +563,12 @@ def _initial(memory: Memory, numbering: Numbering) -> Mask:
 def _gaps(
     request: Request, reading: _Reading, second: _Second, *, live: bool, lost: int
 ) -> list[dict[str, object]]:
-    collected = reading.expansion.nodes.addresses(reading.expansion.collected)
+    whole = reading.expansion.collected if request.pid is None else _followed(reading)
+    followed = reading.expansion.nodes.addresses(whole)
     whose = "machine" if request.pid is None else "subtree"
     found = []
     for kind, holders in {**reading.expansion.torn, **second.again.torn}.items():
-        torn = int(member(holders, collected.get(kind, _NOBODY)).sum())
+        torn = int(member(holders, followed.get(kind, _NOBODY)).sum())
         if torn:
             what = registry()[kind].plural if torn > 1 else registry()[kind].title
             why = "changed while it was read" if live else "could not be read whole"

@@ -90,16 +90,18 @@ def _signatures(blocks: Iterable[Block], numbering: Numbering, who: Born) -> U64
 
 
 def seen_again(
-    memory: Memory, expansion: Expansion, again: Own, who: Born, later: Born
+    memory: Memory, expansion: Expansion, hosts: Mask, again: Own, who: Born, later: Born
 ) -> Expansion:
     """Keep those references of collected holders that `again`, a later reading, has as well.
 
-    What is collected follows: what only the first reading led to is not, and holds nothing.
+    The host's own (`hosts`) hold nothing of the subtree's. What is collected follows: what only the
+    first reading led to is not, and holds nothing.
     """
     keys = unique(*(_edges(b, later) for b in again.blocks))
     before = expansion.collected
+    other = ~before | hosts
     kept = expansion.only(
-        ~before[way.start] | member(_edges(block, who), keys) for block, way in expansion.rows
+        other[way.start] | member(_edges(block, who), keys) for block, way in expansion.rows
     )
     inside = before & expansion.nodes.mask({TASK: again.collected[TASK]})
     collected = collected_by(memory, kept, inside)
