@@ -1,5 +1,8 @@
 """The hash of what is kept, named and hidden: `hashlib` has it too, and loads OpenSSL first."""
 
-from _blake2 import blake2b
+try:
+    from _blake2 import blake2b
+except ImportError:  # of another Python
+    from hashlib import blake2b
 
 __all__ = ["blake2b"]

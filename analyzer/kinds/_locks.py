@@ -16,10 +16,15 @@ if TYPE_CHECKING:
     from analyzer.memory.reader import Memory
 
 READ: Final = 0  # F_RDLCK, include/uapi/asm-generic/fcntl.h
+FILE: Final = ("c.flc_file", "fl_file")
 
 
 def held(memory: Memory, contexts: U64) -> tuple[I64, U64]:
-    """Return the locks in the `i_flctx` of n inodes: of which it is each, and its `file_lock`."""
+    """Return the locks in the `i_flctx` of n inodes: of which it is each, and its `file_lock`.
+
+    An inode may be freed while it is read, and what was its context be in another list: one of a
+    million dentries, say. So each lock has to be through a file of an inode with that context.
+    """
     link = np.uint64(memory.offset("file_lock", ("c.flc_list", "fl_list")))
     owner, lock = [], []
     for offset in (
@@ -30,7 +35,11 @@ def held(memory: Memory, contexts: U64) -> tuple[I64, U64]:
         listed = rings(memory, contexts + np.uint64(offset))
         owner.append(listed.owner)
         lock.append(listed.value - link)
-    return np.concatenate(owner), np.concatenate(lock)
+    owners, locks = np.concatenate(owner), np.concatenate(lock)
+    file = memory.gather(locks, "file_lock", {"file": FILE})["file"]
+    inode = memory.gather(file, "file", {"inode": "f_inode"})["inode"]
+    genuine = memory.gather(inode, "inode", {"context": "i_flctx"})["context"] == contexts[owners]
+    return owners[genuine], locks[genuine]
 
 
 def of_files(memory: Memory, files: U64, contexts: U64) -> npt.NDArray[np.object_]:
@@ -43,9 +52,7 @@ def of_files(memory: Memory, files: U64, contexts: U64) -> npt.NDArray[np.object
     if not len(known):
         return said
     _, lock = held(memory, known)
-    read = memory.gather(
-        lock, "file_lock", {"file": ("c.flc_file", "fl_file"), "type": ("c.flc_type", "fl_type")}
-    )
+    read = memory.gather(lock, "file_lock", {"file": FILE, "type": ("c.flc_type", "fl_type")})
     said[np.isin(files, read["file"][read.ok])] = "shared"
     said[np.isin(files, read["file"][read.ok & (read["type"] != READ)])] = "exclusive"
     return said

@@ -67,7 +67,8 @@ _PAUSES: Final = (0.0, 0.0, 0.001, 0.01, 0.1)  # seconds
 # Documentation/arch/arm64/tagged-pointers.rst); bit 55 tells the half.
 _TAG: Final = 0xFF00_0000_0000_0000 if platform.machine() == "aarch64" else 0
 LOWEST_ADDRESS: Final = 1 << 55 if _TAG else 0xFF00_0000_0000_0000
-_HIGHEST_ADDRESS: Final = np.uint64(0xFFFF_FFFF_FFFF_F000)
+_ERRORS: Final = -4096
+_HIGHEST_ADDRESS: Final = np.uint64((1 << 64) + _ERRORS)
 _UNALIGNED: Final = np.uint64(7)
 
 _FN_MAP_VALUE: Final = 2  # BPF_PSEUDO_MAP_VALUE
@@ -79,6 +80,11 @@ CHASE_END, CHASE_MORE, CHASE_FAULT, CHASE_TORN, CHASE_WILD = range(5)
 
 def _insn(code: int, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> bytes:
     return struct.pack("<BBhi", code, dst | src << 4, off, imm)
+
+
+def _number(dst: int, value: int) -> bytes:
+    low, high = struct.unpack("<ii", struct.pack("<Q", value))
+    return _insn(0x18, dst, imm=low) + _insn(0, imm=high)
 
 
 def _map_value(dst: int, map_fd: int, offset: int = 0) -> bytes:
@@ -110,17 +116,18 @@ class _Assembler:
         return bytes(self._code)
 
 
-_MOV_X, _MOV_K, _ADD_X, _ADD_K, _AND_K = 0xBF, 0xB7, 0x0F, 0x07, 0x57
+_MOV_X, _MOV_K, _ADD_X, _ADD_K, _AND_K, _OR_X = 0xBF, 0xB7, 0x0F, 0x07, 0x57, 0x4F
 _LOAD, _STORE = 0x79, 0x7B  # *(u64 *)
-_JA, _JEQ_X, _JNE_X, _JNE_K, _JGT_K, _JGE_X, _JLT_X, _JLT_K, _JEQ_K = (
-    0x05, 0x1D, 0x5D, 0x55, 0x25, 0x3D, 0xAD, 0xA5, 0x15,
+_JA, _JEQ_X, _JNE_X, _JNE_K, _JGT_K, _JGE_X, _JGE_K, _JLT_X, _JLT_K, _JEQ_K = (
+    0x05, 0x1D, 0x5D, 0x55, 0x25, 0x3D, 0x35, 0xAD, 0xA5, 0x15,
 )  # fmt: skip
 _CALL, _EXIT, _MAY_GOTO = 0x85, 0x95, 0xE5
-_R0, _R1, _R2, _R3, _R6, _R7, _R8, _R9, _FP = 0, 1, 2, 3, 6, 7, 8, 9, 10
+_R0, _R1, _R2, _R3, _R4, _R5, _R6, _R7, _R8, _R9, _FP = range(11)
 
 
 def _gather_program(map_fd: int, *, bounded: bool) -> bytes:
-    # Context: in_offset, count, size, out_offset. Each address is replaced by the helper's result.
+    # Context: in_offset, count, size, out_offset. Each address is replaced by the helper's result;
+    # in the place of an implausible one (see `plausible`) 0 is read, which always faults.
     # Returns how many were read: all, but of a `bounded` one no more than _READS.
     a = _Assembler()
     a.emit(
@@ -141,6 +148,19 @@ def _gather_program(map_fd: int, *, bounded: bool) -> bytes:
         _map_value(_R3, map_fd),
         _insn(_ADD_X, _R3, _R7),
         _insn(_LOAD, _R3, _R3),
+        _insn(_MOV_X, _R4, _R3),
+        _number(_R5, _TAG),
+        _insn(_OR_X, _R4, _R5),
+        _number(_R5, _TAG | LOWEST_ADDRESS),
+    )
+    a.jump(_JLT_X, "implausible", _R4, _R5)
+    a.jump(_JGE_K, "implausible", _R4, imm=_ERRORS)
+    a.emit(_insn(_AND_K, _R4, imm=7))
+    a.jump(_JEQ_K, "plausible", _R4)
+    a.label("implausible")
+    a.emit(_insn(_MOV_K, _R3))
+    a.label("plausible")
+    a.emit(
         _map_value(_R1, map_fd),
         _insn(_ADD_X, _R1, _R8),
         _insn(_MOV_X, _R2, _R9),
@@ -467,8 +487,7 @@ class Engine:
         for start in range(0, len(addresses), batch):
             wanted = addresses[start : start + batch]
             count = len(wanted)
-            # An implausible address is replaced by one that always faults: 0.
-            np.multiply(wanted, plausible(wanted), out=self._in[:count])
+            self._in[:count] = wanted
             done = 0
             while done < count:
                 done += self._gather.run(8 * done, count - done, step, _OUT + done * step)

@@ -8,6 +8,7 @@ import os
 import struct
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from analyzer.core import syscall
@@ -120,6 +121,25 @@ def test_the_verifier_is_quoted_when_it_refuses(monkeypatch: pytest.MonkeyPatch)
     from analyzer.memory import bpf
 
     endless = bpf._insn(0x05, off=-1)  # a jump to itself
-    monkeypatch.setattr(bpf, "_gather_program", lambda _: endless)
+    monkeypatch.setattr(bpf, "_gather_program", lambda *_, **__: endless)
     with pytest.raises(LoadError, match=r"verifier says.*(infinite loop|back-edge)"):
         bpf.Engine()
+
+
+@pytest.mark.bpf
+@pytest.mark.parametrize("known", [True, False])
+def test_all_is_read_whether_or_not_a_loop_may_be_long(
+    monkeypatch: pytest.MonkeyPatch, *, known: bool
+) -> None:
+    """Kernels from before 6.9 do not know the instruction; the first and last of many are here."""
+    from analyzer.memory import bpf
+
+    if not known:
+        monkeypatch.setattr(bpf, "_MAY_GOTO", 0xF5)  # no kernel's
+    with bpf.Engine() as engine:
+        addresses = np.full(1000, engine.current_task(), np.uint64)
+        addresses[1:-1:2] = 8, 1 << 63, (1 << 64) - 8, int(addresses[0]) + 1, *[0] * 495
+        data, ok = engine.read(addresses, 16)
+    assert ok.tolist() == [at % 2 == 0 or at == len(addresses) - 1 for at in range(len(addresses))]
+    assert not data[~ok].any()
+    assert (data[ok] == data[0]).all()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from analyzer.core.digest import blake2b
 from analyzer.memory.btf import Btf, BtfError, Field
 from analyzer.memory.fields import Layout
 
@@ -136,7 +137,7 @@ def test_a_type_section_that_does_not_end_with_a_type_is_told(maker: Maker) -> N
 
 def packed(content: object) -> bytes:
     text = json.dumps(content).encode()
-    return hashlib.sha256(text).hexdigest().encode() + b"\n" + text
+    return blake2b(text, digest_size=32).hexdigest().encode() + b"\n" + text
 
 
 def nested_aliases(maker: Maker) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from analyzer.check import leaks
 from analyzer.core.model import Basis, Verdict
-from analyzer.kinds import registry
+from analyzer.kinds import _locks, registry
 from analyzer.kinds._recognise import recognised
 from analyzer.sources import kernel
 from analyzer.sources.expand import expand, owned
@@ -178,3 +178,28 @@ def test_a_file_that_is_another_by_now_tells_nothing_of_its_type() -> None:
 
     assert met("pipe", recognise) == {"pipe": set()}
     assert met("pipe", lambda _, shown: np.isin(shown, files[1:])) == {"pipe": {0x1000}}
+
+
+def ring(fake: FakeKernel, *heads: int) -> None:
+    """Make a circular list (struct list_head)."""
+    for one, following in zip(heads, (*heads[1:], heads[0]), strict=True):
+        fake.write(one, following)
+        fake.write(following + 8, one)
+
+
+def test_what_is_in_a_freed_context_is_no_lock() -> None:
+    """An inode is freed while it is read: its context is some other list by then."""
+    fake = FakeKernel()
+    at = fake.memory().offset
+    contexts, locks = [], []
+    for other in (0, 64):
+        context, lock = fake.make("file_lock_context"), fake.make("file_lock")
+        link = lock + at("file_lock", "c.flc_list")
+        for name, nodes in (("flc_flock", []), ("flc_posix", [link]), ("flc_lease", [])):
+            ring(fake, context + at("file_lock_context", name), *nodes)
+        inode = fake.make("inode", {"i_flctx": context + other})
+        fake.put(lock, "file_lock", "c.flc_file", fake.make("file", {"f_inode": inode}))
+        contexts.append(context)
+        locks.append(lock)
+    owner, found = _locks.held(fake.memory(), np.array(contexts, np.uint64))
+    assert (owner.tolist(), found.tolist()) == ([0], locks[:1])
