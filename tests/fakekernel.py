@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
-from analyzer.memory.bpf import CHASE_END, CHASE_FAULT, CHASE_TORN, plausible
 from analyzer.memory.btf import Field
 from analyzer.memory.fields import Layout
+from analyzer.memory.programs import CHASE_END, CHASE_FAULT, CHASE_TORN, plausible
 from analyzer.memory.reader import Memory
 
 if TYPE_CHECKING:

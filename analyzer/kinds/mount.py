@@ -20,8 +20,8 @@ from analyzer.kinds._paths import paths, within
 from analyzer.kinds.base import Association, Edges, Judged, Kind, Known, State
 from analyzer.kinds.nsfs import on_nsfs
 from analyzer.kinds.superblock import FILESYSTEM, NUMBER, READ_ONLY, SHOWN, numbers, types
-from analyzer.memory.bpf import plausible
 from analyzer.memory.distinct import find, unique
+from analyzer.memory.programs import plausible
 from analyzer.memory.trees import rbtrees
 from analyzer.memory.walk import Elements, rings
 

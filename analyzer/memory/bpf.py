@@ -1,9 +1,7 @@
-"""The engine: three tiny BPF programs, assembled here, that copy kernel memory into a buffer.
+"""The engine: three tiny BPF programs (`programs`) that copy kernel memory into a shared buffer.
 
-`gather` reads the bytes at an array of kernel addresses, `chase` follows a linked list, `current`
-tells where our own task_struct is. They are run with BPF_PROG_TEST_RUN (never attached to
-anything), use `bpf_probe_read_kernel` (which cannot fault the kernel) and take no reference to
-what they read. No compiler, no libbpf, no tracefs: bpf(2) through ctypes.
+They are run with BPF_PROG_TEST_RUN, never attached to anything. No compiler, no libbpf, no tracefs:
+bpf(2) through ctypes.
 
 Program types, in the order tried: BPF_PROG_TYPE_RAW_TRACEPOINT (test run since 5.10, 1b4d60ec162f
 "bpf: Enable BPF_PROG_TEST_RUN for raw_tracepoint"), BPF_PROG_TYPE_SYSCALL (5.14, 79a7f8bdb159
@@ -19,9 +17,7 @@ import ctypes
 import errno
 import mmap
 import os
-import platform
 import resource
-import struct
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self
@@ -30,6 +26,8 @@ import numpy as np
 
 from analyzer.core import syscall
 from analyzer.core.errors import NotPermittedError
+from analyzer.memory import programs
+from analyzer.memory.programs import BUFFER, CHASE_MORE, CHASE_TORN, LOWEST_ADDRESS, MAX_READ, OUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -46,224 +44,11 @@ _RAW_TRACEPOINT, _SYSCALL_PROGRAM, _SLEEPABLE = 17, 31, 1 << 4
 _LICENSE: Final = b"Dual MIT/GPL\0"
 _LOG_SIZE: Final = 1 << 16
 
-# The buffer that programs and Python share: addresses in, bytes out. A value larger than
-# KMALLOC_MAX_SIZE (4 MiB) is refused by older kernels.
-_BUFFER: Final = 4 << 20
-_OUT: Final = 64 << 10
-MAX_READ: Final = 4096
 _CACHE_FRIENDLY: Final = 512 << 10
-# Steps of one run. The verifier follows the loop step by step, so loading takes longer the more
-# there are (and 8192 are refused); throughput hardly changes above these.
-_READS: Final = 128
-_LINKS: Final = 64
-
 # Tried again, after these pauses: a signal came (the kernel says EAGAIN for it too), or there was
 # no memory at that moment.
 _PASSING: Final = frozenset({errno.EINTR, errno.EAGAIN, errno.ENOMEM})
 _PAUSES: Final = (0.0, 0.0, 0.001, 0.01, 0.1)  # seconds
-
-# Kernel half of the address space, for 4- and 5-level page tables and aarch64 alike. Error
-# pointers (the last page) are not addresses. aarch64 may keep a tag in the top byte (KASAN, MTE:
-# Documentation/arch/arm64/tagged-pointers.rst); bit 55 tells the half.
-_TAG: Final = 0xFF00_0000_0000_0000 if platform.machine() == "aarch64" else 0
-LOWEST_ADDRESS: Final = 1 << 55 if _TAG else 0xFF00_0000_0000_0000
-_ERRORS: Final = -4096
-_HIGHEST_ADDRESS: Final = np.uint64((1 << 64) + _ERRORS)
-_UNALIGNED: Final = np.uint64(7)
-
-_FN_MAP_VALUE: Final = 2  # BPF_PSEUDO_MAP_VALUE
-_PROBE_READ_KERNEL, _GET_CURRENT_TASK = 113, 35
-
-# Why a chase stopped.
-CHASE_END, CHASE_MORE, CHASE_FAULT, CHASE_TORN, CHASE_WILD = range(5)
-
-
-def _insn(code: int, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> bytes:
-    return struct.pack("<BBhi", code, dst | src << 4, off, imm)
-
-
-def _number(dst: int, value: int) -> bytes:
-    low, high = struct.unpack("<ii", struct.pack("<Q", value))
-    return _insn(0x18, dst, imm=low) + _insn(0, imm=high)
-
-
-def _map_value(dst: int, map_fd: int, offset: int = 0) -> bytes:
-    return _insn(0x18, dst, _FN_MAP_VALUE, 0, map_fd) + _insn(0, imm=offset)
-
-
-class _Assembler:
-    """Instructions with forward labels; only what the three programs need."""
-
-    def __init__(self) -> None:
-        self._code = bytearray()
-        self._labels: dict[str, int] = {}
-        self._jumps: list[tuple[int, str]] = []
-
-    def emit(self, *instructions: bytes) -> None:
-        for instruction in instructions:
-            self._code += instruction
-
-    def jump(self, code: int, label: str, dst: int = 0, src: int = 0, imm: int = 0) -> None:
-        self._jumps.append((len(self._code), label))
-        self.emit(_insn(code, dst, src, 0, imm))
-
-    def label(self, name: str) -> None:
-        self._labels[name] = len(self._code)
-
-    def finish(self) -> bytes:
-        for at, label in self._jumps:
-            struct.pack_into("<h", self._code, at + 2, (self._labels[label] - at) // 8 - 1)
-        return bytes(self._code)
-
-
-_MOV_X, _MOV_K, _ADD_X, _ADD_K, _AND_K, _OR_X = 0xBF, 0xB7, 0x0F, 0x07, 0x57, 0x4F
-_LOAD, _STORE = 0x79, 0x7B  # *(u64 *)
-_JA, _JEQ_X, _JNE_X, _JNE_K, _JGT_K, _JGE_X, _JGE_K, _JLT_X, _JLT_K, _JEQ_K = (
-    0x05, 0x1D, 0x5D, 0x55, 0x25, 0x3D, 0x35, 0xAD, 0xA5, 0x15,
-)  # fmt: skip
-_CALL, _EXIT, _MAY_GOTO = 0x85, 0x95, 0xE5
-_R0, _R1, _R2, _R3, _R4, _R5, _R6, _R7, _R8, _R9, _FP = range(11)
-
-
-def _gather_program(map_fd: int, *, bounded: bool) -> bytes:
-    # Context: in_offset, count, size, out_offset. Each address is replaced by the helper's result;
-    # in the place of an implausible one (see `plausible`) 0 is read, which always faults.
-    # Returns how many were read: all, but of a `bounded` one no more than _READS.
-    a = _Assembler()
-    a.emit(
-        _insn(_LOAD, _R2, _R1, 8),
-        _insn(_STORE, _FP, _R2, -8),
-        _insn(_LOAD, _R7, _R1, 0),
-        _insn(_LOAD, _R9, _R1, 16),
-        _insn(_LOAD, _R8, _R1, 24),
-        _insn(_MOV_K, _R6),
-    )
-    a.jump(_JGT_K, "done", _R9, imm=MAX_READ)
-    a.label("next")
-    a.emit(_insn(_LOAD, _R1, _FP, -8))
-    a.jump(_JGE_X, "done", _R6, _R1)
-    a.jump(_JGT_K, "done", _R7, imm=_OUT - 8)
-    a.jump(_JGT_K, "done", _R8, imm=_BUFFER - MAX_READ)
-    a.emit(
-        _map_value(_R3, map_fd),
-        _insn(_ADD_X, _R3, _R7),
-        _insn(_LOAD, _R3, _R3),
-        _insn(_MOV_X, _R4, _R3),
-        _number(_R5, _TAG),
-        _insn(_OR_X, _R4, _R5),
-        _number(_R5, _TAG | LOWEST_ADDRESS),
-    )
-    a.jump(_JLT_X, "implausible", _R4, _R5)
-    a.jump(_JGE_K, "implausible", _R4, imm=_ERRORS)
-    a.emit(_insn(_AND_K, _R4, imm=7))
-    a.jump(_JEQ_K, "plausible", _R4)
-    a.label("implausible")
-    a.emit(_insn(_MOV_K, _R3))
-    a.label("plausible")
-    a.emit(
-        _map_value(_R1, map_fd),
-        _insn(_ADD_X, _R1, _R8),
-        _insn(_MOV_X, _R2, _R9),
-        _insn(_CALL, imm=_PROBE_READ_KERNEL),
-        _map_value(_R3, map_fd),
-        _insn(_ADD_X, _R3, _R7),
-        _insn(_STORE, _R3, _R0),
-        _insn(_ADD_K, _R7, imm=8),
-        _insn(_ADD_X, _R8, _R9),
-        _insn(_ADD_K, _R6, imm=1),
-    )
-    if bounded:
-        a.jump(_JLT_K, "next", _R6, imm=_READS)
-    else:
-        a.jump(_MAY_GOTO, "done")
-        a.jump(_JA, "next")
-    a.label("done")
-    a.emit(_insn(_MOV_X, _R0, _R6), _insn(_EXIT))
-    return a.finish()
-
-
-def _chase_program(map_fd: int) -> bytes:
-    # Context: start, previous, head, offset of the link in a node, whether to verify back links,
-    # lowest address. Out: status, cursor, previous, then the nodes; returns their number.
-    status, cursor, nodes = _OUT, _OUT + 8, _OUT + 24
-    a = _Assembler()
-    a.emit(
-        _insn(_LOAD, _R7, _R1, 0),
-        _insn(_LOAD, _R8, _R1, 8),
-        _insn(_LOAD, _R2, _R1, 16),
-        _insn(_STORE, _FP, _R2, -24),
-        _insn(_LOAD, _R2, _R1, 24),
-        _insn(_STORE, _FP, _R2, -32),
-        _insn(_LOAD, _R2, _R1, 40),
-        _insn(_STORE, _FP, _R2, -40),
-        _insn(_LOAD, _R9, _R1, 32),
-        _insn(_MOV_K, _R6),
-    )
-    a.label("next")
-    a.emit(_insn(_LOAD, _R1, _FP, -24))
-    a.jump(_JEQ_X, "end", _R7, _R1)
-    a.emit(_insn(_LOAD, _R1, _FP, -40))
-    a.jump(_JLT_X, "wild", _R7, _R1)
-    a.emit(_insn(_MOV_X, _R1, _R7), _insn(_AND_K, _R1, imm=7))
-    a.jump(_JNE_K, "wild", _R1)
-    a.emit(
-        _insn(_MOV_X, _R3, _R7),
-        _insn(_LOAD, _R1, _FP, -32),
-        _insn(_ADD_X, _R3, _R1),
-        _insn(_MOV_X, _R1, _FP),
-        _insn(_ADD_K, _R1, imm=-16),
-        _insn(_MOV_K, _R2, imm=16),
-        _insn(_CALL, imm=_PROBE_READ_KERNEL),
-    )
-    a.jump(_JNE_K, "fault", _R0)
-    a.jump(_JEQ_K, "verified", _R9)
-    a.emit(_insn(_LOAD, _R1, _FP, -8))
-    a.jump(_JNE_X, "torn", _R1, _R8)
-    a.label("verified")
-    a.emit(
-        _map_value(_R3, map_fd, nodes),
-        _insn(_MOV_X, _R1, _R6),
-        _insn(0x67, _R1, imm=3),
-        _insn(_ADD_X, _R3, _R1),
-        _insn(_STORE, _R3, _R7),
-        _insn(_MOV_X, _R8, _R7),
-        _insn(_LOAD, _R7, _FP, -16),
-        _insn(_ADD_K, _R6, imm=1),
-    )
-    a.jump(_JLT_K, "next", _R6, imm=_LINKS)
-    for label, reason in (
-        ("more", CHASE_MORE),
-        ("end", CHASE_END),
-        ("fault", CHASE_FAULT),
-        ("torn", CHASE_TORN),
-        ("wild", CHASE_WILD),
-    ):
-        a.label(label)
-        a.emit(_insn(_MOV_K, _R2, imm=reason))
-        a.jump(_JA, "done")
-    a.label("done")
-    a.emit(
-        _map_value(_R3, map_fd, status),
-        _insn(_STORE, _R3, _R2),
-        _map_value(_R3, map_fd, cursor),
-        _insn(_STORE, _R3, _R7),
-        _insn(_STORE, _R3, _R8, 8),
-        _insn(_MOV_X, _R0, _R6),
-        _insn(_EXIT),
-    )
-    return a.finish()
-
-
-def _current_program(map_fd: int) -> bytes:
-    return b"".join(
-        (
-            _insn(_CALL, imm=_GET_CURRENT_TASK),
-            _map_value(_R3, map_fd, _OUT),
-            _insn(_STORE, _R3, _R0),
-            _insn(_MOV_K, _R0),
-            _insn(_EXIT),
-        )
-    )
 
 
 class _MapCreate(ctypes.Structure):
@@ -407,13 +192,13 @@ class Engine:
         self._in: U64 = np.empty(0, np.uint64)
         self._out: U8 = np.empty(0, np.uint8)
         try:
-            self._buffer = mmap.mmap(self._map_fd, _BUFFER, mmap.MAP_SHARED)
-            self._in = np.frombuffer(self._buffer, np.uint64, _OUT // 8)
-            self._out = np.frombuffer(self._buffer, np.uint8, offset=_OUT)
+            self._buffer = mmap.mmap(self._map_fd, BUFFER, mmap.MAP_SHARED)
+            self._in = np.frombuffer(self._buffer, np.uint64, OUT // 8)
+            self._out = np.frombuffer(self._buffer, np.uint8, offset=OUT)
             self.program_type = _usable_type(self._map_fd)
             self._gather = self._load_gather()
-            self._chase = self._load(_chase_program, b"crz_chase")
-            self._current = self._load(_current_program, b"crz_current")
+            self._chase = self._load(programs.chase, b"crz_chase")
+            self._current = self._load(programs.current, b"crz_current")
         except BaseException:
             self.close()
             raise
@@ -425,9 +210,9 @@ class Engine:
 
     def _load_gather(self) -> Program:
         try:
-            return self._load(partial(_gather_program, bounded=False), b"crz_gather")
+            return self._load(partial(programs.gather, bounded=False), b"crz_gather")
         except LoadError:  # before 6.9
-            return self._load(partial(_gather_program, bounded=True), b"crz_gather")
+            return self._load(partial(programs.gather, bounded=True), b"crz_gather")
 
     def __enter__(self) -> Self:
         """Return the engine itself."""
@@ -483,14 +268,14 @@ class Engine:
         """
         step = (size + 7) & ~7
         # Small batches stay in the processor's cache.
-        batch = min(_OUT // 8, _CACHE_FRIENDLY // step + 1, (_BUFFER - _OUT - MAX_READ) // step)
+        batch = min(OUT // 8, _CACHE_FRIENDLY // step + 1, (BUFFER - OUT - MAX_READ) // step)
         for start in range(0, len(addresses), batch):
             wanted = addresses[start : start + batch]
             count = len(wanted)
             self._in[:count] = wanted
             done = 0
             while done < count:
-                done += self._gather.run(8 * done, count - done, step, _OUT + done * step)
+                done += self._gather.run(8 * done, count - done, step, OUT + done * step)
             yield start, self._out[: count * step].reshape(count, step), self._in[:count] == 0
 
     def chase(
@@ -518,26 +303,11 @@ class Engine:
         return np.concatenate(parts), status
 
 
-def plausible(addresses: U64) -> Mask:
-    """Tell which of the values can be the address of a kernel object: kernel half, 8-aligned."""
-    return in_kernel_half(addresses, _TAG)
-
-
-def in_kernel_half(addresses: U64, tag: int) -> Mask:
-    """Do as `plausible` where the bits of `tag` may be anything in the address of an object."""
-    whole = addresses | np.uint64(tag) if tag else addresses
-    lowest = np.uint64(tag | 1 << 55 if tag else LOWEST_ADDRESS)
-    # What is below wraps around.
-    ok: Mask = whole - lowest < _HIGHEST_ADDRESS - lowest
-    ok &= addresses & _UNALIGNED == 0
-    return ok
-
-
 def _create_map() -> int:
     attr = _MapCreate(
         map_type=_ARRAY_MAP,
         key_size=4,
-        value_size=_BUFFER,
+        value_size=BUFFER,
         max_entries=1,
         map_flags=_MMAPABLE,
         map_name=b"crz_buffer",
@@ -556,7 +326,7 @@ def _create_map() -> int:
 
 def _raise_memlock() -> bool:
     soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-    wanted = _BUFFER * 2
+    wanted = BUFFER * 2
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return False
     ceiling = hard if hard == resource.RLIM_INFINITY else max(hard, wanted)
@@ -596,7 +366,7 @@ def _usable_type(map_fd: int) -> int:
     failure: LoadError | None = None
     for program_type in (_RAW_TRACEPOINT, _SYSCALL_PROGRAM):
         try:
-            program = Program(_load_program(_current_program(map_fd), b"crz_probe", program_type))
+            program = Program(_load_program(programs.current(map_fd), b"crz_probe", program_type))
         except LoadError as error:
             failure = failure or error
             continue

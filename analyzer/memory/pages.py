@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer.memory.bpf import (
+from analyzer.memory.bpf import together
+from analyzer.memory.programs import (
     CHASE_END,
     CHASE_FAULT,
     CHASE_MORE,
     CHASE_TORN,
     CHASE_WILD,
     plausible,
-    together,
 )
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import numpy as np
 
 from analyzer.core.errors import NotPermittedError
 from analyzer.core.values import dataclass
-from analyzer.memory.bpf import MAX_READ
 from analyzer.memory.log import Log
+from analyzer.memory.programs import MAX_READ
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

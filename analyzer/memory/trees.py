@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer.memory.bpf import plausible
+from analyzer.memory.programs import plausible
 from analyzer.memory.walk import Elements, retried
 
 if TYPE_CHECKING:

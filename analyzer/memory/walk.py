@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core.values import dataclass
-from analyzer.memory.bpf import CHASE_END
+from analyzer.memory.programs import CHASE_END
 
 if TYPE_CHECKING:
     from collections.abc import Callable

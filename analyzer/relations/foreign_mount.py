@@ -22,8 +22,8 @@ import numpy as np
 from analyzer.core.model import TASK, Impact
 from analyzer.kinds._paths import paths
 from analyzer.kinds.mount import detached, of_vfs
-from analyzer.memory.bpf import plausible
 from analyzer.memory.distinct import member, unique
+from analyzer.memory.programs import plausible
 from analyzer.relations._files import files
 from analyzer.relations.base import Related, Relation
 from analyzer.relations.shown import Tied

@@ -23,8 +23,8 @@ from analyzer.core.values import dataclass, replace
 from analyzer.kinds import registry
 from analyzer.kinds._initial import hosts
 from analyzer.kinds.base import Association, Counter, Edges, Judged, Kind
-from analyzer.memory.bpf import plausible
 from analyzer.memory.distinct import member, unique
+from analyzer.memory.programs import plausible
 from analyzer.sources.nodes import Nodes
 
 if TYPE_CHECKING:

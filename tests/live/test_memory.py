@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from analyzer.memory import capability, walk
-from analyzer.memory.bpf import CHASE_END, CHASE_TORN, Engine
+from analyzer.memory.bpf import Engine
 from analyzer.memory.probe import KernelSourceError, open_memory
+from analyzer.memory.programs import CHASE_END, CHASE_TORN
 from analyzer.memory.reader import Memory, MissingFieldError
 from analyzer.memory.trees import maples, rbtrees, xarrays
 from analyzer.sources import tasks

@@ -118,10 +118,10 @@ def test_an_old_kernel_is_told() -> None:
 
 @pytest.mark.bpf
 def test_the_verifier_is_quoted_when_it_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    from analyzer.memory import bpf
+    from analyzer.memory import bpf, programs
 
-    endless = bpf._insn(0x05, off=-1)  # a jump to itself
-    monkeypatch.setattr(bpf, "_gather_program", lambda *_, **__: endless)
+    endless = programs._insn(0x05, off=-1)  # a jump to itself
+    monkeypatch.setattr(programs, "gather", lambda *_, **__: endless)
     with pytest.raises(LoadError, match=r"verifier says.*(infinite loop|back-edge)"):
         bpf.Engine()
 
@@ -132,10 +132,10 @@ def test_all_is_read_whether_or_not_a_loop_may_be_long(
     monkeypatch: pytest.MonkeyPatch, *, known: bool
 ) -> None:
     """Kernels from before 6.9 do not know the instruction; the first and last of many are here."""
-    from analyzer.memory import bpf
+    from analyzer.memory import bpf, programs
 
     if not known:
-        monkeypatch.setattr(bpf, "_MAY_GOTO", 0xF5)  # no kernel's
+        monkeypatch.setattr(programs, "_MAY_GOTO", 0xF5)  # no kernel's
     with bpf.Engine() as engine:
         addresses = np.full(1000, engine.current_task(), np.uint64)
         addresses[1:-1:2] = 8, 1 << 63, (1 << 64) - 8, int(addresses[0]) + 1, *[0] * 495

@@ -12,7 +12,7 @@ import pytest
 from analyzer import sources
 from analyzer.core import syscall
 from analyzer.core.errors import NotPermittedError
-from analyzer.memory import bpf, capability
+from analyzer.memory import bpf, capability, programs
 from analyzer.procfs import tasks
 from analyzer.procfs.fs import ProcFs
 from analyzer.procfs.gaps import GapLog
@@ -90,6 +90,6 @@ def test_a_tag_in_the_top_byte_is_part_of_an_address_where_there_are_tags() -> N
         ],
         np.uint64,
     )
-    assert bpf.in_kernel_half(addresses, 0xFF << 56).tolist() == [True, True, False, False]
-    if not bpf._TAG:
-        assert bpf.plausible(addresses).tolist() == [True, False, False, False]
+    assert programs.in_kernel_half(addresses, 0xFF << 56).tolist() == [True, True, False, False]
+    if not programs._TAG:
+        assert programs.plausible(addresses).tolist() == [True, False, False, False]

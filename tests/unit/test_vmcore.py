@@ -14,8 +14,8 @@ from analyzer.core import extras
 from analyzer.core.errors import BadInputError, TargetVanishedError, UnseenError
 from analyzer.kinds import file_types
 from analyzer.memory import symbols
-from analyzer.memory.bpf import CHASE_END, CHASE_FAULT, CHASE_MORE, CHASE_TORN, CHASE_WILD
 from analyzer.memory.pages import PAGE, LostPageError, Pages
+from analyzer.memory.programs import CHASE_END, CHASE_FAULT, CHASE_MORE, CHASE_TORN, CHASE_WILD
 from analyzer.memory.reader import Memory
 from analyzer.memory.vmcore import open_core
 from analyzer.sources import collect
