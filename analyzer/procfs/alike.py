@@ -144,6 +144,7 @@ class _People:
     def __init__(self, fs: ProcFs, spaces: Mapping[int, Mapping[str, str]]) -> None:
         self._fs = fs
         self._spaces = spaces
+        self._read_of: dict[str, Process] = {}  # a dump, by folder: it says the same each time
 
     def values(
         self, kind: str, tasks: Sequence[Task], members: Sequence[Member], *, host: bool
@@ -169,6 +170,14 @@ class _People:
         return Process(task.stat.layout, None, spaces, None, None, None)
 
     def _read(self, task: Task, at: Callable[[str], str]) -> Process:
+        if not self._fs.copied:
+            return self._read_now(task, at)
+        folder = at(task.folder)
+        if folder not in self._read_of:
+            self._read_of[folder] = self._read_now(task, at)
+        return self._read_of[folder]
+
+    def _read_now(self, task: Task, at: Callable[[str], str]) -> Process:
         fs, folder = self._fs, task.folder
         more = _optional(lambda: fs.read(at(f"{folder}/status")))
         links = _optional(lambda: fs.links(at(f"{folder}/fd")))

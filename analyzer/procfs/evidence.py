@@ -55,9 +55,9 @@ class Descriptor(NamedTuple):
         return self.info.flags or 0
 
     @property
-    def lines(self) -> list[tuple[str, str]]:
+    def lines(self) -> Sequence[tuple[str, str]]:
         """Return what only some types of files say."""
-        return lines(self.info.more) if self.info.more else []
+        return lines(self.info.more)
 
 
 def once(one: Descriptor) -> Hashable | None:

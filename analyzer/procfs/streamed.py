@@ -66,8 +66,10 @@ _SAID: Final = re.compile(
     rb"^[\w-]+: ([0-9][\w./-]*): (?:[\w ]+: )*(" + b"|".join(_CODES) + rb")$", re.MULTILINE
 )
 _LOOK: Final = re.compile(
-    rb"([0-9]+/[\w/]+):([0-9a-f]{1,8}) ([0-9a-f]{1,8}) ([0-9a-f]{1,8}) ([0-9]{1,19}) ([0-9]{1,19})"
-)
+    rb"^([0-9]+/[\w/]+):([0-9a-f]{1,8}) ([0-9a-f]{1,8}) ([0-9a-f]{1,8}) ([0-9]{1,19})"
+    rb" ([0-9]{1,19})$", re.MULTILINE
+)  # fmt: skip
+_OF_FILE: Final = re.compile(rb"^([^:\n]+):(.*(?:\n\1:.*)*)\n", re.MULTILINE)
 _SPACE: Final = re.compile(r"\[[0-9]{1,10}\]", re.ASCII)
 _OF_LINKS: Final = ("fd", "ns")
 
@@ -131,27 +133,29 @@ def _end(source: _Source) -> bytes:
 
 def _files(contents: Contents, source: _Source, prefix: str) -> None:
     found: dict[str, list[bytes]] = {}
-    path, whole = b"", False
-    lines: list[bytes] = []
+    last, whole = b"", False
+    texts: list[bytes] = []
     try:
-        for line in source.lines():
-            name, colon, text = line.partition(b":")
-            if name != path and colon:
-                path, lines = name, []
-                found[prefix + decode(name)] = lines
-            lines.append(text)
+        for block in source.blocks():
+            for match in _OF_FILE.finditer(block):
+                name, lines = match.groups()
+                if name != last:
+                    last, texts = name, []
+                    found[decode(name)] = texts
+                texts.append(lines.replace(b"\n%b:" % name, b"\n"))
         whole = True
     finally:
         if not whole and found:
             found.popitem()  # of the last one there may be more
         for file, body in found.items():
-            contents.entries.setdefault(file, b"\n".join([*body, b""]))
+            data = b"\n".join([*body, b""])
+            first = contents.entries.get(file) if prefix else None  # read again, it is often equal
+            contents.entries.setdefault(prefix + file, first if first == data else data)
 
 
 def _looked(contents: Contents, source: _Source, _: str) -> None:
-    for line in source.lines():
-        match = _LOOK.fullmatch(line)  # that of one that was killed may be cut
-        if match:
+    for block in source.blocks():
+        for match in _LOOK.finditer(block):  # the line of one that was killed may be cut
             mode, major, minor = (int(match[at], 16) for at in (2, 3, 4))
             told = (stat.S_IFMT(mode), os.makedev(major, minor), int(match[5]), int(match[6]), -1)
             contents.entries[looked.kept(decode(match[1]))] = b"%d %d %d %d %d" % told
@@ -236,6 +240,11 @@ class _Source:
 
     def lines(self) -> Iterator[bytes]:
         """Yield the lines up to the next part."""
+        for block in self.blocks():
+            yield from block.split(b"\n")[:-1]
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the text up to the next part, some whole lines at a time."""
         self._settle()
         rest = b""
         while True:
@@ -245,12 +254,12 @@ class _Source:
             at = 0 if block.startswith(_PART) else block.find(b"\n" + _PART) + 1
             if at or block.startswith(_PART):
                 self._buffer = block[at:]
-                yield from block[:at].split(b"\n")[:-1]
+                yield block[:at]
                 return
             # The head of the next part may be cut by the end of the block.
             end = block.rfind(b"\n") + 1
             rest = block[end:]
-            yield from block[:end].split(b"\n")[:-1]
+            yield block[:end]
 
     def body(self, *, last: bool = False) -> bytes:
         """Return the text up to the next part, or to the end."""
@@ -260,7 +269,7 @@ class _Source:
                 pass
             data, self._buffer = self._buffer, b""
             return data
-        return b"".join(line + b"\n" for line in self.lines())
+        return b"".join(self.blocks())
 
     def skip_zeros(self) -> None:
         """Pass over what fills an archive up."""

@@ -12,6 +12,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 from analyzer.core.model import TASK, Impact
@@ -203,7 +204,7 @@ class File:
     mode: int | None = None
 
     @property
-    def lines(self) -> list[tuple[str, str]]:
+    def lines(self) -> Sequence[tuple[str, str]]:
         """Return the lines of `more`."""
         return lines(self.more)
 
@@ -245,13 +246,15 @@ class File:
         return self.link.endswith(" (deleted)")
 
 
-def lines(more: bytes) -> list[tuple[str, str]]:
+@lru_cache(maxsize=1 << 8)  # several rules ask, one after the other
+def lines(more: bytes) -> tuple[tuple[str, str], ...]:
     """Return what only some files say in fdinfo: a word each ("tfd", "lock"), and what follows it.
 
     A line that is not ended was cut.
     """
     parts = [line.strip().split(None, 1) for line in more.split(b"\n")[:-1]]
-    return [(_decode(part[0].rstrip(b":")), _decode(part[1])) for part in parts if len(part) > 1]
+    known = [part for part in parts if len(part) > 1]
+    return tuple([(_decode(word.rstrip(b":")), _decode(text)) for word, text in known])
 
 
 def _decode(data: bytes) -> str:

@@ -105,7 +105,7 @@ def test_fdinfo_is_typed_and_old_kernels_say_less() -> None:
     more = FDINFO + b"eventfd-count:                0\n"
     told = fdinfo.parse(more, "x")
     assert told._replace(more=b"") == fdinfo.parse(FDINFO, "x")
-    assert lines(told.more) == [("eventfd-count", "0")]
+    assert lines(told.more) == (("eventfd-count", "0"),)
     old = fdinfo.parse(b"pos:\t-1\nflags:\t02\n", "x")
     assert old == fdinfo.FdInfo(-1, 2, None, None, cloexec=False)
 
