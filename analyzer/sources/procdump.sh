@@ -169,11 +169,11 @@ find_spaces() { # PID...
 
 # No file tells who is connected to whom by unix sockets. ss(8) asks the kernel (sock_diag(7)), of the
 # network namespace that it is in.
-own=$(ls -ld self/ns/net 2>/dev/null) diag=none
+here=$(ls -ld self/ns/net 2>/dev/null) diag=none
 copy_peers() { # PID:[NUMBER]...
     command -v ss >/dev/null 2>&1 || return 0
     for net; do
-        case $own in *"${net#*:}") into='' ;; *) into="nsenter --net=${net%%:*}/ns/net" ;; esac
+        case $here in *"${net#*:}") into='' ;; *) into="nsenter --net=${net%%:*}/ns/net" ;; esac
         printf '### peers %s\n' "${net#*:}"
         $into ss -xan 2>/dev/null | grep $text -H '' && diag=ss
     done

@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -174,7 +175,25 @@ def test_the_script_tells_who_is_connected(tmp_path: Path) -> None:
         proc = _only(tmp_path, [pid, *started.info["outside"]])
         ran = _script("sh", tmp_path, proc)
     (tmp_path / "dump").write_bytes(ran.stdout)
-    told = replay.collect(tmp_path / "dump", pid)
+    _is_connected(replay.collect(tmp_path / "dump", pid), pid)
+
+
+@pytest.mark.needs("tool:ss")
+def test_the_script_tells_anybody_who_is_connected_where_he_is(tmp_path: Path) -> None:
+    near, far = socket.socketpair()
+    with near, far, subprocess.Popen(["sleep", "60"], stdin=far.fileno()) as process:
+        try:
+            far.close()
+            proc = _only(tmp_path, [process.pid, os.getpid()])
+            ran = _script("sh", tmp_path, proc)
+        finally:
+            process.kill()
+    (tmp_path / "dump").write_bytes(ran.stdout)
+    _is_connected(replay.collect(tmp_path / "dump", process.pid), process.pid)
+
+
+def _is_connected(told: Snapshot, pid: int) -> None:
+    """Assert that a socket of a process is held by one that it is connected to."""
     assert told.meta["source"]["inventory"]["sock_diag"] == "ss"
     held = [row for row in rows(told, "references") if row["association"] == "peer"]
     assert {row["holder_kind"] for row in held} == {"SOCKET"}
@@ -244,7 +263,7 @@ def test_what_is_not_a_dump_on_stdin_is_said() -> None:
 def _only(folder: Path, pids: list[int]) -> Path:
     """Make a /proc of a few processes, so that the script has done soon."""
     (folder / "proc").mkdir()
-    for name in (*map(str, pids), "sys"):
+    for name in (*map(str, pids), "sys", "self"):
         (folder / "proc" / name).symlink_to(f"/proc/{name}")
     return folder / "proc"
 
