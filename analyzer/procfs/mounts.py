@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from analyzer.core.errors import BadInputError
 from analyzer.procfs import mountinfo
 from analyzer.procfs.fs import NotCopiedError
-from analyzer.procfs.gaps import lacking, malformed
+from analyzer.procfs.gaps import Failure, empty, lacking, malformed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,35 +33,35 @@ def read(
     """
     inside = {m.tid: m.namespace for m in members if m.link == "mnt"}
     found: dict[NamespaceLink, tuple[int, Sequence[Mount]]] = {}
-    lacked: dict[NamespaceLink, int] = {}
+    lacked: dict[NamespaceLink, tuple[Failure, int]] = {}
     for task in tasks:
         namespace = inside.get(task.tid)
         if namespace is None or namespace in found or not task.leader or task.stat.exiting:
             continue
         mounts = _mounts(fs, task, log)
-        if mounts:
+        if isinstance(mounts, Failure):
+            lacked.setdefault(namespace, (mounts, task.tgid))
+        elif mounts:
             found[namespace] = task.tgid, mounts
-        elif mounts is None:
-            lacked.setdefault(namespace, task.tgid)
-    for namespace, pid in lacked.items():
+    for namespace, (failure, pid) in lacked.items():
         if namespace not in found:
-            log.add(lacking(_MOUNTS, "mountinfo", _UNNAMED), pid)
+            log.add(failure, pid)
     return dict(found.values())
 
 
-def _mounts(fs: ProcFs, task: Task, log: GapLog) -> Sequence[Mount] | None:
-    """Return the mounts that a task sees, None where a dump does not say."""
+def _mounts(fs: ProcFs, task: Task, log: GapLog) -> Sequence[Mount] | Failure:
+    """Return the mounts that a task sees, or that a dump does not say: another may say it."""
     path = f"{task.folder}/mountinfo"
     try:
         found = mountinfo.parse(fs.read(path), fs.name(path))
     except NotCopiedError:
-        return None
+        return lacking(_MOUNTS, "mountinfo", _UNNAMED)
     except OSError:
         return ()  # it adds names only: what else is refused of the task says so
     except BadInputError as error:
         log.add(malformed(_MOUNTS, path, error, _UNNAMED), task.tgid)
         return ()
-    return None if fs.copied and not found else found
+    return empty(_MOUNTS, "mountinfo", _UNNAMED) if fs.copied and not found else found
 
 
 def devices(mounts: Mapping[int, Sequence[Mount]]) -> Mapping[int | None, int]:

@@ -241,6 +241,7 @@ _FORMS: Final = (
         "`kubectl cp`, `docker cp`, `podman cp` of `/proc`",
         "refused: the first is tar, and the others copy nothing of it; use `exec`, as above",
     ),
+    ("`cp -r` of processes", "it copies each `pagemap` too, which fills a disk: use the script"),
     ("`cp -rL`", "follows links: descriptors and namespaces are files then, and a gap"),
 )
 _CONCLUDED: Final = (

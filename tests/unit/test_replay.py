@@ -346,7 +346,7 @@ def test_damage_is_a_gap_that_names_the_file_and_the_line(
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("maps", "maps is not as it should be: it is empty"), ("mountinfo", "no mountinfo in the"),
+    [("maps", "maps is not as it should be: it is empty"), ("mountinfo", "mountinfo is empty"),
      ("ns", "ns is empty"), ("fd", "fd is empty")],
 )  # fmt: skip
 def test_what_is_empty_of_a_process_that_lives_is_a_gap(
