@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyzer.procfs import glance
+from analyzer.procfs import glance, glancing
 
 if TYPE_CHECKING:
     import pytest
@@ -34,10 +34,10 @@ def test_a_path_that_does_not_answer_is_left_and_the_next_is_looked_at(
 ) -> None:
     # A child that hangs at one path as it does on a dead filesystem.
     program = tmp_path / "child.py"
-    hangs = "def _statx(ask, path):\n    path != b'/dead' or time.sleep(99)\n"
+    hangs = "def _statx(ask, path):\n    path != b'/dead' or __import__('time').sleep(99)\n"
     real = f"{hangs}    return _real(ask, path)\n\n\ndef _real("
-    program.write_text(Path(glance.__file__).read_text("utf-8").replace("def _statx(", real))
-    monkeypatch.setattr(glance, "__file__", str(program))
+    program.write_text(Path(glancing.__file__).read_text("utf-8").replace("def _statx(", real))
+    monkeypatch.setattr(glance, "_CHILD", str(program))
     start = time.monotonic()
     found = glance.look(["/", "/dead", "/"], patience=0.5)
     assert [type(at) for at in found] == [glance.Inode, int, glance.Inode]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from analyzer.kinds import namespace_kinds
 from analyzer.lookup.words.base import At, Form, Meaning, Word, alike, gaps, named, of_now
 from analyzer.lookup.words.path import leads_to
-from analyzer.procfs.glance import kept, look
+from analyzer.procfs.glance import kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,8 +77,11 @@ def _target(link: str) -> str:
 
 
 def _of_path(at: At) -> Iterator[Meaning]:
-    (nsfs,) = look(["/proc/self/ns/uts"])
-    if not isinstance(nsfs, int) and at.found.dev == nsfs.dev and at.found.ino is not None:
+    try:
+        nsfs = os.stat("/proc/self/ns/uts").st_dev
+    except OSError:
+        return
+    if at.found.dev == nsfs and at.found.ino is not None:
         kinds = tuple(kind.name for kind in namespace_kinds().values())
         yield Meaning("", alike(kinds, ino=at.found.ino))
 
