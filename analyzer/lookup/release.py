@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import TASK
 from analyzer.core.values import replace
-from analyzer.lookup.value import AWAITED, ITSELF, OTHER_END, PERHAPS, Outcome
+from analyzer.lookup.value import AWAITED, ITSELF, OTHER_END, PERHAPS, Outcome, everyone
 from analyzer.lookup.words.sysv import DESTROYED
-from analyzer.procfs.places import LEAVE, quoted
+from analyzer.procfs.places import LEAVE, following, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from analyzer.lookup.value import Answer, Held, Node
     from analyzer.procfs.people import Person
@@ -33,7 +33,8 @@ def releases(answer: Answer, removals: Sequence[str] = (), remedies: Sequence[st
     """
     if answer.outcome is Outcome.FREE and removals:
         return replace(answer, next=tuple(removals))
-    steps = _Steps({one.pid: one for one in answer.people}, answer.notes)
+    answer = replace(answer, following=tuple(dict.fromkeys(_following(answer.held))))
+    steps = _Steps({one.pid: one for one in answer.people}, answer.notes, answer.following)
     reaped = [
         f"{one.parent_comm or 'its parent'} ({one.parent}) has to wait for {one.comm} ({one.pid})"
         + (", or end" if one.parent != _INIT else "")
@@ -57,9 +58,15 @@ def releases(answer: Answer, removals: Sequence[str] = (), remedies: Sequence[st
 class _Steps:
     """What has to be done, as it is met; `said` has it in an order in which it can be done."""
 
-    def __init__(self, people: Mapping[int, Person], notes: Sequence[str]) -> None:
+    def __init__(
+        self,
+        people: Mapping[int, Person],
+        notes: Sequence[str],
+        following: Collection[tuple[str, str]],
+    ) -> None:
         self._people = people
         self._notes = notes
+        self._following = following
         self._closed: dict[tuple[str, int], dict[int, None]] = {}
         self._ended: dict[str, None] = {}
         self._unmounted: dict[str, None] = {}
@@ -128,7 +135,21 @@ class _Steps:
             for pid in (pid for one in known for pid in one.members if pid in self._people):
                 self._end(self._people[pid].comm, pid)
         elif point and point.startswith("/"):
-            self._unmounted.update({unmount(point, one): None for one in known})
+            here = [one for one in known if (point, one.name) not in self._following]
+            self._unmounted.update({unmount(point, one): None for one in here})
+
+
+def _following(held: Iterable[Held]) -> Iterator[tuple[str, str]]:
+    """Yield the points at which the host has something mounted, and who goes with it there."""
+    mounts = [(one.name, one.by) for one in held if one.kind == "MOUNT"]
+    mounts += [(n.name, n.by) for one in held for n in everyone(one.by) if n.kind == "MOUNT"]
+    spaces: dict[str, list[Node]] = {}
+    for point, by in mounts:
+        spaces.setdefault(point or "", []).extend(one for one in by if one.kind == "MNT_NS")
+    for point, some in spaces.items():
+        if len(some) > 1 and any(one.initial for one in some):
+            names = following(point)
+            yield from ((point, one.name) for one in some if one.name in names)
 
 
 def _removed(held: Held) -> Iterator[str]:

@@ -112,7 +112,8 @@ class Answer:
     another number than was said where cranalyze is in one of its own. It is `unsure` that there is
     no such object where something could not be read that may hold it, or /proc shows it. `there`
     tells that the thing exists, whoever holds it; `unseen` which holders of it cannot be seen here,
-    and what would show them. `people` are the processes that are named.
+    and what would show them. `people` are the processes that are named. `following` are the mount
+    namespaces in which a mount goes with that of the host: the point of each, and the namespace.
     """
 
     asked: str
@@ -127,6 +128,7 @@ class Answer:
     unseen: str = ""
     people: tuple[Person, ...] = ()
     next: tuple[str, ...] = ()
+    following: tuple[tuple[str, str], ...] = ()
 
     @property
     def found(self) -> bool:

@@ -194,6 +194,35 @@ def mounts_upon(dev: int) -> Iterator[Place]:
         yield from mounts_below(mount.point)
 
 
+def following(point: str) -> frozenset[str]:
+    """Return the mount namespaces in which what is mounted at a point goes with the host's.
+
+    An umount(2) is passed on to the peers of the mount that the point is on, and to those that
+    follow it (mount_namespaces(7)): as services have it whose mounts systemd made their own.
+    """
+    spaces = kept("spaces", lambda: list(_spaces()))
+    above = next((_above(space, point) for space in spaces if space.host), None)
+    if above is None or not above.group:
+        return frozenset()
+    return frozenset(
+        space.name
+        for space in spaces
+        if not space.host
+        and (parent := _above(space, point)) is not None
+        and above.group in {parent.group, parent.master}
+    )
+
+
+def _above(space: _Space, point: str) -> mountinfo.Mount | None:
+    """Return the mount that a mount point is on."""
+    found = [
+        mount
+        for mount in space.mounts
+        if mount.point != point and point.startswith(mount.point.rstrip("/") + "/")
+    ]
+    return max(found, key=lambda mount: len(mount.point), default=None)
+
+
 def _own_space() -> _Space | None:
     return next((space for space in _spaces("self")), None)
 

@@ -21,7 +21,6 @@ from analyzer.lookup.value import (
     PLAIN,
     Outcome,
     ends,
-    everyone,
 )
 from analyzer.report.wording import listing, number, plural
 from analyzer.writers.json import gap_document
@@ -261,16 +260,27 @@ class _Writer:
         """Return the processes that hold what was asked for, each once, as they are met."""
         found: dict[int, str] = {}
         mine = [held for held in self._answer.held if held.part == part]
-        nodes = [node for held in mine for node in everyone(held.by)]
+        nodes = [node for held in mine for node in self._but_followers(held.name, held.by)]
         for node in nodes:
             if node.tgid is not None and not node.observer:
                 found.setdefault(node.tgid, node.process or "?")
-            for pid in node.members:
-                found.setdefault(pid, self._comm(pid))
         for place in self._answer.places if part == ITSELF else ():
             if place.pid:
                 found.setdefault(place.pid, place.comm)
+        # Who only lives where it is mounted, too, is last.
+        for pid in (pid for node in nodes for pid in node.members):
+            found.setdefault(pid, self._comm(pid))
         return [f"{printable(comm)} ({pid})" for pid, comm in found.items()]
+
+    def _but_followers(self, name: str | None, nodes: Iterable[Node]) -> Iterator[Node]:
+        """Yield holders of what has a name, but for mount namespaces where it goes by itself."""
+        for node in nodes:
+            if not self._follows(name, node):
+                yield node
+                yield from self._but_followers(node.name, node.by)
+
+    def _follows(self, point: str | None, space: Node) -> bool:
+        return space.kind == "MNT_NS" and (point, space.name) in self._answer.following
 
     def _comm(self, pid: int) -> str:
         person = self._people.get(pid)
@@ -315,7 +325,10 @@ class _Writer:
         if not spaces:
             own = "" if node.by else " (the kernel's own, or going away)"
             return f"{what}: {name}, in no mount namespace{own}"
-        where = _some(list(map(self._space, spaces)), _MOST_SPACES)
+        follow = sum(self._follows(node.name, one) for one in spaces)
+        said = [self._space(one) for one in spaces if not self._follows(node.name, one)]
+        follower = [f"{number(follow)} that {'follows' if follow == 1 else 'follow'} it"]
+        where = _some([*said, *(follower if follow else [])], _MOST_SPACES)
         kept = ", kept by" if any(one.by for one in spaces) else ""
         return f"{what} at {name} in {where}{kept}"
 

@@ -398,6 +398,10 @@ WHO: Final[Keys] = {
     "answers[].pid": (INT_OR_NONE, "the process asked for, in the initial pid namespace, or null"),
     "answers[].silent": (array(INT), "processes whose directories do not answer"),
     "answers[].next": (TEXTS, "what would release it, the nearest first"),
+    "answers[].following": (
+        array(TEXTS),
+        "points of mounts, and a mount namespace in which that goes with the host's",
+    ),
     "answers[].held[].objref": (INT, "number of the object in this reading"),
     "answers[].held[].kind": (TEXT, "FILE, MM, UTS_NS, ... (see kinds.md)"),
     "answers[].held[].name": (TEXT_OR_NONE, "what people call it, or null"),

@@ -17,6 +17,7 @@ from analyzer.lookup import who, words
 from analyzer.lookup.awaited import awaited
 from analyzer.lookup.awaited import relations as relations_of
 from analyzer.lookup.ends import other_ends
+from analyzer.lookup.release import releases
 from analyzer.lookup.told import told
 from analyzer.lookup.value import Answer, Held, Node, Outcome
 from analyzer.lookup.words import parse
@@ -336,6 +337,47 @@ def test_what_is_mounted_over_a_device_and_below_it_is_told(
         f"tmpfs mounted below, at /m/a b {where}": "umount '/m/a b'",
     }
     assert list(places.mounts_upon(1)) == []
+
+
+def space(number: int, group: int, master: int = 0) -> places._Space:
+    """A mount namespace with something mounted on a root of that propagation."""
+    mounts = (
+        Mount(1, 1, "/", "/", "ext4", "rw", "", group, master),
+        Mount(2, 2, "/", "/m", "tmpfs", "rw", "", 9),
+    )
+    return places._Space(f"mnt:[{number}]", number, own=False, host=number == 1, mounts=mounts)
+
+
+def mounted_in(spaces: Sequence[places._Space]) -> Held:
+    """A filesystem that is mounted at one point in some mount namespaces, each of one process."""
+    task = Node("TASK", 50, None, "x", "mount", None, 1, "stands in it", tgid=50, process="x")
+    by = [
+        Node("MOUNT", None, at, "/m", "superblock", None, 1, "shows it", by=(
+            Node("MNT_NS", None, 10 + at, one.name, "mount", None, 1, "is mounted in it",
+                 initial=one.host, members=() if one.host else (at,)),
+        ))
+        for at, one in enumerate(spaces, 1)
+    ]  # fmt: skip
+    return Held(1, "SUPERBLOCK", "tmpfs", initial=False, refcount=4, named=4, by=(*by, task))
+
+
+def test_where_a_mount_goes_with_the_host_s_nobody_holds_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spaces = [space(1, 5), space(2, 0, 5), space(3, 5), space(4, 0), space(5, 6)]
+    monkeypatch.setattr(places, "_spaces", lambda: iter(spaces))
+    assert places.following("/m") == {"mnt:[2]", "mnt:[3]"}
+    made = releases(Answer("/m", (mounted_in(spaces),)))
+    assert made.following == (("/m", "mnt:[2]"), ("/m", "mnt:[3]"))
+    assert [step for step in made.next if "umount" in step] == [
+        "umount /m", "nsenter --mount=/proc/4/ns/mnt umount /m",
+        "nsenter --mount=/proc/5/ns/mnt umount /m",
+    ]  # fmt: skip
+    text = " ".join(to_text([made], []).split())
+    assert text.startswith("/m: held by x (50), ? (4) and ? (5)")
+    assert "and 2 that follow it" in text
+    monkeypatch.setattr(places, "_spaces", lambda: iter([space(1, 0), *spaces[1:]]))
+    assert places.following("/m") == frozenset()
 
 
 def test_a_file_that_was_closed_before_it_was_named_is_not_told() -> None:
