@@ -48,6 +48,8 @@ _KINDS: Final = ("VM", "FILES", "FS", "SIGHAND")
 _SPACES: Final = ("pid", "net", "ipc", "uts", "mnt", "user", "cgroup", "time")
 _MOST_NAMED: Final = 4  # of what is external
 _EXT_KEY: Final = 8  # of a netns_entry
+_EXT_LINK: Final = 4  # a type of net_device_entry
+_PEER, _PEER_SPACE = 12, 13  # of it: the other end, and where that is if it is in the checkpoint
 _LENGTH: Final = 2  # of a sk_packet_entry: how many bytes follow it
 # Of a vma_entry: MAP_SHARED, and VMA_* of its status (criu/include/image.h).
 _SHARED: Final = 1
@@ -218,13 +220,12 @@ class _Images:
     def notes(self) -> list[str]:
         """Return what was kept outside of the checkpoint when it was made."""
         outer = [name for name, _ in self._outer()]
-        external = [
-            *dict.fromkeys(one.name for one in self._files.external.values()),
-            *(f"mount {one}" for told in self._mounts.values()
-              for one in checkpoint_mounts.external(told)),
-            *(f"network namespace {ident}" for name, ident in sorted(self._spaces)
-              if name == "net" and content(self._first(f"netns-{ident}.img"), _EXT_KEY)),
-        ]  # fmt: skip
+        files = (one.name for one in self._files.external.values())
+        nets = (one for name, ident in sorted(self._spaces) if name == "net"
+                for one in self._external_network(ident))  # fmt: skip
+        mounts = (f"mount {one}" for told in self._mounts.values()
+                  for one in checkpoint_mounts.external(told))  # fmt: skip
+        external = list(dict.fromkeys((*files, *nets, *mounts)))
         leaders = sorted(set().union(*self._led.values()) - self._led.keys() - {0})
         told = {
             f"in namespaces of CRIU itself ({', '.join(outer)})": outer,
@@ -236,6 +237,14 @@ class _Images:
             for what, there in told.items()
             if there
         ]
+
+    def _external_network(self, ident: int) -> Iterator[str]:
+        """Yield what of a network namespace is left to others: itself, interfaces with an end."""
+        if content(self._first(f"netns-{ident}.img"), _EXT_KEY):
+            yield f"network namespace {ident}"
+        for one in self._optional(f"netdev-{ident}.img"):
+            if number(one, 1) == _EXT_LINK or (_PEER in one and _PEER_SPACE not in one):
+                yield f"interface {decode(content(one, 5))}"
 
     def _optional(self, name: str) -> list[Fields]:
         """Return the messages of an image that need not be there, but where all others need it."""

@@ -104,10 +104,10 @@ def _parts() -> Iterator[str]:
         "not in it. What reaches out of it leaves its object *unknown*, for that reason: a "
         "namespace that CRIU was in itself, what was *external* to the checkpoint (`--external`, "
         "`--ext-unix-sk`, a terminal of others), a socket that was connected to such a one; "
-        "mounts, and leaders of sessions, that were external are noted. Pids are those of its own "
-        "pid namespace. Not used are the memory (`pages-*.img`), what is queued in pipes, queues "
-        "and segments of System V, locks, timers, and interfaces of networks. Written by CRIU 4.2 "
-        "in our tests; without `files.img` (before 3.0) only the numbers of open files are known."
+        "mounts, interfaces, and leaders of sessions, that were external are noted. Pids are "
+        "those of its own pid namespace. Not used are the memory (`pages-*.img`), what is queued "
+        "in pipes, queues and segments of System V, locks and timers. Written by CRIU 4.2 in our "
+        "tests; without `files.img` (before 3.0) only the numbers of open files are known."
     )
     yield "## What it has, and what each missing kind of file costs"
     yield (

@@ -240,6 +240,21 @@ def test_a_mount_of_an_image_is_a_line_of_mountinfo(
     assert len(list(checkpoint_mounts.external([told]))) == bool(outer)
 
 
+@pytest.mark.parametrize(
+    ("fields", "external"),
+    [(b"\x08\x02\x2a\x04eth0\x60\x03", True), (b"\x08\x04\x2a\x04eth0", True),
+     (b"\x08\x02\x2a\x04eth0\x60\x03\x68\x0a", False), (b"\x08\x01\x2a\x02lo", False)],
+)  # fmt: skip
+def test_an_interface_with_its_other_end_elsewhere_is_named(
+    fields: bytes, *, external: bool
+) -> None:
+    head = (0x54564319).to_bytes(4, "little") + b"netd"
+    whole = {**images(FILES), "netdev-10.img": head + len(fields).to_bytes(4, "little") + fields}
+    contents = Contents()
+    checkpoint.fill(contents, whole.get)
+    assert ("(interface eth0, mount" in contents.notes[-1]) is external
+
+
 def test_sessions_of_others_are_named() -> None:
     pstree = {1: 30, 2: 0, 3: 30, 4: 20}
     body = b"".join(bytes([field << 3, value]) for field, value in pstree.items())
