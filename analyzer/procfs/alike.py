@@ -13,7 +13,7 @@ from analyzer.procfs import evidence, status
 from analyzer.procfs.evidence import Descriptor, Process
 from analyzer.procfs.kcmp import What
 from analyzer.relations.alike import LIKE, MOVED, STILL
-from analyzer.relations.shown import PATH_ONLY, Tied
+from analyzer.relations.shown import PATH_ONLY, File, Tied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from analyzer.procfs.namespaces import Set
     from analyzer.procfs.sharing import Groups
     from analyzer.procfs.tasks import Task
-    from analyzer.relations.shown import File, Key
+    from analyzer.relations.shown import Key
 
 T = TypeVar("T")
 
@@ -280,6 +280,14 @@ def of_both(files: Sequence[File], *, host: bool) -> Iterator[Tied]:
                 words = f"inode {file.ino}"
                 yield Tied(file.key, other.key, f"{words}, mapped", LIKE)
                 yield Tied(other.key, other.key, f"{words}, open", LIKE)
+
+
+def only_mapped(mapped: Mapping[int, tuple[list[Mapped], list[Use]]]) -> Iterator[File]:
+    """Yield the files that processes outside map, by the number of their memory, for `of_both`."""
+    for at, (files, _) in mapped.items():
+        for index, one in enumerate(files):
+            key: Key = ("FILE", (at, index))
+            yield File(key, one.path, None, None, None, None, one.ino, None, b"", (), inside=False)
 
 
 def of_loops(files: Sequence[File], backing: Mapping[str, str], *, host: bool) -> Iterator[Tied]:

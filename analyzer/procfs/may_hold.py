@@ -39,6 +39,7 @@ _DIRECTORY: Final = 0o200000
 PATH: Final = "cranalyze/held"
 """Where a dump says of what others have, or may have, it: ``PID/fd/N WHY``, ``net:[N] WHY``."""
 
+_UNTOLD: Final = "which files are mapped by others that may have it is not told"
 _PINNED: Final = ("FILE", "PIPE", "TTY")  # what an open file that nobody shows may be, or keeps
 
 
@@ -161,31 +162,42 @@ def _of_rings(shown: Shown) -> Iterator[Tied]:
 
 def _of_mappings(fs: ProcFs, shown: Shown) -> Iterator[Tied]:
     """Yield who outside has a file of the subtree open, and maps one of this name as well."""
-    mapped: dict[int, set[str] | None] = {}
-    for file in shown.files:
-        if not file.inside or not _MAPPABLE.match(file.link):
-            continue
-        for table in {slot.table for slot in file.slots}:
+    mapped: dict[int, tuple[set[str], bool]] = {}
+    for file in _mappable(shown):
+        for table in sorted({slot.table for slot in file.slots}):
             tid = shown.tables[table][0]
             if shown.tasks[tid].inside:
                 continue
             if table not in mapped:
                 mapped[table] = _mapped(fs, shown.folders[table])
-            paths = mapped[table]
-            if paths is None:
-                yield Tied((TASK, tid), file.key, "which files it maps is not told")
-            elif file.link in paths:
+            paths, whole = mapped[table]
+            if file.link in paths:
                 yield Tied((TASK, tid), file.key, f"{printable(file.link)} is mapped as well")
+            elif not whole and file.link.startswith("/"):
+                yield Tied((TASK, tid), file.key, _UNTOLD)
 
 
-def _mapped(fs: ProcFs, folder: str) -> set[str] | None:
-    """Return what is mapped there; None where a dump has only mappings that are shared."""
+def of_kin(fs: ProcFs, kin: Sequence[tuple[int, str]]) -> Iterator[Tied]:
+    """Yield who outside was forked with one inside, where nothing tells which files it maps.
+
+    It may map what was opened before (dup_mmap(), kernel/fork.c): see `alike.of_both`.
+    """
+    for tid, folder in kin:
+        if not _mapped(fs, folder)[1]:
+            yield _any_of(tid, "FILE", _UNTOLD)
+
+
+def _mappable(shown: Shown) -> Iterator[File]:
+    return (file for file in _opened(shown) if file.inside and _MAPPABLE.match(file.link))
+
+
+def _mapped(fs: ProcFs, folder: str) -> tuple[set[str], bool]:
+    """Return what is mapped there, and whether that is all: dumps may have what is shared alone."""
     try:
         found = maps.parse(fs.read(f"{folder}/maps"), fs.name(f"{folder}/maps"))
     except (OSError, BadInputError):
-        return None
-    private = any(one.permissions[3] == "p" for one in found)
-    return {one.path for one in found} if private else None
+        return set(), False
+    return {one.path for one in found}, any(one.permissions[3] == "p" for one in found)
 
 
 def _of_what_is_told(shown: Shown) -> Iterator[Tied]:

@@ -192,14 +192,18 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Tab
     backing = fs.backing_files()
     loops = list(alike.of_loops(shown.files, backing, host=shown.host))
     sets = namespaces.sets(reading.tasks, members)
-    same_spaces = alike.of_sets(sets, reading.concerns, host=shown.host)
-    near_by = _alike(reading, groups, near, slots, mapped | forks, shown.files)
+    known = [*shown.files, *alike.only_mapped(forks)]
     shown = replace(
         shown,
-        alike=[*near_by, *loops, *same_spaces],
-        may_hold=may_hold.find(
-            fs, shown, seen, slots.keepers, partial(moved.ran, fs, reading.tasks)
-        ),
+        alike=[
+            *_alike(reading, groups, near, slots, mapped | forks, known),
+            *loops,
+            *alike.of_sets(sets, reading.concerns, host=shown.host),
+        ],
+        may_hold=[
+            *may_hold.find(fs, shown, seen, slots.keepers, partial(moved.ran, fs, reading.tasks)),
+            *may_hold.of_kin(fs, _kin(reading, groups[What.VM], mapped | forks)),
+        ],
         in_use=_in_use(reading, groups[What.FILES], slots, shown),
     )
     fs.forget(("fdinfo", "maps"))  # what is made of a dump takes as much as that itself
@@ -358,6 +362,12 @@ def _forks(reading: _Reading, groups: Groups) -> Mappings:
     ]
     some = enumerate(groups[first:], first)
     return {at: mappings.read(reading.fs, group[0], reading.log) for at, group in some}
+
+
+def _kin(reading: _Reading, groups: Groups, mapped: Mappings) -> list[tuple[int, str]]:
+    """Return who outside was forked with a process of interest, and where it is."""
+    first = (groups[at][0] for at in mapped if not reading.concerns(groups[at]))
+    return [(task.tid, task.folder) for task in first]
 
 
 def _paths(mapped: Mappings) -> set[str]:

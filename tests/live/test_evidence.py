@@ -7,7 +7,10 @@ import errno
 import itertools
 import os
 import select
+import signal
 import socket
+import subprocess
+import sys
 from collections import Counter
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -114,6 +117,38 @@ def test_a_forked_process_may_share_what_it_maps() -> None:
     for entry in mapped:
         assert entry.conclusion is Conclusion.POSSIBLE
         assert set(info["outside"]) <= _named(entry)
+
+
+_FORK: Final = """
+import mmap, os, time
+fd = os.open({path!r}, os.O_RDONLY)
+memory = mmap.mmap(fd, 0, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE)
+if os.fork():
+    os.closerange(3, 64)  # mmap of Python has a copy of it
+else:
+    memory.close()
+os.write(1, b"%d\\n" % os.getpid())
+time.sleep(60)
+"""
+
+
+def test_a_forked_process_may_map_what_is_open_here_and_nowhere_else(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x")
+    command = [sys.executable, "-c", _FORK.format(path=os.fspath(path))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        both = {int(parent.stdout.readline()) for _ in range(2)}
+        (pid,) = both - {parent.pid}
+        try:
+            snapshot = procfs.collect(pid)
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            parent.kill()
+    report = make(snapshot, leaks.check(snapshot), ReportOptions("check", all=True))
+    files = [one for one in report.objects if one.name == os.fspath(path)]
+    assert [one.conclusion for one in files] == [Conclusion.POSSIBLE]
+    assert _named(files[0]) == {parent.pid}
 
 
 # Of each way to share something one, and what has the same all for itself.
