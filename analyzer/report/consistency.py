@@ -25,7 +25,9 @@ UNSEEN: Final = (
     "who entered a pid namespace, and ended there without a trace: his number may keep it",
     "a datagram socket of a network namespace that nobody is in: it keeps what it is connected to",
     "a file that others map as they do, from a descriptor that they were given and closed",
-    "a request that is under way (io_submit(2)), for a file that who made it has closed",
+    "a request that is under way (io_submit(2), io_uring), for a file that who made it has closed",
+    "a mount in a mount namespace that nobody is in, or outside of the root of who is",
+    "a network filesystem that was mounted in a network namespace: NFS, SMB, Ceph",
     "what was handed over while it was read: among others, or by who is not connected to them",
 )
 """Holders that nothing in /proc shows, or nothing for certain."""

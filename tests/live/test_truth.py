@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from analyzer.core.model import Conclusion, Verdict
+import fixtures
+from analyzer.check import leaks
+from analyzer.core.model import Conclusion, Side, Verdict
+from analyzer.procfs import tarball
+from analyzer.report.make import make
+from analyzer.report.value import ReportOptions
+from analyzer.sources import procdump, replay
 from benchmarks import truth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.live, pytest.mark.bpf, pytest.mark.needs("root", "kcmp")]
 
@@ -47,6 +55,23 @@ def test_neither_leaks_nor_containment_are_made_up() -> None:
     assert [one.concluded for one in backing] == [Conclusion.POSSIBLE]
     sealed = [one for one in told if one.fixture in {"contained", "two-inside"}]
     assert {one.concluded for one in sealed} == {Conclusion.CONSISTENT}
+
+
+def test_a_bind_mount_in_another_mount_namespace_is_a_holder(tmp_path: Path) -> None:
+    """`ip netns add` makes one: it is told with where it is, of a dump too."""
+    with fixtures.start("bind-net") as running:
+        root, (outside,) = running.info["root"], running.info["outside"]
+        entries = procdump.record(None, only={2, root, outside, os.getpid()})
+        space = os.readlink(f"/proc/{outside}/ns/mnt")
+    with (tmp_path / "dump.tar").open("wb") as file:
+        tarball.write(entries, file)
+    snapshot = replay.collect(tmp_path / "dump.tar", root)
+    report = make(snapshot, leaks.check(snapshot, root), ReportOptions("check"))
+    (entry,) = (one for one in report.objects if one.kind == "NET_NS")
+    (holder,) = (one for one in entry.holders if one.side is Side.OUTSIDE)
+    assert (holder.kind, holder.association) == ("NSFS", "nsfs")
+    assert "bind mount" in str(holder)
+    assert space in str(holder)
 
 
 @contextmanager
