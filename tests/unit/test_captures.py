@@ -235,6 +235,25 @@ def test_a_descriptor_that_is_told_twice_is_not_known(tmp_path: Path) -> None:
     assert [str(error) for error in fs.damaged] == [f"{CHILD}/fd/0 is told twice, and not alike"]
 
 
+def test_what_android_prints_is_read(tmp_path: Path) -> None:
+    (tmp_path / "ps.txt").write_bytes(
+        b"USER            PID   PPID     VSZ    RSS WCHAN            ADDR S NAME\n"
+        b"root              1      0   10632   3472 SyS_epoll_wait      0 S init\n"
+        b"u0_a12         1234      1 1234567  45678 SyS_epoll_wait      0 S com.example.app\n"
+    )
+    (tmp_path / "ls.txt").write_bytes(
+        b"/proc/1/fd:\n"
+        b"lrwx------ root     root              2015-01-01 00:00 0 -> /dev/null\n"
+        b"\n/proc/1234/fd:\ntotal 0\n"
+        b"lr-x------ 1 u0_a12 u0_a12 64 2023-01-01 00:00 5 -> pipe:[77]\n"
+    )
+    fs = open_dump(tmp_path)
+    assert not fs.damaged
+    assert (opened(fs, 1), opened(fs, 1234)) == ({"0": "/dev/null"}, {"5": "pipe:[77]"})
+    told = status.parse(fs.read("1234/status"), "x")
+    assert (told.comm, told.ppid) == ("com.example.app", 1)
+
+
 def test_captures_of_two_machines_are_not_put_together(tmp_path: Path) -> None:
     for host in ("web1", "web2"):
         copied(tmp_path / host, "lsof.txt", "ps-ef.txt")

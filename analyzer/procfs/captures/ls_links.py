@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _FOLDER: Final = re.compile(rb"'?(?:\S*/)?proc/([0-9]+)/(?:task/([0-9]+)/)?(fd|ns)/?'?:")
 # Lines are taken apart at their blanks: a pattern for all of one takes its square on a long one.
-_START: Final = re.compile(rb"l(?P<mode>..)[rwxsStT-]{7}[.+@]? +[0-9]+ ")
+# (Android's ls before version 6 tells no number of links.)
+_START: Final = re.compile(rb"l(?P<mode>..)[rwxsStT-]{7}[.+@]? +[\w-]+ ")
 _ARROW: Final = b" -> "
 _REFUSED: Final = re.compile(rb"ls: .{1,60}?/proc/([0-9]+)/(fd|ns)[/']")
 _DENIED: Final = b": Permission denied"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from analyzer.procfs.captures.told import Told
 
-_COMMANDS: Final = (b"CMD", b"COMMAND", b"ARGS")
+_COMMANDS: Final = (b"CMD", b"COMMAND", b"ARGS", b"NAME")  # the last one is Android's
 _HEAD: Final = re.compile(rb"(?:\A|\n) *(?:\S+ +)*PID(?: .*)? (?:%s)\b" % b"|".join(_COMMANDS))
 _OTHERS: Final = frozenset({b"FD", b"NPROCS", b"TYPE"})
 _ID: Final = re.compile(rb"[0-9]{1,10}")
@@ -64,6 +64,7 @@ CAPTURE: Final = Capture(
     head=_HEAD,
     read=read,
     lacks="what is open, namespaces, and all that ps does not show",
-    remarks="`ps -ef`, or any table with PID and PPID, beside one of the others: the tree",
+    remarks="`ps -ef` (of Android `ps -A`), or any table with PID and PPID, beside one of the "
+    "others: the tree",
     order=_LAST,
 )
