@@ -64,15 +64,7 @@ def _parse(asked: str) -> Iterator[Meaning]:
         return
     pid, part = int(match[1]), match[2]
     if part.isdecimal():
-        fd = int(part)
-        yield Meaning(
-            "",
-            partial(_descriptor, pid, fd),
-            missed=lambda _: _has(pid, fd, ""),
-            described=False,
-            pid=pid,
-            ties=(*OF_FILES, *peers((opened(pid, fd),))),
-        )
+        yield _of_descriptor(pid, int(part), opened(pid, int(part)))
     elif part in _PARTS:
         yield Meaning(
             "",
@@ -110,8 +102,22 @@ def _recorded(asked: str) -> Iterator[Meaning]:
         yield Meaning("process", rows, pid=pid, recorded=partial(_told, pid))
     elif match is not None and match[2] in _LINKS:
         yield from _link(int(match[1]), match[2])
+    elif match is not None and match[2].isdecimal():
+        yield _of_descriptor(int(match[1]), int(match[2]))
     else:
         yield from _parse(asked)
+
+
+def _of_descriptor(pid: int, fd: int, name: str = "") -> Meaning:
+    """Return what a descriptor stands for; `name` is what /proc calls what it is open on."""
+    return Meaning(
+        "",
+        partial(_descriptor, pid, fd),
+        missed=lambda _: _has(pid, fd, ""),
+        described=False,
+        pid=pid,
+        ties=(*OF_FILES, *peers((name,))),
+    )
 
 
 def _link(pid: int, link: str) -> Iterator[Meaning]:
