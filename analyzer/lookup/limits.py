@@ -20,6 +20,7 @@ from analyzer.core.text import valid
 from analyzer.core.values import dataclass
 from analyzer.lookup.words.base import of_now
 from analyzer.procfs.places import comm_of
+from analyzer.sources.limits import PIPE_PAGES
 from analyzer.sources.tasks import proc_levels
 
 if TYPE_CHECKING:
@@ -250,6 +251,16 @@ def _of_users(snapshot: Snapshot, name: str) -> dict[int, int]:
     return {row["user"]: row["used"] for row in rows if row["of"] in hosts}
 
 
+def _pipes(to: _Beside) -> Iterator[Limit]:
+    used = sorted(_of_users(to.snapshot, PIPE_PAGES).items(), key=lambda one: -one[1])
+    for end, note in (("soft", "above it a new pipe has a page or two"), ("hard", "")):
+        name, most = f"{PIPE_PAGES}-{end}", sysctl(f"{PIPE_PAGES}-{end}")
+        # None of root's is limited, if it has its rights (fs/pipe.c, pipe_is_unprivileged_user()).
+        for uid, pages in used[:_MOST] if most else ():
+            if uid:
+                yield Limit(name, f"{_user(uid)} (pages)", pages, most, note)
+
+
 def _mappings(to: _Beside) -> Iterator[Limit]:
     most = sysctl("vm.max_map_count")
     counts = {pid: _maps(pid) for pid in to.pids} if proc_levels() == 0 else {}
@@ -407,6 +418,7 @@ _FAMILIES: Final[Mapping[str, Callable[[_Beside], Iterator[Limit]]]] = {
     "pty": _ptys,
     "keys": _keys,
     "aio": _aio,
+    "pipes": _pipes,
     "mounts": _mounts,
     "mappings": _mappings,
     "pids": _pids,

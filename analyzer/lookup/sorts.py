@@ -126,7 +126,7 @@ _SUMMED: Final[Mapping[str, tuple[str, str]]] = {
 _LIMITED: Final[Mapping[str, tuple[str, ...]]] = {
     "FILE": ("files",),
     "TTY": ("pty",),
-    "PIPE": ("files",),
+    "PIPE": ("pipes", "files"),
     "SOCKET": ("files",),
     "NET_SOCKET": ("files",),
     "IO_URING": ("files",),

@@ -32,6 +32,9 @@ _CHARGED: Final = {
 }  # fmt: skip
 # enum rlimit_type (the same file, since 5.14): what of a limit of processes their user has used.
 _OF_PROCESSES: Final = {"UCOUNT_RLIMIT_MSGQUEUE": "RLIMIT_MSGQUEUE"}
+_HOSTS: Final = 0xEFFFFFFD  # PROC_USER_INIT_INO: the host's user namespace
+PIPE_PAGES: Final = "fs.pipe-user-pages"
+"""What of the two limits with this name, soft and hard, a user has used."""
 _ADDING: Final = 1 << 31  # PIDNS_ADDING
 _MOST: Final = 1 << 20
 _NOBODY: Final = np.empty(0, np.uint64)
@@ -46,6 +49,7 @@ def read(memory: Memory, found: Mapping[str, U64]) -> list[dict[str, Any]]:
     told: list[dict[str, Any]] = []
     parts = (
         _of_users(memory, found),
+        _of_pipes(memory, found.get("CRED", _NOBODY)),
         _of_ipc(memory, found.get("IPC_NS", _NOBODY)),
         _of_pids(memory, found.get("PID_NS", _NOBODY)),
     )
@@ -77,6 +81,15 @@ def _of_users(memory: Memory, found: Mapping[str, U64]) -> Iterator[dict[str, An
         at = memory.layout.enumerator("rlimit_type", constant)
         for row in good if at is not None else ():
             yield _row(name, space["ino"][row], own["uid"][row], taken["taken"][row, at], -1)
+
+
+def _of_pipes(memory: Memory, creds: U64) -> Iterator[dict[str, Any]]:
+    """Yield how many pages of pipes are charged to each user, who is one for all namespaces."""
+    own = memory.gather(creds, "cred", {"user": "user"})
+    users = unique(own["user"][own.ok])
+    read_ = memory.gather(users, "user_struct", {"uid": "uid.val", "pages": "pipe_bufs.counter"})
+    for row in np.flatnonzero(read_.ok).tolist():
+        yield _row(PIPE_PAGES, _HOSTS, read_["uid"][row], read_["pages"][row], -1)
 
 
 def _ucounts(memory: Memory, found: Mapping[str, U64]) -> U64:

@@ -82,8 +82,9 @@ def _lists() -> Iterator[str]:
         " `pids` kernel.pid_max (since 6.14 of each pid namespace), threads-max, pids.max of the "
         "cgroups and RLIMIT_NPROC; `namespaces` user.max_*_namespaces of each user, in each user "
         "namespace that they are charged to, as inotify's and fanotify's are; `ipc-*` those of "
-        "each IPC namespace; `keys` the quotas of each user. The first is the nearest to be used "
-        "up. What is counted per user or namespace is read from the kernel's memory."
+        "each IPC namespace; `keys` the quotas of each user, as `pipes` are of the pages that "
+        "pipes have. The first is the nearest to be used up. What is counted per user or "
+        "namespace is read from the kernel's memory."
     )
 
 

@@ -180,6 +180,23 @@ def test_limits_of_users_are_told_at_each_level_the_nearest_first() -> None:
     assert limits.beside(("namespaces",), made.snapshot(limits=told), "NET_NS", frozenset()) == ()
 
 
+def test_pages_of_pipes_are_limited_for_who_is_not_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Machine()
+    made.object("USER_NS", 1, initial=True, ino=10, name="user:[10]")
+    told = [
+        {"limit": "fs.pipe-user-pages", "of": 10, "user": user, "used": used, "most": -1}
+        for user, used in ((0, 90), (12345, 60), (12346, 64))
+    ]
+    most = {"fs.pipe-user-pages-soft": 64, "fs.pipe-user-pages-hard": 0}
+    monkeypatch.setattr(limits, "sysctl", most.get)
+    snapshot = made.snapshot(limits=told, boot_id=boot_id())
+    found = limits.beside(sort_of("pipe").limits[:1], snapshot, "PIPE", frozenset())
+    assert [(one.name, one.whose, one.used, one.most) for one in found] == [
+        ("fs.pipe-user-pages-soft", "uid 12346 (pages)", 64, 64),
+        ("fs.pipe-user-pages-soft", "uid 12345 (pages)", 60, 64),
+    ]
+
+
 def test_a_process_is_told_its_own_limit() -> None:
     made = Machine()
     pid = made.task(os.getpid())
