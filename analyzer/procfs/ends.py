@@ -9,7 +9,7 @@ from analyzer.core.model import TASK
 from analyzer.procfs.world import DELETED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
     from analyzer.procfs.build import Tables
     from analyzer.relations.shown import Key, Mount, Shown
@@ -36,11 +36,11 @@ def add(graph: Tables, keys: Iterable[Key], shown: Shown) -> None:
 
 def _hold(graph: Tables, new: Mapping[str, Sequence[Key]], shown: Shown) -> None:
     """Add who has an address space, and which mount namespace a mount is in."""
+    threads: dict[Hashable, list[int]] = {}
+    for task in shown.tasks.values():
+        threads.setdefault(("of", task.tgid), []).append(task.tid)
     users = [
-        (task.tid, graph.number[key])
-        for key in new.get("MM", ())
-        for task in shown.tasks.values()
-        if key[1] == ("of", task.tgid)
+        (tid, graph.number[key]) for key in new.get("MM", ()) for tid in threads.get(key[1], ())
     ]
     graph.references(TASK, "mm", [tid for tid, _ in users], [ref for _, ref in users])
     mounts = [(shown.mounts[_int(key)].space, graph.number[key]) for key in new.get("MOUNT", ())]

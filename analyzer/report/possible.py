@@ -160,8 +160,9 @@ def _may_hold(
     kinds, ours = objects.words("kind"), border.collected & ~objects["initial"]
     found: dict[tuple[int, bool], dict[str, None]] = {}
     for (which, own), words in said.items():
-        some = np.flatnonzero(ours & (kinds == which)).tolist()
-        for one in some if isinstance(which, str) else [which]:
+        # An object by its row, of which there are many: all are looked through for a kind alone.
+        some = [which] if isinstance(which, int) else np.flatnonzero(kinds == which).tolist()
+        for one in some:
             if ours[one]:
                 found.setdefault((one, own), {}).update(words)
     return found
