@@ -34,6 +34,7 @@ _PIPE_LINK: Final = re.compile(r"pipe:\[([0-9]{1,19})\]")
 # Not /dev/null, terminals: they have no mmap().
 _MAPPABLE: Final = re.compile(r"/(?!dev/(?:null$|tty$|ptmx$|pts/))|socket:|anon_inode:")
 _CONNECTED: Final = 1
+_GENERATIONS: Final = 1024  # a dump may have a circle
 _TIME_WAIT, _SYN_RECEIVED = 6, 3  # no struct sock, or none that is whole (include/net/tcp_states.h)
 _DIRECTORY: Final = 0o200000
 PATH: Final = "cranalyze/held"
@@ -293,11 +294,22 @@ def _numbers(task: Task, tasks: Mapping[int, Task]) -> Iterator[tuple[str, int]]
     """Yield in which pid namespaces but the first a task has which number, where it can be told."""
     at: Task | None = task
     for depth in range(len(task.numbers), 1, -1):
-        while at is not None and len(at.numbers) > depth:
-            at = tasks.get(at.parent)  # who made the namespace is in the one above it
+        at = _at(depth, at, tasks)
         if at is None or len(at.numbers) < depth or "pid" not in at.spaces:
             return
         yield at.spaces["pid"], task.numbers[depth - 1]
+
+
+def _at(depth: int, task: Task | None, tasks: Mapping[int, Task]) -> Task | None:
+    """Return the first of a task and its ancestors that has no more numbers than `depth`.
+
+    Who made a pid namespace is in the one above it.
+    """
+    for _ in range(_GENERATIONS):
+        if task is None or len(task.numbers) <= depth:
+            return task
+        task = tasks.get(task.parent)
+    return None
 
 
 def _of_cgroup_files(shown: Shown) -> Iterator[Tied]:

@@ -36,6 +36,14 @@ def test_who_is_in_a_namespace_within_has_a_number_too() -> None:
     assert ended(tasks[0], replace(tasks[1], parent=5), tasks[2])
 
 
+def test_a_circle_of_parents_has_an_end() -> None:
+    circle = (
+        task(70, 5, 1, parent=71, space="pid:[10]"),
+        task(71, 6, 2, parent=70, space="pid:[10]"),
+    )
+    assert not ended(*circle)
+
+
 def test_who_has_waited_for_a_child_has_outlived_it() -> None:
     assert ended(replace(task(70, 1), outlived=True)) == {
         PID: "children of x (70) ended, or may have"
