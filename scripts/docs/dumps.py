@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core import program
-from analyzer.procfs import captures
+from analyzer.procfs import captures, tarball, tasks
 from analyzer.report.consistency import ANSWER, UNSEEN
 from analyzer.report.inventory import COSTS
 from scripts.docs import markdown as md
@@ -60,6 +60,12 @@ def _parts() -> Iterator[str]:
         "and so is an archive of archives, as `sos collect` makes one with a report for each "
         "host: one of them is read as "
         "`tar xOf COLLECTED.tar.xz sosreport-HOST.tar.xz | cranalyze check --proc - PID`."
+    )
+    yield (
+        "Time and memory grow with what is in it: `collect --scope host` takes a second and 140 MB "
+        "for 20,000 descriptors, under a minute and 3.3 GB for a million; for a subtree less. What "
+        f"unpacks to more than {tarball.MAX_TOTAL >> 30} GiB is refused, and so is what has more "
+        f"than {tasks.MOST:,} processes and threads."
     )
     yield "## What tools have printed, and sos reports"
     yield (
