@@ -79,8 +79,12 @@ class Told(NamedTuple):
 
     @property
     def recount(self) -> str:
-        """Return what the count is: none, right, wrong."""
-        return "none" if self.counted is None else "right" if self.counted == self.real else "wrong"
+        """Return what the count is: none, right, wrong; moving where the kernel's did not stay."""
+        if self.counted is None:
+            return "none"
+        if self.truth is Verdict.UNSTABLE:
+            return "moving"
+        return "right" if self.counted == self.real else "wrong"
 
     @property
     def found(self) -> bool:
