@@ -185,7 +185,7 @@ def _sort(entry: ReportObject) -> object:
 
 def _bundle(entry: ReportObject, around: Surroundings) -> tuple[Bundle, tuple[int, str] | None]:
     if entry.conclusion is Conclusion.POSSIBLE:
-        return Bundle.POSSIBLE, None
+        return (Bundle.HOST if entry.objref in around.host_sets else Bundle.POSSIBLE), None
     if entry.conclusion is Conclusion.CONSISTENT:
         return Bundle.CONSISTENT, None
     if entry.verdict is not Verdict.USAGE_LEAK:

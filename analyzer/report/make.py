@@ -25,6 +25,7 @@ from analyzer.report.crossed import crossed, doubtful
 from analyzer.report.facts import of_objects
 from analyzer.report.grouping import Surroundings, groups
 from analyzer.report.holders import Holder, holders, uncounted
+from analyzer.report.host_sets import host_sets
 from analyzer.report.impact import of_leak, rank
 from analyzer.report.inventory import inventory_of
 from analyzer.report.messages import message
@@ -571,7 +572,7 @@ def _surroundings(snapshot: Snapshot, verdicts: Verdicts, subject: Subject) -> S
     return Surroundings(
         subject.pid,
         _ancestors(snapshot.tables["tasks"], subject.pid),
-        _host_sets(snapshot, verdicts),
+        host_sets(snapshot, verdicts),
         subject.container_init,
     )
 
@@ -584,14 +585,3 @@ def _ancestors(tasks: Table, pid: int) -> tuple[int, ...]:
         chain.append(at)
         at = parent.get(at, 0)
     return tuple(chain)
-
-
-def _host_sets(snapshot: Snapshot, verdicts: Verdicts) -> frozenset[int]:
-    """Return the sets of namespaces (NSPROXY, by objref) all of whose namespaces are the host's."""
-    objects, border = snapshot.tables["objects"], verdicts.border
-    references = snapshot.tables["references"]
-    of_set = references["holder_kind"] == references.code("holder_kind", namespace_set())
-    initial = objects["initial"][border.target_row]
-    some = unique(references["holder"][of_set])
-    mixed = unique(references["holder"][of_set & ~initial])
-    return frozenset(some.tolist()) - frozenset(mixed.tolist())

@@ -16,6 +16,7 @@ from analyzer.procfs.fs import AGAIN, MemoryFs
 from analyzer.procfs.gaps import Failure, GapLog
 from analyzer.procfs.identity import Recording, parse
 from analyzer.procfs.kcmp import Classes, What
+from analyzer.report.grouping import Bundle
 from analyzer.report.make import make
 from analyzer.report.value import ReportOptions
 from analyzer.writers import terminal
@@ -322,3 +323,19 @@ def test_a_set_of_namespaces_has_a_count_where_nobody_else_may_have_it() -> None
         made.reference(spaces[0], 100, "nsproxy.uts")
         made.reference(spaces[other - 1], 101, "nsproxy.uts")
         assert counted(reported(made))["own"][0] == count
+
+
+@pytest.mark.parametrize(("initial", "bundle"), [(True, Bundle.HOST), (False, Bundle.POSSIBLE)])
+def test_the_hosts_set_of_namespaces_is_told_with_what_is_in_it(
+    initial: bool,  # noqa: FBT001 -- a parameter
+    bundle: Bundle,
+) -> None:
+    made, _ = machine()
+    made.task(2, 0)
+    sets = [made.object("NSPROXY", None, holders=[(tid, "nsproxy")]) for tid in (100, 2)]
+    for one in sets:
+        made.relation("alike", one, sets[0], left_role="like", detail="their namespaces are one")
+    both = [(100, "nsproxy.uts"), (2, "nsproxy.uts")]
+    made.object("UTS_NS", None, holders=both, name="uts:[1]", initial=initial)
+    groups = reported(made).groups
+    assert {g.bundle for g in groups if {one.kind for one in g.objects} & {"NSPROXY"}} == {bundle}
