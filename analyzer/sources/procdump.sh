@@ -66,6 +66,10 @@ said() {
 in_parts() { # FUNCTION WORD...
     copy=$1 part='' words=0
     shift
+    if [ $# -le 2000 ]; then
+        [ $# -eq 0 ] || $copy "$@"
+        return 0
+    fi
     for word; do
         part="$part $word"
         words=$((words + 1))
@@ -179,14 +183,14 @@ copy_peers() { # PID:[NUMBER]...
     done
 }
 
-files='' links='' infos='' others='' looks=''
+files='' links='' infos='' others='' looks='' looked=0
 copy_gathered() {
     [ -z "$files" ] || in_parts copy_files $files
     [ -z "$links" ] || in_parts copy_links $links
     [ -z "$infos" ] || in_parts copy_folders $infos
     [ -z "$looks" ] || in_parts copy_looks $looks
     [ -z "$others" ] || in_parts copy_shared $others
-    files='' links='' infos='' others='' looks=''
+    files='' links='' infos='' others='' looks='' looked=0
 }
 
 copy_some() { # PID...
@@ -195,6 +199,12 @@ copy_some() { # PID...
         links="$links $pid/ns $pid/exe $pid/cwd $pid/root $pid/fd"
         infos="$infos $pid/fdinfo"
         looks="$looks $pid/cwd $pid/root $pid/fd/*"
+        set -- "$pid/fd"/*
+        looked=$((looked + $#))
+        if [ $looked -ge 1500 ]; then # to gather 2000 word by word would take longer than to ask
+            in_parts copy_looks $looks
+            looks='' looked=0
+        fi
         case $inside in
         all | *" $pid "*) files="$files $pid/maps" ;;
         *) others="$others $pid/maps" ;;
