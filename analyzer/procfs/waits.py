@@ -31,7 +31,9 @@ _CALLS: Final[Mapping[str, str]] = {
     "accept4": "for a connection on",
     "ioctl": "in ioctl on",
     "fsync": "for the disk of",
+    "fcntl": "for a lock that another open file has of",
 }
+_OFD_SETLKW: Final = 38  # of who waits for another lock /proc/locks tells
 _POLLS: Final = ("poll", "ppoll")
 _WAITS: Final = ("wait4", "waitid")
 # Of System V IPC the first argument is the id of what it waits for.
@@ -41,15 +43,15 @@ _NUMBERS: Final[Mapping[str, Mapping[str, int]]] = {
     "x86_64": {
         "read": 0, "write": 1, "poll": 7, "ioctl": 16, "pread64": 17, "pwrite64": 18, "readv": 19,
         "writev": 20, "connect": 42, "accept": 43, "sendto": 44, "recvfrom": 45, "sendmsg": 46,
-        "recvmsg": 47, "wait4": 61, "semop": 65, "msgsnd": 69, "msgrcv": 70, "fsync": 74,
-        "semtimedop": 220, "mq_timedsend": 242, "mq_timedreceive": 243, "waitid": 247,
+        "recvmsg": 47, "wait4": 61, "semop": 65, "msgsnd": 69, "msgrcv": 70, "fcntl": 72,
+        "fsync": 74, "semtimedop": 220, "mq_timedsend": 242, "mq_timedreceive": 243, "waitid": 247,
         "ppoll": 271, "accept4": 288,
     },
     "aarch64": {
-        "read": 63, "write": 64, "ppoll": 73, "ioctl": 29, "pread64": 67, "pwrite64": 68,
-        "readv": 65, "writev": 66, "connect": 203, "accept": 202, "sendto": 206, "recvfrom": 207,
-        "sendmsg": 211, "recvmsg": 212, "wait4": 260, "fsync": 82, "waitid": 95, "accept4": 242,
-        "mq_timedsend": 182, "mq_timedreceive": 183, "msgrcv": 188, "msgsnd": 189,
+        "fcntl": 25, "read": 63, "write": 64, "ppoll": 73, "ioctl": 29, "pread64": 67,
+        "pwrite64": 68, "readv": 65, "writev": 66, "connect": 203, "accept": 202, "sendto": 206,
+        "recvfrom": 207, "sendmsg": 211, "recvmsg": 212, "wait4": 260, "fsync": 82, "waitid": 95,
+        "accept4": 242, "mq_timedsend": 182, "mq_timedreceive": 183, "msgrcv": 188, "msgsnd": 189,
         "semtimedop": 192, "semop": 193,
     },
 }  # fmt: skip
@@ -102,29 +104,44 @@ def wait(pid: int) -> Wait:
         )
         return Wait((said,), remedy=thaw)
     where = wchan(str(pid)).partition(".")[0]  # a compiler's .isra.0
-    if where in _ANSWERED:
-        devices = tuple(_unanswered()) if where == _FUSE else ()
-        points = mount_points() if devices else {}
-        known = [f" {points[dev]}" for dev in devices if dev in points]
-        return Wait(
-            (f"{called(pid)} waits {_ANSWERED[where].format(' or'.join(known))}",),
-            where=where,
-            others=tuple(_deciders()) if where.startswith("fanotify") else (),
-            devices=devices,
-        )
+    return _for_an_answer(pid, where) if where in _ANSWERED else _in_call(pid, where)
+
+
+def _for_an_answer(pid: int, where: str) -> Wait:
+    devices = tuple(_unanswered()) if where == _FUSE else ()
+    points = mount_points() if devices else {}
+    known = [f" {points[dev]}" for dev in devices if dev in points]
+    return Wait(
+        (f"{called(pid)} waits {_ANSWERED[where].format(' or'.join(known))}",),
+        where=where,
+        others=tuple(_deciders()) if where.startswith("fanotify") else (),
+        devices=devices,
+    )
+
+
+def _in_call(pid: int, where: str) -> Wait:
     name, arguments = _call(pid)
     if name in _WAITS:
         return Wait(tuple(_for_children(pid)), where=where)
     if name in _SYSTEM_V and arguments:
         said = f"{called(pid)} waits in {name} for {_SYSTEM_V[name]}:[{arguments[0]}]"
         return Wait((said,), where=where)
-    fds = _polled(pid, *arguments[:2]) if name in _POLLS else arguments[: name in _CALLS]
+    fds = _waited_on(pid, name, arguments)
     links = {fd: link for fd in fds if (link := opened(pid, fd))}  # of a 32-bit program, none
     if not links:
         return Wait(where=where)
     things = " or ".join(f"fd {fd} ({link})" for fd, link in links.items())
     how = _CALLS.get(name, "for something to happen on")
     return Wait((f"{called(pid)} waits {how} {things}",), links, where)
+
+
+def _waited_on(pid: int, name: str, arguments: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the descriptors that a system call waits on."""
+    if name in _POLLS:
+        return _polled(pid, *arguments[:2])
+    if name == "fcntl" and arguments[1:2] != (_OFD_SETLKW,):
+        return ()
+    return arguments[:1] if name in _CALLS else ()
 
 
 def _call(pid: int) -> tuple[str, tuple[int, ...]]:
