@@ -98,7 +98,7 @@ def gather(map_fd: int, *, bounded: bool) -> bytes:
     Its context: in_offset, count, size, out_offset. Each address is replaced by the helper's
     result; in the place of an implausible one (see `plausible`) 0 is read, which always faults. It
     returns how many were read: all of them, of a `bounded` one no more than 128. Only since 6.9
-    (011832b97b31 "bpf: Introduce may_goto instruction") a loop need not be.
+    ("bpf: Introduce may_goto instruction") a loop need not be.
     """
     a = _Assembler()
     a.emit(
