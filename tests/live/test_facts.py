@@ -279,8 +279,11 @@ def test_roots_and_working_directories_say_where_they_are(tmp_path: Path) -> Non
     code = "os.chdir(sys.argv[1]); os.chroot('.'); os.mkdir('in'); os.chdir('in'); say()"
     with made(code, str(tmp_path)) as (_, snapshot, pid):
         for one in (snapshot, procfs.collect(pid)):
-            objects = one.tables["objects"]
-            (place,) = objects["objref"][objects["kind"] == objects.code("kind", "FS")].tolist()
+            references = one.tables["references"]
+            its = references["holder"] == pid  # others' may be at the end of something
+            its &= references["holder_kind"] == references.code("holder_kind", "TASK")
+            its &= references["association"] == references.code("association", "fs")
+            (place,) = references["target"][its].tolist()
             assert facts(one, "FS", place) == {
                 "fs.cwd": str(tmp_path / "in"), "fs.root": str(tmp_path),
             }  # fmt: skip
