@@ -156,7 +156,7 @@ def _of_closed_sockets(references: Table, sides: Border) -> Rows:
 def _held(sides: Border, weight: Integers, objects: int) -> Integers:
     """Return by how much each side holds each object, a row for each side. Not counted is 0."""
     held = np.zeros(len(Side) * objects, np.int64)
-    np.add.at(held, sides.reference_side * np.intp(objects) + sides.target_row, weight)
+    np.add.at(held, sides.reference_side.astype(np.intp) * objects + sides.target_row, weight)
     return held.reshape(len(Side), objects)
 
 

@@ -170,7 +170,7 @@ def _task(fs: ProcFs, tgid: int, tid: int, folder: str, log: GapLog) -> Task | N
     )
     if not isinstance(first, stat.Stat):
         if not isinstance(more, status.Status):
-            stays = fs.copied and tid == tgid
+            stays = fs.copied and tid == tgid and _is_folder(fs, folder)
             effect = _NAMELESS if stays else _UNLISTED
             log.add(Failure(f"{what}: neither stat nor status", "", None, effect), tgid)
             if not stays:
@@ -187,6 +187,15 @@ def _task(fs: ProcFs, tgid: int, tid: int, folder: str, log: GapLog) -> Task | N
         more.uid, _program(fs, folder) if tid == tgid and not first.kthread else None,
         first.mourned or more.autoreaps, more.switches,
     )  # fmt: skip
+
+
+def _is_folder(fs: ProcFs, folder: str) -> bool:
+    """Tell whether a dump has the folder: a file or a link of that name is nobody's."""
+    try:
+        fs.listdir(folder)
+    except (OSError, BadInputError):
+        return False
+    return True
 
 
 def _listed(fs: ProcFs, pid: int) -> stat.Stat:
