@@ -213,7 +213,9 @@ def _column(
     dtype = DTYPES[spec.type]
     if given is None:
         fill = -1 if spec.type == "category" else (None if spec.type == "text" else 0)
-        return np.full(count, fill, dtype), np.ones(count, np.bool_), tuple(words or ())
+        # One value in the place of all: most columns of most objects are not known.
+        nothing = np.broadcast_to(np.array(fill, dtype), count)
+        return nothing, np.broadcast_to(np.True_, count), tuple(words or ())
     if spec.type == "category":
         codes, spelled = _codes(given, words)
         return codes, None, spelled
