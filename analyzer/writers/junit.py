@@ -181,8 +181,8 @@ def _message(entry: ReportObject, *, advisory: bool) -> str:
 
 def _body(entry: ReportObject, *, everything: bool) -> Iterator[str]:
     yield f"{registry()[entry.kind].title} {named(entry)}: {counts(entry)}"
-    if entry.facts:
-        yield facts.words(entry.facts)
+    if state := facts.words(entry.facts):
+        yield state
     if entry.impact is not None:
         yield f"means: {entry.impact.value}"
     if entry.unexplained > 0 and registry()[entry.kind].unseen:

@@ -208,8 +208,8 @@ def _pairs(entry: ReportObject) -> Iterator[str]:
     """Yield what is known of an object, as terms and what they are."""
     if entry.name and _is_long(entry):
         yield f'<dt>name<dd class="name">{text(entry.name)}'
-    if entry.facts:
-        yield f"<dt>state<dd>{text(facts.words(entry.facts))}"
+    if state := facts.words(entry.facts):
+        yield f"<dt>state<dd>{text(state)}"
     for side in (Side.OUTSIDE, Side.INSIDE, Side.OBSERVER, Side.UNPLACED):
         yield from _holders(side, entry)
     if said := may_hold(entry):

@@ -363,8 +363,8 @@ def _single(page: _Page, group: Group) -> list[Line]:
     entry = group.objects[0]
     lines = _title(page, entry, verdict_words(entry))
     lines += page.lines(counts(entry), indent=2, first="  ")
-    if entry.facts:
-        lines += page.lines(facts.words(entry.facts), indent=4, first="  ")
+    if told := facts.words(entry.facts):
+        lines += page.lines(told, indent=4, first="  ")
     if entry.passes:
         lines += page.lines(f"shared through it: {listing(entry.passes)}", indent=4, first="  ")
     if (entry.unexplained > 0) and registry()[entry.kind].unseen:

@@ -154,6 +154,21 @@ def test_the_first_line_is_the_answer() -> None:
     assert page(reported(unprivileged())).startswith("undecided: ")
 
 
+def test_facts_of_which_there_is_nothing_to_say_are_no_line() -> None:
+    made = contained()
+    made.task(77, 1, comm="bash")
+    proxies = [made.object("NSPROXY", 1, holders=[(tid, "nsproxy")]) for tid in (100, 77)]
+    network = made.object(
+        "NET_NS", 2, name="net:[7]", holders=[(proxy, "nsproxy.net") for proxy in proxies]
+    )
+    made.fact(network, "netns.sockets", 0)
+    report = reported(made)
+    assert [entry.facts for entry in report.objects if entry.kind == "NET_NS"] == [
+        {"netns.sockets": 0}
+    ]
+    assert not re.search(r"\n +\n", page(report))
+
+
 def test_a_long_list_is_cut_on_a_terminal_unless_everything_is_asked_for() -> None:
     made = hostile()
     for number in range(100):
