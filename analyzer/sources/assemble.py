@@ -16,6 +16,7 @@ from analyzer.core.values import dataclass
 from analyzer.kinds import associations, registry
 from analyzer.memory.distinct import find, member
 from analyzer.snapshot import tables
+from analyzer.sources.nodes import Nodes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from analyzer.kinds.base import I64, U64, Mask
     from analyzer.snapshot.tables import Table
     from analyzer.sources.expand import Block, Expansion
-    from analyzer.sources.nodes import Nodes, Numbers
+    from analyzer.sources.nodes import Numbers
     from analyzer.sources.tasks import Tasks
 
 
@@ -73,6 +74,11 @@ class Numbering:
         chosen = np.zeros(len(self) + 1, np.bool_)
         chosen[self.of_node[nodes]] = True
         return chosen[1:]
+
+    @property
+    def outline(self) -> Numbering:
+        """Return the addresses alone: nothing is found in it."""
+        return Numbering(self.address, Nodes({}), self.of_node[:0].copy(), {})
 
     def __len__(self) -> int:
         """Return the number of objects."""

@@ -178,7 +178,10 @@ def _taken(memory: Memory, request: Request) -> tuple[Snapshot, _Reading]:
     second = replace(second, again=second.again.outline)
     run = _Run(passes, held, memory.engine.live)
     snapshot = _snapshot(memory, request, reading, second, run)
-    return snapshot, reading if request.question else replace(reading, expansion=_NOTHING)
+    if request.question:
+        return snapshot, reading
+    outline = reading.numbering.outline
+    return snapshot, replace(reading, expansion=_NOTHING, numbering=outline)
 
 
 def _still_held(memory: Memory, snapshot: Snapshot, reading: _Reading, chosen: Mask) -> Snapshot:
