@@ -160,6 +160,15 @@ class Own:
         torn = (replace(a, holders=_NOBODY, blocks=(), log=None) for a in self.answers)
         return Own(tuple(torn), self.collected)
 
+    def beyond(self, other: Own) -> int:
+        """Return how many objects are owned that are not in the other."""
+        known = other.collected
+        return sum(
+            0 if addresses is known.get(kind) else
+            int((~member(addresses, known.get(kind, _NOBODY))).sum())
+            for kind, addresses in self.collected.items()
+        )  # fmt: skip
+
     def of(self, inside: U64) -> bool:
         """Tell whether it is of these tasks (sorted)."""
         return np.array_equal(inside, self.collected.get(TASK, _NOBODY))

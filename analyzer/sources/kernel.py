@@ -359,12 +359,11 @@ def _read_again(
     moved = (refcount != first.refcount) | (has_count != first.has_count)
     moved |= regrouped(first.own, first.who, again, who, first.numbering)
     old, _ = _counts(memory, first.numbering, old_counts)
-    appeared = 0 if again is first.own else _appeared(first.own, again)
     beat = pulse(memory, who, inside)
     # The host's own namespaces are everybody's: they move, and mean nothing for the subtree.
     return _Second(
         (moved | _dead(memory, first)) & first.collected & ~first.initial,
-        appeared,
+        again.beyond(first.own),
         again,
         tasks,
         outsiders=who.without(inside),
@@ -373,14 +372,6 @@ def _read_again(
         doubtful=np.zeros(len(moved), np.bool_),
         others=moved & first.compared & ~first.initial,
         old_moved=old != first.old,
-    )
-
-
-def _appeared(first: Own, again: Own) -> int:
-    """Return how many objects are owned that were not."""
-    return sum(
-        int((~member(addresses, first.collected.get(kind, _NOBODY))).sum())
-        for kind, addresses in again.collected.items()
     )
 
 
