@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from analyzer.memory.reader import Memory
 
 READ: Final = 0  # F_RDLCK, include/uapi/asm-generic/fcntl.h
-FILE: Final = ("c.flc_file", "fl_file")
 
 
 def held(memory: Memory, contexts: U64) -> tuple[I64, U64]:
@@ -36,7 +35,7 @@ def held(memory: Memory, contexts: U64) -> tuple[I64, U64]:
         owner.append(listed.owner)
         lock.append(listed.value - link)
     owners, locks = np.concatenate(owner), np.concatenate(lock)
-    file = memory.gather(locks, "file_lock", {"file": FILE})["file"]
+    file = memory.gather(locks, "file_lock", {"file": ("c.flc_file", "fl_file")})["file"]
     inode = memory.gather(file, "file", {"inode": "f_inode"})["inode"]
     genuine = memory.gather(inode, "inode", {"context": "i_flctx"})["context"] == contexts[owners]
     return owners[genuine], locks[genuine]
@@ -52,7 +51,9 @@ def of_files(memory: Memory, files: U64, contexts: U64) -> npt.NDArray[np.object
     if not len(known):
         return said
     _, lock = held(memory, known)
-    read = memory.gather(lock, "file_lock", {"file": FILE, "type": ("c.flc_type", "fl_type")})
+    read = memory.gather(
+        lock, "file_lock", {"file": ("c.flc_file", "fl_file"), "type": ("c.flc_type", "fl_type")}
+    )
     said[np.isin(files, read["file"][read.ok])] = "shared"
     said[np.isin(files, read["file"][read.ok & (read["type"] != READ)])] = "exclusive"
     return said

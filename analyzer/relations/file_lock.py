@@ -17,7 +17,7 @@ import numpy as np
 
 from analyzer.core.model import TASK, Impact
 from analyzer.core.values import dataclass
-from analyzer.kinds._locks import FILE, READ, held
+from analyzer.kinds._locks import READ, held
 from analyzer.memory.distinct import find, member, unique
 from analyzer.memory.walk import rings
 from analyzer.relations._files import files, inodes
@@ -132,7 +132,7 @@ def _read(memory: Memory, inode: U64, lock: U64, *, waits: bool) -> _Locks:
             "flags": ("c.flc_flags", "fl_flags"),
             "type": ("c.flc_type", "fl_type"),
             "owner": ("c.flc_owner", "fl_owner"),
-            "file": FILE,
+            "file": ("c.flc_file", "fl_file"),
             "start": "fl_start",
             "end": "fl_end",
         },

@@ -242,6 +242,8 @@ class Driver:
             wrong.append(f"stopped or traced still: {self._stopped()}")
         _collect_the_dead(self.target.pid)
         files = self._files()
+        if killed:
+            files = {name for name in files if not _waits(self.folder / "work" / name)}
         if files - whole:
             wrong.append(f"left behind: {sorted(files - whole)}")
         made = files & whole
@@ -336,6 +338,17 @@ def _broken(path: Path) -> str:
     except (AssertionError, CranalyzeError, OSError, zipfile.BadZipFile) as error:
         return f"{path.name} is cut: {error}"
     return ""
+
+
+def _waits(path: Path) -> bool:
+    """Tell whether a file is whole and was about to take another's place, by rename(2)."""
+    if not path.name.startswith(".cranalyze-"):
+        return False
+    try:
+        crz.load(path)
+    except (CranalyzeError, OSError, zipfile.BadZipFile):
+        return False
+    return True
 
 
 def _children(pid: int) -> list[int]:

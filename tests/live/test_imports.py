@@ -12,6 +12,8 @@ from tests.imports import READING, unneeded
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = [pytest.mark.live, pytest.mark.bpf]
+
 
 @pytest.mark.parametrize("more", [[], ["--json"]])
 def test_a_check_imports_what_it_needs(more: list[str]) -> None:
