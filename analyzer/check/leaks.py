@@ -177,10 +177,8 @@ def _allowed(objects: Table, observer: Integers, rules: Rules) -> Integers:
 def _named(snapshot: Snapshot, sides: Border) -> Integers:
     """Return the weight of all references to each object, whatever the rules make of it."""
     references = snapshot.tables["references"]
-    named = np.zeros(len(snapshot.tables["objects"]), np.int64)
     real = sides.counted & association_flags(references, lambda a: not a.historic)
-    np.add.at(named, sides.target_row[real], references["weight"][real])
-    return named
+    return _sum(sides, references["weight"], real, len(snapshot.tables["objects"]))
 
 
 def _decided(objects: Table, structural: Mask, counts: _Counts) -> tuple[Codes, Codes]:

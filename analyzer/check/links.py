@@ -54,10 +54,9 @@ class Links:
     `node` numbers all holders: the rows of tasks, then those of objects. `target` is a row of
     objects, `association` the code of one. `counted` marks the references that the rules know,
     `collects` those of them through which the subtree is followed, `meets` those at whose end
-    something is compared all the same,
-    `leads` those by which one stands behind what their target holds. `historic` are those that the
-    kernel knows nothing of.
-    `hosts` marks the objects that are an initial namespace.
+    something is compared all the same, `leads` those by which one stands behind what their target
+    holds. `historic` are those that the kernel knows nothing of. `hosts` marks the objects that are
+    an initial namespace.
     """
 
     tasks: int
