@@ -23,12 +23,12 @@ from analyzer.sources import facts
 from analyzer.sources.names import Namer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
     from analyzer.kinds.base import Mask
-    from analyzer.memory.reader import Memory
+    from analyzer.memory.reader import Columns, Memory
     from analyzer.snapshot.tables import Table
     from analyzer.snapshot.value import Snapshot
     from analyzer.sources.tasks import Tasks
@@ -239,16 +239,15 @@ def _with_cgroups(memory: Memory, tasks: Tasks) -> Table:
     table = tasks.table
     leads = (tasks.shown != 0) & (table["tgid"] == table["tid"]) & ~table["kthread"]
     rows = np.flatnonzero(leads)
-    read = memory.gather(tasks.address[rows], "task_struct", {"mm": "mm", "set": "cgroups"})
-    program = memory.gather(read["mm"], "mm_struct", {"file": "exe_file"})
+    read, program = _homes(memory, tasks, rows)
     lives = read.ok & program.ok  # of who is exiting /proc may say something else
     shared = {"cgroup": (_cgroup, read["set"]), "exe": (_program, program["file"])}
-    columns = {name: np.full(len(leads), None, object) for name in shared}
-    for name, (ask, what) in shared.items():
-        same = np.where(lives, what, np.uint64(0))
-        columns[name][rows] = _told_once(ask, tasks.shown[rows].tolist(), same.tolist())
-    gone = {name: tables.absent(texts) for name, texts in columns.items()}
-    return tables.with_columns(table, columns, gone)
+    pids = tasks.shown[rows].tolist()
+    told = {
+        name: _told_once(ask, pids, np.where(lives, what, np.uint64(0)).tolist())
+        for name, (ask, what) in shared.items()
+    }
+    return _with_told(table, rows, told)
 
 
 def _told_once(
@@ -268,21 +267,34 @@ def _told_once(
 def _with_homes(memory: Memory, tasks: Tasks) -> Table:
     """Tell the cgroups and programs of processes where no /proc does: from memory."""
     rows = np.flatnonzero(~tasks.table["kthread"] & (tasks.table["tgid"] == tasks.table["tid"]))
-    read = memory.gather(tasks.address[rows], "task_struct", {"mm": "mm", "set": "cgroups"})
+    read, program = _homes(memory, tasks, rows)
     lives = read["mm"] != 0  # a zombie has neither, and /proc says so
-    program = memory.gather(read["mm"], "mm_struct", {"file": "exe_file"})
     group = memory.gather(read["set"], "css_set", {"group": "dfl_cgrp"})
     told = {
         "exe": dentry_names(memory, np.where(program.ok, program["file"], np.uint64(0))),
         "cgroup": cgroup_paths(memory, np.where(group.ok, group["group"], np.uint64(0))),
     }
-    columns = {name: np.full(len(tasks.address), None, object) for name in told}
+    known = {
+        name: [text if live and text else None for text, live in zip(texts, lives, strict=True)]
+        for name, texts in told.items()
+    }
+    return _with_told(tasks.table, rows, known)
+
+
+def _homes(memory: Memory, tasks: Tasks, rows: npt.NDArray[np.intp]) -> tuple[Columns, Columns]:
+    """Read the memory and the set of cgroups of tasks, and the program of that memory."""
+    read = memory.gather(tasks.address[rows], "task_struct", {"mm": "mm", "set": "cgroups"})
+    return read, memory.gather(read["mm"], "mm_struct", {"file": "exe_file"})
+
+
+def _with_told(
+    table: Table, rows: npt.NDArray[np.intp], told: Mapping[str, Sequence[str | None]]
+) -> Table:
+    columns = {name: np.full(len(table), None, object) for name in told}
     for name, texts in told.items():
-        columns[name][rows] = [
-            text if live and text else None for text, live in zip(texts, lives, strict=True)
-        ]
+        columns[name][rows] = texts
     gone = {name: tables.absent(texts) for name, texts in columns.items()}
-    return tables.with_columns(tasks.table, columns, gone)
+    return tables.with_columns(table, columns, gone)
 
 
 def _program(pid: int) -> str | None:
