@@ -184,24 +184,35 @@ def _inner(
 class _Ahead:
     """A stream of which the start was looked at.
 
-    What comes before damage is not lost: Python's own unpackers return it by `read1`.
+    What comes before damage is not lost: Python's own unpackers return it by `read1`. What comes
+    after is not read: pyarrow's returns memory in which nothing was unpacked.
     """
 
     def __init__(self, stream: tarball.Readable) -> None:
         self._read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
         self._head = b""
+        self._damage: Exception | None = None
 
     def head(self, size: int) -> bytes:
         with suppress(*_DAMAGED):
-            while len(self._head) < size and (more := self._read(size - len(self._head))):
+            while len(self._head) < size and (more := self._next(size - len(self._head))):
                 self._head += more
         return self._head
 
     def read(self, size: int, /) -> bytes:
         if not self._head:
-            return self._read(size)
+            return self._next(size)
         data, self._head = self._head[:size], self._head[size:]
         return data
+
+    def _next(self, size: int) -> bytes:
+        if self._damage is not None:
+            raise self._damage
+        try:
+            return self._read(size)
+        except _DAMAGED as error:
+            self._damage = error
+            raise
 
 
 def _unzip(contents: Contents, file: io.BufferedReader, where: str) -> None:

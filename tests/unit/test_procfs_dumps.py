@@ -14,6 +14,7 @@ import stat
 import subprocess
 import tarfile
 import zipfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -22,8 +23,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.core.errors import BadInputError
+from analyzer.procfs import archive, refusals, status, streamed, tarball, tasks, textdump
 from analyzer.procfs import fs as proc
-from analyzer.procfs import refusals, status, streamed, tarball, tasks, textdump
 from analyzer.procfs.archive import open_dump
 from analyzer.procfs.contents import Tree
 from analyzer.procfs.fs import MemoryFs, ProcFs
@@ -298,6 +299,28 @@ def test_what_is_no_dump_is_refused_in_one_line(name: str, tmp_path: Path) -> No
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert os.listdir(tmp_path) == ["d.tar"]
+
+
+class Unpacked:
+    """A stream that is damaged at its start, and would go on after that, as pyarrow's does."""
+
+    def __init__(self) -> None:
+        self.rest = io.BytesIO(tar_of((member("1/stat", size=3), b"abc")))
+        self.asked = 0
+
+    def read(self, size: int) -> bytes:
+        self.asked += 1
+        if self.asked == 1:
+            raise OSError("damaged")
+        return self.rest.read(size)
+
+
+def test_nothing_is_read_after_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "d.tar"
+    path.write_bytes(HOSTILE["bad gzip"])
+    monkeypatch.setattr(archive, "_UNPACKERS", {b"\x1f\x8b": lambda _: nullcontext(Unpacked())})
+    with pytest.raises(BadInputError, match="no process"):
+        open_dump(path)
 
 
 WITH_MORE = tar_of(
