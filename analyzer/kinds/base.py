@@ -218,7 +218,8 @@ class Kind:
     Of a `path` the name says where it is. A `set_of_namespaces` is told as they are; one that is
     `anybodys` may be the host's in a container, and one that `owns` has others. For linux-cr:
     `cr_name` is its name there, and all tasks had to have the same by the place `one_for_all`. The
-    observer may hold what is `observed` once (Rules.SEED).
+    observer may hold what is `observed` once (Rules.SEED). What is `remembered` is held by whoever
+    remembers who was in it and ended, which no dump of /proc shows.
 
     That one is referenced from outside means `leaked` where it is held so by `leaked_by`, and else
     that it is kept alive; that it is the host's means `hosts`. What is a `member` has tasks be in
@@ -265,6 +266,7 @@ class Kind:
     leaked_by: By = By.ANYBODY
     hosts: Impact = Impact.BY_DESIGN
     member: bool = False
+    remembered: bool = False
 
     def judged_by(self, rules: Rules) -> Judged:
         """Return how objects of this kind are judged under `rules`."""

@@ -29,4 +29,5 @@ KIND: Final = replace(
     pointers=(*_COMMON.pointers, Pointer(("bacct",), "ACCT", ACCT)),
     one_for_all="pid",
     hosts=Impact.REACHES_OUT,
+    remembered=True,
 )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _PROC: Final = re.compile(r"/proc/([0-9]+)(?:/task/[0-9]+)?(?:/(.*))?")
 _MOUNTS: Final = frozenset({"mounts", "mountinfo", "mountstats"})
 _PIPE: Final = re.compile(r"(?:^|,)pipe_ino=([0-9]{1,19})(?:,|$)")
+_DAEMON: Final = re.compile(r"(?:^|,)pgrp=([1-9][0-9]{0,9})(?:,|$)")
 _KERNELS: Final = "0"  # the number of a netlink socket of the kernel, or of one without
 _PIPE_LINK: Final = re.compile(r"pipe:\[([0-9]{1,19})\]")
 # Not /dev/null, terminals: they have no mmap().
@@ -41,6 +42,7 @@ PATH: Final = "cranalyze/held"
 """Where a dump says of what others have, or may have, it: ``PID/fd/N WHY``, ``net:[N] WHY``."""
 
 _UNTOLD: Final = "which files are mapped by others that may have it is not told"
+_REMEMBERED: Final = "who remembers their numbers is not told (F_SETOWN, SO_PEERCRED)"
 _PINNED: Final = ("FILE", "PIPE", "TTY")  # what an open file that nobody shows may be, or keeps
 
 
@@ -75,10 +77,10 @@ def _all(
 ) -> Iterator[Tied]:
     yield from _of_proc_files(shown)
     yield from _of_pidfds(shown)
-    yield from _of_the_dead(shown)
+    yield from of_the_dead(shown)
     yield from _of_cgroup_files(shown)
     yield from _of_proc_mounts(shown, seen)
-    yield from _of_automounts(seen)
+    yield from of_automounts(shown.tasks, seen)
     yield from _of_sockets(shown)
     yield from of_connections(shown)
     yield from of_what_is_sent(shown, ran)
@@ -255,19 +257,37 @@ def _of_pidfds(shown: Shown) -> Iterator[Tied]:
                 yield _any_of(tid, "PID_NS", "a pidfd of a process that ended")
 
 
-def _of_the_dead(shown: Shown) -> Iterator[Tied]:
+def of_the_dead(shown: Shown) -> Iterator[Tied]:
     """Yield the pid namespaces of which a member has ended, as far as that can be seen.
 
     A number (struct pid) keeps its namespace (alloc_pid(), kernel/pid.c), and is kept by whoever
     remembers it when nobody has it any more: a file whose owner it is (f_owner.pid, fs/fcntl.c), a
-    socket whose other end it was (sk_peer_pid, net/core/sock.c), a System V object
-    (kern_ipc_perm, ipc/util.h), a message. Nothing in /proc tells of them.
+    socket whose other end it was (sk_peer_pid, net/core/sock.c), a System V object (shm_cprid,
+    ipc/shm.c), a message (unix_skb_parms.pid), an event that nobody read (fanotify_event.pid), the
+    process group of a terminal. Anybody may make it the owner of any file that he has open, and
+    nothing in /proc tells of that; of sockets it tells who may be meant.
     """
-    mine = shown.own("pid")
+    mine, met = shown.own("pid"), _met(shown)
     for space, why in ended(shown.tasks).items():
         if space in mine or (shown.host and space != shown.initial.get("pid")):
             key: Key = ("PID_NS", space)
-            yield Tied(key, key, f"{why}: others may keep their numbers (F_SETOWN, SO_PEERCRED)")
+            yield Tied(key, key, f"{why}: {_REMEMBERED}")
+            for tid in sorted(met.get(space, ())):
+                yield Tied((TASK, tid), key, "its unix socket may remember who made the other end")
+
+
+def _met(shown: Shown) -> Mapping[str, set[int]]:
+    """Return by pid namespace who else has unix sockets that are connected to its members'."""
+    who = {
+        ino: {tid: shown.tasks[tid].spaces.get("pid", "") for f in some for tid in _who(shown, f)}
+        for ino, some in shown.sock_files().items()
+    }
+    found: dict[str, set[int]] = {}
+    for one, two in _connections(shown):
+        for space in set(who.get(one, {}).values()):
+            others = (tid for tid, own in who.get(two, {}).items() if own != space)
+            found.setdefault(space, set()).update(others)
+    return found
 
 
 def ended(tasks: Mapping[int, Task]) -> dict[str, str]:
@@ -341,14 +361,20 @@ def _of_proc_mounts(shown: Shown, seen: Mapping[int, Sequence[Line]]) -> Iterato
                 yield _any_of(pid, "PID_NS", words)
 
 
-def _of_automounts(seen: Mapping[int, Sequence[Line]]) -> Iterator[Tied]:
-    """Yield the pipes that automounts write into (autofs_show_options(), fs/autofs/inode.c)."""
+def of_automounts(tasks: Mapping[int, Task], seen: Mapping[int, Sequence[Line]]) -> Iterator[Tied]:
+    """Yield the pipes that automounts write into, and whose daemon has ended.
+
+    (autofs_show_options(), fs/autofs/inode.c; autofs_sb_info.oz_pgrp is a struct pid.)
+    """
+    groups = {task.group for task in tasks.values()}
     for pid, lines in seen.items():
         for line in lines:
-            found = _PIPE.search(line.options) if line.fstype == "autofs" else None
-            if found is not None:
+            options = line.options if line.fstype == "autofs" else ""
+            if (found := _PIPE.search(options)) is not None:
                 words = f"an automount on {line.point} writes into it"
                 yield Tied((TASK, pid), ("PIPE", int(found[1])), words)
+            if (found := _DAEMON.search(options)) is not None and int(found[1]) not in groups:
+                yield _any_of(pid, "PID_NS", f"the daemon of an automount on {line.point} ended")
 
 
 def _of_sockets(shown: Shown) -> Iterator[Tied]:
@@ -405,11 +431,16 @@ def _crossing(shown: Shown) -> set[int]:
     """Return the unix sockets of the subtree that are connected to others, or may be, by inode."""
     files = shown.sock_files()
     inside = {ino for ino, some in files.items() if any(file.inside for file in some)}
-    unix = [one for one in shown.socks if one.family == "unix"]
-    pairs = [(one.ino, other) for one in unix for other in (one.peer, *one.waiting) if other]
-    pairs += [(one.ino, 0) for one in unix if one.code == _CONNECTED and not one.told]
-    both = [*pairs, *((two, one) for one, two in pairs)]
-    return {one for one, two in both if one in inside and two not in inside}
+    return {one for one, two in _connections(shown) if one in inside and two not in inside}
+
+
+def _connections(shown: Shown) -> Iterator[tuple[int, int]]:
+    """Yield which unix sockets are connected, by inode, both ways; 0 for one that is not told."""
+    for one in shown.socks:
+        if one.family == "unix":
+            others = [other for other in (one.peer, *one.waiting) if other]
+            others += [0] if one.code == _CONNECTED and not one.told else []
+            yield from (pair for other in others for pair in ((one.ino, other), (other, one.ino)))
 
 
 def _of_terminals(shown: Shown) -> Iterator[Tied]:

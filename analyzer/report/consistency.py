@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.core.model import Conclusion, Verdict
 from analyzer.core.text import printable
+from analyzer.kinds import registry
 from analyzer.snapshot.source import source_of
 
 if TYPE_CHECKING:
@@ -44,10 +45,14 @@ class Precondition(NamedTuple):
 
 
 class Consistency(NamedTuple):
-    """What speaks for or against *consistent*, of a reading and of all objects that decide."""
+    """What speaks for or against *consistent*, of a reading and of all objects that decide.
+
+    `but_for` are the kinds without which it were: those that no dump can decide.
+    """
 
     preconditions: tuple[Precondition, ...]
     consistent: bool = False
+    but_for: frozenset[str] = frozenset()
 
     @property
     def whole(self) -> bool:
@@ -82,10 +87,15 @@ def words(found: Consistency | None) -> tuple[str, ...]:
     return said, *(f"not seen even so: {one}" for one in UNSEEN)
 
 
-def all_consistent(objects: Iterable[ReportObject]) -> bool:
-    """Tell whether of all objects that decide nothing is left open."""
-    return all(
-        entry.verdict is Verdict.CONTAINED or entry.conclusion is Conclusion.CONSISTENT
+def decided(found: Consistency, objects: Iterable[ReportObject], *, unsure: bool) -> Consistency:
+    """Return what is concluded of all objects that decide; `unsure` is what else is not known."""
+    left = frozenset(
+        entry.kind
         for entry in objects
         if entry.gates
+        and entry.verdict is not Verdict.CONTAINED
+        and entry.conclusion is not Conclusion.CONSISTENT
     )
+    if unsure or not found.whole or not all(registry()[kind].remembered for kind in left):
+        return found
+    return found._replace(consistent=not left, but_for=left)

@@ -20,7 +20,7 @@ from analyzer.core.registry import UNKNOWN
 from analyzer.core.values import replace
 from analyzer.kinds import namespace_set, registry, title_of
 from analyzer.memory.distinct import unique
-from analyzer.report.consistency import all_consistent, consistency_of
+from analyzer.report.consistency import consistency_of, decided
 from analyzer.report.crossed import crossed, doubtful
 from analyzer.report.facts import of_objects
 from analyzer.report.grouping import Surroundings, groups
@@ -98,8 +98,7 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
     status = _status(verdicts.verdict[gating], leaks=leaks, unsure=unsure)
     consistency = consistency_of(snapshot)
     if consistency is not None and status is Status.UNDECIDED:
-        said = consistency.whole and not unsure and all_consistent(objects)
-        consistency = consistency._replace(consistent=said)
+        consistency = decided(consistency, objects, unsure=unsure)
     flight = _preflight(snapshot, verdicts) if options.tool else None
     refused = options.gate and flight is not None and flight.refuses
     return Report(

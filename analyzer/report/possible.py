@@ -18,6 +18,7 @@ from analyzer.core.model import TASK, Conclusion, Side, Verdict
 from analyzer.relations import alike, may_hold
 from analyzer.relations.alike import LIKE, MOVED
 from analyzer.report.holders import holders
+from analyzer.report.wording import few
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -145,27 +146,34 @@ def _may_hold(
 ) -> Mapping[tuple[int, bool], Mapping[str, None]]:
     """Return what may hold an object of the subtree, by its row and whether that is inside."""
     table, border = snapshot.tables["relations"], verdicts.border
-    objects = snapshot.tables["objects"]
+    objects, everybody = snapshot.tables["objects"], snapshot.tables["tasks"]
     if not len(table) or may_hold.RELATION.name not in table.vocabulary["relation"]:
         return {}
     rows = np.flatnonzero(table["relation"] == table.code("relation", may_hold.RELATION.name))
-    tasks = rows_of(snapshot.tables["tasks"]["tid"], table["left"][rows])
+    tasks = rows_of(everybody["tid"], table["left"][rows])
     targets = rows_of(objects["objref"], table["right"][rows])
-    said: dict[tuple[str | int, bool], dict[str, None]] = {}
+    said: dict[tuple[str | int, bool], dict[str, dict[str, None]]] = {}
     for row, task, target in zip(rows.tolist(), tasks.tolist(), targets.tolist(), strict=True):
         by_task = table.value("left_kind", row) == TASK
         own = by_task and border.task_side[task] in {INSIDE, OBSERVER}
         which = table.value("left_role", row) or target
-        said.setdefault((which, own), {})[table.value("detail", row) or ""] = None
+        who = said.setdefault((which, own), {}).setdefault(table.value("detail", row) or "", {})
+        if by_task:
+            who[f"{everybody.value('comm', task)} ({everybody.value('tgid', task)})"] = None
     kinds, ours = objects.words("kind"), border.collected & ~objects["initial"]
     found: dict[tuple[int, bool], dict[str, None]] = {}
     for (which, own), words in said.items():
         # An object by its row, of which there are many: all are looked through for a kind alone.
         some = [which] if isinstance(which, int) else np.flatnonzero(kinds == which).tolist()
+        named = dict.fromkeys(_of_whom(what, list(who)) for what, who in words.items())
         for one in some:
             if ours[one]:
-                found.setdefault((one, own), {}).update(words)
+                found.setdefault((one, own), {}).update(named)
     return found
+
+
+def _of_whom(words: str, who: Sequence[str]) -> str:
+    return f"{few(who)}: {words}" if who else words
 
 
 def _meets(snapshot: Snapshot) -> Sequence[Sequence[_Row]]:

@@ -199,7 +199,10 @@ def next_step(report: Report) -> str:
         return f"nothing: {_on_its_own(report)}."
     if report.status is Status.UNDECIDED and not report.source.refcounts:
         there = "" if report.source.live else "check on the machine itself: there "
-        there = f"--accept consistent, or {there}" if report.consistent else there
+        left = () if report.consistency is None else sorted(report.consistency.but_for)
+        if report.consistent or left:
+            ignore = "".join(f" --ignore {kind}" for kind in left)
+            there = f"--accept consistent{ignore}, or {there}"
         return f"{there}cranalyze doctor says what is needed to read the kernel's own refcounts."
     if report.status is Status.UNDECIDED:
         hold = "" if report.subject.frozen else "with --freeze, or "
@@ -525,6 +528,9 @@ def _unknown(page: _Page, group: Group) -> list[Line]:
     lines = page.lines(f"{nouns(group.objects)} {verb} undecided: {why}", "title", first="* ")
     for words in reasons(group.objects, None if page.all else _MOST_HOLDERS):
         lines += page.lines(words, first="  - ")
+    untold = {entry.kind for entry in group.objects if entry.gates and entry.doubt.others}
+    for kind in sorted(kind for kind in untold if registry()[kind].remembered):
+        lines += page.lines(f"--ignore {kind} leaves out what no dump can tell", first="  - ")
     return lines + _listed(page, group)
 
 

@@ -162,14 +162,10 @@ def _parts() -> Iterator[str]:
         "an automount's pipe, files in flight (`scm_fds`: how many, and not which), one of the "
         "same name that is registered with an io_uring, an io_uring whose requests wait, a unix "
         "socket or a terminal of which the other end is not told (no copy of `/proc` has those of "
-        "unix sockets: `procdump` asks sock_diag(7), and its script does by `ss`). So is a pid "
-        "namespace *unknown* of which a member ended, as far as that shows (a number is missing, "
-        "a process has waited for children or ignores SIGCHLD): whoever remembers the number "
-        "keeps the namespace, as the owner of a file (F_SETOWN) or the other end of a socket "
-        "(SO_PEERCRED), and nothing in `/proc` tells of that; `--ignore PID_NS` leaves it out. And "
-        "so are the open files of who is connected to others by unix sockets and ran while it was "
-        "read (its context switches were counted twice): it may have sent them (SCM_RIGHTS). Even "
-        "so this is not seen:"
+        "unix sockets: `procdump` asks sock_diag(7), and its script does by `ss`). So are the "
+        "open files of who is connected to others by unix sockets and ran while it was read (its "
+        "context switches were counted twice): it may have sent them (SCM_RIGHTS). And so is a "
+        "pid namespace of which a member ended: see below. Even so this is not seen:"
     )
     yield "\n".join(f"- {one}" for one in UNSEEN)
     yield (
@@ -187,6 +183,24 @@ def _parts() -> Iterator[str]:
         "working directory or root is there, and in which namespaces of mounts it is mounted. Of "
         "a file it says which loop device it backs, where the dump was made by `procdump.sh`. Swap "
         "files and locks are not told of a dump."
+    )
+    yield "## Pid namespaces of which a member ended"
+    yield (
+        "A number of a process keeps the pid namespace that it was made in, and whoever remembers "
+        "it keeps the number, when that process is long gone. So a container whose shell has run "
+        "a command is never consistent as a whole: that a member ended shows (a number is "
+        "missing, a process has waited for children or ignores SIGCHLD), and who remembers it "
+        "does not:"
+    )
+    yield md.table(("who may remember it", "what `/proc` shows of that"), _REMEMBER)
+    yield (
+        "Any process of the host may have made it the owner of any file that it has open, even a "
+        "regular one that can signal nobody; fdinfo has no line for that, and even fcntl(2), "
+        "asked by the process itself, answers 0 where the owner has ended (f_getown(), "
+        "fs/fcntl.c). Counts of the kernel's own do not help: those of `/proc/slabinfo` are of "
+        "whole caches, free numbers among them. So the namespace stays *unknown*, with those "
+        "named of whom there is evidence, and all else is decided without it: `--ignore PID_NS` "
+        "leaves it out, and the report says so. The kernel source tells it."
     )
     yield "## A /proc that runs"
     yield (
@@ -266,6 +280,19 @@ _PRECONDITIONS: Final = (
     ("complete", "it has the marker of its end: a plain copy has none"),
     ("all parents", "no process is a child of one that is not in it"),
     ("nobody came meanwhile", "who did was not read (`procdump` reads up to four times)"),
+)
+_REMEMBER: Final = (
+    ("a pidfd, an open file or folder of `/proc/PID`", "all of it: who has one is named"),
+    ("an automount of which it was the daemon", "its number (`pgrp=`): where it is, is named"),
+    (
+        "a unix socket, of who was at its other end (SO_PEERCRED)",
+        "who is connected with members that live is named; not who was with those that ended",
+    ),
+    ("a System V object, of who made or used it", "its number, and not of which namespace that is"),
+    ("a session, a process group", "its number, as long as a process is in it"),
+    ("a terminal, of its process group", "nothing but to those whose terminal it is"),
+    ("a file, of its owner (F_SETOWN, a lease)", "nothing"),
+    ("a message of a unix socket, an event of a fanotify, that nobody has read", "nothing"),
 )
 _COUNTED: Final = (
     ("descriptor tables, memory, root directories, handlers of signals", "tasks", ""),

@@ -190,6 +190,29 @@ def test_what_may_hold_an_object_leaves_it_open() -> None:
     assert "1 of 2 objects could not be decided; 1 is consistent with containment" in text(report)
 
 
+@pytest.mark.parametrize(("kind", "advised"), [("PID_NS", True), ("NET_NS", False)])
+def test_a_kind_that_no_dump_decides_can_be_left_out(kind: str, *, advised: bool) -> None:
+    """A pid namespace of which a member ended: the report says how, where it says so."""
+    made, _ = machine()
+    space = made.object(kind, None, holders=[(100, "nsproxy.net")])
+    made.relation("may-hold", space, space, detail="members of it ended")
+    said = text(reported(made))
+    assert ("next: --accept consistent --ignore PID_NS, or" in said) is advised
+    assert ("- --ignore PID_NS leaves out what no dump can tell" in said) is advised
+
+
+def test_who_may_hold_it_is_named() -> None:
+    made, _ = machine()
+    for tid in (1, 7, 8, 9, 100):
+        if tid not in {1, 100}:
+            made.task(tid, 1)
+        made.relation("may-hold", tid, tid, left_role="FILE", detail="files are in flight")
+    (entry,) = (one for one in reported(made).objects if one.kind == "FILE")
+    assert len(entry.doubt.others) == 1
+    assert "(1), " in entry.doubt.others[0]
+    assert entry.doubt.others[0].endswith("(8) and 1 more: files are in flight")
+
+
 def test_what_may_hold_any_of_a_kind_is_no_doubt_where_it_is_inside() -> None:
     for owner, expected in ((100, Conclusion.CONSISTENT), (1, Conclusion.UNKNOWN)):
         made, _ = machine()

@@ -6,6 +6,7 @@ import pytest
 
 from analyzer.core.values import replace
 from analyzer.procfs import alike, may_hold
+from analyzer.procfs.mountinfo import Mount
 from analyzer.relations.shown import File, Slot, Task
 
 PID, HOSTS = "pid:[9]", "pid:[1]"
@@ -48,6 +49,18 @@ def test_who_has_waited_for_a_child_has_outlived_it() -> None:
     assert ended(replace(task(70, 1), outlived=True)) == {
         PID: "children of x (70) ended, or may have"
     }
+
+
+def test_an_automount_remembers_its_daemon() -> None:
+    lines = [
+        Mount(at, at, "/", f"/misc{at}", "autofs", f"rw,fd=5,pgrp={group},timeout=0,pipe_ino=4")
+        for at, group in ((30, 70), (31, 71))
+    ]
+    tasks = {70: replace(task(70), group=70)}
+    found = list(may_hold.of_automounts(tasks, {70: lines}))
+    assert [row.right for row in found if row.right[0] == "PIPE"] == [("PIPE", 4)] * 2
+    (dead,) = (row for row in found if row.role == "PID_NS")
+    assert "/misc31" in dead.detail
 
 
 def file(number: int, flags: int | None, link: str = "/srv/image", *, inside: bool = True) -> File:

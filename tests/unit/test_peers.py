@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analyzer.core.model import TASK
 from analyzer.core.values import replace
 from analyzer.procfs import may_hold, peers, streamed
 from analyzer.procfs.archive import open_dump
 from analyzer.procfs.diag import Ends
 from analyzer.procfs.fs import MemoryFs
 from analyzer.procfs.record import Recorder
-from analyzer.relations.shown import File, Shown, Slot, Sock
+from analyzer.relations.shown import File, Shown, Slot, Sock, Task
 from analyzer.sources.privacy import Redaction
 from tests.unit.test_relations_shown import shown
 
@@ -134,6 +135,26 @@ def test_files_of_who_is_connected_to_others_and_ran_may_have_been_sent() -> Non
     assert not sent(sock(7, 8), sock(8, 7), sock(20, 21), sock(21, 20))
     assert sent(sock(7), sock(20)._replace(waiting=(7,))) == {7}
     assert sent(sock(7, told=False)) == {7}
+
+
+def test_who_is_connected_to_a_namespace_may_remember_who_ended() -> None:
+    """SO_PEERCRED: a number that is kept keeps its pid namespace."""
+    tasks = {
+        tid: Task(
+            tid, tid, 1, tid, "x", "S", kthread=False, exiting=False, inside=tid == 70,
+            spaces={"pid": space}, outlived=tid == 70,
+        )
+        for tid, space in ((70, "pid:[9]"), (71, "pid:[1]"))
+    }  # fmt: skip
+    for other, who in ((20, [71]), (8, [])):
+        seen = replace(
+            what(sock(7, other), sock(20, 21), sock(other, 7)),
+            tasks=tasks,
+            initial={"pid": "pid:[1]"},
+        )
+        rows = list(may_hold.of_the_dead(seen))
+        assert {row.right for row in rows} == {("PID_NS", "pid:[9]")}
+        assert [row.left[1] for row in rows if row.left[0] == TASK] == who
 
 
 def test_who_holds_a_socket_is_told_by_who_is_connected_to_it() -> None:
