@@ -17,7 +17,7 @@ from analyzer.core.values import dataclass
 from analyzer.procfs.cgroup import paths
 from analyzer.procfs.homes import Home, of_paths
 
-_FIELD: Final = re.compile(rb"^(Name|State|PPid|TracerPid|Uid):\s+(.*)$", re.MULTILINE)
+_FIELD: Final = re.compile(rb"^(Name|State|PPid|TracerPid|Uid|Threads):\s+(.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def person(pid: int) -> Person | None:
     said = _status(pid)
     if said is None:
         return None
-    zombie = said.get(b"State", b"").startswith(b"Z")
+    zombie = _is_dead(said)
     parent = int(said.get(b"PPid", b"0"))
     above = _status(parent) if zombie else None
     uid = int(said.get(b"Uid", b"0").split()[0])
@@ -69,6 +69,34 @@ def _status(pid: int) -> dict[bytes, bytes] | None:
             return {match[1]: match[2] for match in _FIELD.finditer(file.read())}
     except OSError:
         return None
+
+
+def _is_dead(said: dict[bytes, bytes]) -> bool:
+    """Tell whether a process is a zombie: one whose first thread alone has ended is alive."""
+    return _has_ended(said) and _threads_beside(said) == 0
+
+
+def _has_ended(said: dict[bytes, bytes]) -> bool:
+    return said.get(b"State", b"").startswith(b"Z")
+
+
+def _threads_beside(said: dict[bytes, bytes]) -> int:
+    return int(said.get(b"Threads", b"1")) - 1
+
+
+def is_stopped(pid: int) -> bool:
+    """Tell whether a process is stopped: by a signal, or by its terminal."""
+    return (_status(pid) or {}).get(b"State", b"").startswith(b"T")
+
+
+def in_background(pid: int) -> bool:
+    """Tell whether the terminal of a process has another group in its foreground (termios(3))."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            _, _, group, _, _, foreground, *_ = file.read().rpartition(b")")[2].split()
+    except (OSError, ValueError):
+        return False
+    return int(foreground) > 0 and foreground != group
 
 
 @cache
@@ -101,9 +129,14 @@ def waiting(pid: int) -> tuple[str, ...]:
     if said is None:
         return ()
     who, found = f"{_name(said)} ({pid})", []
-    if said.get(b"State", b"").startswith(b"Z"):
+    if _is_dead(said):
         parent = int(said.get(b"PPid", b"0"))
         found.append(f"{who} is dead (a zombie): {called(parent)} has not waited for it")
+    elif _has_ended(said):
+        found.append(
+            f"the first thread of {who} has ended (ps calls it a zombie), and "
+            f"{_threads_beside(said)} more of its threads go on: it is alive"
+        )
     if said.get(b"TracerPid", b"0") != b"0":
         found.append(f"{who} is traced by {called(int(said[b'TracerPid']))}")
     if said.get(b"State", b"").startswith(b"T"):
@@ -121,7 +154,7 @@ def waiting(pid: int) -> tuple[str, ...]:
     found += [
         f"{called(child)} is dead (a zombie): {who} has not waited for it"
         for child in children(pid)
-        if (_status(child) or {}).get(b"State", b"").startswith(b"Z")
+        if _is_dead(_status(child) or {})
     ]
     return tuple(found)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core.values import dataclass, field
 from analyzer.procfs.cgroupfs import thaws
-from analyzer.procfs.people import called, children, wchan
+from analyzer.procfs.people import called, children, in_background, is_stopped, wchan
 from analyzer.procfs.places import listed, mount_points, processes
 
 if TYPE_CHECKING:
@@ -34,6 +34,11 @@ _CALLS: Final[Mapping[str, str]] = {
     "fcntl": "for a lock that another open file has of",
 }
 _OFD_SETLKW: Final = 38  # of who waits for another lock /proc/locks tells
+_TERMINALS: Final = ("/dev/pts/", "/dev/tty")
+_STOPPING: Final = {"to read from", "to write to", "in ioctl on"}
+_FOREGROUND: Final = (
+    "bring it to the foreground (fg in its shell): after kill -CONT it is stopped again"
+)
 _POLLS: Final = ("poll", "ppoll")
 _WAITS: Final = ("wait4", "waitid")
 # Of System V IPC the first argument is the id of what it waits for.
@@ -131,8 +136,22 @@ def _in_call(pid: int, where: str) -> Wait:
     if not links:
         return Wait(where=where)
     things = " or ".join(f"fd {fd} ({link})" for fd, link in links.items())
+    if is_stopped(pid):
+        return _stopped(pid, _CALLS.get(name, ""), links)
     how = _CALLS.get(name, "for something to happen on")
     return Wait((f"{called(pid)} waits {how} {things}",), links, where)
+
+
+def _stopped(pid: int, wanted: str, links: Mapping[int, str]) -> Wait:
+    """Return why one that is stopped cannot just go on: it waits for nobody.
+
+    A terminal stops who reads it in the background, or writes to it (SIGTTIN, SIGTTOU: termios(3)).
+    """
+    own = [f"fd {fd} ({link})" for fd, link in links.items() if link.startswith(_TERMINALS)]
+    if not own or wanted not in _STOPPING or not in_background(pid):
+        return Wait()
+    said = f"it is in the background of its terminal, which stops it as it wants {wanted} {own[0]}"
+    return Wait((said,), remedy=_FOREGROUND)
 
 
 def _waited_on(pid: int, name: str, arguments: tuple[int, ...]) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -126,6 +127,44 @@ def test_a_zombie_is_told_by_its_own_number() -> None:
 
 
 @pytest.mark.needs("root")
+def test_a_process_whose_first_thread_has_ended_is_alive() -> None:
+    """Its number is that of a zombie, and who is told to reap it would wait for ever."""
+    code = (
+        "import ctypes, threading\n"
+        "def go_on():\n"
+        "    while '(zombie)' not in open(f'/proc/{os.getpid()}/status').read(): time.sleep(.01)\n"
+        "    print(end='\\n', flush=True); time.sleep(600)\n"
+        "threading.Thread(target=go_on).start(); ctypes.CDLL(None).pthread_exit(None)"
+    )
+    with running(code) as pid:
+        text = said(str(pid))
+    assert f"({pid}) has ended (ps calls it a zombie), and 1 more of its threads go on" in text
+    assert "has to wait for" not in text
+
+
+def test_who_is_stopped_in_the_background_of_its_terminal_waits_for_nobody() -> None:
+    code = (
+        "import fcntl, pty, signal, termios\n"
+        "master, own = pty.openpty(); os.setsid(); fcntl.ioctl(own, termios.TIOCSCTTY, 0)\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "child = os.fork()\n"
+        "if not child: os.setpgid(0, 0); os.read(own, 1); os._exit(0)\n"
+        "os.waitpid(child, os.WUNTRACED); print(child, end=' ')"
+    )
+    command = [sys.executable, "-c", _CHILD.format(code)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            child = int(process.stdout.readline())
+            text = said(str(child))
+            assert "nobody else has a part of it process; " in text
+            assert "in the background of its terminal" in text
+            assert "next: bring it to the foreground" in text
+        finally:
+            os.kill(child, signal.SIGKILL)
+            process.kill()
+
+
 def test_groups_below_keep_a_group_from_being_removed() -> None:
     from analyzer.procfs import cgroupfs
 
