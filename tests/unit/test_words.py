@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,11 +121,41 @@ def test_of_a_message_all_is_asked_that_it_names(message: str, words: list[str])
     assert errors == []
 
 
-@pytest.mark.parametrize("message", ["no such thing here", "see http://a/b", "ioctl(X): busy"])
+@pytest.mark.parametrize("message", ["no such thing here", "see http://a/b", "ioctl(X): is busy"])
 def test_a_message_that_names_nothing_is_no_word(message: str) -> None:
     queries, (error,) = who.understood([message])
     assert queries == []
-    assert "not understood" in error
+    assert "names nothing that is here" in error
+
+
+@pytest.mark.parametrize(
+    ("message", "listed"),
+    [
+        ("tail: inotify cannot be used: Too many open files", "--kind inotify"),
+        ("unshare: unshare failed: No space left on device", "--kind userns"),
+        ("OSError: [Errno 24] Too many open files", "--kind file"),
+        ("RuntimeError: can't start new thread", "--kind pids"),
+        ("sem_get(): failed for key 0x1: No space left on device", "--kind sem"),
+        ("write failed: No space left on device", "--deleted"),
+    ],
+)
+def test_a_message_of_a_limit_leads_to_the_list_of_who_uses_it_up(
+    message: str, listed: str
+) -> None:
+    _, (error,) = who.understood([message])
+    assert f"cranalyze who {listed} lists" in error
+    ((query,), _) = who.understood([f"{message}: '/proc'"])
+    assert any(listed in meaning.remedy for meaning in query.meanings)
+
+
+def test_names_of_a_message_are_asked_for_if_there_is_something_so_called() -> None:
+    name = f"@cranalyze-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(f"\0{name[1:]}")
+        queries, _ = who.understood(
+            [f"bind {name}, not @nobody-is-called-so: in use on lo-not-here"]
+        )
+    assert [query.asked for query in queries] == [name]
 
 
 def test_a_path_with_blanks_is_no_message(tmp_path: Path) -> None:
