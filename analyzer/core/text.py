@@ -11,9 +11,10 @@ import unicodedata
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _NAMED: Final = {"\n": r"\n", "\t": r"\t", "\r": r"\r", "\x1b": r"\e"}
+_LONG_RUN: Final = 3
 _SURROGATE_BYTES: Final = range(0xDC80, 0xDD00)  # how os.fsdecode keeps a byte that is no UTF-8
 
 SIZES: Final[Mapping[str, int]] = {
@@ -85,6 +86,21 @@ def wrap(text: str, cells: int, first: str = "", indent: int = 0) -> list[str]:
             rest, line = rest[len(part) :], " " * indent
         line, empty = line + rest, False
     return [*lines, line]
+
+
+def spans(numbers: Iterable[int]) -> list[str]:
+    """Return numbers in order, each once, with long runs together: 1, 2 and 7 to 12."""
+    runs: list[list[int]] = []
+    for one in sorted(set(numbers)):
+        if runs and runs[-1][-1] == one - 1:
+            runs[-1].append(one)
+        else:
+            runs.append([one])
+    return [
+        word
+        for run in runs
+        for word in (map(str, run) if len(run) < _LONG_RUN else [f"{run[0]} to {run[-1]}"])
+    ]
 
 
 def _escape(char: str) -> str:

@@ -21,6 +21,7 @@ _RELEASED: Final = frozenset({ITSELF, OTHER_END, PERHAPS, AWAITED})
 _IPCRM: Final = {"SHM": "m", "SEM": "s", "MSG": "q"}
 _MOST_ENDED: Final = 4  # processes in one step
 _INIT: Final = 1
+_FORMAT: Final = re.compile(r"\(format (.+)\)$")  # of binfmt_misc, which has the interpreter
 _ON: Final = re.compile(r"\((loop[0-9]+)\)$")  # how a mounted filesystem is called
 
 
@@ -108,6 +109,9 @@ class _Steps:
             return
         if node.kind == "MOUNT":
             self._unmount(node.name, node.by)
+        if (match := _FORMAT.search(node.words)) and any(space.initial for space in node.by):
+            where = quoted(f"/proc/sys/fs/binfmt_misc/{match[1]}")
+            self.removed[f"echo -1 > {where}"] = None
         if node.kind == "LOOP" and node.name:
             mounted = node.name.removeprefix("/dev/") in self.devices
             self._detached[f"losetup -d {quoted(node.name)}"] = mounted

@@ -174,6 +174,8 @@ def answer(snapshot: Snapshot, query: Query, graph: Graph | None = None) -> Answ
         silent.update(dict.fromkeys(quiet))
     if query.recorded:
         query = _of_what_is_there(snapshot, query)
+    else:
+        places |= {place: None for m in query.meanings for place in m.unopened(snapshot)}
     kept = [m.recorded(snapshot) for m in query.meanings] if query.recorded else []
     places.update({place: None for one in kept for place in one.places})
     own, guessed = _sure(snapshot, query, busy=bool(places))

@@ -90,6 +90,14 @@ def keepers(known: Objects, kind: str, number: int) -> Iterator[Place]:
                 yield Place(f"{what}: {place.what}", place.pid, place.comm, place.release)
 
 
+def on_interface(known: Objects, name: str) -> Iterator[tuple[int, Place]]:
+    """Yield the links by which programs run on an interface of ours, and what each runs there."""
+    for link, (program, target) in known.links.items():
+        if target == f", attached to interface {name}":
+            what = f"runs BPF {said(known, 'prog', program)} by link {link}"
+            yield link, Place(what, 0, "kernel", f"bpftool link detach id {link}")
+
+
 def users(known: Objects, kind: str, number: int) -> tuple[tuple[str, int], ...]:
     """Return what uses an object: the programs of a map, the links of a program."""
     if kind == "map":

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import socket
+import struct
 from collections import Counter
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from analyzer.procfs.glance import kept
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BOUND: Final = {"tcp": "0A", "udp": "07"}  # listening, and unconnected: net/tcp_states.h
+_WORD: Final = re.compile("[0-9A-F]{8}")
+_V4: Final = 4  # bytes of an address
 _STATES: Final = {
     "06": "TIME_WAIT",
     "04": "FIN_WAIT1",
@@ -26,17 +35,34 @@ def leftovers(protocol: str, port: int) -> tuple[str, ...]:
     )
 
 
+def bound(protocol: str) -> dict[int, str]:
+    """Return what is bound in our network namespace, but no connections: where, by its inode."""
+    lines = _lines(protocol)
+    return {int(words[9]): _said(words[1]) for words in lines if words[3] == _BOUND[protocol]}
+
+
+def _said(local: str) -> str:
+    """Return where a socket is bound; the words of an address are numbers of this machine."""
+    digits, _, port = local.partition(":")
+    address = b"".join(struct.pack("=I", int(word, 16)) for word in _WORD.findall(digits))
+    family = socket.AF_INET if len(address) == _V4 else socket.AF_INET6
+    return f"{socket.inet_ntop(family, address)}:{int(port, 16)}"
+
+
+def _lines(protocol: str) -> Iterator[list[str]]:
+    for table in (protocol, f"{protocol}6"):
+        try:
+            with open(f"/proc/self/net/{table}", encoding="ascii") as file:
+                yield from (line.split() for line in [*file][1:])
+        except OSError:
+            continue
+
+
 def _orphans() -> dict[int, Counter[str]]:
     """Count the connections that nobody has open, by their ports and states."""
     found: dict[int, Counter[str]] = {}
-    for table in ("tcp", "tcp6"):
-        try:
-            with open(f"/proc/self/net/{table}", encoding="ascii") as file:
-                lines = [line.split() for line in file][1:]
-        except OSError:
-            continue
-        for words in lines:
-            if words[9] == "0" and words[3] in _STATES:
-                port = int(words[1].rpartition(":")[2], 16)
-                found.setdefault(port, Counter())[_STATES[words[3]]] += 1
+    for words in _lines("tcp"):
+        if words[9] == "0" and words[3] in _STATES:
+            port = int(words[1].rpartition(":")[2], 16)
+            found.setdefault(port, Counter())[_STATES[words[3]]] += 1
     return found

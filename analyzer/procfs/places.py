@@ -13,6 +13,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from analyzer.core.text import spans
 from analyzer.core.values import dataclass, replace
 from analyzer.procfs import mountinfo
 from analyzer.procfs.glance import kept, look
@@ -283,7 +284,11 @@ def watched(at: Inode, dev: int, among: Iterable[int] | None) -> tuple[str, ...]
     pids = tuple(processes() if among is None else among)
     watches = kept(f"watches of {pids}", lambda: _watches(pids))
     places = (_File(dev, at.ino or 0), _Mount(at.mnt_id), _Filesystem(dev))
-    return tuple(dict.fromkeys(said for place in places for said in watches.get(place, ())))
+    return tuple(
+        f"watched by {comm_of(pid)} ({pid}): fd {', '.join(spans(slots))}, {kind}{place.said}"
+        for place in places
+        for (pid, kind), slots in watches.get(place, {}).items()
+    )
 
 
 class _File(NamedTuple):
@@ -305,8 +310,9 @@ class _Filesystem(NamedTuple):
 _Watched = _File | _Mount | _Filesystem
 
 
-def _watches(pids: Iterable[int]) -> dict[_Watched, list[str]]:
-    found: dict[_Watched, list[str]] = {}
+def _watches(pids: Iterable[int]) -> dict[_Watched, dict[tuple[int, str], list[int]]]:
+    """Return what is watched: by which processes, how, and the descriptors of each."""
+    found: dict[_Watched, dict[tuple[int, str], list[int]]] = {}
     for pid in pids:
         for slot in listed(f"/proc/{pid}/fd"):
             if _link(f"/proc/{pid}/fd/{slot}") not in _WATCHERS:
@@ -317,8 +323,7 @@ def _watches(pids: Iterable[int]) -> dict[_Watched, list[str]]:
             except OSError:
                 continue
             for kind, at in marks(told):
-                said = f"watched by {comm_of(pid)} ({pid}): fd {slot}, {kind}{at.said}"
-                found.setdefault(at, []).append(said)
+                found.setdefault(at, {}).setdefault((pid, kind), []).append(int(slot))
     return found
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from analyzer.core.errors import EXIT_USAGE
 from analyzer.core.model import JSON_FORMAT, TASK
-from analyzer.core.text import printable, valid, wrap
+from analyzer.core.text import printable, spans, valid, wrap
 from analyzer.core.values import fields, replace
 from analyzer.kinds import registry
 from analyzer.lookup.value import (
@@ -50,7 +50,6 @@ _MOST_LISTED: Final = 50
 _MOST_STEPS: Final = 5
 _MOST_APART: Final = 20  # groups of objects that are each told by itself
 _MOST_ALIKE: Final = 6  # objects of one name that are each told by itself
-_FEW: Final = 3  # descriptors in a row that are no range
 _MOST_LINES: Final = 40  # below one object
 _MOST_OF_HOST: Final = 8  # below a namespace that all have
 # Where an open file is on what is called as it is.
@@ -528,31 +527,16 @@ def _ways(node: Node) -> Iterator[_Way]:
 
 def _folded(words: Iterable[str]) -> Iterator[str]:
     """Yield words with runs of descriptors together: "fd 3 to 7"."""
-    runs: list[tuple[int, int, str]] = []
     others: list[str] = []
-    slots: list[tuple[int, str]] = []
+    slots: dict[str, list[int]] = {}
     for word in words:
         match = _NUMBERED.fullmatch(word)
         if match:
-            slots.append((int(match[2]), match[3]))
+            slots.setdefault(match[3], []).append(int(match[2]))
         else:
             others.append(word)
-    for slot, rest in sorted(slots, key=lambda one: (one[1], one[0])):
-        if runs and runs[-1][1] == slot - 1 and runs[-1][2] == rest:
-            runs[-1] = (runs[-1][0], slot, rest)
-        else:
-            runs.append((slot, slot, rest))
-    for rest in dict.fromkeys(rest for _, _, rest in runs):
-        same = [(first, last) for first, last, other in runs if other == rest]
-        said = [word for one, end in same for word in _run(one, end)]
-        yield f"fd {', '.join(said)}{rest}"
+    yield from (f"fd {', '.join(spans(slots[rest]))}{rest}" for rest in sorted(slots))
     yield from others
-
-
-def _run(first: int, last: int) -> list[str]:
-    if last - first < _FEW - 1:
-        return [str(slot) for slot in range(first, last + 1)]
-    return [f"{first} to {last}"]
 
 
 def _some(words: list[str], most: int = _MOST_NAMED) -> str:

@@ -40,6 +40,10 @@ def nowhere() -> Places:
     return (), ()
 
 
+def _all_open(_: Snapshot) -> tuple[Place, ...]:
+    return ()
+
+
 def _nothing() -> tuple[str, ...]:
     return ()
 
@@ -93,6 +97,7 @@ class Meaning:
     are asked for when the answer is made. What is only a `guess` counts where nothing else holds
     anything; a `wide` one looks at many objects, and is not made where many words are asked for. Of
     a snapshot that was kept, `recorded` tells what its tables of tasks, facts and relations say.
+    `unopened` are places that only a snapshot of now leads to: what is there and nobody has open.
     `ties` are the relations that an answer takes, None for all there are. `removal` is what removes
     the thing where nobody holds it, and `remedy` what helps whoever does. `awaited` are the open
     files by which others could let a process go on that waits for them.
@@ -111,6 +116,7 @@ class Meaning:
     guess: bool = False
     wide: bool = False
     recorded: Callable[[Snapshot], Recorded] = _not_recorded
+    unopened: Callable[[Snapshot], tuple[Place, ...]] = _all_open
     ties: tuple[str, ...] | None = ()
     removal: str = ""
     remedy: str = ""

@@ -12,7 +12,7 @@ from analyzer.lookup.words.base import At, Form, Meaning, Places, Word, joined, 
 from analyzer.procfs import bpfobj
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from analyzer.lookup.words.base import Rows
     from analyzer.procfs.bpfobj import Objects
@@ -34,7 +34,7 @@ def _recorded(asked: str) -> Iterator[Meaning]:
     match = _NUMBERED.fullmatch(asked)
     if match:
         kind, number = match[1], int(match[2])
-        rows = partial(_rows, kind, number)
+        rows = opened(kind, number)
         yield Meaning(f"BPF {bpfobj.WORDS[kind]} {number}", rows, unseen=_UNRECORDED)
 
 
@@ -47,7 +47,7 @@ def _meaning(known: Objects, kind: str, number: int) -> Meaning:
 
     return Meaning(
         f"BPF {bpfobj.WORDS[kind]} {number}{f' ({called})' if called else ''}",
-        joined(*(partial(_rows, *one) for one in _leading(known, kind, number))),
+        joined(*(opened(*one) for one in _leading(known, kind, number))),
         held,
         there=known.has(kind, number),
         state=("bpf.id",),
@@ -60,6 +60,11 @@ def _leading(known: Objects, kind: str, number: int) -> Iterator[tuple[str, int]
     yield kind, number
     for one in bpfobj.users(known, kind, number):
         yield from _leading(known, *one)
+
+
+def opened(kind: str, number: int) -> Callable[[Snapshot], Rows]:
+    """Return what chooses the open files of an object; it needs the fact `bpf.id`."""
+    return partial(_rows, kind, number)
 
 
 def _rows(kind: str, number: int, snapshot: Snapshot) -> Rows:

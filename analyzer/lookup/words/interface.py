@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from analyzer.lookup.words.base import Form, Meaning, Word, joined, named, stated
-from analyzer.procfs import interfaces
+from analyzer.lookup.words.bpf import opened
+from analyzer.procfs import bpfobj, interfaces
 from analyzer.relations import leading_to
 
 if TYPE_CHECKING:
@@ -21,15 +22,21 @@ def _parse(asked: str) -> Iterator[Meaning]:
     match = _NAME.fullmatch(asked)
     if match is None or not (asked.startswith("iface:") or interfaces.here(match[1])):
         return
-    name = match[1]
+    name, here = match[1], interfaces.here(match[1])
+    links = [*bpfobj.on_interface(bpfobj.all_objects(), name)] if here else []
     yield Meaning(
         "network interface",
-        joined(stated("tun.interface", lambda own: own == name), named(("NETDEV",), (name,))),
-        there=interfaces.here(name),
-        state=("tun.interface",),
+        joined(
+            stated("tun.interface", lambda own: own == name),
+            named(("NETDEV",), (name,)),
+            *(opened("link", link) for link, _ in links),
+        ),
+        lambda: (tuple(place for _, place in links), ()),
+        there=here,
+        state=("tun.interface", "bpf.id"),
         notes=partial(interfaces.notes, name),
         ties=leading_to("NETDEV"),
-        remedy=interfaces.removal(name) if interfaces.here(name) else "",
+        remedy=interfaces.removal(name) if here else "",
     )
 
 

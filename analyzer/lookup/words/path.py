@@ -51,6 +51,7 @@ from analyzer.procfs.places import (
     swaps,
     watched,
 )
+from analyzer.procfs.uprobes import probes
 from analyzer.relations import leading_to
 from analyzer.sources.tasks import proc_levels
 
@@ -376,6 +377,7 @@ def _places(inode: Inode, known: Inode) -> Places:
     found, silent = directories(inode.dev, inode.ino)
     if inode.mode & _TYPE != stat.S_IFBLK:  # of a device its own family of words tells that
         found += swaps(inode.dev, inode.ino)
+    found += probes(inode.dev, inode.ino)
     found += locked(inode, known.dev)
     if inode.mode & _TYPE == stat.S_IFIFO:
         found += openers(inode)
@@ -386,7 +388,7 @@ def _places(inode: Inode, known: Inode) -> Places:
 
 def _of_filesystem(path: str, dev: int) -> Places:
     found, silent = directories(dev, None)
-    found += [*swaps(dev, None), *layers(dev, None)]
+    found += [*swaps(dev, None), *probes(dev, None), *layers(dev, None)]
     return (*found, *mounts_below(path)), tuple(silent)
 
 

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core.errors import BadInputError
-from analyzer.lookup.words.base import Form, Meaning, Places, Word, stated
-from analyzer.procfs.netports import leftovers
-from analyzer.procfs.places import Place
+from analyzer.lookup.words.base import Form, Meaning, Places, Word, stated, whole
+from analyzer.procfs.interfaces import tunnels
+from analyzer.procfs.netports import bound, leftovers
+from analyzer.procfs.places import Place, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from analyzer.lookup.words.base import Rows
     from analyzer.snapshot.value import Snapshot
+
+    Bound = Callable[[str], Mapping[int, str]]
 
 _PORT: Final = re.compile(r"(?:(\[[0-9A-Fa-f:.%\w]*\]|[^:\[\]]*):)?([0-9]{1,5})")
 # As ss, fuser and error messages have it: :80, 127.0.0.1:80, [::1]:80, localhost:80, 80/tcp; and
@@ -32,21 +35,22 @@ _PROTOCOLS: Final = ("tcp", "udp")
 _OLD: Final = {"tcp4": "tcp", "tcp6": "tcp", "udp4": "udp", "udp6": "udp"}  # netstat, Go
 _UNSPECIFIED: Final = frozenset({"", "*", "0.0.0.0", "::"})  # noqa: S104 - nothing is bound
 _WAIT: Final = "wait a minute, or have the server set SO_REUSEADDR before it binds"
+_SERVED: Final = "end what serves there in the kernel: nfsd, ksmbd, an iSCSI target, a tunnel"
 _LOCALHOST: Final = frozenset({"127.0.0.1", "::1"})
 
 
-def _parse(asked: str) -> Iterator[Meaning]:
+def _parse(asked: str, now: Bound = bound) -> Iterator[Meaning]:
     plain = _OF_INTERFACE.sub("", asked)
     bare, service = _BARE.fullmatch(plain) or _unmarked(plain), _SERVICE.fullmatch(asked)
     protocol, _, rest = plain.partition(":")
     protocol = _OLD.get(protocol, protocol)
     if bare:
-        yield from (_meaning(one, bare[1], bare[2], asked) for one in _PROTOCOLS)
+        yield from (_meaning(one, bare[1], bare[2], asked, now) for one in _PROTOCOLS)
     elif service:
-        yield _meaning(service[2], "", service[1], asked)
+        yield _meaning(service[2], "", service[1], asked, now)
     elif protocol in _PROTOCOLS and rest:
         match = _PORT.fullmatch(rest)
-        yield _meaning(protocol, *((match[1] or "", match[2]) if match else ("", "")), asked)
+        yield _meaning(protocol, *((match[1] or "", match[2]) if match else ("", "")), asked, now)
 
 
 def _unmarked(asked: str) -> re.Match[str] | None:
@@ -63,15 +67,17 @@ def is_port(asked: str) -> bool:
     return _SERVICE.fullmatch(asked) is not None
 
 
-def _meaning(protocol: str, said: str, number: str, asked: str) -> Meaning:
+def _meaning(protocol: str, said: str, number: str, asked: str, now: Bound) -> Meaning:
     if not number or int(number) > _MOST:
         raise BadInputError(f"{asked}: say {protocol}:PORT, or {protocol}:[ADDRESS]:PORT")
     address, port = said.strip("[]"), int(number)
+    mine = _bound_to(address, port)
     return Meaning(
         f"{protocol.upper()} port {port}{f' of {address}' if address else ''}",
-        partial(_rows, protocol, address, port),
+        partial(_rows, protocol, mine),
         state=("socket.protocol", "local"),
         places=partial(_kept, protocol, port),
+        unopened=partial(_of_the_kernel, protocol, mine, now(protocol)),
     )
 
 
@@ -79,18 +85,42 @@ def _kept(protocol: str, port: int) -> Places:
     return tuple(Place(said, 0, "kernel", _WAIT) for said in leftovers(protocol, port)), ()
 
 
-def _rows(protocol: str, address: str, port: int, snapshot: Snapshot) -> Rows:
+def _of_the_kernel(
+    protocol: str, mine: Callable[[str], bool], before: Mapping[int, str], snapshot: Snapshot
+) -> tuple[Place, ...]:
+    """Return the socket that is bound there and that no open file leads to, though all were read.
+
+    Only what was bound `before` they were, and is so now, was bound meanwhile.
+    """
+    wanted = {inode for inode, local in before.items() if mine(local)}
+    if not wanted or not whole(snapshot):
+        return ()
+    opened = snapshot.tables["objects"]["ino"][_rows(protocol, mine, snapshot)].tolist()
+    if not wanted & bound(protocol).keys() - set(opened):
+        return ()
+    said = f"a {protocol.upper()} socket of the kernel's own, which no process has"
+    some = " or ".join(map(quoted, tunnels() if protocol == "udp" else ()))
+    end = f"ip link del {some}: the one that has the port, as ip -d link tells" if some else _SERVED
+    return (Place(said, 0, "kernel", end),)
+
+
+def _bound_to(address: str, port: int) -> Callable[[str], bool]:
+    """Return what tells whether a socket that is bound somewhere is bound to an address, too."""
     # Who is bound to all addresses is so to each, and keeps others from all.
     mine = _LOCALHOST if address == "localhost" else frozenset({address})
 
-    def bound(local: str) -> bool:
+    def test(local: str) -> bool:
         where, _, number = local.rpartition(":")
         own = where.strip("[]").removeprefix("::ffff:")
         unspecified = address in _UNSPECIFIED or own in _UNSPECIFIED
         return number == str(port) and (unspecified or own in mine)
 
+    return test
+
+
+def _rows(protocol: str, mine: Callable[[str], bool], snapshot: Snapshot) -> Rows:
     of_protocol = stated("socket.protocol", lambda one: one in {protocol, f"{protocol}6"})
-    at = np.intersect1d(stated("local", bound)(snapshot), of_protocol(snapshot))
+    at = np.intersect1d(stated("local", mine)(snapshot), of_protocol(snapshot))
     return at.astype(np.intp)
 
 
@@ -103,4 +133,5 @@ WORD: Final = Word(
         Form("ADDR:PORT", "both, as ss and error messages have it; so :PORT, :::PORT, PORT/tcp"),
     ),
     _parse,
+    recorded=partial(_parse, now=lambda _: {}),
 )

@@ -1,0 +1,137 @@
+"""What keeps a thing that no process has open: probes, formats, programs, the kernel itself."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from analyzer.core.text import spans
+from analyzer.lookup import who
+from analyzer.lookup.release import releases
+from analyzer.lookup.value import Answer, Held, Node, Outcome
+from analyzer.lookup.words import parse
+from analyzer.procfs import bpfobj, places, uprobes
+from analyzer.procfs.glance import look
+from tests.build import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def port() -> Iterator[tuple[int, int]]:
+    """A UDP port that is bound, and the inode of the socket."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1], os.fstat(bound.fileno()).st_ino
+
+
+def bound_to(port: int, inode: int) -> Machine:
+    """A machine with one open socket, at that port."""
+    made = Machine()
+    made.task(7)
+    table = made.object("FILE_TABLE", 1, holders=[(7, "files")])
+    file = made.object("FILE", 1, holders=[(table, "fd", 3)])
+    sock = made.object("NET_SOCKET", 1, holders=[(file, "sock")], ino=inode)
+    made.fact(sock, "socket.protocol", "udp")
+    made.fact(sock, "local", f"127.0.0.1:{port}")
+    return made
+
+
+def test_a_port_that_no_open_file_leads_to_is_the_kernel_s_own(port: tuple[int, int]) -> None:
+    number, inode = port
+    query = parse(f"udp:{number}")
+    found = who.answer(bound_to(number, inode + 1).snapshot(), query)
+    assert [place.what for place in found.places] == [
+        "a UDP socket of the kernel's own, which no process has"
+    ]
+    assert found.outcome is Outcome.HELD
+    assert found.next
+    assert not who.answer(bound_to(number, inode).snapshot(), query).places
+    elsewhere = parse(f"udp:127.0.0.2:{number}")
+    assert not who.answer(bound_to(number, inode + 1).snapshot(), elsewhere).places
+    unread = bound_to(number, inode + 1)
+    unread.gap("1 task", "bpf_probe_read_kernel", 14, "references may be missing")
+    assert not who.answer(unread.snapshot(), query).places, "it may have been missed"
+
+
+def test_a_port_that_was_bound_after_the_machine_was_read_is_not_the_kernel_s() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
+        bound.bind(("127.0.0.1", 0))
+        number = bound.getsockname()[1]
+        early = parse(f"udp:{number}", recorded=True)
+        assert not any(one.unopened(bound_to(1, 1).snapshot()) for one in early.meanings)
+
+
+def test_an_interface_tells_the_programs_that_run_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = bpfobj.Objects(
+        names={("prog", 5): "filter"},
+        links={9: (5, ", attached to interface lo"), 10: (5, ", attached to interface other")},
+    )
+    monkeypatch.setattr(bpfobj, "all_objects", lambda: known)
+    made = Machine()
+    made.task(7)
+    table = made.object("FILE_TABLE", 1, holders=[(7, "files")])
+    for number in (9, 10):
+        name = "anon_inode:bpf_link"
+        file = made.object("FILE", 1, name=name, holders=[(table, "fd", number)])
+        made.fact(file, "bpf.id", number)
+    found = who.answer(made.snapshot(), parse("iface:lo"))
+    assert [place.what for place in found.places] == ["runs BPF program 5 (filter) by link 9"]
+    assert [held.objref for held in found.held] == [2]
+    assert "bpftool link detach id 9" in found.next
+
+
+def test_a_probe_of_a_program_keeps_it_and_its_filesystem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, other = tmp_path / "a b", tmp_path / "other"
+    program.touch()
+    other.touch()
+    events = tmp_path / "events"
+    events.write_text(f"p:perf/one {program}:0x0000000000001040\nr4:perf/two /no/such:0x10 a=%ax\n")
+    monkeypatch.setattr(uprobes, "EVENTS", os.fspath(events))
+    (at, beside) = (os.stat(path) for path in (program, other))
+    (place,) = uprobes.probes(at.st_dev, at.st_ino)
+    assert place.what == f"uprobe event perf/one is on {program}"
+    assert place.release == f"echo -:perf/one >> {events}"
+    assert list(uprobes.probes(at.st_dev, None)) == [place]
+    assert not list(uprobes.probes(beside.st_dev, beside.st_ino))
+
+
+@pytest.mark.parametrize("initial", [True, False])
+def test_a_format_is_removed_before_what_its_interpreter_is_on(*, initial: bool) -> None:
+    space = Node("USER_NS", None, 2, None, "binfmt", None, 1, "its formats", initial=initial)
+    formats = Node(
+        "BINFMT", None, 3, None, "binfmt.file", None, 1, "runs programs with it (format a b)",
+        by=(space,),
+    )  # fmt: skip
+    held = Held(1, "FILE", "/m/qemu", initial=False, refcount=1, named=1, by=(formats,))
+    step = "echo -1 > '/proc/sys/fs/binfmt_misc/a b'"
+    assert releases(Answer("/m", (held,))).next == ((step,) if initial else ())
+
+
+def test_who_watches_by_many_descriptors_is_told_once(tmp_path: Path) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    fds = [libc.inotify_init() for _ in range(4)]
+    try:
+        for fd in fds:
+            assert libc.inotify_add_watch(fd, os.fsencode(tmp_path), 2) > 0
+        (at,) = look([os.fspath(tmp_path)])
+        assert not isinstance(at, int)
+        dev = places.filesystem(at)
+        (said,) = places.watched(at, dev, [os.getpid()])
+    finally:
+        for fd in fds:
+            os.close(fd)
+    assert said.endswith(f"({os.getpid()}): fd {', '.join(spans(fds))}, inotify")
+
+
+def test_numbers_in_a_row_are_said_together() -> None:
+    assert spans([12, 1, 2, 7, 8, 9, 9]) == ["1", "2", "7 to 9", "12"]
+    assert spans([]) == []
