@@ -14,7 +14,7 @@ from analyzer.core.model import TASK
 from analyzer.core.text import printable
 from analyzer.kinds import namespace_kinds
 from analyzer.procfs import keeping, maps, nslink, segments
-from analyzer.relations.shown import Tied, sockets_used
+from analyzer.relations.shown import OWN_TERMINAL, Tied, sockets_used
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -444,12 +444,19 @@ def _connections(shown: Shown) -> Iterator[tuple[int, int]]:
 
 
 def _of_terminals(shown: Shown) -> Iterator[Tied]:
-    """Yield the pseudo-terminals of which the master, that holds the slave, is not told."""
+    """Yield the pseudo-terminals of which the master, that holds the slave, is not told.
+
+    And who may have one open by another name (tty_open_current_tty(), drivers/tty/tty_io.c).
+    """
     ends = [end for file in _opened(shown) if (end := shown.terminal(file)) is not None]
     masters = {end.whole for end in ends if end.master}
     mine = (end for file in _mine(shown) if (end := shown.terminal(file)) is not None)
     for key in dict.fromkeys(end.key for end in mine if end.whole not in masters):
         yield Tied(key, key, "who has its other end is not told")
+    for file in _opened(shown):
+        if file.link == OWN_TERMINAL:
+            for tid in _who(shown, file):
+                yield _any_of(tid, "TTY", f"{file.link} is open, which was its terminal then")
 
 
 def _of_segments(shown: Shown) -> Iterator[Tied]:

@@ -18,6 +18,7 @@ from analyzer.procfs.parse import decode
 from analyzer.procfs.sockets import read as read_sockets
 from analyzer.relations.shown import (
     NUMBERED,
+    OWN_TERMINAL,
     PIPE,
     File,
     Mapped,
@@ -108,7 +109,7 @@ class Interest:
             return True
         if not link.startswith("/"):
             return False
-        if link.startswith(("/dev/pts/", "/dev/ptmx")):
+        if link.startswith(("/dev/pts/", "/dev/ptmx")) or link == OWN_TERMINAL:
             return self._terminals
         if _OF_PROCESS.search(link) or link.startswith(_CGROUPS):
             return True

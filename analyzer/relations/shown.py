@@ -32,6 +32,7 @@ NUMBERED: Final = frozenset(
     {"ext2", "ext3", "ext4", "xfs", "f2fs", "tmpfs", "ramfs", "hugetlbfs", "mqueue", "vfat", "proc",
      "sysfs", "devpts", "devtmpfs"}
 )  # fmt: skip
+OWN_TERMINAL: Final = "/dev/tty"  # opens the controlling terminal, whichever that is
 PIPE: Final = "pipe:["  # what has no name is called by the number of its inode
 _ACCESS: Final = 3
 _GONE: Final = "//deleted"  # what show_mountinfo() says of a root that was removed

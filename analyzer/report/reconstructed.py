@@ -5,6 +5,9 @@ term has to be exact. What may hold an object and does not tell leaves it withou
 what is known to hold it, but not how often:
 
 - files that are mapped as well, where the mapping may be of the same open file;
+- files that are only mapped, but for one mapping, of a file that nobody else has: two of one file
+  may be of one opening, or of two;
+- unix sockets that anybody may be about to talk to, as they hold what they wait for;
 - files of a table that a system call may hold while it lasts, or a request that is under way;
 - namespaces of tasks that may have one set of namespaces (nsproxy), or one each;
 - namespaces of processes and of users: credentials and numbers of processes hold them.
@@ -12,13 +15,14 @@ what is known to hold it, but not how often:
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from analyzer.core.model import TASK, Basis, Conclusion, Counted
-from analyzer.kinds import namespace_set, nsfs, pipe, registry
+from analyzer.kinds import _sock, file, namespace_set, nsfs, pipe, registry, socket, tty
 from analyzer.kinds.base import Judged
 from analyzer.kinds.file_table import FD
 from analyzer.report.facts import of_objects
@@ -32,20 +36,26 @@ if TYPE_CHECKING:
     from analyzer.snapshot.value import Snapshot
 
 _UNMAPPABLE: Final = frozenset({"write", "path"})  # do_mmap() wants FMODE_READ, and so does execve
+# What nobody but mappings holds; of devices, and of what the kernel makes itself (/[aio], "/drm mm
+# object"), that is not known.
+_PLAIN: Final = re.compile(r"/(?:memfd:|SYSV|dev/shm/|(?!dev/|[^/]* \(deleted\)$))")
 
 
 class _Known(NamedTuple):
     """What terms are made of: by namespace (objref) how many sets have it, where that is certain.
 
     `lone` are tasks (tids) of which nobody else has the same namespaces.
-    `lent` are files (objrefs) that may have more references than descriptors; `mapped` are those
-    that are mapped, by name.
+    `lent` are files (objrefs) that may have more references than descriptors, `busy` the sockets
+    that they are; `mapped` are files that are mapped, by name. `once` are the inodes, and names, of
+    which there is one file.
     """
 
     sets: Mapping[int, int]
     lone: AbstractSet[int]
     lent: AbstractSet[int]
+    busy: AbstractSet[int]
     mapped: Mapping[str, AbstractSet[int]]
+    once: AbstractSet[object]
 
 
 def counted(snapshot: Snapshot, objects: Sequence[ReportObject]) -> list[ReportObject]:
@@ -55,7 +65,10 @@ def counted(snapshot: Snapshot, objects: Sequence[ReportObject]) -> list[ReportO
         if any(by.mapped for by in one.holders):
             mapped.setdefault(one.name or "", set()).add(one.objref)
     spaces = _spaces(snapshot)
-    known = _Known(_sets(spaces), _lone(spaces), _lent(snapshot), mapped)
+    lent = _lent(snapshot)
+    known = _Known(
+        _sets(spaces), _lone(spaces), lent, _sockets(snapshot, lent), mapped, _once(objects)
+    )
     return [_with_count(one, _count(one, known)) for one in objects]
 
 
@@ -79,9 +92,46 @@ def _count(one: ReportObject, known: _Known) -> int | None:
         return _of_set(one, known.lone)
     if kind.namespace:
         return _of_namespace(one, known.sets)
+    return one.users + one.outside + one.observer if _is_exact(one, known) else None
+
+
+def _is_exact(one: ReportObject, known: _Known) -> bool:
+    """Tell whether all its holders are known, and how often each holds it."""
+    if one.kind == socket.KIND.name:
+        return _is_quiet(one, known.busy)
+    if all(by.mapped for by in one.holders):
+        return _is_mapped_once(one, known.once)
     exact = one.objref not in known.lent and not _is_mapped(one, known.mapped)
-    exact &= all(_is_known(one, holder, known.lent) for holder in one.holders)
-    return one.users + one.outside + one.observer if exact else None
+    return exact and all(_is_known(one, holder, known.lent) for holder in one.holders)
+
+
+def _is_quiet(one: ReportObject, busy: AbstractSet[int]) -> bool:
+    """Tell whether nobody waits for a unix socket, and holds it meanwhile.
+
+    (unix_stream_connect(), unix_dgram_sendmsg() of net/unix/af_unix.c.) So may who is connected to
+    it; and anybody, where it listens or takes datagrams by its name.
+    """
+    named = one.facts.get("socket.type") == "dgram" and "local" in one.facts
+    if named or one.facts.get("socket.state") in {None, "listening"}:
+        return False
+    return not any(by.kind == one.kind and by.objref in busy for by in one.holders)
+
+
+def _is_mapped_once(one: ReportObject, once: AbstractSet[object]) -> bool:
+    """Tell whether one mapping, which is not that of a program, is all there is of a file."""
+    alone = len(one.holders) == 1 and one.holders[0].slot is not None
+    plain = _PLAIN.match(one.name or "") is not None
+    return alone and plain and all(name in once for name in _called(one))
+
+
+def _called(one: ReportObject) -> tuple[object, ...]:
+    return one.name, (one.dev, one.ino)
+
+
+def _once(objects: Sequence[ReportObject]) -> set[object]:
+    """Return by what one file alone is called: names, inodes."""
+    called = Counter(name for one in objects if one.kind == file.KIND.name for name in _called(one))
+    return {name for name, count in called.items() if count == 1}
 
 
 def _is_mapped(one: ReportObject, mapped: Mapping[str, AbstractSet[int]]) -> bool:
@@ -91,11 +141,16 @@ def _is_mapped(one: ReportObject, mapped: Mapping[str, AbstractSet[int]]) -> boo
 
 
 def _is_known(one: ReportObject, holder: Holder, lent: AbstractSet[int]) -> bool:
-    """Tell whether such holders are all that are known: of files, if they are open as well."""
+    """Tell whether such holders are all that are known: of files, if they are open as well.
+
+    A terminal counts how often it was opened, and its other end.
+    """
     if holder.mapped:
         return any(by.descriptor is not None for by in one.holders)
     if one.kind == pipe.KIND.name:
         return holder.objref not in lent
+    if one.kind == tty.KIND.name:
+        return True
     return holder.kind == TASK or holder.descriptor is not None
 
 
@@ -112,9 +167,9 @@ def _of_namespace(one: ReportObject, sets: Mapping[int, int]) -> int | None:
     structural = registry()[one.kind].judged is Judged.STRUCTURAL
     if structural and not isinstance(sockets, int):
         return None
-    file = sum(by.weight for by in one.holders if by.kind == nsfs.KIND.name)
+    nsfile = sum(by.weight for by in one.holders if by.kind == nsfs.KIND.name)
     has = sets.get(one.objref)
-    return None if has is None else has + file + (int(sockets or 0) if structural else 0)
+    return None if has is None else has + nsfile + (int(sockets or 0) if structural else 0)
 
 
 def _of_sets() -> frozenset[str]:
@@ -162,3 +217,11 @@ def _lent(snapshot: Snapshot) -> set[int]:
     used = [table for table in tables.tolist() if known.get(table, {}).get("files.in_use") != 0]
     lent = np.isin(references["holder"][rows], used)
     return set(references["target"][rows[lent]].tolist())
+
+
+def _sockets(snapshot: Snapshot, files: AbstractSet[int]) -> set[int]:
+    """Return the sockets that some files are open on."""
+    references = snapshot.tables["references"]
+    opened = references["association"] == references.code("association", _sock.SOCK.name)
+    rows = opened & np.isin(references["holder"], np.array(sorted(files), np.int64))
+    return set(references["target"][rows].tolist())

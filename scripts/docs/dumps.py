@@ -317,7 +317,29 @@ _COUNTED: Final = (
             "processes and of users, which process numbers and credentials hold"
         ),
     ),
-    ("what is mapped alone, sockets, terminals", "", "always"),
+    (
+        "files that are only mapped",
+        "one mapping",
+        (
+            "it is mapped twice, or its program runs, or another file has its inode or its name: "
+            "mappings do not tell by which opening they are; of devices, and of what the kernel "
+            "makes"
+        ),
+    ),
+    (
+        "unix sockets",
+        "its file twice (the table of its network namespace has it too), who is connected to it",
+        (
+            "it listens, or takes datagrams by its name: who sends holds it while he waits; so "
+            "may who is connected and is in a system call"
+        ),
+    ),
+    (
+        "pseudo-terminals",
+        "open files, and the other end",
+        "that is not told, or somebody has `/dev/tty` open",
+    ),
+    ("other sockets, other terminals, segments of System V", "", "always"),
 )
 _CERTAIN: Final = (
     ("namespaces: who is in them, who has one open", "witnessed", "witnessed"),

@@ -289,6 +289,64 @@ def test_a_pipe_has_as_many_references_as_open_files() -> None:
     assert counted(reported(made))["pipe:[1]"][0] == 1
 
 
+def mapped(names: Sequence[str], *, exe: bool = False, inode: int = 7) -> list[int | None]:
+    """Return the counts of files of one inode: each name is mapped as often as it is there."""
+    made, _ = machine()
+    memory = made.object("MM", None, holders=[(100, "mm")])
+    for number, name in enumerate(dict.fromkeys(names)):
+        file = made.object("FILE", None, name=name, dev=2049, ino=inode + number // 2)
+        for start in range(names.count(name)):
+            made.reference(file, memory, "vma", 0x1000 * (start + 1))
+        if exe:
+            made.reference(file, memory, "exe")
+    return [one.refcount for one in reported(made).objects if one.name in names]
+
+
+def test_of_what_is_only_mapped_one_mapping_alone_is_one_reference() -> None:
+    assert mapped(["/lib/x"]) == [1]
+    assert mapped(["/lib/x", "/lib/x"]) == [None]  # of one opening, or of two
+    assert mapped(["/lib/x", "/lib/y"]) == [None, None]  # a hard link
+    assert mapped(["/lib/x"], exe=True) == [None]
+    for name in ("/drm mm object (deleted)", "/[aio] (deleted)", "/dev/fb0", "anon_inode:[x]"):
+        assert mapped([name]) == [None]
+    for name in ("/srv/a (deleted)", "/memfd:a (deleted)", "/dev/shm/a"):  # noqa: S108
+        assert mapped([name]) == [1]
+
+
+def talking(*, type_: str = "stream", busy: int = 0, **facts: str) -> dict[str, int | None]:
+    """Return the counts of two unix sockets that are connected, one of them outside."""
+    made, _, table = shared()
+    made.fact(table, "files.in_use", busy)
+    socks = [made.object("SOCKET", None, name=name) for name in ("mine", "theirs")]
+    tables = [made.object("FILE_TABLE", None, holders=[(100, "files")]), table]
+    made.fact(tables[0], "files.in_use", 1)  # who reads from it does not hold it
+    for sock, its in zip(socks, tables, strict=True):
+        file = made.object("FILE", None, holders=[(its, "fd", 9)])
+        made.reference(sock, file, "sock", weight=2)
+        told = {"socket.type": type_, "socket.state": "connected", **facts}
+        for fact, value in told.items():
+            made.fact(sock, fact.replace("_", "."), value)
+    made.reference(socks[0], socks[1], "peer")
+    return {one.name or "": one.refcount for one in reported(made).objects}
+
+
+def test_a_unix_socket_is_held_by_its_file_and_who_is_connected_to_it() -> None:
+    assert talking()["mine"] == 3
+    assert talking(busy=1)["mine"] is None  # it may wait until there is room
+    assert talking(type_="dgram")["mine"] == 3
+    assert talking(type_="dgram", local="/run/x")["mine"] is None  # anybody may send to it
+    assert talking(socket_state="listening")["mine"] is None
+
+
+def test_a_terminal_is_counted_by_its_open_files_and_its_other_end() -> None:
+    made, file = machine()
+    master = made.object("TTY", None, holders=[(file, "tty.file")], name="/dev/ptm0")
+    slave = made.object("TTY", None, holders=[(master, "tty.master")], name="/dev/pts/0")
+    made.reference(slave, file, "tty.file")
+    told = counted(reported(made))
+    assert (told["/dev/ptm0"][0], told["/dev/pts/0"][0]) == (1, 2)
+
+
 def spaces(*sets: tuple[int, tuple[int, ...]]) -> dict[str, int | None]:
     """Return the counts of uts (1) and ipc namespaces that tasks have: each task, and which."""
     made = Machine()
