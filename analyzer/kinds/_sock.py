@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from analyzer.kinds.base import I64, U64, Mask
-    from analyzer.memory.reader import Memory
+    from analyzer.memory.reader import Columns, Memory
 
 SOCK: Final = Association("sock", "open on it", SINCE_LINUX_CR)
 # inet_collect() counted a socket once more: two, for the hash that holds no TCP connection.
 AGAIN: Final = Association("sock.again", "open on it, counted twice", LINUX_CR_ONLY, leads=False)
 NET: Final = Association("socket", "is a socket in it")
 
+UNIX: Final = int(socket.AF_UNIX)
 _INTERNET: Final = (int(socket.AF_INET), int(socket.AF_INET6))
 
 
@@ -36,8 +37,8 @@ def _open_own() -> int:
     return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).detach()
 
 
-def owned(memory: Memory, socks: U64) -> tuple[Mask, Mask, I64]:
-    """Return which socks could be read, which are unix sockets, and what their owner accounts for.
+def owned(memory: Memory, socks: U64) -> tuple[Mask, I64, I64]:
+    """Return which socks could be read, their families, and what their owner accounts for.
 
     The last is 1, and 2 for a unix socket that is in the table.
     """
@@ -47,17 +48,15 @@ def owned(memory: Memory, socks: U64) -> tuple[Mask, Mask, I64]:
         {"family": "__sk_common.skc_family"},
         whether={"hashed": "__sk_common.skc_node.pprev"},
     )
-    unix = read.ok & (read["family"] == int(socket.AF_UNIX))
-    return read.ok, unix, 1 + (unix & read["hashed"]).astype(np.int64)
+    family = np.where(read.ok, read["family"], 0).astype(np.int64)
+    return read.ok, family, 1 + ((family == UNIX) & read["hashed"]).astype(np.int64)
 
 
-def namespaces(memory: Memory, socks: U64) -> Edges:
-    """Return the references of socks to their network namespace: a kernel socket has none."""
-    read = memory.gather(
-        socks,
-        "sock",
-        {"net": "__sk_common.skc_net.net", "counted": "__sk_common.skc_net_refcnt"},
-    )
+def namespaces(read: Columns) -> Edges:
+    """Return the references of socks to their network namespace: a kernel socket has none.
+
+    `net` is `skc_net`, and `counted` the `skc_net_refcnt`, of each.
+    """
     holds = np.flatnonzero(read.ok & (read["net"] != 0) & (read["counted"] == 1))
     return Edges(NET, "NET_NS", holds, read["net"][holds])
 
@@ -72,12 +71,11 @@ def _of_files(memory: Memory, files: U64) -> Iterator[Edges]:
     data = memory.gather(files, "file", {"socket": "private_data"})
     # NULL for a file that accept(2) has made and not yet filled.
     sock = memory.gather(data["socket"], "socket", {"sk": "sk"})["sk"]
-    ok, unix, weight = owned(memory, sock)
-    for kind, chosen in (("SOCKET", ok & unix), ("NET_SOCKET", ok & ~unix)):
+    ok, family, weight = owned(memory, sock)
+    for kind, chosen in (("SOCKET", family == UNIX), ("NET_SOCKET", ok & (family != UNIX))):
         at = np.flatnonzero(chosen)
         yield Edges(SOCK, kind, at, sock[at], weight=weight[at])
-    family = memory.gather(sock, "sock", {"family": "__sk_common.skc_family"})
-    at = np.flatnonzero(family.ok & np.isin(family["family"], _INTERNET))
+    at = np.flatnonzero(np.isin(family, _INTERNET))
     yield Edges(AGAIN, "NET_SOCKET", at, sock[at])
 
 

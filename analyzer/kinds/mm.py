@@ -55,24 +55,17 @@ _PERMISSIONS: Final = tuple(
 
 def _walk(memory: Memory, spaces: U64) -> Iterator[Edges]:
     mappings = retried(lambda roots: _mappings(memory, roots), spaces)
-    read = memory.gather(
-        mappings.value,
-        "vm_area_struct",
-        {"file": "vm_file", "start": "vm_start", "flags": ("vm_flags", "__vm_flags")},
-    )
-    backed = read.ok & (read["file"] != 0)
-    torn = mappings.torn.copy()
-    torn[mappings.owner[~read.ok]] = True
-    flags = read["flags"][backed]
+    backed = mappings.read["file"] != 0
+    flags = mappings.read["flags"][backed]
     shared = flags & _VM_MAYSHARE != 0
     yield Edges(
         VMA,
         "FILE",
         mappings.owner[backed],
-        read["file"][backed],
-        read["start"][backed].astype(np.int64),
+        mappings.read["file"][backed],
+        mappings.read["start"][backed].astype(np.int64),
         Details((flags & np.uint64(7)).astype(np.int16) + np.int16(8) * shared, _PERMISSIONS),
-        torn,
+        mappings.torn,
     )
     yield from _user_namespaces(memory, spaces)
     yield from contexts(memory, spaces)
@@ -95,11 +88,21 @@ def _mappings(memory: Memory, spaces: U64) -> Elements:
         {"root": ("mm_mt.ma_root", "mm_rb.rb_node"), "count": "map_count"},
     )
     found = _tree(memory, read["root"])
-    owner = memory.gather(found.value, "vm_area_struct", {"mm": "vm_mm"})
-    right = owner.ok & (owner["mm"] == spaces[found.owner])
+    each = memory.gather(
+        found.value,
+        "vm_area_struct",
+        {
+            "mm": "vm_mm",
+            "file": "vm_file",
+            "start": "vm_start",
+            "flags": ("vm_flags", "__vm_flags"),
+        },
+    )
+    right = each.ok & (each["mm"] == spaces[found.owner])
     counts = np.bincount(found.owner[right], minlength=len(spaces))
     torn = found.torn | ~read.ok | (counts != read["count"])
-    return Elements(found.owner[right], found.index[right], found.value[right], torn)
+    more = {name: column[right] for name, column in each.values.items()}
+    return Elements(found.owner[right], found.index[right], found.value[right], torn, more)
 
 
 def _tree(memory: Memory, roots: U64) -> Elements:

@@ -35,7 +35,13 @@ _LONGEST_CHAIN: Final = 1 << 16
 
 
 def _walk(memory: Memory, socks: U64) -> Iterator[Edges]:
-    yield namespaces(memory, socks)
+    yield namespaces(
+        memory.gather(
+            socks,
+            "sock",
+            {"net": "__sk_common.skc_net.net", "counted": "__sk_common.skc_net_refcnt"},
+        )
+    )
 
 
 def orphans(memory: Memory, nets: U64) -> Iterator[Edges]:

@@ -24,8 +24,9 @@ import numpy as np
 from analyzer.core.model import Impact
 from analyzer.core.values import replace
 from analyzer.kinds._initial import initial
-from analyzer.kinds._sock import FILE_TYPE, NET, names, namespaces, owned
-from analyzer.kinds._sock_facts import UNIX, inode_numbers
+from analyzer.kinds._sock import FILE_TYPE, NET, UNIX, names, namespaces, owned
+from analyzer.kinds._sock_facts import UNIX as FACTS
+from analyzer.kinds._sock_facts import inode_numbers
 from analyzer.kinds.base import (
     LINUX_CR_ONLY,
     SINCE_LINUX_CR,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from analyzer.kinds.base import I64, U64
-    from analyzer.memory.reader import Memory
+    from analyzer.memory.reader import Columns, Memory
 
 SCM: Final = Association("scm", "in flight in its queue")
 BACKLOG: Final = Association("backlog", "has yet to accept it")
@@ -70,14 +71,26 @@ _BUCKETS: Final = 512  # UNIX_HASH_SIZE
 
 
 def _walk(memory: Memory, socks: U64) -> Iterator[Edges]:
-    yield namespaces(memory, socks)
-    yield from _peers(memory, socks)
-    yield from _other_end(memory, socks)
-    yield from _queued(memory, socks)
+    read = memory.gather(
+        socks,
+        "unix_sock",
+        {
+            "net": "sk.__sk_common.skc_net.net",
+            "counted": "sk.__sk_common.skc_net_refcnt",
+            "state": "sk.__sk_common.skc_state",
+            "first": "sk.sk_receive_queue.next",
+            "cred": "sk.sk_peer_cred",
+            "pid": "sk.sk_peer_pid",
+            "peer": "peer",
+        },
+    )
+    yield namespaces(read)
+    yield from _peers(memory, read["peer"])
+    yield from _other_end(memory, read)
+    yield from _queued(memory, socks, read)
 
 
-def _peers(memory: Memory, socks: U64) -> Iterator[Edges]:
-    peer = memory.gather(socks, "unix_sock", {"peer": "peer"})["peer"]
+def _peers(memory: Memory, peer: U64) -> Iterator[Edges]:
     read = memory.gather(
         peer,
         "sock",
@@ -91,9 +104,8 @@ def _peers(memory: Memory, socks: U64) -> Iterator[Edges]:
         yield Edges(association, "SOCKET", at, peer[at])
 
 
-def _other_end(memory: Memory, socks: U64) -> Iterator[Edges]:
+def _other_end(memory: Memory, read: Columns) -> Iterator[Edges]:
     """Yield what a socket remembers for SO_PEERCRED, unless that is the host's anyway."""
-    read = memory.gather(socks, "sock", {"cred": "sk_peer_cred", "pid": "sk_peer_pid"})
     owner = memory.gather(read["cred"], "cred", {"ns": "user_ns"})
     at = np.flatnonzero(owner.ok & (owner["ns"] != initial(memory, "user")))
     yield Edges(PEER_CRED, "CRED", at, read["cred"][at])
@@ -112,13 +124,8 @@ def _of_the_dead(memory: Memory, pids: U64) -> I64:
     return others
 
 
-def _queued(memory: Memory, socks: U64) -> Iterator[Edges]:
+def _queued(memory: Memory, socks: U64, read: Columns) -> Iterator[Edges]:
     queue = socks + np.uint64(memory.offset("sock", "sk_receive_queue"))
-    read = memory.gather(
-        socks,
-        "sock",
-        {"first": "sk_receive_queue.next", "state": "__sk_common.skc_state"},
-    )
     for listens in (True, False):
         chosen = read.ok & (read["first"] != queue) & ((read["state"] == _LISTENS) == listens)
         at = np.flatnonzero(chosen)
@@ -134,8 +141,8 @@ def _queued(memory: Memory, socks: U64) -> Iterator[Edges]:
 def _unaccepted(memory: Memory, connections: Elements) -> Iterator[Edges]:
     """Yield the sockets that wait in the queue of a listener: each as the sender of a message."""
     sock = memory.gather(connections.value, "sk_buff", {"sk": "sk"})["sk"]
-    _, unix, weight = owned(memory, sock)
-    at = np.flatnonzero(unix)
+    _, family, weight = owned(memory, sock)
+    at = np.flatnonzero(family == UNIX)
     yield Edges(BACKLOG, "SOCKET", connections.owner[at], sock[at], weight=weight[at])
 
 
@@ -152,8 +159,8 @@ def _messages(memory: Memory, messages: Elements) -> Iterator[Edges]:
 def _closed_senders(memory: Memory, messages: Elements) -> Edges:
     sock = memory.gather(messages.value, "sk_buff", {"sk": "sk"})["sk"]
     read = memory.gather(sock, "sock", {"file": "sk_socket"})
-    _, unix, _ = owned(memory, sock)
-    at = np.flatnonzero(unix & read.ok & (read["file"] == 0))
+    _, family, _ = owned(memory, sock)
+    at = np.flatnonzero((family == UNIX) & read.ok & (read["file"] == 0))
     pairs = np.stack((messages.owner[at].astype(np.uint64), sock[at]), axis=1)
     _, once = np.unique(pairs, axis=0, return_index=True)
     distinct = pairs[once]
@@ -205,7 +212,7 @@ KIND: Final = Kind(
     names=names,
     finder=Finder(("NET_NS",), _in_tables),
     file_types=(FILE_TYPE,),
-    state=UNIX,
+    state=FACTS,
     lingers=True,
     leaked=Impact.SHARED_STATE,
 )

@@ -10,7 +10,8 @@ All results are flat columns: `owner` is the index of the root that an element b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from analyzer.core.values import dataclass
 from analyzer.memory.programs import CHASE_END
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import numpy.typing as npt
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 
 RETRIES: Final = 3
+_NOTHING: Final[Mapping[str, npt.NDArray[Any]]] = MappingProxyType({})
 # Steps that all rings take together; what is longer is followed one ring at a time, in the kernel.
 _COMMON_STEPS: Final = 16
 _MAX_NODES: Final = 1 << 22
@@ -41,13 +43,15 @@ _SMALL_BLOCK: Final = 512
 class Elements:
     """What a walk found: `value[i]`, at place `index[i]` of root `owner[i]`.
 
-    `torn` has one flag for each root: True when it could not be read whole.
+    `torn` has one flag for each root: True when it could not be read whole. `read` is more that was
+    read of each element, by name, where a walk looks at that anyway.
     """
 
     owner: I64
     index: I64
     value: U64
     torn: Mask
+    read: Mapping[str, npt.NDArray[Any]] = _NOTHING
 
 
 def _empty(roots: int) -> Elements:
@@ -75,6 +79,7 @@ def _replaced(result: Elements, roots: I64, part: Elements) -> Elements:
         np.concatenate((result.index[keep], part.index)),
         np.concatenate((result.value[keep], part.value)),
         torn,
+        {name: np.concatenate((result.read[name][keep], more)) for name, more in part.read.items()},
     )
 
 
