@@ -20,6 +20,7 @@ import numpy as np
 
 from analyzer.core.values import dataclass
 from analyzer.kinds.base import Association, Details, Edges
+from analyzer.memory.distinct import one_of
 from analyzer.memory.stacks import in_progress, words
 from analyzer.memory.walk import RETRIES
 
@@ -101,7 +102,7 @@ def _edges(calls: Calls, held: _Held, keep: Mask, rows: I64) -> Edges:
 
 
 def _borrowed(memory: Memory, calls: Calls, found: Words) -> _Held:
-    tagged = np.isin(found.value & _TAGS, _BORROWED)
+    tagged = one_of(found.value & _TAGS, _BORROWED)
     call, file = found.call[tagged], found.value[tagged] & ~_TAGS
     descriptors = _descriptors(memory, calls)
     hit = np.zeros(descriptors.shape, np.bool_)
@@ -128,15 +129,15 @@ def _descriptors(memory: Memory, calls: Calls) -> U64:
 def _meant(number: I64) -> Mask:
     """Tell which of a call's first arguments are descriptors, and not lengths or addresses."""
     columns = (
-        ~np.isin(number, _POLLS),
-        np.isin(number, _BOTH_FIRST),
-        np.isin(number, _FIRST_AND_THIRD),
+        ~one_of(number, _POLLS),
+        one_of(number, _BOTH_FIRST),
+        one_of(number, _FIRST_AND_THIRD),
     )
     return np.stack(columns, axis=1)
 
 
 def _polled(memory: Memory, calls: Calls, found: Words) -> _Held:
-    in_poll = np.isin(calls.number, _POLLS) & ~calls.running
+    in_poll = one_of(calls.number, _POLLS) & ~calls.running
     named = in_poll[found.call] & (found.value == calls.task[found.call])
     call = found.call[named]
     queues = found.address[named] - np.uint64(memory.offset("poll_wqueues", "polling_task"))

@@ -15,6 +15,7 @@ import numpy as np
 
 from analyzer.kinds._sock_facts import inode_numbers
 from analyzer.kinds.base import LINUX_CR_ONLY, SINCE_LINUX_CR, Association, Edges, FileType
+from analyzer.memory.distinct import one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +76,7 @@ def _of_files(memory: Memory, files: U64) -> Iterator[Edges]:
     for kind, chosen in (("SOCKET", family == UNIX), ("NET_SOCKET", ok & (family != UNIX))):
         at = np.flatnonzero(chosen)
         yield Edges(SOCK, kind, at, sock[at], weight=weight[at])
-    at = np.flatnonzero(np.isin(family, _INTERNET))
+    at = np.flatnonzero(one_of(family, _INTERNET))
     yield Edges(AGAIN, "NET_SOCKET", at, sock[at])
 
 

@@ -17,6 +17,7 @@ from analyzer.core.model import Fact
 from analyzer.kinds._named_types import named, plain, texts
 from analyzer.kinds.base import Known, State
 from analyzer.kinds.superblock import device_of
+from analyzer.memory.distinct import one_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -111,7 +112,7 @@ def endpoints(memory: Memory, socks: U64) -> Endpoints:
         {"to6": "__sk_common.skc_v6_daddr.in6_u.u6_addr8",
          "own6": "__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8"},
     )  # fmt: skip
-    ok = read.ok & np.isin(read["family"], (int(socket.AF_INET), int(socket.AF_INET6)))
+    ok = read.ok & one_of(read["family"], (int(socket.AF_INET), int(socket.AF_INET6)))
     sides = []
     for short, long in (("own", "own6"), ("to", "to6")):
         value = _mapped(read[short])
@@ -295,7 +296,7 @@ def _of_others(memory: Memory, socks: U64) -> Told:
         "local": local,
         "remote": remote,
         "socket.queued": Known(queue["length"], queue.ok & queued & (queue["length"] > 0)),
-        "socket.corked": _corked(memory, socks, np.isin(told["socket.protocol"], _UDP)),
+        "socket.corked": _corked(memory, socks, one_of(told["socket.protocol"], _UDP)),
         **_heard(memory, socks, told["socket.family"] == "packet"),
     }
 

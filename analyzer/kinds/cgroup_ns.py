@@ -15,7 +15,7 @@ import numpy as np
 from analyzer.core.values import replace
 from analyzer.kinds._namespace import namespace
 from analyzer.kinds.base import Association, Edges, FileType
-from analyzer.memory.distinct import unique
+from analyzer.memory.distinct import one_of, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ def _of_files(memory: Memory, files: U64) -> Iterator[Edges]:
     inode = memory.gather(data["inode"], "inode", {"sb": "i_sb"})
     blocks = unique(inode["sb"])
     magic = memory.gather(blocks, "super_block", {"magic": "s_magic"})
-    cgroups = blocks[magic.ok & np.isin(magic["magic"], _MAGIC)]
+    cgroups = blocks[magic.ok & one_of(magic["magic"], _MAGIC)]
     seq = np.where(np.isin(inode["sb"], cgroups), data["seq"], np.uint64(0))
     opened = memory.gather(seq, "seq_file", {"file": "private"})
     context = memory.gather(opened["file"], "kernfs_open_file", {"ctx": "priv"})

@@ -35,7 +35,7 @@ from analyzer.kinds.base import ALL_RULES, Counter, Edges, Kind, Known, State
 from analyzer.kinds.cred import OPENED, opened
 from analyzer.kinds.mount import ON, internal, of_vfs, on_detached
 from analyzer.kinds.superblock import device_of
-from analyzer.memory.distinct import unique
+from analyzer.memory.distinct import one_of, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -174,7 +174,7 @@ def _nameless(memory: Memory, dentries: U64) -> Mask:
         {"hashed": "d_hash.pprev", "parent": "d_parent", "superblock": "d_sb"},
     )
     block = memory.gather(read["superblock"], "super_block", {"magic": "s_magic", "root": "s_root"})
-    typed = np.isin(block["magic"], _NAMED_BY_TYPE) | (block["root"] == dentries)
+    typed = one_of(block["magic"], _NAMED_BY_TYPE) | (block["root"] == dentries)
     alone = (read["parent"] == dentries) & typed
     gone: Mask = read.ok & block.ok & (read["hashed"] == 0) & ~alone
     return gone
@@ -228,14 +228,14 @@ def _state(memory: Memory, files: U64) -> Told:
     sized = ok & (kinds == stat.S_IFREG)
     links = inode["links"].astype(np.int64)
     # What never had a name has lost none: memfds are on a mount of the kernel's own.
-    gone = ok & np.isin(kinds, _NAMED) & ((links == 0) | _nameless(memory, read["dentry"]))
+    gone = ok & one_of(kinds, _NAMED) & ((links == 0) | _nameless(memory, read["dentry"]))
     gone[gone] = ~internal(memory, of_vfs(memory, read["mnt"][gone]))
     modes, flags = read["mode"].tolist(), read["flags"].tolist()
     polled = _polled(memory, files).astype(np.int64)
     return {
         "links": Known(links, gone),
         "special": np.where(
-            ok & np.isin(kinds, (stat.S_IFCHR, stat.S_IFBLK)),
+            ok & one_of(kinds, (stat.S_IFCHR, stat.S_IFBLK)),
             texts(list(map(_special, kinds.tolist(), inode["device"].tolist()))),
             "",
         ),
@@ -301,7 +301,7 @@ def open_types(memory: Memory, files: U64) -> npt.NDArray[np.object_]:
         found[magic == number] = word
     alone = entry.ok & block.ok & (entry["parent"] == read["dentry"])
     alone &= block["root"] != read["dentry"]
-    at = np.flatnonzero(alone & np.isin(magic, (_ANON_INODE_MAGIC, _TMPFS_MAGIC)))
+    at = np.flatnonzero(alone & one_of(magic, (_ANON_INODE_MAGIC, _TMPFS_MAGIC)))
     names = entry_names(memory, read["dentry"][at])
     found[at] = [
         _anonymous(name) if number == _ANON_INODE_MAGIC else _in_memory(name)

@@ -17,7 +17,7 @@ from analyzer.kinds._initial import initial
 from analyzer.kinds._sock import NET, names, namespaces
 from analyzer.kinds._sock_facts import OTHERS
 from analyzer.kinds.base import SINCE_LINUX_CR, Association, Counter, Edges, Judged, Kind
-from analyzer.memory.distinct import find, unique
+from analyzer.memory.distinct import find, one_of, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,7 +96,7 @@ def _fileless(memory: Memory, socks: U64) -> U64:
         "sock",
         {"state": "__sk_common.skc_state", "counted": "__sk_common.skc_net_refcnt"},
     )
-    socks = socks[short.ok & (short["counted"] == 1) & ~np.isin(short["state"], _SMALL)]
+    socks = socks[short.ok & (short["counted"] == 1) & ~one_of(short["state"], _SMALL)]
     own = memory.gather(socks, "sock", {"socket": "sk_socket"})
     file = memory.gather(own["socket"], "socket", {"file": "file"})
     alone: U64 = socks[own.ok & ((own["socket"] == 0) | (file.ok & (file["file"] == 0)))]

@@ -31,6 +31,7 @@ from analyzer.kinds.base import (
     Pointer,
     State,
 )
+from analyzer.memory.distinct import one_of
 from analyzer.memory.trees import xarrays
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def segments(memory: Memory, namespaces: U64) -> Iterator[Edges]:
 
 def _is_attach(memory: Memory, files: U64) -> Mask:
     own = memory.gather(files, "file", {"mapping": "f_mapping", "data": "private_data"})
-    ours = own.ok & np.isin(magic_of(memory, files, stat.S_IFREG), _MAGIC)
+    ours = own.ok & one_of(magic_of(memory, files, stat.S_IFREG), _MAGIC)
     data = np.where(ours, own["data"], np.uint64(0))
     segment = memory.gather(data, "shm_file_data", {"file": "file"})
     below = memory.gather(segment["file"], "file", {"mapping": "f_mapping"})

@@ -8,6 +8,7 @@ import numpy as np
 
 from analyzer.core.model import TASK
 from analyzer.lookup.ends import other_ends, peers
+from analyzer.memory.distinct import unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,7 +41,7 @@ def awaited(found: Wait, pid: int, own: Rows, others: Rows, snapshot: Snapshot) 
     name = _BY_RELATION.get(found.where)
     if name is not None:
         parts.append(_related(snapshot, name, pid))
-    return np.unique(np.concatenate(parts)).astype(np.intp)
+    return unique(*parts).astype(np.intp)
 
 
 def _serving(snapshot: Snapshot, devices: Iterable[int]) -> Rows:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.memory.distinct import unique
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -65,10 +67,10 @@ def other_ends(snapshot: Snapshot, files: Rows) -> Rows:
     peers = _paired(snapshot, PEERS, on)
     # What nobody has accepted yet is the listener's.
     queued = which(references, references.where("target", np.concatenate(wider)), ["backlog"])
-    things = np.unique(np.concatenate([on + 1, peers + 1, references["holder"][queued], *wider]))
+    things = unique(on + 1, peers + 1, references["holder"][queued], *wider)
     met = which(references, references.where("target", things), _ON)
     met = met[references["holder_kind"][met] == references.code("holder_kind", "FILE")]
-    found = np.union1d(references["holder"][met] - 1, interfaces)
+    found = unique(references["holder"][met] - 1, interfaces)
     return found[~np.isin(found, files)].astype(np.intp)
 
 
@@ -101,5 +103,5 @@ def beside(snapshot: Snapshot, files: Rows) -> Rows:
         used = which(references, references.where("target", mounts + 1), ["f_path.mnt"])
         ends = [references[end][used] - 1 for end in ("holder", "target")]
         found = np.concatenate([found, superblocks, *ends])
-    wanted = np.unique(found)
+    wanted = unique(found)
     return wanted[~np.isin(wanted, files)].astype(np.intp)

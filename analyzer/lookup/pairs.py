@@ -13,7 +13,7 @@ import numpy as np
 from analyzer.check.links import links
 from analyzer.core.model import TASK, Rules
 from analyzer.core.values import dataclass
-from analyzer.memory.distinct import find
+from analyzer.memory.distinct import find, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -175,7 +175,7 @@ def _up(
         _, fresh = np.unique(np.stack((key, slot)), axis=1, return_index=True)
         fresh = fresh[~np.isin(key[fresh], seen)]
         thing, at, slot, key = thing[fresh], at[fresh], slot[fresh], key[fresh]
-        seen = np.union1d(seen, key[slot < 0])
+        seen = unique(seen, key[slot < 0])
         if not len(at):
             break
     parts = [np.concatenate(part) for part in zip(*ends, strict=True)]

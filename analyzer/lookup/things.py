@@ -26,7 +26,7 @@ from analyzer.lookup.sorts import FILE
 from analyzer.lookup.value import Answer
 from analyzer.lookup.who import Graph, upward
 from analyzer.lookup.words.base import of_now
-from analyzer.memory.distinct import find
+from analyzer.memory.distinct import find, unique
 from analyzer.procfs.people import person
 from analyzer.procfs.places import mount_points
 from analyzer.sources.tasks import proc_levels
@@ -291,7 +291,7 @@ class _Found:
         """Yield what each holds, by what its processes are called; worst first."""
         by_process = called is pairs.comms
         names: dict[str | int, list[int]] = {}
-        for pid in np.unique(pairs.tgid).tolist():
+        for pid in unique(pairs.tgid).tolist():
             name = called.get(pid, "")
             if name:
                 names.setdefault(pid if by_process else name, []).append(pid)
@@ -300,7 +300,7 @@ class _Found:
         tgid, thing = pairs.tgid[at], pairs.thing[at]
         for key, pids in names.items():
             parts = [thing[slice(*np.searchsorted(tgid, [pid, pid + 1]))] for pid in pids]
-            mine = np.unique(np.concatenate(parts))
+            mine = unique(*parts)
             who = f"{called[pids[0]]} ({pids[0]})" if by_process else str(key)
             found.append(Total(who, tuple(pids), len(mine), int(self._amount[mine].sum())))
         yield from sorted(found, key=lambda one: (-one.amount, -one.things, one.pids))
@@ -314,9 +314,9 @@ class _Found:
         known = objects.known("dev")[first]
         points = mount_points() if of_now(snapshot) else {}
         found = []
-        for dev in np.unique(objects["dev"][first[known]]).tolist():
+        for dev in unique(objects["dev"][first[known]]).tolist():
             mine = self._order[known & (objects["dev"][first] == dev)]
-            holding = np.unique(pairs.tgid[np.isin(pairs.thing, mine)])
+            holding = unique(pairs.tgid[np.isin(pairs.thing, mine)])
             where = f" {points[dev]}" if dev in points else ""
             who = f"{os.major(dev)}:{os.minor(dev)}{where}"
             amount = int(self._amount[mine].sum())
@@ -428,7 +428,7 @@ def _facts(snapshot: Snapshot, rows: Rows) -> Mapping[int, dict[str, int | str]]
 
 def _people(snapshot: Snapshot, pids: Integers) -> Mapping[int, Person]:
     """Return who the processes are, where /proc calls them as the tables do."""
-    some = np.unique(pids)[:_MOST_PEOPLE].tolist()
+    some = unique(pids)[:_MOST_PEOPLE].tolist()
     if not of_now(snapshot):
         return {one.pid: one for one in people(snapshot, some)}
     if proc_levels() != 0:

@@ -43,6 +43,7 @@ from analyzer.lookup.value import (
 from analyzer.lookup.words import Query, looked_at, parse
 from analyzer.lookup.words.base import of_now
 from analyzer.lookup.words.process import known_as
+from analyzer.memory.distinct import unique
 from analyzer.procfs import glance
 from analyzer.procfs.people import person
 from analyzer.procfs.places import GONE
@@ -129,19 +130,19 @@ def rows(snapshot: Snapshot, query: Query) -> Rows:
     """Return the rows of the objects that are meant, and of the other ends of these."""
     own = _own(snapshot, query)
     others = (other_ends(snapshot, own), beside(snapshot, own), _awaited(snapshot, query))
-    return np.unique(np.concatenate([own, *others]))
+    return unique(own, *others)
 
 
 def _awaited(snapshot: Snapshot, query: Query) -> Rows:
     found = [m.awaited(snapshot) for m in query.meanings]
-    return np.unique(np.concatenate([np.empty(0, np.intp), *found])).astype(np.intp)
+    return unique(np.empty(0, np.intp), *found).astype(np.intp)
 
 
 def _own(snapshot: Snapshot, query: Query) -> Rows:
     sure = [m.rows(snapshot) for m in query.meanings if not m.guess]
-    found = np.unique(np.concatenate([np.empty(0, np.intp), *sure]))
+    found = unique(np.empty(0, np.intp), *sure)
     guesses = [m.rows(snapshot) for m in query.meanings if m.guess]
-    return np.unique(np.concatenate([found, *guesses])).astype(np.intp)
+    return unique(found, *guesses).astype(np.intp)
 
 
 def enough(snapshot: Snapshot, query: Query) -> bool:
@@ -235,7 +236,7 @@ def _of_what_is_there(snapshot: Snapshot, query: Query) -> Query:
 def _sure(snapshot: Snapshot, query: Query, *, busy: bool) -> tuple[Rows, bool]:
     """Return the rows of what is meant, or else of what is only guessed; and whether that is so."""
     sure = [m.rows(snapshot) for m in query.meanings if not m.guess]
-    found = np.unique(np.concatenate([np.empty(0, np.intp), *sure])).astype(np.intp)
+    found = unique(np.empty(0, np.intp), *sure).astype(np.intp)
     if len(found) or busy:
         return found, False
     guesses = _own(snapshot, query)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy.typing as npt
 
     from analyzer.memory.bpf import U64, Mask
@@ -89,6 +91,14 @@ def _searched(among: Numbers, values: Numbers) -> Rows:
     at = np.empty(len(values), np.intp)
     at[order] = among.searchsorted(values[order])
     return at
+
+
+def one_of(values: npt.NDArray[Any], few: Iterable[object]) -> Mask:
+    """Tell which of the values are one of a few; np.isin() would sort them, or import numpy.ma."""
+    found = np.zeros(values.shape, np.bool_)
+    for one in few:
+        found |= values == one
+    return found
 
 
 def member(values: U64, among: U64) -> Mask:

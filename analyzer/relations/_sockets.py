@@ -5,11 +5,9 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from analyzer.core.values import dataclass
 from analyzer.kinds._sock_facts import Endpoints, endpoints
-from analyzer.memory.distinct import member
+from analyzer.memory.distinct import member, one_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -58,7 +56,7 @@ def internet(world: World) -> Sockets:
         {"net": "__sk_common.skc_net.net", "protocol": "sk_protocol", "type": "sk_type",
          "state": "__sk_common.skc_state", "socket": "sk_socket"},
     )  # fmt: skip
-    at = ends.ok & read.ok & np.isin(read["type"], _NAMED)
+    at = ends.ok & read.ok & one_of(read["type"], _NAMED)
     every = Sockets(
         address, read["net"], read["protocol"], read["state"], read["socket"] == 0, ends
     )

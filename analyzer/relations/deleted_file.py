@@ -14,6 +14,7 @@ import numpy as np
 
 from analyzer.core.model import Impact
 from analyzer.kinds.mount import internal
+from analyzer.memory.distinct import one_of
 from analyzer.relations._files import files, inodes
 from analyzer.relations.base import Related, Relation
 from analyzer.relations.shown import Tied
@@ -33,7 +34,7 @@ def _find(world: World) -> Iterator[Related]:
     found, known = world.once(files), world.once(inodes)
     # What never had a name is no deleted file: pipes and anonymous inodes have no such link count.
     gone = known.good & (known.links == 0) & (known.alias != 0)
-    gone &= np.isin(known.mode & _TYPE, _FILES)
+    gone &= one_of(known.mode & _TYPE, _FILES)
     at = np.flatnonzero(found.good & gone[known.of_file])
     # Nor is a memfd, or anonymous shared memory: they are on mounts of the kernel's own.
     at = at[~internal(world.memory, found.mount[at])]

@@ -17,7 +17,7 @@ import numpy as np
 
 from analyzer.core.model import Impact
 from analyzer.kinds._paths import paths
-from analyzer.memory.distinct import find, member, unique
+from analyzer.memory.distinct import find, member, one_of, unique
 from analyzer.memory.walk import hlists
 from analyzer.relations._anonymous import WATCHERS, anonymous
 from analyzer.relations._files import WRITE, files, inodes
@@ -49,7 +49,7 @@ def _find(world: World) -> Iterator[Related]:
 
 def _of_files(world: World) -> Iterator[Related]:
     memory, found, known = world.memory, world.once(files), world.once(inodes)
-    plain = found.good & np.isin(known.type_of_file(), (stat.S_IFREG, stat.S_IFDIR))
+    plain = found.good & one_of(known.type_of_file(), (stat.S_IFREG, stat.S_IFDIR))
     below = np.flatnonzero(plain & (found.mode & WRITE != 0))
     folder = _folders(memory, found.dentry[below])
     watched, group, on_child = _marks(world, folder)
@@ -81,7 +81,7 @@ def _across(world: World, left: U64, right: U64, watches: Mask) -> Mask:
 def _of_places(world: World) -> Iterator[Related]:
     """Yield who watches whole mounts and filesystems, with some of the files there."""
     memory, found, known = world.memory, world.once(files), world.once(inodes)
-    plain = found.good & np.isin(known.type_of_file(), (stat.S_IFREG, stat.S_IFDIR))
+    plain = found.good & one_of(known.type_of_file(), (stat.S_IFREG, stat.S_IFDIR))
     block = np.where(known.good, known.block, np.uint64(0))[known.of_file]
     for kind, place, marks in (
         ("MOUNT", found.mount, _on_mounts(memory, found.mount)),

@@ -25,6 +25,7 @@ from analyzer.core.model import TASK, Basis, Conclusion, Counted
 from analyzer.kinds import _sock, file, namespace_set, nsfs, pipe, registry, socket, tty
 from analyzer.kinds.base import Judged
 from analyzer.kinds.file_table import FD
+from analyzer.memory.distinct import unique
 from analyzer.report.facts import of_objects
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ def _lent(snapshot: Snapshot) -> set[int]:
     """Return the files of tables that somebody may use, or of which that is not known."""
     references = snapshot.tables["references"]
     rows = np.flatnonzero(references["association"] == references.code("association", FD.name))
-    tables = np.unique(references["holder"][rows])
+    tables = unique(references["holder"][rows])
     known = of_objects(snapshot, tables.tolist())
     used = [table for table in tables.tolist() if known.get(table, {}).get("files.in_use") != 0]
     lent = np.isin(references["holder"][rows], used)

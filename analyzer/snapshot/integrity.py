@@ -15,6 +15,7 @@ from analyzer.core.errors import BadInputError
 from analyzer.core.model import SCHEMAS, TASK, TASKS, Impact
 from analyzer.kinds import slotted
 from analyzer.kinds.base import Slot
+from analyzer.memory.distinct import unique
 from analyzer.snapshot.value import META_KEYS
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def check_ends(tables: Mapping[str, Table], name: str) -> None:
 
 
 def _unique(values: Array, where: str) -> None:
-    if len(np.unique(values)) != len(values):
+    if len(unique(values)) != len(values):
         raise BadInputError(f"{where} has the same value twice: damaged, collect again")
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analyzer.core.values import dataclass, field
+from analyzer.memory.distinct import unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -98,7 +99,7 @@ class Table:
         column = self.columns[name]
         if column.dtype == object:
             return self._where_text(name, frozenset(wanted))
-        keys = np.unique(np.asarray(wanted)).astype(column.dtype)
+        keys = unique(np.asarray(wanted)).astype(column.dtype)
         found = self._indexes.get(name)
         if found is None:
             self._asked[name] = self._asked.get(name, 0) + 1
@@ -183,7 +184,7 @@ def only_used(table: Table) -> Table:
     """Return the table without the words that no row of a category column has."""
     columns, words = dict(table.columns), dict(table.vocabulary)
     for name, vocabulary in table.vocabulary.items():
-        codes = np.unique(table[name])
+        codes = unique(table[name])
         codes = codes[codes >= 0]
         place = np.full(len(vocabulary) + 1, -1, np.int16)  # the last is that of a missing word
         place[codes] = np.arange(len(codes))

@@ -32,7 +32,7 @@ from analyzer.kinds import file_types, registry
 from analyzer.kinds._initial import hosts
 from analyzer.kinds._recognise import samples
 from analyzer.kinds.base import Judged
-from analyzer.memory.distinct import member, unique
+from analyzer.memory.distinct import member, one_of, unique
 from analyzer.snapshot import tables
 from analyzer.snapshot.source import KERNEL, VMCORE
 from analyzer.snapshot.value import Snapshot
@@ -541,7 +541,7 @@ def _stood_still(reading: _Reading, second: _Second, held: Frozen) -> bool:
 def _stopped(tasks: Tasks, inside: U64, held: Frozen) -> bool:
     state = tasks.table["state"]
     letters = [tasks.table.code("state", letter) for letter in _HELD]
-    fixed = np.isin(state, letters) | np.isin(tasks.local, [*held.tids, *held.blocked])
+    fixed = one_of(state, letters) | np.isin(tasks.local, [*held.tids, *held.blocked])
     mine = member(tasks.address, inside) & ~tasks.table["observer"]
     return bool(fixed[mine].all())
 

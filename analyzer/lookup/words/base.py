@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from analyzer.core.values import dataclass, replace
+from analyzer.memory.distinct import unique
 from analyzer.procfs.glance import kept
 from analyzer.procfs.places import Place, filesystem
 from analyzer.snapshot.source import source_of
@@ -236,7 +237,7 @@ def stated(fact: str, test: Callable[[Any], bool]) -> Callable[[Snapshot], Rows]
     def rows(snapshot: Snapshot) -> Rows:
         values, refs = _told(snapshot.tables["facts"], fact)
         chosen = [ref for value, ref in zip(values, refs, strict=True) if test(value)]
-        return np.unique(np.array(chosen, np.intp) - 1)
+        return unique(np.array(chosen, np.intp) - 1)
 
     return rows
 
@@ -286,4 +287,4 @@ def people_of(snapshot: Snapshot, rows: Rows, what: str) -> tuple[Place, ...]:
 
 def joined(*choices: Callable[[Snapshot], Rows]) -> Callable[[Snapshot], Rows]:
     """Return what chooses all that one of several does."""
-    return lambda snapshot: np.unique(np.concatenate([choose(snapshot) for choose in choices]))
+    return lambda snapshot: unique(*(choose(snapshot) for choose in choices))

@@ -23,6 +23,7 @@ from analyzer.lookup.words.base import (
     joined,
     stated,
 )
+from analyzer.memory.distinct import unique
 from analyzer.procfs import blockdev
 from analyzer.procfs.glance import look
 from analyzer.procfs.places import directories, mounts_upon
@@ -97,9 +98,9 @@ def _filesystems(devs: Iterable[int], snapshot: Snapshot) -> Rows:
     superblocks = joined(*choices, stated("on", names.__contains__))(snapshot)
     objects = snapshot.tables["objects"]
     known = superblocks[objects.known("dev")[superblocks]]
-    numbers = np.unique(objects["dev"][known]).tolist()
+    numbers = unique(objects["dev"][known]).tolist()
     files = [alike(("FILE",), dev=number)(snapshot) for number in numbers]
-    return np.unique(np.concatenate([superblocks, *files])).astype(np.intp)
+    return unique(superblocks, *files).astype(np.intp)
 
 
 def _places(dev: int) -> Places:

@@ -35,6 +35,7 @@ from analyzer.lookup.words.base import (
 )
 from analyzer.lookup.words.device import on_device
 from analyzer.lookup.words.port import is_port
+from analyzer.memory.distinct import unique
 from analyzer.procfs.fifos import openers
 from analyzer.procfs.glance import kept, look
 from analyzer.procfs.places import (
@@ -146,16 +147,16 @@ def _mounted(names: Iterable[str], snapshot: Snapshot) -> Rows:
     shows = references["association"] == references.code("association", "superblock")
     holder = references["holder"] - 1
     here = shows & np.isin(holder, named(("MOUNT",), names)(snapshot))
-    superblocks = np.unique(references["target"][here] - 1)
+    superblocks = unique(references["target"][here] - 1)
     known = superblocks[objects.known("dev")[superblocks]]
     files = objects["kind"] == objects.code("kind", "FILE")
     on = files & objects.known("dev") & np.isin(objects["dev"], objects["dev"][known])
-    found = np.union1d(superblocks, np.flatnonzero(on)).astype(np.intp)
+    found = unique(superblocks, np.flatnonzero(on)).astype(np.intp)
     if not len(superblocks):
         return found
     below = tuple(f"{name}/" for name in names)
     stands = (stated(fact, lambda path: path.startswith(below)) for fact in _PLACES)
-    return np.union1d(found, joined(*stands)(snapshot))
+    return unique(found, joined(*stands)(snapshot))
 
 
 def leads_to(path: str, asked: str) -> Iterator[Meaning]:
@@ -304,8 +305,8 @@ def _mounts(path: str, inside: str, dev: int, snapshot: Snapshot) -> Rows:
     shows = references["association"] == references.code("association", "superblock")
     same = alike(("SUPERBLOCK",), dev=dev)(snapshot)
     mine = references["holder"][shows & np.isin(references["target"] - 1, same)] - 1
-    found = np.union1d(rows[np.isin(rows, mine)], named(("MOUNT",), (path,))(snapshot))
-    return np.union1d(found, _detached_too(snapshot, found)) if len(found) else found
+    found = unique(rows[np.isin(rows, mine)], named(("MOUNT",), (path,))(snapshot))
+    return unique(found, _detached_too(snapshot, found)) if len(found) else found
 
 
 def _detached_too(snapshot: Snapshot, mounts: Rows) -> Rows:
@@ -343,7 +344,7 @@ def _watching(snapshot: Snapshot) -> tuple[int, ...]:
     if not _LAST or _LAST[0][0] is not snapshot:
         rows = joined(*(stated(fact, bool) for fact in _WATCHES))(snapshot)
         pairs = Pairs.found(snapshot, rows, np.arange(len(rows)))
-        _LAST[:] = [(snapshot, tuple(np.unique(pairs.tgid).tolist()))]
+        _LAST[:] = [(snapshot, tuple(unique(pairs.tgid).tolist()))]
     return _LAST[0][1]
 
 
@@ -365,7 +366,7 @@ def _on_mount(mount: int, snapshot: Snapshot) -> Rows:
     own = stated("mount_id", lambda one: one == mount)(snapshot) + 1
     on = relations["relation"] == relations.code("relation", "on-mount")
     on &= relations["left_kind"] == relations.code("left_kind", "FILE")
-    return np.unique(relations["left"][on & np.isin(relations["right"], own)] - 1)
+    return unique(relations["left"][on & np.isin(relations["right"], own)] - 1)
 
 
 def _of_mount(path: str, inode: Inode) -> Places:

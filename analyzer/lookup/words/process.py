@@ -15,6 +15,7 @@ from analyzer.lookup.awaited import awaited, relations
 from analyzer.lookup.ends import peers
 from analyzer.lookup.words.base import OF_FILES, Form, Meaning, Recorded, Word, no_rows
 from analyzer.lookup.words.path import leads_to
+from analyzer.memory.distinct import unique
 from analyzer.procfs.people import goes_on, waiting
 from analyzer.procfs.places import waits_for_lock
 from analyzer.procfs.waits import opened, wait
@@ -138,7 +139,7 @@ def _program(pid: int, snapshot: Snapshot) -> Rows:
     references = snapshot.tables["references"]
     own = references["association"] == references.code("association", "exe")
     own &= np.isin(references["holder"], _part(pid, "MM", snapshot) + 1)
-    return np.unique(references["target"][own] - 1)
+    return unique(references["target"][own] - 1)
 
 
 def known_as(snapshot: Snapshot, pid: int) -> int:
@@ -155,7 +156,7 @@ def _part(pid: int, kind: str, snapshot: Snapshot) -> Rows:
     at = references.where("holder", [known])
     by_task = references["holder_kind"][at] == references.code("holder_kind", TASK)
     held = references["target"][at[by_task]] - 1
-    return np.unique(held[objects["kind"][held] == objects.code("kind", kind)])
+    return unique(held[objects["kind"][held] == objects.code("kind", kind)])
 
 
 def _descriptor(pid: int, fd: int, snapshot: Snapshot) -> Rows:
@@ -163,7 +164,7 @@ def _descriptor(pid: int, fd: int, snapshot: Snapshot) -> Rows:
     at = references.where("holder", _part(pid, "FILE_TABLE", snapshot) + 1)
     slot = references["association"][at] == references.code("association", "fd")
     slot &= references["slot"][at] == fd
-    return np.unique(references["target"][at[slot]] - 1)
+    return unique(references["target"][at[slot]] - 1)
 
 
 def _awaited(pid: int, waits: Wait, snapshot: Snapshot) -> Rows:
@@ -180,7 +181,7 @@ def _shared(pid: int, snapshot: Snapshot) -> Rows:
     tasks, references = snapshot.tables["tasks"], snapshot.tables["references"]
     own = tasks["tid"][tasks.where("tgid", [known_as(snapshot, pid)])]
     parts = [_part(pid, kind, snapshot) for kind in ("MM", "FILE_TABLE", "FS", "SIGHAND")]
-    rows = np.unique(np.concatenate(parts))
+    rows = unique(*parts)
     at = references.where("target", rows + 1)
     by_task = references["holder_kind"][at] == references.code("holder_kind", TASK)
     others = at[by_task & ~np.isin(references["holder"][at], own)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.lookup.words.base import Form, Meaning, Word
+from analyzer.memory.distinct import unique
 from analyzer.procfs.people import called
 from analyzer.relations import leading_to
 from analyzer.sources.tasks import exists
@@ -65,14 +66,14 @@ def _segments(number: int, snapshot: Snapshot) -> Rows:
     files = references["target"][paged & np.isin(references["holder"], segments)]
     attached = references["association"] == references.code("association", "shm.attach")
     used = files[np.isin(files, references["target"][attached])]
-    return np.unique(np.concatenate([segments, used]) - 1).astype(np.intp)
+    return (unique(segments, used) - 1).astype(np.intp)
 
 
 def _in_namespaces(kind: str, number: int, snapshot: Snapshot) -> Rows:
     relations = snapshot.tables["relations"]
     here = relations["relation"] == relations.code("relation", "in-ipc-namespace")
     here &= relations["right_kind"] == relations.code("right_kind", kind)
-    return np.unique(relations["right"][here & (relations["slot"] == number)] - 1)
+    return unique(relations["right"][here & (relations["slot"] == number)] - 1)
 
 
 def _listed(table: str, number: int) -> bool:
