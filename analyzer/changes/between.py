@@ -9,7 +9,7 @@ in the second report and did not in the first makes the answer.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.changes import circumstances
 from analyzer.changes.growth import growth
@@ -17,7 +17,7 @@ from analyzer.changes.identity import By, Keys, how, matched
 from analyzer.core.errors import EXIT_LEAK, EXIT_OK, EXIT_UNDECIDED
 from analyzer.core.model import Basis, Side, Status, Verdict
 from analyzer.core.notebook import display
-from analyzer.core.values import dataclass
+from analyzer.core.values import NamedTuple, dataclass
 from analyzer.report.crossed import Crossed
 from analyzer.report.value import Finding, ReportObject
 from analyzer.report.wording import number

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.changes.identity import By, ticks
 from analyzer.check.links import association_flags
 from analyzer.check.subtree import INSIDE
+from analyzer.core.values import NamedTuple
 from analyzer.kinds.base import Slot
 
 if TYPE_CHECKING:

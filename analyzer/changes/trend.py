@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import combinations
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from analyzer.core.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ machine has, however long it takes. A leak that could not be decided in between 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from analyzer.changes.identity import root
 from analyzer.check.subtree import INSIDE
 from analyzer.core.errors import TargetVanishedError
 from analyzer.core.model import Verdict
+from analyzer.core.values import NamedTuple
 from analyzer.report.value import ReportObject
 from analyzer.report.wording import listing, many
 

@@ -6,7 +6,7 @@ do with is left out. Ends that are alike (the same relation to the same thing) a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from analyzer.check.links import association_flags, rows_of
 from analyzer.check.subtree import INSIDE, OBSERVER, OUTSIDE
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK, Impact, Side
-from analyzer.core.values import dataclass
+from analyzer.core.values import NamedTuple, dataclass
 from analyzer.kinds import registry
 from analyzer.relations import relations
 

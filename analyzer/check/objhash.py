@@ -15,11 +15,11 @@ things that are not held, and expects one reference less of a closed socket (SOC
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.check.subtree import other_roots, require_root
 from analyzer.core.model import TASK, Basis, Rules, Side, Verdict
-from analyzer.core.values import dataclass, field
+from analyzer.core.values import NamedTuple, dataclass, field
 from analyzer.kinds import associations, registry
 from analyzer.kinds.base import Judged
 from analyzer.snapshot.source import trusted

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.cli import listed
 from analyzer.cli.output import coloured, columns, emit
 from analyzer.cli.work import machine, strangers
 from analyzer.core.errors import BadInputError
 from analyzer.core.text import SIZES
-from analyzer.core.values import replace
+from analyzer.core.values import NamedTuple, replace
 
 if TYPE_CHECKING:
     from analyzer.lookup.things import Question

@@ -7,7 +7,7 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.cli import options as opt
 from analyzer.cli.arguments import parse_words, split_output
@@ -16,7 +16,7 @@ from analyzer.cli.output import Progress, coloured, columns, emit, note, speak_u
 from analyzer.cli.parameters import Exit
 from analyzer.cli.selection import Selection, chosen_selection, encoding, narrowed, table
 from analyzer.core.errors import BadInputError
-from analyzer.core.values import replace
+from analyzer.core.values import NamedTuple, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,19 +1,22 @@
-"""Frozen dataclasses that cost little to define: a class gets the methods that are written here.
+"""Frozen dataclasses and named tuples that cost little to define.
 
 `dataclasses.dataclass` writes and compiles six functions for every class, half a millisecond each
-time: with the hundred classes that a check imports, a tenth of all that a small one takes. Here
-only `__init__` is compiled, when a second value is made: of half the classes there is one. For who
-uses the classes, and for type checkers, there is no difference; `fields`, `asdict` and so on of
+time, and `typing.NamedTuple` one: with the hundred and fifty classes that a check imports, a tenth
+of all that a small one takes. Here a class gets the methods that are written in this file, and what
+makes its values is compiled only once there are many of them: of most classes there are few. For
+who uses the classes, and for type checkers, there is no difference; `fields`, `asdict` and so on of
 `dataclasses` take them too. That module, and `inspect` with it, is imported where it is needed.
 """
 
 from __future__ import annotations
 
+import collections
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from dataclasses import Field, dataclass, field, replace
+    from typing import NamedTuple
 else:
 
     def field(**said: Any) -> _Said:  # noqa: ANN401
@@ -34,6 +37,18 @@ else:
     def replace(value: Any, /, **changes: Any) -> Any:  # noqa: ANN401
         """Return the value with other fields, as `dataclasses.replace` does."""
         return type(value)(**{**fields(value), **changes})
+
+    class _Named(type):
+        """Makes of a class of `NamedTuple` a plain one of tuples."""
+
+        def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> type:
+            return _named(name, body) if bases else super().__new__(cls, name, bases, body)
+
+    class NamedTuple(metaclass=_Named):
+        """A tuple whose places have names, as `typing.NamedTuple` is."""
+
+
+_LIBRARY: Any = collections  # what a type checker would know too little of
 
 
 def fields(value: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -57,12 +72,14 @@ def _frozen(cls: Any, *, eq: bool, shown: bool, slots: bool) -> Any:  # noqa: AN
     said = {n: v.words if isinstance(v, _Said) else {"default": v} for n, v in given.items()}
     made = {
         "__match_args__": names,
+        "_names": frozenset(names),
         "__dataclass_fields__": _Fields(),
         "__init__": _first,
         "__setattr__": _set,
         "__delattr__": _delete,
         "_factories": _of(said, "default_factory"),
         "_defaults": _of(said, "default"),
+        "_few": iter(range(_FEW)),
     }
     if slots:
         made["__reduce__"] = _reduce  # for `copy`, which else would set what is frozen
@@ -75,6 +92,7 @@ def _frozen(cls: Any, *, eq: bool, shown: bool, slots: bool) -> Any:  # noqa: AN
     return cls
 
 
+_FEW = 100  # the values of a class that are made faster than what makes them is compiled
 _OF_ANY_CLASS = frozenset({"__dict__", "__weakref__"})
 
 
@@ -108,26 +126,31 @@ def _field(cls: Any, name: str) -> Any:  # noqa: ANN401
 
 
 def _first(self: Any, /, *given: Any, **named: Any) -> None:  # noqa: ANN401
-    """Make the first value of a class."""
+    """Make one of the first values of a class."""
     cls: Any = type(self)
-    cls.__init__ = _second
-    names = cls.__match_args__
-    placed = dict(zip(names, given, strict=False))
-    values = {**cls._defaults, **placed, **named}
-    values |= {name: make() for name, make in cls._factories.items() if name not in values}
-    if len(placed) < len(given) or placed.keys() & named or values.keys() != set(names):
-        self.__init__(*given, **named)  # which says what is wrong
-    for name in names:
+    values = _given(cls, given, named)
+    if values is None:
+        cls.__init__ = _compiled(cls)
+        self.__init__(*given, **named)
+        return
+    for name in cls.__match_args__:
         object.__setattr__(self, name, values[name])
     if hasattr(cls, "__post_init__"):
         self.__post_init__()
 
 
-def _second(self: Any, /, *given: Any, **named: Any) -> None:  # noqa: ANN401
-    """Make the second value of a class: now is compiled what makes them."""
-    cls: Any = type(self)
-    cls.__init__ = _compiled(cls)
-    cls.__init__(self, *given, **named)
+def _given(cls: Any, given: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any] | None:  # noqa: ANN401
+    """Return the fields of a new value by name; None where a compiled function is to make it.
+
+    That is so once there are many, and for a wrong one: of that it says what is wrong.
+    """
+    said = dict(zip(cls.__match_args__, given, strict=False), **named)
+    values = {**cls._defaults, **said}
+    for name, make in cls._factories.items():
+        if name not in said:
+            values[name] = make()
+    fits = len(said) == len(given) + len(named) and values.keys() == cls._names
+    return values if fits and next(cls._few, None) is not None else None
 
 
 def _compiled(cls: Any) -> Callable[..., None]:  # noqa: ANN401
@@ -187,4 +210,49 @@ def _delete(self: object, name: str) -> None:
     raise FrozenInstanceError(f"cannot delete field {name!r} of {type(self).__name__}")
 
 
-__all__ = ["dataclass", "field", "fields", "replace"]
+def _named(name: str, body: dict[str, Any]) -> type:
+    names = tuple(body.get("__annotations__", ()))
+    made = {
+        "__slots__": (),
+        "__match_args__": names,
+        "_names": frozenset(names),
+        "__new__": _first_tuple,
+        "__getnewargs__": _values,
+        "_fields": names,
+        "_factories": {},
+        "_defaults": {name: body[name] for name in names if name in body},
+        "_few": iter(range(_FEW)),
+        "_make": classmethod(_of_values),
+        "_replace": _replaced,
+        "_asdict": _as_dict,
+    }
+    place = _LIBRARY._tuplegetter  # noqa: SLF001 - what the library's have for a field
+    places = {name: place(at, None) for at, name in enumerate(names)}
+    return type(name, (tuple,), {"__repr__": _repr, **body, **made, **places})
+
+
+def _first_tuple(cls: Any, /, *given: Any, **named: Any) -> Any:  # noqa: ANN401
+    """Make one of the first tuples of a class."""
+    if len(given) == len(cls._fields) and not named:
+        return tuple.__new__(cls, given)
+    values = _given(cls, given, named)
+    if values is None:
+        theirs = _LIBRARY.namedtuple(cls.__name__, cls._fields, defaults=cls._defaults.values())
+        cls.__new__ = theirs.__new__
+        return cls(*given, **named)
+    return tuple.__new__(cls, map(values.__getitem__, cls._fields))
+
+
+def _of_values(cls: Any, values: Iterable[Any]) -> Any:  # noqa: ANN401
+    return cls(*values)
+
+
+def _replaced(self: Any, /, **changes: Any) -> Any:  # noqa: ANN401
+    return type(self)(**{**self._asdict(), **changes})
+
+
+def _as_dict(self: Any) -> dict[str, Any]:  # noqa: ANN401
+    return dict(zip(self._fields, self, strict=True))
+
+
+__all__ = ["NamedTuple", "dataclass", "field", "fields", "replace"]

@@ -6,8 +6,9 @@ The rules are data, in modules by what they look at (`tasks`, `files`, `sockets`
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from analyzer.core.values import NamedTuple
 from analyzer.criu import files, mounts, sockets, spaces, tasks
 from analyzer.criu.base import Hit, Outcome, Rule
 from analyzer.kinds import registry

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from analyzer.core.values import dataclass, field
+from analyzer.core.values import NamedTuple, dataclass, field
 
 if TYPE_CHECKING:
     from analyzer.check.crossings import Crossing

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import Impact
-from analyzer.core.values import dataclass
+from analyzer.core.values import NamedTuple, dataclass
 from analyzer.criu.base import Crosses, Hit, Outcome, Rule
 from analyzer.criu.view import inside
 

@@ -44,7 +44,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from functools import cache
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -55,7 +55,7 @@ from analyzer.core import extras
 from analyzer.core.errors import no_such
 from analyzer.core.model import TASK, Rules, Side
 from analyzer.core.text import printable
-from analyzer.core.values import dataclass, replace
+from analyzer.core.values import NamedTuple, dataclass, replace
 from analyzer.kinds import registry
 from analyzer.relations import relations as relation_kinds
 from analyzer.report.holders import in_words

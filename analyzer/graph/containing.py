@@ -20,7 +20,7 @@ is False): collect with the scope "host" to know.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from analyzer.check.links import kind_flags
 from analyzer.check.subtree import INSIDE, other_roots, task_sides
 from analyzer.core.model import Basis, Rules, Side, Verdict
 from analyzer.core.text import printable
-from analyzer.core.values import dataclass
+from analyzer.core.values import NamedTuple, dataclass
 from analyzer.kinds import registry, title_of
 from analyzer.report.holders import holders
 from analyzer.report.make import checked_pid, shown

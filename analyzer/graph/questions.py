@@ -19,11 +19,12 @@ the graph is of scope "host", of a snapshot of scope "host".
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK
 from analyzer.core.text import printable
+from analyzer.core.values import NamedTuple
 from analyzer.graph.freeing import cascade
 from analyzer.kinds import associations, registry, title_of
 from analyzer.kinds.base import Judged

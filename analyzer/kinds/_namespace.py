@@ -9,11 +9,12 @@ mnt since 6.18 only).
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from analyzer.core.model import Impact
+from analyzer.core.values import NamedTuple
 from analyzer.kinds._everywhere import finder
 from analyzer.kinds.base import (
     MODERN_ONLY,

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import socket
 from ipaddress import IPv6Address
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from analyzer.core.model import Fact
+from analyzer.core.values import NamedTuple
 from analyzer.kinds._named_types import named, plain, texts
 from analyzer.kinds.base import Known, State
 from analyzer.kinds.superblock import device_of

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from analyzer.core.model import Fact, Impact, Rules
-from analyzer.core.values import dataclass, field
+from analyzer.core.values import NamedTuple, dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

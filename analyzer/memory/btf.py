@@ -15,7 +15,9 @@ from __future__ import annotations
 import contextlib
 import re
 import struct
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from analyzer.core.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.model import TASK, Side, Verdict
+from analyzer.core.values import NamedTuple
 from analyzer.kinds import namespace_kinds, registry, title_of
 from analyzer.plots._style import drawable
 from analyzer.report.holders import Holder, holders

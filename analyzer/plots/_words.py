@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import Side, Status, Verdict
+from analyzer.core.values import NamedTuple
 from analyzer.kinds import registry, title_of
 from analyzer.plots._style import BODY, drawable, fitting
 from analyzer.scene.scene import process_names

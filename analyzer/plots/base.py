@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import io
 import os
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import numpy as np
 
 from analyzer.core import extras
 from analyzer.core.errors import BadInputError
 from analyzer.core.text import printable
-from analyzer.core.values import dataclass
+from analyzer.core.values import NamedTuple, dataclass
 from analyzer.plots import _style
 from analyzer.report.wording import listing, number
 

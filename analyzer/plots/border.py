@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
 from analyzer.core.model import Side, Verdict
+from analyzer.core.values import NamedTuple
 from analyzer.plots import _style
 from analyzer.plots._words import VERDICTS, about
 from analyzer.plots.base import Picture, Plot, Room, drawn, nothing

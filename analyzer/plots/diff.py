@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.changes.between import between
 from analyzer.core.errors import BadInputError
-from analyzer.core.values import replace
+from analyzer.core.values import NamedTuple, replace
 from analyzer.kinds import registry
 from analyzer.plots import _style
 from analyzer.plots.base import (

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import Basis, Side, Verdict
+from analyzer.core.values import NamedTuple
 from analyzer.kinds import registry
 from analyzer.plots import _style
 from analyzer.plots._words import about, leaks, object_label

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.model import Side
+from analyzer.core.values import NamedTuple
 from analyzer.kinds import registry
 from analyzer.plots import _style
 from analyzer.plots._tiles import tiles

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.changes.identity import how, identified, same_subject
 from analyzer.core.model import Verdict
+from analyzer.core.values import NamedTuple
 from analyzer.plots import _style
 from analyzer.plots._words import VERDICTS, about, object_label
 from analyzer.plots.base import (

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import Side, Verdict
+from analyzer.core.values import NamedTuple
 from analyzer.kinds import registry
 from analyzer.plots import _style
 from analyzer.plots._namespaces import Namespace, State, namespaces_of, pins_of

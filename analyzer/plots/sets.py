@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import Side
+from analyzer.core.values import NamedTuple
 from analyzer.plots import _style
 from analyzer.plots._words import Keeper, about, finding, kept
 from analyzer.plots.base import (

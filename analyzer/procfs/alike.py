@@ -5,9 +5,10 @@ Rows of the relation `alike` say it, of the things of a subtree and of others th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from analyzer.core.errors import BadInputError
+from analyzer.core.values import NamedTuple
 from analyzer.kinds import namespace_set
 from analyzer.procfs import evidence, status
 from analyzer.procfs.evidence import Descriptor, Process

@@ -11,10 +11,11 @@ import errno
 import os
 import struct
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from analyzer.core import syscall
 from analyzer.core.errors import NotPermittedError
+from analyzer.core.values import NamedTuple
 from analyzer.procfs import cgroupfs
 
 _ATTR: Final = 128

@@ -6,8 +6,9 @@ The numbers of fields are the contract (images/*.proto): what a newer CRIU adds 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from analyzer.core.values import NamedTuple
 from analyzer.procfs import checkpoint_sockets, checkpoint_state
 from analyzer.procfs.parse import decode
 from analyzer.procfs.protobuf import content, inner, inners, number, numbers

@@ -13,9 +13,10 @@ import socket
 import struct
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from analyzer.core.syscall import call
+from analyzer.core.values import NamedTuple
 from analyzer.procfs.parse import decode
 
 if TYPE_CHECKING:

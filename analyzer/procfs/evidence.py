@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from analyzer.core.values import NamedTuple
 from analyzer.procfs import keeping
 from analyzer.relations.shown import PATH_ONLY, lines
 

@@ -8,9 +8,10 @@ descriptor, not to the file; the kernel adds it to the flags that it shows.
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
 from analyzer.core.model import OBJECTS
+from analyzer.core.values import NamedTuple
 from analyzer.procfs.parse import in_column, malformed
 
 ACCESS: Final = {b"r": 0, b"w": 1, b"u": 2}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import GAPS
+from analyzer.core.values import NamedTuple
 from analyzer.procfs.fs import NotCopiedError, vanished
 from analyzer.snapshot import tables
 

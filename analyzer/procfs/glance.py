@@ -16,8 +16,9 @@ import os
 import select
 import sys
 import time
-from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
+from analyzer.core.values import NamedTuple
 from analyzer.procfs.glancing import ANSWER, NUL
 
 if TYPE_CHECKING:

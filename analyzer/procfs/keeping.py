@@ -9,9 +9,10 @@ somebody is just using it (mutex_trylock()), and names without a path in older k
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
 from analyzer.core.errors import BadInputError
+from analyzer.core.values import NamedTuple
 from analyzer.procfs import fdinfo
 from analyzer.procfs.parse import decode, unescape
 from analyzer.relations.shown import PATH_ONLY

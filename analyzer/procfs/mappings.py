@@ -6,9 +6,10 @@ have two. So such a file is one object for each address space and path, and neve
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
+from analyzer.core.values import NamedTuple
 from analyzer.procfs import maps
 from analyzer.procfs.fs import vanished
 from analyzer.procfs.gaps import attempt, refusal

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
+from analyzer.core.values import NamedTuple
 from analyzer.procfs.parse import decode, device, malformed, number, unescape
 
 _FIELDS: Final = 5  # range, permissions, offset, device, inode; then the path, if there is one

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
+from analyzer.core.values import NamedTuple
 from analyzer.procfs.parse import decode, device, malformed, number, unescape
 
 _FIELDS: Final = 6  # id, parent, device, root, mount point, options; then optional ones, "-", ...

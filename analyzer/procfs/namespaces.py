@@ -8,8 +8,9 @@ process are taken to share one, and others with the same namespaces may (`sets`,
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from analyzer.core.values import NamedTuple
 from analyzer.kinds import associations, namespace_kinds
 from analyzer.procfs import evidence, nslink
 from analyzer.procfs.fs import Links, vanished

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
+
+from analyzer.core.values import NamedTuple
 
 _LINK: Final = re.compile(r"([a-z]+):\[([0-9]{1,10})\]\Z", re.ASCII)
 _NAMES: Final = frozenset({"uts", "ipc", "mnt", "net", "pid", "user", "cgroup", "time"})

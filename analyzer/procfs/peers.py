@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
+from analyzer.core.values import NamedTuple
 from analyzer.procfs import diag, nslink
 from analyzer.procfs.diag import Ends
 from analyzer.procfs.parse import decode, unescape

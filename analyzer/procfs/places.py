@@ -11,10 +11,10 @@ import errno
 import os
 import re
 import shlex
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.text import spans
-from analyzer.core.values import dataclass, replace
+from analyzer.core.values import NamedTuple, dataclass, replace
 from analyzer.procfs import mountinfo
 from analyzer.procfs.glance import kept, look
 from analyzer.procfs.parse import unescape

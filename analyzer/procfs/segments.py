@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from analyzer.core.values import NamedTuple
 from analyzer.relations.shown import Attach
 
 if TYPE_CHECKING:

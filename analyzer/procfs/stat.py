@@ -6,9 +6,10 @@ newlines, since a task can call itself anything.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import TASKS
+from analyzer.core.values import NamedTuple
 from analyzer.procfs.parse import decode, in_column, malformed, number
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ The kernel escapes the newlines of the task's name here, so a line is a line. Wh
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
 from analyzer.core.model import TASKS, UNKNOWN_PARENT, ColumnSpec
+from analyzer.core.values import NamedTuple
 from analyzer.procfs.parse import decode, in_column, malformed
 
 _SIGCHLD: Final = 1 << 16  # in a mask of signals: number 17 (include/uapi/asm-generic/signal.h)

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.model import Impact
+from analyzer.core.values import NamedTuple
 from analyzer.kinds._paths import paths
 from analyzer.kinds.mount import of_vfs
 from analyzer.kinds.superblock import types

@@ -7,11 +7,12 @@ sides can write, and one watches what the other writes if not. Private mappings 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.model import Impact
+from analyzer.core.values import NamedTuple
 from analyzer.kinds._named_types import texts
 from analyzer.memory.distinct import find, member, unique
 from analyzer.relations._files import files

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.text import printable
+from analyzer.core.values import NamedTuple
 from analyzer.criu import Outcome
 from analyzer.report.wording import listing, number, plural
 

@@ -8,10 +8,11 @@ not show: then an object is *consistent with containment*, and these are named.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import Conclusion, Verdict
 from analyzer.core.text import printable
+from analyzer.core.values import NamedTuple
 from analyzer.kinds import registry
 from analyzer.snapshot.source import source_of
 

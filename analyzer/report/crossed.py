@@ -7,13 +7,14 @@ under the rules `modern` what reaches out and what is shared state does.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.check.crossings import crossings
 from analyzer.check.subtree import border
 from analyzer.core.model import TASK, Impact, Rules, Side
+from analyzer.core.values import NamedTuple
 from analyzer.kinds import registry, title_of
 from analyzer.relations import relations
 from analyzer.report.facts import of_objects, of_tasks

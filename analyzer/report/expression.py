@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import operator
 from itertools import repeat
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
 from analyzer.core.text import valid
-from analyzer.core.values import dataclass, field
+from analyzer.core.values import NamedTuple, dataclass, field
 from analyzer.report.columns import by_name
 
 if TYPE_CHECKING:

@@ -26,11 +26,12 @@ searched for anywhere in the value. A byte of a name that is no UTF-8 is the fou
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core import extras
 from analyzer.core.errors import BadInputError, instead
 from analyzer.core.text import SIZES, valid
+from analyzer.core.values import NamedTuple
 from analyzer.report.columns import by_name
 from analyzer.report.expression import (
     EQUAL,

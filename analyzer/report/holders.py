@@ -8,13 +8,13 @@ cheap.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analyzer.check.links import Way, association_flags, kind_flags, reach
 from analyzer.core.model import TASK, Rules, Side
-from analyzer.core.values import replace
+from analyzer.core.values import NamedTuple, replace
 from analyzer.kinds import associations, registry, title_of
 from analyzer.kinds.base import Slot
 from analyzer.procfs.homes import home

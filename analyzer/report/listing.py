@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from analyzer.core.model import TASK
-from analyzer.core.values import dataclass
+from analyzer.core.values import NamedTuple, dataclass
 from analyzer.sources.meta import boot_id
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ somebody knows from there (``TCP.LPORT == 80``) is so found under the name that 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
 
+from analyzer.core.values import NamedTuple
 from analyzer.kinds import registry
 
 if TYPE_CHECKING:

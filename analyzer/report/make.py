@@ -6,7 +6,7 @@ What a report is, is in `value`. Nothing is read or printed here.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from analyzer.check.subtree import INSIDE, other_roots
 from analyzer.core.errors import EXIT_LEAK, EXIT_OK, EXIT_UNDECIDED, BadInputError
 from analyzer.core.model import TASK, Basis, Counted, Impact, Rules, Status, Verdict
 from analyzer.core.registry import UNKNOWN
-from analyzer.core.values import replace
+from analyzer.core.values import NamedTuple, replace
 from analyzer.kinds import namespace_set, registry, title_of
 from analyzer.memory.distinct import unique
 from analyzer.report.consistency import consistency_of, decided

@@ -21,11 +21,12 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.errors import BadInputError, nearest
 from analyzer.core.model import Impact
 from analyzer.core.text import printable
+from analyzer.core.values import NamedTuple
 from analyzer.kinds import registry
 from analyzer.relations import relations
 from analyzer.report.rules import Rule

@@ -8,13 +8,14 @@ decides a verdict.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.check.links import rows_of
 from analyzer.check.subtree import INSIDE, OBSERVER
 from analyzer.core.model import TASK, Conclusion, Side, Verdict
+from analyzer.core.values import NamedTuple
 from analyzer.relations import alike, may_hold
 from analyzer.relations.alike import LIKE, MOVED
 from analyzer.report.holders import holders

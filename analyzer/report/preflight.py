@@ -8,10 +8,11 @@ it, or what has to go first.
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.check.crossings import End
 from analyzer.core.model import TASK, Side
+from analyzer.core.values import NamedTuple
 from analyzer.criu import find
 from analyzer.criu.base import VERSION
 from analyzer.criu.view import View

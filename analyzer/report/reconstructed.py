@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.model import TASK, Basis, Conclusion, Counted
+from analyzer.core.values import NamedTuple
 from analyzer.kinds import _sock, file, namespace_set, nsfs, pipe, registry, socket, tty
 from analyzer.kinds.base import Judged
 from analyzer.kinds.file_table import FD

@@ -9,12 +9,12 @@ worst first), the same bundled for people (`groups`), what else speaks against t
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import Side, Status
 from analyzer.core.notebook import display
 from analyzer.core.text import printable, shorten
-from analyzer.core.values import dataclass, field
+from analyzer.core.values import NamedTuple, dataclass, field
 from analyzer.report.possible import NO_DOUBT
 
 if TYPE_CHECKING:

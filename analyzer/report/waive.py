@@ -8,11 +8,11 @@ finding that he did: he is told once.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.digest import blake2b
 from analyzer.core.model import Impact, Side, Verdict
-from analyzer.core.values import dataclass, replace
+from analyzer.core.values import NamedTuple, dataclass, replace
 from analyzer.kinds import registry
 from analyzer.procfs.homes import home
 from analyzer.report.items import People, joins, of_crossing, of_finding, of_object

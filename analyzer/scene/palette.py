@@ -7,9 +7,10 @@ way of drawing knows it by: cytoscape.js and Graphviz share most of theirs, matp
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from analyzer.core.model import Side, Verdict
+from analyzer.core.values import NamedTuple
 
 BLACK: Final = "#000000"
 ORANGE: Final = "#E69F00"

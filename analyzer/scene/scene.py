@@ -16,12 +16,13 @@ A folded node names its `members`, so that a picture that can be asked may expan
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.model import TASK, Basis, Impact, Side, Verdict
 from analyzer.core.text import printable
+from analyzer.core.values import NamedTuple
 from analyzer.kinds import registry, title_of
 from analyzer.relations import relations
 from analyzer.scene.layout import LEFT, MIDDLE, RIGHT, three_columns

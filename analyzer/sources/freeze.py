@@ -21,7 +21,7 @@ from array import array
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from analyzer.core.errors import (
     EXIT_UNDECIDED,
@@ -29,6 +29,7 @@ from analyzer.core.errors import (
     NotPermittedError,
     TargetVanishedError,
 )
+from analyzer.core.values import NamedTuple
 from analyzer.sources import tracer
 
 if TYPE_CHECKING:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from analyzer.core.errors import BadInputError
 from analyzer.core.text import printable
+from analyzer.core.values import NamedTuple
 from analyzer.procfs.homes import short
 from analyzer.subjects.base import (
     Subject,

@@ -5,11 +5,12 @@ What is new is told as a report tells it, and so is what is gone; of what change
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.changes.between import Answer, Way
 from analyzer.changes.circumstances import span
 from analyzer.core.text import printable, wrap
+from analyzer.core.values import NamedTuple
 from analyzer.report.crossed import Crossed
 from analyzer.report.part import part
 from analyzer.report.value import Finding, ReportObject

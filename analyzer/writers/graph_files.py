@@ -30,13 +30,14 @@ from __future__ import annotations
 
 import json
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
 from analyzer.core.model import Side, Verdict
 from analyzer.core.text import printable, shorten, valid
+from analyzer.core.values import NamedTuple
 from analyzer.kinds import associations, registry
 from analyzer.kinds.base import Slot
 from analyzer.scene.layout import three_columns

@@ -29,10 +29,11 @@ import re
 import xml.etree.ElementTree as ET  # it only writes here
 from collections import Counter
 from html import escape
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import Side, Status, Verdict
 from analyzer.core.text import printable
+from analyzer.core.values import NamedTuple
 from analyzer.kinds import registry
 from analyzer.report import facts, impact
 from analyzer.report.wording import counts, ends, held, number

@@ -5,9 +5,10 @@ The commands are one line each, however long: they are to be copied.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.text import printable, wrap
+from analyzer.core.values import NamedTuple
 from analyzer.criu import Outcome
 from analyzer.report.bundles import TITLES, answer, bundled, everything_of, removals, verdict
 from analyzer.report.wording import number

@@ -9,7 +9,7 @@ it took: a file that is old is no answer.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from analyzer.changes.between import LEAKS
 from analyzer.changes.growth import holdings
 from analyzer.core.model import Status, Verdict
 from analyzer.core.text import printable
+from analyzer.core.values import NamedTuple
 from analyzer.core.version import __version__
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import Basis, Impact, Rules, Side, Status
 from analyzer.core.text import printable, wrap
-from analyzer.core.values import dataclass
+from analyzer.core.values import NamedTuple, dataclass
 from analyzer.kinds import registry
 from analyzer.relations import relations
 from analyzer.report import alike, consistency, facts, inventory

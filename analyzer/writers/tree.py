@@ -15,11 +15,11 @@ stands for them.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import Side, Status, Verdict
 from analyzer.core.text import printable, wrap
-from analyzer.core.values import dataclass
+from analyzer.core.values import NamedTuple, dataclass
 from analyzer.kinds import registry, title_of
 from analyzer.report import alike, facts
 from analyzer.report.grouping import Bundle

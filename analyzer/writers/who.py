@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.errors import EXIT_USAGE
 from analyzer.core.model import JSON_FORMAT, TASK
 from analyzer.core.text import printable, spans, valid, wrap
-from analyzer.core.values import fields, replace
+from analyzer.core.values import NamedTuple, fields, replace
 from analyzer.kinds import registry
 from analyzer.lookup.value import (
     AWAITED,

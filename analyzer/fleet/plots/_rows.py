@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from analyzer.core.values import NamedTuple
 from analyzer.fleet import told
 from analyzer.plots import _style
 from analyzer.plots.base import Room, label_room, more, nothing, rows_axis

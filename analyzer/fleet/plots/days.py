@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from math import ceil
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.values import NamedTuple
 from analyzer.fleet import told
 from analyzer.fleet.plots import _rows
 from analyzer.plots import _style

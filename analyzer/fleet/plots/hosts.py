@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.values import NamedTuple
 from analyzer.fleet import told
 from analyzer.fleet.plots import _rows
 from analyzer.plots import _style

@@ -8,11 +8,11 @@ working directory, a mount): its places, which are asked of /proc and /sys.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analyzer.core.values import dataclass, replace
+from analyzer.core.values import NamedTuple, dataclass, replace
 from analyzer.memory.distinct import unique
 from analyzer.procfs.glance import kept
 from analyzer.procfs.places import Place, filesystem

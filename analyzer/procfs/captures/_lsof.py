@@ -3,8 +3,9 @@ r"""What the two forms of lsof's output have in common: where a descriptor leads
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from analyzer.core.values import NamedTuple
 from analyzer.procfs.parse import decode
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ says of a descriptor that has a line of its own is gainsaid by that.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from analyzer.core.values import NamedTuple
 from analyzer.procfs.captures.base import Capture
 from analyzer.procfs.parse import decode
 
