@@ -109,13 +109,13 @@ def from_unpacked(folder: Path) -> Kernel:
 
 def running() -> Kernel:
     """Take the BTF of the running kernel."""
-    folder, system = VMLINUX.parent, os.uname()
+    vmlinux, system = Path(VMLINUX), os.uname()
     release = re.match(r"[\d.]+", system.release)
     return Kernel(
         release[0] if release else system.release,
         {"x86_64": "amd64", "aarch64": "arm64"}[system.machine],
-        VMLINUX.read_bytes(),
-        {name: (folder / name).read_bytes() for name in loaded(folder)},
+        vmlinux.read_bytes(),
+        {name: (vmlinux.parent / name).read_bytes() for name in loaded(str(vmlinux.parent))},
     )
 
 

@@ -31,7 +31,7 @@ _TOO_BIG: Final = frozenset({"many"})
 
 class _Layout(Layout):
     def __init__(self) -> None:
-        super().__init__(lambda: from_folder(VMLINUX.parent))
+        super().__init__(lambda: from_folder(os.path.dirname(VMLINUX)))
         self.asked: set[Question] = set()
 
     def first(self, struct_name: str, paths: Sequence[str]) -> tuple[str, Field] | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from analyzer.cli.output import note, note_at_the_end
 from analyzer.core import program
 from analyzer.core.errors import BadInputError, NotPermittedError, no_such
+from analyzer.core.pattern import pattern
 from analyzer.core.values import replace
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _words(text: str | None, known: Sequence[str], unknown: str, needs: str) -> 
     return frozenset(name for word in named for name in folded[word.casefold()])
 
 
-_TIME: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|d|)")
+_TIME: Final = pattern(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|d|)")
 _UNITS: Final = {"ms": 1e-3, "": 1.0, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _LONGEST: Final = 366 * 86_400.0
 

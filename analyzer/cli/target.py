@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.errors import BadInputError, TargetVanishedError, no_such
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 _PID_MAX_LIMIT: Final = 1 << 22  # the largest that kernel.pid_max can be (include/linux/threads.h)
 HOST: Final = "host"
-_PROC: Final = Path("/proc")
+_PROC: Final = "/proc"
 _MOST: Final = 1_000  # subjects that are one
 
 
@@ -115,6 +114,8 @@ class Target:
         """Return a request with what is found on this machine, now."""
         if not self.names:
             return request
+        from pathlib import Path
+
         from analyzer.procfs.fs import ProcFs
         from analyzer.sources.tasks import proc_levels
 
@@ -123,7 +124,7 @@ class Target:
                 f"{self.label}: /proc is of another pid namespace than this: name a pid, or mount "
                 "ours (mount -t proc proc /proc)"
             )
-        return self._chosen(ProcFs(_PROC), request, live=True)
+        return self._chosen(ProcFs(Path(_PROC)), request, live=True)
 
     @property
     def lasting(self) -> bool:

@@ -6,7 +6,6 @@ import importlib
 import os
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from analyzer.cli import options as opt
@@ -20,6 +19,7 @@ from analyzer.core.values import NamedTuple, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import numpy as np
     import numpy.typing as npt
@@ -71,7 +71,7 @@ def collected(  # noqa: PLR0913 - what each command was asked for
     return sources.collect(
         target.requested(request) if proc is None else target.in_dump(request),
         source=source.value,
-        proc=None if proc is None else Path(proc),
+        proc=None if proc is None else _path(proc),
         opened=None if proc is None else desk.dump(proc),
         raw_addresses=raw,
         drop_privileges=True,
@@ -133,7 +133,7 @@ def kept(desk: Desk, file: str | None, proc: str | None, progress: Progress) -> 
     from analyzer.sources.request import Request
 
     asked = Request(None, "host", progress=progress)
-    return _of_then(sources.collect(asked, proc=Path(proc), opened=desk.dump(proc)))
+    return _of_then(sources.collect(asked, proc=_path(proc), opened=desk.dump(proc)))
 
 
 def machine(file: str | None, proc: str | None, request: Request, *, quiet: bool) -> Snapshot:
@@ -161,7 +161,13 @@ def strangers(proc: str | None, file: str | None = None) -> list[str]:
         return files
     from analyzer.procfs.mounted import mounted
 
-    return files if mounted(Path(proc)) else [*files, proc]
+    return files if mounted(_path(proc)) else [*files, proc]
+
+
+def _path(name: str) -> Path:
+    from pathlib import Path  # most lines name none
+
+    return Path(name)
 
 
 def judged(
@@ -192,7 +198,7 @@ def either(desk: Desk, name: str, target: Target, progress: Progress) -> Snapsho
     from analyzer.sources.request import Request
 
     request = target.in_dump(Request(target.pid, label=target.label, progress=progress))
-    return sources.collect(request, proc=Path(name), opened=desk.dump(name))
+    return sources.collect(request, proc=_path(name), opened=desk.dump(name))
 
 
 def whole_report(desk: Desk, file: str, target: Target, rules: str = "modern") -> Report:

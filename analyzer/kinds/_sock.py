@@ -8,7 +8,7 @@ keeps a socket that has none yet, accounts for both; so did linux-cr ("a live so
 
 from __future__ import annotations
 
-import socket
+import _socket as socket  # what `socket` is made of: that would import a good deal more
 from typing import TYPE_CHECKING, Final
 
 import numpy as np

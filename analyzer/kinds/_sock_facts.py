@@ -7,8 +7,7 @@ the number of its interface, a vsock the two ids and ports.
 
 from __future__ import annotations
 
-import socket
-from ipaddress import IPv6Address
+import _socket as socket  # what `socket` is made of: that would import a good deal more
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -137,9 +136,11 @@ def _mapped(addresses: npt.NDArray[Any]) -> npt.NDArray[np.bytes_]:
 
 def said(address: bytes, port: int) -> str:
     """Return "10.0.0.1:80" or "[::1]:80"; the address that is any is "*"."""
-    whole = address.ljust(16, b"\0")
     if not address:
         return f"*:{port}"
+    from ipaddress import IPv6Address  # only such a socket needs it
+
+    whole = address.ljust(16, b"\0")
     found = IPv6Address(whole)
     return f"{found.ipv4_mapped or f'[{found}]'}:{port}"
 

@@ -12,13 +12,13 @@ it accounts for no open file.
 
 from __future__ import annotations
 
-import re
 import stat
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.model import Fact, Impact
+from analyzer.core.pattern import pattern
 from analyzer.kinds._named_types import texts
 from analyzer.kinds.base import (
     SINCE_LINUX_CR,
@@ -43,7 +43,7 @@ FILE: Final = Association("tty.file", "open on it", SINCE_LINUX_CR)
 MASTER: Final = Association("tty.master", "the other end of", SINCE_LINUX_CR)
 CONTROLLING: Final = Association("ctty", "has it as controlling terminal")
 
-_SLAVE: Final = re.compile(r"pts(\d+)$")
+_SLAVE: Final = pattern(r"pts(\d+)$")
 _TYPE: Final = 0o170000  # S_IFMT
 _LONGEST: Final = 32  # of the name of a driver
 # include/linux/tty_driver.h; since 6.17 an enum, whose numbers are others.

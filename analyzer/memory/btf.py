@@ -13,10 +13,10 @@ run on a kernel does not parse the file at all.
 from __future__ import annotations
 
 import contextlib
-import re
 import struct
 from typing import TYPE_CHECKING, Final
 
+from analyzer.core.pattern import pattern
 from analyzer.core.values import NamedTuple
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _ALIASES: Final = frozenset({TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG})
 # Words that follow the three words every type starts with: fixed, and per element.
 _FIXED: Final = {INT: 1, ARRAY: 3, VAR: 1, DECL_TAG: 1}
 _PER_ELEMENT: Final = {STRUCT: 3, UNION: 3, ENUM: 2, FUNC_PROTO: 2, DATASEC: 3, ENUM64: 3}
-_STEP: Final = re.compile(r"\.?([A-Za-z_]\w*)|\[(\d+)\]")
+_STEP: Final = pattern(r"\.?([A-Za-z_]\w*)|\[(\d+)\]")
 _POINTER_SIZE: Final = 8
 _MOST_BYTES: Final = 1 << 28  # of a structure, far above the largest
 _MOST_NESTED: Final = 32  # MAX_RESOLVE_DEPTH in kernel/bpf/btf.c

@@ -9,7 +9,6 @@ import contextlib
 import ctypes
 import os
 import pwd
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core import syscall
@@ -209,7 +208,8 @@ def _capabilities() -> tuple[int, int]:
 
 def _status(key: str) -> str:
     try:
-        text = Path("/proc/self/status").read_text(errors="replace")
+        with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
+            text = file.read()
     except OSError:
         return ""
     for line in text.splitlines():

@@ -8,7 +8,7 @@ it against the kernels that they know.
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.values import dataclass
@@ -174,7 +174,7 @@ FEATURES: Final = (
 
 def module_is_there(name: str) -> bool:
     """Tell whether a module is loaded, or built in."""
-    return Path("/sys/module", name).exists()
+    return os.path.exists(f"/sys/module/{name}")
 
 
 def missing(

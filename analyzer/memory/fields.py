@@ -13,7 +13,6 @@ import json
 import os
 import struct
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.digest import blake2b
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 
     from analyzer.memory.btf import Btf
 
-VMLINUX: Final = Path("/sys/kernel/btf/vmlinux")
-_NOTES: Final = Path("/sys/kernel/notes")
+VMLINUX: Final = "/sys/kernel/btf/vmlinux"
+_NOTES: Final = "/sys/kernel/notes"
 _BUILD_ID_NOTE: Final = 3  # NT_GNU_BUILD_ID
 _CACHE_FORMAT: Final = 2
 _MAX_CACHE: Final = 1 << 20
@@ -41,7 +40,7 @@ class Layout:
     `load` is called for the BTF only when the cache cannot answer; `cache` may be None.
     """
 
-    def __init__(self, load: Callable[[], Btf], cache: Path | None = None) -> None:
+    def __init__(self, load: Callable[[], Btf], cache: str | None = None) -> None:
         """Read the cache; a missing or damaged one is an empty one."""
         self._load = load
         self._cache = cache
@@ -98,9 +97,10 @@ class Layout:
         if self._cache is None or len(self._answers) == self._known:
             return
         with contextlib.suppress(OSError):
-            folder = own_folder(os.fspath(self._cache.parent), make=True)
+            parent, name = os.path.split(self._cache)
+            folder = own_folder(parent, make=True)
             try:
-                with whole_in(folder, self._cache.name, force=True) as file:
+                with whole_in(folder, name, force=True) as file:
                     file.write(_packed(self._answers))
             finally:
                 os.close(folder)
@@ -109,24 +109,23 @@ class Layout:
 
 def running_kernel() -> Layout:
     """Return the layout of the running kernel. Raises OSError or BtfError when it has no BTF."""
-    if not VMLINUX.exists():
-        raise FileNotFoundError(2, os.strerror(2), str(VMLINUX))
-    build = build_id()
+    if not os.path.exists(VMLINUX):
+        raise FileNotFoundError(2, os.strerror(2), VMLINUX)
+    folder, build = os.path.dirname(VMLINUX), build_id()
     # With another set of modules there are other answers.
-    build = "-".join((build, *modules.loaded(VMLINUX.parent))) if build else ""
-    return Layout(
-        lambda: modules.from_folder(VMLINUX.parent), _cache_path(build) if build else None
-    )
+    build = "-".join((build, *modules.loaded(folder))) if build else ""
+    return Layout(lambda: modules.from_folder(folder), _cache_path(build) if build else None)
 
 
-def build_id(notes: Path = _NOTES) -> str:
+def build_id(notes: str = _NOTES) -> str:
     """Return the kernel's build id in hex, "" when it tells none.
 
     Taken from the ELF notes in /sys/kernel/notes (elf(5), NT_GNU_BUILD_ID); the version string is
     mixed in, for kernels whose build ids were made equal by a reproducible build.
     """
     try:
-        data = notes.read_bytes()
+        with open(notes, "rb") as file:
+            data = file.read()
     except OSError:
         return ""
     at = 0
@@ -140,14 +139,14 @@ def build_id(notes: Path = _NOTES) -> str:
     return ""
 
 
-def _cache_path(build: str) -> Path | None:
+def _cache_path(build: str) -> str | None:
     base = os.environ.get("XDG_CACHE_HOME", "")
     if not base.startswith("/"):  # the XDG specification: relative paths are to be ignored
         home = os.environ.get("HOME", "")
         if not home.startswith("/"):
             return None
         base = f"{home}/.cache"
-    return Path(base) / "cranalyze" / f"layout-{build}.json"
+    return f"{base}/cranalyze/layout-{build}.json"
 
 
 def _packed(answers: dict[str, Answer]) -> bytes:
@@ -159,9 +158,9 @@ def _digest(text: bytes) -> bytes:
     return blake2b(text, digest_size=32).hexdigest().encode()
 
 
-def _read_cache(path: Path) -> dict[str, Answer]:
+def _read_cache(path: str) -> dict[str, Answer]:
     try:
-        fd = open_own(os.fspath(path))
+        fd = open_own(path)
     except OSError:
         return {}
     with os.fdopen(fd, "rb") as file:

@@ -8,13 +8,13 @@ vmlinux does not know the structure. What no loaded module knows has no objects 
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
 from analyzer.memory.btf import Btf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from analyzer.memory.btf import Field
 
@@ -73,21 +73,26 @@ class Types(Btf):
         return self._modules[name]
 
 
-def loaded(folder: Path) -> tuple[str, ...]:
+def loaded(folder: str) -> tuple[str, ...]:
     """Return which modules of `MODULES` have a BTF in `folder` (/sys/kernel/btf), sorted.
 
     With another answer, the answers about their types are others too.
     """
-    return tuple(sorted(n for n in set(MODULES.values()) if (folder / n).exists()))
+    return tuple(sorted(n for n in set(MODULES.values()) if os.path.exists(f"{folder}/{n}")))
 
 
-def from_folder(folder: Path) -> Types:
+def from_folder(folder: str) -> Types:
     """Return the types of the kernel whose BTF is in `folder`. Raises OSError and BtfError."""
 
     def read(name: str) -> bytes | None:
         try:
-            return (folder / name).read_bytes()
+            return _content(f"{folder}/{name}")
         except OSError:
             return None
 
-    return Types((folder / "vmlinux").read_bytes(), read)
+    return Types(_content(f"{folder}/vmlinux"), read)
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()

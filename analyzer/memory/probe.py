@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-from pathlib import Path
 from typing import Final
 
 from analyzer.core import program
@@ -20,7 +19,7 @@ from analyzer.memory.bpf import Engine, LoadError
 from analyzer.memory.fields import BtfError, running_kernel
 from analyzer.memory.reader import Memory, MissingFieldError
 
-_LOCKDOWN: Final = Path("/sys/kernel/security/lockdown")
+_LOCKDOWN: Final = "/sys/kernel/security/lockdown"
 _INITIAL_USER_NS: Final = "user:[4026531837]"  # PROC_USER_INIT_INO, include/uapi/linux/nsfs.h
 _ENOTSUPP: Final = 524  # include/linux/errno.h; leaks to user space from old kernels' bpf(2)
 
@@ -144,7 +143,7 @@ def _lacks(missing: tuple[str, ...]) -> Probe:
 
 
 def _no_btf() -> Probe:
-    if not Path("/sys/kernel").is_dir():
+    if not os.path.isdir("/sys/kernel"):
         return Probe(
             ok=False,
             code="sysfs",
@@ -194,7 +193,8 @@ def _user_namespace() -> str:
 
 def _lockdown() -> str:
     try:
-        words = _LOCKDOWN.read_text().split()
+        with open(_LOCKDOWN, encoding="ascii") as file:
+            words = file.read().split()
     except OSError:
         return ""
     return next((word.strip("[]") for word in words if word.startswith("[")), "")

@@ -6,10 +6,10 @@ needs CAP_SYS_ADMIN, without which nothing is known. For structures see include/
 
 from __future__ import annotations
 
+import _socket as socket  # what `socket` is made of: that would import a good deal more
 import ctypes
 import errno
 import os
-import socket
 import struct
 from functools import cache
 from typing import TYPE_CHECKING, Final

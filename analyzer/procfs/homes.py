@@ -7,11 +7,11 @@ the outer one is told, which is the one that this machine has.
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from analyzer.core.pattern import pattern
 from analyzer.core.values import dataclass
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ SHORT: Final = 12
 _ID: Final = "[0-9a-f]{64}"
 # What a group of a container is called, by runtime: with cgroupfs and with systemd as the manager.
 _CALLED: Final = tuple(
-    (runtime, re.compile(pattern))
-    for runtime, pattern in (
+    (runtime, pattern(called))
+    for runtime, called in (
         ("podman", rf"libpod-(?:payload-)?({_ID})(?:\.scope)?"),
         ("docker", rf"docker-({_ID})\.scope"),
         ("cri-o", rf"crio-({_ID})(?:\.scope)?"),
@@ -37,15 +37,15 @@ _CALLED: Final = tuple(
 )
 # What is named after the container alone is known by the group that it is in.
 _ABOVE: Final = {"docker": "docker", "lxc": "lxc", "lxc.payload": "lxc"}
-_BARE: Final = re.compile(_ID)
-_POD: Final = re.compile(
+_BARE: Final = pattern(_ID)
+_POD: Final = pattern(
     r"pod([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32})"
     # Below the slice of the kubelet, if it has one; with a group of containerd's own after it.
     r"|(?:[\w.-]+-)?kubepods(?:-\w+)?-pod([0-9a-f_]+)\.slice(?::[^/]*)?"
     rf"|\w+-libpod_pod_({_ID})\.slice"
 )
-_UNIT: Final = re.compile(r".+\.(?:service|scope|socket|mount|swap)")
-_ESCAPED: Final = re.compile(r"\\x([0-9a-f]{2})")
+_UNIT: Final = pattern(r".+\.(?:service|scope|socket|mount|swap)")
+_ESCAPED: Final = pattern(r"\\x([0-9a-f]{2})")
 _PODS: Final = "libpod_parent"
 _SUPERVISOR: Final = "supervisor"  # where nspawn and podman put themselves, beside the payload
 
@@ -121,8 +121,8 @@ def _container(parts: list[str]) -> tuple[str, str, int]:
 
 
 def _named(above: list[str], part: str) -> tuple[str, str]:
-    for runtime, pattern in _CALLED:
-        match = pattern.fullmatch(part)
+    for runtime, called in _CALLED:
+        match = called.fullmatch(part)
         if match:
             return runtime, unescaped(match[1])
     parent = above[-1] if above else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import _socket as socket  # what `socket` is made of: that would import a good deal more
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.values import dataclass

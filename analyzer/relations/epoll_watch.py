@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core.model import Impact
+from analyzer.core.pattern import pattern
 from analyzer.kinds._named_types import items, of_type
 from analyzer.memory.distinct import member
 from analyzer.relations._files import files
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 # Descriptor, inode, and the device of its filesystem as MKDEV() makes it.
-_TARGET: Final = re.compile(r"(\d{1,10}) .* ino:([0-9a-f]{1,16}) sdev:([0-9a-f]{1,8})$", re.ASCII)
+_TARGET: Final = pattern(r"(\d{1,10}) .* ino:([0-9a-f]{1,16}) sdev:([0-9a-f]{1,8})$", re.ASCII)
 
 
 def _find(world: World) -> Iterator[Related]:

@@ -10,12 +10,12 @@ and cannot restore one that the other side holds, or waits for.
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.model import TASK, Impact
+from analyzer.core.pattern import pattern
 from analyzer.core.values import dataclass
 from analyzer.kinds._locks import READ, held
 from analyzer.memory.distinct import find, member, unique
@@ -25,6 +25,7 @@ from analyzer.relations.base import Related, Relation, words
 from analyzer.relations.shown import Tied
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterator
 
     import numpy.typing as npt
@@ -44,7 +45,7 @@ _MINOR_BITS: Final = 20  # include/linux/kdev_t.h
 _MEM_MAJOR: Final = 1  # Documentation/admin-guide/devices.txt: null, zero, full, random
 _KINDS: Final = {"POSIX": _POSIX, "FLOCK": _FLOCK, "LEASE": _LEASE, "OFDLCK": _POSIX | _OFD}
 # A line of /proc/locks, and of fdinfo: 1: -> FLOCK  ADVISORY  WRITE 7 fe:00:12 0 EOF
-_LOCK: Final = re.compile(
+_LOCK: Final = pattern(
     r"[0-9]+: (?P<waits>-> )?(?P<kind>POSIX|FLOCK|LEASE|OFDLCK) +\w+ +(?P<mode>\w+) +"
     r"(?P<pid>-?[0-9]{1,10}) (?P<major>[0-9a-f]{1,3}):(?P<minor>[0-9a-f]{1,5}):"
     r"(?P<ino>[0-9]{1,20}) (?P<start>[0-9]{1,19}) (?P<end>[0-9]{1,19}|EOF)\s*$"

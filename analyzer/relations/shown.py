@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from analyzer.core.model import TASK, Impact
+from analyzer.core.pattern import pattern
 from analyzer.core.values import NamedTuple, dataclass, field
 
 if TYPE_CHECKING:
@@ -36,15 +37,15 @@ OWN_TERMINAL: Final = "/dev/tty"  # opens the controlling terminal, whichever th
 PIPE: Final = "pipe:["  # what has no name is called by the number of its inode
 _ACCESS: Final = 3
 _GONE: Final = "//deleted"  # what show_mountinfo() says of a root that was removed
-_PIPE: Final = re.compile(r"pipe:\[([0-9]{1,20})\]")
-_SOCKET: Final = re.compile(r"socket:\[([0-9]{1,20})\]")
-_INDEX: Final = re.compile(r"[0-9]{1,7}")
-_SIGNED: Final = re.compile(r"-?[0-9]{1,18}")
-_BOOT: Final = re.compile(r"^btime ([0-9]{1,12})$", re.MULTILINE)
-_USED: Final = re.compile(r"^sockets: used ([0-9]{1,9})$", re.MULTILINE)
+_PIPE: Final = pattern(r"pipe:\[([0-9]{1,20})\]")
+_SOCKET: Final = pattern(r"socket:\[([0-9]{1,20})\]")
+_INDEX: Final = pattern(r"[0-9]{1,7}")
+_SIGNED: Final = pattern(r"-?[0-9]{1,18}")
+_BOOT: Final = pattern(r"^btime ([0-9]{1,12})$", re.MULTILINE)
+_USED: Final = pattern(r"^sockets: used ([0-9]{1,9})$", re.MULTILINE)
 _COLUMNS: Final = 14  # of /proc/sysvipc/msg
 _MOST: Final = (1 << 64) - 1
-_ID: Final = re.compile("[1-9][0-9]{0,8}")
+_ID: Final = pattern("[1-9][0-9]{0,8}")
 _TCP: Final = 6
 _TCP_LISTENS: Final = 10  # include/net/tcp_states.h
 _INIT: Final = 1  # the number of the first process of a pid namespace

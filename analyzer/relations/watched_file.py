@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core.model import Impact
+from analyzer.core.pattern import pattern
 from analyzer.kinds._paths import paths
 from analyzer.memory.distinct import find, member, one_of, unique
 from analyzer.memory.walk import hlists
@@ -37,7 +38,7 @@ _ON_CHILD: Final = 0x08000000  # FS_EVENT_ON_CHILD, include/linux/fsnotify_backe
 
 
 # Of fdinfo: the inode, and the device of its filesystem as MKDEV() makes it.
-_MARK: Final = re.compile(r"\bino:([0-9a-f]{1,16}) sdev:([0-9a-f]{1,8})\b", re.ASCII)
+_MARK: Final = pattern(r"\bino:([0-9a-f]{1,16}) sdev:([0-9a-f]{1,8})\b", re.ASCII)
 
 
 def _find(world: World) -> Iterator[Related]:

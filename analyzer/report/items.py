@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import Side
+from analyzer.core.pattern import pattern
 from analyzer.kinds import registry
 from analyzer.procfs.homes import home
 from analyzer.report.rules import Item, Outsider
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     from analyzer.report.value import Facts, Finding, ReportObject
     from analyzer.snapshot.value import Snapshot
 
-_FD: Final = re.compile(r"fd (\d+)")
-_PLACE: Final = re.compile(r"(?:bind mount|\S+ mounted at) (.*) in .*mount namespace.*")
-_SPACE: Final = re.compile(r" in (?:the mount namespace of )?.*\((\d+)\)$")
-_MOUNT: Final = re.compile(r"(?P<path>.*) of (?P<fstype>\S+?)(?P<ro>, read-only)?$", re.DOTALL)
+_FD: Final = pattern(r"fd (\d+)")
+_PLACE: Final = pattern(r"(?:bind mount|\S+ mounted at) (.*) in .*mount namespace.*")
+_SPACE: Final = pattern(r" in (?:the mount namespace of )?.*\((\d+)\)$")
+_MOUNT: Final = pattern(r"(?P<path>.*) of (?P<fstype>\S+?)(?P<ro>, read-only)?$", re.DOTALL)
 _DIRECTIONS: Final = {"reads": "in", "writes": "out", "reads from it": "in", "writes to it": "out",
                       "read": "in", "write": "out", "both": "both", "rdwr": "both"}  # fmt: skip
 _DELETED: Final = " (deleted)"

@@ -16,16 +16,16 @@ here).
 from __future__ import annotations
 
 import os.path
-import re
 from typing import Final
 
 from analyzer.core.model import Rules
+from analyzer.core.pattern import pattern
 from analyzer.kinds import registry
 
 _EBUSY: Final = 16
 _PIN: Final = 1
 _DELETED: Final = " (deleted)"
-_NUMBERED: Final = re.compile(r"[a-z_]+:\[\d+\]")
+_NUMBERED: Final = pattern(r"[a-z_]+:\[\d+\]")
 _INLINE: Final = 36  # DNAME_INLINE_LEN_MIN of 64-bit machines in 2.6.30 (include/linux/dcache.h)
 
 

@@ -7,11 +7,11 @@ finding that he did: he is told once.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.digest import blake2b
 from analyzer.core.model import Impact, Side, Verdict
+from analyzer.core.pattern import pattern
 from analyzer.core.values import NamedTuple, dataclass, replace
 from analyzer.kinds import registry
 from analyzer.procfs.homes import home
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from analyzer.report.value import Finding, ReportObject, ReportOptions, Subject
     from analyzer.snapshot.value import Snapshot
 
-_NUMBERED: Final = re.compile(r"\[\d+\]|\(\d+\)|^\d+$")  # pipe:[7], a process (7)
+_NUMBERED: Final = pattern(r"\[\d+\]|\(\d+\)|^\d+$")  # pipe:[7], a process (7)
 _CONTAINER: Final = "{container}"
 _POLICY: Final = "policy"
 _JOINED: Final = "joined"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from analyzer.sources.tasks import Tasks
 
 _OF_INODES: Final = ("ino", "dev", "mode")
-_PROC: Final = Path("/proc")
+_PROC: Final = "/proc"
 _IFMT: Final = 0o170000
 _MOST_HOLDING: Final = 1_000  # files that are named for what they hold
 _NUMBERED: Final = {0o140000: "socket", 0o010000: "pipe"}  # inode(7)

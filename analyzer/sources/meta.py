@@ -6,7 +6,6 @@ import os
 import platform
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.model import SNAPSHOT_FORMAT
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from analyzer.snapshot.source import SourceInfo
 
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 
 
 @dataclass(frozen=True)
@@ -93,6 +92,7 @@ def run_facts(
 def boot_id() -> str:
     """Return the id of this boot (random(4)), "" when it cannot be read."""
     try:
-        return _BOOT_ID.read_text().strip()
+        with open(_BOOT_ID, encoding="ascii") as file:
+            return file.read().strip()
     except OSError:
         return ""

@@ -9,11 +9,11 @@ comparing inode numbers where the kernel gave one.
 from __future__ import annotations
 
 import os
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+
+from analyzer.core.pattern import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,15 +24,13 @@ if TYPE_CHECKING:
 
 Names = dict[int, str]
 
-_OCTAL: Final = re.compile(rb"\\([0-7]{3})")
+_OCTAL: Final = pattern(rb"\\([0-7]{3})")
 
 
 class Namer:
     """Finds names for objects of kind FILE; `local` maps a tid to the id that /proc shows."""
 
-    def __init__(
-        self, references: Table, holders: Mapping[int, int], proc: Path = Path("/proc")
-    ) -> None:
+    def __init__(self, references: Table, holders: Mapping[int, int], proc: str) -> None:
         """Index who can be asked: `holders` maps an objref of a table or an mm to a task."""
         self._proc = proc
         self._holders = holders
@@ -72,7 +70,8 @@ class Namer:
     def _mapped(self, tid: int) -> Mapping[int, str]:
         if tid not in self._maps:
             try:
-                text = (self._proc / str(tid) / "maps").read_bytes()
+                with open(f"{self._proc}/{tid}/maps", "rb") as file:
+                    text = file.read()
             except OSError:
                 text = b""
             self._maps[tid] = dict(_paths(text.splitlines()))

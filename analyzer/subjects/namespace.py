@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import os
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
+from analyzer.core.pattern import pattern
 from analyzer.core.text import printable
 from analyzer.subjects.base import Family, Form, Subject, listed, tops
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from analyzer.subjects.base import Machine, Process
 
-_NUMBER: Final = re.compile(r"(?:\w+:)?\[?([0-9]{1,10})\]?")
+_NUMBER: Final = pattern(r"(?:\w+:)?\[?([0-9]{1,10})\]?")
 _FOLDER: Final = "/run/netns"
 HOSTS: Final = {"pid": 4026531836, "net": 0}
 """Inodes of initial namespaces (include/linux/proc_ns.h); that of the network has no fixed one."""

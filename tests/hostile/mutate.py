@@ -450,7 +450,7 @@ def cache(rng: random.Random, folder: Path) -> Iterator[str]:
     path = folder / "layout.json"
     path.write_bytes(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
     path.chmod(0o600)
-    layout = Layout(refuse, path)
+    layout = Layout(refuse, str(path))
     for ask in (
         lambda: layout.field("file", "f_op"),
         lambda: layout.sizeof("file"),

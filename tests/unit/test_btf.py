@@ -196,7 +196,7 @@ class TestLayout:
             loads.append(1)
             return Btf(maker.blob())
 
-        return Layout(load, cache), loads
+        return Layout(load, str(cache)), loads
 
     def test_a_second_run_does_not_parse(self, maker: Maker, tmp_path: Path) -> None:
         cache = tmp_path / "deep" / "layout.json"

@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_module_is_asked_for_its_own(folder: Path) -> None:
     (folder / "loop").write_bytes(loop())
-    types = from_folder(folder)
+    types = from_folder(str(folder))
     assert types.field("loop_device", "lo_number") == Field(8, 4, signed=True)
     assert types.sizeof("loop_device") == 24
     assert types.field("file", "refs") == Field(4, 4, signed=True)
@@ -47,7 +47,7 @@ def test_a_module_is_asked_for_its_own(folder: Path) -> None:
 
 
 def test_what_no_loaded_module_has_is_none(folder: Path) -> None:
-    types = from_folder(folder)
+    types = from_folder(str(folder))
     assert types.field("loop_device", "lo_number") is None
     assert types.sizeof("loop_device") is None
     assert types.field("nothing", "x") is None
@@ -69,8 +69,8 @@ def test_a_module_is_read_once_and_only_when_it_matters() -> None:
 
 
 def test_which_modules_are_there(folder: Path) -> None:
-    assert loaded(folder) == ()
+    assert loaded(str(folder)) == ()
     for name in ("loop", "xfs"):
         (folder / name).write_bytes(loop())
-    assert loaded(folder) == ("loop",)
+    assert loaded(str(folder)) == ("loop",)
     assert "loop" in MODULES.values()

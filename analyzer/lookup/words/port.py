@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _socket as socket  # what `socket` is made of: that would import a good deal more
 import re
-import socket
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
