@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _socket as socket  # what `socket` is made of: that would import a good deal more
 import re
-import socket
 import struct
 from collections import Counter
 from typing import TYPE_CHECKING, Final
