@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -25,14 +25,19 @@ from analyzer.core.files import whole_in
 from analyzer.core.values import replace
 from analyzer.kinds import slotted
 from analyzer.kinds.base import Slot
+from analyzer.memory.distinct import one_of
 from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
     from analyzer.snapshot.tables import Table
     from analyzer.snapshot.value import Snapshot
 
+    Column = npt.NDArray[Any]
+    Mask = npt.NDArray[np.bool_]
     U64 = npt.NDArray[np.uint64]
 
 KEY_BYTES: Final = 16
@@ -44,17 +49,14 @@ _AT_ONCE: Final = 1 << 14  # values
 
 
 def hashed(snapshot: Snapshot, key: bytes | None = None) -> Snapshot:
-    """Return the snapshot with every address replaced by its hash under `key` (16 bytes).
+    """Return the snapshot with every known address replaced by its hash under `key` (16 bytes).
 
     Without one, a random key is used and thrown away.
     """
     key = key or os.urandom(KEY_BYTES)
     changed = dict(snapshot.tables)
     for name in ("tasks", "objects"):
-        table = snapshot.tables[name]
-        mask = {"address": table.missing["address"]} if "address" in table.missing else {}
-        column = siphash(table["address"], key)
-        changed[name] = tables.with_columns(table, {"address": column}, mask)
+        changed[name] = _with(snapshot.tables[name], "address", lambda at: siphash(at, key))
     changed["references"] = _mappings_hashed(snapshot.tables["references"], key)
     meta = {**snapshot.meta, "addresses": "hashed", "address_key": key_id(key)}
     return replace(snapshot, meta=meta, tables=changed)
@@ -69,14 +71,57 @@ def mappings_hashed(snapshot: Snapshot, key: bytes | None = None) -> Snapshot:
     return replace(snapshot, tables={**snapshot.tables, "references": references})
 
 
+def told(snapshot: Snapshot, chosen: Mask) -> Snapshot:
+    """Return the snapshot with the addresses of the chosen objects alone.
+
+    Where a mapping starts is known of the chosen ones too, and of no others.
+    """
+    objects, references = snapshot.tables["objects"], snapshot.tables["references"]
+    slots = _mappings(references) & ~chosen[references["target"] - 1]
+    return replace(
+        snapshot,
+        tables={
+            **snapshot.tables,
+            "objects": _without(objects, "address", ~chosen),
+            "references": _without(references, "slot", slots),
+        },
+    )
+
+
 def _mappings_hashed(table: Table, key: bytes) -> Table:
-    codes = [table.code("association", name) for name in slotted(Slot.ADDRESS)]
-    mapping = np.isin(table["association"], codes)
-    slots = table["slot"].copy()
-    told = siphash(slots[mapping].astype(np.uint64), key)
-    slots[mapping] = (told >> np.uint64(1)).astype(np.int64)  # a slot has a sign
-    mask = {"slot": table.missing["slot"]} if "slot" in table.missing else {}
-    return tables.with_columns(table, {"slot": slots}, mask)
+    # A slot has a sign.
+    def hashed_slots(slots: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        return (siphash(slots.astype(np.uint64), key) >> np.uint64(1)).astype(np.int64)
+
+    return _with(table, "slot", hashed_slots, _mappings(table))
+
+
+def _mappings(table: Table) -> Mask:
+    return one_of(
+        table["association"],
+        [table.code("association", name) for name in slotted(Slot.ADDRESS)],
+    )
+
+
+def _with(
+    table: Table,
+    name: str,
+    change: Callable[[Column], Column],
+    rows: Mask | None = None,
+) -> Table:
+    """Return the table with what is known of a column changed, in all rows or those."""
+    known = table.known(name) if rows is None else table.known(name) & rows
+    column = table[name].copy()
+    column[known] = change(column[known])
+    mask = {name: table.missing[name]} if name in table.missing else {}
+    return tables.with_columns(table, {name: column}, mask)
+
+
+def _without(table: Table, name: str, rows: Mask) -> Table:
+    """Return the table with nothing known of a column in some rows."""
+    column = table[name].copy()
+    column[rows] = 0
+    return tables.with_columns(table, {name: column}, {name: rows | ~table.known(name)})
 
 
 def key_id(key: bytes) -> str:

@@ -34,6 +34,7 @@ from analyzer.kinds._recognise import samples
 from analyzer.kinds.base import Judged
 from analyzer.memory.distinct import member, one_of, unique
 from analyzer.snapshot import tables
+from analyzer.snapshot.addresses import told
 from analyzer.snapshot.source import KERNEL, VMCORE
 from analyzer.snapshot.value import Snapshot
 from analyzer.sources import limits, relate, stopped
@@ -164,7 +165,8 @@ def collect(memory: Memory, request: Request) -> Snapshot:
     # An answer to a question names nobody's cgroup.
     described = describe(memory, bare, reading.tasks, chosen, cgroups=not request.question)
     if not request.question:
-        return described  # that of a subtree was seen twice, and its count tells what is missing
+        # That of a subtree was seen twice, and its count tells what is missing.
+        return described if request.wanted is None else told(described, chosen)
     return _still_held(memory, described, reading, chosen)
 
 
