@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.memory.distinct import find, member, unique
-from analyzer.relations._files import files, inodes
+from analyzer.relations._files import files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,19 +57,20 @@ def _names(memory: Memory, dentries: U64) -> tuple[Words, Mask]:
 
 def on(world: World, magic: int) -> Mask:
     """Tell which open files are on a filesystem of a type."""
-    found, known = world.once(files), world.once(inodes)
-    blocks = world.once(_types).get(magic, known.block[:0])
-    result: Mask = found.good & (known.good & member(known.block, blocks))[known.of_file]
+    found = world.once(files)
+    mounts = world.once(_types).get(magic, found.mount[:0])
+    result: Mask = found.good & member(found.mount, mounts)
     return result
 
 
 def _types(world: World) -> Mapping[int, U64]:
-    """Return the filesystems that open files are on by the number of their type."""
-    known = world.once(inodes)
-    blocks = unique(known.block[known.good])
-    read = world.memory.gather(blocks, "super_block", {"magic": "s_magic"})
-    magic = np.where(read.ok, read["magic"], 0)
-    return {int(one): blocks[magic == one] for one in unique(magic)}
+    """Return the mounts that open files are on by the number of their filesystem's type."""
+    found = world.once(files)
+    mounts = unique(found.mount[found.good])
+    read = world.memory.gather(mounts, "mount", {"superblock": "mnt.mnt_sb"})
+    block = world.memory.gather(read["superblock"], "super_block", {"magic": "s_magic"})
+    magic = np.where(block.ok, block["magic"], 0)
+    return {int(one): mounts[magic == one] for one in unique(magic)}
 
 
 def data_of(world: World, addresses: U64) -> U64:

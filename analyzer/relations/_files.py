@@ -9,6 +9,7 @@ import numpy as np
 from analyzer.core.values import dataclass
 from analyzer.kinds._paths import paths
 from analyzer.kinds.mount import of_vfs
+from analyzer.memory.distinct import find, member, unique
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -22,6 +23,7 @@ PATH_ONLY: Final = 0x4000  # FMODE_PATH
 # The struct pid; since 6.12 a struct of its own, a `fown_struct`.
 OWNER: Final = ("f_owner.pid", "f_owner")
 _TYPE: Final = 0o170000  # S_IFMT
+_NOBODY: Final = np.empty(0, np.uint64)
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,9 @@ def files(world: World) -> Files:
 
 @dataclass(frozen=True)
 class Inodes:
-    """The inodes of open files, sorted by address; `of_file` is the row of each file's (`Files`).
+    """Inodes of open files, sorted by address; `of_file` is the row of each file's (`Files`).
+
+    The last row is none (address 0, not `good`), for files that are on another inode.
 
     `mode` and `links` are as stat(2) has them, `alias` is a name of it, `block` its superblock,
     `locks` and `marks` those on it (0 is none, or a kernel without). `good` marks those that could
@@ -99,15 +103,26 @@ class Inodes:
 
 def inodes(world: World) -> Inodes:
     """Return what is known of the inodes of open files (`world.once(inodes)`)."""
-    found = world.once(files)
-    order = np.argsort(found.inode)
-    new = np.ones(len(order), np.bool_)
-    np.not_equal(found.inode[order[1:]], found.inode[order[:-1]], out=new[1:])
-    address = found.inode[order[new]]
-    of_file = np.empty(len(order), np.intp)
-    of_file[order] = np.cumsum(new) - 1
+    return _inodes(world, unique(world.once(files).inode))
+
+
+def met(world: World) -> Inodes:
+    """Return what is known of the inodes of the open files of the subtree (`world.once(met)`).
+
+    Only there can the two sides meet. They are all where all is told.
+    """
+    if world.host or not world.inside:
+        return world.once(inodes)
+    inside, found = world.inside.get("FILE", _NOBODY), world.once(files)
+    return _inodes(world, unique(found.inode[member(found.address, inside)]))
+
+
+def _inodes(world: World, address: U64) -> Inodes:
+    at, there = find(address, world.once(files).inode)
+    # The last row is of the files that are on none of them.
+    rows = np.append(address, np.uint64(0))
     read = world.memory.gather(
-        address,
+        rows,
         "inode",
         {
             "mode": "i_mode",
@@ -117,10 +132,10 @@ def inodes(world: World) -> Inodes:
         },
         {"locks": "i_flctx", "marks": "i_fsnotify_marks"},
     )
-    none = np.zeros(len(address), np.uint64)
+    none = np.zeros(len(rows), np.uint64)
     mode, links = read["mode"].astype(np.int64), read["links"].astype(np.int64)
     return Inodes(
-        address,
+        rows,
         mode,
         links,
         read["alias"],
@@ -128,7 +143,7 @@ def inodes(world: World) -> Inodes:
         read.values.get("locks", none),
         read.values.get("marks", none),
         read.ok,
-        of_file,
+        np.where(there, at, len(address)),
     )
 
 

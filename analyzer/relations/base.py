@@ -71,13 +71,15 @@ class Block(Protocol):
 class World:
     """What a reading met: addresses by kind (sorted), and the references between them.
 
-    `inside` are those that the subtree owns. In a reading of the whole machine there are none.
+    `inside` are those that the subtree owns. In a reading of the whole machine there are none. With
+    `host`, what is outside alone is to be told too.
     """
 
     memory: Memory
     met: Mapping[str, U64]
     inside: Mapping[str, U64]
     blocks: Sequence[Block]
+    host: bool = False
     _made: dict[object, Any] = field(default_factory=dict)
 
     def all(self, kind: str) -> U64:

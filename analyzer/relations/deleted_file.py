@@ -15,7 +15,7 @@ import numpy as np
 from analyzer.core.model import Impact
 from analyzer.kinds.mount import internal
 from analyzer.memory.distinct import one_of
-from analyzer.relations._files import files, inodes
+from analyzer.relations._files import files, met
 from analyzer.relations.base import Related, Relation
 from analyzer.relations.shown import Tied
 
@@ -31,7 +31,7 @@ _FILES: Final = (0o100000, 0o010000, 0o040000)  # regular, FIFO, directory
 
 
 def _find(world: World) -> Iterator[Related]:
-    found, known = world.once(files), world.once(inodes)
+    found, known = world.once(files), world.once(met)
     # What never had a name is no deleted file: pipes and anonymous inodes have no such link count.
     gone = known.good & (known.links == 0) & (known.alias != 0)
     gone &= one_of(known.mode & _TYPE, _FILES)

@@ -20,7 +20,7 @@ from analyzer.core.values import dataclass
 from analyzer.kinds._locks import READ, held
 from analyzer.memory.distinct import find, member, unique
 from analyzer.memory.walk import rings
-from analyzer.relations._files import files, inodes
+from analyzer.relations._files import files, met
 from analyzer.relations.base import Related, Relation, words
 from analyzer.relations.shown import Tied
 
@@ -76,7 +76,7 @@ _MEMBER: Final = ("c.flc_blocked_member", "fl_blocked_member")
 
 
 def _find(world: World) -> Iterator[Related]:
-    found, known = world.once(files), world.once(inodes)
+    found, known = world.once(files), world.once(met)
     some = known.good & (known.locks != 0)
     some[some] = ~_memory_devices(world.memory, known.address[some])
     if not some.any():

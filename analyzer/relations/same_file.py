@@ -17,7 +17,7 @@ import numpy as np
 from analyzer.core.model import Impact
 from analyzer.memory.distinct import find, member, unique
 from analyzer.relations._anonymous import on
-from analyzer.relations._files import WRITE, files, inodes
+from analyzer.relations._files import WRITE, files, met
 from analyzer.relations.base import Related, Relation, meet
 from analyzer.relations.shared_mapping import shared
 from analyzer.relations.shown import Tied
@@ -40,7 +40,7 @@ _FILES: Final = (stat.S_IFREG, stat.S_IFIFO)
 
 
 def _find(world: World) -> Iterator[Related]:
-    found, known = world.once(files), world.once(inodes)
+    found, known = world.once(files), world.once(met)
     writes = found.good & (found.mode & WRITE != 0)
     written = np.zeros(len(known.address), np.bool_)
     written[known.of_file[writes]] = True

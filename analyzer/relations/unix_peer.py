@@ -35,11 +35,12 @@ _TYPES: Final = {1: "stream", 2: "datagram", 5: "seqpacket"}
 def _find(world: World) -> Iterator[Related]:
     memory = world.memory
     one, other, _ = world.held("peer")
+    if world.inside:  # of a border only what crosses it is worth its words
+        across = mine(world, "SOCKET", one) != mine(world, "SOCKET", other)
+        one, other = one[across], other[across]
     back = memory.gather(other, "unix_sock", {"peer": "peer"})
     # Of two that are each other's peer one row is enough.
     keep = ~(back.ok & (back["peer"] == one)) | (one < other)
-    if world.inside:  # of a border only what crosses it is worth its words
-        keep &= mine(world, "SOCKET", one) != mine(world, "SOCKET", other)
     one, other = one[keep], other[keep]
     _, waiting, _ = world.held("backlog")
     queued = member(one, unique(waiting)) | member(other, unique(waiting))

@@ -21,7 +21,7 @@ from analyzer.kinds._paths import paths
 from analyzer.memory.distinct import find, member, one_of, unique
 from analyzer.memory.walk import hlists
 from analyzer.relations._anonymous import WATCHERS, anonymous
-from analyzer.relations._files import WRITE, files, inodes
+from analyzer.relations._files import WRITE, files, inodes, met
 from analyzer.relations.base import Related, Relation, meet, words
 from analyzer.relations.shown import NUMBERED, Tied
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from analyzer.kinds.base import U64, Mask
     from analyzer.memory.reader import Memory
+    from analyzer.relations._files import Inodes
     from analyzer.relations.base import World
     from analyzer.relations.shown import File, Key, Shown
 
@@ -48,8 +49,16 @@ def _find(world: World) -> Iterator[Related]:
     yield from _of_places(world)
 
 
+def _watchable(world: World) -> Inodes:
+    """Return the inodes that it matters of who watches them: all, if somebody inside watches."""
+    inside = world.inside.get("FILE", np.empty(0, np.uint64))
+    opened = world.once(anonymous)
+    watches = any(member(opened[name], inside).any() for name in WATCHERS if name in opened)
+    return world.once(inodes if watches else met)
+
+
 def _of_files(world: World) -> Iterator[Related]:
-    memory, found, known = world.memory, world.once(files), world.once(inodes)
+    memory, found, known = world.memory, world.once(files), world.once(_watchable)
     plain = found.good & one_of(known.type_of_file(), (stat.S_IFREG, stat.S_IFDIR))
     below = np.flatnonzero(plain & (found.mode & WRITE != 0))
     folder = _folders(memory, found.dentry[below])
@@ -81,7 +90,7 @@ def _across(world: World, left: U64, right: U64, watches: Mask) -> Mask:
 
 def _of_places(world: World) -> Iterator[Related]:
     """Yield who watches whole mounts and filesystems, with some of the files there."""
-    memory, found, known = world.memory, world.once(files), world.once(inodes)
+    memory, found, known = world.memory, world.once(files), world.once(_watchable)
     plain = found.good & one_of(known.type_of_file(), (stat.S_IFREG, stat.S_IFDIR))
     block = np.where(known.good, known.block, np.uint64(0))[known.of_file]
     for kind, place, marks in (
@@ -142,9 +151,9 @@ def _folders(memory: Memory, dentries: U64) -> U64:
 
 def _marks(world: World, folders: U64) -> tuple[U64, U64, Mask]:
     """Return the marks of files and folders: inode, group, and whether it is told of children."""
-    memory, known = world.memory, world.once(inodes)
+    memory, known = world.memory, world.once(_watchable)
     others = unique(folders)
-    others = others[~member(others, known.address)]
+    others = others[~member(others, known.address[known.good])]
     read = memory.gather(others, "inode", {"marks": "i_fsnotify_marks"})
     address = np.concatenate((known.address[known.good], others[read.ok]))
     marks = np.concatenate((known.marks[known.good], read["marks"][read.ok]))

@@ -89,7 +89,9 @@ def find(
     looks for those too that are no crossings and that a border is asked for. Of a whole reading
     what two have in common is told, and with `alone` what one has: a question is who has it.
     """
-    world = World(memory, _met(expansion, tasks), _inside(memory, expansion), expansion.blocks)
+    world = World(
+        memory, _met(expansion, tasks), _inside(memory, expansion), expansion.blocks, host=host
+    )
     found: list[tuple[str, Related]] = []
     missing = []
     for relation in relations().values():
