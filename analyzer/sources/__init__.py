@@ -161,12 +161,16 @@ def opened(source: str) -> Iterator[tuple[Memory | None, str]]:
 
 
 def _kernel(request: Request, *, raw: bool, drop: bool, memory: Memory | None) -> Snapshot:
+    from analyzer.core import heap
     from analyzer.memory.probe import open_memory
     from analyzer.snapshot.addresses import boot_key, hashed
     from analyzer.sources import kernel
 
     with open_memory() if memory is None else contextlib.nullcontext(memory) as read:
-        refused = _dropped(read.engine.works) if drop else ""
+        refused = ""
+        if drop:  # the process is ours
+            heap.keep()
+            refused = _dropped(read.engine.works)
         snapshot = kernel.collect(read, request)
     if refused:
         snapshot = _with_note(snapshot, f"privileges could not be given up: {refused}")
