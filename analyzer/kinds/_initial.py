@@ -67,20 +67,24 @@ def _once(memory: Memory, name: str, find: Callable[[], int]) -> int:
 
 
 def _set_of_init_task(memory: Memory) -> int:
-    task = np.array([_init_task(memory)], np.uint64)
+    task = _init_task(memory)
     return int(memory.gather(task, "task_struct", {"set": "nsproxy"})["set"][0])
 
 
 def _of_init_task(memory: Memory, holder: str, field: str) -> int:
     if not memory.has(holder, field):
         return 0
-    task = np.array([_init_task(memory)], np.uint64)
+    task = _init_task(memory)
     read = memory.gather(task, "task_struct", {"holder": holder})
     namespace = memory.gather(read["holder"], holder, {"namespace": field})
     return int(namespace["namespace"][0]) if read.ok[0] and namespace.ok[0] else 0
 
 
-def _init_task(memory: Memory) -> int:
+def _init_task(memory: Memory) -> U64:
+    return np.array([_once(memory, "init_task", lambda: _ancestor(memory))], np.uint64)
+
+
+def _ancestor(memory: Memory) -> int:
     task: U64 = np.array([memory.engine.current_task()], np.uint64)
     for _ in range(_MOST_GENERATIONS):
         read = memory.gather(task, "task_struct", {"parent": "real_parent"})

@@ -19,7 +19,6 @@ import mmap
 import os
 import resource
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
@@ -27,7 +26,7 @@ import numpy as np
 from analyzer.core import syscall
 from analyzer.core.errors import NotPermittedError
 from analyzer.memory import programs
-from analyzer.memory.programs import BUFFER, CHASE_MORE, CHASE_TORN, LOWEST_ADDRESS, MAX_READ, OUT
+from analyzer.memory.programs import BUFFER, CHASE_MORE, CHASE_TORN, MAX_READ, NODES, OUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -195,24 +194,21 @@ class Engine:
             self._buffer = mmap.mmap(self._map_fd, BUFFER, mmap.MAP_SHARED)
             self._in = np.frombuffer(self._buffer, np.uint64, OUT // 8)
             self._out = np.frombuffer(self._buffer, np.uint8, offset=OUT)
-            self.program_type = _usable_type(self._map_fd)
-            self._gather = self._load_gather()
+            self.program_type, self._current = _usable(self._map_fd)
+            self._programs.append(self._current)
+            self._gather = self._load(programs.gather, b"crz_gather")
             self._chase = self._load(programs.chase, b"crz_chase")
-            self._current = self._load(programs.current, b"crz_current")
         except BaseException:
             self.close()
             raise
 
-    def _load(self, make: Callable[[int], bytes], name: bytes) -> Program:
-        program = Program(_load_program(make(self._map_fd), name, self.program_type))
-        self._programs.append(program)
-        return program
-
-    def _load_gather(self) -> Program:
+    def _load(self, make: Callable[..., bytes], name: bytes) -> Program:
         try:
-            return self._load(partial(programs.gather, bounded=False), b"crz_gather")
+            fd = _load_program(make(self._map_fd, bounded=False), name, self.program_type)
         except LoadError:  # before 6.9
-            return self._load(partial(programs.gather, bounded=True), b"crz_gather")
+            fd = _load_program(make(self._map_fd, bounded=True), name, self.program_type)
+        self._programs.append(Program(fd))
+        return self._programs[-1]
 
     def __enter__(self) -> Self:
         """Return the engine itself."""
@@ -292,14 +288,14 @@ class Engine:
         cursor, found, verify = start, 0, int(previous != 0)
         status = CHASE_MORE
         while status == CHASE_MORE and found < limit:
-            count = self._chase.run(cursor, previous, head, offset, verify, LOWEST_ADDRESS)
-            state = self._out[: 8 * (count + 3)].view(np.uint64).copy()
+            end = self._chase.run(cursor, previous, head, offset, verify, NODES)
+            state = self._out[: end - OUT].view(np.uint64).copy()
             status, cursor, previous = (int(word) for word in state[:3])
             again = np.flatnonzero(state[3:] == start)
             if len(again) > (not parts):  # a ring that the end is no part of: memory was reused
                 status = CHASE_TORN
             parts.append(state[3:])
-            found += count
+            found += len(parts[-1])
         return np.concatenate(parts), status
 
 
@@ -361,12 +357,13 @@ def _load_program(code: bytes, name: bytes, program_type: int, *, log: bool = Fa
         raise LoadError("bpf(BPF_PROG_LOAD)", error.errno or 0, said) from error
 
 
-def _usable_type(map_fd: int) -> int:
-    """Find a program type that this kernel both loads and test-runs."""
+def _usable(map_fd: int) -> tuple[int, Program]:
+    """Find a program type that this kernel both loads and test-runs, with the `current` of it."""
     failure: LoadError | None = None
+    code = programs.current(map_fd)
     for program_type in (_RAW_TRACEPOINT, _SYSCALL_PROGRAM):
         try:
-            program = Program(_load_program(programs.current(map_fd), b"crz_probe", program_type))
+            program = Program(_load_program(code, b"crz_current", program_type))
         except LoadError as error:
             failure = failure or error
             continue
@@ -374,9 +371,8 @@ def _usable_type(map_fd: int) -> int:
             program.run()
         except LoadError as error:
             failure = failure or error
-        else:
-            return program_type
-        finally:
             program.close()
+        else:
+            return program_type, program
     assert failure is not None  # noqa: S101 - two types were tried and neither returned
     raise failure

@@ -19,15 +19,18 @@ if TYPE_CHECKING:
     U64 = npt.NDArray[np.uint64]
     Mask = npt.NDArray[np.bool_]
 
-# The buffer that programs and Python share: addresses in, bytes out. A value larger than
-# KMALLOC_MAX_SIZE (4 MiB) is refused by older kernels.
-BUFFER: Final = 4 << 20
+# The buffer that programs and Python share: addresses in, bytes out. The kernel clears it.
+BUFFER: Final = 1 << 20
 OUT: Final = 64 << 10
 MAX_READ: Final = 4096
-# Steps of one run. The verifier follows the loop step by step, so loading takes longer the more
-# there are (and 8192 are refused); throughput hardly changes above these.
+NODES: Final = OUT + 24
+"""Where the nodes of a chase begin, after status, cursor and previous."""
+# Steps of one run of a `bounded` loop. The verifier follows it step by step, so loading takes
+# longer the more there are (and 8192 are refused); throughput hardly changes above these.
 _READS: Final = 128
 _LINKS: Final = 64
+# A list may be a ring that does not end where it should: this many nodes are enough of it.
+_MOST_LINKS: Final = 512
 
 # Kernel half of the address space, for 4- and 5-level page tables and aarch64 alike. Error
 # pointers (the last page) are not addresses. aarch64 may keep a tag in the top byte (KASAN, MTE:
@@ -97,8 +100,7 @@ def gather(map_fd: int, *, bounded: bool) -> bytes:
 
     Its context: in_offset, count, size, out_offset. Each address is replaced by the helper's
     result; in the place of an implausible one (see `plausible`) 0 is read, which always faults. It
-    returns how many were read: all of them, of a `bounded` one no more than 128. Only since 6.9
-    ("bpf: Introduce may_goto instruction") a loop need not be.
+    returns how many were read: all of them, of a `bounded` one no more than 128.
     """
     a = _Assembler()
     a.emit(
@@ -143,23 +145,31 @@ def gather(map_fd: int, *, bounded: bool) -> bytes:
         _insn(_ADD_X, _R8, _R9),
         _insn(_ADD_K, _R6, imm=1),
     )
-    if bounded:
-        a.jump(_JLT_K, "next", _R6, imm=_READS)
-    else:
-        a.jump(_MAY_GOTO, "done")
-        a.jump(_JA, "next")
+    _again(a, _R6, _READS if bounded else None, "done")
     a.label("done")
     a.emit(_insn(_MOV_X, _R0, _R6), _insn(_EXIT))
     return a.finish()
 
 
-def chase(map_fd: int) -> bytes:
+def _again(a: _Assembler, counter: int, steps: int | None, done: str) -> None:
+    """Go on with the "next" step: with no more than so many, or as long as the kernel lets us.
+
+    Only since 6.9 ("bpf: Introduce may_goto instruction") a loop need not have a bound.
+    """
+    if steps is not None:
+        a.jump(_JLT_K, "next", counter, imm=steps)
+        return
+    a.jump(_MAY_GOTO, done)
+    a.jump(_JA, "next")
+
+
+def chase(map_fd: int, *, bounded: bool) -> bytes:
     """Return the program that follows a linked list.
 
     Its context: start, previous, head, offset of the link in a node, whether to verify back links,
-    lowest address. Out come status, cursor, previous, then the nodes; it returns their number.
+    `NODES`. Out come status, cursor, previous, then at NODES the nodes; it returns where they end.
     """
-    status, cursor, nodes = OUT, OUT + 8, OUT + 24
+    status, cursor = OUT, OUT + 8
     a = _Assembler()
     a.emit(
         _insn(_LOAD, _R7, _R1, 0),
@@ -168,15 +178,16 @@ def chase(map_fd: int) -> bytes:
         _insn(_STORE, _FP, _R2, -24),
         _insn(_LOAD, _R2, _R1, 24),
         _insn(_STORE, _FP, _R2, -32),
-        _insn(_LOAD, _R2, _R1, 40),
+        _insn(_LOAD, _R2, _R1, 32),
         _insn(_STORE, _FP, _R2, -40),
-        _insn(_LOAD, _R9, _R1, 32),
-        _insn(_MOV_K, _R6),
+        # A number that the verifier does not know: one that it counts makes each step another one.
+        _insn(_LOAD, _R6, _R1, 40),
+        _insn(_MOV_K, _R9),
     )
     a.label("next")
     a.emit(_insn(_LOAD, _R1, _FP, -24))
     a.jump(_JEQ_X, "end", _R7, _R1)
-    a.emit(_insn(_LOAD, _R1, _FP, -40))
+    a.emit(_number(_R1, LOWEST_ADDRESS))
     a.jump(_JLT_X, "wild", _R7, _R1)
     a.emit(_insn(_MOV_X, _R1, _R7), _insn(_AND_K, _R1, imm=7))
     a.jump(_JNE_K, "wild", _R1)
@@ -190,21 +201,22 @@ def chase(map_fd: int) -> bytes:
         _insn(_CALL, imm=_PROBE_READ_KERNEL),
     )
     a.jump(_JNE_K, "fault", _R0)
-    a.jump(_JEQ_K, "verified", _R9)
+    a.emit(_insn(_LOAD, _R1, _FP, -40))
+    a.jump(_JEQ_K, "verified", _R1)
     a.emit(_insn(_LOAD, _R1, _FP, -8))
     a.jump(_JNE_X, "torn", _R1, _R8)
     a.label("verified")
+    a.jump(_JGT_K, "more", _R6, imm=NODES + 8 * (_MOST_LINKS - 1))
     a.emit(
-        _map_value(_R3, map_fd, nodes),
-        _insn(_MOV_X, _R1, _R6),
-        _insn(0x67, _R1, imm=3),
-        _insn(_ADD_X, _R3, _R1),
+        _map_value(_R3, map_fd),
+        _insn(_ADD_X, _R3, _R6),
         _insn(_STORE, _R3, _R7),
         _insn(_MOV_X, _R8, _R7),
         _insn(_LOAD, _R7, _FP, -16),
-        _insn(_ADD_K, _R6, imm=1),
+        _insn(_ADD_K, _R6, imm=8),
+        _insn(_ADD_K, _R9, imm=1),
     )
-    a.jump(_JLT_K, "next", _R6, imm=_LINKS)
+    _again(a, _R9, _LINKS if bounded else None, "more")
     for label, reason in (
         ("more", CHASE_MORE),
         ("end", CHASE_END),
