@@ -223,7 +223,7 @@ def forked(groups: Groups, spaces: Iterable[int]) -> list[Tied]:
 def of_mapped(
     groups: Groups,
     near: Sequence[Tied],
-    mapped: Mapping[int, tuple[Sequence[Mapped], Sequence[Use]]],
+    mapped: Mapping[int, tuple[Sequence[Mapped], Iterable[Use]]],
     inside: Callable[[Sequence[Task]], bool],
     *,
     host: bool,
@@ -237,25 +237,23 @@ def of_mapped(
     for some in _by_stand_in(near, LIKE).values():
         if len(some) == 1 or (not host and len({inside(groups[space]) for space in some}) == 1):
             continue
-        files: dict[Hashable, list[Member]] = {}
+        sides = {space: inside(groups[space]) for space in some}
+        files: dict[tuple[Mapped, int | None], list[tuple[int, int]]] = {}
         for space in some:
             found, uses = mapped.get(space, ((), ()))
             for use in uses:
-                one = found[use.file]
-                where = "as the program" if use.start is None else f"at {use.start:#x}"
-                member = Member(
-                    ("FILE", (space, use.file)), f"mapped {where}, as where memory was forked from",
-                    inside(groups[space]),
-                )  # fmt: skip
-                files.setdefault((one, use.start), []).append(member)
+                files.setdefault((found[use.file], use.start), []).append((space, use.file))
         seen = set()
-        for members in files.values():
+        for (_, start), keys in files.items():
+            where = "as the program" if start is None else f"at {start:#x}"
+            words = f"mapped {where}, as where memory was forked from"
+            members = [Member(("FILE", key), words, sides[key[0]]) for key in keys]
             if not _meet(members, host=host):
                 continue
             for member in members:
                 if (pair := (member.key, members[0].key)) not in seen:
                     seen.add(pair)
-                    yield Tied(member.key, members[0].key, member.words, LIKE)
+                    yield Tied(*pair, words, LIKE)
 
 
 def _by_stand_in(found: Sequence[Tied], role: str) -> dict[Key, list[int]]:
@@ -283,7 +281,7 @@ def of_both(files: Sequence[File], *, host: bool) -> Iterator[Tied]:
                 yield Tied(other.key, other.key, f"{words}, open", LIKE)
 
 
-def only_mapped(mapped: Mapping[int, tuple[list[Mapped], list[Use]]]) -> Iterator[File]:
+def only_mapped(mapped: Mapping[int, tuple[Sequence[Mapped], Iterable[Use]]]) -> Iterator[File]:
     """Yield the files that processes outside map, by the number of their memory, for `of_both`."""
     for at, (files, _) in mapped.items():
         for index, one in enumerate(files):

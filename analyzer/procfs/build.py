@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from analyzer.core.model import TASK
 from analyzer.kinds import namespace_kinds, namespace_set
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from analyzer.procfs.files import Slots
-    from analyzer.procfs.mappings import Mapped, Use
+    from analyzer.procfs.mappings import Mapped, Uses
     from analyzer.procfs.namespaces import Membership
     from analyzer.procfs.nslink import NamespaceLink
     from analyzer.procfs.sharing import Groups
@@ -32,7 +35,7 @@ _SHARED: Final = (
 SET_OF_TASK: Final = "nsproxy"  # by which a task has its set of namespaces
 _DELETED: Final = " (deleted)"  # what d_path() in fs/d_path.c adds to a name that is gone
 
-Mappings = dict[int, tuple[list["Mapped"], list["Use"]]]
+Mappings = dict[int, tuple[list["Mapped"], "Uses"]]
 """The mapped files of address spaces, and their uses, by the number of the space."""
 
 Opened = list[tuple[int, "NamespaceLink"]]
@@ -105,7 +108,7 @@ class Tables(Graph):
         )
         number = {file: first + i for i, file in enumerate(shown)}
         self._add_slots(slots, number)
-        self.number |= {("FILE", file): objref for file, objref in number.items()}
+        self.number.update((("FILE", file), objref) for file, objref in number.items())
         pairs = enumerate(zip(names, infos, strict=True), first)
         self._once = {
             (name, info.ino): objref
@@ -131,23 +134,25 @@ class Tables(Graph):
 
     def add_mapped(self, mapped: Mappings) -> None:
         """Add what was read: the mapped files, and who maps them."""
-        files: dict[Key, Mapped] = {}
-        uses: list[tuple[int, Key, Use]] = []
-        for index, objref in self._objref[What.VM].items():
-            found, mine = mapped[index]
-            files |= {("FILE", (index, at)): file for at, file in enumerate(found)}
-            uses += [(objref, ("FILE", (index, use.file)), use) for use in mine]
-        self._add_mapped(files)
-        for association in ("exe", "vma"):
-            some = [one for one in uses if (one[2].start is None) == (association == "exe")]
-            self.references(
-                "MM",
-                association,
-                [objref for objref, _, _ in some],
-                [self.number[key] for _, key, _ in some],
-                slot=[use.start for _, _, use in some],
-                detail=[use.permissions for _, _, use in some],
-            )
+        spaces = self._objref[What.VM]
+        self._add_mapped(
+            {("FILE", (i, at)): file for i in spaces for at, file in enumerate(mapped[i][0])}
+        )
+        exe = [(i, use.file) for i in spaces for use in mapped[i][1] if use.start is None]
+        objects = [self.number["FILE", key] for key in exe]
+        self.references("MM", "exe", [spaces[i] for i, _ in exe], objects)
+        holder, target, slot = array("q"), array("q"), array("q")
+        detail: list[str | None] = []
+        for i, objref in spaces.items():
+            for use in mapped[i][1]:
+                if use.start is not None:
+                    holder.append(objref)
+                    target.append(self.number["FILE", (i, use.file)])
+                    slot.append(use.start)
+                    detail.append(use.permissions)
+        self.references(
+            "MM", "vma", np.array(holder), np.array(target), slot=np.array(slot), detail=detail
+        )
 
     def _add_mapped(self, files: Mapping[Key, Mapped]) -> None:
         """Add mapped files, but those that are open as well, and that there is once."""

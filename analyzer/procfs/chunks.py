@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from analyzer.core.model import Schema
-    from analyzer.snapshot.tables import Array, Table
+    from analyzer.snapshot.tables import Array, Mask, Table
 
-_Chunk = tuple[int, "Mapping[str, Sequence[Any] | Array]"]
+_Column = tuple["Array", "Mask"]
+_Chunk = tuple[int, "Mapping[str, _Column]"]
 
 _FILLS: Final = {"text": None, "category": -1}
 
@@ -41,7 +42,7 @@ class Graph:
         self._count += count
         code = np.full(count, self._kinds.index(kind), np.int16)
         same = {"stable": np.ones(count, np.bool_), "initial": np.zeros(count, np.bool_)}
-        self._objects.append((count, {"kind": code, **same, **columns}))
+        self._objects.append(_chunk(OBJECTS, count, {"kind": code, **same, **columns}))
         return first
 
     def references(
@@ -57,7 +58,8 @@ class Graph:
         if "detail" in columns:
             columns["detail"] = self._codes(columns["detail"])
         self._references.append(
-            (
+            _chunk(
+                REFERENCES,
                 count,
                 {
                     "holder_kind": np.full(count, self._kinds.index(holder_kind), np.int16),
@@ -87,6 +89,11 @@ class Graph:
         }
 
 
+def _chunk(schema: Schema, count: int, columns: Mapping[str, Sequence[Any] | Array]) -> _Chunk:
+    """Return values as arrays: what they were made of is let go of."""
+    return count, {n: _column(column, schema.column(n).type) for n, column in columns.items()}
+
+
 def _table(
     schema: Schema, chunks: list[_Chunk], words: Mapping[str, Sequence[str]], **given: Array
 ) -> Table:
@@ -96,21 +103,23 @@ def _table(
         used = any(spec.name in chunk for _, chunk in chunks)
         if spec.name in given or not used:
             continue
-        parts = [_column(chunk.get(spec.name), count, spec.type) for count, chunk in chunks]
+        parts = [chunk.get(spec.name) or _nothing(count, spec.type) for count, chunk in chunks]
         columns[spec.name] = np.concatenate([values for values, _ in parts])
         if spec.nullable and spec.type != "category":
             missing[spec.name] = np.concatenate([gone for _, gone in parts])
     return tables.build(schema, columns, missing=missing, vocabulary=words)
 
 
-def _column(values: Sequence[Any] | Array | None, count: int, kind: str) -> tuple[Array, Array]:
+def _nothing(count: int, kind: str) -> _Column:
+    return np.full(count, _FILLS.get(kind, 0), tables.DTYPES[kind]), np.ones(count, np.bool_)
+
+
+def _column(values: Sequence[Any] | Array, kind: str) -> _Column:
     dtype = tables.DTYPES[kind]
-    if values is None:
-        return np.full(count, _FILLS.get(kind, 0), dtype), np.ones(count, np.bool_)
     if isinstance(values, np.ndarray) and values.dtype != object:
-        return values.astype(dtype, copy=False), np.zeros(count, np.bool_)
+        return values.astype(dtype, copy=False), np.zeros(len(values), np.bool_)
     gone = tables.absent(values)
     fill = _FILLS.get(kind, 0)
-    out = np.empty(count, dtype)
+    out = np.empty(len(values), dtype)
     out[:] = [fill if value is None else value for value in values] if gone.any() else list(values)
     return out, gone

@@ -97,7 +97,9 @@ class Recorded:
     certain = True
 
     def __init__(
-        self, number: Mapping[tuple[What, Member], int], failed: Mapping[tuple[What, Member], int]
+        self,
+        number: Mapping[What, Mapping[int, Mapping[int, int]]],
+        failed: Mapping[What, Mapping[Member, int]],
     ) -> None:
         self._number = number
         self._failed = failed
@@ -105,11 +107,13 @@ class Recorded:
     def classes(self, what: What, members: Sequence[Member], pivots: int | None = None) -> Classes:
         """Do as `Identity.classes`."""
         result = Classes([])
+        number, failed = self._number[what], self._failed[what]
         seen: dict[int | Member, int] = {}
         for index, member in enumerate(members):
-            key: int | Member = self._number.get((what, member), member)
+            tid, fd = member
+            key: int | Member = number.get(tid, {}).get(fd, member)
             if key == member:
-                result.failed[index] = self._failed.get((what, member), errno.ENODATA)
+                result.failed[index] = failed.get(member, errno.ENODATA)
             if pivots is None or index < pivots:
                 seen.setdefault(key, len(seen))
             result.number.append(seen.get(key, -1))
@@ -133,15 +137,15 @@ def parse(data: bytes, where: str, lost: list[BadInputError] | None = None) -> R
 
     With `lost` it is passed over and kept there: its member is one that nobody could ask for.
     """
-    number: dict[tuple[What, Member], int] = {}
-    failed: dict[tuple[What, Member], int] = {}
+    number: dict[What, dict[int, dict[int, int]]] = {what: {} for what in What}
+    failed: dict[What, dict[Member, int]] = {what: {} for what in What}
     for line, text in enumerate(data.splitlines(), 1):
         try:
             what, member, answer = _line(text.split())
             if answer[0] == b"error":
-                failed[what, member] = in_column(answer[1], _ERRNO)
+                failed[what][member] = in_column(answer[1], _ERRNO)
             else:
-                number[what, member] = int(answer[0])
+                number[what].setdefault(member[0], {})[member[1]] = int(answer[0])
         except (ValueError, KeyError, IndexError):
             error = malformed(where, line, "expected KIND TID [FD] NUMBER or error ERRNO")
             passed_over(error, lost)

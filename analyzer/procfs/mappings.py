@@ -6,6 +6,7 @@ have two. So such a file is one object for each address space and path, and neve
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
@@ -15,7 +16,7 @@ from analyzer.procfs.fs import vanished
 from analyzer.procfs.gaps import attempt, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from analyzer.procfs.fs import ProcFs
     from analyzer.procfs.gaps import GapLog
@@ -41,20 +42,41 @@ class Use(NamedTuple):
     permissions: str | None
 
 
-def read(fs: ProcFs, task: Task, log: GapLog) -> tuple[list[Mapped], list[Use]]:
+class Uses:
+    """Uses of files, kept as columns: an address space has hundreds."""
+
+    def __init__(self) -> None:
+        self._file, self._start = array("L"), array("Q")
+        self._permissions: list[str | None] = []
+
+    def add(self, file: int, start: int, permissions: str | None) -> None:
+        """Add a mapping, or without permissions the use as the executable."""
+        self._file.append(file)
+        self._start.append(start)
+        self._permissions.append(permissions)
+
+    def __iter__(self) -> Iterator[Use]:
+        """Yield them in the order of adding."""
+        for file, start, permissions in zip(
+            self._file, self._start, self._permissions, strict=True
+        ):
+            yield Use(file, None if permissions is None else start, permissions)
+
+
+def read(fs: ProcFs, task: Task, log: GapLog) -> tuple[list[Mapped], Uses]:
     """Read the mapped files of a task and their uses, the executable first."""
     numbers: dict[Mapped, int] = {}
-    uses: list[Use] = []
+    uses = Uses()
     mappings = _maps(fs, task, log)
     path = _exe(fs, task, log)
     if path is not None:
         known = (Mapped(m.path, m.dev, m.ino) for m in mappings if m.path == path)
         exe = next(known, Mapped(path, None, None))
-        uses.append(Use(numbers.setdefault(exe, 0), None, None))
+        uses.add(numbers.setdefault(exe, 0), 0, None)
     for mapping in mappings:
         file = Mapped(mapping.path, mapping.dev, mapping.ino)
         number = numbers.setdefault(file, len(numbers))
-        uses.append(Use(number, mapping.start, mapping.permissions))
+        uses.add(number, mapping.start, mapping.permissions)
     return list(numbers), uses
 
 

@@ -23,15 +23,18 @@ class NamespaceLink(NamedTuple):
     ino: int
 
 
-@lru_cache(maxsize=1 << 14)  # few are met, by every task
 def parse(text: str) -> NamespaceLink | None:
     """Return the namespace that a link leads to; None when it leads to something else."""
+    return _parsed(text) if text.partition(":")[0] in _NAMES else None
+
+
+@lru_cache(maxsize=1 << 14)  # few are met, by every task
+def _parsed(text: str) -> NamespaceLink | None:
     match = _LINK.match(text)
-    if match is None or match[1] not in _NAMES:
-        return None
-    return NamespaceLink(match[1], int(match[2]))
+    return None if match is None else NamespaceLink(match[1], int(match[2]))
 
 
+@lru_cache(maxsize=1 << 14)
 def text(namespace: NamespaceLink) -> str:
     """Return the text of the link to a namespace."""
     return f"{namespace.name}:[{namespace.ino}]"

@@ -193,6 +193,11 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Tab
     loops = list(alike.of_loops(shown.files, backing, host=shown.host))
     sets = namespaces.sets(reading.tasks, members)
     known = [*shown.files, *alike.only_mapped(forks)]
+    holding = [
+        *may_hold.find(fs, shown, seen, slots.keepers, partial(moved.ran, fs, reading.tasks)),
+        *may_hold.of_kin(fs, _kin(reading, groups[What.VM], mapped | forks)),
+    ]
+    fs.forget(("fdinfo", "maps"))  # what is made of a dump takes as much as that itself
     shown = replace(
         shown,
         alike=[
@@ -200,13 +205,9 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Tab
             *loops,
             *alike.of_sets(sets, reading.concerns, host=shown.host),
         ],
-        may_hold=[
-            *may_hold.find(fs, shown, seen, slots.keepers, partial(moved.ran, fs, reading.tasks)),
-            *may_hold.of_kin(fs, _kin(reading, groups[What.VM], mapped | forks)),
-        ],
+        may_hold=holding,
         in_use=_in_use(reading, groups[What.FILES], slots, shown),
     )
-    fs.forget(("fdinfo", "maps"))  # what is made of a dump takes as much as that itself
     found = relate.find(shown)
     slots.drop(relate.files(found), world.whoever)
     texts = [*(key[1] for key in relate.ends(found)), *_net_spaces(shown)]
@@ -337,11 +338,14 @@ def _near(
 def _mapped(reading: _Reading, groups: Groups, near: Mapping[What, Sequence[Tied]]) -> Mappings:
     """Return the mapped files of address spaces of interest, and of those that may be one."""
     also = {row.left[1] for row in near.get(What.VM, ())}
-    return {
+    mapped = {
         at: mappings.read(reading.fs, group[0], reading.log)
         for at, group in enumerate(groups)
         if reading.concerns(group) or at in also
     }
+    if not reading.subtree:
+        reading.fs.forget(("maps",))  # everybody's were read
+    return mapped
 
 
 def _forks(reading: _Reading, groups: Groups) -> Mappings:

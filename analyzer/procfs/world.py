@@ -313,7 +313,8 @@ def _file(
         more=b"" if info is None else info.more,
         slots=tuple([Slot(table, slots.fd[at]) for at, table in zip(rows, tables, strict=True)]),
         inside=True in [inside[table] for table in tables],
-        path=f"{folders[slots.table[row]]}/fd/{slots.fd[row]}",
+        folder=folders[slots.table[row]],
+        fd=slots.fd[row],
         locks=tuple(
             [(t, said) for at, t in zip(rows, tables, strict=True) for said in _locks(told.get(at))]
         ),
@@ -456,7 +457,7 @@ def shown(  # noqa: PLR0913, PLR0917 -- all that a reading has read
     members: Sequence[Membership],
     slots: Slots,
     seen: Mapping[int, Sequence[Line]],
-    mapped: Mapping[int, tuple[Sequence[MappedFile], Sequence[Use]]],
+    mapped: Mapping[int, tuple[Sequence[MappedFile], Iterable[Use]]],
     first: Collection[NamespaceLink],
     by_tid: Mapping[int, Task],
     socks: Sequence[Sock],

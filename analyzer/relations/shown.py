@@ -181,13 +181,12 @@ class Slot(NamedTuple):
     fd: int
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(NamedTuple):
     """An open file, or one that is mapped (it has no `flags` then, and no slots).
 
-    `more` is of its fdinfo what not every file has; `path` is where to ask more of it.
-    `locks` are its locks, each with the descriptor table that shows it. `mode` is how it was
-    opened (O_ACCMODE), where no more is known of its flags.
+    `more` is of its fdinfo what not every file has. It is descriptor `fd` of the process in
+    `folder`, where one has it. `locks` are its locks, each with the descriptor table that shows it.
+    `mode` is how it was opened (O_ACCMODE), where no more is known of its flags.
     """
 
     key: Key
@@ -201,9 +200,15 @@ class File:
     more: bytes
     slots: Sequence[Slot]
     inside: bool
-    path: str = ""
+    folder: str = ""
+    fd: int = 0
     locks: Sequence[tuple[int, str]] = ()
     mode: int | None = None
+
+    @property
+    def path(self) -> str:
+        """Return where to ask more of it, "" for nowhere."""
+        return f"{self.folder}/fd/{self.fd}" if self.folder else ""
 
     @property
     def lines(self) -> Sequence[tuple[str, str]]:
@@ -418,7 +423,7 @@ class Shown:
 
     def sock_of(self, file: File) -> Sock | None:
         """Return the socket that a file is, None where no table has it."""
-        return self.once(_socks).get(file.link)
+        return self.once(_socks).get(file.socket or 0)
 
     def types(self, files: Iterable[File]) -> dict[Key, int]:
         """Return what is known of the type (S_IFMT) of files, by their keys."""
@@ -531,8 +536,8 @@ def _sock_files(shown: Shown) -> Mapping[int, list[File]]:
     return found
 
 
-def _socks(shown: Shown) -> Mapping[str, Sock]:
-    return {f"socket:[{one.ino}]": one for one in shown.socks if one.ino}
+def _socks(shown: Shown) -> Mapping[int, Sock]:
+    return {one.ino: one for one in shown.socks if one.ino}
 
 
 def _by_inode(shown: Shown) -> Mapping[Key, list[File]]:

@@ -13,6 +13,7 @@ import zipfile
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -107,6 +108,23 @@ def test_any_table_survives_parquet(table: Table) -> None:
 @given(st.sampled_from(list(SCHEMAS.values())).flatmap(tables))
 def test_any_table_survives_pandas(table: Table) -> None:
     assert rows(from_frame(table.schema, frame(table))) == rows(table)
+
+
+def test_what_is_as_alike_as_can_be_is_not_taken_for_a_bomb() -> None:
+    count = 200_000
+    facts = np.tile(np.arange(3, dtype=np.int16), count)
+    table = build(
+        SCHEMAS["facts"],
+        {
+            "kind": np.zeros(3 * count, np.int16),
+            "ref": np.repeat(np.arange(count), 3),
+            "fact": facts,
+            "number": np.zeros(3 * count, np.int64),
+        },
+        vocabulary={"kind": ("FILE",), "fact": ("open.mode", "pos", "mnt_id")},
+    )
+    again = columnar.from_parquet(columnar.to_parquet(table), table.schema, len(table), "x")
+    assert np.array_equal(again["ref"], table["ref"])
 
 
 def test_frames_have_the_dtypes_that_are_documented() -> None:

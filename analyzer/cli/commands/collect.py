@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -63,6 +64,8 @@ def run(  # noqa: PLR0913 - an option each
                 target, source, scope, desk, progress,
                 raw=raw_addresses, freeze=freeze, thorough=True, proc=proc, core=core,
             )  # fmt: skip
+        if proc is not None:  # a little of what it was made of holds most of the memory that took
+            gc.collect()
         snapshot = _with_images(snapshot, images)
         if redacted is not None:
             snapshot = redacted(snapshot.meta["boot_id"]).snapshot(snapshot)
