@@ -27,9 +27,9 @@ Part = tuple[str, str]
 
 
 def blocks(told: Preflight, width: int, *, everything: bool) -> Iterator[list[Part]]:
-    """Yield blocks of lines of at most `width` cells, but for commands."""
+    """Yield blocks of lines of at most `width` cells, but for commands: the answer, and why."""
     style = "bad" if not told.possible else "unsure" if told.refuses else "good"
-    yield _lines(answer(told), width, style, first="* ", indent=2)
+    yield _lines(answer(told), width, style, indent=2)
     for outcome in Outcome:
         many = bundled(told, outcome)
         most = len(many) if everything or outcome is not Outcome.SILENT else _MOST_RULES

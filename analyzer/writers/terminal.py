@@ -101,22 +101,28 @@ def render(report: Report, width: int = 80, *, everything: bool = False) -> list
     """Return the report as lines of at most `width` cells (never less than MIN_WIDTH)."""
     page = _Page(max(width, MIN_WIDTH), everything)
     style = _ANSWER_STYLE[report.status]
+    told = _preflight(report, page)
     lines = page.lines(headline(report), style, indent=2)
     lines += page.lines(said, style, indent=2) if (said := across(report)) else []
+    lines += next(told, [])
     lines += page.lines(_about(report), "faint", indent=2)
     if report.inventory is not None:
         for line in inventory.words(report.inventory, report.subject.pid):
             lines += page.lines(printable(line), "faint", indent=2)
-    for block in (*found(report, width, everything=everything), *_unseen(page, report)):
+    for block in (*told, *found(report, width, everything=everything), *_unseen(page, report)):
         lines += [Line(""), *block]
-    if report.preflight is not None:
-        from analyzer.writers import preflight
-
-        for parts in preflight.blocks(report.preflight, page.width, everything=everything):
-            lines += [Line(""), *(Line(*part) for part in parts)]
     for warning in report.warnings:
         lines += [Line(""), *page.lines(printable(warning), "unsure", first="* ", indent=2)]
     return [*lines, Line(""), *page.lines(next_step(report), indent=6, first="next: ")]
+
+
+def _preflight(report: Report, page: _Page) -> Iterator[list[Line]]:
+    """Yield what a checkpoint tool would do, where that was asked for: first the answer."""
+    if report.preflight is not None:
+        from analyzer.writers import preflight
+
+        for parts in preflight.blocks(report.preflight, page.width, everything=page.all):
+            yield [Line(*part) for part in parts]
 
 
 def found(report: Report, width: int, *, everything: bool = False) -> Iterator[list[Line]]:
@@ -545,11 +551,8 @@ def _contained(page: _Page, group: Group) -> list[Line]:
 def _listed(page: _Page, group: Group) -> list[Line]:
     if not page.all:
         return []
-    lines: list[Line] = []
-    for entry in group.objects:
-        what = f"{registry()[entry.kind].title} {named(entry)}: {counts(entry)}"
-        lines += page.lines(what, first="  ", indent=4)
-    return lines
+    each = (f"{registry()[one.kind].title} {named(one)}: {counts(one)}" for one in group.objects)
+    return [line for words in each for line in page.lines(words, first="  ", indent=4)]
 
 
 _BLOCKS: Final[dict[Bundle, Callable[[_Page, Group], list[Line]]]] = {
@@ -574,11 +577,9 @@ def _unseen(page: _Page, report: Report) -> Iterator[list[Line]]:
     if not report.gaps and not report.notes:
         return
     lines = page.lines("what could not be seen", "title", first="* ")
-    for note in report.notes:
-        lines += page.lines(printable(note), first="  - ")
     most = len(report.gaps) if page.all else _MOST_GAPS
-    for gap in report.gaps[:most]:
-        lines += page.lines(gap_in_words(gap), first="  - ")
+    said = [*map(printable, report.notes), *map(gap_in_words, report.gaps[:most])]
+    lines += [line for words in said for line in page.lines(words, first="  - ")]
     if len(report.gaps) > most:
         lines += page.lines(f"and {number(len(report.gaps) - most)} more (--all)", first="  - ")
     yield lines
