@@ -28,10 +28,10 @@ _HEAD: Final = re.compile(r"\w+:\S")  # unix:@a b, cgroup:/a b
 _END: Final = ".,:;!?"  # of a sentence or a part of one
 # In order: 'a name', /a/path, net:[4026531840], ('0.0.0.0', 80), 0.0.0.0:80 or :::80, port 80,
 # pid 4711, @name, eth0. A path of a URL, or of a source file of the program that complains, begins
-# elsewhere; of a name alone something has to be here.
+# elsewhere (one of unix:/a/path does not); of a name alone something has to be here.
 _NAMED: Final = re.compile(
     r"""(?<!\w)['"`\u2018\u201c](?P<quoted>[^'"`\u2019\u201d\0]{2,})['"`\u2019\u201d]"""
-    r"""|(?<![\w/.:%])(?P<path>/[^\s'"`\u2019\u201d()<>;]+)"""
+    r"""|(?:(?<![\w/.:%])|(?<=unix:))(?P<path>/[^\s'"`\u2019\u201d()<>;]+)"""
     r"""|\b(?P<numbered>[a-z]+:\[[0-9]+\])"""
     r"""|\('(?P<host>[0-9a-f.:]*)', (?P<tuple>[0-9]{1,5})\b"""
     r"""|(?<![\w.:\]/])(?P<address>(?:[0-9]+(?:\.[0-9]+){3}|\[[0-9A-Fa-f:.]*\]|localhost|\*|::)?"""

@@ -50,7 +50,7 @@ def releases(answer: Answer, removals: Sequence[str] = (), remedies: Sequence[st
         steps.removed.update(dict.fromkeys(() if doomed else _removed(held)))
         if not held.initial and held.part in _RELEASED:
             steps.free(held)
-    known = dict.fromkeys([*(remedies if answer.found else ()), *reaped, *places, *steps.said()])
+    known = dict.fromkeys([*remedies, *reaped, *places, *steps.said()])
     # Who has to end anyway need not go elsewhere first.
     spared = {f"{one}{LEAVE}" for one in known}
     return replace(answer, next=tuple(one for one in known if one not in spared))

@@ -95,16 +95,24 @@ def _swapped(dev: int) -> Iterator[Place]:
 
 def backed_by(inode: Inode) -> list[int]:
     """Return the loop devices that a file is the contents of."""
-    names = [one for one in _listed(_CLASS) if one.startswith("loop")]
-    files = [(one, _read(f"{_CLASS}/{one}/loop/backing_file")) for one in names]
-    paths = [(one, path) for one, path in files if path]
-    found = look([path for _, path in paths])
-    mine = [
-        one
-        for (one, _), at in zip(paths, found, strict=True)
+    backed = _backed()
+    return [
+        dev
+        for (dev, _), at in zip(backed, look([path for _, path in backed]), strict=True)
         if not isinstance(at, int) and (at.dev, at.ino) == (inode.dev, inode.ino)
     ]
-    return [number for one in mine if (number := numbered(one)) is not None]
+
+
+def backed_by_deleted(path: str) -> list[int]:
+    """Return the loop devices whose file was called so, and its name is gone."""
+    return [dev for dev, said in _backed() if said == f"{path} (deleted)"]
+
+
+def _backed() -> list[tuple[int, str]]:
+    """Return the loop devices that have a file, and what that is called."""
+    names = [one for one in _listed(_CLASS) if one.startswith("loop")]
+    files = ((numbered(one), _read(f"{_CLASS}/{one}/loop/backing_file")) for one in names)
+    return [(dev, path) for dev, path in files if dev is not None and path]
 
 
 def _listed(folder: str) -> list[str]:

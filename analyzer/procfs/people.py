@@ -24,7 +24,7 @@ _FIELD: Final = re.compile(rb"^(Name|State|PPid|TracerPid|Uid|Threads):\s+(.*)$"
 class Person:
     """A process: `unit` is its unit or container, "" for neither.
 
-    A `zombie` is dead, and its parent has not waited for it.
+    A `zombie` is dead, and its parent has not waited for it, or who traces it.
     """
 
     pid: int
@@ -43,7 +43,7 @@ def person(pid: int) -> Person | None:
     if said is None:
         return None
     zombie = _is_dead(said)
-    parent = int(said.get(b"PPid", b"0"))
+    parent = _reaper(said)
     above = _status(parent) if zombie else None
     uid = int(said.get(b"Uid", b"0").split()[0])
     return Person(
@@ -82,6 +82,26 @@ def _has_ended(said: dict[bytes, bytes]) -> bool:
 
 def _threads_beside(said: dict[bytes, bytes]) -> int:
     return int(said.get(b"Threads", b"1")) - 1
+
+
+def _reaper(said: dict[bytes, bytes]) -> int:
+    # A dead one is the tracer's to wait for first: wait_consider_task(), kernel/exit.c.
+    return int(said.get(b"TracerPid", b"0")) or int(said.get(b"PPid", b"0"))
+
+
+def unreaped(pid: int) -> str:
+    """Return that a process is dead and who has not waited for it, "" where that is not so."""
+    said = _status(pid) or {}
+    if not _is_dead(said):
+        return ""
+    return f"{called(pid)} is dead (a zombie): {called(_reaper(said))} has not waited for it"
+
+
+def reaped(pid: int) -> str:
+    """Return what lets a zombie go, "" for who is none."""
+    said = _status(pid) or {}
+    who = called(_reaper(said))
+    return f"{who} has to wait for {called(pid)}, or end" if _is_dead(said) else ""
 
 
 def is_stopped(pid: int) -> bool:
@@ -130,8 +150,7 @@ def waiting(pid: int) -> tuple[str, ...]:
         return ()
     who, found = f"{_name(said)} ({pid})", []
     if _is_dead(said):
-        parent = int(said.get(b"PPid", b"0"))
-        found.append(f"{who} is dead (a zombie): {called(parent)} has not waited for it")
+        found.append(unreaped(pid))
     elif _has_ended(said):
         found.append(
             f"the first thread of {who} has ended (ps calls it a zombie), and "
@@ -151,11 +170,7 @@ def waiting(pid: int) -> tuple[str, ...]:
         "yet"
         for child in vfork
     ]
-    found += [
-        f"{called(child)} is dead (a zombie): {who} has not waited for it"
-        for child in children(pid)
-        if _is_dead(_status(child) or {})
-    ]
+    found += filter(None, map(unreaped, children(pid)))
     return tuple(found)
 
 

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core.values import dataclass, field
 from analyzer.procfs.cgroupfs import thaws
-from analyzer.procfs.people import called, children, in_background, is_stopped, wchan
+from analyzer.procfs.people import (
+    called,
+    children,
+    in_background,
+    is_stopped,
+    reaped,
+    unreaped,
+    wchan,
+)
 from analyzer.procfs.places import listed, mount_points, processes
 
 if TYPE_CHECKING:
@@ -60,6 +68,7 @@ _NUMBERS: Final[Mapping[str, Mapping[str, int]]] = {
         "semtimedop": 192, "semop": 193,
     },
 }  # fmt: skip
+_PF_EXITING: Final = 0x4  # include/linux/sched.h
 _MOST_POLLED: Final = 3  # who waits for many waits for whichever is first
 _MOST_CHILDREN: Final = 3
 _FAN_CLASSES: Final = 0x4 | 0x8  # include/uapi/linux/fanotify.h, FAN_CLASS_*CONTENT
@@ -108,8 +117,44 @@ def wait(pid: int) -> Wait:
             f"{called(pid)} is frozen with its cgroup {group}, and does nothing till it is thawed"
         )
         return Wait((said,), remedy=thaw)
+    others = _outlived(pid)
+    if others:
+        return _last_of(pid, others)
     where = wchan(str(pid)).partition(".")[0]  # a compiler's .isra.0
     return _for_an_answer(pid, where) if where in _ANSWERED else _in_call(pid, where)
+
+
+def _outlived(pid: int) -> list[int]:
+    """Return whom the first process of a pid namespace waits for, when it ends (pid_namespaces(7)).
+
+    It has killed them, and cannot go before they have: zap_pid_ns_processes().
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            flags = int(file.read().rpartition(b")")[2].split()[6])
+        with open(f"/proc/{pid}/status", "rb") as file:
+            numbers = re.search(rb"^NSpid:(?:\t\d+)+\t1$", file.read(), re.MULTILINE)
+        space = os.readlink(f"/proc/{pid}/ns/pid")
+    except (OSError, ValueError, IndexError):
+        return []
+    if not flags & _PF_EXITING or numbers is None:
+        return []
+    return [one for one in processes() if one != pid and _space(one) == space]
+
+
+def _space(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return ""
+
+
+def _last_of(pid: int, others: list[int]) -> Wait:
+    few = [unreaped(one) or called(one) for one in others[:_MOST_CHILDREN]]
+    more = [f"{len(others) - len(few)} more"] if len(others) > len(few) else []
+    said = f"{called(pid)} is ending, and waits for all that were in its pid namespace"
+    steps = filter(None, map(reaped, others))
+    return Wait((f"{said}: {'; '.join([*few, *more])}",), remedy=next(steps, ""))
 
 
 def _for_an_answer(pid: int, where: str) -> Wait:

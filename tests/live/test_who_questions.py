@@ -127,6 +127,24 @@ def test_a_zombie_is_told_by_its_own_number() -> None:
 
 
 @pytest.mark.needs("root")
+@pytest.mark.needs("root")
+def test_the_first_of_a_pid_namespace_that_does_not_die_waits_for_the_others(
+    tmp_path: Path,
+) -> None:
+    code = (
+        "import ctypes; assert not ctypes.CDLL(None).unshare(0x20000000)\n"
+        "pids = [os.fork() or time.sleep(600), os.fork() or time.sleep(600)]\n"
+        "os.kill(pids[0], 9); print(*pids, file=open(sys.argv[1], 'w'), flush=True)\n"
+        "while '(zombie)' not in open(f'/proc/{pids[1]}/status').read(): time.sleep(.01)"
+    )
+    with running(code, str(tmp_path / "pids")) as parent:
+        first, other = (tmp_path / "pids").read_text().split()
+        text = said(first)
+    assert f"({first}) is ending, and waits for all that were in its pid namespace" in text
+    assert f"({other}) is dead (a zombie)" in text
+    assert f"({parent}) has to wait for " in text.partition("next: ")[2]
+
+
 def test_a_process_whose_first_thread_has_ended_is_alive() -> None:
     """Its number is that of a zombie, and who is told to reap it would wait for ever."""
     code = (

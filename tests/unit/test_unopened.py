@@ -14,7 +14,7 @@ from analyzer.lookup import who
 from analyzer.lookup.release import releases
 from analyzer.lookup.value import Answer, Held, Node, Outcome
 from analyzer.lookup.words import parse
-from analyzer.procfs import bpfobj, places, uprobes
+from analyzer.procfs import blockdev, bpfobj, people, places, uprobes
 from analyzer.procfs.glance import look
 from tests.build import Machine
 
@@ -102,6 +102,25 @@ def test_a_probe_of_a_program_keeps_it_and_its_filesystem(
     assert place.release == f"echo -:perf/one >> {events}"
     assert list(uprobes.probes(at.st_dev, None)) == [place]
     assert not list(uprobes.probes(beside.st_dev, beside.st_ino))
+
+
+def test_a_deleted_file_is_told_with_the_loop_device_that_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(blockdev, "_backed", lambda: [(0x7FE, "/gone (deleted)"), (0x7FF, "/b")])
+    assert "block device 7:254" in [meaning.what for meaning in parse("/gone").meanings]
+    assert not any("block" in meaning.what for meaning in parse("/b").meanings)
+
+
+def test_a_dead_process_is_its_tracer_s_to_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {
+        7: {b"Name": b"job", b"State": b"Z (zombie)", b"PPid": b"5", b"TracerPid": b"6"},
+        6: {b"Name": b"gdb", b"State": b"S (sleeping)"},
+    }
+    monkeypatch.setattr(people, "_status", known.get)
+    assert people.unreaped(7) == "job (7) is dead (a zombie): gdb (6) has not waited for it"
+    assert people.reaped(7) == "gdb (6) has to wait for job (7), or end"
+    assert people.reaped(6) == people.unreaped(6) == ""
 
 
 @pytest.mark.parametrize("initial", [True, False])

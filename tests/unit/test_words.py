@@ -113,6 +113,7 @@ def test_what_is_no_word_is_told_with_what_there_is(asked: str, says: str) -> No
         ("Could not attach to process 1", ["1"]),
         ("net:[1] and net:[1] stay", ["net:[1]"]),
         ("/proc is busy", ["/proc"]),
+        ("connect() to unix:/run/x.sock failed (11: Resource", ["/run/x.sock"]),
     ],
 )
 def test_of_a_message_all_is_asked_that_it_names(message: str, words: list[str]) -> None:

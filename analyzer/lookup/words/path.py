@@ -33,9 +33,10 @@ from analyzer.lookup.words.base import (
     no_rows,
     stated,
 )
-from analyzer.lookup.words.device import on_device
+from analyzer.lookup.words.device import of_device, on_device
 from analyzer.lookup.words.port import is_port
 from analyzer.memory.distinct import unique
+from analyzer.procfs.blockdev import backed_by_deleted
 from analyzer.procfs.fifos import openers
 from analyzer.procfs.glance import kept, look
 from analyzer.procfs.places import (
@@ -405,6 +406,7 @@ def _gone(at: At) -> Iterator[Meaning]:
         state=("local",),
         ties=OF_FILES,
     )
+    yield from map(of_device, backed_by_deleted(at.absolute))
     # What a loop device, a ring or a message in flight has is in no folder of /proc.
     yield Meaning("", partial(_deleted, f"{at.absolute}{_DELETED}"), wide=True)
 
