@@ -55,6 +55,7 @@ _LIMITS: Final = tuple(
         (r"\bkey(ctl|ring)|session key|disk quota exceeded", "--kind keyring"),
         (r"io_setup|aio-max", "--kind aio"),
         (r"unshare|user namespace|userns", "--kind userns"),
+        (r"perf_event_open", "--kind perf-event"),
         (r"too many open files|\bE[MN]FILE\b", "--kind file"),
         (r"\bfork(:|\(| failed)|cannot fork|pthread_create|(create|start) .*thread", "--kind pids"),
         (r"no space left on device|\bENOSPC\b", _DELETED),
@@ -87,7 +88,7 @@ def questions(asked: str, *, recorded: bool = False) -> list[Query]:
 def _of_a_limit(message: str) -> str:
     """Return what lists who uses up the limit that a message complains of, "" for none."""
     listed = next((listed for said, listed in _LIMITS if said.search(message)), "")
-    what = "deleted files that take up space" if listed == _DELETED else "who uses up that limit"
+    what = "deleted files that take up space" if listed == _DELETED else "who has most, and limits"
     return f"cranalyze who {listed} lists {what}" if listed else ""
 
 

@@ -135,9 +135,10 @@ class Relation:
     is if the right end is the one inside and the title is not true of that; `left` and `right` are
     what each end is in it ("leads it"), `impact` what it means for who asks, `next` what closes it
     (of the process {pid} that was asked for, of {path}, of {other} outside), `instead` of an end
-    with a role that this is no help for. One that is told `alone` is a finding also where all ends
-    are inside: a checkpoint has to know of it. One that is not `told` is never a crossing: it is
-    known of whole machines, to who asks; of a border too where it is `asked` (`Request.thorough`).
+    with a role that this is no help for, or, without a role, of such an impact. One that is told
+    `alone` is a finding also where all ends are inside: a checkpoint has to know of it. One that is
+    not `told` is never a crossing: it is known of whole machines, to who asks; of a border too
+    where it is `asked` (`Request.thorough`).
     `brief` says all of one between tasks in a sentence: of {left}, {right}, what is known of it
     ({detail}) and where the right one is ({side}). What it `leads_to` are the kinds of right ends
     that no counted reference may lead to: who asks for one of these has to ask for it. What it is

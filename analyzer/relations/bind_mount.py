@@ -52,6 +52,10 @@ _WITHOUT: Final = (
     "start the container without it (read-only it can be written to all the same); at once: "
     "nsenter -t {pid} -m umount {path}"
 )
+_PINNED: Final = (
+    "start the container without it, if what it shows is to be unmounted outside (it is read-only: "
+    "nothing is written through it); at once: nsenter -t {pid} -m umount {path}"
+)
 _DELEGATED: Final = frozenset({"cgroup", "cgroup2"})
 # Namespaces are counted (see NSFS); what is below the root directory cannot be reached.
 _NO_FILES: Final = frozenset({"nsfs", "rootfs"})
@@ -209,7 +213,7 @@ RELATION: Final = Relation(
         "start the container without it, or with it read-only (podman run -v FROM:TO:ro); at "
         "once: nsenter -t {pid} -m mount -o remount,bind,ro {path}"
     ),
-    instead=dict.fromkeys(_THROUGH.values(), _WITHOUT),
+    instead={**dict.fromkeys(_THROUGH.values(), _WITHOUT), Impact.PINS.value: _PINNED},
     kernel=_find,
     from_proc=_from_proc,
     hidden="in a plain copy of /proc, whether a folder or a file is mounted: the milder is told",

@@ -314,7 +314,8 @@ def mend(one: Crossed, pid: int) -> str:
     known: dict[str, object] = {"pid": pid}
     known |= {"path": shlex.quote(thing.name or "")} if named else {}
     known |= {"other": outside.pop()} if len(outside) == 1 else {}
-    return f"{thing.words}: {relations()[one.relation].mend(thing.role, **known)}"
+    how = thing.role or one.impact.value
+    return f"{thing.words}: {relations()[one.relation].mend(how, **known)}"
 
 
 def brief(one: Crossed, relation: Relation) -> str:

@@ -345,6 +345,8 @@ def test_next_says_which_process_and_which_path() -> None:
     made.relation("bind-mount", mount, host)
     assert "nsenter -t 100 -m mount -o remount,bind,ro '/srv/a b', or" in text(report(made))
     assert "nsenter -t PID -m mount -o remount,bind,ro PATH" in relations()["bind-mount"].mend()
+    made.rows["relations"][0]["impact"] = Impact.PINS.value  # as what is read-only already
+    assert "nsenter -t 100 -m umount '/srv/a b'; --json" in text(report(made))
 
 
 def alike(count: int) -> Report:
