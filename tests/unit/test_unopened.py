@@ -37,7 +37,7 @@ def bound_to(port: int, inode: int) -> Machine:
     made.task(7)
     table = made.object("FILE_TABLE", 1, holders=[(7, "files")])
     file = made.object("FILE", 1, holders=[(table, "fd", 3)])
-    sock = made.object("NET_SOCKET", 1, holders=[(file, "sock")], ino=inode)
+    sock = made.object("NET_SOCKET", 1, holders=[(file, "sock")], name=f"socket:[{inode}]")
     made.fact(sock, "socket.protocol", "udp")
     made.fact(sock, "local", f"127.0.0.1:{port}")
     return made

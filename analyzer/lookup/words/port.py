@@ -95,8 +95,8 @@ def _of_the_kernel(
     wanted = {inode for inode, local in before.items() if mine(local)}
     if not wanted or not whole(snapshot):
         return ()
-    opened = snapshot.tables["objects"]["ino"][_rows(protocol, mine, snapshot)].tolist()
-    if not wanted & bound(protocol).keys() - set(opened):
+    names = snapshot.tables["objects"]["name"][_rows(protocol, mine, snapshot)].tolist()
+    if all(f"socket:[{inode}]" in names for inode in wanted & bound(protocol).keys()):
         return ()
     said = f"a {protocol.upper()} socket of the kernel's own, which no process has"
     some = " or ".join(map(quoted, tunnels() if protocol == "udp" else ()))
