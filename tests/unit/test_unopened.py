@@ -31,14 +31,14 @@ def port() -> Iterator[tuple[int, int]]:
         yield bound.getsockname()[1], os.fstat(bound.fileno()).st_ino
 
 
-def bound_to(port: int, inode: int) -> Machine:
+def bound_to(port: int, inode: int, protocol: str = "udp") -> Machine:
     """A machine with one open socket, at that port."""
     made = Machine()
     made.task(7)
     table = made.object("FILE_TABLE", 1, holders=[(7, "files")])
     file = made.object("FILE", 1, holders=[(table, "fd", 3)])
     sock = made.object("NET_SOCKET", 1, holders=[(file, "sock")], name=f"socket:[{inode}]")
-    made.fact(sock, "socket.protocol", "udp")
+    made.fact(sock, "socket.protocol", protocol)
     made.fact(sock, "local", f"127.0.0.1:{port}")
     return made
 
@@ -66,6 +66,13 @@ def test_a_port_that_was_bound_after_the_machine_was_read_is_not_the_kernel_s() 
         number = bound.getsockname()[1]
         early = parse(f"udp:{number}", recorded=True)
         assert not any(one.unopened(bound_to(1, 1).snapshot()) for one in early.meanings)
+
+
+def test_who_listens_by_mptcp_listens_by_tcp() -> None:
+    for protocol, count in (("mptcp", 1), ("udp", 0)):
+        made = bound_to(80, 5, protocol).snapshot()
+        assert len(who.answer(made, parse("127.0.0.1:80")).held) == 1
+        assert len(who.answer(made, parse("tcp:80")).held) == count
 
 
 def test_an_interface_tells_the_programs_that_run_on_it(monkeypatch: pytest.MonkeyPatch) -> None:

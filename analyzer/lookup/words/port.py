@@ -32,6 +32,8 @@ _UNMARKED: Final = re.compile(r"([0-9A-Fa-f:]*:[0-9A-Fa-f:]*):([0-9]{1,5})")
 _SERVICE: Final = re.compile(r"([0-9]{1,5})/(tcp|udp)")
 _MOST: Final = 0xFFFF
 _PROTOCOLS: Final = ("tcp", "udp")
+# As the kernel has them. Who listens by mptcp listens by tcp, too: Go's servers do since 1.24.
+_NAMES: Final = {"tcp": {"tcp", "mptcp"}, "udp": {"udp"}}
 _OLD: Final = {"tcp4": "tcp", "tcp6": "tcp", "udp4": "udp", "udp6": "udp"}  # netstat, Go
 _UNSPECIFIED: Final = frozenset({"", "*", "0.0.0.0", "::"})  # noqa: S104 - nothing is bound
 _WAIT: Final = "wait a minute, or have the server set SO_REUSEADDR before it binds"
@@ -119,7 +121,8 @@ def _bound_to(address: str, port: int) -> Callable[[str], bool]:
 
 
 def _rows(protocol: str, mine: Callable[[str], bool], snapshot: Snapshot) -> Rows:
-    of_protocol = stated("socket.protocol", lambda one: one in {protocol, f"{protocol}6"})
+    named = _NAMES[protocol]
+    of_protocol = stated("socket.protocol", named.__contains__)
     at = np.intersect1d(stated("local", mine)(snapshot), of_protocol(snapshot))
     return at.astype(np.intp)
 
