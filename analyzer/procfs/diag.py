@@ -1,22 +1,19 @@
 """sock_diag(7): the other ends of unix sockets, and the interfaces of listeners: no file has them.
 
 It is a question to the running kernel, by netlink, of one network namespace: a socket answers for
-that in which it was made. To make one in another namespace takes CAP_SYS_ADMIN (setns(2)); a thread
-of its own goes there, and ends with it. What may not be asked, or what a kernel without
-CONFIG_UNIX_DIAG cannot answer, stays unknown.
+that in which it was made, in which a thread makes it (`visit`). What may not be asked, or what a
+kernel without CONFIG_UNIX_DIAG cannot answer, stays unknown.
 """
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
-import threading
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from analyzer.core.syscall import call
 from analyzer.core.values import NamedTuple
+from analyzer.procfs import visit
 from analyzer.procfs.parse import decode
 
 if TYPE_CHECKING:
@@ -44,7 +41,6 @@ _IN_LISTEN: Final = 1 << 10  # TCP_LISTEN, include/net/tcp_states.h
 _ANY: Final = 0xFFFFFFFF
 _MOST: Final = 1 << 16  # bytes of one answer
 _PATIENCE: Final = 2.0  # seconds
-_NEWNET: Final = 0x40000000
 
 
 class Ends(NamedTuple):
@@ -94,7 +90,8 @@ def _answers(
 def _ask(fs: ProcFs, pid: int, asked: Sequence[bytes]) -> Iterator[bytes]:
     name = f"{pid}/ns/net"
     own = fs.link(name) == fs.link("self/ns/net")
-    with _asker(None if own else partial(fs.open_namespace, name)) as asker:
+    there = partial(visit.there, partial(fs.open_now, name), visit.NET)
+    with _asker() if own else there(_asker) as asker:
         asker.settimeout(_PATIENCE)
         for body in asked:
             asker.send(_HEAD.pack(_HEAD.size + len(body), _BY_FAMILY, _REQUEST_DUMP, 1, 0) + body)
@@ -105,30 +102,8 @@ def _ask(fs: ProcFs, pid: int, asked: Sequence[bytes]) -> Iterator[bytes]:
                     break
 
 
-def _asker(space: Callable[[], int] | None) -> socket.socket:
-    """Return a netlink socket of a network namespace, our own for None; raise OSError."""
-    if space is None:
-        return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG)
-    made: list[socket.socket] = []
-    failed: list[OSError] = []
-
-    def make() -> None:
-        try:
-            fd = space()
-            try:
-                call("setns", fd, _NEWNET)
-            finally:
-                os.close(fd)
-            made.append(_asker(None))
-        except OSError as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=make)
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-    return made[0]
+def _asker() -> socket.socket:
+    return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG)
 
 
 def parse(data: bytes) -> dict[int, Ends]:

@@ -134,8 +134,8 @@ class ProcFs:
         finally:
             os.close(fd)
 
-    def open_namespace(self, path: str) -> int:
-        """Return a descriptor of a namespace, for setns(2): of the live /proc alone."""
+    def open_now(self, path: str) -> int:
+        """Return a descriptor of what is at `path`: of the live /proc alone, and never recorded."""
         return os.open(self._prefix + path, os.O_RDONLY | os.O_CLOEXEC)
 
     def look(self, paths: Sequence[str], names: Sequence[str] = ()) -> list[Looked | None]:

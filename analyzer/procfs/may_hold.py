@@ -85,7 +85,7 @@ def _all(
     yield from of_connections(shown)
     yield from of_what_is_sent(shown, ran)
     yield from _of_terminals(shown)
-    yield from _of_segments(shown)
+    yield from of_segments(shown)
     yield from _of_keepers(fs, shown, keepers)
     yield from _of_rings(shown)
     yield from _of_mappings(fs, shown)
@@ -459,12 +459,13 @@ def _of_terminals(shown: Shown) -> Iterator[Tied]:
                 yield _any_of(tid, "TTY", f"{file.link} is open, which was its terminal then")
 
 
-def _of_segments(shown: Shown) -> Iterator[Tied]:
+def of_segments(shown: Shown) -> Iterator[Tied]:
     """Yield who has attached a System V segment: it holds the ipc namespace (shm_file_data.ns)."""
-    known, space = segments.of_reader(shown), shown.reader.get("ipc", "")
+    known = shown.once(segments.placed)
     for one in shown.attached:
         words = "a System V segment is attached"
-        if one.segment in known:
-            yield Tied((TASK, one.tid), ("IPC_NS", space), words)
-        else:
+        spaces = known.get(one.segment, ())
+        if not spaces:
             yield _any_of(one.tid, "IPC_NS", words)
+        elif len(spaces) > 1:  # otherwise it is known to hold that one
+            yield from (Tied((TASK, one.tid), ("IPC_NS", space), words) for space in spaces)

@@ -127,10 +127,11 @@ def _counts(shown: Shown) -> Iterator[tuple[Key, Told]]:
 
 
 def _segments(shown: Shown) -> Iterator[tuple[Key, Told]]:
-    for name, one in shown.once(segments.listed).items():
-        told = (("shm.id", name[0]), ("shm.key", name[1]), ("shm.size", one.size),
-                ("shm.attaches", one.attaches))  # fmt: skip
-        yield ("SHM", (shown.reader.get("ipc", ""), name)), iter(told)
+    for space, some in shown.once(segments.listed).items():
+        for ident, one in some.items():
+            told = (("shm.id", ident), ("shm.key", one.key), ("shm.size", one.size),
+                    ("shm.attaches", one.attaches))  # fmt: skip
+            yield ("SHM", (space, (ident, one.key))), iter(told)
     for space, name in segments.elsewhere(shown):
         yield ("SHM", (space, name)), iter([("shm.id", name[0]), ("shm.key", name[1])])
 

@@ -138,8 +138,11 @@ def _add_pipes(graph: Tables, files: list[File]) -> None:
 
 def _add_segments(graph: Tables, shown: Shown) -> None:
     """Add the segments of IPC namespaces of the graph, as far as they are listed or attached."""
-    space = shown.reader.get("ipc", "")
-    known = [(space, name) for name in shown.once(segments.listed)]
+    known = [
+        (space, (ident, one.key))
+        for space, some in shown.once(segments.listed).items()
+        for ident, one in some.items()
+    ]
     some = [
         one for one in (*known, *segments.elsewhere(shown)) if ("IPC_NS", one[0]) in graph.number
     ]
@@ -151,6 +154,37 @@ def _add_segments(graph: Tables, shown: Shown) -> None:
         [graph.number["IPC_NS", space] for space, _ in some],
         [graph.number[key] for key in keys],
         slot=[ident for _, (ident, _) in some],
+    )
+    _add_attaches(graph, shown)
+
+
+def _add_attaches(graph: Tables, shown: Shown) -> None:
+    """Add who keeps an IPC namespace by a segment that he has attached, where it is known which.
+
+    Each attach has a file of its own (do_shmat(), ipc/shm.c); how many are mapped is not told.
+    """
+    where = {name: spaces[0] for name, spaces in shown.once(segments.placed).items()
+             if len(spaces) == 1 and spaces[0] != shown.initial.get("ipc")}  # fmt: skip
+    some = {
+        one.file: (one.segment, where[one.segment])
+        for one in shown.attached
+        if ("IPC_NS", where.get(one.segment)) in graph.number
+    }
+    new = [key for key in some if key not in graph.number]
+    memories: list[Key] = [("MM", key[1][0]) for key in new]
+    ends_add(graph, dict.fromkeys(memories), shown)
+    names = [f"{segments.PATH}{some[key][0][1]:08x}" for key in new]
+    first = graph.objects("FILE", len(new), name=names, ino=[some[key][0][0] for key in new])
+    graph.number |= {key: first + at for at, key in enumerate(new)}
+    graph.references(
+        "MM", "vma", [graph.number[key] for key in memories], [graph.number[key] for key in new]
+    )
+    graph.references(
+        "FILE",
+        shm.WITHIN.name,
+        [graph.number[key] for key in some],
+        [graph.number["IPC_NS", space] for _, space in some.values()],
+        slot=[segment[0] for segment, _ in some.values()],
     )
 
 

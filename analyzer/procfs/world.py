@@ -20,6 +20,7 @@ from analyzer.relations.shown import (
     NUMBERED,
     OWN_TERMINAL,
     PIPE,
+    Attach,
     File,
     Mapped,
     Mount,
@@ -32,7 +33,7 @@ from analyzer.relations.shown import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 
     from analyzer.procfs.fdinfo import FdInfo
     from analyzer.procfs.files import Slots
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from analyzer.procfs.nslink import NamespaceLink
     from analyzer.procfs.sharing import Groups
     from analyzer.procfs.tasks import Task as Read
-    from analyzer.relations.shown import Attach, Key
+    from analyzer.relations.shown import Key
 
 DELETED: Final = " (deleted)"  # what d_path() in fs/d_path.c adds to a name that is gone
 
@@ -355,7 +356,7 @@ class Memories:
             if use.permissions is None or use.permissions[3] != "s":
                 continue
             one = found[use.file]
-            self._note(one.path, one.ino, task)
+            self._note((number, use.file), one.path, one.ino, task)
             if one.dev is None or one.ino is None:
                 continue
             key = self.inode(one.dev, one.ino, one.path, task)
@@ -372,10 +373,12 @@ class Memories:
             return None if space is None else ("INODE", (dev, ino, path, space))
         return "INODE", (dev, ino, path)  # of the kernel's own: a memfd, anonymous shared memory
 
-    def _note(self, path: str, ino: int | None, task: Task) -> None:
-        attached = segments.attach(task.tid, path, ino)
-        if attached is not None:
-            self.attached.append(attached)
+    def _note(
+        self, file: tuple[Hashable, Hashable], path: str, ino: int | None, task: Task
+    ) -> None:
+        segment = segments.name(path, ino)
+        if segment is not None:
+            self.attached.append(Attach(task.tid, segment, ("FILE", file)))
         elif path.startswith(_REQUESTS):
             self.submitters.add(task.tgid)
 
@@ -394,7 +397,7 @@ class Memories:
         for read, task in others:
             memory: Key = ("MM", ("of", task.tgid))
             for one in _shared(fs, read):
-                self._note(one.path, one.ino, task)
+                self._note((memory[1], one.path), one.path, one.ino, task)
                 if one.dev is None or one.ino is None:
                     continue
                 key = self.inode(one.dev, one.ino, one.path, task)
@@ -451,6 +454,16 @@ def _link(fs: ProcFs, path: str) -> str:
         return ""
 
 
+def _lists(
+    fs: ProcFs, by_tid: Mapping[int, Task], observer: int, attached: Sequence[Attach]
+) -> Mapping[str, str]:
+    """Return the segments of IPC namespaces: where there are any attached, of all of them."""
+    own = by_tid[observer].spaces.get("ipc") if observer in by_tid else None
+    inside = any(task.inside for task in by_tid.values())
+    some = [task for task in by_tid.values() if attached or task.inside or not inside]
+    return segments.read(fs, some, own)
+
+
 def shown(  # noqa: PLR0913, PLR0917 -- all that a reading has read
     reading: Reading,
     groups: Mapping[What, Groups],
@@ -502,6 +515,7 @@ def shown(  # noqa: PLR0913, PLR0917 -- all that a reading has read
         ticks=reading.ticks,
         own_proc=own_proc(found, by_tid, reading.observer),
         attached=memories.attached,
+        segments=_lists(fs, by_tid, reading.observer, memories.attached),
         submitters=memories.submitters,
         folders=folders,
     )

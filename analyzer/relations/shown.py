@@ -168,10 +168,14 @@ class Queue(NamedTuple):
 
 
 class Attach(NamedTuple):
-    """A mapping of a System V segment: whose (a task), and of which: id and key."""
+    """A mapping of a System V segment: whose (a task), of which (id and key), and what is mapped.
+
+    `file` is that of an address space: its key begins with the number of that.
+    """
 
     tid: int
     segment: tuple[int, int]
+    file: tuple[str, tuple[Hashable, Hashable]]
 
 
 class Slot(NamedTuple):
@@ -338,9 +342,10 @@ class Shown:
 
     `reader` are the namespaces of who looked, and `ticks` how many a second has.
     `alike` is what may be one across the border, where nobody could tell, and `may_hold` what may
-    hold something. `attached` are the mappings of System V segments, `submitters`
-    the processes with a ring of asynchronous requests. `folders` has where the descriptors of each
-    table are, `in_use` how many may hold files of a table by more than their descriptors.
+    hold something. `attached` are the mappings of System V segments, `segments` the lists of IPC
+    namespaces but the reader's, `submitters` the processes with a ring of asynchronous requests.
+    `folders` has where the descriptors of each table are, `in_use` how many may hold files of a
+    table by more than their descriptors.
     `tables` are the tids that use each descriptor table. `mounts` are those of every mount
     namespace, by mount id, which is one on the machine. `whole` tells that no process is missing.
     """
@@ -364,6 +369,7 @@ class Shown:
     may_hold: Sequence[Tied] = ()
     folders: Sequence[str] = ()
     attached: Sequence[Attach] = ()
+    segments: Mapping[str, str] = field(default_factory=dict)
     submitters: Collection[int] = ()
     in_use: Mapping[int, int] = field(default_factory=dict)
     _made: dict[object, Any] = field(default_factory=dict)

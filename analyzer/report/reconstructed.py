@@ -23,7 +23,7 @@ import numpy as np
 
 from analyzer.core.model import TASK, Basis, Conclusion, Counted
 from analyzer.core.values import NamedTuple
-from analyzer.kinds import _sock, file, namespace_set, nsfs, pipe, registry, socket, tty
+from analyzer.kinds import _sock, file, namespace_set, nsfs, pipe, registry, shm, socket, tty
 from analyzer.kinds.base import Judged
 from analyzer.kinds.file_table import FD
 from analyzer.memory.distinct import unique
@@ -165,6 +165,8 @@ def _of_namespace(one: ReportObject, sets: Mapping[int, int]) -> int | None:
     by_set = _of_sets()
     if not all(by.kind != TASK or by.association in by_set for by in one.holders):
         return None
+    if any(by.association == shm.WITHIN.name for by in one.holders):
+        return None  # how many attaches there are mappings do not tell
     sockets = one.facts.get("netns.sockets")
     structural = registry()[one.kind].judged is Judged.STRUCTURAL
     if structural and not isinstance(sockets, int):

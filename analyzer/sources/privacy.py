@@ -43,6 +43,11 @@ _KERNELS: Final = re.compile(
     r"(?:anon_inode:)?\[[\w:.-]*\]|anon_inode:[\w:-]*|/?"
     r"|(?:pipe|socket|net|uts|ipc|mnt|pid|user|cgroup|time|\w+_for_children):\[\d+\]"
 )
+# How paths begin that nobody chose: what they are open on says who may hold what.
+_GIVEN: Final = re.compile(
+    r"/(?:SYSV[0-9a-f]{8}|\[aio\]|dev/(?:null|zero|full|u?random|tty|ptmx|pts(?:/\d+)?)"
+    r"|proc(?:/\d+(?:/task/\d+)?(?:/net)?(?:/\w+)?)?|sys/fs/cgroup)(?=/|$)"
+)
 _SHORTEST_KEY: Final = 16  # bytes
 _LONGEST_KEY: Final = 4096
 _OTHERS: Final = 0o077
@@ -53,11 +58,16 @@ _COMM: Final = re.compile(r"(\bpid \d+ )\([^)]*\)")
 _PLAIN: Final = re.compile(r"[\d ]+|host|self|--all-containers")
 _STAT: Final = re.compile(rb"\A(\d+ \()(.*)(\) )", re.DOTALL)
 _STATUS: Final = re.compile(rb"\A(Name:\t)(.*)$", re.MULTILINE)
-_CGROUP: Final = re.compile(rb"^(\d+:[^:\n]*:)(.*)$", re.MULTILINE)
 _SPAN: Final = re.compile(rb"^[0-9a-f]+-[0-9a-f]+(?= )", re.MULTILINE)
-_BOUND: Final = re.compile(rb"^([0-9a-f]+: (?:\S+ +){5}\d+ )(.+)$", re.MULTILINE)
-_NAMED: Final = re.compile(rb"^(\d+ \d+ \S+ )(.+)$", re.MULTILINE)
 _MAPPED: Final = re.compile(rb"^(\S+ \S{4} \S+ \S+ \d+ +)(.+)$", re.MULTILINE)
+# The paths in lines of other files, and of what is registered with an io_uring.
+_LINES: Final = {
+    "cgroup": re.compile(rb"^(\d+:[^:\n]*:)(.*)$", re.MULTILINE),
+    "peers": re.compile(rb"^(\d+ \d+ \S+ )(.+)$", re.MULTILINE),
+    "unix": re.compile(rb"^([0-9a-f]+: (?:\S+ +){5}\d+ )(.+)$", re.MULTILINE),
+    "backing_file": re.compile(rb"^()(.+)$", re.MULTILINE),
+    "fdinfo": re.compile(rb"^( *\d+: )(.+)$", re.MULTILINE),
+}
 
 
 def only_relevant(snapshot: Snapshot) -> Snapshot:
@@ -166,13 +176,17 @@ class Redaction:
         return blake2b(data, digest_size=6, key=self._key, person=b"cranalyze words").hexdigest()
 
     def name(self, text: str) -> str:
-        """Return what stands for a path, part by part, or for another name."""
+        """Return what stands for a path, part by part, or for another name.
+
+        What the kernel calls so stays.
+        """
         if _KERNELS.fullmatch(text):
             return text
         path = text.removesuffix(_DELETED)
-        parts = path.split("/") if "/" in path else [path]
-        hashed = "/".join(part and self.word(part) for part in parts)
-        return hashed + (_DELETED if text.endswith(_DELETED) else "")
+        given = _GIVEN.match(path)
+        begins = "" if given is None else given[0]
+        hashed = "/".join(part and self.word(part) for part in path[len(begins) :].split("/"))
+        return begins + hashed + (_DELETED if text.endswith(_DELETED) else "")
 
     def detail(self, text: str) -> str:
         """Return what stands for a detail or a fact: figures stay, a path is told part by part."""
@@ -213,24 +227,21 @@ class Redaction:
         """Return the entry `path` of a dump of /proc (a link is str) without names."""
         if isinstance(content, str):
             return self.name(content)
-        match path.rpartition("/")[2]:
+        match name := path.rpartition("/")[2]:
             case "stat":
                 told = _STAT.sub(lambda m: m[1] + self._bytes(m[2]) + m[3], content)
             case "status":
                 told = _STATUS.sub(lambda m: m[1] + self._bytes(m[2]), content)
-            case "cgroup":
-                told = _CGROUP.sub(lambda m: m[1] + self._path(m[2]), content)
             case "maps":
                 told = _SPAN.sub(lambda m: self._span(m[0]), content)
                 told = _MAPPED.sub(lambda m: m[1] + self._path(m[2]), told)
-            case "peers":
-                told = _NAMED.sub(lambda m: m[1] + self._path(m[2]), content)
-            case "unix":
-                told = _BOUND.sub(lambda m: m[1] + self._path(m[2]), content)
             case "mountinfo":
                 told = b"".join(map(self._mount, content.splitlines(keepends=True)))
             case _:
+                lines = _LINES.get("fdinfo" if name.isdecimal() else name)
                 told = content
+                if lines is not None:
+                    told = lines.sub(lambda m: m[1] + self._path(m[2]), content)
         return told
 
     def _mount(self, line: bytes) -> bytes:

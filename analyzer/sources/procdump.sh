@@ -140,16 +140,16 @@ find_inside() {
     done
 }
 
-# One of each network namespace, and of each mount namespace, is enough.
-spaces=' ' nets=''
+# One of each network namespace, mount namespace, and IPC namespace is enough.
+spaces=' ' nets='' ipcs=''
 find_spaces() { # PID...
-    both='' last='' firsts=''
-    for pid; do both="$both $pid/ns/net $pid/ns/mnt"; done
+    three='' last='' firsts=''
+    for pid; do three="$three $pid/ns/net $pid/ns/mnt $pid/ns/ipc"; done
     set -f
-    for word in $(ls -ld $both 2>/dev/null); do
+    for word in $(ls -ld $three 2>/dev/null); do
         case $word in
         */ns/*) last=${word%%/*} ;;
-        net:* | mnt:*)
+        net:* | mnt:* | ipc:*)
             case $spaces in *" $word "*) continue ;; esac
             case $word in
             net:*)
@@ -158,6 +158,7 @@ find_spaces() { # PID...
  $last/net/udp6 $last/net/raw $last/net/raw6 $last/net/netlink $last/net/packet\
  $last/net/sockstat"
                 ;;
+            ipc:*) ipcs="$ipcs $last:${word#ipc:}" ;;
             mnt:*)
                 # A process that has ended meanwhile, or may not be read, is not the one.
                 { read -r line <"$last/mountinfo"; } 2>/dev/null || continue
@@ -173,13 +174,23 @@ find_spaces() { # PID...
 
 # No file tells who is connected to whom by unix sockets. ss(8) asks the kernel (sock_diag(7)), of the
 # network namespace that it is in.
-here=$(ls -ld self/ns/net 2>/dev/null) diag=none
+here=$(ls -ld self/ns/net self/ns/ipc 2>/dev/null) diag=none
 copy_peers() { # PID:[NUMBER]...
     command -v ss >/dev/null 2>&1 || return 0
     for net; do
-        case $here in *"${net#*:}") into='' ;; *) into="nsenter --net=${net%%:*}/ns/net" ;; esac
+        case $here in *"${net#*:}"*) into='' ;; *) into="nsenter --net=${net%%:*}/ns/net" ;; esac
         printf '### peers %s\n' "${net#*:}"
         $into ss -xan 2>/dev/null | grep $text -H '' && diag=ss
+    done
+}
+
+# System V segments are listed to who is in their IPC namespace.
+copy_segments() { # PID:[NUMBER]...
+    for ipc; do
+        case $here in *"${ipc#*:}"*) continue ;; esac
+        number=${ipc#*:?}
+        printf '### files cranalyze/ipc/%s/\n' "${number%]}"
+        nsenter --ipc="${ipc%%:*}/ns/ipc" grep $text -H '' sysvipc/shm 2>/dev/null
     done
 }
 
@@ -220,7 +231,8 @@ copy_all() { # PID...
     copy_some "$@"
     [ -z "$firsts" ] || in_parts copy_files $firsts
     copy_peers $nets
-    nets=''
+    copy_segments $ipcs
+    nets='' ipcs=''
 }
 
 # A thread of its own descriptor table shows by other descriptors than its process has. Of a process

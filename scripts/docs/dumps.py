@@ -33,7 +33,8 @@ def _parts() -> Iterator[str]:
         "to stdout (or to `-o FILE`), and nothing else anywhere; it needs a POSIX shell, `grep`, "
         "`ls` and `tar`, of BusyBox too; `stat` and `timeout`, where they are, tell the types and "
         "devices of what is open, `ss` and `nsenter` which unix sockets are connected to each "
-        "other, in each network namespace. 20,000 descriptors in 500 processes take a second. "
+        "other, in each network namespace, and which segments of System V there are in each IPC "
+        "namespace. 20,000 descriptors in 500 processes take a second. "
         "With `-p PID` it copies of other processes only those mappings that are shared. "
         "Command lines, environments and memory are never copied."
     )
@@ -158,7 +159,8 @@ def _parts() -> Iterator[str]:
         "file of `/proc/PID/mounts` or `/proc/PID/net`, a pidfd or a file in `/proc` of a process "
         "that ended, a cgroup's open file, a proc filesystem mounted elsewhere, more sockets in a "
         "network namespace than its tables show (`net/sockstat`), an attached System V segment "
-        "(but of the namespace of who made the dump, where `sysvipc/shm` lists all its mappings), "
+        "of which nothing tells the namespace (`procdump`, and its script by `nsenter`, list the "
+        "segments of each, with how often they are attached), "
         "an automount's pipe, files in flight (`scm_fds`: how many, and not which), one of the "
         "same name that is registered with an io_uring, an io_uring whose requests wait, a unix "
         "socket or a terminal of which the other end is not told (no copy of `/proc` has those of "
@@ -314,7 +316,8 @@ _COUNTED: Final = (
         ),
         (
             "two tasks have the same namespaces: they may have one set (nsproxy), or one each; of "
-            "processes and of users, which process numbers and credentials hold"
+            "IPC, if a segment of it is attached; of processes and of users, which process numbers "
+            "and credentials hold"
         ),
     ),
     (

@@ -17,11 +17,14 @@ from analyzer.procfs import tarball
 from analyzer.report.make import make
 from analyzer.report.value import ReportOptions
 from analyzer.sources import procdump, replay
+from analyzer.sources.privacy import Redaction
 from benchmarks import truth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
+
+    from analyzer.sources.procdump import Entries
 
 pytestmark = [pytest.mark.live, pytest.mark.bpf, pytest.mark.needs("root", "kcmp")]
 
@@ -55,6 +58,21 @@ def test_neither_leaks_nor_containment_are_made_up() -> None:
     assert [one.concluded for one in backing] == [Conclusion.POSSIBLE]
     sealed = [one for one in told if one.fixture in {"contained", "two-inside"}]
     assert {one.concluded for one in sealed} == {Conclusion.CONSISTENT}
+
+
+def test_a_dump_without_names_makes_up_no_containment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the kernel calls things stays (`procdump --redact`): it says who may hold what."""
+    whole, redaction = truth.alone, Redaction(b"k" * 16)
+
+    def redacted(entries: Entries, pids: Collection[int]) -> Entries:
+        told = whole(entries, pids)
+        return {path: redaction.entry(path, entry) for path, entry in told.items()}
+
+    monkeypatch.setattr(truth, "alone", redacted)
+    scenes = ("mounts-fd", "proc-net-fd", "cgroup-fd", "proc-dead", "shm-outside", "loop", "aio")
+    told = list(truth.told(scenes))
+    assert [one for one in told if one.truth is Verdict.USAGE_LEAK]
+    assert not [one for one in told if one.wrong or one.recount == "wrong"]
 
 
 def test_a_bind_mount_in_another_mount_namespace_is_a_holder(tmp_path: Path) -> None:

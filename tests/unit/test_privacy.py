@@ -50,13 +50,24 @@ def test_a_border_has_no_task_without_a_part_in_it() -> None:
         ("/srv/secret (deleted)", "/*/* (deleted)"),
         ("secret", "*"),
         ("web:80", "*"),
+        ("/SYSV0000002a (deleted)", "/SYSV0000002a (deleted)"),
+        ("/[aio] (deleted)", "/[aio] (deleted)"),
+        ("/dev/pts/3", "/dev/pts/3"),
+        ("/dev/tty", "/dev/tty"),
+        ("/dev/secret", "/*/*"),
+        ("/proc", "/proc"),
+        ("/proc/7/net/tcp", "/proc/7/net/tcp"),
+        ("/proc/7/task/8/mounts", "/proc/7/task/8/mounts"),
+        ("/proc/7/net/xt_recent/secret", "/proc/7/net/xt_recent/*"),
+        ("/proc7/secret", "/*/*"),
+        ("/sys/fs/cgroup/secret", "/sys/fs/cgroup/*"),
         ("secret:[1]", "*"),
     ],
 )
 def test_names_are_hashed_part_by_part(name: str, like: str) -> None:
     redaction = Redaction(KEY)
     told = redaction.name(name)
-    for word in ("srv", "secret", "web:80", "secret:[1]"):
+    for word in ("srv", "secret", "web:80", "secret:[1]", "dev", "proc7"):
         told = told.replace(redaction.word(word), "*")
     assert told == like
     assert Redaction(b"x" * 16).name("/srv") != redaction.name("/srv")
@@ -132,10 +143,15 @@ def test_the_entries_of_a_dump_have_no_names() -> None:
         "7/mountinfo": b"22 1 0:21 /secret /mnt/secret rw,noatime shared:7 - overlay secret-x "
         b"rw,lowerdir=/srv/secret:/secret\n",
         "7/fd/3": "/srv/secret",
+        "7/fdinfo/4": b"pos:\t0\nUserFiles:\t1\n    0: /srv/secret\n",
+        "cranalyze/sys/block/loop7/loop/backing_file": b"/srv/secret\n",
         "7/ns/net": "net:[4026531840]",
     }
     told = {path: redaction.entry(path, content) for path, content in entries.items()}
     assert told["7/ns/net"] == entries["7/ns/net"]
+    named = redaction.name("/srv/secret").encode() + b"\n"  # they are told to be one
+    assert told["cranalyze/sys/block/loop7/loop/backing_file"] == named
+    assert told["7/fdinfo/4"] == b"pos:\t0\nUserFiles:\t1\n    0: " + named
     assert isinstance(told["7/stat"], bytes)
     assert told["7/stat"].endswith(b") S 1 7")
     assert isinstance(told["7/maps"], bytes)
