@@ -19,9 +19,11 @@ BARE: Final = (
     "What `check` reads and works out, without start-up, relations and names, against bare reads "
     "of the same memory by the same programs, each address once (`benchmarks/bare.py`)."
 )
+THREADS: Final = 1000
 HELD: Final = (
-    "`check --freeze` of a process of 1,000 threads holds it still for {milliseconds:.0f} ms, in "
-    "which it is read twice."
+    "`check --freeze` of a process of {threads:,} threads holds it still for {whole:.0f} ms, in "
+    "which it is read twice. Stopping them and letting them go is {nothing:.0f} ms of that: so "
+    "long they are held where nothing is read."
 )
 PICTURE: Final = "pictures/growth.svg"
 SMALL: Final = "cranalyze check, 10 files"
@@ -49,6 +51,13 @@ class Bare(NamedTuple):
     whole: float
     bare: float
     reads: int
+
+
+class Held(NamedTuple):
+    """Seconds for which a subtree is held still: by a check, and where nothing is read."""
+
+    seconds: float
+    for_nothing: float
 
 
 @dataclass(frozen=True)
@@ -142,9 +151,9 @@ def page(
     *,
     floor: int,
     rounds: int,
-    frozen: float,
+    held: Held,
 ) -> str:
-    """Write the whole result as Markdown; `frozen` are the seconds that threads are held still."""
+    """Write the whole result as Markdown."""
     startup = [[name, f"{t.seconds * 1000:.0f}", peak_text(floor)(t)] for name, t in start.items()]
     return "\n\n".join(
         [
@@ -167,7 +176,9 @@ def page(
             BARE,
             bare(rows),
             "## Held still",
-            HELD.format(milliseconds=frozen * 1000),
+            HELD.format(
+                threads=THREADS, whole=held.seconds * 1000, nothing=held.for_nothing * 1000
+            ),
             "## Start-up",
             table(["program", "milliseconds", "peak MB"], startup),
             "## Machine",

@@ -8,7 +8,8 @@ take turns, and the best of the rounds counts: what is slower than the best is t
 work. ``lsof`` and ``lsfd`` list what is open on the machine; ``cranalyze check`` reads the same
 tables to name who holds the subtree's objects outside of it, and the kernel's counts besides. One
 process beside the load is checked with and without what no count shows (``--references-only``).
-How much of the time is reading, `benchmarks.bare` tells.
+How much of the time is reading, `benchmarks.bare` tells; how long `--freeze` holds a subtree still,
+`benchmarks.held`.
 
 Writes ``benchmark.md`` (ratios first), its picture, and ``benchmark.json``. Peak memory is the
 kernel's ``ru_maxrss`` of wait4(2), whose floor is that of the starter (the new process is a copy of
@@ -32,7 +33,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.page import PICTURE, RELATED, SMALL, Bare, Row, Timing, page
+from benchmarks.page import PICTURE, RELATED, SMALL, Bare, Held, Row, Timing, page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,15 +43,6 @@ CRANALYZE: Final = str(Path(sys.executable).with_name("cranalyze"))
 FILES_PER_PROCESS: Final = 172
 """As on the machine that the design's yardsticks were read on: 100,000 files in 580 processes."""
 FEW: Final = 10
-THREADS: Final = 1000
-_THREADS: Final = """
-import signal, threading
-threading.stack_size(1 << 16)
-for _ in range({count}):
-    threading.Thread(target=threading.Event().wait, daemon=True).start()
-print(flush=True)
-signal.pause()
-"""
 CHECK_DONE: Final = (0, 3, 16)
 LARGE: Final = 500_000
 """From here on one round has to do: lsof takes minutes."""
@@ -188,19 +180,11 @@ def alone(pid: int, rounds: int) -> Bare:
     return Bare(**json.loads(said))
 
 
-def held_still(rounds: int) -> float:
-    """Return for how many seconds a process of `THREADS` threads is held still, at best."""
-    command = [sys.executable, "-c", _THREADS.format(count=THREADS)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout is not None  # noqa: S101 - it is a pipe
-            process.stdout.readline()
-            check = [CRANALYZE, "check", "--freeze", "--json", str(process.pid)]
-            said = [subprocess.run(check, capture_output=True, check=False) for _ in range(rounds)]
-        finally:
-            process.kill()
-    subjects = [json.loads(one.stdout)["subject"] for one in said]
-    return min(float(subject["frozen_seconds"]) for subject in subjects if subject["frozen"])
+def held_still(rounds: int) -> Held:
+    """Measure, in a process of its own, for how long many threads are held still."""
+    command = [sys.executable, "-m", "benchmarks.held", CRANALYZE, "--rounds", str(rounds)]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+    return Held(**json.loads(said))
 
 
 def start_up(rounds: int) -> dict[str, Timing]:
@@ -264,8 +248,8 @@ def main() -> None:
     start = start_up(max(chosen.rounds, 5))
     sizes = [int(size) for size in chosen.sizes.split(",")] + [LARGEST] * chosen.large
     rows = [measure(size, chosen.rounds if size < LARGE else 1) for size in sizes]
-    frozen = held_still(max(chosen.rounds, 5))
-    text = page(rows, start, host, floor=floor, rounds=chosen.rounds, frozen=frozen)
+    held = held_still(max(chosen.rounds, 5))
+    text = page(rows, start, host, floor=floor, rounds=chosen.rounds, held=held)
     print(text)
     from benchmarks.growth import draw  # not before: the floor of what peaks can be told is ours
 
@@ -277,7 +261,7 @@ def main() -> None:
         "machine": host,
         "rounds": chosen.rounds,
         "rows": [{**asdict(row), "bare": row.bare._asdict()} for row in rows],
-        "frozen_seconds": frozen,
+        "held_still": held._asdict(),
         "start_up": {name: asdict(timing) for name, timing in start.items()},
     }
     (chosen.out / "benchmark.json").write_text(json.dumps(facts, indent=2) + "\n")

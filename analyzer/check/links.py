@@ -10,7 +10,7 @@ from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK
 from analyzer.core.values import NamedTuple, dataclass
 from analyzer.kinds import associations, file_types, registry
-from analyzer.memory.distinct import find
+from analyzer.memory.distinct import find, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -149,7 +149,7 @@ def opened(snapshot: Snapshot) -> tuple[Integers, Integers]:
     codes = [references.code("association", name) for name in dict.fromkeys(names)]
     file = next(kind.name for kind in registry().values() if kind.file_types and kind.path)
     by_file = references["holder_kind"] == references.code("holder_kind", file)
-    rows = np.flatnonzero(by_file & np.isin(references["association"], codes))
+    rows = np.flatnonzero(by_file & one_of(references["association"], codes))
     held = rows_of(objects["objref"], references["target"][rows])
     rows = rows[objects["kind"][held] != objects.code("kind", file)]
     return references["holder"][rows], references["target"][rows]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from analyzer.memory.bpf import U64, Mask
+    from analyzer.memory.bpf import Mask
 
     Rows = npt.NDArray[np.intp]
     Numbers = npt.NDArray[np.uint64] | npt.NDArray[np.int64]
@@ -101,6 +101,6 @@ def one_of(values: npt.NDArray[Any], few: Iterable[object]) -> Mask:
     return found
 
 
-def member(values: U64, among: U64) -> Mask:
+def member(values: Numbers, among: Numbers) -> Mask:
     """Tell which of the values are in the set `among`."""
     return find(among, values)[1]

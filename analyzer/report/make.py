@@ -19,7 +19,7 @@ from analyzer.core.model import TASK, Basis, Counted, Impact, Rules, Status, Ver
 from analyzer.core.registry import UNKNOWN
 from analyzer.core.values import NamedTuple, replace
 from analyzer.kinds import namespace_set, registry, title_of
-from analyzer.memory.distinct import unique
+from analyzer.memory.distinct import one_of, unique
 from analyzer.report.consistency import consistency_of, decided
 from analyzer.report.crossed import crossed, doubtful
 from analyzer.report.facts import of_objects
@@ -217,7 +217,7 @@ def _exit_code(status: Status, found: Consistency | None, options: ReportOptions
 
 
 def _count(codes: Array, verdicts: Sequence[Verdict]) -> int:
-    return int(np.isin(codes, [_VERDICTS.index(verdict) for verdict in verdicts]).sum())
+    return int(one_of(codes, [_VERDICTS.index(verdict) for verdict in verdicts]).sum())
 
 
 def _rule_gates(options: ReportOptions) -> bool:

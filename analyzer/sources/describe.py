@@ -15,7 +15,7 @@ from analyzer.core.values import replace
 from analyzer.kinds import registry
 from analyzer.kinds.cgroup import paths as cgroup_paths
 from analyzer.kinds.file import dentry_names
-from analyzer.memory.distinct import unique
+from analyzer.memory.distinct import member, one_of, unique
 from analyzer.procfs import cgroup
 from analyzer.snapshot import tables
 from analyzer.sources import facts
@@ -78,7 +78,7 @@ def _with_opened(snapshot: Snapshot, chosen: Mask) -> Mask:
     """Add what the chosen files are open on: a descriptor is told with the state of its pipe."""
     objref = snapshot.tables["objects"]["objref"]
     file, thing = opened(snapshot)
-    return chosen | np.isin(objref, thing[np.isin(file, objref[chosen])])
+    return chosen | member(objref, unique(thing[member(file, objref[chosen])]))
 
 
 def _described(memory: Memory, objects: Table, chosen: Mask) -> Table:
@@ -192,7 +192,7 @@ def _borrowed(references: Table, objects: Table, chosen: Mask) -> npt.NDArray[np
     kinds = [objects.code("kind", k.name) for k in registry().values() if k.named_by_files]
     target = references["target"] - 1
     lends = references["holder_kind"] == references.code("holder_kind", "FILE")
-    return np.flatnonzero(lends & chosen[target] & np.isin(objects["kind"][target], kinds))
+    return np.flatnonzero(lends & chosen[target] & one_of(objects["kind"][target], kinds))
 
 
 def _holding(references: Table, objects: Table, chosen: Mask) -> npt.NDArray[np.intp]:
@@ -217,7 +217,7 @@ def _askable(references: Table, tasks: Tasks) -> dict[int, int]:
     shown = dict(zip(tasks.table["tid"].tolist(), tasks.shown.tolist(), strict=True))
     by_task = references["holder_kind"] == references.code("holder_kind", TASK)
     which = [references.code("association", name) for name in ("files", "mm")]
-    rows = np.flatnonzero(by_task & np.isin(references["association"], which))
+    rows = np.flatnonzero(by_task & one_of(references["association"], which))
     pairs = zip(
         references["target"][rows].tolist(), references["holder"][rows].tolist(), strict=True
     )

@@ -11,6 +11,7 @@ from analyzer.core.values import dataclass
 from analyzer.kinds import facts, file_types, registry
 from analyzer.kinds._recognise import file_operations, recognised
 from analyzer.kinds.base import Known
+from analyzer.memory.distinct import one_of
 from analyzer.memory.reader import MissingFieldError
 from analyzer.snapshot import tables
 
@@ -102,7 +103,7 @@ def _of_types(memory: Memory, ref: I64, address: U64) -> Iterator[_Stateful]:
     found = recognised(memory, telling, address[read.ok], read["ops"][read.ok])
     for file_type in telling:
         ops = list(found.get(file_type.name, {learnt[file_type.name]}))
-        mine = read.ok & np.isin(read["ops"], np.array(ops, np.uint64))
+        mine = read.ok & one_of(read["ops"], ops)
         if mine.any() and file_type.state is not None:
             yield _Stateful(_FILE, ref[mine], address[mine], file_type.state)
 

@@ -33,6 +33,7 @@ from analyzer.kinds._initial import hosts
 from analyzer.kinds._recognise import samples
 from analyzer.kinds.base import Judged
 from analyzer.memory.distinct import member, one_of, unique
+from analyzer.relations import relations
 from analyzer.snapshot import tables
 from analyzer.snapshot.addresses import told
 from analyzer.snapshot.source import KERNEL, VMCORE
@@ -172,7 +173,7 @@ def collect(memory: Memory, request: Request) -> Snapshot:
 
 def _taken(memory: Memory, request: Request) -> tuple[Snapshot, _Reading]:
     """Return what was read, and the reading without the columns that nobody asks for any more."""
-    with samples(memory, file_types()), _still(memory, request) as held:
+    with samples(memory, file_types()), held_still(memory, request) as held:
         passes, reading, second = _settled(memory, request, held)
         reading = replace(reading, related=_related_again(memory, request, reading))
     # What is compared no more makes room for the tables.
@@ -201,8 +202,8 @@ def _still_held(memory: Memory, snapshot: Snapshot, reading: _Reading, chosen: M
     return replace(snapshot, tables={**snapshot.tables, **changed})
 
 
-def _still(memory: Memory, request: Request) -> AbstractContextManager[Frozen | None]:
-    """Hold the subtree still, if that is asked for."""
+def held_still(memory: Memory, request: Request) -> AbstractContextManager[Frozen | None]:
+    """Hold the subtree still, if that is asked for; errors as `freeze.frozen`."""
     if not request.freeze or request.pid is None:
         return nullcontext()
     from analyzer.sources.freeze import frozen
@@ -213,6 +214,7 @@ def _still(memory: Memory, request: Request) -> AbstractContextManager[Frozen | 
         return [tid for tid in tasks.local[inside].tolist() if tid]
 
     threads()  # what cannot be a subject is refused before anything is stopped
+    relations()  # nor does anybody wait until these are imported
     return frozen(request.pid, threads)
 
 

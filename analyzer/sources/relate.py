@@ -17,7 +17,7 @@ from analyzer.kinds import registry
 from analyzer.kinds._initial import hosts
 from analyzer.kinds.file import KIND as FILE
 from analyzer.kinds.mount import MOUNT, ON
-from analyzer.memory.distinct import member, unique
+from analyzer.memory.distinct import member, one_of, unique
 from analyzer.memory.reader import MissingFieldError
 from analyzer.relations import relations
 from analyzer.relations.base import Related, World
@@ -132,7 +132,7 @@ def again(first: Found, second: Found) -> Found:
         known = seen.get((name, rows.left_kind, rows.right_kind))
         there = np.zeros(len(rows.left), np.bool_)
         if known:
-            there = np.isin(_pairs(rows), np.concatenate(known))
+            there = member(_pairs(rows), unique(*known))
         stable.append(there)
     return replace(first, stable=tuple(stable))
 
@@ -269,7 +269,7 @@ def ends_in(rows: Table, objects: int) -> Mask:
     told = [rows.code("relation", name) for name, one in relations().items() if one.told]
     for end in ("left", "right"):
         by_object = rows[f"{end}_kind"] != rows.code(f"{end}_kind", TASK)
-        mask[rows[end][by_object & np.isin(rows["relation"], told)] - 1] = True
+        mask[rows[end][by_object & one_of(rows["relation"], told)] - 1] = True
     return mask
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from analyzer.core.model import TASKS
 from analyzer.core.values import dataclass
-from analyzer.memory.distinct import unique
+from analyzer.memory.distinct import one_of, unique
 from analyzer.memory.trees import lasting
 from analyzer.snapshot import tables
 
@@ -119,8 +119,8 @@ def read(memory: Memory, helpers: frozenset[int] = frozenset()) -> Tasks:
         shown = np.zeros_like(local)
     else:
         shown = _ids(memory, column, mine["pid"], own_level - above)
-    started = column["tgid"][np.isin(local, list(helpers))]
-    column["observer"] |= np.isin(column["tgid"], started)
+    started = column["tgid"][one_of(local, helpers)]
+    column["observer"] |= one_of(column["tgid"], started)
     table = _table(column, _innermost(memory, column["pid"]))
     return Tasks(table, column["address"], local, shown, torn)
 

@@ -9,7 +9,7 @@ import pytest
 
 from analyzer.sources.request import Request
 from benchmarks import bare
-from benchmarks.page import OURS, SMALL, Bare, Row, Timing, page
+from benchmarks.page import OURS, SMALL, Bare, Held, Row, Timing, page
 from tests.fakekernel import FIRST, FakeKernel
 
 if TYPE_CHECKING:
@@ -27,11 +27,12 @@ def row(files: int) -> Row:
 
 def test_the_page_shows_ratios_growth_and_what_reading_alone_takes() -> None:
     start = {SMALL: Timing(0.2, 0.0, 0), "who": Timing(0.3, 0.2, 1)}
-    text = page([row(1000), row(3000)], start, {}, floor=1, rounds=3, frozen=0.012)
+    text = page([row(1000), row(3000)], start, {}, floor=1, rounds=3, held=Held(0.052, 0.012))
     assert "| 1,000 | 10 | 0.10 | 0.10 | 1.00 | 1.00 |" in text
     assert "| 1,000 to 3,000 | 500.0 | 10 |" in text
     assert "| 3,000 | 3,000 | 0.250 | 0.500 | 2.0 |" in text
-    assert "for 12 ms" in text
+    assert "still for 52 ms" in text
+    assert "is 12 ms of that" in text
 
 
 def test_the_picture_of_the_same_numbers_is_the_same(tmp_path: Path) -> None:
