@@ -59,6 +59,7 @@ def test_a_family_of_words_is_whole(word: Word) -> None:
         ("net:[1]", "namespace"), ("pipe:[7]", "numbered"), ("socket:[7]", "numbered"),
         ("/dev/null", "path"), ("/no/such/path", "path"), ("dev:7:0", "device"),
         ("tcp:80", "port"), ("udp:[::1]:53", "port"), ("tcp:127.0.0.1:80", "port"),
+        ("tcp://127.0.0.1:80", "port"), ("http://localhost:80/x?y", "port"),
         (":::80", "port"), ("fe80::1:80", "port"), ("tcp6:80", "port"),
         ("127.0.0.53%lo:53", "port"), ("[fe80::1]%eth0:546", "port"), ("udp:[::1%lo]:53", "port"),
         ("unix:/run/x", "unix"), ("unix:@x y", "unix"), ("shm:[3]", "sysv"), ("sem:[3]", "sysv"),
@@ -88,12 +89,20 @@ def test_a_path_is_asked_of_every_family_that_knows_paths() -> None:
         ("", "no word"), ("a\0b", "no word"), ("tpc:80", "did you mean tcp?"),
         ("tcp:99999", "tcp:PORT"), ("1:frob", "mm"), ("nte:[5]", "did you mean net"),
         ("dev:x", "dev:MAJ:MIN"), ("cgroup:/no/such/group", "hierarchies"),
-        ("FILE:7", "one reading"),
+        ("FILE:7", "one reading"), ("anon_inode:[eventfd]", "did you mean --kind eventfd?"),
+        ("docker:web", "cranalyze check docker:web"), ("a.service", "cranalyze check a.service"),
     ],
 )  # fmt: skip
 def test_what_is_no_word_is_told_with_what_there_is(asked: str, says: str) -> None:
     with pytest.raises(BadInputError, match=says.replace("?", r"\?")):
         parse(asked)
+
+
+def test_of_a_process_that_is_named_the_number_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words, "processes", lambda: [7, 8])
+    monkeypatch.setattr(words, "comm_of", {7: "srv", 8: "sh"}.get)
+    with pytest.raises(BadInputError, match=r"so called are 7\)"):
+        parse("srv")
 
 
 @pytest.mark.parametrize(
@@ -113,6 +122,8 @@ def test_what_is_no_word_is_told_with_what_there_is(asked: str, says: str) -> No
         ("Could not attach to process 1", ["1"]),
         ("net:[1] and net:[1] stay", ["net:[1]"]),
         ("/proc is busy", ["/proc"]),
+        ('Get "http://[::1]:80/x": refused', ["[::1]:80"]),
+        ("bash: kill: (1) - Operation not permitted", ["1"]),
         ("connect() to unix:/run/x.sock failed (11: Resource", ["/run/x.sock"]),
     ],
 )

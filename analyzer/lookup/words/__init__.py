@@ -7,17 +7,27 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError, nearest
 from analyzer.core.values import dataclass
 from analyzer.lookup.sorts import sorts
 from analyzer.lookup.words.base import Meaning, Word
 from analyzer.lookup.words.process import link
+from analyzer.procfs.places import comm_of, processes, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_WRITTEN: Final = (
+    "PATH", "PID", "PID:FD", "ADDR:PORT", "DEVICE", "INTERFACE", "net:[N]", "pipe:[N]",
+    "cgroup:PATH",
+)  # fmt: skip
+_MOST_CALLED: Final = 4
+_UNITS: Final = (".service", ".scope", ".slice", ".socket")
+_OF_NO_PATH: Final = re.compile(r"anon_inode:\[?(\w+)\]?")  # as /proc and lsof call files
 
 
 @cache
@@ -72,12 +82,23 @@ def looked_at(asked: str) -> tuple[str, ...]:
 
 
 def _near(asked: str) -> str:
-    kind = asked.casefold()
+    kind = _OF_NO_PATH.sub(r"\1", asked.casefold())
     if kind in sorts():
         return f" (did you mean --kind {kind}?)"
+    if _names_subject(asked):
+        return f" (of what runs there, ask: cranalyze check {quoted(asked)})"
+    if so_called := [str(pid) for pid in processes() if comm_of(pid) == asked]:
+        return f" (a process is its number; so called are {', '.join(so_called[:_MOST_CALLED])})"
     heads = {form.written.split(":")[0] for form in forms() if ":" in form.written}
     head = asked.partition(":")[0]
     return nearest(head, sorted(heads - {"PID"})) if ":" in asked else ""
+
+
+def _names_subject(asked: str) -> bool:
+    from analyzer.subjects import families
+
+    head, _, name = asked.partition(":")
+    return bool(head in families() and name) or asked.endswith(_UNITS)
 
 
 def forms() -> list:  # type: ignore[type-arg]
@@ -86,4 +107,4 @@ def forms() -> list:  # type: ignore[type-arg]
 
 
 def _known() -> str:
-    return f"name one of: {', '.join(form.written for form in forms())}"
+    return f"say {', '.join(_WRITTEN)}, ... (docs/who.md has all), or a whole message in quotes"

@@ -29,6 +29,8 @@ _PORT: Final = re.compile(r"(?:(\[[0-9A-Fa-f:.%\w]*\]|[^:\[\]]*):)?([0-9]{1,5})"
 _BARE: Final = re.compile(r"(?:(|\*|localhost|[0-9]+(?:\.[0-9]+){3}|\[[^\]]*\]):)([0-9]{1,5})")
 _OF_INTERFACE: Final = re.compile(r"%[\w.-]+(?=\]?:[0-9])")  # 127.0.0.53%lo:53, as ss has it
 _UNMARKED: Final = re.compile(r"([0-9A-Fa-f:]*:[0-9A-Fa-f:]*):([0-9]{1,5})")
+# tcp://127.0.0.1:80, http://127.0.0.1:80/x: of another scheme than these two the port is enough.
+_URL: Final = re.compile(r"(?:(tcp:|udp:)|\w+:)//([^/]*:[0-9]{1,5})(?:/.*)?")
 _SERVICE: Final = re.compile(r"([0-9]{1,5})/(tcp|udp)")
 _MOST: Final = 0xFFFF
 _PROTOCOLS: Final = ("tcp", "udp")
@@ -42,7 +44,7 @@ _LOCALHOST: Final = frozenset({"127.0.0.1", "::1"})
 
 
 def _parse(asked: str, now: Bound = bound) -> Iterator[Meaning]:
-    plain = _OF_INTERFACE.sub("", asked)
+    plain = _OF_INTERFACE.sub("", _URL.sub(r"\1\2", asked))
     bare, service = _BARE.fullmatch(plain) or _unmarked(plain), _SERVICE.fullmatch(asked)
     protocol, _, rest = plain.partition(":")
     protocol = _OLD.get(protocol, protocol)
