@@ -40,7 +40,13 @@ _CALLS: Final[Mapping[str, str]] = {
     "ioctl": "in ioctl on",
     "fsync": "for the disk of",
     "fcntl": "for a lock that another open file has of",
+    **dict.fromkeys(("epoll_wait", "epoll_pwait"), "for an event of what is watched by"),
 }
+_ALONE: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("nanosleep", "clock_nanosleep"), "sleeps for a time, and waits for nobody"),
+    **dict.fromkeys(("pause", "rt_sigsuspend", "rt_sigtimedwait"), "waits for a signal"),
+}
+_FUTEX_PRIVATE: Final = 128  # include/uapi/linux/futex.h
 _OFD_SETLKW: Final = 38  # of who waits for another lock /proc/locks tells
 _TERMINALS: Final = ("/dev/pts/", "/dev/tty")
 _STOPPING: Final = {"to read from", "to write to", "in ioctl on"}
@@ -58,14 +64,17 @@ _NUMBERS: Final[Mapping[str, Mapping[str, int]]] = {
         "writev": 20, "connect": 42, "accept": 43, "sendto": 44, "recvfrom": 45, "sendmsg": 46,
         "recvmsg": 47, "wait4": 61, "semop": 65, "msgsnd": 69, "msgrcv": 70, "fcntl": 72,
         "fsync": 74, "semtimedop": 220, "mq_timedsend": 242, "mq_timedreceive": 243, "waitid": 247,
-        "ppoll": 271, "accept4": 288,
+        "ppoll": 271, "accept4": 288, "futex": 202, "nanosleep": 35, "clock_nanosleep": 230,
+        "pause": 34, "rt_sigsuspend": 130, "rt_sigtimedwait": 128, "epoll_wait": 232,
+        "epoll_pwait": 281,
     },
     "aarch64": {
         "fcntl": 25, "read": 63, "write": 64, "ppoll": 73, "ioctl": 29, "pread64": 67,
         "pwrite64": 68, "readv": 65, "writev": 66, "connect": 203, "accept": 202, "sendto": 206,
         "recvfrom": 207, "sendmsg": 211, "recvmsg": 212, "wait4": 260, "fsync": 82, "waitid": 95,
         "accept4": 242, "mq_timedsend": 182, "mq_timedreceive": 183, "msgrcv": 188, "msgsnd": 189,
-        "semtimedop": 192, "semop": 193,
+        "semtimedop": 192, "semop": 193, "futex": 98, "nanosleep": 101, "clock_nanosleep": 115,
+        "rt_sigsuspend": 133, "rt_sigtimedwait": 137, "epoll_pwait": 22,
     },
 }  # fmt: skip
 _PF_EXITING: Final = 0x4  # include/linux/sched.h
@@ -171,20 +180,30 @@ def _for_an_answer(pid: int, where: str) -> Wait:
 
 def _in_call(pid: int, where: str) -> Wait:
     name, arguments = _call(pid)
-    if name in _WAITS:
-        return Wait(tuple(_for_children(pid)), where=where)
-    if name in _SYSTEM_V and arguments:
-        said = f"{called(pid)} waits in {name} for {_SYSTEM_V[name]}:[{arguments[0]}]"
-        return Wait((said,), where=where)
     fds = _waited_on(pid, name, arguments)
     links = {fd: link for fd in fds if (link := opened(pid, fd))}  # of a 32-bit program, none
-    if not links:
-        return Wait(where=where)
-    things = " or ".join(f"fd {fd} ({link})" for fd, link in links.items())
     if is_stopped(pid):
         return _stopped(pid, _CALLS.get(name, ""), links)
+    if not links:
+        return Wait(tuple(_for_no_file(pid, name, arguments)), where=where)
+    things = " or ".join(f"fd {fd} ({link})" for fd, link in links.items())
     how = _CALLS.get(name, "for something to happen on")
     return Wait((f"{called(pid)} waits {how} {things}",), links, where)
+
+
+def _for_no_file(pid: int, name: str, arguments: tuple[int, ...]) -> Iterator[str]:
+    if name in _WAITS:
+        yield from _for_children(pid)
+    elif name in _SYSTEM_V and arguments:
+        yield f"{called(pid)} waits in {name} for {_SYSTEM_V[name]}:[{arguments[0]}]"
+    elif name == "futex" and len(arguments) > 1:
+        others = "" if arguments[1] & _FUTEX_PRIVATE else ", or who shares that memory,"
+        yield (
+            f"{called(pid)} waits for a lock, or a condition, in its memory (futex): one of its own"
+            f" threads{others} has to let it go on"
+        )
+    elif name in _ALONE:
+        yield f"{called(pid)} {_ALONE[name]}"
 
 
 def _stopped(pid: int, wanted: str, links: Mapping[int, str]) -> Wait:

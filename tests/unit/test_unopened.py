@@ -14,7 +14,7 @@ from analyzer.lookup import who
 from analyzer.lookup.release import releases
 from analyzer.lookup.value import Answer, Held, Node, Outcome
 from analyzer.lookup.words import parse
-from analyzer.procfs import blockdev, bpfobj, people, places, uprobes
+from analyzer.procfs import blockdev, bpfobj, people, places, uprobes, waits
 from analyzer.procfs.glance import look
 from tests.build import Machine
 
@@ -128,6 +128,24 @@ def test_a_dead_process_is_its_tracer_s_to_wait_for(monkeypatch: pytest.MonkeyPa
     assert people.unreaped(7) == "job (7) is dead (a zombie): gdb (6) has not waited for it"
     assert people.reaped(7) == "gdb (6) has to wait for job (7), or end"
     assert people.reaped(6) == people.unreaped(6) == ""
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments", "says"),
+    [
+        ("futex", (0, 128), "one of its own threads has to let it go on"),
+        ("futex", (0, 0), "one of its own threads, or who shares that memory, has to"),
+        ("clock_nanosleep", (), "sleeps for a time, and waits for nobody"),
+        ("pause", (), "waits for a signal"),
+        ("semop", (5, 0), "waits in semop for sem:[5]"),
+    ],
+)
+def test_what_is_waited_for_without_a_file_is_told(
+    call: str, arguments: tuple[int, ...], says: str
+) -> None:
+    (said,) = waits._for_no_file(os.getpid(), call, arguments)
+    assert f"({os.getpid()}) " in said
+    assert says in said
 
 
 @pytest.mark.parametrize("initial", [True, False])
