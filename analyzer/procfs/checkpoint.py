@@ -14,6 +14,7 @@ CRIU's and not those of their inodes.
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
@@ -26,6 +27,8 @@ from analyzer.procfs import (
     may_hold,
     peers,
     protobuf,
+    segments,
+    sending,
 )
 from analyzer.procfs.checkpoint_files import QUEUES, Opened, OpenFiles
 from analyzer.procfs.parse import decode
@@ -55,6 +58,7 @@ _LENGTH: Final = 2  # of a sk_packet_entry: how many bytes follow it
 _SHARED: Final = 1
 _OF_FILE: Final = 1 << 6 | 1 << 7
 _ANON_SHARED, _SYSVIPC = 1 << 8, 1 << 10
+_SEGMENTS: Final = b"key shmid perms size cpid lpid nattch\n"  # as the kernel heads this list
 
 
 def roots(tree: Tree) -> set[tuple[str, ...]]:
@@ -94,7 +98,10 @@ class _Images:
         self._living: dict[tuple[str, int], int] = {}  # the first process in each namespace
         self._mounts: dict[int, list[Fields]] = {}  # by mount namespace
         self._led: dict[int, set[int]] = {}  # the session and the process group of each process
+        self._people = {0}  # the processes and threads of it; nobody is none of others
         self._left: dict[str, str] = {}  # descriptors that reach out of it, and why
+        self._opened: dict[int, list[str]] = {}  # the descriptors of each open file
+        self._attached = Counter[tuple[int, int]]()  # mappings by IPC namespace and segment
 
     def entries(self) -> dict[str, bytes | str]:
         """Return all of it as entries of a dump."""
@@ -103,10 +110,13 @@ class _Images:
         for one in self._messages(TREE):
             pid = number(one, 1)
             if pid:
+                threads = numbers(one, 5) or [pid]
                 self._led[pid] = {number(one, 3), number(one, 4)}
-                found |= self._process(pid, one, numbers(one, 5) or [pid])
+                self._people |= {pid, *threads}
+                found |= self._process(pid, one, threads)
         found |= self._of_spaces()
         found[identity.PATH] = "".join(self._lines).encode()
+        found[sending.PATH] = "".join(self._sent()).encode()
         found[may_hold.PATH] = "".join(f"{what} {why}\n" for what, why in self._held()).encode()
         return found
 
@@ -156,6 +166,7 @@ class _Images:
             found[f"{pid}/fd/{fd}"] = opened.link
             if opened.info:
                 found[f"{pid}/fdinfo/{fd}"] = opened.info
+            self._opened.setdefault(ident, []).append(f"{pid}/fd/{fd}")
             if ident in self._files.external:
                 self._left[f"{pid}/fd/{fd}"] = self._files.external[ident].why
             self._lines.append(f"FILE {pid} {fd} {ident}\n")
@@ -173,8 +184,8 @@ class _Images:
 
         But for those of memory: a memfd, or what is shared, has its inode, a segment its id.
         """
-        segments = self._messages(f"ipcns-shm-{ipc}.img", needed=False)
-        keys = {number(inner(one, 1), 7): number(inner(one, 1), 1) for one in segments}
+        listed = self._optional(f"ipcns-shm-{ipc}.img")
+        keys = {number(inner(one, 1), 7): number(inner(one, 1), 1) for one in listed}
         lines = []
         for one in inners(mm, 14):
             status, ident = number(one, 7), number(one, 4)
@@ -185,6 +196,7 @@ class _Images:
                 at = b"00:00 0" if ino is None else b"00:01 %d" % ino
             elif status & _SYSVIPC:
                 path = f"/SYSV{keys.get(ident, 0):08x} (deleted)"
+                self._attached[ipc, ident] += 1
             elif status & _ANON_SHARED:
                 path = "/dev/zero (deleted)"
             if path:
@@ -205,7 +217,33 @@ class _Images:
             elif name == "net":
                 found |= {f"{pid}/net/{one}": data for one, data in tables.get(ident, {}).items()}
                 found[peers.kept(ident, "peers")] = peers.text(ends.get(ident, {}))
+            elif name == "ipc":
+                found[segments.kept(ident)] = self._segments(ident)
         return found
+
+    def _segments(self, ipc: int) -> bytes:
+        """Return the System V segments of an IPC namespace as they are listed there."""
+        lines = [_SEGMENTS]
+        for one in self._optional(f"ipcns-shm-{ipc}.img"):
+            about = inner(one, 1)
+            ident = number(about, 7)
+            told = (number(about, 1), ident, number(about, 6), number(one, 2))
+            lines.append(b"%d %d %o %d 0 0 %d\n" % (*told, self._attached[ipc, ident]))
+        return b"".join(lines)
+
+    def _sent(self) -> Iterator[str]:
+        """Yield which files are in flight to which sockets, and by which descriptors one has them.
+
+        What nobody received can be the last that anybody has of it.
+        """
+        for holder, idents in self._files.sent.items():
+            for ident in idents:
+                opened = self._files.known.get(ident)
+                if opened is not None and holder in self._files.numbers:
+                    yield sending.line(
+                        self._files.numbers[holder], self._opened.get(ident, ()),
+                        opened.flags, opened.link.replace("\n", " "),
+                    )  # fmt: skip
 
     def _outer(self) -> list[tuple[str, int]]:
         """Return the namespaces that CRIU was in itself, by name and number."""
@@ -226,11 +264,14 @@ class _Images:
         mounts = (f"mount {one}" for told in self._mounts.values()
                   for one in checkpoint_mounts.external(told))  # fmt: skip
         external = list(dict.fromkeys((*files, *nets, *mounts)))
-        leaders = sorted(set().union(*self._led.values()) - self._led.keys() - {0})
+        led = set().union(*self._led.values())
+        leaders = sorted(led - self._people)
+        owners = {one.owner for one in self._files.known.values()} - self._people - led
         told = {
             f"in namespaces of CRIU itself ({', '.join(outer)})": outer,
             f"external to the checkpoint ({_listed(external)})": external,
             f"in sessions or process groups of others ({_listed(leaders)})": leaders,
+            f"with open files that signal others ({_listed(sorted(owners))})": owners,
         }
         return [
             f"{what}: who else has these the images do not tell"

@@ -14,7 +14,7 @@ from analyzer.procfs.parse import decode
 from analyzer.procfs.protobuf import content, inner, inners, number, numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from analyzer.procfs.protobuf import Fields
 
@@ -38,11 +38,13 @@ _FLAGS: Final = {
 class _Type(NamedTuple):
     """A type of file: where in file_entry it is, and in there its flags, offset and number.
 
-    `link` is what /proc would show, with the number in it, if there is one.
+    `link` is what /proc would show, with the number in it, if there is one. `owner` is a
+    fown_entry.
     """
 
     field: int
     link: str
+    owner: int = 0
     flags: int = 0
     pos: int = 0
     number: int = 0
@@ -54,39 +56,42 @@ class _Type(NamedTuple):
 # By fd_types (images/fdinfo.proto). `path` is the id of a file that has the name, or of a memfd's
 # inode.
 _TYPES: Final = {
-    1: _Type(3, "", flags=2, pos=3, name=6, mount=7),
-    2: _Type(18, "pipe:[{}]", flags=3, number=2),
+    1: _Type(3, "", flags=2, pos=3, name=6, mount=7, owner=5),
+    2: _Type(18, "pipe:[{}]", flags=3, number=2, owner=4),
     3: _Type(17, "", path=3),
-    4: _Type(4, "socket:[{}]", flags=9, number=2),
-    5: _Type(16, "socket:[{}]", flags=5, number=2),
-    6: _Type(8, "anon_inode:[eventfd]", flags=2),
-    7: _Type(9, "anon_inode:[eventpoll]", flags=2),
-    8: _Type(13, "anon_inode:inotify", flags=2),
-    9: _Type(10, "anon_inode:[signalfd]", flags=2),
-    10: _Type(6, "a packet socket", flags=4),
-    11: _Type(19, "", flags=3, path=6),
-    12: _Type(14, "anon_inode:[fanotify]", flags=2),
-    13: _Type(7, "socket:[{}]", flags=6, number=2),
+    4: _Type(4, "socket:[{}]", flags=9, number=2, owner=13),
+    5: _Type(16, "socket:[{}]", flags=5, number=2, owner=9),
+    6: _Type(8, "anon_inode:[eventfd]", flags=2, owner=3),
+    7: _Type(9, "anon_inode:[eventpoll]", flags=2, owner=3),
+    8: _Type(13, "anon_inode:inotify", flags=2, owner=4),
+    9: _Type(10, "anon_inode:[signalfd]", flags=2, owner=3),
+    10: _Type(6, "a packet socket", flags=4, owner=6),
+    11: _Type(19, "", flags=3, path=6, owner=4),
+    12: _Type(14, "anon_inode:[fanotify]", flags=2, owner=3),
+    13: _Type(7, "socket:[{}]", flags=6, number=2, owner=11),
     14: _Type(5, "", flags=4),
     15: _Type(11, "/dev/net/tun"),
-    16: _Type(15, "a file that was external"),
-    17: _Type(12, "anon_inode:[timerfd]", flags=2),
-    18: _Type(20, "", flags=2, pos=3, path=5),
-    19: _Type(21, "anon_inode:bpf-map"),
-    20: _Type(22, "anon_inode:[pidfd]", flags=3),
+    16: _Type(15, "a file that was external", owner=5),
+    17: _Type(12, "anon_inode:[timerfd]", flags=2, owner=3),
+    18: _Type(20, "", flags=2, pos=3, path=5, owner=4),
+    19: _Type(21, "anon_inode:bpf-map", owner=4),
+    20: _Type(22, "anon_inode:[pidfd]", flags=3, owner=5),
 }
 
 
 class Opened(NamedTuple):
     """An open file as /proc would show it: its link, and the lines of its fdinfo in three parts.
 
-    Without `head` none of it is known; `mount` is the line of its mount, if that is known.
+    Without `head` none of it is known; `mount` is the line of its mount, if that is known. `owner`
+    is whom it signals (fcntl(2) F_SETOWN), which /proc does not show; 0 is nobody.
     """
 
     link: str
     head: bytes = b""
     mount: bytes = b""
     more: bytes = b""
+    flags: int = 0
+    owner: int = 0
 
     @property
     def info(self) -> bytes:
@@ -105,12 +110,15 @@ class External(NamedTuple):
 class OpenFiles:
     """What open files are, by their ids.
 
-    `inodes` are those of memfds, `socks` the sockets by type, `external` tells of those that reach
+    `inodes` are those of memfds, `numbers` those of unix sockets, `sent` the files in flight to
+    these. `socks` are the sockets by type, `external` tells of those that reach
     out of the checkpoint.
     """
 
     known: dict[int, Opened] = field(default_factory=dict)
     inodes: dict[int, int] = field(default_factory=dict)
+    numbers: dict[int, int] = field(default_factory=dict)
+    sent: dict[int, list[int]] = field(default_factory=dict)
     socks: list[tuple[int, Fields]] = field(default_factory=list)
     external: dict[int, External] = field(default_factory=dict)
 
@@ -124,17 +132,19 @@ def read(messages: Messages) -> OpenFiles:
     }
     named: dict[int, int] = {}  # by what has its name from another file
     terminals: dict[int, int] = {}
-    ends: dict[int, int] = {}  # unix sockets by inode
     peers: dict[int, int] = {}  # inodes of other ends
-    in_flight = _in_flight(messages)
+    found.sent = _sent(messages)
     for one in messages("files.img"):
         ident, fd_type = number(one, 2), number(one, 1)
         kind = _TYPES.get(fd_type)
         if kind is None:
             continue
         said = inner(one, kind.field)
-        more = checkpoint_state.lines(fd_type, said) + in_flight.get(ident, b"")
-        opened = Opened(_link(fd_type, kind, said), _head(said, kind), _mount(said, kind), more)
+        more = checkpoint_state.lines(fd_type, said) + _in_flight(found.sent.get(ident, ()))
+        opened = Opened(
+            _link(fd_type, kind, said), _head(said, kind), _mount(said, kind), more,
+            number(said, kind.flags), number(inner(said, kind.owner), 5),
+        )  # fmt: skip
         if fd_type == _MEMFD:
             link, found.inodes[ident] = memfds.get(number(said, kind.path), (_memfd(""), 0))
             opened = opened._replace(link=link)
@@ -146,20 +156,21 @@ def read(messages: Messages) -> OpenFiles:
         if fd_type == _TTY:
             terminals[ident] = number(said, 2)
         if fd_type == _UNIX:
-            ends[number(said, 2)] = ident
+            found.numbers[ident] = number(said, 2)
             peers[ident] = number(said, 8)
         if _is_external(fd_type, said):
             found.external[ident] = External(_called(fd_type, said) or opened.link)
     _delete(found, messages)
     for ident, name in named.items():
         found.known[ident] = _named(found.known[ident], found.known.get(name))
-    _mark_peers(found, ends, peers)
+    _mark_peers(found, peers)
     _tell_terminals(found, terminals, messages("tty-info.img"))
     return found
 
 
-def _mark_peers(found: OpenFiles, ends: Mapping[int, int], peers: Mapping[int, int]) -> None:
+def _mark_peers(found: OpenFiles, peers: Mapping[int, int]) -> None:
     """Mark the sockets that are connected to one that was external."""
+    ends = {inode: ident for ident, inode in found.numbers.items()}
     for ident, peer in peers.items():
         other = found.external.get(ends.get(peer, 0))
         if other is not None and ident not in found.external:
@@ -181,13 +192,18 @@ def _tell_terminals(
             found.known[ident] = opened._replace(more=more)
 
 
-def _in_flight(messages: Messages) -> Mapping[int, bytes]:
-    """Return by socket how many files are in messages that it has not received, as fdinfo does."""
-    count: dict[int, int] = {}
+def _sent(messages: Messages) -> dict[int, list[int]]:
+    """Return by socket the files in messages that it has not received."""
+    found: dict[int, list[int]] = {}
     for one in messages(QUEUES):
-        rights = sum(len(numbers(told, 2)) for told in inners(one, 4))
-        count[number(one, 1)] = count.get(number(one, 1), 0) + rights
-    return {ident: b"scm_fds: %d\n" % files for ident, files in count.items() if files}
+        rights = [ident for told in inners(one, 4) for ident in numbers(told, 2)]
+        found.setdefault(number(one, 1), []).extend(rights)
+    return found
+
+
+def _in_flight(idents: Sequence[int]) -> bytes:
+    """Return how many files are in flight to a socket, as fdinfo does."""
+    return b"scm_fds: %d\n" % len(idents) if idents else b""
 
 
 def _delete(found: OpenFiles, messages: Messages) -> None:

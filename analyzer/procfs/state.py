@@ -15,13 +15,15 @@ from analyzer.core.model import FACTS, TASK
 from analyzer.kinds import _named_types
 from analyzer.kinds.file import flag_words
 from analyzer.procfs import nslink, segments
-from analyzer.relations.shown import PATH_ONLY, queues, sockets_used
+from analyzer.relations.shown import PATH_ONLY, sockets_used
+from analyzer.relations.sysv_queue import queues
 from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from analyzer.relations.shown import File, Key, Mount, Queue, Shown, Sock
+    from analyzer.relations.shown import File, Key, Mount, Shown, Sock
+    from analyzer.relations.sysv_queue import Queue
     from analyzer.snapshot.tables import Table
 
 Told = Iterator[tuple[str, int | str]]

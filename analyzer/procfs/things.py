@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from analyzer.kinds import _sock, loop, namespace_kinds, pipe, shm, socket, superblock, tty
-from analyzer.procfs import nslink, segments
+from analyzer.procfs import nslink, segments, sending
 from analyzer.procfs.alike import loop_file
 from analyzer.procfs.ends import add as ends_add
 from analyzer.procfs.world import DELETED
@@ -27,12 +27,15 @@ _ENDS: Final = {0: pipe.READER, 1: pipe.WRITER, 2: pipe.BOTH}  # O_RDONLY, O_WRO
 
 def add(graph: Tables, shown: Shown) -> None:
     """Add what the files of the graph are open on, and which namespace sockets are in."""
+    sending.add_files(graph, shown)
     files = [file for file in shown.files if file.slots and file.key in graph.number]
+    files += sending.alone(shown)
     _add_pipes(graph, files)
     _add_terminals(graph, files, shown)
     _add_segments(graph, shown)
     _add_sockets(graph, [(f, sock) for f in files if (sock := shown.sock_of(f)) is not None])
     _add_connections(graph, shown.socks)
+    sending.add(graph, shown)
 
 
 def binds(shown: Shown, spaces: Collection[NamespaceLink] | None) -> list[Mount]:

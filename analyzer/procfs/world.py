@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from analyzer.core.errors import BadInputError
 from analyzer.core.values import replace
 from analyzer.kinds import namespace_kinds
-from analyzer.procfs import maps, nslink, segments
+from analyzer.procfs import maps, nslink, segments, sending
 from analyzer.procfs.kcmp import What
 from analyzer.procfs.parse import decode
 from analyzer.procfs.sockets import read as read_sockets
@@ -515,6 +515,7 @@ def shown(  # noqa: PLR0913, PLR0917 -- all that a reading has read
         ticks=reading.ticks,
         own_proc=own_proc(found, by_tid, reading.observer),
         attached=memories.attached,
+        sent=sending.parse(_text(fs, sending.PATH), opened, folders),
         segments=_lists(fs, by_tid, reading.observer, memories.attached),
         submitters=memories.submitters,
         folders=folders,

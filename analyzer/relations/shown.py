@@ -40,10 +40,8 @@ _GONE: Final = "//deleted"  # what show_mountinfo() says of a root that was remo
 _PIPE: Final = pattern(r"pipe:\[([0-9]{1,20})\]")
 _SOCKET: Final = pattern(r"socket:\[([0-9]{1,20})\]")
 _INDEX: Final = pattern(r"[0-9]{1,7}")
-_SIGNED: Final = pattern(r"-?[0-9]{1,18}")
 _BOOT: Final = pattern(r"^btime ([0-9]{1,12})$", re.MULTILINE)
 _USED: Final = pattern(r"^sockets: used ([0-9]{1,9})$", re.MULTILINE)
-_COLUMNS: Final = 14  # of /proc/sysvipc/msg
 _MOST: Final = (1 << 64) - 1
 _ID: Final = pattern("[1-9][0-9]{0,8}")
 _TCP: Final = 6
@@ -154,19 +152,6 @@ class Terminal(NamedTuple):
     master: bool
 
 
-class Queue(NamedTuple):
-    """A line of /proc/sysvipc/msg (proc_sysvipc(5)); times are seconds since 1970, 0 is never."""
-
-    id: int
-    key: int
-    messages: int
-    bytes: int
-    sender: int
-    receiver: int
-    sent: int
-    received: int
-
-
 class Attach(NamedTuple):
     """A mapping of a System V segment: whose (a task), of which (id and key), and what is mapped.
 
@@ -272,6 +257,13 @@ def _decode(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
+class Sent(NamedTuple):
+    """An open file, and the unix socket (its number) in whose queue it is."""
+
+    socket: int
+    file: File
+
+
 class Mapped(NamedTuple):
     """A mapping of a file into an address space: its permissions ("rw-s"), inode, and path."""
 
@@ -344,6 +336,7 @@ class Shown:
     `alike` is what may be one across the border, where nobody could tell, and `may_hold` what may
     hold something. `attached` are the mappings of System V segments, `segments` the lists of IPC
     namespaces but the reader's, `submitters` the processes with a ring of asynchronous requests.
+    `sent` are the files in flight of which it is told which they are.
     `folders` has where the descriptors of each table are, `in_use` how many may hold files of a
     table by more than their descriptors.
     `tables` are the tids that use each descriptor table. `mounts` are those of every mount
@@ -370,6 +363,7 @@ class Shown:
     folders: Sequence[str] = ()
     attached: Sequence[Attach] = ()
     segments: Mapping[str, str] = field(default_factory=dict)
+    sent: Sequence[Sent] = ()
     submitters: Collection[int] = ()
     in_use: Mapping[int, int] = field(default_factory=dict)
     _made: dict[object, Any] = field(default_factory=dict)
@@ -496,17 +490,6 @@ def _booted(shown: Shown) -> int:
     """Return when the machine was started, in seconds since 1970; 0 is unknown."""
     found = _BOOT.search(shown.text("stat"))
     return 0 if found is None else int(found[1])
-
-
-def queues(shown: Shown) -> list[Queue]:
-    """Return the System V message queues of the IPC namespace of who looked."""
-    found = []
-    for line in shown.text("sysvipc/msg").splitlines()[1:]:
-        words = line.split()
-        if len(words) == _COLUMNS and all(_SIGNED.fullmatch(word) for word in words):
-            key, ident, _, used, count, sender, receiver, *_, sent, received, _ = map(int, words)
-            found.append(Queue(ident, key, count, used, sender, receiver, sent, received))
-    return found
 
 
 def sockets_used(shown: Shown) -> Mapping[str, int | None]:

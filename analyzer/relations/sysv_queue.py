@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core.model import Impact
+from analyzer.core.pattern import pattern
+from analyzer.core.values import NamedTuple
 from analyzer.relations._ipc import by_pid, objects, waiting
 from analyzer.relations.base import Relation
-from analyzer.relations.shown import Tied, queues
+from analyzer.relations.shown import Tied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +27,32 @@ _WAITING: Final = (
     ("q_receivers", ("msg_receiver", "r_list", "r_tsk")),
     ("q_senders", ("msg_sender", "list", "tsk")),
 )
+_SIGNED: Final = pattern(r"-?[0-9]{1,18}")
+_COLUMNS: Final = 14  # of /proc/sysvipc/msg
+
+
+class Queue(NamedTuple):
+    """A line of /proc/sysvipc/msg (proc_sysvipc(5)); times are seconds since 1970, 0 is never."""
+
+    id: int
+    key: int
+    messages: int
+    bytes: int
+    sender: int
+    receiver: int
+    sent: int
+    received: int
+
+
+def queues(shown: Shown) -> list[Queue]:
+    """Return the System V message queues of the IPC namespace of who looked."""
+    found = []
+    for line in shown.text("sysvipc/msg").splitlines()[1:]:
+        words = line.split()
+        if len(words) == _COLUMNS and all(_SIGNED.fullmatch(word) for word in words):
+            key, ident, _, used, count, sender, receiver, *_, sent, received, _ = map(int, words)
+            found.append(Queue(ident, key, count, used, sender, receiver, sent, received))
+    return found
 
 
 def _find(world: World) -> Iterator[Related]:

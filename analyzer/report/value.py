@@ -295,6 +295,11 @@ class Report:
         return list(found.items())
 
     @property
+    def whole(self) -> bool:
+        """Tell whether it is of a reading of /proc that shows all that this can show."""
+        return self.consistency is not None and self.consistency.whole
+
+    @property
     def consistent(self) -> bool:
         """Tell whether nothing speaks against containment, which is not proven."""
         return self.consistency is not None and self.consistency.consistent

@@ -87,10 +87,11 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class _Page:
-    """How wide, and whether everything is listed."""
+    """How wide, whether everything is listed, and whether it is of a reading that is whole."""
 
     width: int
     all: bool
+    whole: bool
 
     def lines(self, text: str, style: str = "", *, first: str = "", indent: int = 0) -> list[Line]:
         wrapped = wrap(text, self.width, first, max(indent, len(first)))
@@ -99,7 +100,7 @@ class _Page:
 
 def render(report: Report, width: int = 80, *, everything: bool = False) -> list[Line]:
     """Return the report as lines of at most `width` cells (never less than MIN_WIDTH)."""
-    page = _Page(max(width, MIN_WIDTH), everything)
+    page = _Page(max(width, MIN_WIDTH), everything, report.whole)
     style = _ANSWER_STYLE[report.status]
     told = _preflight(report, page)
     lines = page.lines(headline(report), style, indent=2)
@@ -127,7 +128,7 @@ def _preflight(report: Report, page: _Page) -> Iterator[list[Line]]:
 
 def found(report: Report, width: int, *, everything: bool = False) -> Iterator[list[Line]]:
     """Yield what a report found, a block of lines each."""
-    page = _Page(max(width, MIN_WIDTH), everything)
+    page = _Page(max(width, MIN_WIDTH), everything, report.whole)
     yield from _findings(page, report)
     yield from _blocks(page, report)
     yield from _known(page, report)
@@ -534,7 +535,7 @@ def _unknown(page: _Page, group: Group) -> list[Line]:
     lines = page.lines(f"{nouns(group.objects)} {verb} undecided: {why}", "title", first="* ")
     for words in reasons(group.objects, None if page.all else _MOST_HOLDERS):
         lines += page.lines(words, first="  - ")
-    untold = {entry.kind for entry in group.objects if entry.gates and entry.doubt.others}
+    untold = {entry.kind for entry in group.objects if entry.gates} if page.whole else set()
     for kind in sorted(kind for kind in untold if registry()[kind].remembered):
         lines += page.lines(f"--ignore {kind} leaves out what no dump can tell", first="  - ")
     return lines + _listed(page, group)

@@ -6,7 +6,10 @@ their own; they map a file (shared, and private), memory of a memfd, shared anon
 segment, and have their network namespace open. In checkpoint-external.tar a process has a file open
 on a mount, and a datagram socket connected to one, that were both external to the checkpoint. In
 checkpoint-files.tar the init of a container on web-1, and a child of its, have one of most types of
-files: what they are was written down as /proc showed it.
+files: what they are was written down as /proc showed it. In checkpoint-queues.tar a process and its
+child have an IPC namespace of their own, with two segments, one of them attached by both; a unix
+socket has three files in its queue, of which /etc/hostname is open as well, and /etc/passwd and the
+end of a pipe that is read are not; /etc/group is locked, and signals a process that was left out.
 """
 
 from __future__ import annotations
@@ -40,11 +43,14 @@ from analyzer.sources import replay
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from analyzer.snapshot.tables import Table
+
 DATA = Path(__file__).parents[1] / "data"
 TAR = DATA / "checkpoint.tar"
 SPACES, APP = DATA / "checkpoint-spaces.tar", 20957
 EXTERNAL, CLIENT = DATA / "checkpoint-external.tar", 27048
 FILES, INIT, CHILD = DATA / "checkpoint-files.tar", 1, 26
+SENT, SENDER = DATA / "checkpoint-queues.tar", 6438
 SHELL, SUBSHELL, CAT, SLEEP = 14909, 14910, 14911, 14912
 
 
@@ -193,6 +199,45 @@ def test_the_state_of_open_files_is_as_proc_showed_it() -> None:
     assert {points[ident] for info in found.values() if (ident := info.mnt_id)} == {
         "/", "/dev", "/dev/pts",
     }  # fmt: skip
+
+
+def test_files_in_flight_in_a_checkpoint_are_held_by_the_socket() -> None:
+    snapshot = replay.collect(SENT, SENDER)
+    objects, references = snapshot.tables["objects"], snapshot.tables["references"]
+    names = dict(zip(objects["objref"].tolist(), objects["name"].tolist(), strict=True))
+    held = [one for one in _rows(references) if one[0] == "scm"]
+    assert {names[holder] for _, holder, _ in held} == {"socket:[576506921]"}
+    pipe = "pipe:[576506922]"
+    assert sorted(names[file] for _, _, file in held) == ["/etc/hostname", "/etc/passwd", pipe]
+    # It is the file that both processes have open, and the end of the pipe that nobody has.
+    opened = {file for one, _, file in _rows(references) if one == "fd"}
+    assert [names[file] for _, _, file in held if file in opened] == ["/etc/hostname"]
+    ends = {one: file in opened for one, file, _ in _rows(references) if one.startswith("pipe.")}
+    assert ends == {"pipe.reader": False, "pipe.writer": True}
+
+
+def _rows(references: Table) -> list[tuple[str, int, int]]:
+    """Return by what which object holds which."""
+    columns = references.words("association"), references["holder"], references["target"]
+    return list(zip(columns[0], columns[1].tolist(), columns[2].tolist(), strict=True))
+
+
+def test_segments_of_a_checkpoint_are_those_of_its_ipc_namespaces() -> None:
+    snapshot = replay.collect(SENT, SENDER)
+    facts = snapshot.tables["facts"]
+    told = zip(facts.words("kind"), facts.words("fact"), facts["number"].tolist(), strict=True)
+    assert [(fact, value) for kind, fact, value in told if kind == "SHM"] == [
+        ("shm.id", 0), ("shm.key", 42), ("shm.size", 8192), ("shm.attaches", 2),
+        ("shm.id", 1), ("shm.key", 0), ("shm.size", 4096), ("shm.attaches", 0),
+    ]  # fmt: skip
+    held = [one for one, _, _ in _rows(snapshot.tables["references"]) if one.startswith("shm")]
+    assert sorted(held) == ["shm", "shm", "shm.ns", "shm.ns"]
+
+
+def test_whom_files_of_a_checkpoint_signal_is_named_where_it_is_none_of_it() -> None:
+    contents = Contents()
+    checkpoint.fill(contents, images(SENT).get)
+    assert "with open files that signal others (6436)" in " ".join(contents.notes)
 
 
 def test_sockets_of_a_checkpoint_have_their_ends() -> None:
