@@ -6,7 +6,7 @@ with containment* then.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import UNKNOWN_PARENT
 
@@ -38,11 +38,6 @@ def of_reading(
         "all parents": _of_no_parents(tasks),
         _ALONE: _came(arrived),
     }
-
-
-def came(meta: Mapping[str, Any]) -> bool:
-    """Return whether it is not known that nobody came while that was read, by a snapshot's meta."""
-    return bool(meta["source"]["preconditions"][_ALONE])
 
 
 def _has_kthreadd(tasks: Sequence[Task]) -> bool:

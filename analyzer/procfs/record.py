@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from analyzer.procfs import looked
@@ -105,6 +106,14 @@ class Recorder(ProcFs):
         if data is not None:
             self.entries.setdefault(path, data)
         return data
+
+    def read_end(self) -> None:
+        """Read the files anew of which there is a second reading: as they are now is their end."""
+        for path, entry in list(self.entries.items()):
+            if path.startswith(AGAIN) and isinstance(entry, bytes):
+                del self.entries[path]
+                with suppress(OSError):
+                    self.read(path)
 
     def backing_files(self) -> dict[str, str]:
         """Do as `ProcFs.backing_files`."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core.files import whole
 from analyzer.core.values import replace
-from analyzer.procfs import facts, identity, peers, preconditions, refusals, tarball
+from analyzer.procfs import facts, identity, moved, peers, refusals, tarball
 from analyzer.procfs.fs import ProcFs
 from analyzer.procfs.identity import Recording
 from analyzer.procfs.record import Recorder
@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
-    from analyzer.procfs.reading import Progress
+    from analyzer.procfs.reading import Progress, Seen
     from analyzer.sources.privacy import Redaction
 
 READINGS: Final = 4  # a host where somebody comes each second is quiet for one of them
+_LOOKS: Final = 4
+_PAUSE: Final = 0.02  # seconds; most commands of a shell take less
 
 Entries = dict[str, bytes | str]
 
@@ -80,11 +82,14 @@ def record(
     """Return the entries of a dump for `pid`: contents as bytes, links as str.
 
     `only` are the processes that it is to know of, all by default. It is read again, up to
-    READINGS times in all, where somebody came meanwhile.
+    READINGS times in all, where somebody came meanwhile and stays.
     """
     entries: Entries = {}
     came, left = True, READINGS
-    while came and left:  # who came was not read, and may hold anything
+    # Who came was not read, and may hold anything. Whoever ran since may have given him something,
+    # or have something of his, and on a busy host most did: all are read anew, and compared. To
+    # read him alone would save little: most of the time goes into what is made of it.
+    while came and left:
         came, entries = _record(pid, only, others, progress)
         left -= 1
     return entries
@@ -96,11 +101,13 @@ def _record(
     others: Callable[[], tuple[int, ...]],
     progress: Progress,
 ) -> tuple[bool, Entries]:
-    """Return whether somebody came meanwhile, and the entries."""
+    """Return whether somebody came meanwhile who stays, and the entries."""
     live = ProcFs(procfs.LIVE)
     started = _now()
     recorder, answers = Recorder(live, only), Recording(procfs.who_to_ask(live))
-    taken = procfs.collect(pid, proc=recorder, identity=answers, progress=progress, others=others)
+    more = () if pid is None else others()
+    seen = procfs.look(recorder, answers, pid, host=pid is None, progress=progress, others=more)
+    came = _came(recorder, seen)
     told = replace(
         _facts(live),
         collected_at=started,
@@ -114,8 +121,21 @@ def _record(
         entries[identity.PATH] = answers.text().encode()
     if recorder.refused:
         entries[refusals.PATH] = refusals.text(recorder.refused).encode()
-    came = preconditions.came(taken.meta)
     return came, {**entries, **recorder.entries, facts.COMPLETE: b""}
+
+
+def _came(recorder: Recorder, seen: Seen) -> bool:
+    """Tell whether somebody came since it was read; who has ended again holds nothing.
+
+    What that one may have given to others is told by who ran, up to the same new end.
+    """
+    for left in reversed(range(_LOOKS)):
+        if not moved.arrived(recorder, seen.tasks, seen.facts.observer):
+            return False
+        if left:
+            time.sleep(_PAUSE)
+            recorder.read_end()
+    return True
 
 
 def _now() -> str:

@@ -66,14 +66,14 @@ said() {
 in_parts() { # FUNCTION WORD...
     copy=$1 part='' words=0
     shift
-    if [ $# -le 2000 ]; then
+    if [ $# -le 4000 ]; then
         [ $# -eq 0 ] || $copy "$@"
         return 0
     fi
     for word; do
         part="$part $word"
         words=$((words + 1))
-        if [ $words -ge 2000 ]; then
+        if [ $words -ge 4000 ]; then
             $copy $part
             part='' words=0
         fi
@@ -209,10 +209,10 @@ copy_some() { # PID...
         files="$files $pid/stat $pid/status $pid/cgroup $pid/syscall"
         links="$links $pid/ns $pid/exe $pid/cwd $pid/root $pid/fd"
         infos="$infos $pid/fdinfo"
-        looks="$looks $pid/cwd $pid/root $pid/fd/*"
         set -- "$pid/fd"/*
+        looks="$looks $pid/cwd $pid/root $*"
         looked=$((looked + $#))
-        if [ $looked -ge 1500 ]; then # to gather 2000 word by word would take longer than to ask
+        if [ $looked -ge 3000 ]; then # to gather 4000 word by word would take longer than to ask
             in_parts copy_looks $looks
             looks='' looked=0
         fi

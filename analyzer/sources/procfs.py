@@ -25,7 +25,7 @@ from analyzer.snapshot.value import Snapshot
 from analyzer.sources.meta import here, run_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from analyzer.procfs.identity import Identity
@@ -61,8 +61,7 @@ def collect(
     host = scope == "host" or pid is None
     who = who_to_ask(fs) if identity is None else identity
     more = () if pid is None else others()
-    seen = read(fs, facts(fs), who, pid, host=host, progress=progress, others=more)
-    _still_there(seen, pid)
+    seen = look(fs, who, pid, host=host, progress=progress, others=more)
     if fs.is_live() and os.geteuid() and _hidden(fs):
         seen.log.add(_HIDDEN, OTHERS)
     meta = run_facts(
@@ -74,6 +73,21 @@ def collect(
     if more:
         meta["subject"]["roots"] = list(more)
     return snapshot(seen, {**meta, "scope": "host" if host else "border"}, whole=True)
+
+
+def look(
+    fs: ProcFs,
+    identity: Identity,
+    pid: int | None,
+    *,
+    host: bool,
+    progress: Progress,
+    others: Sequence[int],
+) -> Seen:
+    """Do as `reading.read` on this machine; `pid` has to be there at the end as well."""
+    seen = read(fs, facts(fs), identity, pid, host=host, progress=progress, others=others)
+    _still_there(seen, pid)
+    return seen
 
 
 def snapshot(seen: Seen, meta: Mapping[str, Any], *, whole: bool | None) -> Snapshot:

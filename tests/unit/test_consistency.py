@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,10 +13,11 @@ from analyzer.changes.watching import Watch
 from analyzer.check.leaks import check
 from analyzer.core.model import Basis, Conclusion, Counted, Status
 from analyzer.procfs import moved, preconditions, tasks
-from analyzer.procfs.fs import AGAIN, MemoryFs
+from analyzer.procfs.fs import AGAIN, MemoryFs, ProcFs
 from analyzer.procfs.gaps import Failure, GapLog
 from analyzer.procfs.identity import Recording, parse
 from analyzer.procfs.kcmp import Classes, What
+from analyzer.procfs.record import Recorder
 from analyzer.report.grouping import Bundle
 from analyzer.report.make import make
 from analyzer.report.value import ReportOptions
@@ -54,6 +56,27 @@ def test_who_came_is_who_is_in_the_second_listing_alone(tmp_path: Path) -> None:
     read = tasks.read(fs, log)
     # 9 has ended, 8 is another one, 11 has no files; 12 and 13 are of the tools of a script.
     assert moved.arrived(fs, read, observer=9) == {8: 1, 10: 7}
+
+
+def test_who_came_and_has_ended_is_not_in_a_new_end(tmp_path: Path) -> None:
+    def at_work(pid: int, start: int) -> None:
+        (tmp_path / str(pid)).mkdir(exist_ok=True)
+        (tmp_path / str(pid) / "stat").write_bytes(stat(pid, 1, start=start))
+        (tmp_path / str(pid) / "status").write_bytes(status(pid, 1))
+
+    at_work(7, start=5)
+    fs = Recorder(ProcFs(tmp_path))
+    read = tasks.read(fs, GapLog())
+    at_work(8, start=6)
+    assert moved.arrived(fs, read, observer=9) == {8: 1}
+    shutil.rmtree(tmp_path / "8")
+    fs.read_end()
+    assert not moved.arrived(fs, read, observer=9)
+    again = {path for path in fs.entries if path.startswith(AGAIN)}
+    assert again == {f"{AGAIN}7/stat"}
+    at_work(7, start=7)
+    fs.read_end()
+    assert moved.arrived(fs, read, observer=9) == {7: 1}
 
 
 def test_a_dump_without_a_second_listing_does_not_say_who_came(tmp_path: Path) -> None:
