@@ -10,7 +10,7 @@ from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK
 from analyzer.core.values import NamedTuple, dataclass
 from analyzer.kinds import associations, file_types, registry
-from analyzer.memory.distinct import find, one_of
+from analyzer.memory.distinct import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -145,11 +145,10 @@ def opened(snapshot: Snapshot) -> tuple[Integers, Integers]:
     What a file only watches is another file, and not told.
     """
     objects, references = snapshot.tables["objects"], snapshot.tables["references"]
-    names = [a.name for file_type in file_types() for a in file_type.associations if not a.historic]
-    codes = [references.code("association", name) for name in dict.fromkeys(names)]
+    names = {a.name for file_type in file_types() for a in file_type.associations if not a.historic}
     file = next(kind.name for kind in registry().values() if kind.file_types and kind.path)
     by_file = references["holder_kind"] == references.code("holder_kind", file)
-    rows = np.flatnonzero(by_file & one_of(references["association"], codes))
+    rows = np.flatnonzero(by_file & association_flags(references, lambda a: a.name in names))
     held = rows_of(objects["objref"], references["target"][rows])
     rows = rows[objects["kind"][held] != objects.code("kind", file)]
     return references["holder"][rows], references["target"][rows]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.check.links import Way, association_flags, kind_flags, reach
+from analyzer.check.links import Way, association_flags, reach
 from analyzer.core.model import TASK, Rules, Side
 from analyzer.core.values import NamedTuple, replace
 from analyzer.kinds import associations, registry, title_of
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from analyzer.check.subtree import Border
     from analyzer.kinds.base import Association, Kind
-    from analyzer.snapshot.tables import Table
     from analyzer.snapshot.value import Snapshot
 
     Integers = npt.NDArray[np.int64]
@@ -240,8 +239,9 @@ class Leaders:
         self._holder = border.holder_row[rows].tolist()
         self._by_task = border.by_task[rows].tolist()
         self._rows = rows.tolist()
-        self._own = _flags(self._objects, lambda kind: kind.of_process)
-        self._stops = _flags(self._objects, lambda kind: bool(kind.namespace) or kind.keeps)
+        self._kind = self._objects["kind"]
+        self._own = self._kinds(lambda kind: kind.of_process)
+        self._stops = self._kinds(lambda kind: bool(kind.namespace) or kind.keeps)
         self._descriptor = association_flags(self._references, _is_descriptor)
         self._call = association_flags(self._references, lambda one: one.by_descriptor)
         self._side = border.reference_side
@@ -250,6 +250,10 @@ class Leaders:
         self._groups: dict[int, str] = {}
         self._direct: dict[int, tuple[TaskRef, ...]] = {}
         self._found: dict[tuple[int, int], tuple[Route, ...]] = {}
+
+    def _kinds(self, test: Callable[[Kind], bool]) -> list[bool]:
+        """Return which kinds pass a test, by their codes."""
+        return [test(registry()[word]) for word in self._objects.vocabulary["kind"]]
 
     def task(self, row: int) -> TaskRef:
         """Return the task of a row of tasks."""
@@ -278,7 +282,7 @@ class Leaders:
     def routes(self, row: int, target: int) -> tuple[Route, ...]:
         """Return the routes to a holder of `target` (rows of objects), never through that."""
         # What is of one process alone is had by its tasks, whatever it holds.
-        key = row, -1 if self._own[row] and not self._of(row).through else target
+        key = row, -1 if self._own[self._kind[row]] and not self._of(row).through else target
         if key not in self._found:
             own = "" if row == target else self._device(row)
             self._found[key] = tuple(self._routes(row, target)) or (Route((), (), own),)
@@ -290,7 +294,7 @@ class Leaders:
         return f"{self._of(row).title} {name}" if name.startswith(_DEVICES) else ""
 
     def _routes(self, row: int, target: int) -> Iterator[Route]:
-        if self._own[row] and self._members(row):
+        if self._own[self._kind[row]] and self._members(row):
             yield Route(self._members(row))
         ways, things = self._explored(row, target)
         for (thing, detail, _), indexes in ways.items():
@@ -337,16 +341,16 @@ class Leaders:
             at, first = todo.pop()
             for index in range(self._ends[at], self._ends[at + 1]):
                 above, by_task = self._holder[index], self._by_task[index]
-                if by_task and at == row and self._own[row]:
+                if by_task and at == row and self._own[self._kind[row]]:
                     continue  # one of its members
                 how = first or self._place(self._rows[index])
-                if by_task or (self._own[above] and self._members(above)):
+                if by_task or (self._own[self._kind[above]] and self._members(above)):
                     side = int(self._side[self._rows[index]])
                     way = (self._thing(at), self._how(row, how), side)
                     ways.setdefault(way, []).append(index)
                 elif above == target:
                     continue
-                elif self._stops[above] and not self._detached(above):
+                elif self._stops[self._kind[above]] and not self._detached(above):
                     things.setdefault(self._keeps(at, above), self._kept(at, above, index))
                 elif above not in seen:
                     seen.add(above)
@@ -420,11 +424,6 @@ def _lives(group: str) -> str:
     if at.container:
         return f"in {at.runtime} container {at.short}".replace("  ", " ")
     return f"in {at.unit}" if at.unit.endswith(".service") else ""
-
-
-def _flags(objects: Table, test: Callable[[Kind], bool]) -> list[bool]:
-    flags: list[bool] = kind_flags(objects, test).tolist()
-    return flags
 
 
 def _upward(border: Border, leads: Mask, wanted: Mask) -> Mask:

@@ -81,12 +81,12 @@ _Row = tuple[int, str, str]  # an object's row, the role, what is compared
 
 def doubts(snapshot: Snapshot, verdicts: Verdicts) -> Mapping[int, Doubt]:
     """Return what may be one with the objects of the subtree, or hold them, by objref."""
-    numbers = snapshot.tables["objects"]["objref"].tolist()
+    numbers = snapshot.tables["objects"]["objref"]
     found = dict(_alike(snapshot, verdicts))
     for (row, own), words in _may_hold(snapshot, verdicts).items():
         said, doubt = tuple(words), found.get(row, NO_DOUBT)
         found[row] = doubt._replace(own=said) if own else doubt._replace(others=said)
-    return {numbers[row]: doubt for row, doubt in found.items()}
+    return {int(numbers[row]): doubt for row, doubt in found.items()}
 
 
 def _alike(snapshot: Snapshot, verdicts: Verdicts) -> Mapping[int, Doubt]:

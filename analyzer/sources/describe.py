@@ -190,9 +190,11 @@ def _from_namespaces(references: Table, names: npt.NDArray[np.object_]) -> None:
 def _borrowed(references: Table, objects: Table, chosen: Mask) -> npt.NDArray[np.intp]:
     """Return the references by which a file gives its name to what it holds."""
     kinds = [objects.code("kind", k.name) for k in registry().values() if k.named_by_files]
-    target = references["target"] - 1
     lends = references["holder_kind"] == references.code("holder_kind", "FILE")
-    return np.flatnonzero(lends & chosen[target] & one_of(objects["kind"][target], kinds))
+    rows = np.flatnonzero(lends)
+    rows = rows[chosen[references["target"][rows] - 1]]
+    borrowed = one_of(objects["kind"][references["target"][rows] - 1], kinds)
+    return np.compress(borrowed, rows)
 
 
 def _holding(references: Table, objects: Table, chosen: Mask) -> npt.NDArray[np.intp]:
