@@ -77,18 +77,22 @@ def walk(memory: Memory, tasks: U64) -> Iterator[Edges]:
         calls = in_progress(memory, tasks[rows])
         if calls is None or not len(calls.row):
             return
-        held = list(_held(memory, calls))
+        files = _descriptors(memory, calls)
+        # Who waits for anything else (a lock, a child, a signal) holds no file by that.
+        some = (files != 0).any(axis=1) | _in_poll(calls)
+        calls, files = calls.take(some), files[some]
+        held = list(_held(memory, calls, files))
         settled = calls.unmoved(memory)
         for one in held:
             yield _edges(calls, one, settled[one.call], rows)
         rows = rows[calls.row[~settled]]
 
 
-def _held(memory: Memory, calls: Calls) -> Iterator[_Held]:
+def _held(memory: Memory, calls: Calls, files: U64) -> Iterator[_Held]:
     found = words(memory, calls)
     yield _polled(memory, calls, found)
     if memory.has("fd", "word"):
-        yield _borrowed(memory, calls, found)
+        yield _borrowed(calls, files, found)
 
 
 def _edges(calls: Calls, held: _Held, keep: Mask, rows: I64) -> Edges:
@@ -101,15 +105,14 @@ def _edges(calls: Calls, held: _Held, keep: Mask, rows: I64) -> Edges:
     return Edges(held.association, "FILE", task, held.file[keep], slot, detail)
 
 
-def _borrowed(memory: Memory, calls: Calls, found: Words) -> _Held:
+def _borrowed(calls: Calls, files: U64, found: Words) -> _Held:
     tagged = one_of(found.value & _TAGS, _BORROWED)
     call, file = found.call[tagged], found.value[tagged] & ~_TAGS
-    descriptors = _descriptors(memory, calls)
-    hit = np.zeros(descriptors.shape, np.bool_)
+    hit = np.zeros(files.shape, np.bool_)
     for column in range(_DESCRIPTORS):
-        hit[call[file == descriptors[call, column]], column] = True
+        hit[call[file == files[call, column]], column] = True
     row, place = np.nonzero(hit)
-    return _Held(SYSCALL, row, descriptors[row, place], calls.arguments[row, place])
+    return _Held(SYSCALL, row, files[row, place], calls.arguments[row, place])
 
 
 def _descriptors(memory: Memory, calls: Calls) -> U64:
@@ -136,9 +139,13 @@ def _meant(number: I64) -> Mask:
     return np.stack(columns, axis=1)
 
 
+def _in_poll(calls: Calls) -> Mask:
+    asleep: Mask = one_of(calls.number, _POLLS) & ~calls.running
+    return asleep
+
+
 def _polled(memory: Memory, calls: Calls, found: Words) -> _Held:
-    in_poll = one_of(calls.number, _POLLS) & ~calls.running
-    named = in_poll[found.call] & (found.value == calls.task[found.call])
+    named = _in_poll(calls)[found.call] & (found.value == calls.task[found.call])
     call = found.call[named]
     queues = found.address[named] - np.uint64(memory.offset("poll_wqueues", "polling_task"))
     owner, entry = _entries(memory, queues)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -182,6 +182,7 @@ def _signalfd(memory: Memory, files: U64) -> Told:
     return {"signalfd.mask": np.where(read.ok, texts([signals(mask) for mask in masks]), "")}
 
 
+@cache
 def signals(mask: int) -> str:
     """Return the signals of a mask, bit 0 of which is signal 1: "INT,CHLD,RT40"."""
     numbers = [number for number in range(1, 65) if mask >> (number - 1) & 1]

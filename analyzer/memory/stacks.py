@@ -81,6 +81,13 @@ class Calls:
     switches: U64
     running: Mask
 
+    def take(self, rows: Mask) -> Calls:
+        """Return the chosen ones."""
+        return Calls(
+            self.row[rows], self.task[rows], self.number[rows], self.arguments[rows],
+            self.low[rows], self.high[rows], self.switches[rows], self.running[rows],
+        )  # fmt: skip
+
     def unmoved(self, memory: Memory) -> Mask:
         """Tell which threads were not switched since: what was read of a sleeping one is whole."""
         now = memory.gather(self.task, "task_struct", _TASK)
