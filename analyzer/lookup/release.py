@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import TASK
+from analyzer.core.text import spans
 from analyzer.core.values import replace
 from analyzer.lookup.value import AWAITED, ITSELF, OTHER_END, PERHAPS, Outcome, everyone
 from analyzer.lookup.words.sysv import DESTROYED
@@ -90,7 +91,7 @@ class _Steps:
             if f"{who} ({pid})" in self._ended:
                 continue  # with it they are closed
             end = "" if pid == _INIT else ", or end it"
-            yield f"close fd {', '.join(map(str, sorted(slots)))} of {who} ({pid}){end}"
+            yield f"close fd {', '.join(spans(slots))} of {who} ({pid}){end}"
         ended = list(self._ended)
         if len(ended) > _MOST_ENDED:
             yield f"end {', '.join(ended[:_MOST_ENDED])} and {len(ended) - _MOST_ENDED} more"

@@ -73,6 +73,7 @@ _MOST_DEEP: Final = 12
 _MOST_GUESSED: Final = 50  # words
 _MOST_PEOPLE: Final = 1_000
 _MOST_STATED: Final = 1_000  # of as many that are alike nobody reads the state of each
+_LISTENING: Final = "listening"
 _ACCESS: Final = ("for reading", "for writing", "for reading and writing")
 _O_ACCMODE: Final = 3
 _O_PATH: Final = 0o10000000  # include/uapi/asm-generic/fcntl.h
@@ -190,7 +191,7 @@ def answer(snapshot: Snapshot, query: Query, graph: Graph | None = None) -> Answ
             for row in _awaited(snapshot, query)
             if (one := graph.held(int(row), AWAITED)).kind == "FILE"
         ]
-    held = told(held)
+    held = sorted(told(held), key=lambda one: not _is_asked_at(one))
     guessed = guessed and any(one.part == PERHAPS for one in held)
     there = any(m.there for m in query.meanings) or any(one.there for one in kept)
     lost = not held and not places and not there
@@ -216,6 +217,11 @@ def answer(snapshot: Snapshot, query: Query, graph: Graph | None = None) -> Answ
         return made  # what is past nobody can let go of
     removals = [m.removal for m in query.meanings if m.removal]
     return releases(made, removals, [m.remedy for m in query.meanings if m.remedy])
+
+
+def _is_asked_at(held: Held) -> bool:
+    """Tell whether it is a socket that listens: of all at a port that one is meant first."""
+    return held.part == ITSELF and _LISTENING in held.facts
 
 
 def _what(snapshot: Snapshot, query: Query, *, guessed: bool) -> tuple[str, ...]:

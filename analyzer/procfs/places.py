@@ -398,6 +398,15 @@ class _Space:
         return Place(where, self.pid, comm_of(self.pid), f"{enter}umount {quoted(point)}")
 
 
+def mounted_before(dev: int, inside: str) -> Iterator[Place]:
+    """Yield where what was called so before is mounted: a file is replaced, its mounts are not."""
+    for space in kept("spaces", lambda: list(_spaces())):
+        for mount in space.mounts:
+            if (mount.dev, mount.root) == (dev, f"{inside}//deleted"):
+                what = f"what was called so before (and is deleted) is mounted at {mount.point}"
+                yield space.place(what, mount.point)
+
+
 def _spaces(only: str = "") -> Iterator[_Space]:
     """Yield the mount namespaces that processes are in: the one of `only`, or all."""
     seen: set[str] = set()

@@ -48,6 +48,8 @@ _MOST_SPACES: Final = 4  # mount namespaces in which one thing is mounted
 _MOST_SPOKEN: Final = 3  # processes that are each said with user and unit
 _MOST_LISTED: Final = 50
 _MOST_STEPS: Final = 5
+_SOCKETS: Final = {"NET_SOCKET", "SOCKET"}
+_CONNECTED: Final = ("connected to ", "peer ")
 _MOST_APART: Final = 20  # groups of objects that are each told by itself
 _MOST_ALIKE: Final = 6  # objects of one name that are each told by itself
 _MOST_LINES: Final = 40  # below one object
@@ -314,7 +316,8 @@ class _Writer:
 
     def _holder(self, node: Node) -> str:
         if node.kind == "MOUNT" and node.association != "mount":
-            return self._mount(node)
+            kept = any(space.by for space in node.by if space.kind == "MNT_NS")  # by what is below
+            return f"{self._mount(node)}{', kept by' if kept else ''}"
         return f"{_thing(node)}{self._living(node)}: {printable(node.words)}"
 
     def _mount(self, node: Node) -> str:
@@ -328,8 +331,7 @@ class _Writer:
         said = [self._space(one) for one in spaces if not self._follows(node.name, one)]
         follower = [f"{number(follow)} that {'follows' if follow == 1 else 'follow'} it"]
         where = _some([*said, *(follower if follow else [])], _MOST_SPACES)
-        kept = ", kept by" if any(one.by for one in spaces) else ""
-        return f"{what} at {name} in {where}{kept}"
+        return f"{what} at {name} in {where}"
 
     def _space(self, node: Node) -> str:
         if node.initial:
@@ -433,15 +435,21 @@ def _alike(held: Iterable[Held]) -> Iterator[list[Held]]:
 
 
 def _fewer(groups: list[list[Held]]) -> list[list[Held]]:
-    """Return groups, and if they are many, what the same processes have open in one group."""
+    """Return groups, and if they are many, what the same processes have open in one group.
+
+    Sockets are of one if they differ in nothing but whom they are connected to.
+    """
     if len(groups) <= _MOST_APART:
         return groups
     found: dict[Any, list[Held]] = {}
     for group in groups:
         first = group[0]
         whose = frozenset(node.tgid for one in group for node in ends(one.by))
-        plain = first.by and all(_is_plain(node) for one in group for node in one.by)
-        key = (first.kind, first.part, whose) if plain else (first.objref,)
+        by = [node for one in group for node in _through(one.by, one.name)]
+        same = [said for said in first.facts if not said.startswith(_CONNECTED)]
+        alike = same if first.kind in _SOCKETS else ()
+        plain = by and all(map(_is_plain, by))
+        key = (first.kind, first.part, whose, *alike) if plain else (first.objref,)
         found.setdefault(key, []).extend(group)
     return list(found.values())
 

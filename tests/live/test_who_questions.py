@@ -128,6 +128,27 @@ def test_a_zombie_is_told_by_its_own_number() -> None:
 
 @pytest.mark.needs("root")
 @pytest.mark.needs("root")
+def test_a_file_that_others_have_mounted_is_held_by_them_and_its_successor_too(
+    tmp_path: Path,
+) -> None:
+    source, target, new = (tmp_path / name for name in ("source", "target", "new"))
+    for path in (source, target, new):
+        path.touch()
+    code = (
+        "import ctypes; libc = ctypes.CDLL(None); assert not libc.unshare(0x20000)\n"
+        "assert not libc.mount(None, b'/', None, 0x44000, None)\n"
+        "own, shown = map(os.fsencode, sys.argv[1:])\n"
+        "assert not libc.mount(own, shown, None, 0x1000, None)"
+    )
+    with running(code, str(source), str(target)) as pid:
+        text = said(str(source))
+        assert f"({pid})" in text.partition(" mount ")[0]
+        assert f"nsenter --mount=/proc/{pid}/ns/mnt umount {target}" in text
+        new.replace(source)
+        assert f"({pid}), root: what was called so before" in said(str(source))
+
+
+@pytest.mark.needs("root")
 def test_the_first_of_a_pid_namespace_that_does_not_die_waits_for_the_others(
     tmp_path: Path,
 ) -> None:

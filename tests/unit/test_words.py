@@ -423,6 +423,26 @@ def test_where_a_mount_goes_with_the_host_s_nobody_holds_it(
     assert places.following("/m") == frozenset()
 
 
+def test_of_a_port_who_listens_is_told_first_and_many_connections_in_few_lines() -> None:
+    made = Machine()
+    made.task(7, comm="nginx")
+    table = made.object("FILE_TABLE", 1, holders=[(7, "files")])
+    for fd in range(3, 33):
+        name, state = f"socket:[{fd}]", "listening" if fd == 32 else "established"
+        file = made.object("FILE", 1, name=name, holders=[(table, "fd", fd)])
+        sock = made.object("NET_SOCKET", 1, name=name, holders=[(file, "sock")])
+        told = {"protocol": "tcp", "state": state}
+        for fact, value in told.items():
+            made.fact(sock, f"socket.{fact}", value)
+        made.fact(sock, "local", "127.0.0.1:80")
+        made.fact(sock, "remote", f"127.0.0.1:{5000 + fd}")
+    text = to_text([who.answer(made.snapshot(), parse("tcp:127.0.0.1:80"))], [])
+    assert text.splitlines()[2] == "network socket socket:[32]"
+    assert "29 network sockets: socket:[3], socket:[4], socket:[5]" in text
+    assert "nginx (7): fd 3 to 31" in text
+    assert "next: close fd 3 to 32 of nginx (7)" in text
+
+
 def test_a_file_that_was_closed_before_it_was_named_is_not_told() -> None:
     gone = Held(1, "FILE", None, initial=False, refcount=None, named=0, by=())
     kept = Held(2, "FILE", "/x", initial=False, refcount=None, named=0, by=())

@@ -36,7 +36,7 @@ from analyzer.lookup.words.base import (
 from analyzer.lookup.words.device import of_device, on_device
 from analyzer.lookup.words.port import is_port
 from analyzer.memory.distinct import unique
-from analyzer.procfs.blockdev import backed_by_deleted
+from analyzer.procfs import blockdev
 from analyzer.procfs.fifos import openers
 from analyzer.procfs.glance import kept, look
 from analyzer.procfs.places import (
@@ -48,6 +48,7 @@ from analyzer.procfs.places import (
     locked,
     locks,
     mounted_at,
+    mounted_before,
     mounts_below,
     shown_on,
     swaps,
@@ -247,9 +248,9 @@ def _inode(at: At, inode: Inode) -> Meaning:
     return Meaning(
         "",
         joined(_files(at), watchers.rows, partial(_mounts, at.absolute, inside, known.dev)),
-        partial(_places, inode, known),
+        partial(_places, inode, known, inside),
         there=True,
-        state=("mounts", "detached", *_WATCHES),
+        state=("mounts", "device", "detached", *_WATCHES),
         notes=watchers.notes,
         ties=OF_FILES,
     )
@@ -301,12 +302,10 @@ def _likely(choice: Callable[[Snapshot], Rows], name: str, snapshot: Snapshot) -
 
 def _mounts(path: str, inside: str, dev: int, snapshot: Snapshot) -> Rows:
     """Return what is mounted at a path, in any mount namespace, and the bind mounts of it."""
-    rows = stated("mounts", lambda shown: shown == inside != "/")(snapshot)
-    references = snapshot.tables["references"]
-    shows = references["association"] == references.code("association", "superblock")
-    same = alike(("SUPERBLOCK",), dev=dev)(snapshot)
-    mine = references["holder"][shows & np.isin(references["target"] - 1, same)] - 1
-    found = unique(rows[np.isin(rows, mine)], named(("MOUNT",), (path,))(snapshot))
+    number = blockdev.said(dev)
+    shown = stated("mounts", lambda own: own == inside != "/")(snapshot)
+    mine = stated("device", lambda own: own == number)(snapshot)
+    found = unique(shown[np.isin(shown, mine)], named(("MOUNT",), (path,))(snapshot))
     return unique(found, _detached_too(snapshot, found)) if len(found) else found
 
 
@@ -375,8 +374,9 @@ def _of_mount(path: str, inode: Inode) -> Places:
     return (*found, *mounts_below(path)), tuple(silent)
 
 
-def _places(inode: Inode, known: Inode) -> Places:
+def _places(inode: Inode, known: Inode, inside: str) -> Places:
     found, silent = directories(inode.dev, inode.ino)
+    found += mounted_before(known.dev, inside)
     if inode.mode & _TYPE != stat.S_IFBLK:  # of a device its own family of words tells that
         found += swaps(inode.dev, inode.ino)
     found += probes(inode.dev, inode.ino)
@@ -406,7 +406,7 @@ def _gone(at: At) -> Iterator[Meaning]:
         state=("local",),
         ties=OF_FILES,
     )
-    yield from map(of_device, backed_by_deleted(at.absolute))
+    yield from map(of_device, blockdev.backed_by_deleted(at.absolute))
     # What a loop device, a ring or a message in flight has is in no folder of /proc.
     yield Meaning("", partial(_deleted, f"{at.absolute}{_DELETED}"), wide=True)
 
