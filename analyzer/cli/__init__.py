@@ -44,9 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _EXIT_INTERRUPTED
     except EndedError as ended:
         return 128 + ended.signal
-    finally:
-        if arguments is None:
-            gc.freeze()  # nor is it at the end, when Python would look through all there is
 
 
 def _streaming(given: list[str]) -> int:
