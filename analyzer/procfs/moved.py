@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from analyzer.procfs.fs import ProcFs
+    from analyzer.procfs.status import Status
     from analyzer.procfs.tasks import Task
 
 _RUNS: Final = "R"
@@ -74,12 +75,22 @@ def ran(fs: ProcFs, tasks: Sequence[Task], tids: Collection[int]) -> set[int]:
     return {task.tid for task in tasks if task.tid in tids and not _rested(fs, task)}
 
 
-def _rested(fs: ProcFs, task: Task) -> bool:
+def counted(fs: ProcFs, tasks: Sequence[Task], tids: Collection[int]) -> bool:
+    """Tell whether it is told at all how often any of some tasks had been switched to by then."""
+    some = [task for task in tasks if task.tid in tids]
+    return not some or any(_later(fs, task) is not None for task in some)
+
+
+def _later(fs: ProcFs, task: Task) -> Status | None:
     path = fs.again(f"{task.tgid}/task/{task.tid}/status")
     try:
-        now = status.parse(fs.read(path), fs.name(path))
+        return status.parse(fs.read(path), fs.name(path))
     except (OSError, BadInputError):
+        return None
+
+
+def _rested(fs: ProcFs, task: Task) -> bool:
+    now = _later(fs, task)
+    if now is None or _RUNS in {now.state, task.stat.state}:
         return False
-    return all(task.switches) and now.switches == task.switches and _RUNS not in {
-        now.state, task.stat.state,
-    }  # fmt: skip
+    return all(task.switches) and now.switches == task.switches

@@ -67,7 +67,8 @@ class Seen:
     """One reading of `fs`.
 
     `subtree` are the processes of the subject, `certain` whether identity was told and not
-    presumed, `tables` all but that of the gaps, which `log` makes.
+    presumed, `talkers` the tasks of others that can hand something over, None
+    where nobody is inside, `tables` all but that of the gaps, which `log` makes.
     """
 
     fs: ProcFs
@@ -76,6 +77,7 @@ class Seen:
     tasks: Sequence[Read]
     subtree: frozenset[int]
     certain: bool
+    talkers: frozenset[int] | None
     tables: Mapping[str, Table]
 
     def start_time(self, pid: int) -> int:
@@ -136,9 +138,9 @@ def read(
     reading = _Reading(
         fs, found, identity, full, log, own, facts.observer, whole, facts.clk_tck, facts.machine
     )
-    out, made = _graph(reading, progress)
+    out, made, talkers = _graph(reading, progress)
     made |= {"tasks": table, **out.tables()}
-    return Seen(fs, facts, log, found, subtree, identity.certain, made)
+    return Seen(fs, facts, log, found, subtree, identity.certain, talkers, made)
 
 
 def _inside(table: Table, pid: int | None, others: Sequence[int]) -> Table:
@@ -168,7 +170,9 @@ def _note_unplaced(table: Table, pid: int | None, others: Sequence[int], log: Ga
         log.add(_UNPLACED, process)
 
 
-def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Table]]:
+def _graph(
+    reading: _Reading, progress: Progress
+) -> tuple[Tables, dict[str, Table], frozenset[int] | None]:
     fs, log = reading.fs, reading.log
     progress("what tasks share")
     groups = _groups(reading)
@@ -236,7 +240,13 @@ def _graph(reading: _Reading, progress: Progress) -> tuple[Tables, dict[str, Tab
         "relations": relate.table(found, out.number),
         "facts": state.table(shown, out.number, _standing(fs, groups[What.FS], out.number)),
     }
-    return out, made
+    return out, made, None if shown.host else _talkers(groups[What.FILES], slots, by_tid)
+
+
+def _talkers(groups: Groups, slots: files.Slots, by_tid: Mapping[int, Task]) -> frozenset[int]:
+    """Return the tasks of others that can be given what somebody has: by a socket, an io_uring."""
+    tids = (task.tid for table in slots.keepers for task in groups[table])
+    return frozenset(tid for tid in tids if not by_tid[tid].inside)
 
 
 def _in_use(

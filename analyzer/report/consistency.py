@@ -14,6 +14,7 @@ from analyzer.core.model import Conclusion, Verdict
 from analyzer.core.text import printable
 from analyzer.core.values import NamedTuple
 from analyzer.kinds import registry
+from analyzer.report.wording import few
 from analyzer.snapshot.source import source_of
 
 if TYPE_CHECKING:
@@ -30,9 +31,14 @@ UNSEEN: Final = (
     "a request that is under way (io_submit(2), io_uring), for a file that who made it has closed",
     "a mount in a mount namespace that nobody is in, or outside of the root of who is",
     "a network filesystem that was mounted in a network namespace: NFS, SMB, Ceph",
-    "what was handed over while it was read: among others, or by who is not connected to them",
 )
 """Holders that nothing in /proc shows, or nothing for certain."""
+
+HANDED: Final = (
+    "what was handed over while it was read by who is not connected to others, or by pidfd_getfd(2)"
+)
+AMONG: Final = "what others handed over to each other while it was read"
+"""The same, where some of those that can do so ran meanwhile, or may have."""
 
 
 ANSWER: Final = "consistent with containment (no refcounts: proof needs the kernel source)"
@@ -48,12 +54,25 @@ class Precondition(NamedTuple):
 class Consistency(NamedTuple):
     """What speaks for or against *consistent*, of a reading and of all objects that decide.
 
+    `ran` are the others that ran meanwhile and can hand something over, None where it is not known.
     `but_for` are the kinds without which it were: those that no dump can decide.
     """
 
     preconditions: tuple[Precondition, ...]
+    ran: tuple[str, ...] | None = None
     consistent: bool = False
     but_for: frozenset[str] = frozenset()
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Return the holders that it does not show, as far as there may be such.
+
+        Who gives something away, and has it no more, runs.
+        """
+        if self.ran is None:
+            return *UNSEEN, HANDED, AMONG
+        who = (f"{AMONG}: {few(self.ran)} ran, or may have",) if self.ran else ()
+        return *UNSEEN, HANDED, *who
 
     @property
     def whole(self) -> bool:
@@ -65,8 +84,17 @@ def consistency_of(snapshot: Snapshot) -> Consistency | None:
     """Return what a snapshot says of its preconditions; None where its source has refcounts."""
     if source_of(snapshot).refcounts:
         return None
-    told = snapshot.meta["source"].get("preconditions")
-    return Consistency(tuple(_preconditions(told)))
+    source = snapshot.meta["source"]
+    return Consistency(tuple(_preconditions(source.get("preconditions"))), _named(snapshot))
+
+
+def _named(snapshot: Snapshot) -> tuple[str, ...] | None:
+    """Return who of others ran meanwhile, as far as that is told."""
+    ran, tasks = snapshot.meta["source"].get("ran"), snapshot.tables["tasks"]
+    if not isinstance(ran, list):
+        return None
+    names = dict(zip(tasks["tid"].tolist(), tasks["comm"].tolist(), strict=True))
+    return tuple(f"{names.get(pid, '?')} ({pid})" for pid in ran if isinstance(pid, int))
 
 
 def _preconditions(told: object) -> Iterator[Precondition]:
@@ -85,7 +113,7 @@ def words(found: Consistency | None) -> tuple[str, ...]:
         said = "nothing is consistent with containment: a holder may be missing in what was read"
         return said, *lacks, *([f"{held}: yes"] if held else [])
     said = f"checked before anything is consistent with containment: {held}"
-    return said, *(f"not seen even so: {one}" for one in UNSEEN)
+    return said, *(printable(f"not seen even so: {one}") for one in found.unseen)
 
 
 def decided(found: Consistency, objects: Iterable[ReportObject], *, unsure: bool) -> Consistency:

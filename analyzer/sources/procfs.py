@@ -97,12 +97,20 @@ def snapshot(seen: Seen, meta: Mapping[str, Any], *, whole: bool | None) -> Snap
         if parent in seen.subtree:
             seen.log.add(_ARRIVED, parent)
     conditions = preconditions.of_reading(seen.tasks, seen.log, arrived, whole=whole)
-    source = {**meta["source"], "preconditions": conditions}
+    source = {**meta["source"], "preconditions": conditions, "ran": _ran(seen)}
     incomplete = seen.log.touches(seen.subtree)
     return Snapshot(
         {**meta, "source": source, "incomplete": incomplete},
         {**seen.tables, "gaps": seen.log.table()},
     )
+
+
+def _ran(seen: Seen) -> list[int] | None:
+    """Return the processes of others that may have handed over meanwhile what they had."""
+    if seen.talkers is None or not moved.counted(seen.fs, seen.tasks, seen.talkers):
+        return None
+    tids = moved.ran(seen.fs, seen.tasks, seen.talkers)
+    return sorted({one.tgid for one in seen.tasks if one.tid in tids} - {seen.facts.observer})
 
 
 def able(source: SourceInfo, seen: Seen) -> SourceInfo:

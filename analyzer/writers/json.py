@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Final
 from analyzer.core.model import JSON_FORMAT, Status
 from analyzer.core.text import valid
 from analyzer.core.values import fields
-from analyzer.report.consistency import UNSEEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -149,7 +148,7 @@ def _consistency(found: Consistency | None) -> Json | None:
             {"name": valid(one.name), "holds": not one.why, "why": valid(one.why)}
             for one in found.preconditions
         ],
-        "unseen": list(UNSEEN),
+        "unseen": [valid(one) for one in found.unseen],
     }
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.core import program
 from analyzer.procfs import captures, tarball, tasks
-from analyzer.report.consistency import ANSWER, UNSEEN
+from analyzer.report.consistency import AMONG, ANSWER, HANDED, UNSEEN
 from analyzer.report.inventory import COSTS
 from scripts.docs import markdown as md
 
@@ -173,7 +173,13 @@ def _parts() -> Iterator[str]:
         "context switches were counted twice): it may have sent them (SCM_RIGHTS). And so is a "
         "pid namespace of which a member ended: see below. Even so this is not seen:"
     )
-    yield "\n".join(f"- {one}" for one in UNSEEN)
+    yield "\n".join(f"- {one}" for one in (*UNSEEN, HANDED, AMONG))
+    yield (
+        "The last is left out where none of the others that have a socket or an io_uring ran "
+        "meanwhile (who gives something away, and has it no more, runs: `procdump` counts their "
+        "context switches twice); else they are named. They decide nothing: on most hosts somebody "
+        "runs."
+    )
     yield (
         "Of a whole dump, refcounts are *reconstructed* (`refcount_source`): so many references "
         "to it are in the dump, as OpenVZ counted the tasks that have an address space. Each term "

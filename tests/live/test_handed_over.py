@@ -18,8 +18,10 @@ from analyzer.sources import procdump, replay
 from benchmarks import truth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    from analyzer.snapshot.value import Snapshot
 
 pytestmark = [pytest.mark.live, pytest.mark.needs("root", "kcmp")]
 
@@ -69,13 +71,18 @@ def _sending(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
             process.kill()
 
 
-def _concluded(pid: int, folder: Path) -> dict[str, Conclusion | None]:
-    """Return what a dump of these processes alone concludes of the files, by name."""
-    pids = {truth.KTHREADD, *truth.above(pid)}
+def _dumped(pid: int, folder: Path, more: Iterable[int] = ()) -> Snapshot:
+    """Return what a dump of a process, those that it descends from, and `more` alone says."""
+    pids = {truth.KTHREADD, *truth.above(pid), *more}
     path = folder / "dump.tar"
     with path.open("wb") as file:
         tarball.write(truth.alone(procdump.record(pid, only=pids), pids), file)
-    snapshot = replay.collect(path, pid)
+    return replay.collect(path, pid)
+
+
+def _concluded(pid: int, folder: Path) -> dict[str, Conclusion | None]:
+    """Return what a dump of these processes alone concludes of the files, by name."""
+    snapshot = _dumped(pid, folder)
     report = make(snapshot, check(snapshot, pid), ReportOptions("check", all=True))
     names = {str(folder / name): name for name in ("kept", "goes")}
     return {names[one.name]: one.conclusion for one in report.objects if one.name in names}
@@ -93,3 +100,21 @@ def test_what_is_handed_over_is_neither_contained_nor_is_a_leak_made_up(tmp_path
     assert {one["kept"] for one in rounds} <= {Conclusion.UNKNOWN, Conclusion.CONSISTENT}
     assert Conclusion.UNKNOWN in {one["kept"] for one in rounds}
     assert Conclusion.CONSISTENT not in {one.get("goes") for one in rounds}
+
+
+def test_others_that_may_have_handed_something_over_are_named(tmp_path: Path) -> None:
+    """Those that ran, and have a socket: where there are none, nothing was handed over."""
+    with _sending(tmp_path) as (process, pid), subprocess.Popen(["sleep", "60"]) as subject:
+        both = {process.pid, pid}
+
+        def ran() -> set[int]:
+            return both & set(_dumped(subject.pid, tmp_path, both).meta["source"]["ran"])
+
+        try:
+            assert any(not ran() for _ in range(_ROUNDS))
+            assert process.stdin is not None
+            process.stdin.write(b"go\n")
+            process.stdin.flush()
+            assert any(ran() == both for _ in range(_ROUNDS))
+        finally:
+            subject.kill()

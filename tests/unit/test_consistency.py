@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from analyzer.report.value import Report
     from tests.build import Obj
 
+SOURCE = {
+    "name": "replay", "notes": [],
+    "capabilities": {"refcounts": False, "identity": True, "nsproxy": False},
+}  # fmt: skip
 HELD = {"initial pid namespace": "", "complete": "", "nobody came meanwhile": ""}
 
 
@@ -98,6 +102,8 @@ def test_who_was_not_switched_to_rests(tmp_path: Path) -> None:
     read = tasks.read(fs, GapLog())
     assert moved.ran(fs, read, {7, 8, 9, 10}) == {8, 9, 10}  # of 10 it is not known
     assert moved.ran(fs, read, {7}) == set()
+    assert moved.counted(fs, read, {7, 10})
+    assert not moved.counted(fs, read, {10})
 
 
 def test_the_preconditions_hold_of_a_whole_reading_alone(tmp_path: Path) -> None:
@@ -151,11 +157,7 @@ def machine() -> tuple[Machine, Obj]:
 def reported(
     made: Machine, held: Mapping[str, str] | None = HELD, *, accept: bool = False
 ) -> Report:
-    source = {
-        "name": "replay", "notes": [],
-        "capabilities": {"refcounts": False, "identity": True, "nsproxy": False},
-        **({} if held is None else {"preconditions": held}),
-    }  # fmt: skip
+    source = {**SOURCE, **({} if held is None else {"preconditions": held})}
     snapshot = made.snapshot(source=source)
     return make(
         snapshot, check(snapshot, 100), ReportOptions("check", gate=True, accept_consistent=accept)
@@ -242,6 +244,25 @@ def test_what_may_hold_any_of_a_kind_is_no_doubt_where_it_is_inside() -> None:
         made.relation("may-hold", owner, owner, left_role="FILE", detail="files are in flight")
         found = {one.kind: one.conclusion for one in reported(made).objects}
         assert found["FILE"] is expected
+
+
+@pytest.mark.parametrize(
+    ("ran", "said"),
+    [
+        (None, "while it was read"),
+        ([], ""),
+        ([1, 7], "while it was read: task1 (1) and ? (7) ran"),
+    ],
+)
+def test_who_of_others_may_have_handed_something_over_is_named(
+    ran: list[int] | None, said: str
+) -> None:
+    made, _ = machine()
+    snapshot = made.snapshot(source={**SOURCE, "preconditions": HELD, "ran": ran})
+    report = make(snapshot, check(snapshot, 100), ReportOptions("check"))
+    others = "not seen even so: what others handed over to each other "
+    assert (others in text(report)) is bool(said)
+    assert f"{others}{said}" in text(report) or not said
 
 
 def test_an_older_dump_says_nothing_of_preconditions() -> None:
