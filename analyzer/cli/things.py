@@ -9,6 +9,7 @@ from analyzer.cli import listed
 from analyzer.cli.output import coloured, columns, emit
 from analyzer.cli.work import machine, strangers
 from analyzer.core.errors import BadInputError
+from analyzer.core.pattern import pattern
 from analyzer.core.text import SIZES
 from analyzer.core.values import NamedTuple, replace
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from analyzer.lookup.things import Question
     from analyzer.sources.request import Request
 
-_SIZE: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)\s*(|[KMGT](?:i?B)?)", re.IGNORECASE)
+_SIZE: Final = pattern(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)\s*(|[KMGT](?:i?B)?)", re.IGNORECASE)
 
 
 class Wish(NamedTuple):

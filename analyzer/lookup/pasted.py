@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
+from analyzer.core.pattern import pattern
 from analyzer.core.values import replace
 from analyzer.lookup.words import parse
 from analyzer.lookup.words.base import Meaning
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 
 _DELETED: Final = "--deleted"
 _NOTHING: Final = "names nothing that is here; say the path, the port, the device or the pid"
-_BLANK: Final = re.compile(r"\s")
-_HEAD: Final = re.compile(r"\w+:\S")  # unix:@a b, cgroup:/a b
+_BLANK: Final = pattern(r"\s")
+_HEAD: Final = pattern(r"\w+:\S")  # unix:@a b, cgroup:/a b
 _END: Final = ".,:;!?"  # of a sentence or a part of one
 # In order: 'a name', /a/path, net:[4026531840], ('0.0.0.0', 80), 0.0.0.0:80 or :::80, port 80,
 # pid 4711, @name, eth0. A path of a URL, or of a source file of the program that complains, begins
 # elsewhere (one of unix:/a/path does not); of a name alone something has to be here.
-_NAMED: Final = re.compile(
+_NAMED: Final = pattern(
     r"""(?<!\w)['"`\u2018\u201c](?P<quoted>[^'"`\u2019\u201d\0]{2,})['"`\u2019\u201d]"""
     r"""|(?:(?<![\w/.:%])|(?<=unix:))(?P<path>/[^\s'"`\u2019\u201d()<>;]+)"""
     r"""|\b(?P<numbered>[a-z]+:\[[0-9]+\])"""
@@ -45,7 +46,7 @@ _NAMED: Final = re.compile(
 )
 # What a message complains of that names no thing: a limit that is used up. The first that fits.
 _LIMITS: Final = tuple(
-    (re.compile(said, re.IGNORECASE), listed)
+    (pattern(said, re.IGNORECASE), listed)
     for said, listed in (
         (r"inotify|fsnotify|file watch", "--kind inotify"),
         (r"openpty|ptmx|\bpt(y|s)\b", "--kind pty"),

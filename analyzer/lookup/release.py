@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.model import TASK
+from analyzer.core.pattern import pattern
 from analyzer.core.text import spans
 from analyzer.core.values import replace
 from analyzer.lookup.value import AWAITED, ITSELF, OTHER_END, PERHAPS, Outcome, everyone
@@ -22,8 +22,8 @@ _RELEASED: Final = frozenset({ITSELF, OTHER_END, PERHAPS, AWAITED})
 _IPCRM: Final = {"SHM": "m", "SEM": "s", "MSG": "q"}
 _MOST_ENDED: Final = 4  # processes in one step
 _INIT: Final = 1
-_FORMAT: Final = re.compile(r"\(format (.+)\)$")  # of binfmt_misc, which has the interpreter
-_ON: Final = re.compile(r"\((loop[0-9]+)\)$")  # how a mounted filesystem is called
+_FORMAT: Final = pattern(r"\(format (.+)\)$")  # of binfmt_misc, which has the interpreter
+_ON: Final = pattern(r"\((loop[0-9]+)\)$")  # how a mounted filesystem is called
 
 
 def releases(answer: Answer, removals: Sequence[str] = (), remedies: Sequence[str] = ()) -> Answer:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import _socket as socket  # what `socket` is made of: that would import a good deal more
-import re
 import struct
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from analyzer.core.pattern import pattern
 from analyzer.procfs.glance import kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _BOUND: Final = {"tcp": "0A", "udp": "07"}  # listening, and unconnected: net/tcp_states.h
-_WORD: Final = re.compile("[0-9A-F]{8}")
+_WORD: Final = pattern("[0-9A-F]{8}")
 _V4: Final = 4  # bytes of an address
 _STATES: Final = {
     "06": "TIME_WAIT",

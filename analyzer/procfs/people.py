@@ -12,12 +12,13 @@ from functools import cache
 from typing import Final
 
 from analyzer.core.errors import BadInputError
+from analyzer.core.pattern import pattern
 from analyzer.core.text import valid
 from analyzer.core.values import dataclass
 from analyzer.procfs.cgroup import paths
 from analyzer.procfs.homes import Home, of_paths
 
-_FIELD: Final = re.compile(rb"^(Name|State|PPid|TracerPid|Uid|Threads):\s+(.*)$", re.MULTILINE)
+_FIELD: Final = pattern(rb"^(Name|State|PPid|TracerPid|Uid|Threads):\s+(.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)

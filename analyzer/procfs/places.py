@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import shlex
 from typing import TYPE_CHECKING, Final
 
+from analyzer.core.pattern import pattern
 from analyzer.core.text import spans
 from analyzer.core.values import NamedTuple, dataclass, replace
 from analyzer.procfs import mountinfo
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _WATCHERS: Final = frozenset({"anon_inode:inotify", "anon_inode:[fanotify]"})
 # A file, all that is on a mount, or all of a filesystem: see proc_pid_fdinfo(5).
-_WATCH: Final = re.compile(
+_WATCH: Final = pattern(
     rb"(inotify|fanotify) (?:.*?\bino:([0-9a-f]+) sdev:([0-9a-f]+)|mnt_id:([0-9a-f]+)"
     rb"|sdev:([0-9a-f]+))"
 )
@@ -352,7 +352,7 @@ def listed(folder: str) -> list[str]:
         return []
 
 
-_LAYERS: Final = re.compile(r"(?:^|,)(lowerdir\+?|upperdir|workdir)=((?:\\.|[^,\\])*)")
+_LAYERS: Final = pattern(r"(?:^|,)(lowerdir\+?|upperdir|workdir)=((?:\\.|[^,\\])*)")
 
 
 def layers(dev: int, ino: int | None) -> Iterator[Place]:

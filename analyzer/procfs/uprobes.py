@@ -7,9 +7,9 @@ its mount, though nobody has it open (kernel/trace/trace_uprobe.c).
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING, Final
 
+from analyzer.core.pattern import pattern
 from analyzer.procfs.glance import kept, look
 from analyzer.procfs.places import Place, quoted
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EVENTS: Final = "/sys/kernel/tracing/uprobe_events"
-_EVENT: Final = re.compile(r"[pr]\d*:(?P<name>\S+) (?P<path>/.*):0x[0-9a-f]+")
+_EVENT: Final = pattern(r"[pr]\d*:(?P<name>\S+) (?P<path>/.*):0x[0-9a-f]+")
 
 
 def probes(dev: int, ino: int | None) -> Iterator[Place]:

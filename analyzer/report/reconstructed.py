@@ -15,13 +15,13 @@ what is known to hold it, but not how often:
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.model import TASK, Basis, Conclusion, Counted
+from analyzer.core.pattern import pattern
 from analyzer.core.values import NamedTuple
 from analyzer.kinds import _sock, file, namespace_set, nsfs, pipe, registry, shm, socket, tty
 from analyzer.kinds.base import Judged
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _UNMAPPABLE: Final = frozenset({"write", "path"})  # do_mmap() wants FMODE_READ, and so does execve
 # What nobody but mappings holds; of devices, and of what the kernel makes itself (/[aio], "/drm mm
 # object"), that is not known.
-_PLAIN: Final = re.compile(r"/(?:memfd:|SYSV|dev/shm/|(?!dev/|[^/]* \(deleted\)$))")
+_PLAIN: Final = pattern(r"/(?:memfd:|SYSV|dev/shm/|(?!dev/|[^/]* \(deleted\)$))")
 
 
 class _Known(NamedTuple):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.errors import EXIT_USAGE
 from analyzer.core.model import JSON_FORMAT, TASK
+from analyzer.core.pattern import pattern
 from analyzer.core.text import printable, spans, valid, wrap
 from analyzer.core.values import NamedTuple, fields, replace
 from analyzer.kinds import registry
@@ -56,7 +57,7 @@ _MOST_LINES: Final = 40  # below one object
 _MOST_OF_HOST: Final = 8  # below a namespace that all have
 # Where an open file is on what is called as it is.
 _OPEN_ON: Final = frozenset({"nsfs.file", "sock", "pipe.reader", "pipe.writer", "pipe.both"})
-_NUMBERED: Final = re.compile(r"(fd) (\d+)(.*)", re.DOTALL)
+_NUMBERED: Final = pattern(r"(fd) (\d+)(.*)", re.DOTALL)
 
 
 def to_json(

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import re
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError, nearest
+from analyzer.core.pattern import pattern
 from analyzer.core.values import dataclass
 from analyzer.lookup.sorts import sorts
 from analyzer.lookup.words.base import Meaning, Word
@@ -27,7 +27,7 @@ _WRITTEN: Final = (
 )  # fmt: skip
 _MOST_CALLED: Final = 4
 _UNITS: Final = (".service", ".scope", ".slice", ".socket")
-_OF_NO_PATH: Final = re.compile(r"anon_inode:\[?(\w+)\]?")  # as /proc and lsof call files
+_OF_NO_PATH: Final = pattern(r"anon_inode:\[?(\w+)\]?")  # as /proc and lsof call files
 
 
 @cache

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.pattern import pattern
 from analyzer.lookup.words.base import At, Form, Meaning, Places, Word, joined, stated
 from analyzer.procfs import bpfobj
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from analyzer.procfs.places import Place
     from analyzer.snapshot.value import Snapshot
 
-_NUMBERED: Final = re.compile(r"bpf-(map|prog|link):\[?([0-9]{1,10})\]?")
+_NUMBERED: Final = pattern(r"bpf-(map|prog|link):\[?([0-9]{1,10})\]?")
 
 _UNRECORDED: Final = "pins of it: a snapshot has none of that"
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.errors import BadInputError
+from analyzer.core.pattern import pattern
 from analyzer.lookup.words.base import At, Form, Meaning, Places, Recorded, Word, alike, people_of
 from analyzer.procfs import bpfattach, bpfobj, cgroupfs
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from analyzer.snapshot.value import Snapshot
 
 _UNTOLD: Final = "BPF programs attached to it: bpftool cgroup tree shows them, as root"
-_NAMESPACE: Final = re.compile(r"\[[0-9]{1,19}\]")  # then it is a word of another family
+_NAMESPACE: Final = pattern(r"\[[0-9]{1,19}\]")  # then it is a word of another family
 _UNRECORDED: Final = "its open files, and BPF programs attached to it: a snapshot has none of that"
 
 

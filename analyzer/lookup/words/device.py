@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core.errors import BadInputError
+from analyzer.core.pattern import pattern
 from analyzer.lookup.words.base import (
     OF_FILES,
     At,
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from analyzer.lookup.words.base import Rows
     from analyzer.snapshot.value import Snapshot
 
-_NUMBERED: Final = re.compile(r"(?:dev:)?([0-9]{1,7}):([0-9]{1,7})")
-_NAMED: Final = re.compile(r"[\w!.-]+")
+_NUMBERED: Final = pattern(r"(?:dev:)?([0-9]{1,7}):([0-9]{1,7})")
+_NAMED: Final = pattern(r"[\w!.-]+")
 _TYPE: Final = 0o170000
 
 _UNRECORDED: Final = "swap, and devices that are made of it: a snapshot has none of that"

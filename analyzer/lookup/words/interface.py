@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from analyzer.core.pattern import pattern
 from analyzer.lookup.words.base import Form, Meaning, Word, joined, named, stated
 from analyzer.lookup.words.bpf import opened
 from analyzer.procfs import bpfobj, interfaces
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-_NAME: Final = re.compile(r"(?:iface:)?([^/:\s\0]{1,15})")  # dev_valid_name(), net/core/dev.c
+_NAME: Final = pattern(r"(?:iface:)?([^/:\s\0]{1,15})")  # dev_valid_name(), net/core/dev.c
 
 
 def _parse(asked: str) -> Iterator[Meaning]:

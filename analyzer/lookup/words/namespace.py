@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from analyzer.core.pattern import pattern
 from analyzer.kinds import namespace_kinds
 from analyzer.lookup.words.base import At, Form, Meaning, Word, alike, gaps, named, of_now
 from analyzer.lookup.words.path import leads_to
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from analyzer.snapshot.value import Snapshot
 
-_NUMBERED: Final = re.compile(r"(\w+):\[?([0-9]{1,19})\]?")
-_NAMED: Final = re.compile(r"(netns:)?([^/:\s\0]+)")
+_NUMBERED: Final = pattern(r"(\w+):\[?([0-9]{1,19})\]?")
+_NAMED: Final = pattern(r"(netns:)?([^/:\s\0]+)")
 _FOLDERS: Final = ("/run/netns", "/run/docker/netns")  # ip-netns(8)
 
 

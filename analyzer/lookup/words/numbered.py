@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.pattern import pattern
 from analyzer.lookup.ends import PEERS
 from analyzer.lookup.words.base import Form, Meaning, Word, alike, gaps, of_now
 from analyzer.lookup.words.namespace import linked
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from analyzer.lookup.words.base import Rows
     from analyzer.snapshot.value import Snapshot
 
-_NUMBERED: Final = re.compile(r"(pipe|socket):\[?([0-9]{1,19})\]?")
+_NUMBERED: Final = pattern(r"(pipe|socket):\[?([0-9]{1,19})\]?")
 _TYPE: Final = 0o170000  # S_IFMT
 _TYPES: Final = {"pipe": 0o010000, "socket": 0o140000}
 

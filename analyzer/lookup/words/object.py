@@ -7,13 +7,13 @@ of one reading, so it is of a snapshot that was kept.
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.errors import BadInputError
+from analyzer.core.pattern import pattern
 from analyzer.kinds import registry
 from analyzer.lookup.words.base import Form, Meaning, Word
 from analyzer.snapshot.addresses import boot_key, siphash
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from analyzer.lookup.words.base import Rows
     from analyzer.snapshot.value import Snapshot
 
-_ADDRESS: Final = re.compile(r"0x([0-9a-f]{1,16})")
-_NUMBERED: Final = re.compile(r"([A-Z_]+):([0-9]{1,15})")
+_ADDRESS: Final = pattern(r"0x([0-9a-f]{1,16})")
+_NUMBERED: Final = pattern(r"([A-Z_]+):([0-9]{1,15})")
 
 
 def _parse(asked: str) -> Iterator[Meaning]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core.errors import BadInputError
+from analyzer.core.pattern import pattern
 from analyzer.core.values import dataclass, field, replace
 from analyzer.lookup.pairs import Pairs
 from analyzer.lookup.words.base import (
@@ -59,6 +59,7 @@ from analyzer.relations import leading_to
 from analyzer.sources.tasks import proc_levels
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Iterable, Iterator
 
     from analyzer.lookup.words.base import Rows
@@ -72,9 +73,9 @@ _UNTOLD: Final = 0
 _TYPE: Final = 0o170000
 _NOWHERE: Final = {errno.ENOENT, errno.ENOTDIR}
 _NO_PATH: Final = {errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
-_ESCAPE: Final = re.compile(r"\\(?:x([0-9a-fA-F]{2})|([0-7]{3})|u([0-9a-f]{4})|([ntre\\]))")
+_ESCAPE: Final = pattern(r"\\(?:x([0-9a-fA-F]{2})|([0-7]{3})|u([0-9a-f]{4})|([ntre\\]))")
 _LETTERS: Final = {"n": "\n", "t": "\t", "r": "\r", "e": "\x1b", "\\": "\\"}
-_NODE: Final = re.compile(r"[\w.-]+(?:/[\w.-]+)*")
+_NODE: Final = pattern(r"[\w.-]+(?:/[\w.-]+)*")
 _DELETED: Final = " (deleted)"
 _UNRECORDED: Final = (
     "what is held without being open (locks, swap), and what nobody holds: a snapshot has none of "

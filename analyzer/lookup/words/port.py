@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import _socket as socket  # what `socket` is made of: that would import a good deal more
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analyzer.core.errors import BadInputError
+from analyzer.core.pattern import pattern
 from analyzer.lookup.words.base import Form, Meaning, Places, Word, stated, whole
 from analyzer.procfs.interfaces import tunnels
 from analyzer.procfs.netports import bound, leftovers
 from analyzer.procfs.places import Place, quoted
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Iterator, Mapping
 
     from analyzer.lookup.words.base import Rows
@@ -23,15 +24,15 @@ if TYPE_CHECKING:
 
     Bound = Callable[[str], Mapping[int, str]]
 
-_PORT: Final = re.compile(r"(?:(\[[0-9A-Fa-f:.%\w]*\]|[^:\[\]]*):)?([0-9]{1,5})")
+_PORT: Final = pattern(r"(?:(\[[0-9A-Fa-f:.%\w]*\]|[^:\[\]]*):)?([0-9]{1,5})")
 # As ss, fuser and error messages have it: :80, 127.0.0.1:80, [::1]:80, localhost:80, 80/tcp; and
 # as netstat, lsof and Node.js have it: :::80, ::1:80.
-_BARE: Final = re.compile(r"(?:(|\*|localhost|[0-9]+(?:\.[0-9]+){3}|\[[^\]]*\]):)([0-9]{1,5})")
-_OF_INTERFACE: Final = re.compile(r"%[\w.-]+(?=\]?:[0-9])")  # 127.0.0.53%lo:53, as ss has it
-_UNMARKED: Final = re.compile(r"([0-9A-Fa-f:]*:[0-9A-Fa-f:]*):([0-9]{1,5})")
+_BARE: Final = pattern(r"(?:(|\*|localhost|[0-9]+(?:\.[0-9]+){3}|\[[^\]]*\]):)([0-9]{1,5})")
+_OF_INTERFACE: Final = pattern(r"%[\w.-]+(?=\]?:[0-9])")  # 127.0.0.53%lo:53, as ss has it
+_UNMARKED: Final = pattern(r"([0-9A-Fa-f:]*:[0-9A-Fa-f:]*):([0-9]{1,5})")
 # tcp://127.0.0.1:80, http://127.0.0.1:80/x: of another scheme than these two the port is enough.
-_URL: Final = re.compile(r"(?:(tcp:|udp:)|\w+:)//([^/]*:[0-9]{1,5})(?:/.*)?")
-_SERVICE: Final = re.compile(r"([0-9]{1,5})/(tcp|udp)")
+_URL: Final = pattern(r"(?:(tcp:|udp:)|\w+:)//([^/]*:[0-9]{1,5})(?:/.*)?")
+_SERVICE: Final = pattern(r"([0-9]{1,5})/(tcp|udp)")
 _MOST: Final = 0xFFFF
 _PROTOCOLS: Final = ("tcp", "udp")
 # As the kernel has them. Who listens by mptcp listens by tcp, too: Go's servers do since 1.24.

@@ -11,6 +11,7 @@ import numpy as np
 
 from analyzer.core.errors import BadInputError, nearest
 from analyzer.core.model import TASK
+from analyzer.core.pattern import pattern
 from analyzer.lookup.awaited import awaited, relations
 from analyzer.lookup.ends import peers
 from analyzer.lookup.words.base import OF_FILES, Form, Meaning, Recorded, Word, no_rows
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from analyzer.procfs.waits import Wait
     from analyzer.snapshot.value import Snapshot
 
-_OF_PROCESS: Final = re.compile(r"([0-9]{1,10}):(\w+)")
-_PROCESS: Final = re.compile(r"[0-9]{1,10}")
+_OF_PROCESS: Final = pattern(r"([0-9]{1,10}):(\w+)")
+_PROCESS: Final = pattern(r"[0-9]{1,10}")
 _PARTS: Final = {
     "mm": "MM",
     "files": "FILE_TABLE",

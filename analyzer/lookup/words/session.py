@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.pattern import pattern
 from analyzer.lookup.words.base import Form, Meaning, Places, Recorded, Word, people_of
 from analyzer.procfs.places import session
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from analyzer.snapshot.value import Snapshot
 
-_NUMBERED: Final = re.compile(r"session:\[?([0-9]{1,10})\]?")
+_NUMBERED: Final = pattern(r"session:\[?([0-9]{1,10})\]?")
 
 
 def _parse(asked: str) -> Iterator[Meaning]:

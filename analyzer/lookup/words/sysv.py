@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analyzer.core.pattern import pattern
 from analyzer.lookup.words.base import Form, Meaning, Word
 from analyzer.memory.distinct import unique
 from analyzer.procfs.people import called
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from analyzer.lookup.words.base import Rows
     from analyzer.snapshot.value import Snapshot
 
-_NUMBERED: Final = re.compile(r"(shm|sem|msg):\[?([0-9]{1,10})\]?")
+_NUMBERED: Final = pattern(r"(shm|sem|msg):\[?([0-9]{1,10})\]?")
 
 _UNRECORDED: Final = "what nobody used, and all of it where /proc was read: it shows no holder"
 _SHM_DEST: Final = 0o1000  # include/uapi/linux/shm.h
