@@ -144,6 +144,7 @@ def _consistency(found: Consistency | None) -> Json | None:
         return None
     return {
         "consistent": found.consistent,
+        "but_for": sorted(found.but_for),
         "preconditions": [
             {"name": valid(one.name), "holds": not one.why, "why": valid(one.why)}
             for one in found.preconditions

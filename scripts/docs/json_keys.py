@@ -269,6 +269,7 @@ CHECK: Final[Keys] = {
 
 CONSISTENCY: Final[Keys] = {
     "consistent": (FLAG, "nothing speaks against containment, which is not proven (--accept)"),
+    "but_for": (TEXTS, "kinds that no dump decides, without which it were (--ignore)"),
     "preconditions[].name": (TEXT, "what has to hold before anything is consistent"),
     "preconditions[].holds": (FLAG, "it does"),
     "preconditions[].why": (TEXT, 'why it does not, or ""'),

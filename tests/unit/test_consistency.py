@@ -221,7 +221,10 @@ def test_a_kind_that_no_dump_decides_can_be_left_out(kind: str, *, advised: bool
     made, _ = machine()
     space = made.object(kind, None, holders=[(100, "nsproxy.net")])
     made.relation("may-hold", space, space, detail="members of it ended")
-    said = text(reported(made))
+    report = reported(made)
+    assert report.consistency is not None
+    assert report.consistency.but_for == ({kind} if advised else set())
+    said = text(report)
     assert ("next: --accept consistent --ignore PID_NS, or" in said) is advised
     assert ("- --ignore PID_NS leaves out what no dump can tell" in said) is advised
 
