@@ -528,10 +528,10 @@ def _may_hold(page: _Page, entry: ReportObject) -> list[Line]:
 
 
 def _unknown(page: _Page, group: Group) -> list[Line]:
-    verb = "is" if len(group.objects) == 1 else "are"
-    why = "their counts could not be read, and nothing outside was seen to hold them"
+    verb, them = ("is", "it") if len(group.objects) == 1 else ("are", "them")
+    why = f"no counts could be read, and nothing outside was seen to hold {them}"
     if all(entry.basis is not Basis.WITNESSED for entry in group.objects):
-        why = "something that touches them could not be read"
+        why = f"something that touches {them} could not be read"
     lines = page.lines(f"{nouns(group.objects)} {verb} undecided: {why}", "title", first="* ")
     for words in reasons(group.objects, None if page.all else _MOST_HOLDERS):
         lines += page.lines(words, first="  - ")
