@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from analyzer.core.model import TASK
 from analyzer.kinds._overlay import SHOWN
 from analyzer.lookup.value import BESIDE, ends, everyone
 
@@ -51,5 +52,9 @@ def _own_alone(held: Held) -> bool:
 
 
 def _is_gone(held: Held) -> bool:
-    """Tell whether an open file was closed before it was named: it may have been any."""
-    return held.kind == "FILE" and held.name is None and not held.by
+    """Tell whether an open file was closed before it was named: it may have been any.
+
+    A table of descriptors that nobody uses any more may have it still: its process has ended.
+    """
+    used = any(node.kind == TASK for node in ends(held.by))
+    return held.kind == "FILE" and held.name is None and not used

@@ -446,7 +446,10 @@ def test_of_a_port_who_listens_is_told_first_and_many_connections_in_few_lines()
 def test_a_file_that_was_closed_before_it_was_named_is_not_told() -> None:
     gone = Held(1, "FILE", None, initial=False, refcount=None, named=0, by=())
     kept = Held(2, "FILE", "/x", initial=False, refcount=None, named=0, by=())
-    assert told([gone, kept]) == [kept]
+    ended = Node("FILE_TABLE", None, 5, None, "fd", 3, 1, "fd 3")
+    going = Held(3, "FILE", None, initial=False, refcount=None, named=1, by=(ended,))
+    used = replace(going, objref=4, by=(node(7, 3),))
+    assert told([gone, kept, going, used]) == [kept, used]
 
 
 def test_a_number_of_an_object_is_one_of_the_snapshot_that_is_asked() -> None:
