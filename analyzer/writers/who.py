@@ -50,7 +50,7 @@ _MOST_SPOKEN: Final = 3  # processes that are each said with user and unit
 _MOST_LISTED: Final = 50
 _MOST_STEPS: Final = 5
 _SOCKETS: Final = {"NET_SOCKET", "SOCKET"}
-_CONNECTED: Final = ("connected to ", "peer ")
+_CONNECTED: Final = "connected to "
 _MOST_APART: Final = 20  # groups of objects that are each told by itself
 _MOST_ALIKE: Final = 6  # objects of one name that are each told by itself
 _MOST_LINES: Final = 40  # below one object
@@ -295,7 +295,8 @@ class _Writer:
         if known:
             yield from self._wrapped(printable(", ".join(known)), "  ", 4)
         budget = _MOST_OF_HOST if held.initial else _MOST_LINES
-        for line in self._nodes([n for one in group for n in _through(one.by, one.name)], 2):
+        nodes = [node for one in group for node in _through(one.by, one.name)]
+        for line in self._nodes(nodes if len(group) == 1 else [*map(_unnamed, nodes)], 2):
             if not budget:
                 yield Line("  ... (--json lists all)")
                 break
@@ -446,11 +447,11 @@ def _fewer(groups: list[list[Held]]) -> list[list[Held]]:
     for group in groups:
         first = group[0]
         whose = frozenset(node.tgid for one in group for node in ends(one.by))
-        by = [node for one in group for node in _through(one.by, one.name)]
-        same = [said for said in first.facts if not said.startswith(_CONNECTED)]
-        alike = same if first.kind in _SOCKETS else ()
-        plain = by and all(map(_is_plain, by))
-        key = (first.kind, first.part, whose, *alike) if plain else (first.objref,)
+        plain = first.by and all(_is_plain(node) for one in group for node in one.by)
+        key: Any = (first.kind, first.part, whose) if plain else (first.objref,)
+        if first.kind in _SOCKETS:
+            same = [said for said in first.facts if not said.startswith(_CONNECTED)]
+            key = (first.kind, first.part, whose, *same)
         found.setdefault(key, []).extend(group)
     return list(found.values())
 
@@ -496,16 +497,28 @@ def _above(node: Node) -> Iterator[Node]:
 
 
 def _merged(nodes: Sequence[Node]) -> Iterator[Node]:
-    """Yield holders, the same mount in several namespaces that live as one."""
+    """Yield holders: the same mount in several namespaces, and sockets without a name, as one."""
     alike: dict[Any, list[Node]] = {}
     for node in nodes:
         living = node.kind == "MOUNT" and node.by and not any(one.by for one in node.by)
         same = living and all(one.kind == "MNT_NS" for one in node.by)
         key = (node.name, node.association) if same and node.association != "mount" else id(node)
+        key = (node.kind, node.association) if _is_unnamed(node) else key
         alike.setdefault(key, []).append(node)
     for first, *others in alike.values():
         by = [one for node in (first, *others) for one in node.by]
         yield replace(first, by=tuple(sorted(by, key=lambda one: not one.initial)))
+
+
+def _unnamed(node: Node) -> Node:
+    """Return the holder of one of many, a socket without its name: there are as many of these."""
+    if node.kind not in _SOCKETS:
+        return node
+    return replace(node, name=None, by=tuple(_through(node.by, node.name)))
+
+
+def _is_unnamed(node: Node) -> bool:
+    return node.kind in _SOCKETS and node.name is None
 
 
 def _through(nodes: Iterable[Node], name: str | None) -> Iterator[Node]:

@@ -443,6 +443,26 @@ def test_of_a_port_who_listens_is_told_first_and_many_connections_in_few_lines()
     assert "next: close fd 3 to 32 of nginx (7)" in text
 
 
+def test_many_clients_of_a_unix_socket_are_told_in_few_lines() -> None:
+    made = Machine()
+    tables = []
+    for pid, comm in ((7, "dbus"), (8, "app")):
+        made.task(pid, comm=comm)
+        tables.append(made.object("FILE_TABLE", 1, holders=[(pid, "files")]))
+    for fd in range(3, 33):
+        pair = []
+        for table, number in zip(tables, (fd, 1000 + fd), strict=True):
+            name = f"socket:[{number}]"
+            file = made.object("FILE", 1, name=name, holders=[(table, "fd", fd)])
+            pair.append(made.object("SOCKET", 1, name=name, holders=[(file, "sock")]))
+        made.reference(pair[0], pair[1], "peer")
+        made.fact(pair[0], "local", "/run/bus")
+    text = to_text([who.answer(made.snapshot(), parse("unix:/run/bus"))], [])
+    assert text.count("unix sockets: ") == 1
+    assert "dbus (7): fd 3 to 32" in text
+    assert "unix socket: connected to it\n    app (8): fd 3 to 32" in text
+
+
 def test_a_file_that_was_closed_before_it_was_named_is_not_told() -> None:
     gone = Held(1, "FILE", None, initial=False, refcount=None, named=0, by=())
     kept = Held(2, "FILE", "/x", initial=False, refcount=None, named=0, by=())
