@@ -20,14 +20,17 @@ from analyzer.procfs import mountinfo
 from analyzer.procfs.bpfattach import call, everywhere
 from analyzer.procfs.glance import kept
 from analyzer.procfs.places import Place, quoted
+from analyzer.procfs.rtnetlink import links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from analyzer.procfs.rtnetlink import Link
+
 WORDS: Final = {"map": "map", "prog": "program", "link": "link"}
 UNSEEN: Final = {
     "map": "a map may also be held inside another map: bpftool map dump shows it",
-    "prog": "a program may also be attached without a link (tc, xdp): bpftool net",
+    "prog": "a program may also be attached without a link (tc): bpftool net",
     "link": "",
 }
 
@@ -81,6 +84,8 @@ def keepers(known: Objects, kind: str, number: int) -> Iterator[Place]:
                 "kernel",
                 f"bpftool cgroup detach {how}",
             )
+        for link in (one for one in links() if number in _by_xdp_alone(known, one)):
+            yield _xdp(f"attached to interface {link.name} (XDP)", link)
     for above in users(known, kind, number):
         what = said(known, *above)
         target = known.links[above[1]][1] if above[0] == "link" else ""
@@ -90,12 +95,30 @@ def keepers(known: Objects, kind: str, number: int) -> Iterator[Place]:
                 yield Place(f"{what}: {place.what}", place.pid, place.comm, place.release)
 
 
-def on_interface(known: Objects, name: str) -> Iterator[tuple[int, Place]]:
-    """Yield the links by which programs run on an interface of ours, and what each runs there."""
-    for link, (program, target) in known.links.items():
-        if target == f", attached to interface {name}":
-            what = f"runs BPF {said(known, 'prog', program)} by link {link}"
-            yield link, Place(what, 0, "kernel", f"bpftool link detach id {link}")
+def links_on(known: Objects, name: str) -> list[int]:
+    """Return the links by which programs run on an interface of ours."""
+    there = f", attached to interface {name}"
+    return [link for link, (_, target) in known.links.items() if target == there]
+
+
+def on_interface(known: Objects, name: str) -> Iterator[Place]:
+    """Yield the programs that run on an interface of ours: by links, or by XDP without one."""
+    for number in links_on(known, name):
+        what = f"runs BPF {said(known, 'prog', known.links[number][0])} by link {number}"
+        yield Place(what, 0, "kernel", f"bpftool link detach id {number}")
+    for link in (one for one in links() if one.name == name):
+        for program in _by_xdp_alone(known, link):
+            yield _xdp(f"runs BPF {said(known, 'prog', program)} (XDP)", link)
+
+
+def _by_xdp_alone(known: Objects, link: Link) -> list[int]:
+    """Return the programs that an interface runs by XDP, but for what links attach."""
+    linked = {known.links[one][0] for one in links_on(known, link.name)}
+    return [program for program in link.programs if program not in linked]
+
+
+def _xdp(what: str, link: Link) -> Place:
+    return Place(what, 0, "kernel", f"ip link set {quoted(link.name)} xdp off")
 
 
 def users(known: Objects, kind: str, number: int) -> tuple[tuple[str, int], ...]:

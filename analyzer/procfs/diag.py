@@ -25,9 +25,9 @@ T = TypeVar("T")
 
 _SOCK_DIAG: Final = 4  # NETLINK_SOCK_DIAG, include/uapi/linux/netlink.h
 _BY_FAMILY: Final = 20  # SOCK_DIAG_BY_FAMILY, include/uapi/linux/sock_diag.h
-_REQUEST_DUMP: Final = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
-_ERROR, _DONE = 2, 3
-_HEAD: Final = struct.Struct("=IHHII")  # struct nlmsghdr
+REQUEST_DUMP: Final = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
+ERROR, DONE = 2, 3
+HEAD: Final = struct.Struct("=IHHII")  # struct nlmsghdr
 _ATTRIBUTE: Final = struct.Struct("=HH")
 # include/uapi/linux/unix_diag.h
 _ASKED: Final = struct.Struct("=BBHIIIII")  # struct unix_diag_req
@@ -39,7 +39,7 @@ _LISTENERS: Final = struct.Struct("=BBBxI48x")  # struct inet_diag_req_v2, of an
 _LISTENER: Final = struct.Struct("=40xI24xI")  # struct inet_diag_msg: id.idiag_if, idiag_inode
 _IN_LISTEN: Final = 1 << 10  # TCP_LISTEN, include/net/tcp_states.h
 _ANY: Final = 0xFFFFFFFF
-_MOST: Final = 1 << 16  # bytes of one answer
+MOST: Final = 1 << 16  # bytes of one answer
 _PATIENCE: Final = 2.0  # seconds
 
 
@@ -81,7 +81,7 @@ def _answers(
             answers = list(_ask(fs, pid, asked))
         except OSError:
             continue  # it ended, or may not be looked at: another may
-        if any(kind == _ERROR for data in answers for kind, _ in _messages(data)):
+        if any(kind == ERROR for data in answers for kind, _ in messages(data)):
             return None
         return {inode: told for data in answers for inode, told in read(data).items()}
     return None
@@ -94,11 +94,11 @@ def _ask(fs: ProcFs, pid: int, asked: Sequence[bytes]) -> Iterator[bytes]:
     with _asker() if own else there(_asker) as asker:
         asker.settimeout(_PATIENCE)
         for body in asked:
-            asker.send(_HEAD.pack(_HEAD.size + len(body), _BY_FAMILY, _REQUEST_DUMP, 1, 0) + body)
+            asker.send(HEAD.pack(HEAD.size + len(body), _BY_FAMILY, REQUEST_DUMP, 1, 0) + body)
             while True:
-                data = asker.recv(_MOST)
+                data = asker.recv(MOST)
                 yield data
-                if not data or any(kind in {_ERROR, _DONE} for kind, _ in _messages(data)):
+                if not data or any(kind in {ERROR, DONE} for kind, _ in messages(data)):
                     break
 
 
@@ -109,10 +109,10 @@ def _asker() -> socket.socket:
 def parse(data: bytes) -> dict[int, Ends]:
     """Parse an answer: by inode the other end, and who waits; what is cut short is left out."""
     found: dict[int, Ends] = {}
-    for kind, body in _messages(data):
+    for kind, body in messages(data):
         if kind == _BY_FAMILY and len(body) >= _MESSAGE.size:
             inode = _MESSAGE.unpack_from(body)[4]
-            told = dict(_attributes(body[_MESSAGE.size :]))
+            told = dict(attributes(body[_MESSAGE.size :]))
             peer = _numbers(told.get(_PEER, b""))
             name = told.get(_NAME, b"")
             called = name.rstrip(b"\0") if name[:1] != b"\0" else name.replace(b"\0", b"@")
@@ -125,24 +125,26 @@ def parse(data: bytes) -> dict[int, Ends]:
 def parse_listeners(data: bytes) -> dict[int, int]:
     """Parse an answer on listeners: by inode the interface; what is cut short is left out."""
     found: dict[int, int] = {}
-    for kind, body in _messages(data):
+    for kind, body in messages(data):
         if kind == _BY_FAMILY and len(body) >= _LISTENER.size:
             interface, inode = _LISTENER.unpack_from(body)
             found[inode] = interface
     return found
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the messages of an answer (netlink(7)): the type and the body of each."""
     at = 0
-    while at + _HEAD.size <= len(data):
-        size, kind, *_ = _HEAD.unpack_from(data, at)
-        if size < _HEAD.size:
+    while at + HEAD.size <= len(data):
+        size, kind, *_ = HEAD.unpack_from(data, at)
+        if size < HEAD.size:
             return
-        yield kind, data[at + _HEAD.size : at + size]
+        yield kind, data[at + HEAD.size : at + size]
         at += _aligned(size)
 
 
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the attributes that follow one another: the type and the value of each."""
     at = 0
     while at + _ATTRIBUTE.size <= len(data):
         size, kind = _ATTRIBUTE.unpack_from(data, at)

@@ -8,7 +8,6 @@ from typing import Final
 from analyzer.procfs.places import quoted
 
 _SYS: Final = "/sys/class/net"
-_TUNNELS: Final = {"vxlan", "geneve", "wireguard", "bareudp", "gtp"}
 _TUN_TAP: Final = 0x2  # IFF_TAP, include/uapi/linux/if_tun.h
 
 
@@ -42,11 +41,6 @@ def notes(name: str) -> tuple[str, ...]:
     below = [one.removeprefix("lower_") for one in linked if one.startswith("lower_")]
     found += [f"is on top of {one}" for one in below if one not in ports]
     return tuple(found)
-
-
-def tunnels() -> list[str]:
-    """Return the interfaces that are tunnels over UDP, so have a port, which /sys tells not."""
-    return [one for one in _listed(_SYS) if _said(f"{_SYS}/{one}/uevent", "DEVTYPE=") in _TUNNELS]
 
 
 def removal(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,8 +15,9 @@ from analyzer.lookup import who
 from analyzer.lookup.release import releases
 from analyzer.lookup.value import Answer, Held, Node, Outcome
 from analyzer.lookup.words import parse
-from analyzer.procfs import blockdev, bpfobj, people, places, uprobes, waits
+from analyzer.procfs import blockdev, bpfobj, people, places, rtnetlink, uprobes, waits
 from analyzer.procfs.glance import look
+from analyzer.procfs.rtnetlink import Link
 from tests.build import Machine
 
 if TYPE_CHECKING:
@@ -77,10 +79,11 @@ def test_who_listens_by_mptcp_listens_by_tcp() -> None:
 
 def test_an_interface_tells_the_programs_that_run_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
     known = bpfobj.Objects(
-        names={("prog", 5): "filter"},
+        names={("prog", 5): "filter", ("prog", 6): "old"},
         links={9: (5, ", attached to interface lo"), 10: (5, ", attached to interface other")},
     )
     monkeypatch.setattr(bpfobj, "all_objects", lambda: known)
+    monkeypatch.setattr(bpfobj, "links", lambda: (Link("lo", programs=(5, 6)), Link("other")))
     made = Machine()
     made.task(7)
     table = made.object("FILE_TABLE", 1, holders=[(7, "files")])
@@ -89,9 +92,41 @@ def test_an_interface_tells_the_programs_that_run_on_it(monkeypatch: pytest.Monk
         file = made.object("FILE", 1, name=name, holders=[(table, "fd", number)])
         made.fact(file, "bpf.id", number)
     found = who.answer(made.snapshot(), parse("iface:lo"))
-    assert [place.what for place in found.places] == ["runs BPF program 5 (filter) by link 9"]
+    assert [place.what for place in found.places] == [
+        "runs BPF program 5 (filter) by link 9", "runs BPF program 6 (old) (XDP)",
+    ]  # fmt: skip
     assert [held.objref for held in found.held] == [2]
-    assert "bpftool link detach id 9" in found.next
+    assert {"bpftool link detach id 9", "ip link set lo xdp off"} < {*found.next}
+    of_program = [place.what for place in bpfobj.keepers(known, "prog", 6)]
+    assert of_program == ["attached to interface lo (XDP)"]
+
+
+def attribute(kind: int, *values: bytes) -> bytes:
+    """An attribute of netlink."""
+    data = b"".join(values)
+    return struct.pack("=HH", len(data) + 4, kind) + data + bytes(-len(data) % 4)
+
+
+def test_ports_of_tunnels_and_programs_of_xdp_are_parsed() -> None:
+    tunnel = attribute(18, attribute(1, b"vxlan\0"), attribute(2, attribute(15, b"\x12\xb5")))
+    runs = attribute(43 | 0x8000, attribute(2, b"\2"), attribute(6, struct.pack("=I", 77)))
+    bodies = [
+        bytes(16) + attribute(3, b"vx0\0") + tunnel,
+        bytes(16) + attribute(3, b"eth0\0") + runs,
+        bytes(16) + attribute(18, b"") + runs,
+    ]
+    answer = b"".join(struct.pack("=IHHII", len(one) + 16, 16, 2, 1, 0) + one for one in bodies)
+    expected = [Link("vx0", "vxlan", 4789), Link("eth0", "", 0, (77,))]
+    assert list(rtnetlink.parse(answer)) == expected
+    for cut in range(len(answer)):
+        assert len(list(rtnetlink.parse(answer[:cut]))) <= len(expected)
+
+
+def test_the_tunnels_of_a_port_are_those_that_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = (Link("a", "vxlan", 4789), Link("b", "vxlan", 4789), Link("wg0", "wireguard"))
+    monkeypatch.setattr(rtnetlink, "links", lambda: known)
+    assert rtnetlink.tunnels(4789) == ["a", "b"]
+    assert rtnetlink.tunnels(51820) == ["wg0"]
 
 
 def test_a_probe_of_a_program_keeps_it_and_its_filesystem(

@@ -23,15 +23,16 @@ def _parse(asked: str) -> Iterator[Meaning]:
     if match is None or not (asked.startswith("iface:") or interfaces.here(match[1])):
         return
     name, here = match[1], interfaces.here(match[1])
-    links = [*bpfobj.on_interface(bpfobj.all_objects(), name)] if here else []
+    known = bpfobj.all_objects() if here else bpfobj.Objects()
+    programs = tuple(bpfobj.on_interface(known, name))
     yield Meaning(
         "network interface",
         joined(
             stated("tun.interface", lambda own: own == name),
             named(("NETDEV",), (name,)),
-            *(opened("link", link) for link, _ in links),
+            *(opened("link", link) for link in bpfobj.links_on(known, name)),
         ),
-        lambda: (tuple(place for _, place in links), ()),
+        lambda: (programs, ()),
         there=here,
         state=("tun.interface", "bpf.id"),
         notes=partial(interfaces.notes, name),

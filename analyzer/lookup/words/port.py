@@ -11,9 +11,9 @@ import numpy as np
 from analyzer.core.errors import BadInputError
 from analyzer.core.pattern import pattern
 from analyzer.lookup.words.base import Form, Meaning, Places, Word, stated, whole
-from analyzer.procfs.interfaces import tunnels
 from analyzer.procfs.netports import bound, leftovers
 from analyzer.procfs.places import Place, quoted
+from analyzer.procfs.rtnetlink import tunnels
 
 if TYPE_CHECKING:
     import re
@@ -82,7 +82,7 @@ def _meaning(protocol: str, said: str, number: str, asked: str, now: Bound) -> M
         partial(_rows, protocol, mine),
         state=("socket.protocol", "local"),
         places=partial(_kept, protocol, port),
-        unopened=partial(_of_the_kernel, protocol, mine, now(protocol)),
+        unopened=partial(_of_the_kernel, protocol, port, mine, now(protocol)),
     )
 
 
@@ -91,7 +91,11 @@ def _kept(protocol: str, port: int) -> Places:
 
 
 def _of_the_kernel(
-    protocol: str, mine: Callable[[str], bool], before: Mapping[int, str], snapshot: Snapshot
+    protocol: str,
+    port: int,
+    mine: Callable[[str], bool],
+    before: Mapping[int, str],
+    snapshot: Snapshot,
 ) -> tuple[Place, ...]:
     """Return the socket that is bound there and that no open file leads to, though all were read.
 
@@ -104,9 +108,10 @@ def _of_the_kernel(
     if all(f"socket:[{inode}]" in names for inode in wanted & bound(protocol).keys()):
         return ()
     said = f"a {protocol.upper()} socket of the kernel's own, which no process has"
-    some = " or ".join(map(quoted, tunnels() if protocol == "udp" else ()))
-    end = f"ip link del {some}: the one that has the port, as ip -d link tells" if some else _SERVED
-    return (Place(said, 0, "kernel", end),)
+    makers = tunnels(port) if protocol == "udp" else []
+    made = f": that of the tunnel {' and '.join(makers)}" if makers else ""
+    end = "; ".join(f"ip link del {quoted(one)}" for one in makers) or _SERVED
+    return (Place(f"{said}{made}", 0, "kernel", end),)
 
 
 def _bound_to(address: str, port: int) -> Callable[[str], bool]:
