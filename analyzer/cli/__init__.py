@@ -166,7 +166,7 @@ def _command(asked: str) -> Any:  # noqa: ANN401 - click's class has no fixed ho
 
 
 def _failed(given: list[str], error: Exception) -> int:
-    from analyzer.core.errors import EXIT_INTERNAL, CranalyzeError
+    from analyzer.core.errors import EXIT_INTERNAL, EXIT_UNDECIDED, CranalyzeError
 
     if os.environ.get("CRANALYZE_DEBUG") == "1":
         import traceback
@@ -175,6 +175,8 @@ def _failed(given: list[str], error: Exception) -> int:
     code, said = EXIT_INTERNAL, ""
     if isinstance(error, CranalyzeError):
         code, said = error.exit_code, str(error)
+    elif isinstance(error, MemoryError):
+        code, said = EXIT_UNDECIDED, f"out of memory{_of_limits()}"
     elif hasattr(error, "format_message"):  # a usage error of click's, vendored by typer or not
         code, said = _usage(error)
     else:
@@ -184,6 +186,19 @@ def _failed(given: list[str], error: Exception) -> int:
         )
     _say(given, said, code)
     return code
+
+
+def _of_limits() -> str:
+    import resource
+
+    kinds = (("v", resource.RLIMIT_AS), ("d", resource.RLIMIT_DATA))
+    limits = {option: resource.getrlimit(kind)[0] for option, kind in kinds}
+    said = [
+        f"ulimit -{option} is {most >> 10}"
+        for option, most in limits.items()
+        if most != resource.RLIM_INFINITY
+    ]
+    return f": {' and '.join(said)}, raise it" if said else ""
 
 
 def _usage(error: Any) -> tuple[int, str]:  # noqa: ANN401 - click's class has no fixed home

@@ -7,6 +7,7 @@ it back at once: each is made of new pages then, with a fault for every 4 KiB.
 from __future__ import annotations
 
 import ctypes
+import resource
 from typing import Final
 
 # malloc.h
@@ -19,10 +20,12 @@ _HUGEPAGE, _HUGE = 14, 2 << 20  # MADV_HUGEPAGE, the size of one
 def keep() -> None:
     """Have this process keep its memory to the end: for a command, that soon ends.
 
-    Does nothing with a C library that is not glibc, or where there are no huge pages.
+    Does nothing with a C library that is not glibc, and where memory is limited to so much.
     """
     libc = ctypes.CDLL(None)
-    if not hasattr(libc, "mallopt"):
+    if not hasattr(libc, "mallopt") or any(
+        map(_limited, (resource.RLIMIT_AS, resource.RLIMIT_DATA))
+    ):
         return
     libc.sbrk.restype = libc.malloc.restype = ctypes.c_void_p
     for what, value in (
@@ -34,3 +37,7 @@ def keep() -> None:
     aligned = -(-start // _HUGE) * _HUGE
     room = max(0, libc.sbrk(0) - aligned)
     libc.madvise(ctypes.c_void_p(aligned), ctypes.c_size_t(room), _HUGEPAGE)
+
+
+def _limited(what: int) -> bool:
+    return resource.getrlimit(what)[0] != resource.RLIM_INFINITY

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -370,6 +371,19 @@ def test_an_error_of_our_own_is_70_and_never_1(
     monkeypatch.setenv("CRANALYZE_DEBUG", "1")
     assert cli.main(["report"]) == 70
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_without_memory_nothing_is_decided(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full() -> str:
+        raise MemoryError("Unable to allocate 16.7 KiB for an array")
+
+    monkeypatch.setattr(report, "newest_snapshot", full)
+    limits = {resource.RLIMIT_AS: (resource.RLIM_INFINITY,) * 2, resource.RLIMIT_DATA: (2048, 2048)}
+    monkeypatch.setattr(resource, "getrlimit", limits.__getitem__)
+    assert cli.main(["report"]) == 3
+    assert capsys.readouterr().err == "cranalyze: out of memory: ulimit -d is 2, raise it\n"
 
 
 @pytest.mark.parametrize("in_a_class", [False, True], ids=["anywhere", "where a class is made"])
