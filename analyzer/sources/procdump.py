@@ -107,6 +107,7 @@ def _record(
     recorder, answers = Recorder(live, only), Recording(procfs.who_to_ask(live))
     more = () if pid is None else others()
     seen = procfs.look(recorder, answers, pid, host=pid is None, progress=progress, others=more)
+    procfs.ran(seen)  # what tells it is recorded
     came = _came(recorder, seen)
     told = replace(
         _facts(live),

@@ -97,7 +97,7 @@ def snapshot(seen: Seen, meta: Mapping[str, Any], *, whole: bool | None) -> Snap
         if parent in seen.subtree:
             seen.log.add(_ARRIVED, parent)
     conditions = preconditions.of_reading(seen.tasks, seen.log, arrived, whole=whole)
-    source = {**meta["source"], "preconditions": conditions, "ran": _ran(seen)}
+    source = {**meta["source"], "preconditions": conditions, "ran": ran(seen)}
     incomplete = seen.log.touches(seen.subtree)
     return Snapshot(
         {**meta, "source": source, "incomplete": incomplete},
@@ -105,7 +105,7 @@ def snapshot(seen: Seen, meta: Mapping[str, Any], *, whole: bool | None) -> Snap
     )
 
 
-def _ran(seen: Seen) -> list[int] | None:
+def ran(seen: Seen) -> list[int] | None:
     """Return the processes of others that may have handed over meanwhile what they had."""
     if seen.talkers is None or not moved.counted(seen.fs, seen.tasks, seen.talkers):
         return None
