@@ -5,7 +5,6 @@ Which port a tunnel has, and which BPF program an XDP hook runs: see include/uap
 
 from __future__ import annotations
 
-import socket
 import struct
 import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -71,6 +70,8 @@ def _known(data: bytes) -> dict[int, bytes]:
 
 
 def _ask() -> bytes:
+    import socket  # few questions are about interfaces
+
     found = bytearray()
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as asker:
