@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _BOUND: Final = {"tcp": "0A", "udp": "07"}  # listening, and unconnected: net/tcp_states.h
+_NOWHERE: Final = pattern("0+:0000")
 _WORD: Final = pattern("[0-9A-F]{8}")
 _V4: Final = 4  # bytes of an address
 _STATES: Final = {
@@ -41,6 +42,16 @@ def bound(protocol: str) -> dict[int, str]:
     return {int(words[9]): _said(words[1]) for words in lines if words[3] == _BOUND[protocol]}
 
 
+def connected(pid: int, link: str) -> str:
+    """Return to whom a socket of a process is connected, by its link in /proc; "" to nobody."""
+    inode = link.removeprefix("socket:[").removesuffix("]")
+    tables = (protocol for protocol in _BOUND if link.startswith("socket:["))
+    for words in (line for protocol in tables for line in _lines(protocol, pid)):
+        if words[9] == inode and not _NOWHERE.fullmatch(words[2]):
+            return f"connected to {_said(words[2])}"
+    return ""
+
+
 def _said(local: str) -> str:
     """Return where a socket is bound; the words of an address are numbers of this machine."""
     digits, _, port = local.partition(":")
@@ -49,10 +60,10 @@ def _said(local: str) -> str:
     return f"{socket.inet_ntop(family, address)}:{int(port, 16)}"
 
 
-def _lines(protocol: str) -> Iterator[list[str]]:
+def _lines(protocol: str, pid: int | str = "self") -> Iterator[list[str]]:
     for table in (protocol, f"{protocol}6"):
         try:
-            with open(f"/proc/self/net/{table}", encoding="ascii") as file:
+            with open(f"/proc/{pid}/net/{table}", encoding="ascii") as file:
                 yield from (line.split() for line in [*file][1:])
         except OSError:
             continue

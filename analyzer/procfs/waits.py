@@ -10,10 +10,13 @@ import os
 import platform
 import re
 import struct
+import sys
 from typing import TYPE_CHECKING, Final
 
+from analyzer.core.pattern import pattern
 from analyzer.core.values import dataclass, field
 from analyzer.procfs.cgroupfs import thaws
+from analyzer.procfs.netports import connected
 from analyzer.procfs.people import (
     called,
     children,
@@ -40,7 +43,7 @@ _CALLS: Final[Mapping[str, str]] = {
     "ioctl": "in ioctl on",
     "fsync": "for the disk of",
     "fcntl": "for a lock that another open file has of",
-    **dict.fromkeys(("epoll_wait", "epoll_pwait"), "for an event of what is watched by"),
+    "io_uring_enter": "for a request of",
 }
 _ALONE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("nanosleep", "clock_nanosleep"), "sleeps for a time, and waits for nobody"),
@@ -54,6 +57,10 @@ _FOREGROUND: Final = (
     "bring it to the foreground (fg in its shell): after kill -CONT it is stopped again"
 )
 _POLLS: Final = ("poll", "ppoll")
+_SELECTS: Final = ("select", "pselect6")
+_EPOLLS: Final = ("epoll_wait", "epoll_pwait")
+# What an epoll watches, in /proc/PID/fdinfo: the descriptor by which it was added, its inode.
+_TARGET: Final = pattern(rb"^tfd: +(\d+) .*\bino:([0-9a-f]+)", re.MULTILINE)
 _WAITS: Final = ("wait4", "waitid")
 # Of System V IPC the first argument is the id of what it waits for.
 _SYSTEM_V: Final = {"semop": "sem", "semtimedop": "sem", "msgrcv": "msg", "msgsnd": "msg"}
@@ -66,7 +73,7 @@ _NUMBERS: Final[Mapping[str, Mapping[str, int]]] = {
         "fsync": 74, "semtimedop": 220, "mq_timedsend": 242, "mq_timedreceive": 243, "waitid": 247,
         "ppoll": 271, "accept4": 288, "futex": 202, "nanosleep": 35, "clock_nanosleep": 230,
         "pause": 34, "rt_sigsuspend": 130, "rt_sigtimedwait": 128, "epoll_wait": 232,
-        "epoll_pwait": 281,
+        "epoll_pwait": 281, "select": 23, "pselect6": 270, "io_uring_enter": 426,
     },
     "aarch64": {
         "fcntl": 25, "read": 63, "write": 64, "ppoll": 73, "ioctl": 29, "pread64": 67,
@@ -75,9 +82,11 @@ _NUMBERS: Final[Mapping[str, Mapping[str, int]]] = {
         "accept4": 242, "mq_timedsend": 182, "mq_timedreceive": 183, "msgrcv": 188, "msgsnd": 189,
         "semtimedop": 192, "semop": 193, "futex": 98, "nanosleep": 101, "clock_nanosleep": 115,
         "rt_sigsuspend": 133, "rt_sigtimedwait": 137, "epoll_pwait": 22,
+        "pselect6": 72, "io_uring_enter": 426,
     },
 }  # fmt: skip
 _PF_EXITING: Final = 0x4  # include/linux/sched.h
+_MOST_SELECTED: Final = 1024  # FD_SETSIZE
 _MOST_POLLED: Final = 3  # who waits for many waits for whichever is first
 _MOST_CHILDREN: Final = 3
 _FAN_CLASSES: Final = 0x4 | 0x8  # include/uapi/linux/fanotify.h, FAN_CLASS_*CONTENT
@@ -186,7 +195,10 @@ def _in_call(pid: int, where: str) -> Wait:
         return _stopped(pid, _CALLS.get(name, ""), links)
     if not links:
         return Wait(tuple(_for_no_file(pid, name, arguments)), where=where)
-    things = " or ".join(f"fd {fd} ({link})" for fd, link in links.items())
+    things = " or ".join(
+        f"fd {fd} ({', '.join(filter(None, (link, connected(pid, link))))})"
+        for fd, link in links.items()
+    )
     how = _CALLS.get(name, "for something to happen on")
     return Wait((f"{called(pid)} waits {how} {things}",), links, where)
 
@@ -222,6 +234,10 @@ def _waited_on(pid: int, name: str, arguments: tuple[int, ...]) -> tuple[int, ..
     """Return the descriptors that a system call waits on."""
     if name in _POLLS:
         return _polled(pid, *arguments[:2])
+    if name in _SELECTS:
+        return _selected(pid, *arguments[:4])
+    if name in _EPOLLS:
+        return _watched(pid, *arguments[:1]) or arguments[:1]
     if name == "fcntl" and arguments[1:2] != (_OFD_SETLKW,):
         return ()
     return arguments[:1] if name in _CALLS else ()
@@ -249,6 +265,38 @@ def _polled(pid: int, at: int = 0, count: int = 0) -> tuple[int, ...]:
             return tuple(dict.fromkeys(fd for fd, _, _ in found if fd >= 0))
     except (OSError, OverflowError, struct.error):
         return ()
+
+
+def _selected(pid: int, count: int = 0, *sets: int) -> tuple[int, ...]:
+    """Return the descriptors in sets of so many bits, as select(2) has them; of many none."""
+    found: set[int] = set()
+    try:
+        with open(f"/proc/{pid}/mem", "rb", buffering=0) as file:
+            for at in filter(None, sets if count <= _MOST_SELECTED else ()):
+                file.seek(at)
+                bits = int.from_bytes(file.read((count + 63) // 64 * 8), sys.byteorder)
+                found.update(fd for fd in range(count) if bits >> fd & 1)
+    except (OSError, OverflowError):
+        return ()
+    return tuple(sorted(found)) if len(found) <= _MOST_POLLED else ()
+
+
+def _watched(pid: int, epoll: int = -1) -> tuple[int, ...]:
+    """Return the descriptors of what an epoll watches, if they are few and open on that still."""
+    try:
+        with open(f"/proc/{pid}/fdinfo/{epoll}", "rb") as file:
+            found = [(int(fd), int(inode, 16)) for fd, inode in _TARGET.findall(file.read())]
+    except OSError:
+        return ()
+    few = found if len(found) <= _MOST_POLLED else ()
+    return tuple(fd for fd, inode in few if _inode(pid, fd) == inode)
+
+
+def _inode(pid: int, fd: int) -> int:
+    try:
+        return os.stat(f"/proc/{pid}/fd/{fd}").st_ino
+    except OSError:
+        return 0
 
 
 def opened(pid: int, fd: int) -> str:

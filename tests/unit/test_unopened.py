@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import socket
 import struct
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from analyzer.lookup import who
 from analyzer.lookup.release import releases
 from analyzer.lookup.value import Answer, Held, Node, Outcome
 from analyzer.lookup.words import parse
-from analyzer.procfs import blockdev, bpfobj, people, places, rtnetlink, uprobes, waits
+from analyzer.procfs import blockdev, bpfobj, netports, people, places, rtnetlink, uprobes, waits
 from analyzer.procfs.glance import look
 from analyzer.procfs.rtnetlink import Link
 from tests.build import Machine
@@ -181,6 +182,34 @@ def test_what_is_waited_for_without_a_file_is_told(
     (said,) = waits._for_no_file(os.getpid(), call, arguments)
     assert f"({os.getpid()}) " in said
     assert says in said
+
+
+def test_who_waits_by_select_or_epoll_for_few_waits_for_these() -> None:
+    bits = (ctypes.c_uint64 * 16)(1 << 5 | 1 << 63, 1)
+    at, many = ctypes.addressof(bits), (ctypes.c_uint64 * 16)(0xFF)
+    assert waits._selected(os.getpid(), 65, at, 0, 0) == (5, 63, 64)
+    assert waits._selected(os.getpid(), 6, at, at) == (5,)
+    assert waits._selected(os.getpid(), 65, ctypes.addressof(many)) == ()
+    with select.epoll() as epoll, socket.socket() as mine:
+        epoll.register(mine.fileno())
+        assert waits._watched(os.getpid(), epoll.fileno()) == (mine.fileno(),)
+        with socket.socket() as other, other.dup():
+            epoll.register(other.fileno())
+            other.close()
+            assert waits._watched(os.getpid(), epoll.fileno()) == (mine.fileno(),)
+
+
+def test_to_whom_a_socket_is_connected_is_told() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as mine,
+    ):
+        link = os.readlink(f"/proc/self/fd/{mine.fileno()}")
+        port = server.getsockname()[1]
+        assert netports.connected(os.getpid(), link) == f"connected to 127.0.0.1:{port}"
+        link = os.readlink(f"/proc/self/fd/{server.fileno()}")
+        assert not netports.connected(os.getpid(), link)
+    assert not netports.connected(os.getpid(), "pipe:[1]")
 
 
 @pytest.mark.parametrize("initial", [True, False])
