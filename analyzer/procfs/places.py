@@ -335,13 +335,14 @@ def marks(fdinfo: bytes) -> Iterator[tuple[str, _Watched]]:
         if match[4] is not None:
             yield kind, _Mount(mount)
         elif match[5] is not None:
-            yield kind, _Filesystem(_device(whole))
+            yield kind, _Filesystem(kernel_device(whole))
         else:
-            yield kind, _File(_device(dev), ino)
+            yield kind, _File(kernel_device(dev), ino)
 
 
-def _device(number: int) -> int:
-    return os.makedev(number >> 20, number & 0xFFFFF)  # the kernel has 20 bits of minor number
+def kernel_device(number: int) -> int:
+    """Return a device as stat(2) has it, from as the kernel does: with 20 bits of minor number."""
+    return os.makedev(number >> 20, number & 0xFFFFF)
 
 
 def listed(folder: str) -> list[str]:

@@ -11,7 +11,7 @@ import platform
 import re
 import struct
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.core.pattern import pattern
 from analyzer.core.values import dataclass, field
@@ -26,7 +26,7 @@ from analyzer.procfs.people import (
     unreaped,
     wchan,
 )
-from analyzer.procfs.places import listed, mount_points, processes
+from analyzer.procfs.places import kernel_device, listed, mount_points, processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -60,7 +60,7 @@ _POLLS: Final = ("poll", "ppoll")
 _SELECTS: Final = ("select", "pselect6")
 _EPOLLS: Final = ("epoll_wait", "epoll_pwait")
 # What an epoll watches, in /proc/PID/fdinfo: the descriptor by which it was added, its inode.
-_TARGET: Final = pattern(rb"^tfd: +(\d+) .*\bino:([0-9a-f]+)", re.MULTILINE)
+_TARGET: Final = pattern(rb"^tfd: +(\d+) .*\bino:([0-9a-f]+) sdev:([0-9a-f]+)", re.MULTILINE)
 _WAITS: Final = ("wait4", "waitid")
 # Of System V IPC the first argument is the id of what it waits for.
 _SYSTEM_V: Final = {"semop": "sem", "semtimedop": "sem", "msgrcv": "msg", "msgsnd": "msg"}
@@ -283,13 +283,39 @@ def _selected(pid: int, count: int = 0, *sets: int) -> tuple[int, ...]:
 
 def _watched(pid: int, epoll: int = -1) -> tuple[int, ...]:
     """Return the descriptors of what an epoll watches, if they are few and open on that still."""
+    found = _targets(pid, epoll)
+    few = found if len(found) <= _MOST_POLLED else ()
+    return tuple(one.fd for one in few if _inode(pid, one.fd) == one.inode)
+
+
+class Target(NamedTuple):
+    """What an epoll watches: the descriptor by which it was added, and its inode."""
+
+    fd: int
+    inode: int
+    dev: int
+
+
+def stale(pid: int, epoll: int) -> list[Target]:
+    """Return what an epoll watches though its descriptor is closed, or open on something else.
+
+    It is reported as long as anybody has it open (epoll(7)). All that is of no filesystem has the
+    one inode that the epoll has, too: of that it is not known which it is.
+    """
+    own = _inode(pid, epoll)
+    found = [one for one in _targets(pid, epoll) if one.inode != own]
+    return [one for one in found if _inode(pid, one.fd) != one.inode]
+
+
+def _targets(pid: int, epoll: int) -> list[Target]:
     try:
         with open(f"/proc/{pid}/fdinfo/{epoll}", "rb") as file:
-            found = [(int(fd), int(inode, 16)) for fd, inode in _TARGET.findall(file.read())]
+            found = _TARGET.findall(file.read())
     except OSError:
-        return ()
-    few = found if len(found) <= _MOST_POLLED else ()
-    return tuple(fd for fd, inode in few if _inode(pid, fd) == inode)
+        return []
+    return [
+        Target(int(fd), int(inode, 16), kernel_device(int(dev, 16))) for fd, inode, dev in found
+    ]
 
 
 def _inode(pid: int, fd: int) -> int:

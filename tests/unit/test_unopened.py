@@ -193,10 +193,15 @@ def test_who_waits_by_select_or_epoll_for_few_waits_for_these() -> None:
     with select.epoll() as epoll, socket.socket() as mine:
         epoll.register(mine.fileno())
         assert waits._watched(os.getpid(), epoll.fileno()) == (mine.fileno(),)
-        with socket.socket() as other, other.dup():
-            epoll.register(other.fileno())
+        assert waits.stale(os.getpid(), epoll.fileno()) == []
+        with socket.socket() as other, other.dup() as same:
+            epoll.register(fd := other.fileno())
             other.close()
             assert waits._watched(os.getpid(), epoll.fileno()) == (mine.fileno(),)
+            there = os.fstat(same.fileno())
+            assert waits.stale(os.getpid(), epoll.fileno()) == [(fd, there.st_ino, there.st_dev)]
+            (kept,) = list(parse(f"{os.getpid()}:{epoll.fileno()}").meanings)[1:]
+            assert f"was fd {fd}" in kept.what
 
 
 def test_to_whom_a_socket_is_connected_is_told() -> None:

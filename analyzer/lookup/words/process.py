@@ -14,12 +14,12 @@ from analyzer.core.model import TASK
 from analyzer.core.pattern import pattern
 from analyzer.lookup.awaited import awaited, relations
 from analyzer.lookup.ends import peers
-from analyzer.lookup.words.base import OF_FILES, Form, Meaning, Recorded, Word, no_rows
+from analyzer.lookup.words.base import OF_FILES, Form, Meaning, Recorded, Word, alike, no_rows
 from analyzer.lookup.words.path import leads_to
 from analyzer.memory.distinct import unique
 from analyzer.procfs.people import goes_on, waiting
 from analyzer.procfs.places import waits_for_lock
-from analyzer.procfs.waits import opened, wait
+from analyzer.procfs.waits import opened, stale, wait
 from analyzer.snapshot.lives import remark
 from analyzer.sources.tasks import exists, proc_levels
 
@@ -67,6 +67,7 @@ def _parse(asked: str) -> Iterator[Meaning]:
     pid, part = int(match[1]), match[2]
     if part.isdecimal():
         yield _of_descriptor(pid, int(part), opened(pid, int(part)))
+        yield from _watched_still(pid, int(part))
     elif part in _PARTS:
         yield Meaning(
             "",
@@ -120,6 +121,15 @@ def _of_descriptor(pid: int, fd: int, name: str = "") -> Meaning:
         pid=pid,
         ties=(*OF_FILES, *peers((name,))),
     )
+
+
+def _watched_still(pid: int, fd: int) -> Iterator[Meaning]:
+    """Yield what an epoll watches that its process has closed: who has it open keeps it there."""
+    for target in stale(pid, fd):
+        yield Meaning(
+            f"watches still what was fd {target.fd}, and is closed there, but open elsewhere",
+            alike(("FILE",), dev=target.dev, ino=target.inode),
+        )
 
 
 def _link(pid: int, link: str) -> Iterator[Meaning]:
