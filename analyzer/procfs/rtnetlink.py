@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import struct
 import sys
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from analyzer.core.values import NamedTuple
 from analyzer.procfs.diag import DONE, ERROR, HEAD, MOST, REQUEST_DUMP, attributes, messages
 from analyzer.procfs.glance import kept
 
