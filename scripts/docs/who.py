@@ -42,7 +42,8 @@ def _parts() -> Iterator[str]:
     yield (
         "Many words are read from stdin (`-`): one a line, or each ended by a NUL (`find -print0`)."
         " A path may be written as cranalyze prints it, with escapes. Of an error message, as it is"
-        " and in quotes, all that it names is asked for (`who 'umount: /mnt: target is busy.'`)."
+        " and in quotes, all that it names is asked for (`who 'umount: /mnt: target is busy.'`);"
+        " of one that complains of a limit it is said which list tells who uses that up."
     )
     yield (
         "`--from FILE` asks a snapshot, and `--proc DUMP` a dump of /proc, instead of this machine."
