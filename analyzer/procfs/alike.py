@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from analyzer.procfs.evidence import Alike, Value
     from analyzer.procfs.fdinfo import FdInfo
     from analyzer.procfs.fs import Links, ProcFs
-    from analyzer.procfs.mappings import Mapped, Use
+    from analyzer.procfs.mappings import Mapped, Uses
     from analyzer.procfs.namespaces import Set
     from analyzer.procfs.sharing import Groups
     from analyzer.procfs.tasks import Task
@@ -223,7 +223,7 @@ def forked(groups: Groups, spaces: Iterable[int]) -> list[Tied]:
 def of_mapped(
     groups: Groups,
     near: Sequence[Tied],
-    mapped: Mapping[int, tuple[Sequence[Mapped], Iterable[Use]]],
+    mapped: Mapping[int, tuple[Sequence[Mapped], Uses]],
     inside: Callable[[Sequence[Task]], bool],
     *,
     host: bool,
@@ -239,10 +239,10 @@ def of_mapped(
             continue
         sides = {space: inside(groups[space]) for space in some}
         files: dict[tuple[Mapped, int | None], list[tuple[int, int]]] = {}
-        for space in some:
-            found, uses = mapped.get(space, ((), ()))
-            for use in uses:
-                files.setdefault((found[use.file], use.start), []).append((space, use.file))
+        for space in filter(mapped.__contains__, some):
+            found, uses = mapped[space]
+            for file, start in uses.places():
+                files.setdefault((found[file], start), []).append((space, file))
         seen = set()
         for (_, start), keys in files.items():
             where = "as the program" if start is None else f"at {start:#x}"
@@ -281,7 +281,7 @@ def of_both(files: Sequence[File], *, host: bool) -> Iterator[Tied]:
                 yield Tied(other.key, other.key, f"{words}, open", LIKE)
 
 
-def only_mapped(mapped: Mapping[int, tuple[Sequence[Mapped], Iterable[Use]]]) -> Iterator[File]:
+def only_mapped(mapped: Mapping[int, tuple[Sequence[Mapped], Uses]]) -> Iterator[File]:
     """Yield the files that processes outside map, by the number of their memory, for `of_both`."""
     for at, (files, _) in mapped.items():
         for index, one in enumerate(files):

@@ -138,18 +138,17 @@ class Tables(Graph):
         self._add_mapped(
             {("FILE", (i, at)): file for i in spaces for at, file in enumerate(mapped[i][0])}
         )
-        exe = [(i, use.file) for i in spaces for use in mapped[i][1] if use.start is None]
+        exe = [(i, mapped[i][1].exe) for i in spaces if mapped[i][1].exe is not None]
         objects = [self.number["FILE", key] for key in exe]
         self.references("MM", "exe", [spaces[i] for i, _ in exe], objects)
         holder, target, slot = array("q"), array("q"), array("q")
-        detail: list[str | None] = []
+        detail: list[str] = []
         for i, objref in spaces.items():
-            for use in mapped[i][1]:
-                if use.start is not None:
-                    holder.append(objref)
-                    target.append(self.number["FILE", (i, use.file)])
-                    slot.append(use.start)
-                    detail.append(use.permissions)
+            for file, start, permissions in mapped[i][1]:
+                holder.append(objref)
+                target.append(self.number["FILE", (i, file)])
+                slot.append(start)
+                detail.append(permissions)
         self.references(
             "MM", "vma", np.array(holder), np.array(target), slot=np.array(slot), detail=detail
         )

@@ -34,50 +34,47 @@ class Mapped(NamedTuple):
     ino: int | None
 
 
-class Use(NamedTuple):
-    """A mapping of a file (by index), or with no start its use as the executable."""
-
-    file: int
-    start: int | None
-    permissions: str | None
-
-
 class Uses:
-    """Uses of files, kept as columns: an address space has hundreds."""
+    """What an address space does with files (by index), kept as columns: there are hundreds.
+
+    `exe` is the one that it runs. Iterating yields of each mapping the file, where it starts, and
+    its permissions.
+    """
 
     def __init__(self) -> None:
+        self.exe: int | None = None
         self._file, self._start = array("L"), array("Q")
-        self._permissions: list[str | None] = []
+        self._permissions: list[str] = []
 
-    def add(self, file: int, start: int, permissions: str | None) -> None:
-        """Add a mapping, or without permissions the use as the executable."""
+    def add(self, file: int, start: int, permissions: str) -> None:
+        """Add a mapping."""
         self._file.append(file)
         self._start.append(start)
         self._permissions.append(permissions)
 
-    def __iter__(self) -> Iterator[Use]:
-        """Yield them in the order of adding."""
-        for file, start, permissions in zip(
-            self._file, self._start, self._permissions, strict=True
-        ):
-            yield Use(file, None if permissions is None else start, permissions)
+    def __iter__(self) -> Iterator[tuple[int, int, str]]:
+        """Yield the mappings in the order of adding."""
+        return zip(self._file, self._start, self._permissions, strict=True)
+
+    def places(self) -> Iterator[tuple[int, int | None]]:
+        """Yield the file of each use, and where it is mapped; None: as the executable, first."""
+        if self.exe is not None:
+            yield self.exe, None
+        yield from zip(self._file, self._start, strict=True)
 
 
 def read(fs: ProcFs, task: Task, log: GapLog) -> tuple[list[Mapped], Uses]:
-    """Read the mapped files of a task and their uses, the executable first."""
-    numbers: dict[Mapped, int] = {}
+    """Read the mapped files of a task, the executable first, and their uses."""
+    numbers: dict[tuple[str, int | None, int | None], int] = {}
     uses = Uses()
     mappings = _maps(fs, task, log)
     path = _exe(fs, task, log)
     if path is not None:
-        known = (Mapped(m.path, m.dev, m.ino) for m in mappings if m.path == path)
-        exe = next(known, Mapped(path, None, None))
-        uses.add(numbers.setdefault(exe, 0), 0, None)
-    for mapping in mappings:
-        file = Mapped(mapping.path, mapping.dev, mapping.ino)
-        number = numbers.setdefault(file, len(numbers))
-        uses.add(number, mapping.start, mapping.permissions)
-    return list(numbers), uses
+        known = ((path, m.dev, m.ino) for m in mappings if m.path == path)
+        uses.exe = numbers.setdefault(next(known, (path, None, None)), 0)
+    for start, permissions, dev, ino, path in mappings:
+        uses.add(numbers.setdefault((path, dev, ino), len(numbers)), start, permissions)
+    return [Mapped(*file) for file in numbers], uses
 
 
 def _maps(fs: ProcFs, task: Task, log: GapLog) -> Sequence[maps.Mapping]:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from analyzer.procfs.files import Slots
     from analyzer.procfs.fs import ProcFs
     from analyzer.procfs.mappings import Mapped as MappedFile
-    from analyzer.procfs.mappings import Use
+    from analyzer.procfs.mappings import Uses
     from analyzer.procfs.mountinfo import Mount as Line
     from analyzer.procfs.namespaces import Membership
     from analyzer.procfs.nslink import NamespaceLink
@@ -339,9 +339,7 @@ class Memories:
         self.attached: list[Attach] = []
         self.submitters: set[int] = set()
 
-    def add(
-        self, number: int, found: Sequence[MappedFile], uses: Iterable[Use], task: Task
-    ) -> None:
+    def add(self, number: int, found: Sequence[MappedFile], uses: Uses, task: Task) -> None:
         """Add the files that an address space maps."""
         memory: Key = ("MM", number)
         for index, one in enumerate(found):
@@ -352,16 +350,16 @@ class Memories:
                     File(("FILE", (number, index)), one.path, key, None, None, None, one.ino,
                          mount, b"", (), task.inside)
                 )  # fmt: skip
-        for use in uses:
-            if use.permissions is None or use.permissions[3] != "s":
+        for file, _, permissions in uses:
+            if permissions[3] != "s":
                 continue
-            one = found[use.file]
-            self._note((number, use.file), one.path, one.ino, task)
+            one = found[file]
+            self._note((number, file), one.path, one.ino, task)
             if one.dev is None or one.ino is None:
                 continue
             key = self.inode(one.dev, one.ino, one.path, task)
             if key is not None:
-                self.mappings.append(Mapped(memory, use.permissions, key, one.path, task.inside))
+                self.mappings.append(Mapped(memory, permissions, key, one.path, task.inside))
 
     def inode(self, dev: int, ino: int, path: str, task: Task) -> Key | None:
         """Return what the inode of a mapping is known by, None where it cannot be told."""
@@ -470,7 +468,7 @@ def shown(  # noqa: PLR0913, PLR0917 -- all that a reading has read
     members: Sequence[Membership],
     slots: Slots,
     seen: Mapping[int, Sequence[Line]],
-    mapped: Mapping[int, tuple[Sequence[MappedFile], Iterable[Use]]],
+    mapped: Mapping[int, tuple[Sequence[MappedFile], Uses]],
     first: Collection[NamespaceLink],
     by_tid: Mapping[int, Task],
     socks: Sequence[Sock],
