@@ -66,8 +66,8 @@ _SAID: Final = re.compile(
     rb"^[\w-]+: ([0-9][\w./-]*): (?:[\w ]+: )*(" + b"|".join(_CODES) + rb")$", re.MULTILINE
 )
 _LOOK: Final = re.compile(
-    rb"^([0-9]+/[\w/]+):([0-9a-f]{1,8}) ([0-9a-f]{1,8}) ([0-9a-f]{1,8}) ([0-9]{1,19})"
-    rb" ([0-9]{1,19})$", re.MULTILINE
+    rb"^([0-9]+/[\w/]+):([0-9a-f]{1,8} [0-9a-f]{1,8} [0-9a-f]{1,8} [0-9]{1,19} [0-9]{1,19})$",
+    re.MULTILINE,
 )  # fmt: skip
 _OF_FILE: Final = re.compile(rb"^([^:\n]+):(.*(?:\n\1:.*)*)\n", re.MULTILINE)
 _SPACE: Final = re.compile(r"\[[0-9]{1,10}\]", re.ASCII)
@@ -154,11 +154,19 @@ def _files(contents: Contents, source: _Source, prefix: str) -> None:
 
 
 def _looked(contents: Contents, source: _Source, _: str) -> None:
+    known: dict[bytes, bytes] = {}  # most links lead to what is as others are
     for block in source.blocks():
         for match in _LOOK.finditer(block):  # the line of one that was killed may be cut
-            mode, major, minor = (int(match[at], 16) for at in (2, 3, 4))
-            told = (stat.S_IFMT(mode), os.makedev(major, minor), int(match[5]), int(match[6]), -1)
-            contents.entries[looked.kept(decode(match[1]))] = b"%d %d %d %d %d" % told
+            name, told = match.groups()
+            if told not in known:
+                known[told] = _look(told)
+            contents.entries[looked.kept(decode(name))] = known[told]
+
+
+def _look(told: bytes) -> bytes:
+    mode, major, minor, size, dev = told.split()
+    device = os.makedev(int(major, 16), int(minor, 16))
+    return b"%d %d %b %b -1" % (stat.S_IFMT(int(mode, 16)), device, size, dev)
 
 
 def _peers(contents: Contents, source: _Source, space: str) -> None:

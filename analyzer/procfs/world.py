@@ -297,10 +297,10 @@ def _file(
     inside: Sequence[bool],
     folders: Sequence[str],
 ) -> File:
-    told = slots.told
-    row = next((row for row in rows if told.get(row) is not None), rows[0])
-    tables = [slots.table[at] for at in rows]
-    info, link = told.get(row), slots.link[row]
+    infos = [slots.told.get(row) for row in rows]
+    at = next((at for at, info in enumerate(infos) if info is not None), 0)
+    row, info, link = rows[at], infos[at], slots.link[rows[at]]
+    known = [Slot(slots.table[row], slots.fd[row]) for row in rows]
     mount = None if info is None or info.mnt_id is None else mounts.get(info.mnt_id)
     return File(
         key=("FILE", number),
@@ -312,21 +312,21 @@ def _file(
         ino=None if info is None else info.ino,
         mount=mount,
         more=b"" if info is None else info.more,
-        slots=tuple([Slot(table, slots.fd[at]) for at, table in zip(rows, tables, strict=True)]),
-        inside=True in [inside[table] for table in tables],
+        slots=tuple(known),
+        inside=True in [inside[slot.table] for slot in known],
         folder=folders[slots.table[row]],
         fd=slots.fd[row],
-        locks=tuple(
-            [(t, said) for at, t in zip(rows, tables, strict=True) for said in _locks(told.get(at))]
-        ),
+        locks=_locks(known, infos),
         mode=None if info is None else info.access,
     )
 
 
-def _locks(info: FdInfo | None) -> list[str]:
-    if info is None or b"lock" not in info.more:
-        return []
-    return [text for word, text in lines(info.more) if word == "lock"]
+def _locks(slots: Sequence[Slot], infos: Sequence[FdInfo | None]) -> tuple[tuple[int, str], ...]:
+    found: list[tuple[int, str]] = []
+    for slot, info in zip(slots, infos, strict=True):
+        if info is not None and b"lock" in info.more:
+            found += [(slot.table, text) for word, text in lines(info.more) if word == "lock"]
+    return tuple(found)
 
 
 class Memories:
