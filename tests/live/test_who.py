@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import fixtures
+from analyzer.core.errors import EXIT_UNDECIDED
 from tests import own
 from tests.each import each
 
@@ -100,9 +101,19 @@ def test_directories_and_mount_points_are_held_without_being_open(tmp_path: Path
     assert "mounted at /proc in " in said
 
 
+def answered(word: str) -> tuple[int, str]:
+    """Ask until nothing was missed: where neighbours come and go meanwhile, that is said (3)."""
+    code, said = cranalyze("who", word)
+    for _ in range(5):
+        if code != EXIT_UNDECIDED:
+            break
+        code, said = cranalyze("who", word)
+    return code, said
+
+
 @pytest.mark.parametrize("asked", ["pipe:[1]", "net:[1]", "/no/such/path", "4194303:7"])
 def test_what_is_not_there_is_said_and_exits_with_1(asked: str) -> None:
-    code, said = cranalyze("who", asked)
+    code, said = answered(asked)
     assert (code, said.splitlines()[0]) == (1, f"{asked}: no such object")
 
 
@@ -113,7 +124,7 @@ def test_what_names_no_object_is_a_usage_error(asked: str) -> None:
 
 def test_a_file_that_nobody_has_is_there_and_free(tmp_path: Path) -> None:
     (tmp_path / "free").touch()
-    code, said = cranalyze("who", str(tmp_path / "free"))
+    code, said = answered(str(tmp_path / "free"))
     assert code == 0
     assert said.split() == f"{tmp_path}/free: it is there, and nobody holds it".split()
 
