@@ -17,7 +17,7 @@ HEAVY: Final = {"numpy", "pandas", "pyarrow", "networkx", "matplotlib"}
 # Of the standard library, what takes milliseconds to import.
 SLOW: Final = {
     "_hashlib", "asyncio", "dataclasses", "email", "html", "http", "importlib.metadata", "logging",
-    "multiprocessing", "numpy.ma", "numpy.typing", "pathlib", "random", "secrets", "shutil",
+    "multiprocessing", "numpy.typing", "pathlib", "random", "secrets", "shutil",
     "statistics", "subprocess", "tempfile", "tomllib", "unittest", "urllib", "uuid", "xml",
 }  # fmt: skip
 ROOMS: Final = {"cli", "core"}
