@@ -174,9 +174,13 @@ def association_flags(references: Table, test: Callable[[Association], bool]) ->
 
 def kind_flags(objects: Table, test: Callable[[Kind], bool]) -> Mask:
     """Return where the kind of an object passes `test`."""
+    return _spread(kinds_by_code(objects, test), objects["kind"])
+
+
+def kinds_by_code(objects: Table, test: Callable[[Kind], bool]) -> list[bool]:
+    """Return which kinds pass `test`, by their codes in the table."""
     known = registry()
-    flags = [test(known[word]) for word in objects.vocabulary["kind"]]
-    return _spread(flags, objects["kind"])
+    return [test(known[word]) for word in objects.vocabulary["kind"]]
 
 
 def rows_of(keys: Integers, wanted: Integers) -> Rows:

@@ -191,12 +191,10 @@ def _failed(given: list[str], error: Exception) -> int:
 def _of_limits() -> str:
     import resource
 
-    kinds = (("v", resource.RLIMIT_AS), ("d", resource.RLIMIT_DATA))
-    limits = {option: resource.getrlimit(kind)[0] for option, kind in kinds}
     said = [
         f"ulimit -{option} is {most >> 10}"
-        for option, most in limits.items()
-        if most != resource.RLIM_INFINITY
+        for option, kind in (("v", resource.RLIMIT_AS), ("d", resource.RLIMIT_DATA))
+        if (most := resource.getrlimit(kind)[0]) != resource.RLIM_INFINITY
     ]
     return f": {' and '.join(said)}, raise it" if said else ""
 

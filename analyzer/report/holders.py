@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.check.links import Way, association_flags, reach
+from analyzer.check.links import Way, association_flags, kinds_by_code, reach
 from analyzer.core.model import TASK, Rules, Side
 from analyzer.core.values import NamedTuple, replace
 from analyzer.kinds import associations, registry, title_of
@@ -21,7 +21,7 @@ from analyzer.procfs.homes import home
 from analyzer.snapshot.lives import remark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     import numpy.typing as npt
 
@@ -240,8 +240,8 @@ class Leaders:
         self._by_task = border.by_task[rows].tolist()
         self._rows = rows.tolist()
         self._kind = self._objects["kind"]
-        self._own = self._kinds(lambda kind: kind.of_process)
-        self._stops = self._kinds(lambda kind: bool(kind.namespace) or kind.keeps)
+        self._own = kinds_by_code(self._objects, lambda kind: kind.of_process)
+        self._stops = kinds_by_code(self._objects, lambda kind: bool(kind.namespace) or kind.keeps)
         self._descriptor = association_flags(self._references, _is_descriptor)
         self._call = association_flags(self._references, lambda one: one.by_descriptor)
         self._side = border.reference_side
@@ -250,10 +250,6 @@ class Leaders:
         self._groups: dict[int, str] = {}
         self._direct: dict[int, tuple[TaskRef, ...]] = {}
         self._found: dict[tuple[int, int], tuple[Route, ...]] = {}
-
-    def _kinds(self, test: Callable[[Kind], bool]) -> list[bool]:
-        """Return which kinds pass a test, by their codes."""
-        return [test(registry()[word]) for word in self._objects.vocabulary["kind"]]
 
     def task(self, row: int) -> TaskRef:
         """Return the task of a row of tasks."""
