@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import pytest
 
+from analyzer.memory.log import Log, digest
 from analyzer.sources.expand import owned
 from tests.fakekernel import FIRST, FakeKernel
 
@@ -96,3 +97,46 @@ def test_nothing_is_read_past_the_log() -> None:
     past = re.compile(r"\bengine\.(read|batches|chase)\b")
     told = {path.name for path in ROOM.rglob("*.py") if past.search(path.read_text())}
     assert told == {"reader.py", "vmcore.py"}  # memory itself, and an engine
+
+
+_LONG: Final = (
+    np.arange(20_000, dtype=np.uint64),
+    np.arange(40_001, dtype=np.uint16),  # no whole number of words
+    np.arange(70_000) % 3 == 0,
+    np.array([b"task", b"name"] * 10_000, "S5"),
+    np.arange(30_000, dtype=np.uint64).reshape(-1, 3),
+)
+
+
+@pytest.mark.parametrize("column", _LONG, ids=lambda column: str(column.dtype))
+def test_of_a_long_column_every_bit_counts(column: np.ndarray) -> None:
+    """Only a digest is kept of those."""
+    told = digest(column)
+    assert digest(column.copy()) == told
+    random = np.random.default_rng(7)
+    places = {0, column.nbytes - 1, *random.integers(0, column.nbytes, 300).tolist()}
+    for place in places:
+        other = column.copy()
+        other.reshape(-1).view(np.uint8)[place] ^= 1 << (place % 8)
+        assert digest(other) != told
+    assert len({digest(column[:length]) for length in range(0, len(column), 97)}) > 100
+
+
+def test_two_words_that_change_places_are_another_answer() -> None:
+    column = np.arange(50_000, dtype=np.uint64)
+    for one, other in ((0, 1), (5, 4_096 + 5), (100, 49_999)):
+        swapped = column.copy()
+        swapped[[one, other]] = swapped[[other, one]]
+        assert digest(swapped) != digest(column)
+
+
+@pytest.mark.parametrize("count", [1, 5_000])
+def test_a_log_holds_by_the_column_or_its_digest(count: int) -> None:
+    memory = np.arange(count, dtype=np.uint64)
+    log = Log()
+    log.keep(lambda: (memory.copy(),))
+    assert log.holds()
+    memory[count // 2] += np.uint64(1)
+    assert not log.holds()
+    memory[count // 2] -= np.uint64(1)
+    assert log.holds()
