@@ -98,7 +98,7 @@ def check(snapshot: Snapshot, pid: int | None = None, rules: Rules = Rules.MODER
     structural = kind_flags(objects, lambda kind: kind.judged_by(rules) is Judged.STRUCTURAL)
     expected = users + _allowed(objects, observer, rules)
     seen = outside + np.where(structural, shared, 0)
-    named = np.where(old, 0, _named(snapshot, sides))  # of another count they say nothing
+    named = np.where(old, 0, sides.named)  # of another count they say nothing
     counts = _Counts(count, known, expected, named, seen, outside + observer, held[UNPLACED])
     verdict, basis = _decided(objects, structural, counts)
     return Verdicts(
@@ -172,13 +172,6 @@ def _allowed(objects: Table, observer: Integers, rules: Rules) -> Integers:
         return observer
     files = kind_flags(objects, lambda kind: kind.observed)
     return np.where(files, observer.clip(max=1), 0)
-
-
-def _named(snapshot: Snapshot, sides: Border) -> Integers:
-    """Return the weight of all references to each object, whatever the rules make of it."""
-    references = snapshot.tables["references"]
-    real = sides.counted & association_flags(references, lambda a: not a.historic)
-    return _sum(sides, references["weight"], real, len(snapshot.tables["objects"]))
 
 
 def _decided(objects: Table, structural: Mask, counts: _Counts) -> tuple[Codes, Codes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -51,18 +52,19 @@ class Way(NamedTuple):
 class Links:
     """Who holds what, by row of the references table.
 
-    `node` numbers all holders: the rows of tasks, then those of objects. `target` is a row of
-    objects, `association` the code of one. `counted` marks the references that the rules know,
-    `collects` those of them through which the subtree is followed, `meets` those at whose end
-    something is compared all the same, `leads` those by which one stands behind what their target
-    holds. `historic` are those that the kernel knows nothing of. `hosts` marks the objects that are
-    an initial namespace.
+    `node` numbers all holders: the rows of tasks, then those of objects; `end` is the number of
+    what is held. `target` is a row of objects, `association` the code of one. `counted` marks the
+    references that the rules know, `collects` those of them through which the subtree is followed,
+    `meets` those at whose end something is compared all the same, `leads` those by which one stands
+    behind what their target holds. `historic` are those that the kernel knows nothing of. `hosts`
+    marks the objects that are an initial namespace.
     """
 
     tasks: int
     objects: int
     by_task: Mask
     node: Rows
+    end: Rows
     target: Rows
     association: Groups
     counted: Mask
@@ -74,18 +76,20 @@ class Links:
 
     def along(self, over: Mask) -> list[Way]:
         """Return the ways of the marked references between nodes (tasks, then objects)."""
-        rows = np.flatnonzero(over)
-        return ways(self.association[rows], self.node[rows], self.target[rows] + self.tasks)
+        return ways(self.association, Way(self.node, self.end), over)
 
 
-def ways(group: Groups, source: Rows, target: Rows) -> list[Way]:
-    """Return what leads from sources to targets, a way for each group that they are cut into."""
+def ways(group: Groups, way: Way, over: Mask) -> list[Way]:
+    """Return the marked ones of some ways, as one for each group that they are cut into."""
     ends = _ends(group)
     if len(ends) * _LONG > len(group):
-        order = np.argsort(group, kind="stable")
-        group, source, target = group[order], source[order], target[order]
-        ends = _ends(group)
-    return [*map(Way, np.split(source, ends), np.split(target, ends))]
+        rows = np.flatnonzero(over)
+        rows = rows[np.argsort(group[rows], kind="stable")]
+        cuts = _ends(group[rows])
+        return [*map(Way, np.split(way.start[rows], cuts), np.split(way.end[rows], cuts))]
+    parts = [slice(*ends) for ends in pairwise([0, *ends.tolist(), len(group)])]
+    runs = [(Way(way.start[part], way.end[part]), over[part]) for part in parts]
+    return [run if marked.all() else run.take(marked) for run, marked in runs if marked.any()]
 
 
 def reach(start: Mask, over: Iterable[Way]) -> Mask:
@@ -100,8 +104,10 @@ def reach(start: Mask, over: Iterable[Way]) -> Mask:
         rest = []
         for way in left:
             fires = reached[way.start]
-            reached[way.end[fires]] = True
-            if not fires.all():
+            if fires.all():
+                reached[way.end] = True
+            else:
+                reached[way.end[fires]] = True
                 rest.append(way)
         left = rest[::-1]
         found, before = int(np.count_nonzero(reached)), found
@@ -116,27 +122,44 @@ def links(snapshot: Snapshot, rules: Rules) -> Links:
     """
     tasks, objects, references = (snapshot.tables[n] for n in ("tasks", "objects", "references"))
     by_task = references["holder_kind"] == references.code("holder_kind", TASK)
-    node = np.empty(len(references), np.intp)
-    node[by_task] = _found(tasks["tid"], references["holder"][by_task], "task")
-    node[~by_task] = _found(objects["objref"], references["holder"][~by_task], "object")
-    node[~by_task] += len(tasks)
-    counted = association_flags(references, lambda a: rules in a.rules)
+    target = _found(objects["objref"], references["target"], "object")
+    counted, collects, leads, meets, historic = association_masks(
+        references,
+        lambda a: rules in a.rules,
+        lambda a: a.collects,
+        lambda a: a.leads,
+        lambda a: rules in a.meets,
+        lambda a: a.historic,
+    )
     hosts = objects["initial"] & kind_flags(objects, lambda kind: bool(kind.namespace))
+    node = _holders(tasks, objects, references, by_task)
     own = ~np.append(np.zeros(len(tasks), np.bool_), hosts)[node]
     return Links(
         tasks=len(tasks),
         objects=len(objects),
         by_task=by_task,
         node=node,
-        target=_found(objects["objref"], references["target"], "object"),
+        end=target + len(tasks),
+        target=target,
         association=references["association"],
         counted=counted,
-        collects=counted & own & association_flags(references, lambda a: a.collects),
-        leads=counted & association_flags(references, lambda a: a.leads),
+        collects=counted & own & collects,
+        leads=counted & leads,
         hosts=hosts,
-        meets=counted & own & association_flags(references, lambda a: rules in a.meets),
-        historic=association_flags(references, lambda a: a.historic),
+        meets=counted & own & meets,
+        historic=historic,
     )
+
+
+def _holders(tasks: Table, objects: Table, references: Table, by_task: Mask) -> Rows:
+    """Return the nodes of the holders."""
+    holder, at = references["holder"], np.flatnonzero(by_task)
+    node = rows_of(objects["objref"], holder)
+    node[at] = 0
+    _require(node, holder, "object")
+    node += len(tasks)
+    node[at] = _found(tasks["tid"], holder[at], "task")
+    return node
 
 
 def opened(snapshot: Snapshot) -> tuple[Integers, Integers]:
@@ -167,14 +190,18 @@ def compared_counts(objects: Table, rules: Rules) -> tuple[Integers, Mask, Mask]
 
 def association_flags(references: Table, test: Callable[[Association], bool]) -> Mask:
     """Return where the association of a reference passes `test`."""
-    known = associations()
-    flags = [test(known[word]) for word in references.vocabulary["association"]]
-    return _spread(flags, references["association"])
+    return association_masks(references, test)[0]
+
+
+def association_masks(references: Table, *tests: Callable[[Association], bool]) -> list[Mask]:
+    """Return for each test where the association of a reference passes it."""
+    known = [associations()[word] for word in references.vocabulary["association"]]
+    return _spread([[*map(test, known)] for test in tests], references["association"])
 
 
 def kind_flags(objects: Table, test: Callable[[Kind], bool]) -> Mask:
     """Return where the kind of an object passes `test`."""
-    return _spread(kinds_by_code(objects, test), objects["kind"])
+    return _spread([kinds_by_code(objects, test)], objects["kind"])[0]
 
 
 def kinds_by_code(objects: Table, test: Callable[[Kind], bool]) -> list[bool]:
@@ -187,6 +214,10 @@ def rows_of(keys: Integers, wanted: Integers) -> Rows:
     """Return the row in `keys` (distinct) of each wanted number, -1 where it is not there."""
     if not len(keys) or not len(wanted):
         return np.full(len(wanted), -1, np.intp)
+    if keys[-1] - keys[0] == len(keys) - 1 and (keys[1:] > keys[:-1]).all():  # one after the other
+        rows: Rows = wanted - keys[0]
+        rows[(rows < 0) | (rows >= len(keys))] = -1
+        return rows
     low, high = int(keys.min()), int(keys.max())
     if high - low < _SPREAD * (len(keys) + len(wanted)):
         row = np.full(high - low + 2, -1, np.intp)
@@ -199,20 +230,26 @@ def rows_of(keys: Integers, wanted: Integers) -> Rows:
 
 def _found(keys: Integers, wanted: Integers, what: str) -> Rows:
     rows = rows_of(keys, wanted)
-    if (rows < 0).any():
-        lost = int(wanted[np.argmax(rows < 0)])
-        raise BadInputError(f"the snapshot refers to {what} {lost}, which is not in it")
+    _require(rows, wanted, what)
     return rows
 
 
-def _spread(flags: list[bool], codes: Groups) -> Mask:
+def _require(rows: Rows, wanted: Integers, what: str) -> None:
+    lost = rows < 0
+    if lost.any():
+        number = int(wanted[np.argmax(lost)])
+        raise BadInputError(f"the snapshot refers to {what} {number}, which is not in it")
+
+
+def _spread(flags: Iterable[list[bool]], codes: Groups) -> list[Mask]:
     # The code of a missing word is -1: the last.
-    known = np.array([*flags, False], np.bool_)
+    known = [np.array([*some, False], np.bool_) for some in flags]
     ends = np.append(_ends(codes), len(codes))
     if len(ends) * _LONG > len(codes):
-        return known[codes]
+        return [one[codes] for one in known]
     # A source reads one kind after the other.
-    return np.repeat(known[codes[ends - 1]], np.diff(ends, prepend=0))
+    run, long = codes[ends - 1], np.diff(ends, prepend=0)
+    return [np.repeat(one[run], long) for one in known]
 
 
 def _ends(codes: Groups) -> Rows:

@@ -58,7 +58,8 @@ class Border:
     A reference has the side of its holder, and is `counted` if the rules know its association.
     `holder_row` is a row of tasks where `by_task`, of objects elsewhere; `target_row` a row of
     objects. `shared` are references from the inside whose holder something outside leads to as
-    well. `met` are the objects that are compared though they are not collected.
+    well. `met` are the objects that are compared though they are not collected. `named` is, per
+    row of objects, the weight of all references that the kernel knows, whatever the side.
     """
 
     task_side: Codes
@@ -71,6 +72,7 @@ class Border:
     target_row: Rows
     shared: Mask
     met: Mask
+    named: Integers
 
 
 def require_root(tasks: Table, pid: int) -> None:
@@ -155,7 +157,8 @@ def border(snapshot: Snapshot, pid: int, rules: Rules) -> Border:
     met = np.zeros(edges.objects, np.bool_)
     met[edges.target[edges.meets & own[edges.node]]] = True
     led = _led(edges, task_side)
-    object_side = _object_sides(snapshot, edges, led, collected)
+    named = _named(snapshot, edges)
+    object_side = _object_sides(snapshot, edges, led, collected, named)
     reference_side = np.concatenate([task_side, object_side])[edges.node]
     return Border(
         task_side=task_side,
@@ -168,6 +171,7 @@ def border(snapshot: Snapshot, pid: int, rules: Rules) -> Border:
         target_row=edges.target,
         shared=counted & (reference_side == INSIDE) & led[OUTSIDE][edges.node],
         met=met & ~collected,
+        named=named,
     )
 
 
@@ -182,12 +186,15 @@ def _led(edges: Links, task_side: Codes) -> list[Mask]:
     return led
 
 
-def _object_sides(snapshot: Snapshot, edges: Links, led: list[Mask], collected: Mask) -> Codes:
-    outside = led[OUTSIDE][edges.tasks :]
-    derived = kind_flags(snapshot.tables["objects"], lambda kind: kind.derived)
-    unseen = _held_unseen(snapshot, edges)
+def _object_sides(
+    snapshot: Snapshot, edges: Links, led: list[Mask], collected: Mask, named: Integers
+) -> Codes:
+    objects, outside = snapshot.tables["objects"], led[OUTSIDE][edges.tasks :]
+    derived = kind_flags(objects, lambda kind: kind.derived)
+    # A count that references do not explain: somebody unseen holds it.
+    unseen = objects.known("refcount") & (objects["refcount"] != named)
     outside = outside | (derived & unseen)
-    only_holds = kind_flags(snapshot.tables["objects"], lambda kind: kind.judged is Judged.NOT)
+    only_holds = kind_flags(objects, lambda kind: kind.judged is Judged.NOT)
     alone = (only_holds | ~unseen) & led[INSIDE][edges.tasks :] & ~outside
     inside = (collected & ~edges.hosts & ~(derived & outside)) | alone
     observer = led[OBSERVER][edges.tasks :] & ~outside
@@ -196,14 +203,13 @@ def _object_sides(snapshot: Snapshot, edges: Links, led: list[Mask], collected: 
     return np.select(sides, [INSIDE, OBSERVER, UNPLACED], OUTSIDE).astype(np.int8)
 
 
-def _held_unseen(snapshot: Snapshot, edges: Links) -> Mask:
-    """Return which objects have a count that their references do not explain."""
-    objects, weight = snapshot.tables["objects"], snapshot.tables["references"]["weight"]
-    held = np.zeros(len(objects), np.int64)
+def _named(snapshot: Snapshot, edges: Links) -> Integers:
+    """Return the weight of all references to each object that the kernel knows."""
     real = edges.counted & ~edges.historic
-    np.add.at(held, edges.target[real], weight[real])
-    unexplained: Mask = objects.known("refcount") & (objects["refcount"] != held)
-    return unexplained
+    named = np.zeros(edges.objects, np.int64)
+    weight = snapshot.tables["references"]["weight"]
+    np.add.at(named, edges.target, np.where(real, weight, 0))
+    return named
 
 
 def _nodes(edges: Links, tasks: Mask) -> Mask:
