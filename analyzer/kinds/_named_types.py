@@ -20,6 +20,7 @@ from analyzer.kinds._paths import alias_names, entry_names
 from analyzer.kinds._recognise import file_operations, recognised
 from analyzer.kinds._superblock_of import magic_of
 from analyzer.kinds.base import FileType, Known, State
+from analyzer.memory.distinct import groups
 from analyzer.memory.trees import rbtrees
 from analyzer.memory.walk import rings
 
@@ -78,7 +79,7 @@ def of_type(memory: Memory, files: U64, ops: U64, name: str) -> U64:
     if wanted.recognise is None:
         those = {file_operations(memory, file_types())[name]}
     else:
-        those = recognised(memory, [wanted], files, ops)[name]
+        those = recognised(memory, [wanted], files, groups(ops, np.arange(len(ops))))[name]
     found: U64 = files[np.isin(ops, np.array(sorted(those), np.uint64))]
     return found
 

@@ -17,12 +17,11 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from analyzer.memory.distinct import unique
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from analyzer.kinds.base import U64, FileType
+    from analyzer.memory.distinct import Rows
     from analyzer.memory.reader import Memory
 
 _SHOWN: Final = 4  # files of each `f_op`: some may be closed by the time that they are asked
@@ -55,16 +54,16 @@ def file_operations(memory: Memory, types: Sequence[FileType]) -> Mapping[str, i
 
 
 def recognised(
-    memory: Memory, types: Sequence[FileType], files: U64, ops: U64
+    memory: Memory, types: Sequence[FileType], files: U64, rows: Mapping[int, Rows]
 ) -> Mapping[str, set[int]]:
     """Return the `f_op` of each type that has no sample, by name, as found among `files`.
 
-    `ops` are their `f_op`; a few files of each are shown to the types.
+    `rows` has which files have each `f_op`; a few of these are shown to the types.
     """
     asking = {file_type.name: file_type.recognise for file_type in types if file_type.recognise}
-    distinct = unique(ops) if asking else ops[:0]
-    at = np.concatenate([np.flatnonzero(ops == one)[:_SHOWN] for one in distinct] or [_NO_ROWS])
-    shown, theirs = files[at], ops[at]
+    few = [at[:_SHOWN] for at in rows.values()] if asking else []
+    at = np.concatenate([_NO_ROWS, *few])
+    shown, theirs = files[at], np.repeat(np.array([*rows], np.uint64), [*map(len, few)])
     told = {name: recognise(memory, shown) for name, recognise in asking.items()}
     # One that is another file by now told of that.
     now = memory.gather(shown, "file", {"ops": "f_op"})

@@ -35,7 +35,7 @@ from analyzer.kinds.base import ALL_RULES, Counter, Edges, Kind, Known, State
 from analyzer.kinds.cred import OPENED, opened
 from analyzer.kinds.mount import ON, internal, of_vfs, on_detached
 from analyzer.kinds.superblock import device_of
-from analyzer.memory.distinct import one_of, unique
+from analyzer.memory.distinct import groups, one_of, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -106,11 +106,12 @@ def _walk(memory: Memory, files: U64) -> Iterator[Edges]:
     yield from opened(memory, cred)
     yield owners(memory, owner)
     yield on_detached(memory, mnt, ON)
-    found = recognised(memory, types, files[read.ok], read["ops"][read.ok])
+    rows = groups(read["ops"], np.flatnonzero(read.ok))
+    found = recognised(memory, types, files, rows)
     for file_type in types:
         for ops in found.get(file_type.name, {known[file_type.name]}):
-            ours = np.flatnonzero(read.ok & (read["ops"] == ops))
-            if len(ours) and file_type.walk is not None:
+            if ops in rows and file_type.walk is not None:
+                ours = rows[ops]
                 for edges in file_type.walk(memory, files[ours]):
                     yield replace(edges, holder=ours[edges.holder])
 

@@ -51,8 +51,10 @@ def find(among: Numbers, values: Numbers, *, sorter: Rows | None = None) -> tupl
         return np.zeros(len(values), np.intp), np.zeros(len(values), np.bool_)
     ordered = among if sorter is None else among[sorter]
     many = len(values) >= _MANY and len(among) >= _FEW
-    if not many or _ascend(values):
+    if not many:
         at, there = _there(ordered, values, ordered.searchsorted(values))
+    elif (values[1:] >= values[:-1]).all():
+        at, there = _merged(ordered, values)
     elif len(values) * _RARE < len(among):
         at, there = _there(ordered, values, _searched(ordered, values))
     else:
@@ -60,8 +62,17 @@ def find(among: Numbers, values: Numbers, *, sorter: Rows | None = None) -> tupl
     return at if sorter is None else sorter[at], there
 
 
-def _ascend(values: Numbers) -> bool:
-    return bool((values[1:] >= values[:-1]).all())
+def _merged(among: Numbers, values: Numbers) -> tuple[Rows, Mask]:
+    # Where all are there, each comes once more than without it.
+    if len(values) * _RARE >= len(among) and values.dtype == among.dtype:
+        both = np.concatenate((among, values))
+        both.sort(kind="stable")  # which merges what is sorted
+        twice = np.flatnonzero(both[1:] == both[:-1])
+        if len(twice) == len(values):
+            at, there = _there(among, values, twice - np.arange(len(twice)))
+            if there.all():
+                return at, there
+    return _there(among, values, among.searchsorted(values))
 
 
 def _looked_up(among: Numbers, values: Numbers) -> tuple[Rows, Mask]:
@@ -98,6 +109,17 @@ def one_of(values: npt.NDArray[Any], few: Iterable[object]) -> Mask:
     found = np.zeros(values.shape, np.bool_)
     for one in few:
         found |= values == one
+    return found
+
+
+def groups(values: Numbers, rows: Rows) -> dict[int, Rows]:
+    """Return which of some rows have each value, in their order; for few distinct values."""
+    found: dict[int, Rows] = {}
+    values = values[rows]
+    while len(rows):  # a frequent one comes soon, and leaves few to be looked at again
+        same = values == values[0]
+        found[int(values[0])] = rows[same]
+        rows, values = rows[~same], values[~same]
     return found
 
 

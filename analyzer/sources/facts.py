@@ -11,7 +11,7 @@ from analyzer.core.values import dataclass
 from analyzer.kinds import facts, file_types, registry
 from analyzer.kinds._recognise import file_operations, recognised
 from analyzer.kinds.base import Known
-from analyzer.memory.distinct import one_of
+from analyzer.memory.distinct import groups
 from analyzer.memory.reader import MissingFieldError
 from analyzer.snapshot import tables
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from analyzer.sources.tasks import Tasks
 
 _FILE: Final = "FILE"
+_NO_ROWS: Final = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -100,11 +101,12 @@ def _of_types(memory: Memory, ref: I64, address: U64) -> Iterator[_Stateful]:
     telling = [file_type for file_type in file_types() if file_type.state is not None]
     learnt = file_operations(memory, file_types())
     read = memory.gather(address, "file", {"ops": "f_op"})
-    found = recognised(memory, telling, address[read.ok], read["ops"][read.ok])
+    rows = groups(read["ops"], np.flatnonzero(read.ok))
+    found = recognised(memory, telling, address, rows)
     for file_type in telling:
-        ops = list(found.get(file_type.name, {learnt[file_type.name]}))
-        mine = read.ok & one_of(read["ops"], ops)
-        if mine.any() and file_type.state is not None:
+        ops = found.get(file_type.name, {learnt[file_type.name]})
+        mine = np.sort(np.concatenate([_NO_ROWS, *(rows[one] for one in ops if one in rows)]))
+        if len(mine) and file_type.state is not None:
             yield _Stateful(_FILE, ref[mine], address[mine], file_type.state)
 
 

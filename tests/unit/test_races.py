@@ -173,8 +173,8 @@ def test_a_file_that_is_another_by_now_tells_nothing_of_its_type() -> None:
     def met(name: str, test: Callable[[Memory, U64], Mask]) -> Mapping[str, set[int]]:
         file_type = next(t for t in registry()["PIPE"].file_types if t.recognise)
         changed = type(file_type)(name, None, file_type.walk, file_type.associations, test)
-        ops = np.full(2, 0x1000, np.uint64)
-        return recognised(fake.memory(), [changed], np.array(files, np.uint64), ops)
+        rows = {0x1000: np.arange(2)}
+        return recognised(fake.memory(), [changed], np.array(files, np.uint64), rows)
 
     assert met("pipe", recognise) == {"pipe": set()}
     assert met("pipe", lambda _, shown: np.isin(shown, files[1:])) == {"pipe": {0x1000}}

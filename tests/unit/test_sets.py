@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analyzer.check.links import Way, reach
+from analyzer.check.links import Way, reach, rows_of, ways
 from analyzer.memory import distinct
 from analyzer.sources.nodes import Nodes
 
@@ -94,3 +94,53 @@ def test_nothing_is_reached_from_nothing() -> None:
     nothing = NODES.mask({})
     assert not reach(nothing, [way("A", [1], "B", [10])]).any()
     assert not reach(nothing, []).any()
+
+
+@pytest.mark.parametrize("few", [1, 3, 40])
+def test_rows_of_each_value_are_those_that_were_asked_for(few: int) -> None:
+    random = np.random.default_rng(few)
+    values = random.integers(0, few, 5_000).astype(np.uint64)
+    rows = np.flatnonzero(random.integers(0, 2, 5_000))
+    found = distinct.groups(values, rows)
+    assert {value: at.tolist() for value, at in found.items()} == {
+        value: [row for row in rows.tolist() if values[row] == value]
+        for value in set(values[rows].tolist())
+    }
+    assert distinct.groups(values, rows[:0]) == {}
+
+
+@pytest.mark.parametrize("lying", ["in runs", "mixed"])
+def test_marked_ways_are_the_same_however_groups_lie(lying: str) -> None:
+    """Runs of a group are cut out as they are; where groups alternate, they are sorted."""
+    random = np.random.default_rng(3)
+    group = random.integers(0, 4, 4_000).astype(np.int16)
+    group = np.sort(group) if lying == "in runs" else group
+    way = Way(random.integers(0, 100, 4_000), random.integers(0, 100, 4_000))
+    for over in (group >= 0, group < 0, group == 2, random.integers(0, 2, 4_000) > 0):
+        found = [
+            pair
+            for part in ways(group, way, over)
+            for pair in zip(part.start.tolist(), part.end.tolist(), strict=True)
+        ]
+        rows = np.flatnonzero(over)
+        rows = rows[np.argsort(group[rows], kind="stable")]
+        assert found == [*zip(way.start[rows].tolist(), way.end[rows].tolist(), strict=True)]
+
+
+def test_rows_of_numbers_one_after_the_other_are_told_at_once() -> None:
+    keys = np.arange(3, 9)
+    wanted = np.array([2, 3, 8, 9, -5, 1 << 40, 5])
+    assert rows_of(keys, wanted).tolist() == [-1, 0, 5, -1, -1, -1, 2]
+    assert rows_of(keys[::-1], wanted).tolist() == [-1, 5, 0, -1, -1, -1, 3]
+    assert rows_of(keys[::2], wanted).tolist() == [-1, 0, -1, -1, -1, -1, 1]
+
+
+def test_what_ascends_is_found_where_it_is_though_something_comes_twice() -> None:
+    random = np.random.default_rng(11)
+    for spread in (1_500, 3_000, 100_000):
+        among = np.sort(random.integers(0, spread, 2_000).astype(np.uint64))
+        known = set(among.tolist())
+        for values in (among, among[::2], np.sort(random.integers(0, spread, 1_500))):
+            at, there = distinct.find(among, values.astype(np.uint64))
+            assert there.tolist() == [value in known for value in values.tolist()]
+            assert (among[at[there]] == values[there]).all()
