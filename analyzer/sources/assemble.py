@@ -96,19 +96,29 @@ def number(expansion: Expansion, ends: Mapping[str, U64]) -> Numbering:
     address: dict[str, U64] = {}
     told: dict[str, U64] = {}
     count = 1
+    mine_of = _by_kind(nodes, met)
     for name in registry():
         if name == TASK or not (name in nodes.met or name in ends):
             continue
-        part, known = nodes.of_kind(name), nodes.met.get(name, _NOBODY)
-        more = ends.get(name, _NOBODY)
-        mine = met[(met >= part.start) & (met < part.stop)]
+        known, more = nodes.met.get(name, _NOBODY), ends.get(name, _NOBODY)
+        mine = mine_of.get(name, met[:0])
         told[name] = more[~member(more, known)]
-        found = np.concatenate((known[mine - part.start], told[name]))
+        found = np.concatenate((known[mine - nodes.of_kind(name).start], told[name]))
         if len(found):
             address[name] = found
             of_node[mine] = np.arange(count, count + len(mine))
             count += len(found)
     return Numbering(address, nodes, of_node, told)
+
+
+def _by_kind(nodes: Nodes, some: Numbers) -> dict[str, Numbers]:
+    """Return some nodes by kind, each in the order in which they are."""
+    sizes = [*map(len, nodes.met.values())]
+    kind = np.repeat(np.arange(len(sizes)).astype(np.int8), sizes)[some]
+    # Of one byte each, they are counted and not compared.
+    order = np.argsort(kind, kind="stable")
+    ends = np.cumsum(np.bincount(kind, minlength=len(sizes)))
+    return dict(zip(nodes.met, np.split(some[order], ends[:-1]), strict=True))
 
 
 def _in_order(expansion: Expansion, ends: Mask) -> Numbers:

@@ -410,7 +410,7 @@ def relevant(expansion: Expansion, ends: Mapping[str, U64]) -> Expansion:
     keep |= reach(expansion.compared, (way for b, way in there if b.association.leads))
     return expansion.only(
         # Of what only old rules count, those of the inside hold something.
-        keep[way.end] & (expansion.compared[way.start] | (not b.association.historic))
+        keep[way.end] & expansion.compared[way.start] if b.association.historic else keep[way.end]
         for b, way in rows
     )
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -99,6 +100,11 @@ class _Reading:
     everyone: U64
     related: Found
     roots: tuple[int, ...] = ()
+
+    @cached_property
+    def hosts(self) -> Mask:
+        """Return the nodes that are the host's own namespaces."""
+        return self.numbering.nodes(self.initial)
 
 
 @dataclass(frozen=True)
@@ -403,7 +409,7 @@ def _standing(memory: Memory, reading: _Reading) -> _Second:
 
 def _verified(memory: Memory, reading: _Reading, second: _Second) -> tuple[_Reading, _Second]:
     """Return the reading with what was seen twice, and the check with what that leaves open."""
-    expansion, hosts = reading.expansion, reading.numbering.nodes(reading.initial)
+    expansion, hosts = reading.expansion, reading.hosts
     if not second.quiet:
         later = born(second.tasks)
         expansion = seen_again(memory, expansion, hosts, second.again, reading.who, later)
@@ -451,7 +457,7 @@ def _whole(reading: _Reading, second: _Second) -> Mask:
 
 def _followed(reading: _Reading) -> Mask:
     """Return the nodes through which the subtree is followed: not through the host's own."""
-    return reading.expansion.collected & ~reading.numbering.nodes(reading.initial)
+    return reading.expansion.collected & ~reading.hosts
 
 
 def _dead(memory: Memory, reading: _Reading) -> Mask:

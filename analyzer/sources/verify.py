@@ -136,6 +136,8 @@ def confirmed(
     for _ in range(_ROUNDS):
         good = _asked_again(memory, expansion.blocks, good, who)
     kept = [~rows | fine for rows, fine in zip(deciding, good, strict=True)]
+    if quiet and all(fine.all() for fine in kept):
+        return expansion, np.zeros_like(hosts)
     rooted = _led_to(expansion, map(Way.take, expansion.ways, kept))
     if quiet:
         rooted |= ~_led_to(first, first.ways)
@@ -174,7 +176,10 @@ def held_yet(memory: Memory, expansion: Expansion, ends: Mapping[str, U64], who:
     ]
     good = _asked_again(memory, expansion.blocks, about, who)
     stay = [~rows | fine for rows, fine in zip(about, good, strict=True)]
-    gone, kept = _losing(expansion, stay), expansion.only(stay)
+    gone = _losing(expansion, stay)
+    if not gone.any():
+        return expansion
+    kept = expansion.only(stay)
     for way in kept.ways:
         gone[way.end] = False
     return kept.only(~gone[way.start] for way in kept.ways)
