@@ -25,8 +25,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer.check.subtree import INSIDE, task_sides
-from analyzer.core.errors import TargetVanishedError, UnseenError
+from analyzer.core.errors import TargetVanishedError
 from analyzer.core.model import GAPS
 from analyzer.core.values import dataclass, replace
 from analyzer.kinds import file_types, registry
@@ -46,6 +45,7 @@ from analyzer.sources.describe import describe, detail
 from analyzer.sources.expand import Expansion, Own, counts, expand, old_counts, owned, relevant
 from analyzer.sources.meta import here, run_facts
 from analyzer.sources.nodes import Nodes
+from analyzer.sources.subject import known, start_time, subtree
 from analyzer.sources.verify import (
     born,
     confirmed,
@@ -57,11 +57,10 @@ from analyzer.sources.verify import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
-    from analyzer.core.errors import CranalyzeError
     from analyzer.kinds.base import I64, U64, Kind, Mask
-    from analyzer.memory.reader import Engine, Memory
+    from analyzer.memory.reader import Memory
     from analyzer.sources.freeze import Frozen
     from analyzer.sources.relate import Found
     from analyzer.sources.request import Request
@@ -216,7 +215,7 @@ def held_still(memory: Memory, request: Request) -> AbstractContextManager[Froze
 
     def threads() -> Iterable[int]:
         tasks = task_list.settled(memory, request.pid)
-        inside = member(tasks.address, _subtree(memory, tasks, request.pid, request.others()))
+        inside = member(tasks.address, subtree(memory.engine, tasks, request.pid, request.others()))
         return [tid for tid in tasks.local[inside].tolist() if tid]
 
     threads()  # what cannot be a subject is refused before anything is stopped
@@ -256,34 +255,6 @@ def _settled(
             held.renew()
 
 
-def _subtree(memory: Memory, tasks: Tasks, pid: int | None, others: Sequence[int]) -> U64:
-    if pid is None:
-        return unique(tasks.address)
-    if tasks.row_of(pid) < 0:
-        raise _absent(memory.engine, pid)
-    side = task_sides(tasks.table, tasks.known_as(pid), _known(tasks, others))
-    return unique(tasks.address[side == INSIDE])
-
-
-def _absent(engine: Engine, pid: int) -> CranalyzeError:
-    if not engine.live and not engine.lost:
-        return TargetVanishedError(f"no process {pid} in the core")
-    if not engine.live:
-        return UnseenError(f"no process {pid} in the core, which is cut off or incomplete")
-    if task_list.exists(pid):
-        return UnseenError(f"process {pid} is there, but could not be found in memory: try again")
-    return TargetVanishedError(f"no process {pid}: it has exited, or never was")
-
-
-def _known(tasks: Tasks, pids: Iterable[int]) -> list[int]:
-    """Return what the tables call the processes that there are."""
-    return [tid for tid in map(tasks.known_as, pids) if tid > 0]
-
-
-def _start_time(tasks: Tasks, pid: int) -> int:
-    return int(tasks.table["start_time"][tasks.row_of(pid)])
-
-
 def _related_again(memory: Memory, request: Request, reading: _Reading) -> Found:
     """Return what was found, with what cannot be found again marked as moved.
 
@@ -310,7 +281,7 @@ def _read(memory: Memory, request: Request, helpers: frozenset[int] = frozenset(
     pid, host, related = request.pid, request.host, request.related
     others = () if pid is None else request.others()
     tasks = task_list.settled(memory, pid, helpers)
-    inside, who = _subtree(memory, tasks, pid, others), born(tasks)
+    inside, who = subtree(memory.engine, tasks, pid, others), born(tasks)
     beat = pulse(memory, who, inside)
     own = owned(memory, inside, logged=pid is not None)  # a whole machine never rests
     whole, everyone = expand(memory, tasks.address, own), unique(tasks.address)
@@ -346,7 +317,7 @@ def _read(memory: Memory, request: Request, helpers: frozenset[int] = frozenset(
         whole=whole,
         everyone=everyone,
         related=ties,
-        roots=tuple(_known(tasks, others)),
+        roots=tuple(known(tasks, others)),
     )
 
 
@@ -360,9 +331,9 @@ def _read_again(
 ) -> _Second:
     pid = request.pid
     tasks = task_list.settled(memory, pid, helpers)
-    inside = _subtree(memory, tasks, pid, () if pid is None else request.others())
+    inside = subtree(memory.engine, tasks, pid, () if pid is None else request.others())
     who = born(tasks)
-    if pid is not None and _start_time(tasks, pid) != _start_time(first.tasks, pid):
+    if pid is not None and start_time(tasks, pid) != start_time(first.tasks, pid):
         raise TargetVanishedError(f"process {pid} exited while it was read, and its pid was reused")
     again = owned(memory, inside, first.own)
     refcount, has_count = _counts(memory, first.numbering)
@@ -508,7 +479,7 @@ def _snapshot(
     meta = run_facts(
         pid=None if pid is None else tasks.known_as(pid),
         local_pid=pid,
-        start_time=None if pid is None else _start_time(tasks, pid),
+        start_time=None if pid is None else start_time(tasks, pid),
         source=KERNEL if run.live else VMCORE,
         origin=here() if run.live else stopped.origin(memory),
     )
@@ -517,7 +488,7 @@ def _snapshot(
     if reading.roots:
         meta["subject"]["roots"] = list(reading.roots)
     if request.called.get("starts"):
-        meta["subject"]["starts"] = _known(tasks, request.called["starts"])
+        meta["subject"]["starts"] = known(tasks, request.called["starts"])
     return Snapshot(
         {
             **meta,

@@ -17,6 +17,7 @@ from analyzer.kinds import registry
 from analyzer.sources import kernel, tasks
 from analyzer.sources.expand import counts, expand, owned
 from analyzer.sources.request import Request
+from analyzer.sources.subject import subtree
 from tests.fakekernel import FIRST, FakeKernel
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def scene() -> Watched:
 def held(memory: Memory) -> Held:
     """Work out what the subtree holds, and the counts of that, from all that is there."""
     every = tasks.settled(memory, ROOT)
-    inside = kernel._subtree(memory, every, ROOT, ())
+    inside = subtree(memory.engine, every, ROOT, ())
     found = expand(memory, every.address, owned(memory, inside))
     who = dict(
         zip(
