@@ -22,6 +22,7 @@ _T = TypeVar("_T", bound=np.generic)
 # It pays to sort so many values before they are searched for among more than those few.
 _MANY: Final = 1000
 _FEW: Final = 100
+_HANDFUL: Final = 8  # a look at every value for each of these is quicker than any search
 # A table is worth making for at least one look in so many of its entries, and has so much room.
 _RARE: Final = 4
 _ROOM: Final = 4
@@ -125,4 +126,4 @@ def groups(values: Numbers, rows: Rows) -> dict[int, Rows]:
 
 def member(values: Numbers, among: Numbers) -> Mask:
     """Tell which of the values are in the set `among`."""
-    return find(among, values)[1]
+    return one_of(values, among) if len(among) <= _HANDFUL else find(among, values)[1]

@@ -16,9 +16,13 @@ from analyzer.relations._files import files
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy.typing as npt
+
     from analyzer.kinds.base import U64, Mask
     from analyzer.memory.reader import Memory
     from analyzer.relations.base import Words, World
+
+    Rows = npt.NDArray[np.intp]
 
 PERF: Final = b"[perf_event]"
 SECCOMP: Final = b"seccomp notify"
@@ -39,7 +43,7 @@ _ASKED: Final = 4
 def anonymous(world: World) -> Mapping[bytes, U64]:
     """Return the addresses of anonymous open files by the first bytes of their name."""
     found = world.once(files)
-    at = np.flatnonzero(on(world, _MAGIC))
+    at = world.once(unnamed)
     ops = found.ops[at]
     # What has one `f_op` has one name: a few of each are asked, some may be closed by now.
     rows = [at[np.flatnonzero(ops == one)[:_ASKED]] for one in unique(ops)]
@@ -47,6 +51,11 @@ def anonymous(world: World) -> Mapping[bytes, U64]:
     names, good = _names(world.memory, found.dentry[asked])
     told = {name: unique(found.ops[asked[good & (names == name)]]) for name in set(names[good])}
     return {name: found.address[at[member(ops, one)]] for name, one in told.items()}
+
+
+def unnamed(world: World) -> Rows:
+    """Return the rows of the anonymous open files (`world.once(unnamed)`)."""
+    return np.flatnonzero(on(world, _MAGIC))
 
 
 def _names(memory: Memory, dentries: U64) -> tuple[Words, Mask]:
@@ -66,7 +75,7 @@ def on(world: World, magic: int) -> Mask:
 def _types(world: World) -> Mapping[int, U64]:
     """Return the mounts that open files are on by the number of their filesystem's type."""
     found = world.once(files)
-    mounts = unique(found.mount[found.good])
+    mounts = unique(found.mount)
     read = world.memory.gather(mounts, "mount", {"superblock": "mnt.mnt_sb"})
     block = world.memory.gather(read["superblock"], "super_block", {"magic": "s_magic"})
     magic = np.where(block.ok, block["magic"], 0)

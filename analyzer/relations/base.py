@@ -12,7 +12,8 @@ of each, the relation is `shared`, and what crosses are left ends of both sides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     Words = npt.NDArray[np.object_]
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 _NOBODY = np.empty(0, np.uint64)
 
@@ -67,17 +69,42 @@ class Block(Protocol):
         """Return what else is known of each reference: "rw-s" of a mapping."""
 
 
+class ByKind(Mapping[str, V]):
+    """A value for each of some kinds, made when somebody asks for it."""
+
+    def __init__(self, kinds: Iterable[str], make: Callable[[str], V]) -> None:
+        """Take the kinds, and what makes the value of one."""
+        self._kinds = dict.fromkeys(kinds)
+        self._make = cache(make)
+
+    def __getitem__(self, kind: str) -> V:
+        """Return the value of a kind."""
+        if kind not in self._kinds:
+            raise KeyError(kind)
+        return self._make(kind)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the kinds."""
+        return iter(self._kinds)
+
+    def __len__(self) -> int:
+        """Return how many kinds there are."""
+        return len(self._kinds)
+
+
 @dataclass(frozen=True)
 class World:
     """What a reading met: addresses by kind (sorted), and the references between them.
 
     `inside` are those that the subtree owns. In a reading of the whole machine there are none. With
-    `host`, what is outside alone is to be told too.
+    `host`, what is outside alone is to be told too. `collected` tells which of those met are what
+    tasks of the subtree collect: but for namespaces and mounts these are those inside.
     """
 
     memory: Memory
     met: Mapping[str, U64]
     inside: Mapping[str, U64]
+    collected: Mapping[str, Mask]
     blocks: Sequence[Block]
     host: bool = False
     _made: dict[object, Any] = field(default_factory=dict)

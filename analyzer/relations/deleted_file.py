@@ -14,7 +14,7 @@ import numpy as np
 
 from analyzer.core.model import Impact
 from analyzer.kinds.mount import internal
-from analyzer.memory.distinct import one_of
+from analyzer.memory.distinct import member, one_of
 from analyzer.relations._files import files, met
 from analyzer.relations.base import Related, Relation
 from analyzer.relations.shown import Tied
@@ -22,6 +22,8 @@ from analyzer.relations.shown import Tied
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from analyzer.kinds.base import U64
+    from analyzer.memory.reader import Memory
     from analyzer.relations.base import World
     from analyzer.relations.shown import Shown
 
@@ -31,16 +33,25 @@ _FILES: Final = (0o100000, 0o010000, 0o040000)  # regular, FIFO, directory
 
 
 def _find(world: World) -> Iterator[Related]:
-    found, known = world.once(files), world.once(met)
-    # What never had a name is no deleted file: pipes and anonymous inodes have no such link count.
-    gone = known.good & (known.links == 0) & (known.alias != 0)
-    gone &= one_of(known.mode & _TYPE, _FILES)
-    at = np.flatnonzero(found.good & gone[known.of_file])
+    found = world.once(files)
+    gone = _gone(world.memory, world.once(met))
+    at = np.flatnonzero(found.good & member(found.inode, gone))
     # Nor is a memfd, or anonymous shared memory: they are on mounts of the kernel's own.
     at = at[~internal(world.memory, found.mount[at])]
     size = world.memory.gather(found.inode[at], "inode", {"size": "i_size"})["size"]
     detail = np.array([f"{n} bytes" for n in size.tolist()], object)
     yield Related("FILE", found.address[at], "INODE", found.inode[at], detail=detail)
+
+
+def _gone(memory: Memory, inodes: U64) -> U64:
+    """Return the inodes of files that had a name and have none."""
+    read = memory.gather(inodes, "inode", {"links": "i_nlink"})
+    # What never had a name is no deleted file: pipes and anonymous inodes have no such link count.
+    gone = inodes[read.ok & (read["links"] == 0)]
+    more = memory.gather(gone, "inode", {"mode": "i_mode", "alias": "i_dentry.first"})
+    named = more.ok & (more["alias"] != 0)
+    result: U64 = gone[named & one_of(more["mode"].astype(np.int64) & _TYPE, _FILES)]
+    return result
 
 
 def _from_proc(shown: Shown) -> Iterator[Tied]:

@@ -16,6 +16,7 @@ from analyzer.core.model import Impact
 from analyzer.core.pattern import pattern
 from analyzer.kinds._named_types import items, of_type
 from analyzer.memory.distinct import member
+from analyzer.relations._anonymous import unnamed
 from analyzer.relations._files import files
 from analyzer.relations.base import Related, Relation
 from analyzer.relations.shown import NUMBERED, Tied
@@ -33,7 +34,8 @@ _TARGET: Final = pattern(r"(\d{1,10}) .* ino:([0-9a-f]{1,16}) sdev:([0-9a-f]{1,8
 
 def _find(world: World) -> Iterator[Related]:
     opened = world.once(files)
-    polls = of_type(world.memory, opened.address[opened.good], opened.ops[opened.good], "epoll")
+    at = world.once(unnamed)
+    polls = of_type(world.memory, opened.address[at], opened.ops[at], "epoll")
     found, watched, fd = items(world.memory, polls)
     at = np.flatnonzero(member(watched, opened.address))
     detail = np.array([f"added as fd {number}" for number in fd[at].tolist()], object)

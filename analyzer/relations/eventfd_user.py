@@ -30,14 +30,17 @@ def _find(world: World) -> Iterator[Related]:
     opened = world.once(anonymous).get(EVENTFD)
     if opened is None:
         return
-    memory, counter = world.memory, data_of(world, opened)
-    order = np.argsort(counter, kind="stable")
+    memory, contexts = world.memory, world.all("AIO")
     machines = world.once(anonymous).get(KVM_VM, opened[:0])
-    users = [("AIO", "request", world.all("AIO"), *_of_requests(memory, world.all("AIO")))]
+    if not (len(contexts) or len(machines)):
+        return
+    users = [("AIO", "request", contexts, *_of_requests(memory, contexts))]
     if memory.has("kvm_kernel_irqfd", "list"):  # of a module, which may not be loaded
         kvm = data_of(world, machines)
         users.append(("FILE", "interrupts the guest", machines, *_interrupts(memory, kvm)))
         users.append(("FILE", "rung by the guest", machines, *_doorbells(memory, kvm)))
+    counter = data_of(world, opened)
+    order = np.argsort(counter, kind="stable")
     for kind, role, user, owner, rung in users:
         place, known = find(counter, rung, sorter=order)
         known &= rung != 0

@@ -76,14 +76,13 @@ _MEMBER: Final = ("c.flc_blocked_member", "fl_blocked_member")
 
 
 def _find(world: World) -> Iterator[Related]:
-    found, known = world.once(files), world.once(met)
-    some = known.good & (known.locks != 0)
-    some[some] = ~_memory_devices(world.memory, known.address[some])
-    if not some.any():
+    inodes, contexts = _lockable(world.memory, world.once(met))
+    if not len(inodes):
         return
+    found = world.once(files)
     locked: list[U64] = []
     told: list[U64] = []
-    for locks in _all(world.memory, known.address[some], known.locks[some]):
+    for locks in _all(world.memory, inodes, contexts):
         locked.append(locks.inode)
         told.append(locks.file[~locks.by_table])
         yield from _owners(world, locks)
@@ -98,6 +97,16 @@ def _find(world: World) -> Iterator[Related]:
             found.inode[at],
             impact=words(count, Impact.WATCHES.value),
         )
+
+
+def _lockable(memory: Memory, inodes: U64) -> tuple[U64, U64]:
+    """Return the inodes that have, or had, a lock that matters, and their `i_flctx`."""
+    read = memory.gather(inodes, "inode", {}, {"context": "i_flctx"})  # of a kernel with locks
+    if "context" not in read:
+        return inodes[:0], inodes[:0]
+    at = np.flatnonzero(read.ok & (read["context"] != 0))
+    at = at[~_memory_devices(memory, inodes[at])]
+    return inodes[at], read["context"][at]
 
 
 def _memory_devices(memory: Memory, inodes: U64) -> Mask:

@@ -35,6 +35,8 @@ _SAID: Final = ("socket.family", "socket.protocol", "local", "remote")
 
 def _find(world: World) -> Iterator[Related]:
     members = _Members(world)
+    if not members.elsewhere():
+        return
     for kind, state in (("NET_SOCKET", OTHERS), ("SOCKET", UNIX)):
         socks = world.inside.get(kind, np.empty(0, np.uint64))
         read = world.memory.gather(
@@ -69,13 +71,16 @@ class _Members:
         self._net, first = np.unique(read["net"][order], return_index=True)
         self._task = tasks[order[first]]
 
+    def elsewhere(self) -> bool:
+        """Tell whether the subtree has a namespace, and there is somebody else's."""
+        far = np.append(self._net, self._host)
+        return len(self.ours) > 0 and not member(far, self.ours).all()
+
     def far_ends(self, net: U64, chosen: Mask) -> Iterator[tuple[str, U64, npt.NDArray[np.intp]]]:
         """Yield the other ends: the host's namespace, or of another the first who lives in it.
 
         What only sockets lead to is of the subtree by their references, whoever lives there.
         """
-        if not len(self.ours):
-            return
         at = np.flatnonzero(chosen & (net == self._host))
         yield "NET_NS", net[at], at
         at = np.flatnonzero(chosen & (net != self._host) & member(net, self._net))

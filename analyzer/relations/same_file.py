@@ -17,7 +17,7 @@ import numpy as np
 from analyzer.core.model import Impact
 from analyzer.memory.distinct import find, member, unique
 from analyzer.relations._anonymous import on
-from analyzer.relations._files import WRITE, files, met
+from analyzer.relations._files import WRITE, collected, files, met
 from analyzer.relations.base import Related, Relation, meet
 from analyzer.relations.shared_mapping import shared
 from analyzer.relations.shown import Tied
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from analyzer.kinds.base import U64, Mask
+    from analyzer.memory.reader import Memory
     from analyzer.relations._files import Files
     from analyzer.relations.base import World
     from analyzer.relations.shown import File, Key, Mapped, Shown
@@ -40,41 +41,58 @@ _FILES: Final = (stat.S_IFREG, stat.S_IFIFO)
 
 
 def _find(world: World) -> Iterator[Related]:
-    found, known = world.once(files), world.once(met)
-    writes = found.good & (found.mode & WRITE != 0)
-    written = np.zeros(len(known.address), np.bool_)
-    written[known.of_file[writes]] = True
-    written &= known.good & (known.mode & _FORMAT == stat.S_IFREG)
-    written &= np.bincount(known.of_file, minlength=len(written)) > 1
-    inside = world.inside.get("FILE", found.inode[:0])
-    if len(inside):
-        row, there = find(found.address, inside)
-        ours = np.zeros(len(written), np.bool_)
-        ours[known.of_file[row[there]]] = True
-        written &= ours
-    at = np.flatnonzero(found.good & written[known.of_file] & ~on(world, _MQUEUE))
-    at = at[~_mapped_alone(world, found.address[at])]  # and not posix-queue's
+    found, mine = world.once(files), collected(world)
+    plain = _regular(world.memory, _shared(world))
+    # What is posix-queue's is told as that.
+    at = np.flatnonzero(found.good & member(found.inode, plain) & ~on(world, _MQUEUE))
+    writes = found.mode[at] & WRITE != 0
+    at = at[member(found.inode[at], unique(found.inode[at[writes]]))]
+    at = at[~_mapped_alone(world, found.address[at])]
     at = at[~_as_memory(world, found, at)]
-    named = known.links[known.of_file[at]] > 0
-    mine = member(found.address[at], inside)
-    both = meet(found.inode[at], mine & writes[at], ~mine & writes[at])
+    inode, writes, mine = found.inode[at], found.mode[at] & WRITE != 0, mine[at]
+    named = world.memory.gather(inode, "inode", {"links": "i_nlink"})["links"] > 0
+    both = meet(inode, mine & writes, ~mine & writes)
     told = both | named  # what is deleted is told as that, if it is not shared state
-    role = np.where(writes[at], "writes", "reads").astype(object)
+    role = np.where(writes, "writes", "reads").astype(object)
     impact = np.where(both, Impact.SHARED_STATE.value, Impact.WATCHES.value).astype(object)
     yield Related(
-        "FILE", found.address[at[told]], "INODE", found.inode[at[told]],
+        "FILE", found.address[at[told]], "INODE", inode[told],
         role=role[told], impact=impact[told],
     )  # fmt: skip
 
 
+def _shared(world: World) -> U64:
+    """Return the inodes that both sides have open; where all is told, that are open twice."""
+    inode, mine = world.once(files).inode, collected(world)
+    if world.host:
+        ordered, ours = np.sort(inode), unique(inode[mine])
+        twice = unique(ordered[1:][ordered[1:] == ordered[:-1]])
+        return twice[member(twice, ours)] if len(ours) else twice
+    few, many = sorted((world.once(met), unique(inode[~mine])), key=len)
+    return few[member(few, many)]
+
+
+def _regular(memory: Memory, inodes: U64) -> U64:
+    read = memory.gather(inodes, "inode", {"mode": "i_mode"})
+    regular: U64 = inodes[read.ok & (read["mode"].astype(np.int64) & _FORMAT == stat.S_IFREG)]
+    return regular
+
+
 def _mapped_alone(world: World, files: U64) -> Mask:
     """Tell which files (sorted) are mapped, and no descriptor leads to: see shared-mapping."""
-    held = {True: np.zeros(len(files), np.bool_), False: np.zeros(len(files), np.bool_)}
-    for block in world.blocks:
-        if block.target_kind == "FILE":
+    mapped = _holding(world, files, mapping=True)
+    alone = mapped.copy()
+    alone[mapped] = ~_holding(world, files[mapped], mapping=False)
+    return alone
+
+
+def _holding(world: World, files: U64, *, mapping: bool) -> Mask:
+    held = np.zeros(len(files), np.bool_)
+    for block in world.blocks if len(files) else ():
+        if block.target_kind == "FILE" and (block.association.name == "vma") == mapping:
             row, there = find(files, block.target)
-            held[block.association.name == "vma"][row[there]] = True
-    return held[True] & ~held[False]
+            held[row[there]] = True
+    return held
 
 
 def _as_memory(world: World, found: Files, at: Rows) -> Mask:

@@ -38,6 +38,7 @@ def _find(world: World) -> Iterator[Related]:
         pid = pids["pids"][:, index]
         row, there = found.with_pid(pid)
         there &= pids.ok & (row != leads) & (found["tgid"][row] != 0)
+        there &= world.host | (found.inside[leads] != found.inside[row])
         member, leader = leads[there], row[there]
         numbers = found["tgid"][leader].tolist()
         hidden = _hidden(world, found["pid"][member], pid[there]).tolist()

@@ -64,9 +64,11 @@ def _queued(world: World) -> Iterator[Related]:
     read = memory.gather(
         socks,
         "sock",
-        {"count": "sk_receive_queue.qlen", "state": "__sk_common.skc_state"},
+        {"count": "sk_receive_queue.qlen"},
     )
-    full = socks[read.ok & (read["count"] > 0) & (read["state"] != _LISTENS)]
+    full = socks[read.ok & (read["count"] > 0)]
+    state = memory.gather(full, "sock", {"state": "__sk_common.skc_state"})
+    full = full[state.ok & (state["state"] != _LISTENS)]
     found = rings(memory, full + np.uint64(memory.offset("sock", "sk_receive_queue")))
     sender = memory.gather(found.value, "sk_buff", {"sk": "sk"})["sk"]
     taker = full[found.owner]

@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 import re
 import stat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from analyzer.core.model import Impact
 from analyzer.core.pattern import pattern
+from analyzer.core.values import dataclass
 from analyzer.kinds._paths import paths
 from analyzer.memory.distinct import find, member, one_of, unique
 from analyzer.memory.walk import hlists
@@ -28,12 +29,14 @@ from analyzer.relations.shown import NUMBERED, Tied
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy.typing as npt
+
     from analyzer.kinds.base import U64, Mask
     from analyzer.memory.reader import Memory
-    from analyzer.relations._files import Inodes
     from analyzer.relations.base import World
     from analyzer.relations.shown import File, Key, Shown
 
+_TYPE: Final = 0o170000  # S_IFMT
 _SOME: Final = 8
 _ON_CHILD: Final = 0x08000000  # FS_EVENT_ON_CHILD, include/linux/fsnotify_backend.h
 
@@ -49,12 +52,46 @@ def _find(world: World) -> Iterator[Related]:
     yield from _of_places(world)
 
 
-def _watchable(world: World) -> Inodes:
+@dataclass(frozen=True)
+class _Inodes:
+    """Inodes of open files, sorted by address; `of_file` is the row of each file's (`Files`).
+
+    The last row is none (address 0, not `good`), for files that are on another inode. `block` is
+    the superblock, `marks` are those on it. `good` marks those that could be read.
+    """
+
+    address: U64
+    mode: npt.NDArray[Any]
+    block: U64
+    marks: U64
+    good: Mask
+    of_file: npt.NDArray[np.intp]
+
+    def type_of_file(self) -> npt.NDArray[Any]:
+        """Return the type of each file (S_IFMT), 0 where its inode could not be read."""
+        kinds: npt.NDArray[Any] = np.where(self.good, self.mode & _TYPE, 0)[self.of_file]
+        return kinds
+
+
+def _watchable(world: World) -> _Inodes:
     """Return the inodes that it matters of who watches them: all, if somebody inside watches."""
     inside = world.inside.get("FILE", np.empty(0, np.uint64))
     opened = world.once(anonymous)
     watches = any(member(opened[name], inside).any() for name in WATCHERS if name in opened)
-    return world.once(inodes if watches else met)
+    address = world.once(inodes if watches else met)
+    at, there = find(address, world.once(files).inode)
+    rows = np.append(address, np.uint64(0))
+    read = world.memory.gather(
+        rows, "inode", {"mode": "i_mode", "block": "i_sb"}, {"marks": "i_fsnotify_marks"}
+    )
+    return _Inodes(
+        rows,
+        read["mode"].astype(np.int64),
+        read["block"],
+        read.values.get("marks", np.zeros(len(rows), np.uint64)),
+        read.ok,
+        np.where(there, at, len(address)),
+    )
 
 
 def _of_files(world: World) -> Iterator[Related]:

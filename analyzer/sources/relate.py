@@ -20,7 +20,7 @@ from analyzer.kinds.mount import MOUNT, ON
 from analyzer.memory.distinct import member, one_of, unique
 from analyzer.memory.reader import MissingFieldError
 from analyzer.relations import relations
-from analyzer.relations.base import Related, World
+from analyzer.relations.base import ByKind, Related, World
 from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
@@ -89,9 +89,7 @@ def find(
     looks for those too that are no crossings and that a border is asked for. Of a whole reading
     what two have in common is told, and with `alone` what one has: a question is who has it.
     """
-    world = World(
-        memory, _met(expansion, tasks), _inside(memory, expansion), expansion.blocks, host=host
-    )
+    world = _world(memory, expansion, tasks, host=host)
     found: list[tuple[str, Related]] = []
     missing = []
     for relation in relations().values():
@@ -143,12 +141,31 @@ def _pairs(rows: Related) -> npt.NDArray[np.uint64]:
     return mixed
 
 
-def _met(expansion: Expansion, tasks: U64) -> Mapping[str, U64]:
-    met = np.zeros_like(expansion.collected)
-    for way in expansion.ways:
-        met[way.start] = True
-        met[way.end] = True
-    return {**expansion.nodes.addresses(met), TASK: tasks}
+def _world(memory: Memory, expansion: Expansion, tasks: U64, *, host: bool) -> World:
+    nodes, inside = expansion.nodes, _inside(memory, expansion)
+    ends = ByKind(nodes.met, lambda kind: _ends(expansion, kind))
+    met = ByKind(
+        {**nodes.met, TASK: tasks},
+        lambda kind: tasks if kind == TASK else _chosen(nodes.met[kind], ends[kind]),
+    )
+    collected = ByKind(nodes.met, lambda kind: expansion.collected[nodes.of_kind(kind)][ends[kind]])
+    return World(memory, met, inside, collected, expansion.blocks, host=host)
+
+
+def _ends(expansion: Expansion, kind: str) -> Mask:
+    """Return which nodes of a kind are at an end of a reference."""
+    part = expansion.nodes.of_kind(kind)
+    ends = np.zeros(part.stop - part.start, np.bool_)
+    for block, way in expansion.rows:
+        if block.holder_kind == kind:
+            ends[way.start - part.start] = True
+        if block.target_kind == kind:
+            ends[way.end - part.start] = True
+    return ends
+
+
+def _chosen(addresses: U64, mask: Mask) -> U64:
+    return addresses if mask.all() else addresses[mask]
 
 
 def mounts(memory: Memory, expansion: Expansion) -> Mapping[str, U64]:
@@ -167,16 +184,17 @@ def _inside(memory: Memory, expansion: Expansion) -> Mapping[str, U64]:
 
     The host's own namespaces it does not own, though it be in them.
     """
-    kinds = registry()
-    own = {
-        kind: addresses[~hosts(memory, kinds[kind], addresses)]
-        for kind, addresses in expansion.nodes.addresses(expansion.collected).items()
-    }
-    spaces = own.get("MNT_NS", _NOBODY)
-    mounts = [
-        b.target[member(b.holder, spaces)] for b in expansion.blocks if b.association == MOUNT
-    ]
-    return {**own, "MOUNT": unique(*mounts)}
+    nodes = expansion.nodes
+
+    def own(kind: str) -> U64:
+        if kind == "MOUNT":
+            spaces = own("MNT_NS") if "MNT_NS" in nodes.met else _NOBODY
+            blocks = (b for b in expansion.blocks if b.association.name == MOUNT.name)
+            return unique(*(b.target[member(b.holder, spaces)] for b in blocks))
+        collected = _chosen(nodes.met[kind], expansion.collected[nodes.of_kind(kind)])
+        return _chosen(collected, ~hosts(memory, registry()[kind], collected))
+
+    return ByKind({**nodes.met, "MOUNT": _NOBODY}, own)
 
 
 def _matter(
