@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.disable()  # one short run, of columns: what there is of cycles is not worth looking for
     # numpy starts a pool of threads for linear algebra, of which there is none here.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # In a virtual machine many huge pages cost more than they save (core/heap.py).
+    # What huge pages save is little, and in a virtual machine they cost (core/heap.py).
     os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
     # Arrow's own allocator keeps 20 MB for the few tables of a snapshot.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
