@@ -20,7 +20,7 @@ from analyzer.kinds._paths import paths, within
 from analyzer.kinds.base import Association, Edges, Judged, Kind, Known, State
 from analyzer.kinds.nsfs import on_nsfs
 from analyzer.kinds.superblock import FILESYSTEM, NUMBER, READ_ONLY, SHOWN, numbers, types
-from analyzer.memory.distinct import find, unique
+from analyzer.memory.distinct import find, member, unique
 from analyzer.memory.programs import plausible
 from analyzer.memory.trees import rbtrees
 from analyzer.memory.walk import Elements, rings
@@ -51,7 +51,9 @@ def mounted(memory: Memory, namespaces: U64) -> Iterator[Edges]:
 def of_vfs(memory: Memory, vfsmounts: U64) -> U64:
     """Return the struct mount around each struct vfsmount; 0 stays 0."""
     offset = np.uint64(memory.offset("mount", "mnt"))
-    return np.where(vfsmounts != 0, vfsmounts - offset, np.uint64(0))
+    mounts: U64 = vfsmounts - offset
+    mounts[vfsmounts == 0] = 0
+    return mounts
 
 
 def on_detached(memory: Memory, vfsmounts: U64, association: Association) -> Edges:
@@ -82,7 +84,7 @@ def internal(memory: Memory, mounts: U64) -> Mask:
     distinct = unique(mounts)
     read = memory.gather(distinct, "mount", {"ns": "mnt_ns"})
     own = distinct[read.ok & (read["ns"] != 0) & ~plausible(read["ns"])]
-    result: Mask = find(own, mounts)[1]
+    result: Mask = member(mounts, own)
     return result
 
 

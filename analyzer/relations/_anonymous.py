@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.memory.distinct import find, member, unique
-from analyzer.relations._files import files
+from analyzer.relations._files import files, mounted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,8 +74,7 @@ def on(world: World, magic: int) -> Mask:
 
 def _types(world: World) -> Mapping[int, U64]:
     """Return the mounts that open files are on by the number of their filesystem's type."""
-    found = world.once(files)
-    mounts = unique(found.mount)
+    mounts = world.once(mounted)
     read = world.memory.gather(mounts, "mount", {"superblock": "mnt.mnt_sb"})
     block = world.memory.gather(read["superblock"], "super_block", {"magic": "s_magic"})
     magic = np.where(block.ok, block["magic"], 0)

@@ -87,6 +87,11 @@ def met(world: World) -> U64:
     return unique(world.once(files).inode[collected(world)])
 
 
+def mounted(world: World) -> U64:
+    """Return the mounts that open files are on, sorted; 0 of one that could not be read."""
+    return unique(world.once(files).mount)
+
+
 def collected(world: World) -> Mask:
     """Tell which of all open files are the subtree's."""
     return world.collected.get("FILE", np.zeros(0, np.bool_))

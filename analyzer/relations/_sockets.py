@@ -69,5 +69,8 @@ def protocol_word(number: int) -> str:
 
 
 def mine(world: World, kind: str, addresses: U64) -> Mask:
-    """Tell which objects the subtree owns; in a reading of the whole machine none."""
-    return member(addresses, world.inside.get(kind, addresses[:0]))
+    """Tell which of some objects that were met the subtree owns."""
+    inside, met = world.inside.get(kind, addresses[:0]), world.all(kind)
+    if 2 * len(inside) <= len(met):
+        return member(addresses, inside)
+    return ~member(addresses, met[~world.collected[kind]])  # of the fewer

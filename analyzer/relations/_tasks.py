@@ -67,6 +67,11 @@ def tasks(world: World) -> Columns:
     return Columns(address, dict(read.values), good, leads, inside, order)
 
 
+def pid_spaces(world: World) -> U64:
+    """Return where the pid of each task was made, 0 if unread (`world.once(pid_spaces)`)."""
+    return innermost(world.memory, world.once(tasks)["pid"])[0]
+
+
 def sided(inside: Mask, ours: Impact, otherwise: Impact) -> Words:
     """Return an impact each: `ours` where the one that acts is inside."""
     return np.where(inside, ours.value, otherwise.value).astype(object)
@@ -79,8 +84,8 @@ def boxed(world: World) -> bool:
     subtree) is none: it is a plain process of that.
     """
     found = world.once(tasks)
-    spaces, _ = innermost(world.memory, found["pid"][found.inside & found.good])
-    own = unique(spaces[(spaces != 0) & (spaces != initial(world.memory, "pid"))])
+    theirs = world.once(pid_spaces)[found.inside & found.good]
+    own = unique(theirs[(theirs != 0) & (theirs != initial(world.memory, "pid"))])
     reaper = world.memory.gather(own, "pid_namespace", {"task": "child_reaper"})
     return bool(member(reaper["task"], world.inside.get(TASK, _NOBODY)).any())
 
@@ -91,8 +96,8 @@ def visible(world: World, pids: U64) -> Mask:
     What is visible can be signalled by number already: a descriptor of it is no door.
     """
     memory, found = world.memory, world.once(tasks)
-    ours, _ = innermost(memory, found["pid"][found.inside & found.good])
-    ours = unique(ours[ours != 0])
+    ours = unique(world.once(pid_spaces)[found.inside & found.good])
+    ours = ours[ours != 0]
     depth = memory.gather(ours, "pid_namespace", {"level": "level"})["level"].astype(np.int64)
     if not len(ours):
         return np.ones(len(pids), np.bool_)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def undoing(world: World) -> tuple[U64, U64]:
-    """Return the tasks that have a list of semaphore undos, and the lists."""
+    """Return the tasks that have a list of semaphore undos, and those (`world.once(undoing)`)."""
     address = world.all(TASK)
     read = world.memory.gather(address, "task_struct", {"list": "sysvsem.undo_list"})
     at = np.flatnonzero(read.ok & (read["list"] != 0))

@@ -14,8 +14,8 @@ import numpy as np
 
 from analyzer.core.model import Impact
 from analyzer.kinds.mount import internal
-from analyzer.memory.distinct import member, one_of
-from analyzer.relations._files import files, met
+from analyzer.memory.distinct import member, one_of, unique
+from analyzer.relations._files import collected, files, mounted
 from analyzer.relations.base import Related, Relation
 from analyzer.relations.shown import Tied
 
@@ -33,11 +33,12 @@ _FILES: Final = (0o100000, 0o010000, 0o040000)  # regular, FIFO, directory
 
 
 def _find(world: World) -> Iterator[Related]:
-    found = world.once(files)
-    gone = _gone(world.memory, world.once(met))
-    at = np.flatnonzero(found.good & member(found.inode, gone))
-    # Nor is a memfd, or anonymous shared memory: they are on mounts of the kernel's own.
-    at = at[~internal(world.memory, found.mount[at])]
+    found, mounts = world.once(files), world.once(mounted)
+    # A memfd, or anonymous shared memory, is none: they are on mounts of the kernel's own.
+    placed = found.good & ~member(found.mount, mounts[internal(world.memory, mounts)])
+    ours = placed if world.host else placed & collected(world)
+    gone = _gone(world.memory, unique(found.inode[ours]))
+    at = np.flatnonzero(placed & member(found.inode, gone))
     size = world.memory.gather(found.inode[at], "inode", {"size": "i_size"})["size"]
     detail = np.array([f"{n} bytes" for n in size.tolist()], object)
     yield Related("FILE", found.address[at], "INODE", found.inode[at], detail=detail)
@@ -46,7 +47,7 @@ def _find(world: World) -> Iterator[Related]:
 def _gone(memory: Memory, inodes: U64) -> U64:
     """Return the inodes of files that had a name and have none."""
     read = memory.gather(inodes, "inode", {"links": "i_nlink"})
-    # What never had a name is no deleted file: pipes and anonymous inodes have no such link count.
+    # What never had a name is no deleted file: anonymous inodes have no such link count.
     gone = inodes[read.ok & (read["links"] == 0)]
     more = memory.gather(gone, "inode", {"mode": "i_mode", "alias": "i_dentry.first"})
     named = more.ok & (more["alias"] != 0)

@@ -17,6 +17,7 @@ from analyzer.kinds._initial import initial
 from analyzer.kinds._named_types import texts
 from analyzer.kinds._sock_facts import OTHERS, UNIX
 from analyzer.memory.distinct import member, unique
+from analyzer.relations._tasks import tasks
 from analyzer.relations.base import Related, Relation
 from analyzer.relations.shown import Tied
 
@@ -60,16 +61,14 @@ class _Members:
     """The network namespaces that tasks live in: `ours` are those of tasks of the subtree."""
 
     def __init__(self, world: World) -> None:
-        tasks = world.all(TASK)
-        proxy = world.memory.gather(tasks, "task_struct", {"proxy": "nsproxy", "tgid": "tgid"})
-        read = world.memory.gather(proxy["proxy"], "nsproxy", {"net": "net_ns"})
-        inside = member(tasks, world.inside.get(TASK, tasks[:0]))
-        self.ours = unique(read["net"][read.ok & inside])
+        found = world.once(tasks)
+        read = world.memory.gather(found["nsproxy"], "nsproxy", {"net": "net_ns"})
+        self.ours = unique(read["net"][read.ok & found.inside])
         self._host = np.uint64(initial(world.memory, "net"))
-        others = np.flatnonzero(read.ok & ~inside)
-        order = others[np.lexsort((proxy["tgid"][others], read["net"][others]))]
+        others = np.flatnonzero(read.ok & ~found.inside)
+        order = others[np.lexsort((found["tgid"][others], read["net"][others]))]
         self._net, first = np.unique(read["net"][order], return_index=True)
-        self._task = tasks[order[first]]
+        self._task = found.address[order[first]]
 
     def elsewhere(self) -> bool:
         """Tell whether the subtree has a namespace, and there is somebody else's."""

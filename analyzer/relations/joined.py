@@ -17,9 +17,8 @@ import numpy as np
 from analyzer.core.model import TASK, Impact
 from analyzer.core.values import dataclass
 from analyzer.kinds._initial import initial
-from analyzer.kinds.pid import innermost
 from analyzer.memory.distinct import member, unique
-from analyzer.relations._tasks import KTHREAD, tasks
+from analyzer.relations._tasks import KTHREAD, pid_spaces, tasks
 from analyzer.relations.base import Related, Relation
 from analyzer.relations.cgroup import group_of
 from analyzer.relations.shown import Tied
@@ -109,7 +108,7 @@ def _joined(world: World, found: Columns) -> _Joined:
     memory = world.memory
     proxy = memory.gather(found["nsproxy"], "nsproxy", _PROXY, _TIME)
     cred = memory.gather(found["cred"], "cred", {"user": "user_ns"})
-    space = {"pid": innermost(memory, found["pid"])[0]}
+    space = {"pid": world.once(pid_spaces)}
     for name in (*_PROXY, *_TIME):
         if name in proxy:
             space[name] = np.where(proxy.ok, proxy[name], np.uint64(0))

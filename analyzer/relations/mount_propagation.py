@@ -30,6 +30,8 @@ _NONE: Final = 0
 
 def _find(world: World) -> Iterator[Related]:
     found = world.once(mounts)
+    if not found.inside.any():
+        return
     for role, ours, theirs, impact in (
         ("gives and gets mounts", found.group, found.group, Impact.REACHES_OUT),
         ("gives mounts", found.group, found.master, Impact.REACHES_OUT),

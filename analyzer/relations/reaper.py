@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analyzer.core.model import TASK, Impact
-from analyzer.kinds.pid import innermost
-from analyzer.relations._tasks import tasks
+from analyzer.relations._tasks import pid_spaces, tasks
 from analyzer.relations.base import Related, Relation, words
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ def _find(world: World) -> Iterator[Related]:
     found = world.once(tasks)
     parent, there = found.row(found["parent"])
     roots = np.flatnonzero(found.leads & found.inside & there & ~found.inside[parent])
-    space, _ = innermost(world.memory, found["pid"])
+    space = world.once(pid_spaces)
     adopts = world.memory.gather(found["signal"], "signal_struct", {"asked": "is_child_subreaper"})
     ends: list[tuple[int, int]] = []
     for root in roots.tolist():

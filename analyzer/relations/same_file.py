@@ -45,6 +45,8 @@ def _find(world: World) -> Iterator[Related]:
     plain = _regular(world.memory, _shared(world))
     # What is posix-queue's is told as that.
     at = np.flatnonzero(found.good & member(found.inode, plain) & ~on(world, _MQUEUE))
+    if not world.host:
+        at = at[meet(found.inode[at], mine[at], ~mine[at])]
     writes = found.mode[at] & WRITE != 0
     at = at[member(found.inode[at], unique(found.inode[at[writes]]))]
     at = at[~_mapped_alone(world, found.address[at])]
@@ -62,14 +64,15 @@ def _find(world: World) -> Iterator[Related]:
 
 
 def _shared(world: World) -> U64:
-    """Return the inodes that both sides have open; where all is told, that are open twice."""
+    """Return the inodes that both sides may have open; where all is told, that are open twice."""
     inode, mine = world.once(files).inode, collected(world)
     if world.host:
         ordered, ours = np.sort(inode), unique(inode[mine])
         twice = unique(ordered[1:][ordered[1:] == ordered[:-1]])
         return twice[member(twice, ours)] if len(ours) else twice
-    few, many = sorted((world.once(met), unique(inode[~mine])), key=len)
-    return few[member(few, many)]
+    fewer = mine if 2 * mine.sum() < len(mine) else ~mine
+    few = unique(inode[fewer])
+    return few[member(few, world.once(met))]
 
 
 def _regular(memory: Memory, inodes: U64) -> U64:

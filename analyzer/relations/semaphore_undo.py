@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _find(world: World) -> Iterator[Related]:
-    tasks, lists = undoing(world)
+    tasks, lists = world.once(undoing)
     yield by_task(world, tasks, "SEM_UNDO", lists, "CLONE_SYSVSEM")
 
 

@@ -39,6 +39,8 @@ def _find(world: World) -> Iterator[Related]:
         row, there = found.with_pid(pid)
         there &= pids.ok & (row != leads) & (found["tgid"][row] != 0)
         there &= world.host | (found.inside[leads] != found.inside[row])
+        if not there.any():
+            continue
         member, leader = leads[there], row[there]
         numbers = found["tgid"][leader].tolist()
         hidden = _hidden(world, found["pid"][member], pid[there]).tolist()

@@ -58,6 +58,8 @@ def queues(shown: Shown) -> list[Queue]:
 def _find(world: World) -> Iterator[Related]:
     memory = world.memory
     queues = objects(world, 1, "msg_queue", "q_perm")
+    if not len(queues):
+        return
     read = memory.gather(queues, "msg_queue", {"sent": "q_lspid", "received": "q_lrpid"})
     for role in ("sent", "received"):
         pid = np.where(read.ok, read[role], np.uint64(0))

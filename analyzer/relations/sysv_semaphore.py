@@ -30,6 +30,8 @@ _QUEUE: Final = ("sem_queue", "list", "sleeper")
 def _find(world: World) -> Iterator[Related]:
     memory = world.memory
     sets = objects(world, 0, "sem_array", "sem_perm")
+    if not len(sets):
+        return
     read = memory.gather(sets, "sem_array", {"count": "sem_nsems"})
     count = np.where(read.ok, read["count"], 0).astype(np.int64).clip(0, _MOST)
     owner = np.repeat(np.arange(len(sets)), count)
@@ -45,7 +47,7 @@ def _find(world: World) -> Iterator[Related]:
     undo = rings(memory, sets + np.uint64(memory.offset("sem_array", "list_id")))
     entry = undo.value - np.uint64(memory.offset("sem_undo", "list_id"))
     lists = memory.gather(entry, "sem_undo", {"list": "ulp"})
-    tasks, theirs = undoing(world)
+    tasks, theirs = world.once(undoing)
     order = np.argsort(lists["list"], kind="stable")
     place, there = find(lists["list"], theirs, sorter=order)
     at = sets[undo.owner[place[there]]]

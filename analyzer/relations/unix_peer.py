@@ -67,6 +67,8 @@ def _queued(world: World) -> Iterator[Related]:
         {"count": "sk_receive_queue.qlen"},
     )
     full = socks[read.ok & (read["count"] > 0)]
+    if not len(full):
+        return
     state = memory.gather(full, "sock", {"state": "__sk_common.skc_state"})
     full = full[state.ok & (state["state"] != _LISTENS)]
     found = rings(memory, full + np.uint64(memory.offset("sock", "sk_receive_queue")))

@@ -169,13 +169,10 @@ def collect(memory: Memory, request: Request) -> Snapshot:
     if not request.question:
         chosen = chosen | relate.ends_in(bare.tables["relations"], len(chosen))
     # An answer to a question names nobody's cgroup.
-    listing = request.wanted is not None and not request.question
-    described = describe(
-        memory, bare, reading.tasks, chosen, cgroups=not request.question, brief=listing
-    )
+    described = describe(memory, bare, reading.tasks, chosen, cgroups=not request.question)
     if not request.question:
         # That of a subtree was seen twice, and its count tells what is missing.
-        return told(described, chosen) if listing else described
+        return described if request.wanted is None else told(described, chosen)
     return _still_held(memory, described, reading, chosen)
 
 

@@ -98,7 +98,7 @@ def find(
         if relation.kernel is None or not (wanted and known):
             continue
         try:
-            rows = list(relation.kernel(world))
+            rows = [part for part in relation.kernel(world) if len(part.left)]
         except MissingFieldError as error:
             missing.append((relation.name, str(error)))
             continue
@@ -107,10 +107,11 @@ def find(
             if alone
             else _matter(relation, rows, world.inside, host=host)
         )
-        for part, mask in zip(rows, masks, strict=True):
-            kept = _take(part, mask)
-            if len(kept.left):
-                found.append((relation.name, kept))
+        found += [
+            (relation.name, _take(part, mask))
+            for part, mask in zip(rows, masks, strict=True)
+            if mask.any()
+        ]
     everything = tuple(np.ones(len(rows.left), np.bool_) for _, rows in found)
     return Found(tuple(found), everything, tuple(missing))
 
