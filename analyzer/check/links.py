@@ -162,16 +162,21 @@ def _holders(tasks: Table, objects: Table, references: Table, by_task: Mask) -> 
     return node
 
 
-def opened(snapshot: Snapshot) -> tuple[Integers, Integers]:
+def opened(snapshot: Snapshot, among: Mask | None = None) -> tuple[Integers, Integers]:
     """Return open files and what each is open on (pipes, sockets, ...), by objref.
 
-    What a file only watches is another file, and not told.
+    What a file only watches is another file, and not told. With `among`, a mask of objects, only
+    those files.
     """
     objects, references = snapshot.tables["objects"], snapshot.tables["references"]
     names = {a.name for file_type in file_types() for a in file_type.associations if not a.historic}
     file = next(kind.name for kind in registry().values() if kind.file_types and kind.path)
-    by_file = references["holder_kind"] == references.code("holder_kind", file)
-    rows = np.flatnonzero(by_file & association_flags(references, lambda a: a.name in names))
+    if among is not None and file not in objects.words_of("kind", among):
+        return references["holder"][:0], references["target"][:0]
+    rows = references.rows("association", *names)
+    rows = rows[references["holder_kind"][rows] == references.code("holder_kind", file)]
+    if among is not None:
+        rows = rows[among[rows_of(objects["objref"], references["holder"][rows])]]
     held = rows_of(objects["objref"], references["target"][rows])
     rows = rows[objects["kind"][held] != objects.code("kind", file)]
     return references["holder"][rows], references["target"][rows]

@@ -205,8 +205,9 @@ class Kind:
     `message` is its word in the kernel's leak message, `title` what people call it. `rank` orders
     the report (worst first), `order` the collection (linux-cr: ns, file_table, mm, fs, sighand).
     `names` returns what people call objects (str), where the memory tells it; "" is none. An object
-    that is `named_by_files` is called what a file that holds it is called. `unseen` says what else
-    can hold one, and is not looked at.
+    that is `named_by_files` is called what a file that holds it is called, and one that is
+    `numbered` by its inode's number, which says nothing of what it leads to. `unseen` says what
+    else can hold one, and is not looked at.
     Where linux-cr compared another count, `old_counters` has it. One that `lingers` can be there
     when its count is 0.
     `derived` kinds take their side from what holds them. `initial` names an object that is the
@@ -247,6 +248,7 @@ class Kind:
     namespace: str = ""
     initial_ino: int = 0
     named_by_files: bool = False
+    numbered: bool = False
     unseen: str = ""
     of_process: bool = False
     through: Mapping[str, str] = field(default_factory=dict)

@@ -118,6 +118,7 @@ KIND: Final = Kind(
     walk=_walk,
     walk_associations=(NET,),
     names=names,
+    numbered=True,
     state=OTHERS,
     leaked=Impact.SHARED_STATE,
 )

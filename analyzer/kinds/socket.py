@@ -210,6 +210,7 @@ KIND: Final = Kind(
     walk_associations=(NET, PEER, DEAD_PEER, PEER_CRED, PEER_PID, SCM, SCM_PID, SENDER, BACKLOG),
     describe=_describe,
     names=names,
+    numbered=True,
     finder=Finder(("NET_NS",), _in_tables),
     file_types=(FILE_TYPE,),
     state=FACTS,

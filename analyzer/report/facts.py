@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer.check.links import opened
+from analyzer.check.links import opened, rows_of
 from analyzer.core.model import TASK
 from analyzer.core.text import printable
 from analyzer.kinds import facts
@@ -43,12 +43,12 @@ _NUMBERS: Final = {
 def of_objects(snapshot: Snapshot, objrefs: Iterable[int]) -> Mapping[int, Facts]:
     """Return the facts of objects by objref, where there are any."""
     wanted = np.fromiter(objrefs, np.int64)
-    table = snapshot.tables["facts"]
+    table, objects = snapshot.tables["facts"], snapshot.tables["objects"]
     if not len(wanted) or not len(table):
         return {}
-    holder, target = opened(snapshot)
-    on = np.isin(holder, wanted)
-    holder, target = holder[on], target[on]
+    among = np.zeros(len(objects), np.bool_)
+    among[rows_of(objects["objref"], wanted)] = True
+    holder, target = opened(snapshot, among)
     by_object = table["kind"] != table.code("kind", TASK)
     known = _read(table, by_object & np.isin(table["ref"], np.append(wanted, target)))
     found = {ref: known[ref] for ref in wanted.tolist() if ref in known}

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from analyzer.check.subtree import Border
     from analyzer.kinds.base import Association, Kind
+    from analyzer.snapshot.tables import Table
     from analyzer.snapshot.value import Snapshot
 
     Integers = npt.NDArray[np.int64]
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _SIDES = tuple(Side)
 _DEVICES = "/dev/"
+_NONE = range(0)
 
 
 class TaskRef(NamedTuple):
@@ -229,21 +231,15 @@ class Leaders:
         self._tasks, self._objects, self._references = (
             snapshot.tables[name] for name in ("tasks", "objects", "references")
         )
-        leads = association_flags(self._references, lambda association: association.leads)
-        rows = np.flatnonzero(leads & _upward(border, leads, wanted))
-        order = np.argsort(border.target_row[rows], kind="stable")
-        rows = rows[order]
+        rows = _leading(self._references, border, wanted)
         # Plain lists: they are asked one element at a time, by the ten thousand.
-        ends = np.cumsum(np.bincount(border.target_row[rows], minlength=len(wanted)))
-        self._ends = [0, *ends.tolist()]
+        self._led = _places(border.target_row[rows])
         self._holder = border.holder_row[rows].tolist()
         self._by_task = border.by_task[rows].tolist()
         self._rows = rows.tolist()
         self._kind = self._objects["kind"]
         self._own = kinds_by_code(self._objects, lambda kind: kind.of_process)
         self._stops = kinds_by_code(self._objects, lambda kind: bool(kind.namespace) or kind.keeps)
-        self._descriptor = association_flags(self._references, _is_descriptor)
-        self._call = association_flags(self._references, lambda one: one.by_descriptor)
         self._side = border.reference_side
         self._sides = border.task_side
         self._named: dict[int, TaskRef] = {}
@@ -304,8 +300,9 @@ class Leaders:
 
         A system call on a file was made by its descriptor.
         """
-        own = [row for row in rows if self._descriptor[row]]
-        if not all(self._descriptor[row] or self._call[row] for row in rows):
+        placed = {row: associations()[self._place(row)] for row in rows}
+        own = [row for row, place in placed.items() if _is_descriptor(place)]
+        if not all(_is_descriptor(place) or place.by_descriptor for place in placed.values()):
             return ()
         slots = self._references["slot"]
         numbers = sorted({int(slots[row]) for row in own})
@@ -315,10 +312,14 @@ class Leaders:
         place: str = self._references.value("association", row)
         return place
 
+    def _above(self, row: int) -> range:
+        """Return where the references to an object are that lead to it."""
+        return self._led.get(row, _NONE)
+
     def _members(self, row: int) -> tuple[TaskRef, ...]:
         """Return the tasks that hold an object themselves, by tid."""
         if row not in self._direct:
-            held = range(self._ends[row], self._ends[row + 1])
+            held = self._above(row)
             tasks = {self.task(self._holder[index]) for index in held if self._by_task[index]}
             self._direct[row] = tuple(sorted(tasks))
         return self._direct[row]
@@ -335,7 +336,7 @@ class Leaders:
         todo: list[tuple[int, str]] = [(row, "")]
         while todo:
             at, first = todo.pop()
-            for index in range(self._ends[at], self._ends[at + 1]):
+            for index in self._above(at):
                 above, by_task = self._holder[index], self._by_task[index]
                 if by_task and at == row and self._own[self._kind[row]]:
                     continue  # one of its members
@@ -395,7 +396,7 @@ class Leaders:
 
     def _spaces_of(self, mount: int) -> Iterator[int]:
         """Yield the mount namespace that a mount is in, if it is in one."""
-        for index in range(self._ends[mount], self._ends[mount + 1]):
+        for index in self._above(mount):
             if not self._by_task[index] and self._of(self._holder[index]).namespace:
                 yield self._holder[index]
 
@@ -404,8 +405,7 @@ class Leaders:
         word = self._of(row).title.replace("mnt", "mount")
         if self._objects["initial"][row]:
             return f"the host's {word}"
-        held = range(self._ends[row], self._ends[row + 1])
-        by = (self._holder[index] for index in held if not self._by_task[index])
+        by = (self._holder[index] for index in self._above(row) if not self._by_task[index])
         sets = (at for at in by if self._of(at).set_of_namespaces)
         members = [task for at in sets for task in self._members(at)]
         if members:
@@ -422,9 +422,19 @@ def _lives(group: str) -> str:
     return f"in {at.unit}" if at.unit.endswith(".service") else ""
 
 
-def _upward(border: Border, leads: Mask, wanted: Mask) -> Mask:
+def _leading(references: Table, border: Border, wanted: Mask) -> Rows:
+    """Return the references that lead to what is wanted, directly or not, by what they hold."""
+    if not wanted.any():
+        return np.empty(0, np.intp)
+    leads = association_flags(references, lambda association: association.leads)
     by_object = np.flatnonzero(leads & ~border.by_task)
     back = Way(border.target_row[by_object], border.holder_row[by_object])
-    reached = reach(wanted, [back])
-    led: Mask = reached[border.target_row]
-    return led
+    rows = np.flatnonzero(leads & reach(wanted, [back])[border.target_row])
+    return rows[np.argsort(border.target_row[rows], kind="stable")]
+
+
+def _places(ordered: Rows) -> dict[int, range]:
+    """Return where each number is among ordered ones."""
+    last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], [True] * bool(len(ordered))))
+    ends = [0, *(last + 1).tolist()]
+    return dict(zip(ordered[last].tolist(), map(range, ends, ends[1:]), strict=True))

@@ -26,11 +26,10 @@ def _of_sets(snapshot: Snapshot, verdicts: Verdicts) -> frozenset[int]:
     """Return them where it is known what is in a set."""
     objects, border = snapshot.tables["objects"], verdicts.border
     references = snapshot.tables["references"]
-    of_set = references["holder_kind"] == references.code("holder_kind", namespace_set())
-    initial = objects["initial"][border.target_row]
-    some = unique(references["holder"][of_set])
-    mixed = unique(references["holder"][of_set & ~initial])
-    return frozenset(some.tolist()) - frozenset(mixed.tolist())
+    of_set = references.rows("holder_kind", namespace_set())
+    mixed = of_set[~objects["initial"][border.target_row[of_set]]]
+    some, others = (references["holder"][rows].tolist() for rows in (of_set, mixed))
+    return frozenset(some) - frozenset(others)
 
 
 def _of_tasks(snapshot: Snapshot, verdicts: Verdicts) -> frozenset[int]:

@@ -19,7 +19,6 @@ from analyzer.core.model import TASK, Basis, Counted, Impact, Rules, Status, Ver
 from analyzer.core.registry import UNKNOWN
 from analyzer.core.values import NamedTuple, replace
 from analyzer.kinds import namespace_set, registry, title_of
-from analyzer.memory.distinct import one_of, unique
 from analyzer.report.consistency import consistency_of, decided
 from analyzer.report.crossed import crossed, doubtful
 from analyzer.report.facts import of_objects
@@ -217,7 +216,11 @@ def _exit_code(status: Status, found: Consistency | None, options: ReportOptions
 
 
 def _count(codes: Array, verdicts: Sequence[Verdict]) -> int:
-    return int(one_of(codes, [_VERDICTS.index(verdict) for verdict in verdicts]).sum())
+    return sum(_many(codes == _VERDICTS.index(verdict)) for verdict in verdicts)
+
+
+def _many(mask: Mask) -> int:
+    return int(np.count_nonzero(mask))
 
 
 def _rule_gates(options: ReportOptions) -> bool:
@@ -225,8 +228,7 @@ def _rule_gates(options: ReportOptions) -> bool:
 
 
 def _gating(objects: Table, options: ReportOptions, told: Sequence[ReportObject]) -> Mask:
-    words = [options.gates(word) for word in objects.vocabulary["kind"]]
-    mask: Mask = np.array([*words, False], np.bool_)[objects["kind"]]
+    mask = kind_flags(objects, lambda kind: options.gates(kind.name))
     leaks = [entry for entry in told if entry.impact is not None]
     rows = rows_of(objects["objref"], np.array([entry.objref for entry in leaks], np.int64))
     mask[rows] = [entry.gates for entry in leaks]
@@ -306,10 +308,11 @@ def _notes(snapshot: Snapshot, verdicts: Verdicts, source: SourceInfo) -> tuple[
 
 def _foreign(snapshot: Snapshot, verdicts: Verdicts) -> Iterator[str]:
     objects = snapshot.tables["objects"]
-    kinds, counts = np.unique(objects["kind"][verdicts.border.collected], return_counts=True)
-    for code, count in zip(kinds.tolist(), counts.tolist(), strict=True):
-        name = objects.vocabulary["kind"][code]
-        if name not in registry():
+    for name in objects.vocabulary["kind"]:
+        if name in registry():
+            continue
+        count = _many(verdicts.border.collected[objects.rows("kind", name)])
+        if count:
             kind = registry()[name]
             what, verb = (kind.title, "is") if count == 1 else (kind.plural, "are")
             said = f"{count:,} {what.removesuffix(f' ({UNKNOWN})')} {verb} {UNKNOWN}"
@@ -317,16 +320,15 @@ def _foreign(snapshot: Snapshot, verdicts: Verdicts) -> Iterator[str]:
 
 
 def _not_judged(verdicts: Verdicts, rows: Mask) -> Verdicts:
-    return replace(
-        verdicts,
-        judged=verdicts.judged & ~rows,
-        verdict=np.where(rows, np.int8(NOT_JUDGED), verdicts.verdict),
-        basis=np.where(rows, np.int8(NOT_JUDGED), verdicts.basis),
-    )
+    if not rows.any():
+        return verdicts
+    verdict, basis = verdicts.verdict.copy(), verdicts.basis.copy()
+    verdict[rows] = basis[rows] = NOT_JUDGED
+    return replace(verdicts, judged=verdicts.judged & ~rows, verdict=verdict, basis=basis)
 
 
 def _informs(objects: Table, given: Mask) -> Iterator[Finding]:
-    kinds = [registry()[kind] for kind in unique(objects.words("kind")[given]).tolist()]
+    kinds = [registry()[kind] for kind in sorted(objects.words_of("kind", given))]
     if kinds:
         said = f"{listing([kind.namespace for kind in kinds])} namespace"
         said += "s" if len(kinds) > 1 else ""
@@ -342,7 +344,7 @@ def _subject(snapshot: Snapshot, verdicts: Verdicts) -> Subject:
         pid=pid,
         local_pid=asked.get("local_pid") if asked["pid"] == pid else None,
         comm=tasks.value("comm", row),
-        tasks=int((verdicts.border.task_side == INSIDE).sum()),
+        tasks=_many(verdicts.border.task_side == INSIDE),
         container_init=_starts(tasks, [pid, *asked.get("starts", ())]),
         name=str(asked.get("name", "")) if asked["pid"] == pid else "",
         runtime=str(asked.get("runtime", "")) if asked["pid"] == pid else "",
@@ -370,11 +372,11 @@ def _summary(verdicts: Verdicts, codes: Array, crossings: Sequence[Crossed]) -> 
     border = verdicts.border
     crosses = Counter(one.impact for one in crossings if not one.alone)
     return Summary(
-        objects=int((border.collected | border.met).sum()),
+        objects=_many(border.collected | border.met),
         checked=len(codes),
         **{verdict.value: _count(codes, (verdict,)) for verdict in Verdict},
-        references=int((border.counted & (border.reference_side == INSIDE)).sum()),
-        unnamed=int(verdicts.unnamed[verdicts.basis == _PROVEN].clip(min=0).sum()),
+        references=_many(border.counted & (border.reference_side == INSIDE)),
+        unnamed=int(verdicts.unnamed[np.flatnonzero(verdicts.basis == _PROVEN)].clip(min=0).sum()),
         crossings={impact.value: crosses[impact] for impact in Impact},
     )
 
@@ -447,8 +449,8 @@ def _passes(snapshot: Snapshot, verdicts: Verdicts) -> dict[int, tuple[str, ...]
     """Return by set of namespaces those of its own that it is shared with the outside by."""
     objects, references = snapshot.tables["objects"], snapshot.tables["references"]
     border = verdicts.border
-    by_set = references["holder_kind"] == references.code("holder_kind", namespace_set())
-    rows = np.flatnonzero(border.shared & by_set & ~objects["initial"][border.target_row])
+    rows = references.rows("holder_kind", namespace_set())
+    rows = rows[border.shared[rows] & ~objects["initial"][border.target_row[rows]]]
     found: dict[int, dict[str, None]] = {}
     for row in rows.tolist():
         target = int(border.target_row[row])
@@ -476,10 +478,10 @@ def _holders(
 def _lived_in(snapshot: Snapshot, border: Border) -> Mask:
     """Return which objects have tasks of the subtree in them, or a set of namespaces of theirs."""
     objects = snapshot.tables["objects"]
-    member = border.by_task.copy()
-    member[~member] = kind_flags(objects, lambda kind: kind.member)[border.holder_row[~member]]
+    members = [kind.name for kind in registry().values() if kind.member]
+    rows = snapshot.tables["references"].rows("holder_kind", TASK, *members)
     found = np.zeros(len(objects), np.bool_)
-    found[border.target_row[member & (border.reference_side == INSIDE)]] = True
+    found[border.target_row[rows[border.reference_side[rows] == INSIDE]]] = True
     return found
 
 

@@ -25,7 +25,6 @@ from analyzer.core.files import whole_in
 from analyzer.core.values import replace
 from analyzer.kinds import slotted
 from analyzer.kinds.base import Slot
-from analyzer.memory.distinct import one_of
 from analyzer.snapshot import tables
 
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 
     Column = npt.NDArray[Any]
     Mask = npt.NDArray[np.bool_]
+    Rows = npt.NDArray[np.intp]
     U64 = npt.NDArray[np.uint64]
 
 KEY_BYTES: Final = 16
@@ -56,7 +56,9 @@ def hashed(snapshot: Snapshot, key: bytes | None = None) -> Snapshot:
     key = key or os.urandom(KEY_BYTES)
     changed = dict(snapshot.tables)
     for name in ("tasks", "objects"):
-        changed[name] = _with(snapshot.tables[name], "address", lambda at: siphash(at, key))
+        table = snapshot.tables[name]
+        known = np.flatnonzero(table.known("address"))
+        changed[name] = _with(table, "address", lambda at: siphash(at, key), known)
     changed["references"] = _mappings_hashed(snapshot.tables["references"], key)
     meta = {**snapshot.meta, "addresses": "hashed", "address_key": key_id(key)}
     return replace(snapshot, meta=meta, tables=changed)
@@ -77,13 +79,15 @@ def told(snapshot: Snapshot, chosen: Mask) -> Snapshot:
     Where a mapping starts is known of the chosen ones too, and of no others.
     """
     objects, references = snapshot.tables["objects"], snapshot.tables["references"]
-    slots = _mappings(references) & ~chosen[references["target"] - 1]
+    slots = np.ones(len(references), np.bool_)
+    rows = _mappings(references)
+    slots[rows] = chosen[references["target"][rows] - 1]
     return replace(
         snapshot,
         tables={
             **snapshot.tables,
-            "objects": _without(objects, "address", ~chosen),
-            "references": _without(references, "slot", slots),
+            "objects": _only(objects, "address", chosen),
+            "references": _only(references, "slot", slots),
         },
     )
 
@@ -96,32 +100,25 @@ def _mappings_hashed(table: Table, key: bytes) -> Table:
     return _with(table, "slot", hashed_slots, _mappings(table))
 
 
-def _mappings(table: Table) -> Mask:
-    return one_of(
-        table["association"],
-        [table.code("association", name) for name in slotted(Slot.ADDRESS)],
-    )
+def _mappings(table: Table) -> Rows:
+    return table.rows("association", *slotted(Slot.ADDRESS))
 
 
-def _with(
-    table: Table,
-    name: str,
-    change: Callable[[Column], Column],
-    rows: Mask | None = None,
-) -> Table:
-    """Return the table with what is known of a column changed, in all rows or those."""
-    known = table.known(name) if rows is None else table.known(name) & rows
+def _with(table: Table, name: str, change: Callable[[Column], Column], rows: Rows) -> Table:
+    """Return the table with what is known of a column changed, in those of the rows."""
+    known = rows[table.known(name)[rows]]
+    if not len(known):
+        return table
     column = table[name].copy()
     column[known] = change(column[known])
     mask = {name: table.missing[name]} if name in table.missing else {}
     return tables.with_columns(table, {name: column}, mask)
 
 
-def _without(table: Table, name: str, rows: Mask) -> Table:
-    """Return the table with nothing known of a column in some rows."""
-    column = table[name].copy()
-    column[rows] = 0
-    return tables.with_columns(table, {name: column}, {name: rows | ~table.known(name)})
+def _only(table: Table, name: str, rows: Mask) -> Table:
+    """Return the table with a column known in those rows alone."""
+    column = np.where(rows, table[name], table[name].dtype.type(0))
+    return tables.with_columns(table, {name: column}, {name: ~(rows & table.known(name))})
 
 
 def key_id(key: bytes) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analyzer.core.values import dataclass, field
-from analyzer.memory.distinct import unique
+from analyzer.memory.distinct import one_of, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.bool_]
 
 _SELDOM: Final = 8  # a column that is asked less often is not worth sorting
+_LONG: Final = 16  # rows of a run that is worth while
 DTYPES: Final[Mapping[str, np.dtype[Any]]] = {
     "i64": np.dtype(np.int64),
     "u64": np.dtype(np.uint64),
@@ -75,6 +76,11 @@ class Table:
         """Return a category column as an object array of str (None when missing)."""
         return np.array([*self.vocabulary[name], None], dtype=object)[self.columns[name]]
 
+    def words_of(self, name: str, rows: Array) -> frozenset[str]:
+        """Return the words of a category that some rows (or a mask of them) have."""
+        codes = unique(self.columns[name][rows]).tolist()
+        return frozenset(self.vocabulary[name][code] for code in codes if code >= 0)
+
     def value(self, name: str, row: int) -> Any:  # noqa: ANN401 - the columns differ in type
         """Return one value as a plain Python object, None when it is missing."""
         column = self.columns[name]
@@ -112,6 +118,22 @@ class Table:
         parts = [order[slice(*ends)] for ends in zip(first, last, strict=True)]
         return parts[0] if len(parts) == 1 else np.sort(np.concatenate([order[:0], *parts]))
 
+    def rows(self, name: str, *words: str) -> Array:
+        """Return the rows, in their order, where a category is one of `words`.
+
+        A source writes one kind after the other: then an answer costs as much as is in it.
+        """
+        codes, wanted = self.columns[name], [self.code(name, word) for word in words]
+        if name not in self._ends:
+            self._ends[name] = _ends(codes)
+        last = self._ends[name]
+        if len(last) * _LONG > len(codes):
+            return np.flatnonzero(one_of(codes, wanted))
+        chosen = np.flatnonzero(one_of(codes[last], wanted))
+        runs = zip(np.append(-1, last)[chosen].tolist(), last[chosen].tolist(), strict=True)
+        parts = [np.arange(before + 1, end + 1) for before, end in runs]
+        return parts[0] if len(parts) == 1 else np.concatenate([last[:0], *parts])
+
     def _where_text(self, name: str, wanted: frozenset[str]) -> Array:
         if name not in self._texts:
             index: dict[str | None, list[int]] = {}
@@ -130,6 +152,10 @@ class Table:
         return {}
 
     @cached_property
+    def _ends(self) -> dict[str, Array]:
+        return {}
+
+    @cached_property
     def _texts(self) -> dict[str, dict[str | None, list[int]]]:
         return {}
 
@@ -141,6 +167,11 @@ class Table:
             {name: mask[rows] for name, mask in self.missing.items()},
             self.vocabulary,
         )
+
+
+def _ends(codes: Array) -> Array:
+    """Return the last row of each run of equal codes."""
+    return np.flatnonzero(np.append(codes[1:] != codes[:-1], [True] * bool(len(codes))))
 
 
 def build(

@@ -15,18 +15,18 @@ from analyzer.core.values import replace
 from analyzer.kinds import registry
 from analyzer.kinds.cgroup import paths as cgroup_paths
 from analyzer.kinds.file import dentry_names
-from analyzer.memory.distinct import member, one_of, unique
+from analyzer.memory.distinct import unique
 from analyzer.procfs import cgroup
 from analyzer.snapshot import tables
 from analyzer.sources import facts
 from analyzer.sources.names import Namer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
-    from analyzer.kinds.base import Mask
+    from analyzer.kinds.base import Kind, Mask
     from analyzer.memory.reader import Columns, Memory
     from analyzer.snapshot.tables import Table
     from analyzer.snapshot.value import Snapshot
@@ -47,7 +47,7 @@ def detail(memory: Memory, snapshot: Snapshot, stated: Sequence[str] = ()) -> Sn
     objects = snapshot.tables["objects"]
     everything = np.ones(len(objects), np.bool_)
     described = _described(memory, objects, everything)
-    names = _own_names(memory, described)
+    names = _own_names(memory, described, everything)
     gone = tables.absent(names)
     described = tables.with_columns(described, {"name": names}, {"name": gone})
     told = facts.some(memory, described, stated)
@@ -56,14 +56,17 @@ def detail(memory: Memory, snapshot: Snapshot, stated: Sequence[str] = ()) -> Sn
 
 
 def describe(
-    memory: Memory, snapshot: Snapshot, tasks: Tasks, chosen: Mask, *, cgroups: bool
+    memory: Memory, snapshot: Snapshot, tasks: Tasks, chosen: Mask, *, cgroups: bool, brief: bool
 ) -> Snapshot:
     """Return the snapshot with the `chosen` objects (and all namespaces) described and named.
 
-    With `cgroups`, the tasks get their cgroups and users too.
+    With `cgroups`, the tasks get their cgroups and users too. Where it is `brief`, names that are
+    numbers are told of the chosen objects alone.
     """
     described = _described(memory, snapshot.tables["objects"], chosen)
-    named = _named(memory, snapshot, described, tasks, chosen)
+    numbered = chosen if brief else np.ones_like(chosen)
+    names = _own_names(memory, described, numbered)
+    named = _named(memory, snapshot, described, names, tasks, chosen)
     told = facts.table(memory, named, _with_opened(snapshot, chosen), tasks)
     changed = {**snapshot.tables, "objects": named, "facts": told}
     if cgroups:
@@ -76,9 +79,10 @@ def describe(
 
 def _with_opened(snapshot: Snapshot, chosen: Mask) -> Mask:
     """Add what the chosen files are open on: a descriptor is told with the state of its pipe."""
-    objref = snapshot.tables["objects"]["objref"]
-    file, thing = opened(snapshot)
-    return chosen | member(objref, unique(thing[member(file, objref[chosen])]))
+    _, thing = opened(snapshot, chosen)
+    found = chosen.copy()
+    found[thing - 1] = True
+    return found
 
 
 def _described(memory: Memory, objects: Table, chosen: Mask) -> Table:
@@ -87,8 +91,7 @@ def _described(memory: Memory, objects: Table, chosen: Mask) -> Table:
     for kind in registry().values():
         if kind.describe is None:
             continue
-        mine = objects["kind"] == objects.code("kind", kind.name)
-        rows = np.flatnonzero(mine if kind.namespace else mine & chosen)
+        rows = _rows(objects, kind, None if kind.namespace else chosen)
         for name, values in kind.describe(memory, objects["address"][rows]).items():
             if name not in columns:
                 columns[name] = np.zeros(len(objects), values.dtype)
@@ -98,11 +101,20 @@ def _described(memory: Memory, objects: Table, chosen: Mask) -> Table:
     return tables.with_columns(objects, columns, missing)
 
 
-def _own_names(memory: Memory, objects: Table) -> npt.NDArray[np.object_]:
-    """Return what the memory of the objects themselves tells of their names, None for nothing."""
-    names = np.full(len(objects), None, object)
+def _rows(objects: Table, kind: Kind, chosen: Mask | None) -> npt.NDArray[np.intp]:
+    """Return the rows of a kind, or those of them that are chosen."""
+    rows = objects.rows("kind", kind.name)
+    return rows if chosen is None else rows[chosen[rows]]
+
+
+def _own_names(memory: Memory, objects: Table, numbered: Mask) -> npt.NDArray[np.object_]:
+    """Return what the memory of the objects themselves tells of their names, None for nothing.
+
+    Those that are numbers are told of the `numbered`.
+    """
+    names = np.empty(len(objects), object)
     for kind in registry().values():
-        rows = np.flatnonzero(objects["kind"] == objects.code("kind", kind.name))
+        rows = _rows(objects, kind, numbered if kind.numbered else None)
         if kind.namespace:
             names[rows] = [f"{kind.namespace}:[{ino}]" for ino in objects["ino"][rows].tolist()]
         elif kind.names is not None and len(rows):
@@ -111,8 +123,14 @@ def _own_names(memory: Memory, objects: Table) -> npt.NDArray[np.object_]:
     return names
 
 
-def _named(memory: Memory, snapshot: Snapshot, objects: Table, tasks: Tasks, chosen: Mask) -> Table:
-    names = _own_names(memory, objects)
+def _named(
+    memory: Memory,
+    snapshot: Snapshot,
+    objects: Table,
+    names: npt.NDArray[np.object_],
+    tasks: Tasks,
+    chosen: Mask,
+) -> Table:
     references = snapshot.tables["references"]
     borrowed = _borrowed(references, objects, chosen)
     files = chosen & (objects["kind"] == objects.code("kind", "FILE"))
@@ -176,33 +194,39 @@ def _from_files(relations: Table, names: npt.NDArray[np.object_]) -> None:
 
 def _from_namespaces(references: Table, names: npt.NDArray[np.object_]) -> None:
     """Name the namespace files that have no name yet as /proc would: net:[4026531833]."""
-    holder, target = references["holder"] - 1, references["target"] - 1
-    links = [
-        references["association"] == references.code("association", name)
-        for name in ("nsfs", "nsfs.file")
-    ]
-    namespace = dict(zip(holder[links[0]].tolist(), target[links[0]].tolist(), strict=True))
-    for file, inode in zip(holder[links[1]].tolist(), target[links[1]].tolist(), strict=True):
+    namespace = dict(_pairs(references, "nsfs"))
+    for file, inode in _pairs(references, "nsfs.file"):
         if names[file] is None and inode in namespace:
             names[file] = names[namespace[inode]]
 
 
+def _pairs(references: Table, association: str) -> Iterator[tuple[int, int]]:
+    """Yield holders and targets by an association, by their rows."""
+    at = references.rows("association", association)
+    holder, target = references["holder"][at] - 1, references["target"][at] - 1
+    return zip(holder.tolist(), target.tolist(), strict=True)
+
+
 def _borrowed(references: Table, objects: Table, chosen: Mask) -> npt.NDArray[np.intp]:
     """Return the references by which a file gives its name to what it holds."""
-    kinds = [objects.code("kind", k.name) for k in registry().values() if k.named_by_files]
-    lends = references["holder_kind"] == references.code("holder_kind", "FILE")
-    rows = np.flatnonzero(lends)
-    rows = rows[chosen[references["target"][rows] - 1]]
-    borrowed = one_of(objects["kind"][references["target"][rows] - 1], kinds)
-    return np.compress(borrowed, rows)
+    kinds = [kind.name for kind in registry().values() if kind.named_by_files]
+    borrows = np.zeros_like(chosen)
+    borrows[objects.rows("kind", *kinds)] = True
+    return _by_files(references, chosen & borrows)
+
+
+def _by_files(references: Table, wanted: Mask) -> npt.NDArray[np.intp]:
+    """Return the references from files to the `wanted` objects."""
+    rows = references.rows("holder_kind", "FILE")
+    return rows[wanted[references["target"][rows] - 1]] if wanted.any() else rows[:0]
 
 
 def _holding(references: Table, objects: Table, chosen: Mask) -> npt.NDArray[np.intp]:
     """Return the rows of files by which somebody holds what is named, or its credentials."""
-    target = references["target"] - 1
-    wanted = chosen & ~objects["initial"] | (objects["kind"] == objects.code("kind", "CRED"))
-    by_file = references["holder_kind"] == references.code("holder_kind", "FILE")
-    rows: npt.NDArray[np.intp] = unique(references["holder"][by_file & wanted[target]] - 1)
+    wanted = chosen & ~objects["initial"]
+    wanted[objects.rows("kind", "CRED")] = True
+    held = references["holder"][_by_files(references, wanted)]
+    rows: npt.NDArray[np.intp] = unique(held - 1)
     return rows[:_MOST_HOLDING]
 
 
@@ -217,9 +241,8 @@ def _by_inode(objects: Table, row: int) -> str | None:
 def _askable(references: Table, tasks: Tasks) -> dict[int, int]:
     """Map each descriptor table and mm to a task, by the id that /proc knows it by."""
     shown = dict(zip(tasks.table["tid"].tolist(), tasks.shown.tolist(), strict=True))
-    by_task = references["holder_kind"] == references.code("holder_kind", TASK)
-    which = [references.code("association", name) for name in ("files", "mm")]
-    rows = np.flatnonzero(by_task & one_of(references["association"], which))
+    rows = references.rows("association", "files", "mm")
+    rows = rows[references["holder_kind"][rows] == references.code("holder_kind", TASK)]
     pairs = zip(
         references["target"][rows].tolist(), references["holder"][rows].tolist(), strict=True
     )
@@ -291,7 +314,7 @@ def _homes(memory: Memory, tasks: Tasks, rows: npt.NDArray[np.intp]) -> tuple[Co
 def _with_told(
     table: Table, rows: npt.NDArray[np.intp], told: Mapping[str, Sequence[str | None]]
 ) -> Table:
-    columns = {name: np.full(len(table), None, object) for name in told}
+    columns = {name: np.empty(len(table), object) for name in told}
     for name, texts in told.items():
         columns[name][rows] = texts
     gone = {name: tables.absent(texts) for name, texts in columns.items()}

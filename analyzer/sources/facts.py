@@ -89,7 +89,8 @@ def _of_tasks(tasks: Tasks) -> Iterator[_Stateful]:
 
 def _states(memory: Memory, objects: Table, chosen: Mask) -> Iterator[_Stateful]:
     for kind in registry().values():
-        rows = np.flatnonzero(chosen & (objects["kind"] == objects.code("kind", kind.name)))
+        rows = objects.rows("kind", kind.name)
+        rows = rows[chosen[rows]]
         ref, address = objects["objref"][rows], objects["address"][rows]
         if kind.state is not None and len(rows):
             yield _Stateful(kind.name, ref, address, kind.state)

@@ -169,10 +169,13 @@ def collect(memory: Memory, request: Request) -> Snapshot:
     if not request.question:
         chosen = chosen | relate.ends_in(bare.tables["relations"], len(chosen))
     # An answer to a question names nobody's cgroup.
-    described = describe(memory, bare, reading.tasks, chosen, cgroups=not request.question)
+    listing = request.wanted is not None and not request.question
+    described = describe(
+        memory, bare, reading.tasks, chosen, cgroups=not request.question, brief=listing
+    )
     if not request.question:
         # That of a subtree was seen twice, and its count tells what is missing.
-        return described if request.wanted is None else told(described, chosen)
+        return told(described, chosen) if listing else described
     return _still_held(memory, described, reading, chosen)
 
 

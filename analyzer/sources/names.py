@@ -11,13 +11,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from analyzer.core.pattern import pattern
+from analyzer.memory.distinct import member, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    import numpy as np
     import numpy.typing as npt
 
     from analyzer.snapshot.tables import Table
@@ -40,12 +40,10 @@ class Namer:
     def names(self, wanted: npt.NDArray[np.int64]) -> Names:
         """Return the names of the objrefs that /proc could tell."""
         table = self._references
-        chosen = np.flatnonzero(np.isin(table["target"], wanted))
         found: Names = {}
         for association in ("fd", "exe", "vma"):
-            code = table.code("association", association)
-            rows = chosen[table["association"][chosen] == code]
-            for row in rows:
+            rows = table.rows("association", association)
+            for row in rows[member(table["target"][rows], unique(wanted))]:
                 target = int(table["target"][row])
                 if target not in found:
                     name = self._ask(

@@ -42,3 +42,17 @@ def test_texts_and_categories_are_found_too(table: Table) -> None:
     assert table.where("name", ["\udcff"]).tolist() == [4]
     assert table.where("kind", [table.code("kind", "MM")]).tolist() == [1, 4]
     assert table.where("kind", [table.code("kind", "PIPE")]).tolist() == []
+
+
+@pytest.mark.parametrize("long", [1, 100])
+def test_rows_of_kinds_are_found_in_their_order_in_runs_or_mixed(long: int) -> None:
+    kinds = np.repeat(["MM", "FILE", "PIPE", None, "FILE"], long).astype(object)
+    columns = {"objref": np.arange(len(kinds)) + 1, "kind": kinds}
+    flags = {name: np.zeros(len(kinds), np.bool_) for name in ("initial", "stable")}
+    table = build(SCHEMAS["objects"], {**columns, **flags})
+    for words in (("FILE",), ("MM", "FILE"), ("FILE", "MM"), ("SHM",), ("SHM", "PIPE"), ()):
+        expected = [row for row, kind in enumerate(kinds.tolist()) if kind in words]
+        assert table.rows("kind", *words).tolist() == expected
+    assert build(SCHEMAS["objects"], {}).rows("kind", "FILE").tolist() == []
+    assert table.words_of("kind", kinds == None) == set()  # noqa: E711 - each of them
+    assert table.words_of("kind", np.arange(2 * long)) == {"MM", "FILE"}
