@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 RETRIES: Final = 3
 _NOTHING: Final[Mapping[str, npt.NDArray[Any]]] = MappingProxyType({})
-# Steps that all rings take together; what is longer is followed one ring at a time, in the kernel.
+# Steps that all rings take together: so many, and more where more rings than that go on. What is
+# longer is followed one ring at a time, in the kernel, where a ring costs as much as a step here.
 _COMMON_STEPS: Final = 16
 _MAX_NODES: Final = 1 << 22
 
@@ -142,9 +143,8 @@ def _chains(memory: Memory, heads: U64, ends: U64) -> Elements:
     cursor, previous = first.copy(), heads.copy()
     active = np.flatnonzero(ok & (cursor != ends))
     parts: list[tuple[I64, I64, U64]] = []
-    for step in range(_COMMON_STEPS):
-        if not len(active):
-            break
+    step = 0
+    while len(active) > max(0, step - _COMMON_STEPS):
         links, ok = memory.read(cursor[active], 16)
         words = links.view(np.uint64)
         good = ok & (words[:, 1] == previous[active])
@@ -153,12 +153,13 @@ def _chains(memory: Memory, heads: U64, ends: U64) -> Elements:
         parts.append((active, np.full(len(active), step), cursor[active]))
         previous[active], cursor[active] = cursor[active], following
         active = active[following != ends[active]]
+        step += 1
     for root in active:
         nodes, why = memory.chase(
             int(cursor[root]), int(ends[root]), previous=int(previous[root]), limit=_MAX_NODES
         )
         torn[root] = why != CHASE_END
-        place = np.arange(_COMMON_STEPS, _COMMON_STEPS + len(nodes))
+        place = np.arange(step, step + len(nodes))
         parts.append((np.full(len(nodes), root), place, nodes))
     return _joined(parts, torn)
 

@@ -11,6 +11,7 @@ from analyzer.check import leaks
 from analyzer.core.model import Basis, Verdict
 from analyzer.kinds import _locks, registry
 from analyzer.kinds._recognise import recognised
+from analyzer.memory import walk
 from analyzer.sources import kernel
 from analyzer.sources.expand import expand, owned
 from analyzer.sources.request import Request
@@ -203,3 +204,24 @@ def test_what_is_in_a_freed_context_is_no_lock() -> None:
         locks.append(lock)
     owner, found = _locks.held(fake.memory(), np.array(contexts, np.uint64))
     assert (owner.tolist(), found.tolist()) == ([0], locks[:1])
+
+
+@pytest.mark.parametrize("rings", [1, 3, 40])
+def test_rings_of_any_length_are_followed_to_their_ends(rings: int) -> None:
+    """Many are followed step by step, and the few that are longer one by one."""
+    fake = FakeKernel()
+    lengths = [70, 3, 17, 0, 1, 15, 16, 45][:rings] + [50] * (rings - 8)
+    made = [[fake.room(16) for _ in range(length + 1)] for length in lengths]
+    for heads in made:
+        ring(fake, *heads)
+    memory = fake.memory()
+    found = walk.rings(memory, np.array([heads[0] for heads in made], np.uint64))
+    assert not found.torn.any()
+    for number, heads in enumerate(made):
+        mine = found.owner == number
+        order = np.argsort(found.index[mine])
+        assert found.value[mine][order].tolist() == heads[1:]
+        assert sorted(found.index[mine].tolist()) == [*range(len(heads) - 1)]
+    fake.write(made[0][60] + 8, made[0][60])  # its way back leads elsewhere
+    again = walk.rings(memory, np.array([heads[0] for heads in made], np.uint64))
+    assert np.flatnonzero(again.torn).tolist() == [0]
