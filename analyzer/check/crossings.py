@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer.check.links import association_flags, rows_of
+from analyzer.check.links import rows_of
 from analyzer.check.subtree import INSIDE, OBSERVER, OUTSIDE
 from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK, Impact, Side
@@ -116,8 +116,8 @@ def _owned(snapshot: Snapshot, border: Border) -> Mask:
     own: Mask = border.collected & ~objects["initial"]
     has_mounts = own.copy()
     has_mounts[_of_others(snapshot, border)] = False
-    listed = references["association"] == references.code("association", _HAS)
-    listed &= ~border.by_task
+    listed = references.rows("association", _HAS)
+    listed = listed[~border.by_task[listed]]
     found = own.copy()
     found[border.target_row[listed][has_mounts[border.holder_row[listed]]]] = True
     return found
@@ -126,14 +126,14 @@ def _owned(snapshot: Snapshot, border: Border) -> Mask:
 def _living(snapshot: Snapshot, border: Border) -> tuple[Rows, Rows]:
     """Return tasks, and the mount namespace that each of them lives in, by their rows."""
     references = snapshot.tables["references"]
-    by_set = references["association"] == references.code("association", "nsproxy")
-    homes = _homes()
-    by_space = association_flags(references, lambda a: a.name in homes)
+    by_set, by_space = (
+        references.rows("association", *places) for places in ({"nsproxy"}, _homes())
+    )
     space_of = np.full(len(snapshot.tables["objects"]), -1, np.intp)
-    of_set = by_space & ~border.by_task
+    of_set = by_space[~border.by_task[by_space]]
     space_of[border.holder_row[of_set]] = border.target_row[of_set]
     # /proc does not show the sets: a task itself is in each namespace there.
-    direct, through = by_space & border.by_task, by_set & border.by_task
+    direct, through = (rows[border.by_task[rows]] for rows in (by_space, by_set))
     task = np.concatenate([border.holder_row[direct], border.holder_row[through]])
     space = np.concatenate([border.target_row[direct], space_of[border.target_row[through]]])
     return task[space >= 0], space[space >= 0]

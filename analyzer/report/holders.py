@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.check.links import Way, association_flags, kinds_by_code, reach
+from analyzer.check.links import Way, association_flags, kinds_by_code, reach, ways
 from analyzer.core.model import TASK, Rules, Side
 from analyzer.core.values import NamedTuple, replace
 from analyzer.kinds import associations, registry, title_of
@@ -137,6 +137,8 @@ def holders(
 
     `weight` is what each reference counts for under the rules, per row of references.
     """
+    if not len(rows):
+        return
     wanted = np.zeros(len(snapshot.tables["objects"]), np.bool_)
     wanted[rows] = True
     chosen = np.flatnonzero(border.counted & wanted[border.target_row])
@@ -427,9 +429,9 @@ def _leading(references: Table, border: Border, wanted: Mask) -> Rows:
     if not wanted.any():
         return np.empty(0, np.intp)
     leads = association_flags(references, lambda association: association.leads)
-    by_object = np.flatnonzero(leads & ~border.by_task)
-    back = Way(border.target_row[by_object], border.holder_row[by_object])
-    rows = np.flatnonzero(leads & reach(wanted, [back])[border.target_row])
+    back = Way(border.target_row, border.holder_row)
+    over = ways(references["association"], back, leads & ~border.by_task)
+    rows = np.flatnonzero(leads & reach(wanted, over)[border.target_row])
     return rows[np.argsort(border.target_row[rows], kind="stable")]
 
 

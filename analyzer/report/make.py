@@ -94,7 +94,8 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
         finding.gates for finding in findings
     )
     unsure = incomplete or unplaced or doubtful(crossings)
-    status = _status(verdicts.verdict[gating], leaks=leaks, unsure=unsure)
+    gated = verdicts.verdict[gating]
+    status = _status(gated, leaks=leaks, unsure=unsure)
     consistency = consistency_of(snapshot)
     if consistency is not None and status is Status.UNDECIDED:
         consistency = decided(consistency, objects, unsure=unsure)
@@ -120,7 +121,7 @@ def make(snapshot: Snapshot, verdicts: Verdicts, options: ReportOptions) -> Repo
         inventory=inventory_of(snapshot.meta),
         consistency=consistency,
         incomplete=incomplete,
-        leaks_ignored=_count(codes, _LEAKS) - _count(verdicts.verdict[gating], _LEAKS),
+        leaks_ignored=_count(codes, _LEAKS) - _count(gated, _LEAKS),
         profile=what.profile,
         warnings=_warnings(options.policy, what.used),
         preflight=flight,
@@ -376,7 +377,7 @@ def _summary(verdicts: Verdicts, codes: Array, crossings: Sequence[Crossed]) -> 
         checked=len(codes),
         **{verdict.value: _count(codes, (verdict,)) for verdict in Verdict},
         references=_many(border.counted & (border.reference_side == INSIDE)),
-        unnamed=int(verdicts.unnamed[np.flatnonzero(verdicts.basis == _PROVEN)].clip(min=0).sum()),
+        unnamed=int(verdicts.unnamed[(verdicts.unnamed > 0) & (verdicts.basis == _PROVEN)].sum()),
         crossings={impact.value: crosses[impact] for impact in Impact},
     )
 
@@ -467,10 +468,11 @@ def _holders(
     border, hosts = verdicts.border, snapshot.tables["objects"]["initial"]
     told = np.ones(len(rows), np.bool_)
     if brief:
+        told = ~(hosts & _lived_in(snapshot, border))[rows]
+    if brief and hosts[rows[told]].any():
         ours = ~hosts[border.target_row] | (border.reference_side == INSIDE)
         ours[~border.by_task] |= border.collected[border.holder_row[~border.by_task]]
         border = replace(border, counted=border.counted & ours)
-        told = ~(hosts & _lived_in(snapshot, verdicts.border))[rows]
     found = holders(snapshot, border, verdicts.weight, rows[told])
     return [next(found) if tell else () for tell in told.tolist()]
 

@@ -148,9 +148,9 @@ def _may_hold(
     """Return what may hold an object of the subtree, by its row and whether that is inside."""
     table, border = snapshot.tables["relations"], verdicts.border
     objects, everybody = snapshot.tables["objects"], snapshot.tables["tasks"]
-    if not len(table) or may_hold.RELATION.name not in table.vocabulary["relation"]:
+    rows = table.rows("relation", may_hold.RELATION.name)
+    if not len(rows):
         return {}
-    rows = np.flatnonzero(table["relation"] == table.code("relation", may_hold.RELATION.name))
     tasks = rows_of(everybody["tid"], table["left"][rows])
     targets = rows_of(objects["objref"], table["right"][rows])
     said: dict[tuple[str | int, bool], dict[str, dict[str, None]]] = {}
@@ -180,9 +180,7 @@ def _of_whom(words: str, who: Sequence[str]) -> str:
 def _meets(snapshot: Snapshot) -> Sequence[Sequence[_Row]]:
     """Return the groups of what may be one, of each kind of likeness."""
     table = snapshot.tables["relations"]
-    if not len(table) or alike.RELATION.name not in table.vocabulary["relation"]:
-        return ()
-    rows = np.flatnonzero(table["relation"] == table.code("relation", alike.RELATION.name))
+    rows = table.rows("relation", alike.RELATION.name)
     at = rows_of(snapshot.tables["objects"]["objref"], table["left"][rows])
     groups: dict[tuple[int, bool], list[_Row]] = {}
     for row, left in zip(rows.tolist(), at.tolist(), strict=True):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analyzer.core.values import dataclass, field
-from analyzer.memory.distinct import one_of, unique
+from analyzer.memory.distinct import groups, one_of, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -209,6 +209,12 @@ def build(
         elif mask is not None and mask.any():
             without[spec.name] = mask
     return Table(schema, out, without, words)
+
+
+def rows_by_kind(objects: Table, chosen: Mask) -> dict[str, Array]:
+    """Return the chosen objects by their kinds, of kinds of which there are any."""
+    found = groups(objects["kind"], np.flatnonzero(chosen))
+    return {objects.vocabulary["kind"][code]: rows for code, rows in found.items()}
 
 
 def only_used(table: Table) -> Table:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from analyzer.kinds.base import Kind, Mask
+    from analyzer.kinds.base import Mask
     from analyzer.memory.reader import Columns, Memory
     from analyzer.snapshot.tables import Table
     from analyzer.snapshot.value import Snapshot
@@ -36,6 +36,7 @@ _OF_INODES: Final = ("ino", "dev", "mode")
 _PROC: Final = "/proc"
 _IFMT: Final = 0o170000
 _MOST_HOLDING: Final = 1_000  # files that are named for what they hold
+_NO_ROWS: Final = np.empty(0, np.intp)
 _NUMBERED: Final = {0o140000: "socket", 0o010000: "pipe"}  # inode(7)
 
 
@@ -47,9 +48,7 @@ def detail(memory: Memory, snapshot: Snapshot, stated: Sequence[str] = ()) -> Sn
     objects = snapshot.tables["objects"]
     everything = np.ones(len(objects), np.bool_)
     described = _described(memory, objects, everything)
-    names = _own_names(memory, described, everything)
-    gone = tables.absent(names)
-    described = tables.with_columns(described, {"name": names}, {"name": gone})
+    described = _own_names(memory, described, everything).given(described)
     told = facts.some(memory, described, stated)
     changed = {**snapshot.tables, "objects": described, "facts": told}
     return replace(snapshot, tables=changed)
@@ -88,38 +87,56 @@ def _with_opened(snapshot: Snapshot, chosen: Mask) -> Mask:
 def _described(memory: Memory, objects: Table, chosen: Mask) -> Table:
     columns: dict[str, npt.NDArray[Any]] = {}
     missing: dict[str, Mask] = {}
+    some = tables.rows_by_kind(objects, chosen)
     for kind in registry().values():
-        if kind.describe is None:
+        rows = objects.rows("kind", kind.name) if kind.namespace else some.get(kind.name, _NO_ROWS)
+        if kind.describe is None or not len(rows):
             continue
-        rows = _rows(objects, kind, None if kind.namespace else chosen)
         for name, values in kind.describe(memory, objects["address"][rows]).items():
             if name not in columns:
-                columns[name] = np.zeros(len(objects), values.dtype)
+                columns[name] = np.zeros(len(objects), objects[name].dtype)
                 missing[name] = np.ones(len(objects), np.bool_)
             columns[name][rows] = values
             missing[name][rows] = False
     return tables.with_columns(objects, columns, missing)
 
 
-def _rows(objects: Table, kind: Kind, chosen: Mask | None) -> npt.NDArray[np.intp]:
-    """Return the rows of a kind, or those of them that are chosen."""
-    rows = objects.rows("kind", kind.name)
-    return rows if chosen is None else rows[chosen[rows]]
+class _Names:
+    """Names of objects by their rows; of most there is none, None in `text`."""
+
+    def __init__(self, objects: int) -> None:
+        self.text = np.empty(objects, object)
+        self._known = np.zeros(objects, np.bool_)
+
+    def put(self, rows: npt.NDArray[np.intp], names: Sequence[str | None]) -> None:
+        """Call the objects of some rows so."""
+        self.text[rows] = names
+        self._known[rows] = ~tables.absent(self.text[rows])
+
+    def update(self, names: Mapping[int, str | None]) -> None:
+        """Call objects so, by their rows."""
+        self.put(np.fromiter(names, np.intp, len(names)), list(names.values()))
+
+    def given(self, objects: Table) -> Table:
+        """Return the objects with these names."""
+        return tables.with_columns(objects, {"name": self.text}, {"name": ~self._known})
 
 
-def _own_names(memory: Memory, objects: Table, numbered: Mask) -> npt.NDArray[np.object_]:
-    """Return what the memory of the objects themselves tells of their names, None for nothing.
+def _own_names(memory: Memory, objects: Table, numbered: Mask) -> _Names:
+    """Return what the memory of the objects themselves tells of their names.
 
     Those that are numbers are told of the `numbered`.
     """
-    names = np.empty(len(objects), object)
+    names = _Names(len(objects))
     for kind in registry().values():
-        rows = _rows(objects, kind, numbered if kind.numbered else None)
+        rows = objects.rows("kind", kind.name)
         if kind.namespace:
-            names[rows] = [f"{kind.namespace}:[{ino}]" for ino in objects["ino"][rows].tolist()]
+            words = [f"{kind.namespace}:[{ino}]" for ino in objects["ino"][rows].tolist()]
+            names.put(rows, words)
         elif kind.names is not None and len(rows):
+            rows = rows[numbered[rows]] if kind.numbered else rows
             found = kind.names(memory, objects["address"][rows])
-            names[rows] = [name or None for name in found]
+            names.put(rows, [name or None for name in found])
     return names
 
 
@@ -127,7 +144,7 @@ def _named(
     memory: Memory,
     snapshot: Snapshot,
     objects: Table,
-    names: npt.NDArray[np.object_],
+    names: _Names,
     tasks: Tasks,
     chosen: Mask,
 ) -> Table:
@@ -138,21 +155,19 @@ def _named(
     files[_holding(references, objects, chosen)] = True
     if files.any():
         namer = Namer(references, _askable(references, tasks), _PROC)
-        for objref, name in namer.names(objects["objref"][files]).items():
-            names[objref - 1] = name
-    names[files] = [
-        name or _by_inode(objects, int(row))
-        for row, name in zip(np.flatnonzero(files), names[files], strict=True)
-    ]
-    _from_dentries(memory, objects, names, np.flatnonzero(files))
+        found = namer.names(objects["objref"][files])
+        names.update({objref - 1: name for objref, name in found.items()})
+    rows = np.flatnonzero(files)
+    told = zip(rows.tolist(), names.text[rows].tolist(), strict=True)
+    names.put(rows, [name or _by_inode(objects, row) for row, name in told])
+    _from_dentries(memory, objects, names, rows)
     _from_namespaces(references, names)
-    for row in borrowed.tolist():
-        target = references["target"][row] - 1
-        names[target] = names[target] or names[references["holder"][row] - 1]
+    lent: dict[int, str | None] = {}
+    for file, target in _pairs(references, borrowed):
+        lent[target] = lent.get(target) or names.text[target] or names.text[file]
+    names.update(lent)
     _from_files(snapshot.tables["relations"], names)
-    gone = tables.absent(names)
-    named = tables.with_columns(objects, {"name": names}, {"name": gone})
-    return _with_inodes(memory, named, references, borrowed)
+    return _with_inodes(memory, names.given(objects), references, borrowed)
 
 
 def _with_inodes(
@@ -173,36 +188,36 @@ def _with_inodes(
 
 
 def _from_dentries(
-    memory: Memory, objects: Table, names: npt.NDArray[np.object_], files: npt.NDArray[np.intp]
+    memory: Memory, objects: Table, names: _Names, files: npt.NDArray[np.intp]
 ) -> None:
     """Name the files that /proc shows to nobody (in a queue, a ring, a segment) from memory."""
-    rows = files[np.array([name is None for name in names[files]], np.bool_)]
+    rows = files[tables.absent(names.text[files])]
     found = dentry_names(memory, objects["address"][rows])
     gone = objects.known("deleted")[rows] & objects["deleted"][rows]
-    for row, name, deleted in zip(rows.tolist(), found, gone.tolist(), strict=True):
-        names[row] = f"{name} (deleted)" if name and deleted else name or None
+    told = zip(found, gone.tolist(), strict=True)
+    names.put(rows, [f"{n} (deleted)" if n and deleted else n or None for n, deleted in told])
 
 
-def _from_files(relations: Table, names: npt.NDArray[np.object_]) -> None:
+def _from_files(relations: Table, names: _Names) -> None:
     """Call an inode what an open file of it is called: that path has its mounts in it."""
-    by_file = relations["left_kind"] == relations.code("left_kind", "FILE")
-    of_inode = relations["right_kind"] == relations.code("right_kind", "INODE")
-    rows = np.flatnonzero(by_file & of_inode)
-    for left, right in zip(relations["left"][rows], relations["right"][rows], strict=True):
-        names[right - 1] = names[left - 1] or names[right - 1]
+    rows = relations.rows("right_kind", "INODE")
+    rows = rows[relations["left_kind"][rows] == relations.code("left_kind", "FILE")]
+    left, right = relations["left"][rows] - 1, relations["right"][rows] - 1
+    told = zip(right.tolist(), names.text[left].tolist(), strict=True)
+    names.update({inode: name for inode, name in told if name})
 
 
-def _from_namespaces(references: Table, names: npt.NDArray[np.object_]) -> None:
+def _from_namespaces(references: Table, names: _Names) -> None:
     """Name the namespace files that have no name yet as /proc would: net:[4026531833]."""
-    namespace = dict(_pairs(references, "nsfs"))
-    for file, inode in _pairs(references, "nsfs.file"):
-        if names[file] is None and inode in namespace:
-            names[file] = names[namespace[inode]]
+    opens, shows = (references.rows("association", name) for name in ("nsfs.file", "nsfs"))
+    namespace = dict(_pairs(references, shows))
+    files = {file: namespace.get(inode) for file, inode in _pairs(references, opens)}
+    unnamed = {f: at for f, at in files.items() if at is not None and names.text[f] is None}
+    names.update({file: names.text[at] for file, at in unnamed.items()})
 
 
-def _pairs(references: Table, association: str) -> Iterator[tuple[int, int]]:
-    """Yield holders and targets by an association, by their rows."""
-    at = references.rows("association", association)
+def _pairs(references: Table, at: npt.NDArray[np.intp]) -> Iterator[tuple[int, int]]:
+    """Yield the holders and targets of references, by their rows."""
     holder, target = references["holder"][at] - 1, references["target"][at] - 1
     return zip(holder.tolist(), target.tolist(), strict=True)
 
@@ -232,9 +247,8 @@ def _holding(references: Table, objects: Table, chosen: Mask) -> npt.NDArray[np.
 
 def _by_inode(objects: Table, row: int) -> str | None:
     """Name a pipe or socket that /proc does not show to us by its inode, as /proc would."""
-    if not objects.known("mode")[row]:
-        return None
-    word = _NUMBERED.get(int(objects["mode"][row]) & _IFMT)
+    mode = objects.value("mode", row)
+    word = None if mode is None else _NUMBERED.get(mode & _IFMT)
     return f"{word}:[{int(objects['ino'][row])}]" if word else None
 
 

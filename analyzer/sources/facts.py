@@ -88,9 +88,9 @@ def _of_tasks(tasks: Tasks) -> Iterator[_Stateful]:
 
 
 def _states(memory: Memory, objects: Table, chosen: Mask) -> Iterator[_Stateful]:
+    some = tables.rows_by_kind(objects, chosen)
     for kind in registry().values():
-        rows = objects.rows("kind", kind.name)
-        rows = rows[chosen[rows]]
+        rows = some.get(kind.name, _NO_ROWS)
         ref, address = objects["objref"][rows], objects["address"][rows]
         if kind.state is not None and len(rows):
             yield _Stateful(kind.name, ref, address, kind.state)
