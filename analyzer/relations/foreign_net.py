@@ -81,9 +81,11 @@ class _Members:
         What only sockets lead to is of the subtree by their references, whoever lives there.
         """
         at = np.flatnonzero(chosen & (net == self._host))
-        yield "NET_NS", net[at], at
+        if len(at):
+            yield "NET_NS", net[at], at
         at = np.flatnonzero(chosen & (net != self._host) & member(net, self._net))
-        yield TASK, self._task[np.searchsorted(self._net, net[at])], at
+        if len(at):
+            yield TASK, self._task[np.searchsorted(self._net, net[at])], at
 
 
 def _from_proc(shown: Shown) -> Iterator[Tied]:

@@ -216,6 +216,8 @@ def _matter(
 
 
 def _meets(relation: Relation, parts: Sequence[Related], ours: Mask, *, host: bool) -> Mask:
+    if not (host or ours.any()):
+        return ours  # nobody of the subtree is anywhere there
     right = np.concatenate([part.right for part in parts])
     meeting, at = np.unique(right, return_inverse=True)
     count = np.bincount(at, minlength=len(meeting))
