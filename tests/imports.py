@@ -16,14 +16,14 @@ ROOT: Final = Path(__file__).parents[1]
 HEAVY: Final = {"numpy", "pandas", "pyarrow", "networkx", "matplotlib"}
 # Of the standard library, what takes milliseconds to import.
 SLOW: Final = {
-    "_hashlib", "asyncio", "dataclasses", "email", "html", "http", "importlib.metadata", "logging",
-    "multiprocessing", "numpy.typing", "pathlib", "random", "secrets", "shutil",
-    "statistics", "subprocess", "tempfile", "tomllib", "unittest", "urllib", "uuid", "xml",
+    "_hashlib", "asyncio", "dataclasses", "email", "glob", "html", "http", "importlib.metadata",
+    "logging", "multiprocessing", "numpy.typing", "pathlib", "random", "secrets", "shutil",
+    "signal", "statistics", "subprocess", "tempfile", "threading", "tomllib", "unittest", "urllib",
+    "uuid", "xml",
 }  # fmt: skip
 ROOMS: Final = {"cli", "core"}
 READING: Final = ROOMS | {
-    "check", "kinds", "memory", "procfs", "relations", "report", "snapshot", "sources", "subjects",
-    "writers",
+    "check", "kinds", "memory", "procfs", "relations", "report", "snapshot", "sources", "writers",
 }  # fmt: skip
 
 _TELLS: Final = """

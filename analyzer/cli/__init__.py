@@ -8,13 +8,12 @@ SIGHUP 129 (all three clean up first), a reader that went away 141 and no word, 
 
 from __future__ import annotations
 
+import _signal as signal  # what `signal` is made of: that would import a good deal more
 import contextlib
 import gc
 import importlib
 import os
-import signal
 import sys
-import threading
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,26 +68,25 @@ class EndedError(BaseException):
     """SIGTERM or SIGHUP: no failure, as KeyboardInterrupt is none."""
 
     def __init__(self, number: int) -> None:
-        """Be of the signal of this number, and called so."""
-        super().__init__(signal.Signals(number).name)
+        """Be of the signal of this number."""
+        super().__init__(number)
         self.signal = number
 
 
 @contextlib.contextmanager
 def _cleaning_up() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end the block as SIGINT does; what is ignored (nohup) stays so."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    ours = [number for number, handler in before.items() if handler == signal.SIG_DFL]
     try:
-        for number, handler in before.items():
-            if handler is signal.SIG_DFL:
+        with contextlib.suppress(ValueError):  # not the main thread: signals are not ours
+            for number in ours:
                 signal.signal(number, _end)
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        with contextlib.suppress(ValueError):
+            for number in ours:
+                signal.signal(number, signal.SIG_DFL)
 
 
 def _end(number: int, _: object) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import sys
@@ -134,6 +133,8 @@ def newest_snapshot() -> str:
 
     BadInputError when there is none.
     """
+    import glob
+
     found = [path for path in glob.glob("*.crz") if os.path.isfile(path)]
     if not found:
         raise BadInputError(

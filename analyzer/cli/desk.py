@@ -8,7 +8,6 @@ owner, by a process that has not looked at it, and that knows where to (`to_file
 from __future__ import annotations
 
 import contextlib
-import glob
 import json
 import os
 import resource
@@ -161,6 +160,8 @@ def _opened(name: str) -> IO[bytes] | int | CranalyzeError:
 
 def _needed(inputs: Iterable[str]) -> list[str]:
     """Return what is read later: the rest of the program, and the folders among the inputs."""
+    import glob
+
     folders = [name for name in inputs if name != "-" and os.path.isdir(name)]
     first = [path for name in folders for path in sorted(glob.glob(f"{name}/[0-9]*/stat"))[:1]]
     # With -m the folder that we are in is in the path, too; the program is elsewhere, or __file__.

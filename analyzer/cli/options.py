@@ -31,7 +31,7 @@ class Described(StrEnum):
 
 
 class Membership(StrEnum):
-    """Who belongs to a subject; the values of `analyzer.subjects.MEMBERS`."""
+    """Who belongs to a subject; the values of `analyzer.core.model.MEMBERS`."""
 
     DESCENT = "descent"
     CGROUP = "cgroup"

@@ -10,6 +10,8 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.errors import BadInputError, TargetVanishedError, no_such
+from analyzer.core.model import MEMBERS
+from analyzer.core.text import is_pid
 from analyzer.core.values import dataclass, replace
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ class Target:
 
     Without either it is of the machine, or of what it was taken of. `label` is how it was named; a
     snapshot that is taken of it keeps that. `names` are selectors that are still to be found, and
-    `members` how who belongs to them is told (`analyzer.subjects.MEMBERS`).
+    `members` how who belongs to them is told (`analyzer.core.model.MEMBERS`).
     """
 
     pid: int | None
@@ -54,22 +56,22 @@ class Target:
         The pids of a dump, or a snapshot, are another machine's: kernel.pid_max of this one says
         nothing of them.
         """
-        from analyzer import subjects
-
-        if members not in subjects.MEMBERS:
-            raise no_such("no way to be a member", members, subjects.MEMBERS)
+        if members not in MEMBERS:
+            raise no_such("no way to be a member", members, MEMBERS)
         given = [text] if isinstance(text, str) else list(dict.fromkeys(text or ()))
         if not given:
             return cls(None, HOST)
         if len(given) > _MOST:
             raise BadInputError(f"{len(given):,} subjects: more than {_MOST:,} are not one")
         for one in given:
-            if subjects.is_pid(one):
+            if is_pid(one):
                 _pid(one, of_dump=of_dump)
             else:
+                from analyzer import subjects  # most are named by a pid
+
                 subjects.understood(one)
         label = " ".join(given)
-        if len(given) == 1 and subjects.is_pid(given[0]) and members == "descent":
+        if len(given) == 1 and is_pid(given[0]) and members == "descent":
             return cls(int(given[0]), label)
         return cls(None, label, tuple(given), members)
 
@@ -132,7 +134,7 @@ class Target:
         from analyzer import subjects
 
         return bool(self.names) and not any(
-            subjects.is_pid(name) or name == subjects.SELF for name in self.names
+            is_pid(name) or name == subjects.SELF for name in self.names
         )
 
     def again(self, request: Request) -> Request:

@@ -6,8 +6,6 @@ The rest is in the extra `[all]`; whoever lacks a part of it is told which, and 
 
 from __future__ import annotations
 
-import importlib.util
-import shlex
 import sys
 from typing import Final
 
@@ -35,6 +33,8 @@ def need(what: str, *packages: str) -> None:
 
 def missing(what: str, *packages: str) -> str:
     """Return the line that says what is not installed, and how it will be."""
+    import shlex
+
     verb = "is" if len(packages) == 1 else "are"
     return (
         f"{what} needs {' and '.join(packages)}, which {verb} not installed here: "
@@ -50,7 +50,9 @@ def _installer() -> list[str]:
 
 
 def _there(name: str) -> bool:
+    from importlib.util import find_spec
+
     try:
-        return importlib.util.find_spec(name) is not None
+        return find_spec(name) is not None
     except (ImportError, ValueError):  # a part of it, or one that hides itself
         return False

@@ -11,13 +11,12 @@ replaced without `force`.
 
 from __future__ import annotations
 
+import _signal as signal  # what `signal` is made of: that would import a good deal more
 import contextlib
 import errno
 import os
 import select
-import signal
 import stat
-import threading
 from typing import IO, TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError
@@ -26,9 +25,7 @@ from analyzer.core.text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""The signals that end a run, and after which it still cleans up."""
-
+_ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # after these we still clean up
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW: Final = os.O_WRONLY | os.O_CLOEXEC
 _BY_NUMBER: Final = "/proc/self/fd/{}"  # there may be no /proc
@@ -155,11 +152,8 @@ def _put_in_place(folder: int, temporary: str, name: str, *, force: bool) -> Non
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let no signal of ENDINGS come between the steps of the block: it arrives after it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
+    """Let no signal that ends a run come between the steps of the block: it arrives after it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)
     try:
         yield
     finally:

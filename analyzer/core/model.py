@@ -112,6 +112,9 @@ RulesName = Literal["modern", "linux-cr", "seed"]
 SourceName = Literal["auto", "kernel", "procfs"]
 """What a snapshot may be asked of: the keys of `analyzer.sources.SOURCES`."""
 
+MEMBERS: Final = ("descent", "cgroup", "pidns")
+"""What makes a process a member: that it descends from a root, its cgroup, its pid namespace."""
+
 Kept = Literal["border", "host"]
 """How much of a machine a snapshot keeps."""
 

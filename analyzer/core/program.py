@@ -9,7 +9,6 @@ of sudo. So what is printed is the command that works here. What is written once
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from typing import Final
 
@@ -23,6 +22,7 @@ _SECURE_PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 def command(*, sudo: bool) -> str:
     """Return what to type to start this program again, in any folder; with `sudo` as root."""
+    import shlex
     import shutil
 
     path = _script()

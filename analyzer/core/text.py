@@ -37,6 +37,11 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 
+def is_pid(text: str) -> bool:
+    """Tell whether somebody names a process by its number."""
+    return text.isascii() and text.isdecimal()
+
+
 def valid(text: str) -> str:
     r"""Return `text` as valid Unicode: a byte that is no UTF-8 becomes ``\xNN``, all else stays."""
     if not any("\ud800" <= char <= "\udfff" for char in text):

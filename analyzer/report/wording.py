@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -312,7 +311,10 @@ def mend(one: Crossed, pid: int) -> str:
     thing, outside = one.thing, {task.tgid for tie in one.of(Side.OUTSIDE) for task in tie.tasks}
     named = not one.alike and (thing.name or "").startswith("/")
     known: dict[str, object] = {"pid": pid}
-    known |= {"path": shlex.quote(thing.name or "")} if named else {}
+    if named:
+        from shlex import quote
+
+        known["path"] = quote(thing.name or "")
     known |= {"other": outside.pop()} if len(outside) == 1 else {}
     how = thing.role or one.impact.value
     return f"{thing.words}: {relations()[one.relation].mend(how, **known)}"

@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError, nearest
-from analyzer.core.text import printable
+from analyzer.core.text import is_pid, printable
 from analyzer.core.values import dataclass, replace
 from analyzer.subjects import unit as units
 from analyzer.subjects.base import (
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from analyzer.subjects.base import Form, Machine, Process, Test
 
 SELF: Final = "self"
-MEMBERS: Final = ("descent", "cgroup", "pidns")
-"""What makes a process a member: that it descends from a root, its cgroup, its pid namespace."""
-
 _WRAPPERS: Final = frozenset({"sudo", "su", "doas", "runuser", "env", "timeout", "time", "nice"})
 _LONGEST: Final = 4096
 
@@ -58,11 +55,6 @@ def families() -> Mapping[str, Family]:
 def forms() -> list[Form]:
     """Return every way to name a subject by a selector."""
     return [form for family in families().values() for form in family.forms]
-
-
-def is_pid(text: str) -> bool:
-    """Tell whether somebody names a process by its number."""
-    return text.isascii() and text.isdecimal()
 
 
 def understood(text: str) -> None:
@@ -230,13 +222,11 @@ def _in_space(one: Subject, machine: Machine) -> Test:
 
 
 __all__ = [
-    "MEMBERS",
     "Members",
     "Subject",
     "every",
     "families",
     "forms",
-    "is_pid",
     "members",
     "resolve",
     "understood",

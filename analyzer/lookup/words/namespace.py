@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -66,7 +65,9 @@ def linked(target: str, links: str) -> bool:
 
 
 def _targets(links: str) -> frozenset[str]:
-    return frozenset(map(_target, glob.iglob(f"/proc/[0-9]*/{links}")))
+    from glob import iglob  # most words need none
+
+    return frozenset(map(_target, iglob(f"/proc/[0-9]*/{links}")))
 
 
 def _target(link: str) -> str:
