@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from array import array
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
@@ -70,13 +70,15 @@ class Frozen:
 
     `helper` is the process that holds them, an observer as we are. `seconds`, the time from the
     first stop to the last release, and `expired`, whether all was let go before we were done, are
-    known at the end.
+    known once it was let go.
     """
 
-    tids: frozenset[int]
-    left: tuple[Left, ...]
+    pid: int
     helper: int
     stop: Callable[[], Outcomes] = field(repr=False)
+    free: Callable[[], tuple[bool, float]] = field(repr=False)
+    tids: frozenset[int] = frozenset()
+    left: tuple[Left, ...] = ()
     seconds: float = 0.0
     expired: bool = False
 
@@ -86,10 +88,20 @@ class Frozen:
         return frozenset(one.tid for one in self.left if one.effect == _BLOCKED)
 
     def renew(self) -> None:
-        """Look for threads that were not there, or not seen, before, and stop them too."""
+        """Look for threads that were not there, or not seen, before, and stop them too.
+
+        Raises FreezeError for a tree that forks faster than it can be stopped, or that holds up
+        ptrace(2); NotPermittedError when none of it may be traced; and what listing them raises.
+        """
         outcomes = self.stop()
         self.tids = frozenset(tid for tid, (what, _) in outcomes.items() if what == tracer.STOPPED)
         self.left = tuple(filter(None, (_left(tid, *one) for tid, one in outcomes.items())))
+        _require_any(self.pid, self)
+
+    def let_go(self) -> None:
+        """Let everything go on, until it is stopped anew."""
+        if not self.expired:
+            self.expired, self.seconds = self.free()
 
     def gaps(self) -> list[dict[str, object]]:
         """Return the rows of the table of gaps that tell what was not stopped."""
@@ -115,33 +127,39 @@ def _threads(tids: list[int]) -> str:
 
 
 @contextmanager
-def frozen(
+def frozen(pid: int, subtree: Callable[[], Iterable[int]], **limits: float) -> Iterator[Frozen]:
+    """Hold the subtree of process `pid` still inside the with-block; see `at_hand`.
+
+    Raises what `Frozen.renew` does.
+    """
+    with at_hand(pid, subtree, **limits) as held:
+        held.renew()
+        yield held
+
+
+@contextmanager
+def at_hand(
     pid: int,
     subtree: Callable[[], Iterable[int]],
     *,
     timeout: float = 0.2,
     limit: float = 10.0,
 ) -> Iterator[Frozen]:
-    """Hold the subtree of process `pid` still inside the with-block.
+    """Have at hand what stops the subtree of process `pid`: nothing is stopped before `renew`.
 
     `subtree` lists its threads anew at each call, by the ids that we know them by; ourselves it may
     list or not. A thread has `timeout` seconds to stop, else it is left. After `limit` seconds all
-    go on, whatever we do. Do nothing in the block that waits for somebody: a file server or a pager
-    may be among those who stand still.
-
-    Raises FreezeError for a tree that forks faster than it can be stopped, or that holds up
-    ptrace(2); NotPermittedError when none of it may be traced; and what `subtree` raises.
+    go on, whatever we do, and at the end of the block. Do nothing while they stand still that waits
+    for somebody: a file server or a pager may be among them.
     """
     with _Helper(timeout, limit) as helper:
         known: Outcomes = {}
         stop = partial(_stop_all, helper, pid, subtree, timeout, known)
-        held = Frozen(frozenset(), (), helper.pid, stop)
-        held.renew()
-        _require_any(pid, held)
+        held = Frozen(pid, helper.pid, stop, partial(_free, helper, known))
         try:
             yield held
         finally:
-            held.expired, held.seconds = helper.release()
+            held.let_go()
 
 
 def descendants(pid: int) -> list[int]:
@@ -198,6 +216,11 @@ def _stop_all(
         f"the tree of pid {pid} forks faster than it can be stopped: {len(known)} threads were, and"
         " there were ever more; all run again; try without --freeze"
     )
+
+
+def _free(helper: _Helper, known: Outcomes) -> tuple[bool, float]:
+    known.clear()
+    return helper.release()
 
 
 def _left(tid: int, what: int, detail: int) -> Left | None:
@@ -275,18 +298,21 @@ class _Helper:
         except BrokenPipeError:
             raise _ended() from None
         flat = self._answer()
-        if flat is None or tracer.FINAL in flat[:1]:
+        if flat is None or tracer.LET_GO in flat[:1]:
             raise _ended()
         return zip(flat[0::3], flat[1::3], flat[2::3], strict=True)
 
     def release(self) -> tuple[bool, float]:
         """Let everything go on; return whether that had been done already, and the time held."""
-        self._hang_up()
         try:
-            final = self._answer()
+            with suppress(BrokenPipeError):  # it has ended, its last words are there
+                tracer.send(self._pipe("stdin").fileno(), array("i", [tracer.LET_GO]))
+            said = self._answer()
         except FreezeError:
-            final = None
-        return (True, 0.0) if final is None else (bool(final[1]), final[2] / 1e6)
+            said = None
+        if said is None or tracer.LET_GO not in said[:1]:
+            return True, 0.0
+        return bool(said[1]), said[2] / 1e6
 
     def _answer(self) -> array[int] | None:
         until = time.monotonic() + self._timeout + _SLACK

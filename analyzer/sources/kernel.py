@@ -183,7 +183,6 @@ def _taken(memory: Memory, request: Request) -> tuple[Snapshot, _Reading]:
     """Return what was read, and the reading without the columns that nobody asks for any more."""
     with samples(memory, file_types()), held_still(memory, request) as held:
         passes, reading, second = _settled(memory, request, held)
-        reading = replace(reading, related=_related_again(memory, request, reading))
     # What is compared no more makes room for the tables.
     reading = replace(reading, own=reading.own.outline, whole=_NOTHING)
     second = replace(second, again=second.again.outline)
@@ -211,19 +210,17 @@ def _still_held(memory: Memory, snapshot: Snapshot, reading: _Reading, chosen: M
 
 
 def held_still(memory: Memory, request: Request) -> AbstractContextManager[Frozen | None]:
-    """Hold the subtree still, if that is asked for; errors as `freeze.frozen`."""
+    """Have at hand what holds the subtree still, if that is asked for."""
     if not request.freeze or request.pid is None:
         return nullcontext()
-    from analyzer.sources.freeze import frozen
+    from analyzer.sources.freeze import at_hand
 
     def threads() -> Iterable[int]:
         tasks = task_list.settled(memory, request.pid)
         inside = member(tasks.address, subtree(memory.engine, tasks, request.pid, request.others()))
         return [tid for tid in tasks.local[inside].tolist() if tid]
 
-    threads()  # what cannot be a subject is refused before anything is stopped
-    relations()  # nor does anybody wait until these are imported
-    return frozen(request.pid, threads)
+    return at_hand(request.pid, threads)
 
 
 def _settled(
@@ -241,21 +238,30 @@ def _settled(
     helpers = frozenset({held.helper}) if held else frozenset()
     until = time.monotonic() + _PATIENCE
     passes = 0
+    before = _read(memory, request, helpers) if held else None
     while True:
         passes += 1
         request.progress(f"reading, pass {passes}")
-        reading = _read(memory, request, helpers)
+        if held:
+            held.renew()
+        if before is not None and not before.own.torn and not before.tasks.torn:
+            reading = replace(before, pulse=pulse(memory, before.who, before.inside))
+        else:
+            reading = _read(memory, request, helpers)
         second = _read_again(memory, request, reading, helpers)
         if second.quiet and not second.still and request.pid is not None:
             second = _read_again(memory, request, reading, helpers)
         last = passes == READINGS or time.monotonic() > until or request.pid is None
-        if request.pid is not None and (second.quiet or last):
-            reading, second = _verified(memory, reading, second)
+        if second.quiet or last:
+            reading = replace(reading, related=_related_again(memory, request, reading))
+            if held:
+                held.let_go()
+            if request.pid is not None:
+                reading, second = _verified(memory, reading, second)
         if last or (second.quiet and not second.doubtful.any()):
             return passes, reading, second
+        before = None
         del reading, second  # their columns are large
-        if held:
-            held.renew()
 
 
 def _related_again(memory: Memory, request: Request, reading: _Reading) -> Found:

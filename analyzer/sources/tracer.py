@@ -5,9 +5,10 @@ reaches (a tracee in the middle of execve(2) holds the lock that PTRACE_SEIZE ta
 has to let go when the one that asked hangs, is stopped or dies. Whatever ends it, the kernel
 detaches what it has stopped (ptrace(2), "If the tracer dies").
 
-Messages are arrays of native 32-bit integers behind their length. In: thread ids to stop, or none
-to ask who slipped away; the end of the stream says to let go. Out: for each thread id its outcome
-and a detail; at last FINAL, whether it let go by itself, and the time held, in microseconds.
+Messages are arrays of native 32-bit integers behind their length. In: thread ids to stop, none to
+ask who slipped away, or LET_GO to let all go on until others are to stop; the end of the stream
+lets go for good. Out: for each thread id its outcome and a detail; where it let go, LET_GO, whether
+it did so by itself, and the time held until then, in microseconds.
 
 A stop is looked at and never collected (WNOWAIT): a collected one would lose the signal that it is
 about if the tracer died then.
@@ -28,7 +29,7 @@ from typing import Final
 STOPPED, ENDED, GONE, TRACED, REFUSED, STUCK = range(6)
 """The outcomes; the details: of TRACED the tracer's pid, of REFUSED the errno, of STUCK the state
 letter. ENDED threads are listed still, GONE ones are not."""
-FINAL: Final = -1
+LET_GO: Final = -1
 
 # include/uapi/linux/ptrace.h. Children that a thread makes once it is attached are attached too.
 _DETACH, _SEIZE, _INTERRUPT = 17, 0x4206, 0x4207
@@ -55,6 +56,7 @@ class Tracer:
         self._timeout = timeout
         self._held: dict[int, int] = {}
         self._ended: set[int] = set()
+        self._seconds = 0.0
         self.first = 0.0
 
     def stop(self, tids: array[int]) -> array[int]:
@@ -81,11 +83,18 @@ class Tracer:
             self._held.pop(tid, None)
         return array("i", [number for tid in gone for number in (tid, GONE, 0)])
 
-    def release(self) -> None:
-        """Let everything that was stopped go on, with the signal that it was stopped at."""
+    def release(self, *, expired: bool = False) -> array[int]:
+        """Let everything that was stopped go on, with the signal that it was stopped at.
+
+        Returns what is said of it.
+        """
         for tid, number in self._held.items():
             _ptrace(_DETACH, tid, 0, number)
         self._held.clear()
+        self._ended.clear()
+        self._seconds += time.monotonic() - self.first if self.first else 0.0
+        self.first = 0.0
+        return array("i", [LET_GO, int(expired), int(self._seconds * 1e6)])
 
     def _await(self, waiting: list[int]) -> list[tuple[int, int, int]]:
         rows: list[tuple[int, int, int]] = []
@@ -212,17 +221,17 @@ def _serve(tracer: Tracer, limit: float) -> bool:
             return True
         if tids is None:
             return False
-        send(1, tracer.stop(tids) if tids else tracer.slipped())
+        if LET_GO in tids[:1]:
+            send(1, tracer.release())
+        else:
+            send(1, tracer.stop(tids) if tids else tracer.slipped())
 
 
 def main() -> None:
     """Serve the process that is the first argument: timeout and limit follow, in seconds."""
     _die_with(int(sys.argv[1]))
     tracer = Tracer(float(sys.argv[2]))
-    expired = _serve(tracer, float(sys.argv[3]))
-    tracer.release()
-    held = time.monotonic() - tracer.first if tracer.first else 0.0
-    send(1, array("i", [FINAL, int(expired), int(held * 1e6)]))
+    send(1, tracer.release(expired=_serve(tracer, float(sys.argv[3]))))
 
 
 if __name__ == "__main__":
