@@ -2,7 +2,9 @@
 
 Nothing is atomic, so the subtree is read three times: first the references of all tasks and the
 counts of the objects, then twice the subtree's references and the counts again. If none of its
-tasks ran between the first two, since they slept or were held still (`freeze.py`), two are enough.
+tasks ran between the first two, since they slept, two are enough. What is to be held still
+(`freeze.py`) is read once before that: if the subtree has all the same then, and none ran while
+that was asked, it is let go at once. If not, all is read anew while it stands still.
 Then those outside that hold what the subtree holds are asked once more (`verify.py`). If a count
 moved, or who holds an object, all is read anew, up to three times; what moves even then is
 unstable.
@@ -33,7 +35,6 @@ from analyzer.kinds._initial import hosts
 from analyzer.kinds._recognise import samples
 from analyzer.kinds.base import Judged
 from analyzer.memory.distinct import member, one_of, unique
-from analyzer.relations import relations
 from analyzer.snapshot import tables
 from analyzer.snapshot.addresses import told
 from analyzer.snapshot.source import KERNEL, VMCORE
@@ -236,22 +237,20 @@ def _settled(
         reading = _read(memory, request)
         return 1, reading, _standing(memory, reading)
     helpers = frozenset({held.helper}) if held else frozenset()
+    before = _beforehand(memory, request, helpers) if held else None
     until = time.monotonic() + _PATIENCE
     passes = 0
-    before = _read(memory, request, helpers) if held else None
     while True:
         passes += 1
         request.progress(f"reading, pass {passes}")
         if held:
             held.renew()
-        if before is not None and not before.own.torn and not before.tasks.torn:
-            reading = replace(before, pulse=pulse(memory, before.who, before.inside))
-        else:
-            reading = _read(memory, request, helpers)
+        reading = _held(memory, before) if before else _read(memory, request, helpers)
         second = _read_again(memory, request, reading, helpers)
         if second.quiet and not second.still and request.pid is not None:
             second = _read_again(memory, request, reading, helpers)
-        last = passes == READINGS or time.monotonic() > until or request.pid is None
+        late = passes == READINGS or time.monotonic() > until
+        last = request.pid is None or (late and not before)
         if second.quiet or last:
             reading = replace(reading, related=_related_again(memory, request, reading))
             if held:
@@ -260,8 +259,19 @@ def _settled(
                 reading, second = _verified(memory, reading, second)
         if last or (second.quiet and not second.doubtful.any()):
             return passes, reading, second
-        before = None
         del reading, second  # their columns are large
+        before = None
+
+
+def _beforehand(memory: Memory, request: Request, helpers: frozenset[int]) -> _Reading | None:
+    """Return a reading of what is going to be stopped, None where it was not read whole."""
+    reading = _read(memory, request, helpers)
+    return None if reading.own.torn or reading.tasks.torn else reading
+
+
+def _held(memory: Memory, before: _Reading) -> _Reading:
+    """Return a reading from before the stop as one from which on nothing of the subtree runs."""
+    return replace(before, pulse=pulse(memory, before.who, before.inside))
 
 
 def _related_again(memory: Memory, request: Request, reading: _Reading) -> Found:
