@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 ROUNDS: Final = 50
+MISSED: Final = 0
+"""In a list of threads: there are more, which it missed."""
 _PATIENCE: Final = 5  # timeouts, for all rounds together
 _SLACK: Final = 1.0  # seconds beyond the timeout, after which the tracer counts as blocked
 _PIPE: Final = subprocess.PIPE
@@ -147,10 +149,11 @@ def at_hand(
 ) -> Iterator[Frozen]:
     """Have at hand what stops the subtree of process `pid`: nothing is stopped before `renew`.
 
-    `subtree` lists its threads anew at each call, by the ids that we know them by; ourselves it may
-    list or not. A thread has `timeout` seconds to stop, else it is left. After `limit` seconds all
-    go on, whatever we do, and at the end of the block. Do nothing while they stand still that waits
-    for somebody: a file server or a pager may be among them.
+    `subtree` lists its threads anew at each call, by the ids that we know them by, with MISSED
+    where it missed some; ourselves it may list or not. A thread has `timeout` seconds to stop, else
+    it is left. After `limit` seconds all go on, whatever we do, and at the end of the block. Do
+    nothing while they stand still that waits for somebody: a file server or a pager may be among
+    them.
     """
     with _Helper(timeout, limit) as helper:
         known: Outcomes = {}
@@ -202,9 +205,10 @@ def _stop_all(
     own = {helper.pid, os.getpid(), *map(int, os.listdir("/proc/self/task"))}
     deadline = time.monotonic() + _PATIENCE * timeout
     for _ in range(ROUNDS):
-        new = array("i", [tid for tid in subtree() if tid not in known and tid not in own])
+        listed = set(subtree())
+        new = array("i", listed - known.keys() - own - {MISSED})
         answer = list(helper.ask(new))
-        if not new and not answer:
+        if not new and not answer and MISSED not in listed:
             return known
         for tid, what, detail in answer:
             known[tid] = what, detail

@@ -214,14 +214,19 @@ def held_still(memory: Memory, request: Request) -> AbstractContextManager[Froze
     """Have at hand what holds the subtree still, if that is asked for."""
     if not request.freeze or request.pid is None:
         return nullcontext()
-    from analyzer.sources.freeze import at_hand
+    from analyzer.sources.freeze import MISSED, at_hand, descendants
+
+    pid = request.pid
 
     def threads() -> Iterable[int]:
-        tasks = task_list.settled(memory, request.pid)
-        inside = member(tasks.address, subtree(memory.engine, tasks, request.pid, request.others()))
-        return [tid for tid in tasks.local[inside].tolist() if tid]
+        tasks = task_list.settled(memory, pid)
+        mine = subtree(memory.engine, tasks, pid, request.others())
+        found = [tid for tid in tasks.local[member(tasks.address, mine)].tolist() if tid]
+        # Who is too quick for a reading of the whole machine may not be for /proc.
+        more = [MISSED, *descendants(pid)] if task_list.missed(memory, mine) else []
+        return [*found, *more]
 
-    return at_hand(request.pid, threads)
+    return at_hand(pid, threads)
 
 
 def _settled(

@@ -149,6 +149,16 @@ def exists(pid: int) -> bool:
     return True
 
 
+def missed(memory: Memory, tasks: U64) -> bool:
+    """Tell whether the processes of `tasks` have threads that are not among these.
+
+    Threads that live no longer than it takes to list them are in no list, but are counted.
+    """
+    signal = memory.gather(tasks, "task_struct", {"signal": "signal"})["signal"]
+    count = memory.gather(unique(signal), "signal_struct", {"threads": "nr_threads"})["threads"]
+    return int(count.sum()) > len(tasks)
+
+
 def _numbered_tasks(memory: Memory, own_pid: U64) -> tuple[U64, U64, bool]:
     """Return the tasks that the initial pid namespace has a number for, their struct pids, torn."""
     namespace, _ = _upid(memory, own_pid, np.zeros(1, np.int64))

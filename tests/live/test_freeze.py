@@ -17,7 +17,7 @@ import pytest
 
 import fixtures
 from analyzer.core.errors import EXIT_UNDECIDED, NotPermittedError, TargetVanishedError
-from analyzer.sources.freeze import FreezeError, descendants, frozen
+from analyzer.sources.freeze import MISSED, FreezeError, at_hand, descendants, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -167,6 +167,28 @@ def test_threads_that_replace_their_process_are_stopped() -> None:
                 assert set(states(descendants(process.pid))) == {"t"}
             assert held.left == ()
         assert runs(process)
+
+
+def test_a_list_that_missed_somebody_is_not_the_last() -> None:
+    with python(MANY, "5") as process:
+        everyone = descendants(process.pid)
+        lists = [[process.pid, MISSED], [process.pid]]
+        with frozen(process.pid, lambda: lists.pop() if lists else everyone) as held:
+            assert held.tids == set(everyone)
+
+
+def test_it_is_stopped_once_that_is_wanted_and_again_when_it_was_let_go() -> None:
+    with python(MANY, "5") as process, at_hand(process.pid, tree(process)) as held:
+        assert all_sleep(process, 9)
+        for _ in range(2):
+            held.renew()
+            assert states(descendants(process.pid)) == {"t": 9}
+            before = held.seconds
+            held.let_go()
+            assert all_sleep(process, 9)
+            assert held.seconds > before
+        assert not held.expired
+    assert held.seconds > 0
 
 
 HOLDER = """

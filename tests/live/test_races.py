@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,7 +20,7 @@ from analyzer.check import leaks
 from analyzer.core.model import Verdict
 from analyzer.kinds import file_types
 from analyzer.kinds._recognise import samples
-from analyzer.sources import kernel
+from analyzer.sources import kernel, tasks
 from analyzer.sources.freeze import FreezeError
 from analyzer.sources.request import Request
 
@@ -117,6 +118,21 @@ def test_what_is_frozen_is_decided_or_not_called_frozen(memory: Memory, scene: s
     # What others do to it meanwhile (who reads its /proc holds its mm) is nothing that we stop.
     assert sum(one.frozen and one.undecided for one in found) <= len(found) / 10
     assert sum(one.frozen for one in found) >= ROUNDS * 9 / 10
+
+
+def test_a_thread_that_no_list_has_is_missed(memory: Memory) -> None:
+    """It is counted: a list of threads that come and go tells whether it has them all."""
+    idle = threading.Event()
+    thread = threading.Thread(target=idle.wait)
+    thread.start()
+    try:
+        found = tasks.settled(memory, os.getpid())
+        mine = found.address[found.table["tgid"] == found.known_as(os.getpid())]
+        assert not tasks.missed(memory, mine)
+        assert tasks.missed(memory, mine[1:])
+    finally:
+        idle.set()
+        thread.join()
 
 
 def test_our_samples_are_open_while_the_tables_are_read(memory: Memory) -> None:
