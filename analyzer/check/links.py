@@ -41,7 +41,8 @@ class Way(NamedTuple):
 
     def take(self, rows: Mask) -> Way:
         """Return the chosen ones."""
-        return Way(self.start[rows], self.end[rows])
+        at = np.flatnonzero(rows)
+        return Way(self.start[at], self.end[at])
 
     def back(self) -> Way:
         """Return the ways back."""

@@ -55,7 +55,7 @@ _PERMISSIONS: Final = tuple(
 
 def _walk(memory: Memory, spaces: U64) -> Iterator[Edges]:
     mappings = retried(lambda roots: _mappings(memory, roots), spaces)
-    backed = mappings.read["file"] != 0
+    backed = np.flatnonzero(mappings.read["file"])
     flags = mappings.read["flags"][backed]
     shared = flags & _VM_MAYSHARE != 0
     yield Edges(
@@ -98,7 +98,7 @@ def _mappings(memory: Memory, spaces: U64) -> Elements:
             "flags": ("vm_flags", "__vm_flags"),
         },
     )
-    right = each.ok & (each["mm"] == spaces[found.owner])
+    right = np.flatnonzero(each.ok & (each["mm"] == spaces[found.owner]))
     counts = np.bincount(found.owner[right], minlength=len(spaces))
     torn = found.torn | ~read.ok | (counts != read["count"])
     more = {name: column[right] for name, column in each.values.items()}

@@ -119,8 +119,10 @@ def groups(values: Numbers, rows: Rows) -> dict[int, Rows]:
     values = values[rows]
     while len(rows):  # a frequent one comes soon, and leaves few to be looked at again
         same = values == values[0]
-        found[int(values[0])] = rows[same]
-        rows, values = rows[~same], values[~same]
+        # An index is quicker than a mask where a mask goes up and down.
+        found[int(values[0])] = rows[np.flatnonzero(same)]
+        rest = np.flatnonzero(~same)
+        rows, values = rows[rest], values[rest]
     return found
 
 

@@ -146,7 +146,7 @@ def _elements(parts: list[tuple[I64, I64, U64]], torn: Mask) -> Elements:
     none = np.empty(0, np.int64)
     parts = [(none, none, np.empty(0, np.uint64)), *parts]
     owner, index, value = (np.concatenate(column) for column in zip(*parts, strict=True))
-    whole = ~torn[owner]
+    whole = np.flatnonzero(~torn[owner])
     return Elements(owner[whole], index[whole], value[whole], torn)
 
 
@@ -171,8 +171,8 @@ def maples(memory: Memory, roots: U64) -> Elements:
         parts.append(leaves)
     torn[level[0]] = True  # deeper than any maple tree
     found, value = (np.concatenate(column) for column in zip(*parts, strict=True))
-    good = plausible(value)
-    return Elements(found[good], np.arange(int(good.sum())), value[good], torn)
+    good = np.flatnonzero(plausible(value))
+    return Elements(found[good], np.arange(len(good)), value[good], torn)
 
 
 class _MapleNodes:

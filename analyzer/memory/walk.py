@@ -100,7 +100,7 @@ def arrays(memory: Memory, bases: U64, lengths: I64) -> Elements:
         for blocks, size in ((big, _BLOCK), (small, _SMALL_BLOCK))
     ]
     owner, index, value = (np.concatenate(column) for column in zip(*parts, strict=True))
-    inside = index < lengths[owner]
+    inside = np.flatnonzero(index < lengths[owner])
     return Elements(owner[inside], index[inside], value[inside], torn)
 
 
@@ -168,7 +168,7 @@ def _joined(parts: list[tuple[I64, I64, U64]], torn: Mask) -> Elements:
     if not parts:
         return Elements(*_columns(_empty(len(torn))), torn)
     owner, index, value = (np.concatenate(column) for column in zip(*parts, strict=True))
-    whole = ~torn[owner]
+    whole = np.flatnonzero(~torn[owner])
     return Elements(owner[whole], index[whole], value[whole], torn)
 
 

@@ -64,13 +64,14 @@ class Block:
 
     def take(self, rows: Mask) -> Block:
         """Return the block of the chosen rows."""
+        at = np.flatnonzero(rows)
         return replace(
             self,
-            at=self.at[rows],
-            target=self.target[rows],
-            slot=None if self.slot is None else self.slot[rows],
-            detail=None if self.detail is None else self.detail.take(rows),
-            weight=None if self.weight is None else self.weight[rows],
+            at=self.at[at],
+            target=self.target[at],
+            slot=None if self.slot is None else self.slot[at],
+            detail=None if self.detail is None else self.detail.take(at),
+            weight=None if self.weight is None else self.weight[at],
         )
 
 
