@@ -13,7 +13,8 @@ import json
 import os
 import struct
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.core.digest import blake2b
 from analyzer.core.files import open_own, own_folder, whole_in
@@ -175,14 +176,19 @@ def _read_cache(path: str) -> dict[str, Answer]:
     if not isinstance(content, dict) or content.get("format") != _CACHE_FORMAT:
         return {}
     answers = content.get("answers")
-    return answers if isinstance(answers, dict) and all(map(_sound, answers.values())) else {}
+    return answers if isinstance(answers, dict) and _sound([*answers.values()]) else {}
 
 
-def _sound(answer: object) -> bool:
-    if isinstance(answer, list):
-        numbers = len(answer) == len(Field.__match_args__) and {*map(type, answer)} == {int}
-        return numbers and sane(*answer)
-    return answer is None or (type(answer) is int and 0 <= answer < 1 << 32)
+def _sound(answers: list[Any]) -> bool:
+    fields = [answer for answer in answers if isinstance(answer, list)]
+    numbers = [answer for answer in answers if answer is not None and not isinstance(answer, list)]
+    parts = list(chain.from_iterable(fields))
+    return (
+        {*map(len, fields)} <= {len(Field.__match_args__)}
+        and {*map(type, parts), *map(type, numbers)} <= {int}
+        and sane(min(parts, default=0), max(parts, default=0))
+        and all(0 <= number < 1 << 32 for number in numbers)
+    )
 
 
 __all__ = ["BtfError", "Layout", "build_id", "running_kernel"]
