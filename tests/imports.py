@@ -17,9 +17,9 @@ HEAVY: Final = {"numpy", "pandas", "pyarrow", "networkx", "matplotlib"}
 # Of the standard library, what takes milliseconds to import.
 SLOW: Final = {
     "_hashlib", "asyncio", "dataclasses", "email", "glob", "html", "http", "importlib.metadata",
-    "logging", "multiprocessing", "numpy.typing", "pathlib", "random", "secrets", "shutil",
-    "signal", "statistics", "subprocess", "tempfile", "threading", "tomllib", "unittest", "urllib",
-    "uuid", "xml",
+    "logging", "multiprocessing", "numpy.typing", "pathlib", "pkgutil", "random", "secrets",
+    "shutil", "signal", "statistics", "subprocess", "tempfile", "threading", "tomllib", "unittest",
+    "urllib", "uuid", "xml",
 }  # fmt: skip
 ROOMS: Final = {"cli", "core"}
 READING: Final = ROOMS | {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from analyzer.core.errors import BadInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 T = TypeVar("T")
 
@@ -40,3 +42,18 @@ class Registry(dict[str, T], Generic[T]):
     def told(self, name: str) -> T | None:
         """Return what a file told of a name, None where none did or none had to."""
         return self._told.get(name)
+
+
+def members(package: str, folders: Iterable[str], constant: str, of: type[T]) -> list[T]:
+    """Return what the modules of a package have as `constant`, those that have one, in order.
+
+    A package of ours is source files in a folder: `pkgutil` looks for a good deal more.
+    """
+    files = sorted(name for folder in folders for name in os.listdir(folder))
+    modules = [name.removesuffix(".py") for name in files if name.endswith(".py")]
+    found = [
+        getattr(importlib.import_module(f"{package}.{module}"), constant, None)
+        for module in modules
+        if module != "__init__"
+    ]
+    return [one for one in found if isinstance(one, of)]

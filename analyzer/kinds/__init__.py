@@ -5,12 +5,10 @@ To add a kind, drop one file in here (see CONTRIBUTING.md); nothing else is edit
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from functools import cache
 from typing import TYPE_CHECKING
 
-from analyzer.core.registry import Registry
+from analyzer.core.registry import Registry, members
 from analyzer.kinds.base import Association, FileType, Kind, Slot
 
 if TYPE_CHECKING:
@@ -22,11 +20,7 @@ if TYPE_CHECKING:
 @cache
 def registry() -> Registry[Kind]:
     """Return the kinds by name, in the order in which they are collected."""
-    found = []
-    for module in pkgutil.iter_modules(__path__):
-        kind = getattr(importlib.import_module(f"{__name__}.{module.name}"), "KIND", None)
-        if isinstance(kind, Kind):
-            found.append(kind)
+    found = members(__name__, __path__, "KIND", Kind)
     return Registry({kind.name: kind for kind in sorted(found, key=lambda kind: kind.order)})
 
 

@@ -7,12 +7,11 @@ in the title, and are the same for the same report, byte for byte.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from functools import cache
 from typing import TYPE_CHECKING
 
 from analyzer.core.errors import BadInputError, no_such
+from analyzer.core.registry import members
 from analyzer.core.text import printable
 from analyzer.plots.base import Plot
 
@@ -28,11 +27,7 @@ if TYPE_CHECKING:
 @cache
 def registry() -> Mapping[str, Plot[Sequence[Report]]]:
     """Return the plots by name."""
-    found = []
-    for module in pkgutil.iter_modules(__path__):
-        plot = getattr(importlib.import_module(f"{__name__}.{module.name}"), "PLOT", None)
-        if isinstance(plot, Plot):
-            found.append(plot)
+    found = members(__name__, __path__, "PLOT", Plot)
     return {plot.name: plot for plot in sorted(found, key=lambda plot: plot.name)}
 
 

@@ -5,12 +5,10 @@ To add one, drop one file in here (see CONTRIBUTING.md); nothing else is edited.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from functools import cache
 
 from analyzer.core.model import Impact
-from analyzer.core.registry import Registry
+from analyzer.core.registry import Registry, members
 from analyzer.relations.base import Relation
 
 _IMPACTS = tuple(Impact)
@@ -19,11 +17,7 @@ _IMPACTS = tuple(Impact)
 @cache
 def relations() -> Registry[Relation]:
     """Return the relations by name, worst impact first."""
-    found = []
-    for module in pkgutil.iter_modules(__path__):
-        one = getattr(importlib.import_module(f"{__name__}.{module.name}"), "RELATION", None)
-        if isinstance(one, Relation):
-            found.append(one)
+    found = members(__name__, __path__, "RELATION", Relation)
     order = sorted(found, key=lambda one: (_IMPACTS.index(one.impact), one.name))
     return Registry({one.name: one for one in order})
 

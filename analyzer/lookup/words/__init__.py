@@ -5,13 +5,12 @@ To add a family of words, drop one file in here; nothing else is edited.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import BadInputError, nearest
 from analyzer.core.pattern import pattern
+from analyzer.core.registry import members
 from analyzer.core.values import dataclass
 from analyzer.lookup.sorts import sorts
 from analyzer.lookup.words.base import Meaning, Word
@@ -33,12 +32,7 @@ _OF_NO_PATH: Final = pattern(r"anon_inode:\[?(\w+)\]?")  # as /proc and lsof cal
 @cache
 def words() -> Mapping[str, Word]:
     """Return the families of words by name."""
-    found = {}
-    for module in sorted(info.name for info in pkgutil.iter_modules(__path__)):
-        word = getattr(importlib.import_module(f"{__name__}.{module}"), "WORD", None)
-        if isinstance(word, Word):
-            found[word.name] = word
-    return found
+    return {word.name: word for word in members(__name__, __path__, "WORD", Word)}
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,11 @@ To add a runtime, drop one file in here; nothing else is edited.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from analyzer.core.errors import no_such
-from analyzer.core.registry import Registry
+from analyzer.core.registry import Registry, members
 from analyzer.procfs.homes import home
 from analyzer.report.profiles.base import Profile
 
@@ -28,10 +26,7 @@ RECOGNISED: Final = "auto"
 @cache
 def profiles() -> Mapping[str, Profile]:
     """Return the profiles by name; that of nobody is "none"."""
-    found = [NONE]
-    for name in sorted(info.name for info in pkgutil.iter_modules(__path__)):
-        made = getattr(importlib.import_module(f"{__name__}.{name}"), "PROFILE", None)
-        found += [made] if isinstance(made, Profile) else []
+    found = [NONE, *members(__name__, __path__, "PROFILE", Profile)]
     return Registry({profile.name: profile for profile in found})
 
 
