@@ -224,10 +224,10 @@ class Form(StrEnum):
 
 def known_before(path: str | None, target: Target, rules: str) -> frozenset[str]:
     """Return what was found before, in the file of --baseline; BadInputError for another one."""
-    from analyzer.report import baseline as before
-
     if path is None:
         return frozenset()
+    from analyzer.report import baseline as before
+
     if not path.endswith(".crz"):
         return before.of_json(path)
     return before.of_text(_reported(path, target, rules), path)

@@ -30,7 +30,6 @@ from analyzer.report.inventory import inventory_of
 from analyzer.report.messages import message
 from analyzer.report.possible import NO_DOUBT, concluded, doubts
 from analyzer.report.profiles import NONE, RECOGNISED
-from analyzer.report.reconstructed import counted
 from analyzer.report.value import (
     CONTAINER_INIT,
     NO_FACTS,
@@ -426,11 +425,13 @@ def _objects(
         strict=True,
     )
     # Other rules count some references not at all, or more than once.
-    countable = complete and verdicts.rules is Rules.MODERN
-    judged = counted(snapshot, whole) if countable else whole
+    if complete and verdicts.rules is Rules.MODERN:
+        from analyzer.report.reconstructed import counted
+
+        whole = counted(snapshot, whole)
     meant = [
         _meaning(one, of_leak(one, mode, flags), options)
-        for one, (mode, flags) in zip(judged, files, strict=True)
+        for one, (mode, flags) in zip(whole, files, strict=True)
     ]
     return tuple(sorted(meant, key=lambda one: (_VERDICTS.index(one.verdict), rank(one.impact))))
 
