@@ -22,8 +22,8 @@ BARE: Final = (
 THREADS: Final = 1000
 HELD: Final = (
     "`check --freeze` of a process of {threads:,} threads holds it still for {whole:.0f} ms, in "
-    "which it is read twice. Stopping them and letting them go is {nothing:.0f} ms of that: so "
-    "long they are held where nothing is read."
+    "which what was read before is found again. Stopping them and letting them go is "
+    "{nothing:.0f} ms of that: so long they are held where nothing is read."
 )
 PICTURE: Final = "pictures/growth.svg"
 SMALL: Final = "cranalyze check, 10 files"
