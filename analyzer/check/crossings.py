@@ -157,12 +157,13 @@ def _of_others(snapshot: Snapshot, border: Border) -> Rows:
     task, space = _living(snapshot, border)
     start = tasks["start_time"][task]
     never = np.iinfo(start.dtype).max
-    first = np.full((2, len(snapshot.tables["objects"])), never, start.dtype)
+    spaces, place = np.unique(space, return_inverse=True)
+    first = np.full((2, len(spaces)), never, start.dtype)
     at = np.where(inside[task], 0, 1)
     known = start > 0
-    np.minimum.at(first, (at[known], space[known]), start[known])
+    np.minimum.at(first, (at[known], place[known]), start[known])
     # The ticks of /proc are long: who was forked may have the time of who was there.
-    others: Rows = np.flatnonzero((first[1] <= first[0]) & (first[0] < never))
+    others: Rows = spaces[(first[1] <= first[0]) & (first[0] < never)]
     return others
 
 

@@ -15,7 +15,7 @@ from analyzer.core.values import replace
 from analyzer.kinds import registry
 from analyzer.kinds.cgroup import paths as cgroup_paths
 from analyzer.kinds.file import dentry_names
-from analyzer.memory.distinct import unique
+from analyzer.memory.distinct import member, unique
 from analyzer.procfs import cgroup
 from analyzer.snapshot import tables
 from analyzer.sources import facts
@@ -60,13 +60,14 @@ def describe(
     """Return the snapshot with the `chosen` objects (and all namespaces) described and named.
 
     With `cgroups`, the tasks get their cgroups and users too. Where it is `brief`, names that are
-    numbers are told of the chosen objects alone.
+    numbers are told of the chosen objects alone, and the state of the tasks that are in relations.
     """
     described = _described(memory, snapshot.tables["objects"], chosen)
     numbered = chosen if brief else np.ones_like(chosen)
     names = _own_names(memory, described, numbered)
     named = _named(memory, snapshot, described, names, tasks, chosen)
-    told = facts.table(memory, named, _with_opened(snapshot, chosen), tasks)
+    people = _related(snapshot, tasks) if brief else np.ones(len(tasks.table), np.bool_)
+    told = facts.table(memory, named, _with_opened(snapshot, chosen), tasks, people)
     changed = {**snapshot.tables, "objects": named, "facts": told}
     if cgroups:
         known = _with_users(memory, tasks)
@@ -82,6 +83,13 @@ def _with_opened(snapshot: Snapshot, chosen: Mask) -> Mask:
     found = chosen.copy()
     found[thing - 1] = True
     return found
+
+
+def _related(snapshot: Snapshot, tasks: Tasks) -> Mask:
+    """Return which tasks are ends of relations."""
+    relations = snapshot.tables["relations"]
+    ends = [relations[end][relations.rows(f"{end}_kind", TASK)] for end in ("left", "right")]
+    return member(tasks.table["tid"], unique(*ends))
 
 
 def _described(memory: Memory, objects: Table, chosen: Mask) -> Table:

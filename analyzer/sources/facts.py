@@ -39,12 +39,13 @@ class _Stateful:
     state: State
 
 
-def table(memory: Memory, objects: Table, chosen: Mask, tasks: Tasks) -> Table:
-    """Return the facts of the `chosen` objects, and of tasks that are processes or zombies.
+def table(memory: Memory, objects: Table, chosen: Mask, tasks: Tasks, people: Mask) -> Table:
+    """Return the facts of the `chosen` objects, and of those `people` that are no kernel threads.
 
     What this kernel cannot tell is not there.
     """
-    return _told(memory, (*_states(memory, objects, chosen), *_of_tasks(tasks)), facts().keys())
+    things = (*_states(memory, objects, chosen), *_of_tasks(tasks, people))
+    return _told(memory, things, facts().keys())
 
 
 def some(memory: Memory, objects: Table, only: Collection[str]) -> Table:
@@ -78,11 +79,11 @@ def _known(values: npt.NDArray[Any] | Known) -> Known:
     return values if isinstance(values, Known) else Known(values, np.ones(len(values), np.bool_))
 
 
-def _of_tasks(tasks: Tasks) -> Iterator[_Stateful]:
+def _of_tasks(tasks: Tasks, people: Mask) -> Iterator[_Stateful]:
     """Yield the threads of what people run."""
     state = registry()[TASK].state
     table = tasks.table
-    rows = np.flatnonzero(~table["kthread"])
+    rows = np.flatnonzero(people & ~table["kthread"])
     if state is not None and len(rows):
         yield _Stateful(TASK, table["tid"][rows], tasks.address[rows], state)
 

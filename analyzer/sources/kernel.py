@@ -171,8 +171,9 @@ def collect(memory: Memory, request: Request) -> Snapshot:
         chosen = chosen | relate.ends_in(bare.tables["relations"], len(chosen))
     # An answer to a question names nobody's cgroup.
     listing = request.wanted is not None and not request.question
+    brief = listing and not request.thorough
     described = describe(
-        memory, bare, reading.tasks, chosen, cgroups=not request.question, brief=listing
+        memory, bare, reading.tasks, chosen, cgroups=not request.question, brief=brief
     )
     if not request.question:
         # That of a subtree was seen twice, and its count tells what is missing.
