@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from analyzer.kinds.base import U64, FileType
     from analyzer.memory.distinct import Rows
@@ -69,6 +69,11 @@ def recognised(
     now = memory.gather(shown, "file", {"ops": "f_op"})
     same = now.ok & (now["ops"] == theirs)
     return {name: set(theirs[same & mask].tolist()) for name, mask in told.items()}
+
+
+def of_one(rows: Mapping[int, Rows], ops: Iterable[int]) -> Rows:
+    """Return the files that have one of some `f_op`, in their order; `rows` has those of each."""
+    return np.sort(np.concatenate([_NO_ROWS, *(rows[one] for one in ops if one in rows)]))
 
 
 def _learn(memory: Memory, types: Sequence[FileType], stack: ExitStack) -> Mapping[str, int]:

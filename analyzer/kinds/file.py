@@ -30,7 +30,7 @@ from analyzer.kinds._overlay import FILE_TYPES
 from analyzer.kinds._paths import entry_names, paths
 from analyzer.kinds._proc_pid import FILE_OWNER, owners
 from analyzer.kinds._proc_pid import FILE_TYPES as PROC_TYPES
-from analyzer.kinds._recognise import file_operations, recognised
+from analyzer.kinds._recognise import file_operations, of_one, recognised
 from analyzer.kinds.base import ALL_RULES, Counter, Edges, Kind, Known, State
 from analyzer.kinds.cred import OPENED, opened
 from analyzer.kinds.mount import ON, internal, of_vfs, on_detached
@@ -109,11 +109,10 @@ def _walk(memory: Memory, files: U64) -> Iterator[Edges]:
     rows = groups(read["ops"], np.flatnonzero(read.ok))
     found = recognised(memory, types, files, rows)
     for file_type in types:
-        for ops in found.get(file_type.name, {known[file_type.name]}):
-            if ops in rows and file_type.walk is not None:
-                ours = rows[ops]
-                for edges in file_type.walk(memory, files[ours]):
-                    yield replace(edges, holder=ours[edges.holder])
+        ours = of_one(rows, found.get(file_type.name, {known[file_type.name]}))
+        if len(ours) and file_type.walk is not None:
+            for edges in file_type.walk(memory, files[ours]):
+                yield replace(edges, holder=ours[edges.holder])
 
 
 def _describe(memory: Memory, files: U64) -> Mapping[str, npt.NDArray[Any]]:

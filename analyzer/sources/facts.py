@@ -9,7 +9,7 @@ import numpy as np
 from analyzer.core.model import FACTS, TASK
 from analyzer.core.values import dataclass
 from analyzer.kinds import facts, file_types, registry
-from analyzer.kinds._recognise import file_operations, recognised
+from analyzer.kinds._recognise import file_operations, of_one, recognised
 from analyzer.kinds.base import Known
 from analyzer.memory.distinct import groups
 from analyzer.memory.reader import MissingFieldError
@@ -107,7 +107,7 @@ def _of_types(memory: Memory, ref: I64, address: U64) -> Iterator[_Stateful]:
     found = recognised(memory, telling, address, rows)
     for file_type in telling:
         ops = found.get(file_type.name, {learnt[file_type.name]})
-        mine = np.sort(np.concatenate([_NO_ROWS, *(rows[one] for one in ops if one in rows)]))
+        mine = of_one(rows, ops)
         if len(mine) and file_type.state is not None:
             yield _Stateful(_FILE, ref[mine], address[mine], file_type.state)
 
