@@ -187,13 +187,16 @@ def _inside(memory: Memory, expansion: Expansion) -> Mapping[str, U64]:
     """
     nodes = expansion.nodes
 
+    def collected(kind: str) -> U64:
+        found = _chosen(nodes.met[kind], expansion.collected[nodes.of_kind(kind)])
+        return _chosen(found, ~hosts(memory, registry()[kind], found))
+
     def own(kind: str) -> U64:
-        if kind == "MOUNT":
-            spaces = own("MNT_NS") if "MNT_NS" in nodes.met else _NOBODY
-            blocks = (b for b in expansion.blocks if b.association.name == MOUNT.name)
-            return unique(*(b.target[member(b.holder, spaces)] for b in blocks))
-        collected = _chosen(nodes.met[kind], expansion.collected[nodes.of_kind(kind)])
-        return _chosen(collected, ~hosts(memory, registry()[kind], collected))
+        if kind != "MOUNT":
+            return collected(kind)
+        spaces = collected("MNT_NS") if "MNT_NS" in nodes.met else _NOBODY
+        blocks = (b for b in expansion.blocks if b.association.name == MOUNT.name)
+        return unique(*(b.target[member(b.holder, spaces)] for b in blocks))
 
     return ByKind({**nodes.met, "MOUNT": _NOBODY}, own)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -13,7 +14,7 @@ from analyzer.kinds import _locks, registry
 from analyzer.kinds._recognise import recognised
 from analyzer.memory import walk
 from analyzer.sources import kernel
-from analyzer.sources.expand import expand, owned
+from analyzer.sources.expand import Expansion, expand, owned
 from analyzer.sources.request import Request
 from analyzer.sources.verify import regrouped
 from tests.fakekernel import FIRST, FakeKernel
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from analyzer.kinds.base import U64, Mask
     from analyzer.memory.reader import Memory
+    from analyzer.snapshot.value import Snapshot
 
 ROOT: Final = FIRST + 10
 CHILD: Final = FIRST + 11
@@ -225,3 +227,23 @@ def test_rings_of_any_length_are_followed_to_their_ends(rings: int) -> None:
     fake.write(made[0][60] + 8, made[0][60])  # its way back leads elsewhere
     again = walk.rings(memory, np.array([heads[0] for heads in made], np.uint64))
     assert np.flatnonzero(again.torn).tolist() == [0]
+
+
+def test_what_was_read_is_let_go_without_a_collection_of_garbage() -> None:
+    """A command does not collect any, and the columns of a reading are large."""
+    fake = FakeKernel()
+    for tid in (ROOT, ROOT + 1):
+        fake.point(fake.task(tid), "files", fake.make("files_struct", {"count.counter": 1}))
+    left: list[object] = []
+
+    def wanted(found: Snapshot) -> Mask:
+        left.extend(one for one in gc.get_objects() if isinstance(one, Expansion) and one.blocks)
+        return np.zeros(len(found.tables["objects"]), np.bool_)
+
+    gc.collect()
+    gc.disable()
+    try:
+        kernel.collect(fake.memory(), Request(ROOT, wanted=wanted))
+    finally:
+        gc.enable()
+    assert not left
