@@ -2,12 +2,13 @@
 
 Nothing is atomic, so the subtree is read three times: first the references of all tasks and the
 counts of the objects, then twice the subtree's references and the counts again. If none of its
-tasks ran between the first two, since they slept, two are enough. What is to be held still
-(`freeze.py`) is read once before that: if the subtree has all the same then, and none ran while
-that was asked, it is let go at once. If not, all is read anew while it stands still.
-Then those outside that hold what the subtree holds are asked once more (`verify.py`). If a count
-moved, or who holds an object, all is read anew, up to three times; what moves even then is
-unstable.
+tasks ran between the first two, since they slept, two are enough. Then those outside that hold what
+the subtree holds are asked once more (`verify.py`). If a count moved, or who holds an object, all
+is read anew, up to three times; what moves even then is unstable.
+
+What is to be held still (`freeze.py`) is read once before that: if the subtree has all the same
+then, and none ran while that was asked, it is let go at once. If not, all is read anew while it
+stands still. A relation (a lock) is told that was there before and is found again.
 
 What is in the tables was seen twice. A count that they do not explain proves something only if
 nothing can have come and gone meanwhile: else that object is unstable too.
