@@ -11,7 +11,7 @@ from analyzer.core.errors import BadInputError
 from analyzer.core.model import TASK
 from analyzer.core.values import NamedTuple, dataclass
 from analyzer.kinds import associations, file_types, registry
-from analyzer.memory.distinct import find
+from analyzer.memory.distinct import find, runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -82,15 +82,15 @@ class Links:
 
 def ways(group: Groups, way: Way, over: Mask) -> list[Way]:
     """Return the marked ones of some ways, as one for each group that they are cut into."""
-    ends = _ends(group)
+    ends = runs(group)
     if len(ends) * _LONG > len(group):
         rows = np.flatnonzero(over)
         rows = rows[np.argsort(group[rows], kind="stable")]
-        cuts = _ends(group[rows])
+        cuts = runs(group[rows])[:-1]
         return [*map(Way, np.split(way.start[rows], cuts), np.split(way.end[rows], cuts))]
-    parts = [slice(*ends) for ends in pairwise([0, *ends.tolist(), len(group)])]
-    runs = [(Way(way.start[part], way.end[part]), over[part]) for part in parts]
-    return [run if marked.all() else run.take(marked) for run, marked in runs if marked.any()]
+    parts = [slice(*part) for part in pairwise([0, *ends.tolist()])]
+    cut = [(Way(way.start[part], way.end[part]), over[part]) for part in parts]
+    return [one if marked.all() else one.take(marked) for one, marked in cut if marked.any()]
 
 
 def reach(start: Mask, over: Iterable[Way]) -> Mask:
@@ -250,15 +250,9 @@ def _require(rows: Rows, wanted: Integers, what: str) -> None:
 def _spread(flags: Iterable[list[bool]], codes: Groups) -> list[Mask]:
     # The code of a missing word is -1: the last.
     known = [np.array([*some, False], np.bool_) for some in flags]
-    ends = np.append(_ends(codes), len(codes))
+    ends = runs(codes)
     if len(ends) * _LONG > len(codes):
         return [one[codes] for one in known]
     # A source reads one kind after the other.
     run, long = codes[ends - 1], np.diff(ends, prepend=0)
     return [np.repeat(one[run], long) for one in known]
-
-
-def _ends(codes: Groups) -> Rows:
-    """Return where runs of equal codes end, but for the last one."""
-    ends: Rows = np.flatnonzero(codes[1:] != codes[:-1]) + 1
-    return ends

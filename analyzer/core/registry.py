@@ -54,6 +54,6 @@ def members(package: str, folders: Iterable[str], constant: str, of: type[T]) ->
     found = [
         getattr(importlib.import_module(f"{package}.{module}"), constant, None)
         for module in modules
-        if module != "__init__"
+        if module != "__init__" and module.isidentifier()  # an editor's files are none of ours
     ]
     return [one for one in found if isinstance(one, of)]

@@ -113,6 +113,13 @@ def one_of(values: npt.NDArray[Any], few: Iterable[object]) -> Mask:
     return found
 
 
+def runs(values: npt.NDArray[Any]) -> Rows:
+    """Return where each run of equal values ends: one beyond its last row."""
+    last = np.ones(len(values), np.bool_)
+    np.not_equal(values[1:], values[:-1], out=last[:-1])
+    return np.flatnonzero(last) + 1
+
+
 def groups(values: Numbers, rows: Rows) -> dict[int, Rows]:
     """Return which of some rows have each value, in their order; for few distinct values."""
     found: dict[int, Rows] = {}

@@ -17,6 +17,7 @@ from analyzer.core.model import TASK, Rules, Side
 from analyzer.core.values import NamedTuple, replace
 from analyzer.kinds import associations, registry, title_of
 from analyzer.kinds.base import Slot
+from analyzer.memory.distinct import runs
 from analyzer.procfs.homes import home
 from analyzer.snapshot.lives import remark
 
@@ -437,6 +438,6 @@ def _leading(references: Table, border: Border, wanted: Mask) -> Rows:
 
 def _places(ordered: Rows) -> dict[int, range]:
     """Return where each number is among ordered ones."""
-    last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], [True] * bool(len(ordered))))
-    ends = [0, *(last + 1).tolist()]
-    return dict(zip(ordered[last].tolist(), map(range, ends, ends[1:]), strict=True))
+    ends = runs(ordered)
+    places = map(range, [0, *ends.tolist()], ends.tolist())
+    return dict(zip(ordered[ends - 1].tolist(), places, strict=True))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analyzer.core.values import dataclass, field
-from analyzer.memory.distinct import groups, one_of, unique
+from analyzer.memory.distinct import groups, one_of, runs, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -125,14 +125,14 @@ class Table:
         """
         codes, wanted = self.columns[name], [self.code(name, word) for word in words]
         if name not in self._ends:
-            self._ends[name] = _ends(codes)
-        last = self._ends[name]
-        if len(last) * _LONG > len(codes):
+            self._ends[name] = runs(codes)
+        ends = self._ends[name]
+        if len(ends) * _LONG > len(codes):
             return np.flatnonzero(one_of(codes, wanted))
-        chosen = np.flatnonzero(one_of(codes[last], wanted))
-        runs = zip(np.append(-1, last)[chosen].tolist(), last[chosen].tolist(), strict=True)
-        parts = [np.arange(before + 1, end + 1) for before, end in runs]
-        return parts[0] if len(parts) == 1 else np.concatenate([last[:0], *parts])
+        chosen = np.flatnonzero(one_of(codes[ends - 1], wanted))
+        first, last = np.append(0, ends)[chosen].tolist(), ends[chosen].tolist()
+        parts = [*map(np.arange, first, last)]
+        return parts[0] if len(parts) == 1 else np.concatenate([ends[:0], *parts])
 
     def _where_text(self, name: str, wanted: frozenset[str]) -> Array:
         if name not in self._texts:
@@ -167,11 +167,6 @@ class Table:
             {name: mask[rows] for name, mask in self.missing.items()},
             self.vocabulary,
         )
-
-
-def _ends(codes: Array) -> Array:
-    """Return the last row of each run of equal codes."""
-    return np.flatnonzero(np.append(codes[1:] != codes[:-1], [True] * bool(len(codes))))
 
 
 def build(

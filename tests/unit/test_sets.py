@@ -144,3 +144,9 @@ def test_what_ascends_is_found_where_it_is_though_something_comes_twice() -> Non
             at, there = distinct.find(among, values.astype(np.uint64))
             assert there.tolist() == [value in known for value in values.tolist()]
             assert (among[at[there]] == values[there]).all()
+
+
+def test_runs_end_where_another_value_begins() -> None:
+    assert distinct.runs(np.array([3, 3, -1, 7, 7, 7], np.int16)).tolist() == [2, 3, 6]
+    assert distinct.runs(np.array([5])).tolist() == [1]
+    assert distinct.runs(np.empty(0, np.int16)).tolist() == []
