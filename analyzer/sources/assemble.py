@@ -7,6 +7,7 @@ in which the references, those of the subtree first, meet them.
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,6 +64,12 @@ class Numbering:
         at, there = find(self.told.get(kind, _NOBODY), addresses)
         result[there] = at[there] + self._first_told.get(kind, 0)
         return result, result > 0
+
+    def some(self, chosen: Mask) -> Mapping[str, U64]:
+        """Return the addresses of the chosen objects by kind, in order of number."""
+        ends = np.cumsum([0, *map(len, self.address.values())]).tolist()
+        parts = zip(self.address.items(), pairwise(ends), strict=True)
+        return {kind: at[chosen[slice(*part)]] for (kind, at), part in parts}
 
     def nodes(self, chosen: Mask) -> Mask:
         """Return the nodes of the chosen objects."""

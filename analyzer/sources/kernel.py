@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -44,9 +43,10 @@ from analyzer.sources import limits, relate, stopped
 from analyzer.sources import tasks as task_list
 from analyzer.sources.assemble import Numbering, number, objects, references
 from analyzer.sources.describe import describe, detail
-from analyzer.sources.expand import Expansion, Own, counts, expand, old_counts, owned, relevant
+from analyzer.sources.expand import Expansion, counts, expand, old_counts, owned, relevant
 from analyzer.sources.meta import here, run_facts
 from analyzer.sources.nodes import Nodes
+from analyzer.sources.reading import Reading, Second
 from analyzer.sources.subject import known, start_time, subtree
 from analyzer.sources.verify import (
     born,
@@ -67,7 +67,6 @@ if TYPE_CHECKING:
     from analyzer.sources.relate import Found
     from analyzer.sources.request import Request
     from analyzer.sources.tasks import Tasks
-    from analyzer.sources.verify import Born, Pulse
 
     Count = Callable[[Memory, Kind, U64], tuple[I64, Mask]]
 
@@ -77,61 +76,6 @@ _HELD: Final = "TtZX"  # state letters of tasks that do not run until somebody l
 _NOBODY: Final = np.empty(0, np.uint64)
 _NO_NODES: Final = np.empty(0, np.bool_)
 _NOTHING: Final = Expansion(Nodes({}), (), (), _NO_NODES, _NO_NODES, {})
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """One reading. `own` is what the subtree owns, `expansion` what matters, `whole` all."""
-
-    tasks: Tasks
-    inside: U64
-    who: Born
-    pulse: Pulse
-    own: Own
-    expansion: Expansion
-    numbering: Numbering
-    refcount: I64
-    has_count: Mask
-    old: I64
-    old_known: Mask
-    collected: Mask
-    compared: Mask
-    initial: Mask
-    whole: Expansion
-    everyone: U64
-    related: Found
-    roots: tuple[int, ...] = ()
-
-    @cached_property
-    def hosts(self) -> Mask:
-        """Return the nodes that are the host's own namespaces."""
-        return self.numbering.nodes(self.initial)
-
-
-@dataclass(frozen=True)
-class _Second:
-    """What a second look at the subtree says of the first.
-
-    `moved` are objects whose count or holders are not the same, or that are dead; `appeared` is
-    how many were not there before; `doubtful` are those whose count is not explained by what holds
-    them, while something can have come and gone. `others` moved, but only linux-cr's rules compare
-    them; `old_moved` are those of which the count that only these compare did.
-    """
-
-    moved: Mask
-    appeared: int
-    again: Own
-    tasks: Tasks
-    outsiders: Born
-    still: bool
-    childless: bool
-    doubtful: Mask
-    others: Mask
-    old_moved: Mask
-
-    @property
-    def quiet(self) -> bool:
-        return not self.moved.any() and not self.appeared
 
 
 @dataclass(frozen=True)
@@ -182,7 +126,7 @@ def collect(memory: Memory, request: Request) -> Snapshot:
     return _still_held(memory, described, reading, chosen)
 
 
-def _taken(memory: Memory, request: Request) -> tuple[Snapshot, _Reading]:
+def _taken(memory: Memory, request: Request) -> tuple[Snapshot, Reading]:
     """Return what was read, and the reading without the columns that nobody asks for any more."""
     with samples(memory, file_types()), held_still(memory, request) as held:
         passes, reading, second = _settled(memory, request, held)
@@ -197,7 +141,7 @@ def _taken(memory: Memory, request: Request) -> tuple[Snapshot, _Reading]:
     return snapshot, replace(reading, expansion=_NOTHING, numbering=outline)
 
 
-def _still_held(memory: Memory, snapshot: Snapshot, reading: _Reading, chosen: Mask) -> Snapshot:
+def _still_held(memory: Memory, snapshot: Snapshot, reading: Reading, chosen: Mask) -> Snapshot:
     """Return the answer to a question to the whole machine, of what is held when it is named."""
     wanted = reading.numbering.nodes(chosen)
     expansion, lost = still_held(memory, reading.expansion, wanted, reading.who)
@@ -231,9 +175,7 @@ def held_still(memory: Memory, request: Request) -> AbstractContextManager[Froze
     return at_hand(pid, threads)
 
 
-def _settled(
-    memory: Memory, request: Request, held: Frozen | None
-) -> tuple[int, _Reading, _Second]:
+def _settled(memory: Memory, request: Request, held: Frozen | None) -> tuple[int, Reading, Second]:
     """Read until all readings agree, or READINGS times.
 
     A subtree that runs is read three times, one of which nobody ran twice. A whole machine never
@@ -270,18 +212,18 @@ def _settled(
         before = None
 
 
-def _beforehand(memory: Memory, request: Request, helpers: frozenset[int]) -> _Reading | None:
+def _beforehand(memory: Memory, request: Request, helpers: frozenset[int]) -> Reading | None:
     """Return a reading of what is going to be stopped, None where it was not read whole."""
     reading = _read(memory, request, helpers)
     return None if reading.own.torn or reading.tasks.torn else reading
 
 
-def _held(memory: Memory, before: _Reading) -> _Reading:
+def _held(memory: Memory, before: Reading) -> Reading:
     """Return a reading from before the stop as one from which on nothing of the subtree runs."""
     return replace(before, pulse=pulse(memory, before.who, before.inside))
 
 
-def _related_again(memory: Memory, request: Request, reading: _Reading) -> Found:
+def _related_again(memory: Memory, request: Request, reading: Reading) -> Found:
     """Return what was found, with what cannot be found again marked as moved.
 
     An answer to a question does not tell what moved.
@@ -303,7 +245,7 @@ def _related_again(memory: Memory, request: Request, reading: _Reading) -> Found
     return relate.again(reading.related, second)
 
 
-def _read(memory: Memory, request: Request, helpers: frozenset[int] = frozenset()) -> _Reading:
+def _read(memory: Memory, request: Request, helpers: frozenset[int] = frozenset()) -> Reading:
     pid, host, related = request.pid, request.host, request.related
     others = () if pid is None else request.others()
     tasks = task_list.settled(memory, pid, helpers)
@@ -327,7 +269,7 @@ def _read(memory: Memory, request: Request, helpers: frozenset[int] = frozenset(
         ends = _with(ends, relate.mounts(memory, whole))
     expansion = whole if host else relevant(whole, ends)
     numbering = number(expansion, ends)
-    return _Reading(
+    return Reading(
         tasks,
         inside,
         who,
@@ -335,8 +277,8 @@ def _read(memory: Memory, request: Request, helpers: frozenset[int] = frozenset(
         own,
         expansion,
         numbering,
-        *_counts(memory, numbering),
-        *_counts(memory, numbering, old_counts),
+        *_counts(memory, numbering.address),
+        *_counts(memory, numbering.address, old_counts),
         collected=numbering.chosen(expansion.collected),
         compared=numbering.chosen(expansion.compared),
         initial=_initial(memory, numbering),
@@ -353,8 +295,8 @@ def _with(ends: Mapping[str, U64], more: Mapping[str, U64]) -> Mapping[str, U64]
 
 
 def _read_again(
-    memory: Memory, request: Request, first: _Reading, helpers: frozenset[int] = frozenset()
-) -> _Second:
+    memory: Memory, request: Request, first: Reading, helpers: frozenset[int] = frozenset()
+) -> Second:
     pid = request.pid
     tasks = task_list.settled(memory, pid, helpers)
     inside = subtree(memory.engine, tasks, pid, () if pid is None else request.others())
@@ -362,13 +304,14 @@ def _read_again(
     if pid is not None and start_time(tasks, pid) != start_time(first.tasks, pid):
         raise TargetVanishedError(f"process {pid} exited while it was read, and its pid was reused")
     again = owned(memory, inside, first.own)
-    refcount, has_count = _counts(memory, first.numbering)
-    moved = (refcount != first.refcount) | (has_count != first.has_count)
-    moved |= regrouped(first.own, first.who, again, who, first.numbering)
-    old, _ = _counts(memory, first.numbering, old_counts)
+    ours = first.collected | first.compared
+    refcount, has_count = _counts(memory, first.numbering.some(ours))
+    moved = regrouped(first.own, first.who, again, who, first.numbering)
+    moved[ours] |= (refcount != first.refcount[ours]) | (has_count != first.has_count[ours])
+    old, _ = _counts(memory, first.numbering.address, old_counts)
     beat = pulse(memory, who, inside)
     # The host's own namespaces are everybody's: they move, and mean nothing for the subtree.
-    return _Second(
+    return Second(
         (moved | _dead(memory, first)) & first.collected & ~first.initial,
         again.beyond(first.own),
         again,
@@ -382,14 +325,14 @@ def _read_again(
     )
 
 
-def _standing(memory: Memory, reading: _Reading) -> _Second:
+def _standing(memory: Memory, reading: Reading) -> Second:
     """Return what a second look at a core would say: nothing moves.
 
     Who ran when the machine stopped may hold more than the memory says: it is in registers.
     """
     nothing = np.zeros(len(reading.numbering), np.bool_)
     mine = reading.collected & ~reading.initial
-    second = _Second(
+    second = Second(
         _dead(memory, reading) & mine,
         0,
         reading.own,
@@ -404,7 +347,7 @@ def _standing(memory: Memory, reading: _Reading) -> _Second:
     return replace(second, doubtful=_unexplained(reading) & mine & ~_whole(reading, second))
 
 
-def _verified(memory: Memory, reading: _Reading, second: _Second) -> tuple[_Reading, _Second]:
+def _verified(memory: Memory, reading: Reading, second: Second) -> tuple[Reading, Second]:
     """Return the reading with what was seen twice, and the check with what that leaves open."""
     expansion, hosts = reading.expansion, reading.hosts
     if not second.quiet:
@@ -425,7 +368,7 @@ def _verified(memory: Memory, reading: _Reading, second: _Second) -> tuple[_Read
     return reading, replace(second, doubtful=unexplained & (less | ~_whole(reading, second)))
 
 
-def _unexplained(reading: _Reading) -> Mask:
+def _unexplained(reading: Reading) -> Mask:
     """Mark the judged objects that more or less references are counted of than are known."""
     held = np.zeros(len(reading.numbering) + 1, np.int64)
     for block, way in reading.expansion.rows:
@@ -437,14 +380,14 @@ def _unexplained(reading: _Reading) -> Mask:
     return mask
 
 
-def _whole(reading: _Reading, second: _Second) -> Mask:
+def _whole(reading: Reading, second: Second) -> Mask:
     """Mark the objects of which no holder can have been missed.
 
     Their own count tells how many there are, so it takes that the subtree was read whole, and that
     nobody can have come and gone. Where the holders decide, all of the machine must have been.
     """
     torn = {**reading.expansion.torn, **second.again.torn}
-    mine = bool((reading.expansion.nodes.mask(torn) & _followed(reading)).any())
+    mine = bool((reading.expansion.nodes.mask(torn) & reading.followed).any())
     listed = not reading.tasks.torn and not second.tasks.torn
     settled = listed and not mine and second.quiet and (second.still or second.childless)
     by_holders = _of_kinds(reading.numbering, lambda kind: kind.judged is Judged.STRUCTURAL)
@@ -452,12 +395,7 @@ def _whole(reading: _Reading, second: _Second) -> Mask:
     return mask
 
 
-def _followed(reading: _Reading) -> Mask:
-    """Return the nodes through which the subtree is followed: not through the host's own."""
-    return reading.expansion.collected & ~reading.hosts
-
-
-def _dead(memory: Memory, reading: _Reading) -> Mask:
+def _dead(memory: Memory, reading: Reading) -> Mask:
     """Mark the judged objects whose count says that they are being freed, or something else."""
 
     def counts_here(kind: Kind) -> bool:
@@ -474,16 +412,16 @@ def _of_kinds(numbering: Numbering, test: Callable[[Kind], bool]) -> Mask:
     return np.concatenate([np.empty(0, np.bool_), *parts])
 
 
-def _counts(memory: Memory, numbering: Numbering, ask: Count = counts) -> tuple[I64, Mask]:
+def _counts(memory: Memory, address: Mapping[str, U64], ask: Count = counts) -> tuple[I64, Mask]:
     kinds = registry()
-    read = [ask(memory, kinds[name], at) for name, at in numbering.address.items()]
+    read = [ask(memory, kinds[name], at) for name, at in address.items()]
     refcount = np.concatenate([np.empty(0, np.int64), *(values for values, _ in read)])
     known = np.concatenate([np.empty(0, np.bool_), *(mask for _, mask in read)])
     return refcount, known
 
 
 def _snapshot(
-    memory: Memory, request: Request, reading: _Reading, second: _Second, run: _Run
+    memory: Memory, request: Request, reading: Reading, second: Second, run: _Run
 ) -> Snapshot:
     tasks, pid = reading.tasks, request.pid
     gaps = _gaps(request, reading, second, live=run.live, lost=memory.engine.lost)
@@ -538,7 +476,7 @@ def _snapshot(
     )
 
 
-def _stood_still(reading: _Reading, second: _Second, held: Frozen) -> bool:
+def _stood_still(reading: Reading, second: Second, held: Frozen) -> bool:
     """Tell whether every thread was stopped, by two lists that are whole, and none ran."""
     if held.expired or not second.still or reading.tasks.torn or second.tasks.torn:
         return False
@@ -562,9 +500,9 @@ def _initial(memory: Memory, numbering: Numbering) -> Mask:
 
 
 def _gaps(
-    request: Request, reading: _Reading, second: _Second, *, live: bool, lost: int
+    request: Request, reading: Reading, second: Second, *, live: bool, lost: int
 ) -> list[dict[str, object]]:
-    whole = reading.expansion.collected if request.pid is None else _followed(reading)
+    whole = reading.expansion.collected if request.pid is None else reading.followed
     followed = reading.expansion.nodes.addresses(whole)
     whose = "machine" if request.pid is None else "subtree"
     found = []

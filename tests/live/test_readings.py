@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from analyzer.memory.reader import Memory
     from analyzer.snapshot.tables import Table
+    from analyzer.sources.reading import Reading
 
 pytestmark = [pytest.mark.live, pytest.mark.bpf]
 
@@ -63,7 +64,7 @@ for line in sys.stdin:
 """
 
 
-def files(reading: kernel._Reading) -> np.ndarray:
+def files(reading: Reading) -> np.ndarray:
     """Tell which of the objects are files: nothing else of a process is its own alone."""
     kinds = [np.full(len(at), kind == "FILE") for kind, at in reading.numbering.address.items()]
     return np.concatenate(kinds)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from analyzer.kinds.base import U64, Mask
     from analyzer.memory.bpf import U8
     from analyzer.memory.reader import Memory
+    from analyzer.sources.reading import Reading
 
     Held = tuple[set[tuple[object, ...]], dict[tuple[str, int], tuple[int, bool]]]
 
@@ -114,7 +115,7 @@ def held(memory: Memory) -> Held:
     return references, numbers
 
 
-def agree(memory: Memory, first: kernel._Reading) -> bool:
+def agree(memory: Memory, first: Reading) -> bool:
     """Tell whether a second reading says what the first one did."""
     try:
         return kernel._read_again(memory, REQUEST, first).quiet
