@@ -68,8 +68,10 @@ class EndedError(BaseException):
     """SIGTERM or SIGHUP: no failure, as KeyboardInterrupt is none."""
 
     def __init__(self, number: int) -> None:
-        """Be of the signal of this number."""
-        super().__init__(number)
+        """Be of the signal of this number, and called so."""
+        from signal import Signals
+
+        super().__init__(Signals(number).name)
         self.signal = number
 
 
