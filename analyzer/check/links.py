@@ -202,12 +202,12 @@ def association_flags(references: Table, test: Callable[[Association], bool]) ->
 def association_masks(references: Table, *tests: Callable[[Association], bool]) -> list[Mask]:
     """Return for each test where the association of a reference passes it."""
     known = [associations()[word] for word in references.vocabulary["association"]]
-    return _spread([[*map(test, known)] for test in tests], references["association"])
+    return _spread([[*map(test, known)] for test in tests], references, "association")
 
 
 def kind_flags(objects: Table, test: Callable[[Kind], bool]) -> Mask:
     """Return where the kind of an object passes `test`."""
-    return _spread([kinds_by_code(objects, test)], objects["kind"])[0]
+    return _spread([kinds_by_code(objects, test)], objects, "kind")[0]
 
 
 def kinds_by_code(objects: Table, test: Callable[[Kind], bool]) -> list[bool]:
@@ -247,10 +247,10 @@ def _require(rows: Rows, wanted: Integers, what: str) -> None:
         raise BadInputError(f"the snapshot refers to {what} {number}, which is not in it")
 
 
-def _spread(flags: Iterable[list[bool]], codes: Groups) -> list[Mask]:
+def _spread(flags: Iterable[list[bool]], table: Table, name: str) -> list[Mask]:
     # The code of a missing word is -1: the last.
     known = [np.array([*some, False], np.bool_) for some in flags]
-    ends = runs(codes)
+    codes, ends = table[name], table.ends(name)
     if len(ends) * _LONG > len(codes):
         return [one[codes] for one in known]
     # A source reads one kind after the other.

@@ -17,7 +17,7 @@ import numpy as np
 from analyzer.core.model import Fact
 from analyzer.kinds import file_types
 from analyzer.kinds._paths import alias_names, entry_names
-from analyzer.kinds._recognise import file_operations, recognised
+from analyzer.kinds._recognise import file_operations, of_one, recognised
 from analyzer.kinds._superblock_of import magic_of
 from analyzer.kinds.base import FileType, Known, State
 from analyzer.memory.distinct import groups
@@ -76,12 +76,12 @@ _LINKS: Final = _words(
 def of_type(memory: Memory, files: U64, ops: U64, name: str) -> U64:
     """Return those of `files` that are of the type `name` of this module; `ops` are their f_op."""
     (wanted,) = (one for one in FILE_TYPES if one.name == name)
+    rows = groups(ops, np.arange(len(ops)))
     if wanted.recognise is None:
         those = {file_operations(memory, file_types())[name]}
     else:
-        those = recognised(memory, [wanted], files, groups(ops, np.arange(len(ops))))[name]
-    found: U64 = files[np.isin(ops, np.array(sorted(those), np.uint64))]
-    return found
+        those = recognised(memory, [wanted], files, rows)[name]
+    return files[of_one(rows, those)]
 
 
 def texts(values: Sequence[str]) -> npt.NDArray[np.object_]:

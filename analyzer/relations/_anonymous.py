@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analyzer.memory.distinct import find, member, unique
+from analyzer.kinds._recognise import of_one
+from analyzer.memory.distinct import find, groups, member, unique
 from analyzer.relations._files import files, mounted
 
 if TYPE_CHECKING:
@@ -43,14 +44,12 @@ _ASKED: Final = 4
 def anonymous(world: World) -> Mapping[bytes, U64]:
     """Return the addresses of anonymous open files by the first bytes of their name."""
     found = world.once(files)
-    at = world.once(unnamed)
-    ops = found.ops[at]
+    rows = groups(found.ops, world.once(unnamed))
     # What has one `f_op` has one name: a few of each are asked, some may be closed by now.
-    rows = [at[np.flatnonzero(ops == one)[:_ASKED]] for one in unique(ops)]
-    asked = np.concatenate([at[:0], *rows])
+    asked = np.concatenate([np.empty(0, np.intp), *(at[:_ASKED] for at in rows.values())])
     names, good = _names(world.memory, found.dentry[asked])
-    told = {name: unique(found.ops[asked[good & (names == name)]]) for name in set(names[good])}
-    return {name: found.address[at[member(ops, one)]] for name, one in told.items()}
+    told = {name: found.ops[asked[good & (names == name)]] for name in set(names[good])}
+    return {name: found.address[of_one(rows, set(ops.tolist()))] for name, ops in told.items()}
 
 
 def unnamed(world: World) -> Rows:

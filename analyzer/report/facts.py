@@ -47,7 +47,8 @@ def of_objects(snapshot: Snapshot, objrefs: Iterable[int]) -> Mapping[int, Facts
     if not len(wanted) or not len(table):
         return {}
     among = np.zeros(len(objects), np.bool_)
-    among[rows_of(objects["objref"], wanted)] = True
+    rows = rows_of(objects["objref"], wanted)
+    among[rows[rows >= 0]] = True
     holder, target = opened(snapshot, among)
     by_object = table["kind"] != table.code("kind", TASK)
     known = _read(table, by_object & np.isin(table["ref"], np.append(wanted, target)))

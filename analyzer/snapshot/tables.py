@@ -118,15 +118,19 @@ class Table:
         parts = [order[slice(*ends)] for ends in zip(first, last, strict=True)]
         return parts[0] if len(parts) == 1 else np.sort(np.concatenate([order[:0], *parts]))
 
+    def ends(self, name: str) -> Array:
+        """Return where the runs of equal values in a column end (`distinct.runs`)."""
+        if name not in self._ends:
+            self._ends[name] = runs(self.columns[name])
+        return self._ends[name]
+
     def rows(self, name: str, *words: str) -> Array:
         """Return the rows, in their order, where a category is one of `words`.
 
         A source writes one kind after the other: then an answer costs as much as is in it.
         """
         codes, wanted = self.columns[name], [self.code(name, word) for word in words]
-        if name not in self._ends:
-            self._ends[name] = runs(codes)
-        ends = self._ends[name]
+        ends = self.ends(name)
         if len(ends) * _LONG > len(codes):
             return np.flatnonzero(one_of(codes, wanted))
         chosen = np.flatnonzero(one_of(codes[ends - 1], wanted))

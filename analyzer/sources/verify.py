@@ -136,7 +136,7 @@ def confirmed(
     for _ in range(_ROUNDS):
         good = _asked_again(memory, expansion.blocks, good, who)
     kept = [~rows | fine for rows, fine in zip(deciding, good, strict=True)]
-    if quiet and all(fine.all() for fine in kept):
+    if quiet and all(fine.all() for fine in kept):  # then it is the `first`: nothing was lost
         return expansion, np.zeros_like(hosts)
     rooted = _led_to(expansion, map(Way.take, expansion.ways, kept))
     if quiet:
